@@ -1,0 +1,69 @@
+//! The types of a cycle's product.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::reading::{Fault, GpuReading, Outcome, Span, Timestamp};
+
+/// A batch's identity: a UUID of version 7, so that ids sort by time. It stands in every row's metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub Uuid);
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One host in one cycle: exactly one outcome, and what was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostReport {
+    /// The node's name in the inventory.
+    pub node: String,
+    /// Where it was asked: address, alias or `localhost`.
+    pub address: String,
+    /// Labels of the inventory.
+    pub labels: BTreeMap<String, String>,
+    /// From the question to the complete answer.
+    pub span: Span,
+    /// How long the probe itself took on the host's side of the session: its own cost.
+    pub probe_time: Duration,
+    /// How the attempt ended.
+    pub outcome: Outcome,
+    /// The GPUs that answered, in the order of their rows.
+    pub gpus: Vec<GpuReading>,
+    /// How many GPUs the host should have: by the inventory, else as many as it ever showed.
+    pub gpus_expected: Option<usize>,
+    /// What was wrong although readings came, and remarks.
+    pub faults: Vec<Fault>,
+}
+
+/// Everything that one cycle learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The batch's identity.
+    pub id: BatchId,
+    /// When the cycle began.
+    pub started_at: Timestamp,
+    /// One report per host of the inventory, in its order.
+    pub reports: Vec<HostReport>,
+}
+
+/// One row of the timeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// `gpu_power_draw`, `node_up`, …
+    pub event_type: &'static str,
+    /// What it is about: `gpu_<node>`, `node_<node>`, …
+    pub source: String,
+    /// The value in the event type's unit; `None` where there is none. Always finite.
+    pub value: Option<f64>,
+    /// Everything else; always a JSON object. Holds the batch's id as `batch`.
+    pub metadata: Map<String, Value>,
+    /// The time of measurement.
+    pub at: Timestamp,
+}

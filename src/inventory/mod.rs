@@ -1,0 +1,10 @@
+//! The fleet as written becomes the fleet as meant: all faults at once, with file, line and column.
+//!
+//! This room describes an SSH target; it does not connect to one. It reads no file and no environment
+//! either: whoever calls hands it the texts.
+
+mod model;
+
+pub use model::{
+    CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Secret, Source, SshTarget, StoreSettings, Target,
+};

@@ -1,0 +1,172 @@
+//! The fleet as meant: every value checked, every default applied.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A fleet of at least one host, with the settings written beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// The hosts, in the order of the file, ranges expanded; names are unique.
+    pub hosts: Vec<Host>,
+    /// `[cycle]`.
+    pub cycle: CycleSettings,
+    /// `[store]`.
+    pub store: StoreSettings,
+}
+
+/// One host of the fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The node's name: letters, digits, `.`, `_` and `-`, not beginning with `-` or `.`.
+    pub name: String,
+    /// Labels of the inventory, written into the metadata of every event of this host.
+    pub labels: BTreeMap<String, String>,
+    /// Where and how its commands run.
+    pub target: Target,
+    /// What is asked of it; without doubles, at least one.
+    pub probes: Vec<Source>,
+    /// How long the whole answer may take, connecting included; below the cycle's interval.
+    pub timeout: Duration,
+    /// The program that answers; `nvidia-smi` unless the inventory says otherwise. Letters, digits and `/._+-` only.
+    pub nvidia_smi: String,
+    /// How many GPUs it should have, if the inventory says so.
+    pub gpus: Option<u32>,
+}
+
+/// Which tool a reading comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// `nvidia-smi --query-gpu=… --format=csv`.
+    NvidiaSmi,
+}
+
+/// Where and how a host's commands run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// On this machine.
+    Local,
+    /// Over SSH.
+    Ssh(SshTarget),
+    /// Answered from a file, without any machine: for trying fleetwatt out and for tests.
+    Scripted {
+        /// The scene file; relative paths are relative to the inventory file that names it.
+        scene: PathBuf,
+    },
+}
+
+/// How to reach a host over SSH. What is `None` comes from the user's own `ssh_config`.
+///
+/// No field can begin with `-` or hold a control character, blank or shell metacharacter, so none can
+/// become an ssh option or a shell word of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshTarget {
+    /// Host name, address, or alias of `ssh_config`.
+    pub address: String,
+    /// Login name.
+    pub user: Option<String>,
+    /// TCP port.
+    pub port: Option<u16>,
+    /// Private key; only this one is offered then.
+    pub identity_file: Option<PathBuf>,
+    /// `ssh_config` file to read instead of the user's own.
+    pub ssh_config: Option<PathBuf>,
+    /// `known_hosts` file to use instead of the user's own.
+    pub known_hosts: Option<PathBuf>,
+    /// Jump hosts as `ssh -J` takes them: `[user@]host[:port]`, joined by commas.
+    pub jump: Option<String>,
+    /// Key exchange algorithms as `ssh -o KexAlgorithms=` takes them.
+    pub kex: Option<String>,
+    /// What to do with a host key that is not in `known_hosts`.
+    pub host_key: HostKeyPolicy,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long an idle connection is kept for the next run of `poll`.
+    pub control_persist: Duration,
+}
+
+/// What to do with a host key that is not in `known_hosts`. A changed key is always refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HostKeyPolicy {
+    /// Refuse (`StrictHostKeyChecking=yes`).
+    #[default]
+    Strict,
+    /// Add it on first contact (`StrictHostKeyChecking=accept-new`).
+    AcceptNew,
+}
+
+/// `[cycle]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CycleSettings {
+    /// From one cycle to the next; a `poll` closes its cycle by then at the latest.
+    pub interval: Duration,
+    /// How many hosts are asked at once.
+    pub concurrency: usize,
+    /// How many SSH connections may be opening at once.
+    pub connecting: usize,
+}
+
+/// `[store]`: where the timeline is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The database's URL without a password, if the inventory gives one.
+    pub url: Option<String>,
+    /// Where the password comes from, if anywhere.
+    pub password: Option<Secret>,
+    /// The timeline table, `name` or `schema.name`.
+    pub table: String,
+    /// How much of what never changes is repeated in each row.
+    pub metadata: MetadataStyle,
+}
+
+/// Where a secret is to be read from. The secret itself is never in the inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// From this environment variable.
+    Env(String),
+    /// From this file; one trailing line break is not part of it.
+    File(PathBuf),
+    /// From this systemd credential, a file of this name in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+}
+
+/// How much of what never changes is repeated in the metadata of each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetadataStyle {
+    /// All of it, as the existing dashboards read it.
+    #[default]
+    Full,
+    /// Only what changes; the rest goes into a `gpu_inventory` event when it changes, and once a day.
+    Slim,
+}
+
+impl Source {
+    /// The name in the inventory.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NvidiaSmi => "nvidia-smi",
+        }
+    }
+}
+
+impl Host {
+    /// Where it is, for a person and for the `ip` key of the metadata.
+    pub fn address(&self) -> &str {
+        match &self.target {
+            Target::Local => "localhost",
+            Target::Ssh(ssh) => &ssh.address,
+            Target::Scripted { .. } => "scripted",
+        }
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "environment variable {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Credential(name) => write!(f, "systemd credential {name}"),
+        }
+    }
+}

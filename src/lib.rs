@@ -1,0 +1,38 @@
+//! fleetwatt: what a fleet of GPUs draws, without an agent on any node.
+//!
+//! One process reads an inventory of hosts, runs `nvidia-smi --query-gpu=…` on each of them, on this
+//! machine or over multiplexed SSH, parses the answers to typed readings, and writes all that the
+//! cycle learned to one timeline table in one transaction.
+//!
+//! The rooms, in reading order. A room may use only rooms of a lower rank; `tests/it/tidy.rs` holds
+//! that. Ranks 0 to 2 are the core: no async, no I/O, no clock.
+//!
+//! | rank | room | what it is |
+//! |---|---|---|
+//! | 0 | [`reading`] | units, value or absent, outcome of an attempt |
+//! | 1 | [`inventory`] | the fleet as written becomes the fleet as meant |
+//! | 1 | [`probe`] | the exact command, and the pure parser of its answer |
+//! | 2 | [`batch`] | what one cycle produced, as timeline events |
+//! | 3 | [`transport`] | run this argv there, by this deadline; say which step failed |
+//! | 3 | [`store`] | the timeline: one transaction a batch |
+//! | 4 | [`cycle`] | when and whom: host tasks, deadlines, gathering |
+//! | 4 | [`output`] | read-only views of what a cycle produced |
+//! | 5 | [`app`] | settings of all rooms, telemetry |
+//! | 6 | [`cli`] | subcommands, exit codes, words for people |
+
+pub mod reading;
+
+pub mod inventory;
+pub mod probe;
+
+pub mod batch;
+
+pub mod store;
+pub mod transport;
+
+pub mod cycle;
+pub mod output;
+
+pub mod app;
+
+pub mod cli;

@@ -1,0 +1,5 @@
+//! The `fleetwatt` program: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    fleetwatt::cli::run()
+}

@@ -1,0 +1,94 @@
+//! Text from a host, made harmless: bounded, on one line, without control characters.
+
+use std::fmt;
+
+/// The most characters that a piece of foreign text may keep. One line of a terminal or a log.
+pub const MAX_CLEAN_CHARS: usize = 200;
+
+/// Foreign text that can be shown, logged and stored: no control character (so no terminal escape,
+/// no NUL, no line break), no bidirectional override, at most [`MAX_CLEAN_CHARS`] characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Clean(String);
+
+impl Clean {
+    /// Cleans `text`: line breaks and tabs become one blank, other unsafe characters are dropped, and
+    /// what is too long is cut with an ellipsis.
+    pub fn new(text: &str) -> Self {
+        let mut out = String::new();
+        let mut n_chars = 0;
+        let mut blank_due = false;
+        for c in text.chars() {
+            if c.is_whitespace() {
+                blank_due = !out.is_empty();
+                continue;
+            }
+            if is_unsafe(c) {
+                continue;
+            }
+            if n_chars + usize::from(blank_due) + 1 >= MAX_CLEAN_CHARS {
+                out.push('…');
+                return Self(out);
+            }
+            if blank_due {
+                out.push(' ');
+                n_chars += 1;
+                blank_due = false;
+            }
+            out.push(c);
+            n_chars += 1;
+        }
+        Self(out)
+    }
+
+    /// Cleans bytes that may not be UTF-8; what is not becomes U+FFFD.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let head = bytes.get(..MAX_CLEAN_CHARS * 8).unwrap_or(bytes);
+        Self::new(&String::from_utf8_lossy(head))
+    }
+
+    /// The cleaned text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Clean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Control characters, and the invisible ones that reorder or hide text on a screen.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c, '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_escapes_and_line_breaks_do_not_survive() {
+        let hostile = "\u{1b}]0;owned\u{7}NVIDIA\u{1b}[31m L4\r\nnext\0line";
+        assert_eq!(Clean::new(hostile).as_str(), "]0;ownedNVIDIA[31m L4 nextline");
+    }
+
+    #[test]
+    fn long_text_is_cut_to_the_bound_with_an_ellipsis() {
+        let cleaned = Clean::new(&"ä".repeat(10_000));
+        assert_eq!(cleaned.as_str().chars().count(), MAX_CLEAN_CHARS);
+        assert!(cleaned.as_str().ends_with('…'));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_stay_one_line_of_text() {
+        assert_eq!(Clean::from_bytes(b"a\xff\xfeb").as_str(), "a\u{fffd}\u{fffd}b");
+    }
+}

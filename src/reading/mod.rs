@@ -1,0 +1,18 @@
+//! What a measurement is: units, value or absent, and how an attempt to measure ended.
+//!
+//! Nothing in this room can fail later: what has been built is valid. Nothing here knows a host, a
+//! tool, a clock or a database.
+
+mod absent;
+mod clean;
+mod gpu;
+mod outcome;
+mod time;
+mod units;
+
+pub use absent::{Absent, Measured, Reason};
+pub use clean::{Clean, MAX_CLEAN_CHARS};
+pub use gpu::{GpuReading, PowerDraw, PowerKind};
+pub use outcome::{Failure, FailureKind, Fault, FaultKind, Outcome};
+pub use time::{Span, Timestamp};
+pub use units::{Memory, Power, Share, Temperature};

@@ -1,0 +1,294 @@
+//! How an attempt to read a host ended. Every host has exactly one outcome in every cycle.
+
+use std::fmt;
+
+use super::{Clean, Timestamp};
+
+/// How the attempt to read one host ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every GPU answered.
+    Complete,
+    /// Some GPUs answered; the report's faults say what is missing.
+    Partial,
+    /// Nothing usable came.
+    Failed(Failure),
+}
+
+impl Outcome {
+    /// Whether readings came: the value of a `node_up` event.
+    pub const fn is_up(&self) -> bool {
+        match self {
+            Self::Complete | Self::Partial => true,
+            Self::Failed(_) => false,
+        }
+    }
+
+    /// A short, stable label: `complete`, `partial`, or the kind of the failure.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+            Self::Failed(failure) => failure.kind.label(),
+        }
+    }
+}
+
+/// Why nothing usable came from a host: which step failed, and the line that shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The step that failed.
+    pub kind: FailureKind,
+    /// The line of evidence as the tool printed it, cleaned and bounded. May be empty.
+    pub evidence: Clean,
+    /// Since when this host's last call has not returned; only with [`FailureKind::Hung`].
+    pub since: Option<Timestamp>,
+}
+
+impl Failure {
+    /// A failure of one kind with its line of evidence.
+    pub fn new(kind: FailureKind, evidence: &str) -> Self {
+        Self { kind, evidence: Clean::new(evidence), since: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.words())?;
+        if let Some(since) = self.since {
+            write!(f, " since {since}")?;
+        }
+        if !self.evidence.is_empty() {
+            write!(f, ": {}", self.evidence)?;
+        }
+        Ok(())
+    }
+}
+
+macro_rules! failure_kinds {
+    ($($(#[$doc:meta])+ $variant:ident, $label:literal, $words:literal, $remedy:literal;)+) => {
+        /// Which step of reading a host failed. The order is that of the steps.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FailureKind {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl FailureKind {
+            /// Every kind, in the order of the steps.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// A short, stable label for a database column, a metric or a log field.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+
+            /// What happened, in words.
+            pub const fn words(self) -> &'static str {
+                match self { $(Self::$variant => $words,)+ }
+            }
+
+            /// What a person can do about it.
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy,)+ }
+            }
+        }
+    };
+}
+
+failure_kinds! {
+    /// The name has no address.
+    Resolve, "resolve", "the name cannot be resolved",
+        "set `address` for this host in the inventory, or fix the name in DNS or ~/.ssh/config";
+    /// No TCP connection: refused, no route, reset.
+    Connect, "connect", "no connection",
+        "check that the host is up and that sshd listens at this address and port";
+    /// No connection within `connect_timeout`.
+    ConnectTimeout, "connect_timeout", "no connection in time",
+        "check that the host is up and not behind a firewall, or raise `connect_timeout`";
+    /// The jump host cannot be reached or refuses.
+    Jump, "jump", "the jump host failed",
+        "try `ssh <jump host>` as the user that runs fleetwatt; every host behind it fails with it";
+    /// The host key is not in `known_hosts`.
+    HostKeyUnknown, "host_key_unknown", "the host key is not known",
+        "compare its fingerprint, then add it with `ssh-keyscan` or by logging in once, or set `host_key = \"accept-new\"`";
+    /// The host key is not the one in `known_hosts`.
+    HostKeyChanged, "host_key_changed", "the host key has changed",
+        "if the host was reinstalled, remove the old key with `ssh-keygen -R`; if not, somebody may be in between";
+    /// No key was accepted.
+    Auth, "auth", "the login was refused",
+        "put the public key into the host's authorized_keys, and check `user` and `identity_file`";
+    /// The connection broke, or its master does not answer.
+    Session, "session", "the SSH session broke",
+        "the next cycle connects anew; if it stays, look into sshd's log on the host";
+    /// The local side could not start what it needs.
+    Spawn, "spawn", "the command could not be started here",
+        "check that the OpenSSH client (or nvidia-smi, for a local host) is installed and that the process limit is not reached";
+    /// The command is not on the host.
+    CommandMissing, "command_missing", "nvidia-smi was not found",
+        "install the NVIDIA driver's utilities there, or set `nvidia_smi` to its full path";
+    /// The bounding command is not on the host.
+    TimeoutMissing, "timeout_missing", "the `timeout` command was not found",
+        "install coreutils on the host: without it a hung nvidia-smi could not be ended";
+    /// The kernel driver is not loaded.
+    NoDriver, "no_driver", "the NVIDIA driver is not running",
+        "load it (`modprobe nvidia`), or install the driver package for the running kernel";
+    /// The driver's library is not there.
+    NoLibrary, "no_library", "libnvidia-ml.so was not found",
+        "install the driver's NVML library (package libnvidia-ml1 or nvidia-compute-utils)";
+    /// Driver and library are of different versions.
+    DriverMismatch, "driver_mismatch", "driver and library versions differ",
+        "the driver was upgraded while loaded: reboot the host, or unload and reload the nvidia modules";
+    /// The tool found no GPU.
+    NoGpus, "no_gpus", "no GPU was found",
+        "check `lspci | grep -i nvidia` on the host; if it has no GPU, remove it from the inventory";
+    /// GPUs are there, none can be reached.
+    GpuLost, "gpu_lost", "the GPU is lost",
+        "look for Xid messages in the kernel log; a reset or reboot is needed";
+    /// The GPU must be reset first.
+    ResetRequired, "reset_required", "the GPU requires a reset",
+        "drain the host and run `nvidia-smi --gpu-reset`, or reboot it";
+    /// The user may not read the GPU.
+    NoPermission, "no_permission", "the user may not read the GPU",
+        "give this user access to /dev/nvidia* on the host";
+    /// The tool refused the question itself.
+    Refused, "refused", "nvidia-smi refused the query",
+        "run the command by hand there; its version may be too old to answer --query-gpu";
+    /// The tool ended with an error of its own.
+    RemoteExit, "remote_exit", "nvidia-smi failed",
+        "run `nvidia-smi` on the host and look into its kernel log";
+    /// More output than the bound.
+    OutputTooLarge, "output_too_large", "the answer was too large and was cut off",
+        "run the command by hand there: something else than nvidia-smi answers";
+    /// Output that is not the tool's.
+    Garbled, "garbled", "the answer was not nvidia-smi's",
+        "run the command by hand there; a login script or a wrapper may print into it";
+    /// Connected, but no answer within `timeout`.
+    Timeout, "timeout", "no answer in time",
+        "run nvidia-smi on the host: if it is only slow, enable persistence mode or raise `timeout`";
+    /// An earlier call has not returned; no second one is started behind it.
+    Hung, "hung", "an earlier nvidia-smi still hangs",
+        "look for D state (`ps -o stat,pid,cmd -C nvidia-smi`) and Xid messages on the host; it probably needs a reboot";
+    /// The host was still busy with the last cycle.
+    StillBusy, "still_busy", "still busy with the last cycle",
+        "raise the interval, or lower this host's `timeout`";
+    /// The cycle closed before this host was done.
+    Late, "late", "not done when the cycle closed",
+        "raise the interval or the concurrency, or lower `timeout`";
+    /// A defect of fleetwatt itself.
+    Internal, "internal", "fleetwatt itself failed on this host",
+        "this is a defect of fleetwatt: please report it with the log";
+}
+
+impl Outcome {
+    /// What happened and what to do about it, for a person; empty when all is well.
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Complete | Self::Partial => String::new(),
+            Self::Failed(failure) => format!("{failure}; {}", failure.kind.remedy()),
+        }
+    }
+}
+
+/// Something that was wrong with an answer although readings came, or a remark on a host's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What it is.
+    pub kind: FaultKind,
+    /// The GPU it is about, as its bus id or UUID, if one is known.
+    pub gpu: Option<Clean>,
+    /// The evidence, cleaned and bounded.
+    pub evidence: Clean,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.words())?;
+        if let Some(gpu) = &self.gpu {
+            write!(f, " ({gpu})")?;
+        }
+        if !self.evidence.is_empty() {
+            write!(f, ": {}", self.evidence)?;
+        }
+        Ok(())
+    }
+}
+
+/// The kinds of [`Fault`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FaultKind {
+    /// A GPU that was there before, or that the tool names, gave no reading.
+    GpuMissing,
+    /// A GPU's row is there and says that the board is lost.
+    GpuLost,
+    /// A row that is not one.
+    BadRow,
+    /// The answer ends in the middle of a row.
+    CutRow,
+    /// A number that this board cannot have.
+    Implausible,
+    /// A sensor that has not moved by a digit over many readings while the temperature did.
+    FrozenSensor,
+    /// Persistence mode is off, so each call loads the driver: slow, and it keeps the card awake.
+    PersistenceOff,
+}
+
+impl FaultKind {
+    /// A short, stable label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::GpuMissing => "gpu_missing",
+            Self::GpuLost => "gpu_lost",
+            Self::BadRow => "bad_row",
+            Self::CutRow => "cut_row",
+            Self::Implausible => "implausible",
+            Self::FrozenSensor => "frozen_sensor",
+            Self::PersistenceOff => "persistence_off",
+        }
+    }
+
+    /// What it is, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::GpuMissing => "a GPU is missing",
+            Self::GpuLost => "a GPU is lost",
+            Self::BadRow => "a row could not be read",
+            Self::CutRow => "the last row was cut off",
+            Self::Implausible => "a number is implausible",
+            Self::FrozenSensor => "the power sensor seems frozen",
+            Self::PersistenceOff => {
+                "persistence mode is off, so each poll loads the driver; run `nvidia-smi -pm 1` or enable nvidia-persistenced"
+            }
+        }
+    }
+
+    /// Whether it means that a reading of this cycle is missing, which makes the outcome partial.
+    pub const fn costs_a_reading(self) -> bool {
+        match self {
+            Self::GpuMissing | Self::GpuLost | Self::BadRow | Self::CutRow => true,
+            Self::Implausible | Self::FrozenSensor | Self::PersistenceOff => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_failure_kind_has_a_label_of_its_own() {
+        let labels: BTreeSet<_> = FailureKind::ALL.iter().map(|kind| kind.label()).collect();
+        assert_eq!(labels.len(), FailureKind::ALL.len());
+    }
+
+    #[test]
+    fn a_failure_reads_as_step_evidence_and_remedy() {
+        let failure = Failure::new(FailureKind::NoDriver, "NVIDIA-SMI has failed because\n…");
+        assert_eq!(
+            Outcome::Failed(failure).advice(),
+            "the NVIDIA driver is not running: NVIDIA-SMI has failed because …; \
+             load it (`modprobe nvidia`), or install the driver package for the running kernel"
+        );
+    }
+}
