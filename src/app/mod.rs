@@ -1,1 +1,107 @@
-//! app
+//! Settings of all rooms, telemetry, and the program's jobs, put together from the rooms.
+//!
+//! A job returns what happened as a value; saying it is the business of `cli`.
+
+mod check;
+mod files;
+mod lock;
+mod poll;
+mod settings;
+mod store;
+mod telemetry;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use check::{CheckReport, HostCheck, check};
+pub use poll::{Kept, PollRequest, Polled, poll};
+pub use settings::{Environment, Settings};
+pub use store::{store_init, store_status};
+pub use telemetry::log_to_stderr;
+
+use crate::inventory;
+use crate::store as timeline;
+
+/// Why a job could not be done at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No inventory was named, and none is where one is looked for.
+    #[error("there is no inventory: looked for {}", looked_for.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and "))]
+    NoInventory {
+        /// Where it was looked for.
+        looked_for: Vec<PathBuf>,
+    },
+    /// The inventory has faults.
+    #[error("the inventory has faults")]
+    Inventory(#[source] Box<inventory::Faults>),
+    /// No host of the inventory has a name like that.
+    #[error("no host of the inventory matches `{pattern}`")]
+    NoSuchHost {
+        /// The pattern.
+        pattern: String,
+    },
+    /// The pattern is not one.
+    #[error("`{pattern}` is not a pattern for host names: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A secret cannot be read.
+    #[error("the database password from {from}")]
+    Password {
+        /// Where it should have come from.
+        from: String,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder of ours cannot be used.
+    #[error("the {what} directory `{}`", path.display())]
+    Directory {
+        /// `state` or `runtime`.
+        what: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// Another fleetwatt works with the same state.
+    #[error("another fleetwatt{} holds the state directory `{}`", holder.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
+    Locked {
+        /// The state directory.
+        path: PathBuf,
+        /// Its process number, if it left one.
+        holder: Option<u32>,
+    },
+    /// The timeline.
+    #[error("the timeline")]
+    Timeline(#[source] timeline::Error),
+}
+
+impl Error {
+    /// What a person can do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoInventory { .. } => {
+                "name one with --inventory or $FLEETWATT_INVENTORY; `--inventory inventory/demo.toml` needs no GPU".to_owned()
+            }
+            Self::Inventory(_) => String::new(),
+            Self::NoSuchHost { .. } => "`fleetwatt check` lists the hosts of the inventory".to_owned(),
+            Self::Pattern { .. } => "write it as a shell does: `node0*`, `rack[12]-??`".to_owned(),
+            Self::Password { .. } => {
+                "check `password_env`, `password_file` or `password_credential` in [store], and who may read it".to_owned()
+            }
+            Self::Directory { what: "runtime", .. } => {
+                "set RUNTIME_DIRECTORY to a folder of this user's own, such as /run/fleetwatt".to_owned()
+            }
+            Self::Directory { .. } => "set STATE_DIRECTORY to a folder that this user may write to".to_owned(),
+            Self::Locked { .. } => {
+                "wait for it, or give this one a state directory of its own with STATE_DIRECTORY".to_owned()
+            }
+            Self::Timeline(error) => error.remedy(),
+        }
+    }
+}

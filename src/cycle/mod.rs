@@ -1,1 +1,13 @@
-//! cycle
+//! When and whom: all hosts at once under a bound, one outcome each, and a deadline at which the cycle
+//! closes whoever is missing.
+
+mod check;
+mod clock;
+mod gather;
+mod host_task;
+mod memory;
+
+pub use check::{Checked, check_host};
+pub use clock::Clock;
+pub use gather::{Cycle, closes_after};
+pub use memory::{HostMemory, Memory, MemoryError};

@@ -1,1 +1,173 @@
-//! transport
+//! Run this argv there, by this deadline, with at most this much output; say which step failed.
+//!
+//! The only room that starts processes. A failure names the step and keeps the line of evidence; what
+//! a person can do about it stands with [`FailureKind`].
+//!
+//! The deadline stands on both sides: here, and as `timeout` around the command there, since giving up
+//! on an answer ends no process on another machine.
+
+mod bounded;
+mod classify;
+mod local;
+mod master;
+pub mod scripted;
+mod ssh;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::inventory::{Host, Target};
+use crate::reading::{Failure, FailureKind};
+
+pub use master::RuntimeDir;
+pub use ssh::{Connections, SshSession};
+
+/// The most bytes of standard output that one answer may have. Eight GPUs print about 2 KB.
+pub const MAX_STDOUT: usize = 1 << 20;
+
+/// The most bytes of standard error that one answer may have.
+pub const MAX_STDERR: usize = 64 << 10;
+
+/// How much earlier than our own deadline the far side is told to end: one second for `timeout` to kill
+/// what ignores its first signal, and one for the answer's way back.
+const FAR_SIDE_EARLIER: Duration = Duration::from_secs(2);
+
+/// What a command answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Standard output, at most [`MAX_STDOUT`] bytes.
+    pub stdout: Vec<u8>,
+    /// Standard error, at most [`MAX_STDERR`] bytes.
+    pub stderr: Vec<u8>,
+    /// The exit code; `None` if a signal ended the command or its answer was cut off.
+    pub exit: Option<i32>,
+    /// Whether there was more output than may be kept; the command was abandoned then.
+    pub truncated: bool,
+    /// From starting the command to its end; connecting is not in it.
+    pub took: Duration,
+}
+
+/// A way to run commands for one host.
+#[derive(Debug)]
+pub enum Session {
+    /// On this machine.
+    Local,
+    /// Over a multiplexed SSH connection.
+    Ssh(Box<SshSession>),
+    /// From a file.
+    Scripted(Box<scripted::Scene>),
+}
+
+impl Session {
+    /// A session for `host`. Connects nothing yet.
+    ///
+    /// # Errors
+    /// A scene that cannot be read, or a control socket whose path would be too long.
+    pub fn new(host: &Host, connections: &std::sync::Arc<Connections>) -> Result<Self, Failure> {
+        match &host.target {
+            Target::Local => Ok(Self::Local),
+            Target::Ssh(target) => Ok(Self::Ssh(Box::new(SshSession::new(target.clone(), connections.clone())?))),
+            Target::Scripted { scene } => match scripted::Scene::load(scene) {
+                Ok(scene) => Ok(Self::Scripted(Box::new(scene))),
+                Err(error) => Err(Failure::new(FailureKind::Spawn, &error.to_string())),
+            },
+        }
+    }
+
+    /// Makes the connection now, so that the commands that follow need not.
+    ///
+    /// # Errors
+    /// The step of connecting that failed.
+    pub async fn connect(&mut self, deadline: Instant) -> Result<(), Failure> {
+        match self {
+            Self::Local | Self::Scripted(_) => Ok(()),
+            Self::Ssh(ssh) => ssh.connect(deadline).await,
+        }
+    }
+
+    /// Runs `program` with `args` and waits for its end, its deadline, or its output's bound.
+    ///
+    /// A [`FailureKind::Timeout`] means that the command was started and has not returned: it may still
+    /// be running there.
+    ///
+    /// # Errors
+    /// The step that failed. A command that ran and ended with an error is an [`Output`].
+    pub async fn run(&mut self, program: &str, args: &[String], deadline: Instant) -> Result<Output, Failure> {
+        match self {
+            Self::Local => local::run(&bounded_argv(program, args, deadline), deadline).await,
+            Self::Ssh(ssh) => ssh.run(program, args, deadline).await,
+            Self::Scripted(scene) => run_scripted(scene, args, deadline).await,
+        }
+    }
+
+    /// Ends what shall not outlive this session. A connection that is kept for the next run stays.
+    pub async fn close(self) {
+        match self {
+            Self::Local | Self::Scripted(_) => (),
+            Self::Ssh(ssh) => ssh.close().await,
+        }
+    }
+}
+
+/// The command with its bound around it: `timeout` sends TERM first, since a killed reader of NVML has
+/// itself frozen GPUs (NVIDIA/dcgm-exporter#84), and KILL a second later.
+fn bounded_argv(program: &str, args: &[String], deadline: Instant) -> Vec<String> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let seconds = left.saturating_sub(FAR_SIDE_EARLIER).as_secs().max(1);
+    let mut argv = vec!["timeout".to_owned(), "-k".to_owned(), "1".to_owned(), seconds.to_string()];
+    argv.push(program.to_owned());
+    argv.extend_from_slice(args);
+    argv
+}
+
+/// Answers from a scene, which conducts itself as a host would: it may also hang or flood.
+async fn run_scripted(scene: &scripted::Scene, args: &[String], deadline: Instant) -> Result<Output, Failure> {
+    let started_at = Instant::now();
+    let reply = scene.answer(args);
+    let mut output = Output {
+        stdout: reply.stdout,
+        stderr: reply.stderr,
+        exit: Some(reply.exit),
+        truncated: false,
+        took: Duration::ZERO,
+    };
+    match reply.conduct {
+        scripted::Conduct::Answer => (),
+        scripted::Conduct::Delay(delay) if Instant::now() + delay < deadline => tokio::time::sleep(delay).await,
+        scripted::Conduct::Delay(_) | scripted::Conduct::Hang | scripted::Conduct::HangIgnoringTerm => {
+            tokio::time::sleep_until(deadline).await;
+            return Err(no_answer(started_at));
+        }
+        scripted::Conduct::Flood { .. } => {
+            output.stdout.resize(MAX_STDOUT, b'y');
+            output.truncated = true;
+            output.exit = None;
+        }
+    }
+    output.took = started_at.elapsed();
+    Ok(output)
+}
+
+/// The failure of a command that was started and has not returned.
+fn no_answer(started_at: Instant) -> Failure {
+    let waited = Duration::from_secs(started_at.elapsed().as_secs());
+    Failure::new(FailureKind::Timeout, &format!("waited {}", humantime::format_duration(waited)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_far_side_is_told_to_end_before_our_deadline() {
+        let deadline = Instant::now() + Duration::from_millis(15_500);
+        let argv = bounded_argv("nvidia-smi", &["-L".to_owned()], deadline);
+        assert_eq!(argv, ["timeout", "-k", "1", "13", "nvidia-smi", "-L"]);
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_is_almost_over_still_gives_the_far_side_a_second() {
+        assert_eq!(bounded_argv("nvidia-smi", &[], Instant::now())[3], "1");
+    }
+}

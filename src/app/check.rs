@@ -1,0 +1,72 @@
+//! The inventory and the settings, and on demand every step to every host and to the database.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::poll::connections;
+use super::{Error, Settings, store_status};
+use crate::cycle::{Checked, Clock, check_host};
+use crate::inventory::Host;
+use crate::store::Status;
+
+/// What became of each step.
+#[derive(Debug)]
+pub struct CheckReport {
+    /// Every host, in the order of the inventory.
+    pub hosts: Vec<HostCheck>,
+    /// The timeline.
+    pub store: Result<Status, Error>,
+}
+
+/// One host's steps.
+#[derive(Debug)]
+pub struct HostCheck {
+    /// The node's name.
+    pub node: String,
+    /// Where it is.
+    pub address: String,
+    /// What became of its steps; `None` if checking it failed in itself.
+    pub checked: Option<Checked>,
+}
+
+/// Tries every step to every host and to the database. Leaves no trace but the SQLite file, which it
+/// opens as a poll would.
+///
+/// # Errors
+/// The check could not be started. What a step says stands in the report.
+pub async fn check(settings: &Settings) -> Result<CheckReport, Error> {
+    let inventory = &settings.inventory;
+    let hosts: Vec<Arc<Host>> = inventory.hosts.iter().cloned().map(Arc::new).collect();
+    let connections = connections(settings, true, &hosts)?;
+    let slots = Arc::new(Semaphore::new(inventory.cycle.concurrency.max(1)));
+    let mut tasks = JoinSet::new();
+    for (host_idx, host) in hosts.iter().cloned().enumerate() {
+        let (connections, slots) = (connections.clone(), slots.clone());
+        tasks.spawn(async move {
+            let _slot = slots.acquire().await.ok();
+            (host_idx, check_host(&host, &connections, Clock).await)
+        });
+    }
+    let gather = async {
+        let mut checks: Vec<HostCheck> = hosts.iter().map(|host| unchecked(host)).collect();
+        while let Some(joined) = tasks.join_next().await {
+            match joined {
+                Ok((host_idx, checked)) => {
+                    if let Some(slot) = checks.get_mut(host_idx) {
+                        slot.checked = Some(checked);
+                    }
+                }
+                Err(error) => tracing::error!(%error, "checking a host failed"),
+            }
+        }
+        checks
+    };
+    let (hosts, store) = tokio::join!(gather, store_status(settings));
+    Ok(CheckReport { hosts, store })
+}
+
+fn unchecked(host: &Host) -> HostCheck {
+    HostCheck { node: host.name.clone(), address: host.address().to_owned(), checked: None }
+}

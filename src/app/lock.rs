@@ -1,0 +1,69 @@
+//! One fleetwatt a state directory: a lock that the kernel frees when its holder dies, however it dies.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+
+use super::Error;
+
+/// The file that is locked. Its content is for people: the holder's process number.
+const FILE_NAME: &str = "lock";
+
+/// Holds the state directory until it is dropped.
+#[derive(Debug)]
+pub(super) struct StateLock {
+    _file: File,
+}
+
+/// Takes the lock of a state directory, which is created if it is not there.
+pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
+    let fail = |source| Error::Directory { what: "state", path: state_dir.to_owned(), source };
+    create_private(state_dir).map_err(fail)?;
+    let path = state_dir.join(FILE_NAME);
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => (),
+        Err(TryLockError::Error(source)) => return Err(fail(source)),
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let read = file.read_to_string(&mut holder);
+            let holder = read.ok().and_then(|_| holder.trim().parse().ok());
+            return Err(Error::Locked { path: state_dir.to_owned(), holder });
+        }
+    }
+    let note = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    note(&mut file).map_err(fail)?;
+    Ok(StateLock { _file: file })
+}
+
+/// Creates a folder for this user alone.
+fn create_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_and_told_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let _held = lock_state(dir.path()).unwrap();
+        match lock_state(dir.path()).unwrap_err() {
+            Error::Locked { holder, .. } => assert_eq!(holder, Some(std::process::id())),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_lock_is_free_again_when_its_holder_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(lock_state(dir.path()).unwrap());
+        assert!(lock_state(dir.path()).is_ok());
+    }
+}

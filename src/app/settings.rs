@@ -1,0 +1,231 @@
+//! Where things are: the inventory, the state, the sockets, the timeline. From the call, the inventory
+//! and the environment, in this order.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::files::RealFiles;
+use crate::inventory::{self, Inventory, Secret, StoreSettings};
+use crate::store::{Location, Password};
+
+/// The file name of the default timeline, in the state directory.
+const DEFAULT_DATABASE: &str = "fleetwatt.db";
+
+/// The environment's variables, as a function so that tests need not change the process's own.
+#[derive(Clone, Copy)]
+pub struct Environment(pub fn(&str) -> Option<OsString>);
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Environment")
+    }
+}
+
+impl Environment {
+    /// The process's own.
+    pub fn of_process() -> Self {
+        Self(|name| std::env::var_os(name))
+    }
+
+    /// A variable that is set and not empty.
+    fn get(self, name: &str) -> Option<String> {
+        self.0(name).filter(|value| !value.is_empty()).and_then(|value| value.into_string().ok())
+    }
+
+    /// A path variable; of a list, as systemd gives it for several directories, the first.
+    fn path(self, name: &str) -> Option<PathBuf> {
+        let value = self.get(name)?;
+        let first = value.split(':').next().filter(|first| !first.is_empty())?;
+        Some(PathBuf::from(first))
+    }
+}
+
+/// Everything a job needs to know before it starts.
+#[derive(Debug)]
+pub struct Settings {
+    /// The file that the fleet was read from.
+    pub inventory_path: PathBuf,
+    /// The fleet.
+    pub inventory: Inventory,
+    /// The timeline.
+    pub location: Location,
+    /// What is remembered between runs: `$STATE_DIRECTORY`, else the XDG state home.
+    pub state_dir: PathBuf,
+    /// The sockets of SSH masters: `$RUNTIME_DIRECTORY`, else the user's own folder in /run or /tmp.
+    pub runtime_dir: PathBuf,
+}
+
+impl Settings {
+    /// Reads the inventory and the environment. Creates nothing.
+    ///
+    /// # Errors
+    /// No inventory, faults in it, a password that cannot be read, a URL that is not one.
+    pub fn load(inventory_path: Option<PathBuf>, environment: Environment) -> Result<Self, Error> {
+        let inventory_path = find_inventory(inventory_path, environment)?;
+        let inventory = inventory::load(&inventory_path, &RealFiles)
+            .map_err(|faults| Error::Inventory(Box::new(faults)))?;
+        let state_dir = state_dir(environment);
+        let location = location(&inventory.store, &state_dir, environment)?;
+        let runtime_dir = runtime_dir(environment);
+        Ok(Self { inventory_path, inventory, location, state_dir, runtime_dir })
+    }
+}
+
+/// The inventory that was named, else the first that is there.
+fn find_inventory(named: Option<PathBuf>, environment: Environment) -> Result<PathBuf, Error> {
+    if let Some(path) = named.or_else(|| environment.get("FLEETWATT_INVENTORY").map(PathBuf::from)) {
+        return Ok(path);
+    }
+    let looked_for = vec![PathBuf::from("inventory/fleet.toml"), PathBuf::from("/etc/fleetwatt/inventory.toml")];
+    match looked_for.iter().find(|path| path.exists()) {
+        Some(path) => Ok(path.clone()),
+        None => Err(Error::NoInventory { looked_for }),
+    }
+}
+
+fn state_dir(environment: Environment) -> PathBuf {
+    let home = || environment.path("HOME").unwrap_or_else(|| PathBuf::from("/root"));
+    environment.path("STATE_DIRECTORY").unwrap_or_else(|| {
+        let xdg = environment.path("XDG_STATE_HOME").filter(|path| path.is_absolute());
+        xdg.unwrap_or_else(|| home().join(".local/state")).join("fleetwatt")
+    })
+}
+
+fn runtime_dir(environment: Environment) -> PathBuf {
+    environment.path("RUNTIME_DIRECTORY").unwrap_or_else(|| match environment.path("XDG_RUNTIME_DIR") {
+        Some(user_runtime) => user_runtime.join("fleetwatt"),
+        None => PathBuf::from(format!("/tmp/fleetwatt-{}", rustix::process::geteuid().as_raw())),
+    })
+}
+
+/// The timeline's place: the inventory's URL, else the variables of the existing installation, else
+/// `DATABASE_URL`, else a SQLite file in the state directory.
+fn location(store: &StoreSettings, state_dir: &Path, environment: Environment) -> Result<Location, Error> {
+    let password = match &store.password {
+        Some(secret) => Some(read_secret(secret, environment)?),
+        None => environment.get("CHEROKEE_DB_PASS").map(Password::new),
+    };
+    let url = store.url.clone().or_else(|| cherokee_url(environment)).or_else(|| environment.get("DATABASE_URL"));
+    let Some(url) = url else { return Ok(Location::sqlite(state_dir.join(DEFAULT_DATABASE))) };
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        // A relative path would otherwise depend on where the timer or the person happens to stand.
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if !path.is_empty() && Path::new(path).is_relative() && !path.starts_with(':') {
+            return Ok(Location::sqlite(state_dir.join(path)));
+        }
+    }
+    // A password in DATABASE_URL is that URL's own; CHEROKEE_DB_PASS belongs to no other database.
+    let is_cherokee = store.url.is_none() && environment.get("CHEROKEE_DB_HOST").is_some();
+    let password = password.filter(|_| store.password.is_some() || store.url.is_some() || is_cherokee);
+    Location::parse(&url, password).map_err(Error::Timeline)
+}
+
+/// `CHEROKEE_DB_HOST`, `_NAME` and `_USER`, which the existing installation has set, as a URL.
+fn cherokee_url(environment: Environment) -> Option<String> {
+    let host = environment.get("CHEROKEE_DB_HOST")?;
+    let user = environment.get("CHEROKEE_DB_USER").map(|user| format!("{user}@")).unwrap_or_default();
+    let name = environment.get("CHEROKEE_DB_NAME").map(|name| format!("/{name}")).unwrap_or_default();
+    Some(format!("postgres://{user}{host}{name}"))
+}
+
+fn read_secret(secret: &Secret, environment: Environment) -> Result<Password, Error> {
+    let fail = |source| Error::Password { from: secret.to_string(), source };
+    let from_file = |path: &Path| {
+        let text = std::fs::read_to_string(path).map_err(fail)?;
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(Password::new(text.strip_suffix('\r').unwrap_or(text)))
+    };
+    match secret {
+        Secret::Env(name) => match environment.get(name) {
+            Some(value) => Ok(Password::new(value)),
+            None => Err(fail(io::Error::new(io::ErrorKind::NotFound, "it is not set, or empty"))),
+        },
+        Secret::File(path) => from_file(path),
+        Secret::Credential(name) => match environment.path("CREDENTIALS_DIRECTORY") {
+            Some(directory) => from_file(&directory.join(name)),
+            None => Err(fail(io::Error::new(
+                io::ErrorKind::NotFound,
+                "CREDENTIALS_DIRECTORY is not set: only a systemd unit with LoadCredential= has credentials",
+            ))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::MetadataStyle;
+
+    fn store(url: Option<&str>, password: Option<Secret>) -> StoreSettings {
+        StoreSettings {
+            url: url.map(str::to_owned),
+            password,
+            table: "unified_timeline".to_owned(),
+            metadata: MetadataStyle::Full,
+        }
+    }
+
+    fn existing_installation(name: &str) -> Option<OsString> {
+        let value = match name {
+            "CHEROKEE_DB_HOST" => "192.0.2.7",
+            "CHEROKEE_DB_NAME" => "zammad_production",
+            "CHEROKEE_DB_USER" => "claude",
+            "CHEROKEE_DB_PASS" => "canary",
+            "DATABASE_URL" => "postgres://somebody@else.example/other",
+            _ => return None,
+        };
+        Some(value.into())
+    }
+
+    fn under_systemd(name: &str) -> Option<OsString> {
+        let value = match name {
+            "STATE_DIRECTORY" => "/var/lib/fleetwatt:/var/lib/second",
+            "RUNTIME_DIRECTORY" => "/run/fleetwatt",
+            "HOME" => "/home/m",
+            _ => return None,
+        };
+        Some(value.into())
+    }
+
+    fn place(store: &StoreSettings, environment: fn(&str) -> Option<OsString>) -> String {
+        location(store, Path::new("/state"), Environment(environment)).unwrap().to_string()
+    }
+
+    #[test]
+    fn without_any_setting_the_timeline_is_a_file_in_the_state_directory() {
+        assert_eq!(place(&store(None, None), |_| None), "sqlite:/state/fleetwatt.db");
+    }
+
+    #[test]
+    fn a_relative_sqlite_path_is_relative_to_the_state_directory() {
+        assert_eq!(place(&store(Some("sqlite:demo.db"), None), |_| None), "sqlite:/state/demo.db");
+        assert_eq!(place(&store(Some("sqlite:/data/x.db"), None), |_| None), "sqlite:/data/x.db");
+    }
+
+    #[test]
+    fn the_variables_of_the_existing_installation_fill_in_for_a_url() {
+        let place = place(&store(None, None), existing_installation);
+        assert!(place.contains("claude@192.0.2.7") && place.contains("zammad_production"), "{place}");
+        assert!(!place.contains("canary"), "the password is shown: {place}");
+    }
+
+    #[test]
+    fn the_inventorys_url_comes_before_the_environment() {
+        assert_eq!(place(&store(Some("sqlite:/x.db"), None), existing_installation), "sqlite:/x.db");
+    }
+
+    #[test]
+    fn of_systemds_list_of_directories_the_first_is_used() {
+        assert_eq!(state_dir(Environment(under_systemd)), Path::new("/var/lib/fleetwatt"));
+        assert_eq!(runtime_dir(Environment(under_systemd)), Path::new("/run/fleetwatt"));
+    }
+
+    #[test]
+    fn a_password_that_is_not_there_is_an_error_that_names_its_source() {
+        let store = store(Some("postgres://h/d"), Some(Secret::Env("FLEETWATT_TEST_PASSWORD".to_owned())));
+        let error = location(&store, Path::new("/state"), Environment(|_| None)).unwrap_err();
+        assert_eq!(error.to_string(), "the database password from environment variable FLEETWATT_TEST_PASSWORD");
+    }
+}

@@ -1,0 +1,284 @@
+//! What is remembered of each host from one cycle to the next, also across runs: one JSON file in the
+//! state directory.
+//!
+//! The file's shape is separate from the types it fills, so that a new version can change the one
+//! without the other. A file that cannot be read is not fatal: everything in it can be learnt anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{Written, WrittenFacts};
+use crate::inventory::Host;
+use crate::probe::{Knowledge, KnownGpu};
+use crate::reading::{Power, Temperature, Timestamp};
+
+/// The file's name in the state directory.
+const FILE_NAME: &str = "hosts.json";
+
+/// The file's version; another one is not read.
+const VERSION: u32 = 1;
+
+/// What is remembered of one host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostMemory {
+    /// The address that it was learnt from: another machine under the same name starts anew.
+    pub address: String,
+    /// What its nvidia-smi taught.
+    pub knowledge: Knowledge,
+    /// Since when a call has not returned.
+    pub hung_since: Option<Timestamp>,
+}
+
+impl HostMemory {
+    /// This memory, if it is of the machine that the inventory names now; else an empty one.
+    #[must_use]
+    pub fn valid_for(self, host: &Host) -> Self {
+        if self.address == host.address() {
+            return self;
+        }
+        Self { address: host.address().to_owned(), ..Self::default() }
+    }
+}
+
+/// What is remembered of all hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    hosts: BTreeMap<String, HostMemory>,
+    /// What the last `gpu_inventory` events said.
+    pub written: Written,
+}
+
+/// The memory could not be read or kept.
+#[derive(Debug, thiserror::Error)]
+#[error("the memory of hosts in `{path}`")]
+pub struct MemoryError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl Memory {
+    /// Reads it from the state directory. None there is an empty one.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not one of ours.
+    pub fn load(state_dir: &Path) -> Result<Self, MemoryError> {
+        let path = state_dir.join(FILE_NAME);
+        let fail = |source| MemoryError { path: path.clone(), source };
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(fail(error)),
+        };
+        let file: File = serde_json::from_slice(&text).map_err(|error| fail(error.into()))?;
+        if file.version != VERSION {
+            return Err(fail(io::Error::other(format!("its version is {}, not {VERSION}", file.version))));
+        }
+        Ok(file.into())
+    }
+
+    /// Writes it to the state directory, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, state_dir: &Path) -> Result<(), MemoryError> {
+        let path = state_dir.join(FILE_NAME);
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(state_dir)?;
+            serde_json::to_writer(io::BufWriter::new(&mut file), &File::from(self))?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(|source| MemoryError { path: path.clone(), source })
+    }
+
+    pub(super) fn of(&self, node: &str) -> HostMemory {
+        self.hosts.get(node).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn remember(&mut self, node: &str, host: HostMemory) {
+        self.hosts.insert(node.to_owned(), host);
+    }
+
+    /// Forgets hosts that are no longer in the inventory.
+    pub fn retain(&mut self, is_known: impl Fn(&str) -> bool) {
+        self.hosts.retain(|node, _| is_known(node));
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    version: u32,
+    hosts: BTreeMap<String, HostRow>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    written: BTreeMap<String, (String, i64)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HostRow {
+    address: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    driver_version: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    refused: BTreeSet<String>,
+    #[serde(default)]
+    gpus: BTreeMap<String, GpuRow>,
+    #[serde(default)]
+    persistence_reported: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hung_since_us: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GpuRow {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bus_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    power_mw: Option<i64>,
+    #[serde(default)]
+    n_same: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    coldest_mc: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hottest_mc: Option<i64>,
+}
+
+impl From<&Memory> for File {
+    fn from(memory: &Memory) -> Self {
+        let written = memory.written.0.iter();
+        Self {
+            version: VERSION,
+            hosts: memory.hosts.iter().map(|(node, host)| (node.clone(), host.into())).collect(),
+            written: written.map(|(source, facts)| (source.clone(), (facts.facts.clone(), facts.utc_day))).collect(),
+        }
+    }
+}
+
+impl From<File> for Memory {
+    fn from(file: File) -> Self {
+        let facts = |(source, (facts, utc_day))| (source, WrittenFacts { facts, utc_day });
+        Self {
+            hosts: file.hosts.into_iter().map(|(node, row)| (node, row.into())).collect(),
+            written: Written(file.written.into_iter().map(facts).collect()),
+        }
+    }
+}
+
+impl From<&HostMemory> for HostRow {
+    fn from(host: &HostMemory) -> Self {
+        let Knowledge { driver_version, refused, gpus, persistence_reported } = &host.knowledge;
+        Self {
+            address: host.address.clone(),
+            driver_version: driver_version.clone(),
+            refused: refused.clone(),
+            gpus: gpus.iter().map(|(uuid, gpu)| (uuid.clone(), gpu.into())).collect(),
+            persistence_reported: *persistence_reported,
+            hung_since_us: host.hung_since.map(Timestamp::micros),
+        }
+    }
+}
+
+impl From<HostRow> for HostMemory {
+    fn from(row: HostRow) -> Self {
+        let knowledge = Knowledge {
+            driver_version: row.driver_version,
+            refused: row.refused,
+            gpus: row.gpus.into_iter().map(|(uuid, gpu)| (uuid, gpu.into())).collect(),
+            persistence_reported: row.persistence_reported,
+        };
+        Self { address: row.address, knowledge, hung_since: row.hung_since_us.map(Timestamp::from_micros) }
+    }
+}
+
+impl From<&KnownGpu> for GpuRow {
+    fn from(gpu: &KnownGpu) -> Self {
+        Self {
+            bus_id: gpu.bus_id.clone(),
+            power_mw: gpu.power.map(Power::milliwatts),
+            n_same: gpu.n_same,
+            coldest_mc: gpu.coldest.map(Temperature::millicelsius),
+            hottest_mc: gpu.hottest.map(Temperature::millicelsius),
+        }
+    }
+}
+
+impl From<GpuRow> for KnownGpu {
+    fn from(row: GpuRow) -> Self {
+        Self {
+            bus_id: row.bus_id,
+            power: row.power_mw.map(Power::from_milliwatts),
+            n_same: row.n_same,
+            coldest: row.coldest_mc.map(Temperature::from_millicelsius),
+            hottest: row.hottest_mc.map(Temperature::from_millicelsius),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> Memory {
+        let gpu = KnownGpu {
+            bus_id: Some("00000000:0B:00.0".to_owned()),
+            power: Some(Power::from_milliwatts(26_200)),
+            n_same: 3,
+            coldest: Some(Temperature::from_millicelsius(30_000)),
+            hottest: Some(Temperature::from_millicelsius(36_000)),
+        };
+        let knowledge = Knowledge {
+            driver_version: Some("470.256.02".to_owned()),
+            refused: BTreeSet::from(["power.draw.instant".to_owned()]),
+            gpus: BTreeMap::from([("GPU-1".to_owned(), gpu)]),
+            persistence_reported: true,
+        };
+        let host = HostMemory {
+            address: "gpu1".to_owned(),
+            knowledge,
+            hung_since: Some(Timestamp::from_micros(1_795_503_600_000_000)),
+        };
+        let facts = WrittenFacts { facts: "{}".to_owned(), utc_day: 20_781 };
+        Memory {
+            hosts: BTreeMap::from([("node1".to_owned(), host)]),
+            written: Written(BTreeMap::from([("gpu_node1".to_owned(), facts)])),
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_what_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        memory().save(dir.path()).unwrap();
+        assert_eq!(Memory::load(dir.path()).unwrap(), memory());
+    }
+
+    #[test]
+    fn no_file_is_an_empty_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Memory::load(dir.path()).unwrap(), Memory::default());
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE_NAME), "not json").unwrap();
+        assert!(Memory::load(dir.path()).unwrap_err().to_string().contains(FILE_NAME));
+    }
+
+    #[test]
+    fn another_machine_under_the_same_name_starts_anew() {
+        let host = Host {
+            name: "node1".to_owned(),
+            labels: BTreeMap::new(),
+            target: crate::inventory::Target::Local,
+            probes: vec![crate::inventory::Source::NvidiaSmi],
+            timeout: std::time::Duration::from_secs(15),
+            nvidia_smi: "nvidia-smi".to_owned(),
+            gpus: None,
+        };
+        let remembered = memory().of("node1").valid_for(&host);
+        assert_eq!(remembered, HostMemory { address: "localhost".to_owned(), ..HostMemory::default() });
+    }
+}

@@ -1,0 +1,141 @@
+//! Commands on this machine.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::bounded::{Streams, read_both};
+use super::{Output, no_answer};
+use crate::reading::{Failure, FailureKind};
+
+/// How long an abandoned command may take to end after TERM, before it is killed.
+const TERM_GRACE: Duration = Duration::from_secs(1);
+
+/// What a child may inherit of our environment. Everything else, and so every secret, stays here.
+const INHERITED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "LD_LIBRARY_PATH"];
+
+/// A command with a cleaned environment and nothing to read; English messages, whatever our own locale.
+#[allow(clippy::disallowed_methods, reason = "this room is the one that starts processes")]
+pub(super) fn clean_command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    for name in INHERITED {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs `argv` here, with our own deadline behind that of its `timeout`.
+pub(super) async fn run(argv: &[String], deadline: Instant) -> Result<Output, Failure> {
+    let (program, args) = argv.split_first().ok_or_else(|| Failure::new(FailureKind::Internal, "no command"))?;
+    let started_at = Instant::now();
+    let mut child = clean_command(program)
+        .args(args)
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| Failure::new(FailureKind::Spawn, &format!("{program}: {error}")))?;
+    let reading = read_both(child.stdout.take(), child.stderr.take());
+    let streams = match timeout_at(deadline, reading).await {
+        Ok(Ok(streams)) => streams,
+        Ok(Err(error)) => {
+            stop(&mut child).await;
+            return Err(Failure::new(FailureKind::Session, &error.to_string()));
+        }
+        Err(_) => {
+            stop(&mut child).await;
+            return Err(no_answer(started_at));
+        }
+    };
+    let exit = if streams.truncated {
+        stop(&mut child).await;
+        None
+    } else {
+        match timeout_at(deadline, child.wait()).await {
+            Ok(status) => status.ok().and_then(|status| status.code()),
+            Err(_) => {
+                stop(&mut child).await;
+                return Err(no_answer(started_at));
+            }
+        }
+    };
+    let Streams { stdout, stderr, truncated } = streams;
+    Ok(Output { stdout, stderr, exit, truncated, took: started_at.elapsed() })
+}
+
+/// Ends a command and everything it started: TERM first, KILL after a grace. A process that is stuck in
+/// the kernel survives both; it is left behind then.
+async fn stop(child: &mut Child) {
+    signal_group(child, Signal::TERM);
+    if timeout(TERM_GRACE, child.wait()).await.is_err() {
+        signal_group(child, Signal::KILL);
+        if timeout(TERM_GRACE, child.wait()).await.is_err() {
+            tracing::warn!(pid = child.id(), "a command does not end even when killed");
+        }
+    }
+}
+
+fn signal_group(child: &Child, signal: Signal) {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid
+        && let Err(error) = kill_process_group(pid, signal)
+    {
+        tracing::debug!(%error, "cannot signal a command that should end");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn argv(words: &[&str]) -> Vec<String> {
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    #[tokio::test]
+    async fn both_streams_and_the_exit_code_come_back() {
+        let output = run(&argv(&["sh", "-c", "echo out; echo err >&2; exit 15"]), soon()).await.unwrap();
+        assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+        assert_eq!(output.exit, Some(15));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_a_failure_to_spawn() {
+        let failure = run(&argv(&["/nonexistent/program"]), soon()).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Spawn);
+    }
+
+    #[tokio::test]
+    async fn a_command_that_ignores_term_is_gone_after_its_deadline() {
+        let deadline = Instant::now() + Duration::from_millis(200);
+        let script = "trap '' TERM; echo $$ >&2; while :; do sleep 0.1; done";
+        let failure = run(&argv(&["sh", "-c", script]), deadline).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Timeout);
+        assert!(Instant::now() < deadline + Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_cut_off_and_its_command_ended() {
+        let output = run(&argv(&["yes"]), soon()).await.unwrap();
+        assert!(output.truncated);
+        assert_eq!(output.exit, None);
+    }
+
+    #[tokio::test]
+    async fn a_secret_of_our_environment_does_not_reach_the_command() {
+        let output = run(&argv(&["env"]), soon()).await.unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("PATH=") && text.contains("LC_ALL=C"));
+        assert!(!text.contains("CARGO"), "cargo's own variables stand for any that a child has no use for");
+    }
+}

@@ -1,0 +1,294 @@
+//! Masters of multiplexed SSH connections: where their sockets are, how one is started, how one that is
+//! frozen is ended.
+//!
+//! A master is the user's own `ssh` in the background. It outlives this process on purpose: a poll a
+//! minute would otherwise log in 1,440 times a day. Its socket's name follows from how the host is
+//! reached, so that the next run finds it without any memory.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
+
+use super::classify::classify;
+use super::local::clean_command;
+use crate::inventory::{HostKeyPolicy, SshTarget};
+use crate::reading::{Failure, FailureKind};
+
+/// A Unix socket's path has at most 107 bytes, and ssh first binds to the name with 17 bytes more.
+const MAX_SOCKET_PATH: usize = 107 - 17;
+
+/// How long a dead `ssh` may keep us waiting for the rest of its messages: a `ProxyCommand` that it left
+/// behind may hold the pipe open.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// The folder that holds the control sockets of living masters. Ours alone.
+#[derive(Debug, Clone)]
+pub struct RuntimeDir(PathBuf);
+
+impl RuntimeDir {
+    /// Uses `path`, which is created for us alone if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be created, belongs to somebody else, or others can write to it.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Self::existing(path)?.ok_or_else(|| io::Error::other("it vanished as soon as it was created"))
+    }
+
+    /// Uses `path` if it is there.
+    ///
+    /// # Errors
+    /// It belongs to somebody else, or others can write to it: whoever can put a socket there can answer
+    /// for any host.
+    pub fn existing(path: &Path) -> io::Result<Option<Self>> {
+        let metadata = match std::fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it must be a folder that belongs to this user and that nobody else can write to",
+            ));
+        }
+        Ok(Some(Self(path.to_owned())))
+    }
+
+    /// The control socket for `target`: the same for every run that reaches it in the same way.
+    pub(super) fn socket(&self, target: &SshTarget) -> PathBuf {
+        let how = format!("{:?}", (&target.address, &target.user, target.port, &target.identity_file))
+            + &format!("{:?}", (&target.ssh_config, &target.known_hosts, &target.jump, &target.kex));
+        self.0.join(Uuid::new_v5(&Uuid::NAMESPACE_URL, how.as_bytes()).simple().to_string())
+    }
+
+    /// Removes the sockets of hosts that are not among `targets` and whose masters are gone. A master that
+    /// ends in order removes its own; one that was killed cannot.
+    pub fn sweep<'a>(&self, targets: impl Iterator<Item = &'a SshTarget>) {
+        let in_use: BTreeSet<PathBuf> = targets.map(|target| self.socket(target)).collect();
+        let Ok(entries) = std::fs::read_dir(&self.0) else { return };
+        let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+        for path in paths.filter(|path| !in_use.contains(path)) {
+            let is_dead = std::os::unix::net::UnixStream::connect(&path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+            if is_dead {
+                remove(&path);
+            }
+        }
+    }
+}
+
+/// Starts a master for `target` that listens on `socket`, and waits until it is logged in.
+pub(super) async fn launch(
+    target: &SshTarget,
+    socket: &Path,
+    persist: Duration,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    if socket.as_os_str().len() > MAX_SOCKET_PATH {
+        let words = format!("{}: longer than {MAX_SOCKET_PATH} bytes; set RUNTIME_DIRECTORY", socket.display());
+        return Err(Failure::new(FailureKind::Spawn, &words));
+    }
+    let mut command = clean_command("ssh");
+    command.args(arguments(target, socket, persist)).kill_on_drop(true);
+    let mut child =
+        command.spawn().map_err(|error| Failure::new(FailureKind::Spawn, &format!("ssh: {error}")))?;
+    let mut messages = Vec::new();
+    let stderr = child.stderr.take();
+    let ended = {
+        let mut drain = std::pin::pin!(read_first(stderr, &mut messages));
+        let waiting = async {
+            // Dropping the losing branch loses nothing: the drain is polled again below.
+            let status = tokio::select! {
+                status = child.wait() => status,
+                () = &mut drain => child.wait().await,
+            };
+            if timeout(LAST_WORDS, &mut drain).await.is_err() {
+                tracing::trace!("something that ssh started holds on to its messages");
+            }
+            status
+        };
+        timeout_at(deadline, waiting).await
+    };
+    let messages = String::from_utf8_lossy(&messages);
+    match ended {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(_)) => Err(classify(&messages, target.jump.as_deref())),
+        Ok(Err(error)) => Err(Failure::new(FailureKind::Spawn, &format!("ssh: {error}"))),
+        Err(_) if messages.trim().is_empty() => {
+            Err(Failure::new(FailureKind::ConnectTimeout, "no login within the time for connecting"))
+        }
+        Err(_) => {
+            let said = classify(&messages, target.jump.as_deref());
+            Err(Failure { kind: FailureKind::ConnectTimeout, ..said })
+        }
+    }
+}
+
+/// The arguments that make `ssh` a master in the background. What the inventory says goes into option
+/// values and behind `--` only, so that nothing in it can become an option.
+fn arguments(target: &SshTarget, socket: &Path, persist: Duration) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["-M".into(), "-N".into(), "-f".into(), "-S".into(), socket.into()];
+    let mut option = |value: String| args.extend(["-o".into(), OsString::from(value)]);
+    option(format!("ControlPersist={}s", persist.as_secs().max(1)));
+    option("BatchMode=yes".to_owned());
+    option(format!(
+        "StrictHostKeyChecking={}",
+        match target.host_key {
+            HostKeyPolicy::Strict => "yes",
+            HostKeyPolicy::AcceptNew => "accept-new",
+        }
+    ));
+    option(format!("ConnectTimeout={}", target.connect_timeout.as_secs().max(1)));
+    // A master whose network is gone ends itself after 15 s.
+    option("ServerAliveInterval=5".to_owned());
+    option("ServerAliveCountMax=3".to_owned());
+    for off in ["ForwardAgent", "ForwardX11", "PermitLocalCommand", "Tunnel"] {
+        option(format!("{off}=no"));
+    }
+    option("ClearAllForwardings=yes".to_owned());
+    // The user's own setting may be quieter than what classify needs.
+    option("LogLevel=INFO".to_owned());
+    if let Some(kex) = &target.kex {
+        option(format!("KexAlgorithms={kex}"));
+    }
+    if let Some(known_hosts) = &target.known_hosts {
+        option(format!("UserKnownHostsFile=\"{}\"", known_hosts.display().to_string().replace('%', "%%")));
+    }
+    if target.identity_file.is_some() {
+        option("IdentitiesOnly=yes".to_owned());
+    }
+    if let Some(identity_file) = &target.identity_file {
+        args.extend(["-i".into(), identity_file.into()]);
+    }
+    if let Some(ssh_config) = &target.ssh_config {
+        args.extend(["-F".into(), home_expanded(ssh_config).into()]);
+    }
+    if let Some(port) = target.port {
+        args.extend(["-p".into(), port.to_string().into()]);
+    }
+    if let Some(user) = &target.user {
+        args.extend(["-l".into(), user.into()]);
+    }
+    if let Some(jump) = &target.jump {
+        args.extend(["-J".into(), jump.into()]);
+    }
+    args.extend(["--".into(), OsString::from(&target.address)]);
+    args
+}
+
+/// `~/` at the beginning becomes the home folder: ssh does that for keys, but not for `-F`.
+fn home_expanded(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
+}
+
+/// Reads a stream to its end, keeping the first [`super::MAX_STDERR`] bytes.
+async fn read_first(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut stream) = stream else { return };
+    let mut chunk = [0_u8; 1024];
+    while let Ok(n_read @ 1..) = stream.read(&mut chunk).await {
+        let room = super::MAX_STDERR - kept.len();
+        kept.extend_from_slice(chunk.get(..n_read.min(room)).unwrap_or_default());
+    }
+}
+
+/// Ends a master that does not answer, and removes its socket.
+///
+/// Its process is found by the socket's path among its arguments: it was started by an earlier run, or it
+/// has forked since, so nobody knows its number.
+pub(super) fn kill(socket: &Path) {
+    let needle = socket.as_os_str().as_encoded_bytes();
+    let own_uid = rustix::process::geteuid().as_raw();
+    let Ok(processes) = std::fs::read_dir("/proc") else { return remove(socket) };
+    for process in processes.filter_map(Result::ok) {
+        let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        let is_ours = process.metadata().is_ok_and(|metadata| metadata.uid() == own_uid);
+        let (Some(pid), true) = (pid, is_ours) else { continue };
+        let Ok(cmdline) = std::fs::read(process.path().join("cmdline")) else { continue };
+        let names_it = cmdline.windows(needle.len()).any(|window| window == needle);
+        if cmdline.starts_with(b"ssh") && names_it {
+            match kill_process(pid, Signal::KILL) {
+                Ok(()) => tracing::warn!(pid = pid.as_raw_pid(), "ended an ssh master that did not answer"),
+                Err(error) => tracing::debug!(%error, "cannot end an ssh master that does not answer"),
+            }
+        }
+    }
+    remove(socket);
+}
+
+/// Removes a socket that nobody listens on.
+pub(super) fn remove(socket: &Path) {
+    if let Err(error) = std::fs::remove_file(socket)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(socket = %socket.display(), %error, "cannot remove a dead control socket");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> SshTarget {
+        SshTarget {
+            address: "gpu1".to_owned(),
+            user: None,
+            port: None,
+            identity_file: None,
+            ssh_config: None,
+            known_hosts: None,
+            jump: None,
+            kex: None,
+            host_key: HostKeyPolicy::Strict,
+            connect_timeout: Duration::from_secs(5),
+            control_persist: Duration::from_secs(600),
+        }
+    }
+
+    #[test]
+    fn the_host_stands_behind_the_end_of_options() {
+        let args = arguments(&target(), Path::new("/run/x"), Duration::from_secs(600));
+        assert_eq!(args[args.len() - 2..], [OsString::from("--"), OsString::from("gpu1")]);
+    }
+
+    #[test]
+    fn a_socket_is_found_again_by_how_the_host_is_reached() {
+        let dir = RuntimeDir(PathBuf::from("/run/fleetwatt"));
+        let other_port = SshTarget { port: Some(2222), ..target() };
+        assert_eq!(dir.socket(&target()), dir.socket(&target()));
+        assert_ne!(dir.socket(&target()), dir.socket(&other_port));
+        // Pinned: a change of this name would leave a fleet's living masters behind at an upgrade.
+        assert_eq!(dir.socket(&target()).file_name().unwrap().len(), 32);
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join("open");
+        std::fs::DirBuilder::new().mode(0o700).create(&open).unwrap();
+        std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        assert_eq!(RuntimeDir::create(&open).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn sweeping_removes_dead_sockets_and_leaves_living_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dead, living) = (dir.path().join("dead"), dir.path().join("living"));
+        drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+        let _listener = std::os::unix::net::UnixListener::bind(&living).unwrap();
+        RuntimeDir(dir.path().to_owned()).sweep(std::iter::empty());
+        assert!(!dead.exists() && living.exists());
+    }
+}

@@ -1,0 +1,271 @@
+//! Commands over a multiplexed SSH connection, by the `openssh` crate in native-mux mode: the user's own
+//! `ssh` holds the connection, and we speak with its control socket.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::bounded::{Streams, read_both};
+use super::classify::is_worth_a_retry;
+use super::master::{self, RuntimeDir};
+use super::{Output, bounded_argv, no_answer};
+use crate::inventory::SshTarget;
+use crate::reading::{Failure, FailureKind};
+
+/// How often a connection that sshd dropped is tried again (`MaxStartups` drops at random).
+const CONNECT_ATTEMPTS: u32 = 4;
+
+/// The first pause before such a retry; each further one is longer by as much.
+const RETRY_PAUSE: Duration = Duration::from_millis(150);
+
+/// How long a master of our own may be idle: it ends with us, and by itself if we are killed.
+const OWN_PERSIST: Duration = Duration::from_secs(60);
+
+/// What the SSH sessions of one cycle share.
+#[derive(Debug)]
+pub struct Connections {
+    runtime: Option<RuntimeDir>,
+    keep: bool,
+    /// Bounds the storm of logins: each costs this machine 20 to 125 ms of CPU.
+    opening: Semaphore,
+    /// Jump hosts that failed in this cycle, so that five hundred hosts behind one need not each find out.
+    jumps_down: Mutex<BTreeMap<String, Failure>>,
+}
+
+impl Connections {
+    /// With masters that are found in `runtime` and stay there for the next run.
+    pub fn kept_in(runtime: RuntimeDir, connecting: usize) -> Self {
+        Self::new(Some(runtime), true, connecting)
+    }
+
+    /// With masters that end with us. Those living in `runtime` are used, but none is added.
+    pub fn leaving_no_trace(runtime: Option<RuntimeDir>, connecting: usize) -> Self {
+        Self::new(runtime, false, connecting)
+    }
+
+    fn new(runtime: Option<RuntimeDir>, keep: bool, connecting: usize) -> Self {
+        let opening = Semaphore::new(connecting.max(1));
+        Self { runtime, keep, opening, jumps_down: Mutex::default() }
+    }
+
+    fn jump_failure(&self, target: &SshTarget) -> Option<Failure> {
+        let jumps = self.jumps_down.lock().unwrap_or_else(PoisonError::into_inner);
+        target.jump.as_ref().and_then(|jump| jumps.get(jump).cloned())
+    }
+
+    fn note(&self, target: &SshTarget, failure: &Failure) {
+        if let (Some(jump), FailureKind::Jump) = (&target.jump, failure.kind) {
+            let mut jumps = self.jumps_down.lock().unwrap_or_else(PoisonError::into_inner);
+            jumps.insert(jump.clone(), failure.clone());
+        }
+    }
+}
+
+/// One host's connection.
+#[derive(Debug)]
+pub struct SshSession {
+    target: SshTarget,
+    connections: Arc<Connections>,
+    /// The socket of a master that outlives us, if there may be one.
+    kept: Option<PathBuf>,
+    /// A master of our own, which ends with us.
+    own: Option<openssh::Session>,
+}
+
+/// How a living connection turned out not to be one.
+enum Lost {
+    /// Nobody listens on the socket.
+    Gone,
+    /// The master does not answer, or its network does not.
+    Frozen,
+}
+
+impl SshSession {
+    pub(super) fn new(target: SshTarget, connections: Arc<Connections>) -> Result<Self, Failure> {
+        let kept = connections.runtime.as_ref().map(|runtime| runtime.socket(&target));
+        Ok(Self { target, connections, kept, own: None })
+    }
+
+    /// The session over whatever master there is.
+    fn living(&self) -> Option<openssh::Session> {
+        if let Some(own) = &self.own {
+            return Some(openssh::Session::resume_mux(own.control_socket().into(), None));
+        }
+        let kept = self.kept.as_ref().filter(|socket| socket.exists())?;
+        Some(openssh::Session::resume_mux(kept.clone().into_boxed_path(), None))
+    }
+
+    pub(super) async fn connect(&mut self, deadline: Instant) -> Result<(), Failure> {
+        if let Some(session) = self.living() {
+            match timeout_at(self.answer_by(deadline), session.check()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(_)) => self.drop_master(&Lost::Gone),
+                Err(_) => self.drop_master(&Lost::Frozen),
+            }
+        }
+        self.open(deadline).await
+    }
+
+    /// Runs a command. A dead or frozen master is replaced within the same deadline, once.
+    pub(super) async fn run(
+        &mut self,
+        program: &str,
+        args: &[String],
+        deadline: Instant,
+    ) -> Result<Output, Failure> {
+        if let Some(session) = self.living() {
+            let argv = bounded_argv(program, args, deadline);
+            match execute(&session, &argv, self.answer_by(deadline), deadline).await {
+                Ok(ended) => return ended,
+                Err(lost) => self.drop_master(&lost),
+            }
+        }
+        self.open(deadline).await?;
+        let session =
+            self.living().ok_or_else(|| Failure::new(FailureKind::Session, "the new connection is gone already"))?;
+        let argv = bounded_argv(program, args, deadline);
+        match execute(&session, &argv, deadline, deadline).await {
+            Ok(ended) => ended,
+            Err(Lost::Gone) => Err(Failure::new(FailureKind::Session, "the new connection broke at once")),
+            Err(Lost::Frozen) => {
+                self.drop_master(&Lost::Frozen);
+                Err(Failure::new(FailureKind::Session, "the new connection does not answer"))
+            }
+        }
+    }
+
+    pub(super) async fn close(mut self) {
+        let Some(own) = self.own.take() else { return };
+        // Its drop waits for the master on the control socket, so it may not run on a thread of the runtime.
+        if tokio::task::spawn_blocking(move || drop(own)).await.is_err() {
+            tracing::warn!("closing an ssh master failed");
+        }
+    }
+
+    /// A living master answers at once; as long as connecting may take is more than patient.
+    fn answer_by(&self, deadline: Instant) -> Instant {
+        deadline.min(Instant::now() + self.target.connect_timeout)
+    }
+
+    fn drop_master(&mut self, lost: &Lost) {
+        let socket = match (self.own.take(), &self.kept) {
+            (Some(own), _) => own.control_socket().to_owned(),
+            (None, Some(kept)) if self.connections.keep => kept.clone(),
+            // Not ours to remove: whoever keeps it there will.
+            (None, _) => return self.kept = None,
+        };
+        match lost {
+            Lost::Gone => master::remove(&socket),
+            Lost::Frozen => master::kill(&socket),
+        }
+    }
+
+    /// Starts a master, with retries where sshd only dropped us.
+    async fn open(&mut self, deadline: Instant) -> Result<(), Failure> {
+        let connections = self.connections.clone();
+        let Ok(Ok(_permit)) = timeout_at(deadline, connections.opening.acquire()).await else {
+            return Err(Failure::new(FailureKind::ConnectTimeout, "too many other connections were opening"));
+        };
+        for attempt in 1.. {
+            if let Some(failure) = connections.jump_failure(&self.target) {
+                return Err(failure);
+            }
+            let failure = match self.open_once(deadline).await {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            let pause = self.pause(attempt);
+            let in_time = Instant::now() + pause < deadline;
+            if attempt == CONNECT_ATTEMPTS || !is_worth_a_retry(&failure) || !in_time {
+                connections.note(&self.target, &failure);
+                return Err(failure);
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Err(Failure::new(FailureKind::Internal, "ran out of numbers for attempts"))
+    }
+
+    /// Grows with each attempt, and differs from host to host so that they do not come back together.
+    fn pause(&self, attempt: u32) -> Duration {
+        let spread = self.target.address.bytes().chain(self.target.port.unwrap_or(22).to_be_bytes());
+        let permille = spread.fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 1000);
+        RETRY_PAUSE * attempt + RETRY_PAUSE * permille / 1000
+    }
+
+    async fn open_once(&mut self, deadline: Instant) -> Result<(), Failure> {
+        // Connecting is one step, authenticating another: ssh's own timeout bounds only the first.
+        let login_by = deadline.min(Instant::now() + self.target.connect_timeout * 2);
+        if self.connections.keep
+            && let Some(socket) = &self.kept
+        {
+            return master::launch(&self.target, socket, self.target.control_persist, login_by).await;
+        }
+        let home = tempfile::Builder::new()
+            .prefix("fleetwatt-")
+            .tempdir()
+            .map_err(|error| Failure::new(FailureKind::Spawn, &format!("a folder for the ssh socket: {error}")))?;
+        // The crate's own name for the socket; its session removes the folder and ends the master on drop.
+        let socket = home.path().join("master");
+        master::launch(&self.target, &socket, OWN_PERSIST, login_by).await?;
+        self.own = Some(openssh::Session::new_native_mux(home));
+        Ok(())
+    }
+}
+
+/// Runs one command over a connection that may turn out to be lost.
+async fn execute(
+    session: &openssh::Session,
+    argv: &[String],
+    answer_by: Instant,
+    deadline: Instant,
+) -> Result<Result<Output, Failure>, Lost> {
+    let started_at = Instant::now();
+    let Some((program, args)) = argv.split_first() else {
+        return Ok(Err(Failure::new(FailureKind::Internal, "no command")));
+    };
+    let mut command = session.command(program.as_str());
+    command.args(args).stdin(openssh::Stdio::null());
+    command.stdout(openssh::Stdio::piped()).stderr(openssh::Stdio::piped());
+    let mut child = match timeout_at(answer_by, command.spawn()).await {
+        Ok(Ok(child)) => child,
+        Ok(Err(openssh::Error::Disconnected)) => return Err(Lost::Gone),
+        Ok(Err(error)) => return Ok(Err(session_failure(&error))),
+        Err(_) => return Err(Lost::Frozen),
+    };
+    let reading = read_both(child.stdout().take(), child.stderr().take());
+    let streams = match timeout_at(deadline, reading).await {
+        Ok(Ok(streams)) => streams,
+        Ok(Err(error)) => return Ok(Err(Failure::new(FailureKind::Session, &error.to_string()))),
+        Err(_) => return Ok(Err(no_answer(started_at))),
+    };
+    let Streams { stdout, stderr, truncated } = streams;
+    let took = started_at.elapsed();
+    if truncated {
+        // Leaving the child closes its pipes, so that what floods us there ends at its next write.
+        return Ok(Ok(Output { stdout, stderr, exit: None, truncated, took }));
+    }
+    let exit = match timeout_at(deadline, child.wait()).await {
+        Ok(Ok(status)) => status.code(),
+        // The crate's way to say 127.
+        Ok(Err(openssh::Error::Remote(error))) if error.kind() == std::io::ErrorKind::NotFound => Some(127),
+        Ok(Err(openssh::Error::RemoteProcessTerminated)) => None,
+        Ok(Err(error)) => return Ok(Err(session_failure(&error))),
+        Err(_) => return Ok(Err(no_answer(started_at))),
+    };
+    Ok(Ok(Output { stdout, stderr, exit, truncated, took: started_at.elapsed() }))
+}
+
+/// The crate's error with all of its causes: only the innermost says what the other side answered.
+fn session_failure(error: &openssh::Error) -> Failure {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        words = format!("{words}: {inner}");
+        cause = inner.source();
+    }
+    Failure::new(FailureKind::Session, &words)
+}
