@@ -1,6 +1,171 @@
 //! Subcommands, exit codes, words for people. The only room that prints.
 
-/// Runs the program.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+mod args;
+mod exit;
+mod show;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::app::{self, Environment, Kept, PollRequest, Polled, Settings};
+use crate::output;
+use crate::reading::Outcome;
+use args::{Cli, Colour, Command, Format, StoreCommand};
+use exit::Exit;
+
+/// Runs the program: the process's arguments in, its exit code out.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    app::log_to_stderr(cli.verbose);
+    raise_file_limit();
+    match dispatch(&cli) {
+        Ok(exit) => exit.into(),
+        Err(Failure::App(error)) => {
+            show::error(&error, colour_stderr(cli.colour));
+            Exit::of_error(&error).into()
+        }
+        // Whoever reads our output has left, as `| head` does.
+        Err(Failure::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok.into(),
+        Err(Failure::Print(error)) => {
+            show::plain_error(&format!("standard output: {error}"));
+            Exit::Nothing.into()
+        }
+    }
+}
+
+/// Why a command ended without its own exit code.
+enum Failure {
+    App(app::Error),
+    Print(std::io::Error),
+}
+
+impl From<app::Error> for Failure {
+    fn from(error: app::Error) -> Self {
+        Self::App(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Print(error)
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "fleetwatt", &mut std::io::stdout());
+            Ok(Exit::Ok)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            Ok(Exit::Ok)
+        }
+        Command::Poll { dry_run, format, host, quiet } => {
+            let request = PollRequest { dry_run: *dry_run, host: host.clone() };
+            let settings = settings(cli)?;
+            let polled = block_on(app::poll(&settings, &request))?;
+            print_polled(cli, &settings, &polled, *format, *quiet)
+        }
+        Command::Check { connect } => {
+            let settings = settings(cli)?;
+            print(&show::settings(&settings))?;
+            if !connect {
+                return Ok(Exit::Ok);
+            }
+            let report = block_on(app::check(&settings))?;
+            print(&show::check(&report))?;
+            Ok(Exit::of_check(&report))
+        }
+        Command::Store { command: StoreCommand::Init } => {
+            print(&show::store_init(&block_on(app::store_init(&settings(cli)?))?))?;
+            Ok(Exit::Ok)
+        }
+        Command::Store { command: StoreCommand::Status } => {
+            print(&show::store_status(&block_on(app::store_status(&settings(cli)?))?))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn settings(cli: &Cli) -> Result<Settings, app::Error> {
+    Settings::load(cli.inventory.clone(), Environment::of_process())
+}
+
+fn block_on<T>(job: impl Future<Output = Result<T, app::Error>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(job)?)
+}
+
+fn print_polled(
+    cli: &Cli,
+    settings: &Settings,
+    polled: &Polled,
+    format: Format,
+    quiet: bool,
+) -> Result<Exit, Failure> {
+    let batch = &polled.batch;
+    if quiet {
+        for report in &batch.reports {
+            match &report.outcome {
+                Outcome::Complete => (),
+                Outcome::Partial => {
+                    for fault in report.faults.iter().filter(|fault| fault.kind.costs_a_reading()) {
+                        tracing::warn!(node = report.node, "{fault}");
+                    }
+                }
+                Outcome::Failed(_) => tracing::warn!(node = report.node, "{}", report.outcome.advice()),
+            }
+        }
+    } else {
+        let text = match format {
+            Format::Text => output::text(batch, &show::text_options(colour_stdout(cli.colour))),
+            Format::Json => output::json(batch),
+            Format::Csv => output::csv(batch),
+        };
+        print(&text)?;
+    }
+    match &polled.kept {
+        Kept::DryRun => (),
+        Kept::Written(written) => show::note(&show::written(batch, written, settings, quiet)),
+        Kept::Lost(error) => show::not_kept(error, colour_stderr(cli.colour)),
+    }
+    Ok(Exit::of_poll(polled))
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+fn colour_stdout(colour: Colour) -> bool {
+    wants_colour(colour, std::io::stdout().is_terminal())
+}
+
+fn colour_stderr(colour: Colour) -> bool {
+    wants_colour(colour, std::io::stderr().is_terminal())
+}
+
+fn wants_colour(colour: Colour, is_terminal: bool) -> bool {
+    match colour {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => {
+            let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            is_terminal && !forbidden && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        }
+    }
+}
+
+/// A host that is being read takes three file descriptors, and the usual soft limit is 1,024.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
 }

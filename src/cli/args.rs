@@ -1,0 +1,93 @@
+//! The command line. Its doc comments are the help that people read.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// What a fleet of GPUs draws, without an agent on any node.
+///
+/// Reads an inventory of hosts, runs nvidia-smi on each of them, on this machine or over multiplexed
+/// SSH, and writes what it learnt to one timeline table in SQLite or PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "fleetwatt", version, propagate_version = true, max_term_width = 100)]
+pub(super) struct Cli {
+    /// The fleet [default: $FLEETWATT_INVENTORY, inventory/fleet.toml, /etc/fleetwatt/inventory.toml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(super) inventory: Option<PathBuf>,
+
+    /// When to use colour; $NO_COLOR and a pipe switch it off
+    #[arg(long = "color", visible_alias = "colour", global = true, value_name = "WHEN", default_value = "auto")]
+    pub(super) colour: Colour,
+
+    /// Say more on standard error: -v, -vv, -vvv; $FLEETWATT_LOG takes a filter
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A table for people
+    Text,
+    /// One JSON object with a versioned schema
+    Json,
+    /// One row a GPU, for a spreadsheet
+    Csv,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// One cycle, then exit: what the timer runs
+    ///
+    /// Exit code: 0 all well; 1 no host gave a reading, or nothing could be kept; 2 the call or the
+    /// inventory is wrong; 3 kept, but some host failed; 75 another fleetwatt holds the state directory.
+    Poll {
+        /// Print the readings and leave no trace: no row, no file, no connection
+        #[arg(long)]
+        dry_run: bool,
+        /// How to print the readings
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: Format,
+        /// Only the hosts whose names match, as a shell matches file names: 'rack1-*'
+        #[arg(long, value_name = "GLOB")]
+        host: Option<String>,
+        /// Print no readings, only what is wrong and one summary line: for the timer
+        #[arg(short, long, conflicts_with_all = ["format", "dry_run"])]
+        quiet: bool,
+    },
+    /// Check the inventory and the settings
+    Check {
+        /// Also try each step to each host and to the database, and say what failed and what to do
+        #[arg(long)]
+        connect: bool,
+    },
+    /// The timeline's database
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Create the timeline's table where there is none; an existing one is never altered
+    Init,
+    /// Say where the timeline is, what it holds, and whether it can be written
+    Status,
+}
