@@ -26,6 +26,8 @@ pub struct HostReport {
     pub node: String,
     /// Where it was asked: address, alias or `localhost`.
     pub address: String,
+    /// The jump host that it is asked through, if the inventory names one.
+    pub jump: Option<String>,
     /// Labels of the inventory.
     pub labels: BTreeMap<String, String>,
     /// From the question to the complete answer.

@@ -4,5 +4,13 @@
 //! and showing.
 
 mod event;
+mod metadata;
+#[cfg(test)]
+pub(crate) mod sample;
+mod timeline;
+mod totals;
 
 pub use event::{Batch, BatchId, Event, HostReport};
+pub(crate) use metadata::{efficiency, number};
+pub use timeline::{Written, WrittenFacts};
+pub use totals::Totals;

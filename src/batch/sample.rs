@@ -1,0 +1,146 @@
+//! A small mixed fleet for the tests of this room and of `output`. The numbers are those of captured
+//! answers where the board is one of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::reading::{
+    Absent, Clean, Failure, FailureKind, Fault, FaultKind, GpuReading, Memory, Outcome, Power, Reason, Share,
+    Span, Temperature, Timestamp,
+};
+
+use super::{Batch, BatchId, HostReport};
+
+/// 2026-11-24T07:00:00Z.
+pub(crate) const STARTED_AT: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
+
+/// A single GPU, eight with one lost, a changed host key, MIG without utilisation, a GB10 without limit
+/// and memory.
+pub(crate) fn fleet() -> Batch {
+    Batch {
+        id: BatchId(Uuid::from_u128(0x019a_b5c0_0000_7000_8000_0000_0000_0001)),
+        started_at: STARTED_AT,
+        reports: vec![single(), eight_with_one_lost(), failed("node003"), mig(), gb10()],
+    }
+}
+
+/// A host without GPUs that is up.
+pub(crate) fn host(node: &str, n_gpus: usize) -> HostReport {
+    HostReport {
+        node: node.to_owned(),
+        address: format!("{node}.example"),
+        jump: None,
+        labels: BTreeMap::new(),
+        span: Span {
+            asked_at: STARTED_AT.plus(Duration::from_millis(10)),
+            answered_at: STARTED_AT.plus(Duration::from_millis(767)),
+        },
+        probe_time: Duration::from_millis(231),
+        outcome: Outcome::Complete,
+        gpus: Vec::new(),
+        gpus_expected: Some(n_gpus),
+        faults: Vec::new(),
+    }
+}
+
+/// A GPU that draws this many milliwatts.
+pub(crate) fn gpu(index: u32, milliwatts: i64) -> GpuReading {
+    GpuReading {
+        index: Ok(index),
+        uuid: Ok(Clean::new(&format!("GPU-7f9a1c00-0000-0000-0000-00000000000{index}"))),
+        bus_id: Ok(Clean::new(&format!("00000000:{:02X}:00.0", 0x0b + index))),
+        model: Ok(Clean::new("NVIDIA H100 80GB HBM3")),
+        driver_version: Ok(Clean::new("590.48.01")),
+        power_draw: Ok(Power::from_milliwatts(milliwatts)),
+        power_average: Ok(Power::from_milliwatts(milliwatts)),
+        power_instant: Ok(Power::from_milliwatts(milliwatts + 1_130)),
+        power_limit: Ok(Power::from_watts(700)),
+        enforced_power_limit: Ok(Power::from_watts(700)),
+        temperature: Ok(Temperature::from_millicelsius(64_000)),
+        memory_used: Ok(Memory::from_mebibytes(71_232)),
+        memory_total: Ok(Memory::from_mebibytes(81_559)),
+        utilization: Ok(Share::from_millipercent(98_000)),
+        persistence: Ok(true),
+        pstate: Ok(Clean::new("P0")),
+        clocks_event_reasons: Ok(4),
+        ..GpuReading::all_absent(&Absent::new(Reason::NotSupported, "[N/A]"))
+    }
+}
+
+fn single() -> HostReport {
+    let mut report = host("redfin", 1);
+    report.address = "localhost".to_owned();
+    report.labels = BTreeMap::from([("room".to_owned(), "lab".to_owned())]);
+    report.gpus = vec![GpuReading {
+        model: Ok(Clean::new("NVIDIA GeForce RTX 3090")),
+        power_limit: Ok(Power::from_watts(300)),
+        enforced_power_limit: Err(Absent::not_asked()),
+        power_average: Err(Absent::not_asked()),
+        power_instant: Err(Absent::not_asked()),
+        temperature: Ok(Temperature::from_millicelsius(86_000)),
+        memory_used: Ok(Memory::from_mebibytes(876)),
+        memory_total: Ok(Memory::from_mebibytes(24_576)),
+        fan_speed: Ok(Share::from_millipercent(71_000)),
+        ..gpu(0, 285_500)
+    }];
+    report
+}
+
+fn eight_with_one_lost() -> HostReport {
+    let mut report = host("node001", 8);
+    report.outcome = Outcome::Partial;
+    report.gpus = (0..8).map(|index| gpu(index, 612_250)).collect();
+    report.gpus[5] = GpuReading {
+        index: Ok(5),
+        uuid: report.gpus[5].uuid.clone(),
+        bus_id: report.gpus[5].bus_id.clone(),
+        ..GpuReading::all_absent(&Absent::new(Reason::GpuLost, "[GPU is lost]"))
+    };
+    report.faults = vec![Fault {
+        kind: FaultKind::GpuLost,
+        gpu: report.gpus[5].uuid.clone().ok(),
+        evidence: Clean::new("[GPU is lost]"),
+    }];
+    report
+}
+
+/// A host with one GPU whose host key has changed.
+pub(crate) fn failed(node: &str) -> HostReport {
+    let evidence = "Host key verification failed.";
+    HostReport {
+        outcome: Outcome::Failed(Failure::new(FailureKind::HostKeyChanged, evidence)),
+        ..host(node, 1)
+    }
+}
+
+fn mig() -> HostReport {
+    let mut report = host("mig01", 1);
+    report.gpus = vec![GpuReading {
+        model: Ok(Clean::new("NVIDIA A100-SXM4-40GB")),
+        utilization: Err(Absent::new(Reason::NotSupported, "[N/A]")),
+        power_limit: Ok(Power::from_watts(400)),
+        enforced_power_limit: Ok(Power::from_watts(400)),
+        memory_total: Ok(Memory::from_mebibytes(40_960)),
+        memory_used: Ok(Memory::from_mebibytes(19_802)),
+        ..gpu(0, 211_400)
+    }];
+    report
+}
+
+fn gb10() -> HostReport {
+    let mut report = host("spark", 1);
+    let absent = Absent::new(Reason::NotSupported, "[N/A]");
+    report.gpus = vec![GpuReading {
+        model: Ok(Clean::new("NVIDIA GB10")),
+        power_limit: Err(absent.clone()),
+        enforced_power_limit: Err(absent.clone()),
+        memory_used: Err(Absent::new(Reason::NotSupported, "[Not Supported]")),
+        memory_total: Err(absent),
+        utilization: Ok(Share::from_millipercent(0)),
+        temperature: Ok(Temperature::from_millicelsius(41_000)),
+        ..gpu(0, 11_320)
+    }];
+    report
+}

@@ -1,0 +1,360 @@
+//! One cycle as a JSON document. The shape has a version: a field may be added under the same one, never
+//! renamed or given another meaning.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::batch::{Batch, HostReport, efficiency, number};
+use crate::reading::{
+    Absent, Clean, Failure, Fault, GpuReading, Measured, Memory, Outcome, Power, Share, Temperature,
+};
+
+use super::words::fault_remedy;
+
+/// The name and version of the document's shape, in its field `schema`.
+pub const SCHEMA: &str = "fleetwatt.poll/1";
+
+/// The batch as one indented JSON document, with a line break at its end.
+pub fn json(batch: &Batch) -> String {
+    let totals = batch.totals();
+    let poll = Poll {
+        schema: SCHEMA,
+        batch: batch.id.to_string(),
+        started_at: batch.started_at.to_string(),
+        totals: TotalsShape {
+            power_w: totals.power.map(Power::watts),
+            gpus_reporting: totals.gpus_reporting,
+            gpus_expected: totals.gpus_expected,
+            nodes_reporting: totals.nodes_reporting,
+            nodes_expected: totals.nodes_expected,
+            nodes_of_unknown_size: totals.nodes_of_unknown_size,
+        },
+        nodes: batch.reports.iter().map(node).collect(),
+    };
+    let mut document = serde_json::to_string_pretty(&poll)
+        .expect("keys are text and numbers are finite, so that serialising to memory cannot fail");
+    document.push('\n');
+    document
+}
+
+#[derive(Serialize)]
+struct Poll<'a> {
+    schema: &'static str,
+    batch: String,
+    started_at: String,
+    totals: TotalsShape,
+    nodes: Vec<NodeShape<'a>>,
+}
+
+#[derive(Serialize)]
+struct TotalsShape {
+    power_w: Option<f64>,
+    gpus_reporting: usize,
+    gpus_expected: usize,
+    nodes_reporting: usize,
+    nodes_expected: usize,
+    nodes_of_unknown_size: usize,
+}
+
+#[derive(Serialize)]
+struct NodeShape<'a> {
+    node: &'a str,
+    address: &'a str,
+    jump: Option<&'a str>,
+    labels: &'a BTreeMap<String, String>,
+    up: bool,
+    outcome: &'static str,
+    failure: Option<FailureShape<'a>>,
+    asked_at: String,
+    answered_at: String,
+    milliseconds: u64,
+    probe_ms: u64,
+    power_w: Option<f64>,
+    gpus_reporting: usize,
+    gpus_expected: Option<usize>,
+    gpus: Vec<GpuShape>,
+    faults: Vec<FaultShape<'a>>,
+}
+
+#[derive(Serialize)]
+struct FailureShape<'a> {
+    kind: &'static str,
+    words: &'static str,
+    evidence: &'a str,
+    remedy: &'static str,
+    since: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FaultShape<'a> {
+    kind: &'static str,
+    gpu: Option<&'a str>,
+    words: &'static str,
+    evidence: &'a str,
+    remedy: &'static str,
+}
+
+/// Every number of a GPU by name; where one is null, `absent` says why.
+#[derive(Serialize)]
+struct GpuShape {
+    #[serde(flatten)]
+    values: Values,
+    absent: BTreeMap<&'static str, AbsentShape>,
+}
+
+#[derive(Serialize)]
+struct Values {
+    index: Value,
+    uuid: Value,
+    bus_id: Value,
+    model: Value,
+    driver_version: Value,
+    power_w: Value,
+    power_kind: Option<&'static str>,
+    power_draw_w: Value,
+    power_average_w: Value,
+    power_instant_w: Value,
+    power_limit_w: Value,
+    power_of_limit_pct: Value,
+    module_power_w: Value,
+    temperature_c: Value,
+    utilization_pct: Value,
+    memory_used_mb: Value,
+    memory_total_mb: Value,
+    fan_speed_pct: Value,
+    persistence: Value,
+    pstate: Value,
+    clocks_event_reasons: Value,
+}
+
+#[derive(Serialize)]
+struct AbsentShape {
+    reason: &'static str,
+    text: String,
+}
+
+fn node(report: &HostReport) -> NodeShape<'_> {
+    NodeShape {
+        node: &report.node,
+        address: &report.address,
+        jump: report.jump.as_deref(),
+        labels: &report.labels,
+        up: report.outcome.is_up(),
+        outcome: report.outcome.label(),
+        failure: match &report.outcome {
+            Outcome::Complete | Outcome::Partial => None,
+            Outcome::Failed(failure) => Some(failure_shape(failure)),
+        },
+        asked_at: report.span.asked_at.to_string(),
+        answered_at: report.span.answered_at.to_string(),
+        milliseconds: milliseconds(report.span.answered_at.since(report.span.asked_at)),
+        probe_ms: milliseconds(report.probe_time),
+        power_w: report.power().map(Power::watts),
+        gpus_reporting: report.gpus_reporting(),
+        gpus_expected: report.gpus_known(),
+        gpus: report.gpus.iter().map(gpu_shape).collect(),
+        faults: report.faults.iter().map(fault_shape).collect(),
+    }
+}
+
+fn failure_shape(failure: &Failure) -> FailureShape<'_> {
+    FailureShape {
+        kind: failure.kind.label(),
+        words: failure.kind.words(),
+        evidence: failure.evidence.as_str(),
+        remedy: failure.kind.remedy(),
+        since: failure.since.map(|since| since.to_string()),
+    }
+}
+
+fn fault_shape(fault: &Fault) -> FaultShape<'_> {
+    FaultShape {
+        kind: fault.kind.label(),
+        gpu: fault.gpu.as_ref().map(Clean::as_str),
+        words: fault.kind.words(),
+        evidence: fault.evidence.as_str(),
+        remedy: fault_remedy(fault.kind),
+    }
+}
+
+fn gpu_shape(gpu: &GpuReading) -> GpuShape {
+    let mut reasons = Reasons::default();
+    let power = gpu.power();
+    let values = Values {
+        index: reasons.value("index", &gpu.index, |index| Value::from(*index)),
+        uuid: reasons.text("uuid", &gpu.uuid),
+        bus_id: reasons.text("bus_id", &gpu.bus_id),
+        model: reasons.text("model", &gpu.model),
+        driver_version: reasons.text("driver_version", &gpu.driver_version),
+        power_kind: power.as_ref().ok().map(|draw| draw.kind.label()),
+        power_w: reasons.watts("power_w", &power.map(|draw| draw.power)),
+        power_draw_w: reasons.watts("power_draw_w", &gpu.power_draw),
+        power_average_w: reasons.watts("power_average_w", &gpu.power_average),
+        power_instant_w: reasons.watts("power_instant_w", &gpu.power_instant),
+        power_limit_w: reasons.watts("power_limit_w", &gpu.limit()),
+        power_of_limit_pct: reasons.percent("power_of_limit_pct", &efficiency(gpu)),
+        module_power_w: reasons.watts("module_power_w", &gpu.module_power_instant),
+        temperature_c: reasons.celsius("temperature_c", &gpu.temperature),
+        utilization_pct: reasons.percent("utilization_pct", &gpu.utilization),
+        memory_used_mb: reasons.mebibytes("memory_used_mb", &gpu.memory_used),
+        memory_total_mb: reasons.mebibytes("memory_total_mb", &gpu.memory_total),
+        fan_speed_pct: reasons.percent("fan_speed_pct", &gpu.fan_speed),
+        persistence: reasons.value("persistence", &gpu.persistence, |on| Value::from(*on)),
+        pstate: reasons.text("pstate", &gpu.pstate),
+        clocks_event_reasons: reasons.value("clocks_event_reasons", &gpu.clocks_event_reasons, |mask| {
+            Value::from(format!("{mask:#018x}"))
+        }),
+    };
+    GpuShape { values, absent: reasons.0 }
+}
+
+/// Gathers why values are null while they are taken.
+#[derive(Default)]
+struct Reasons(BTreeMap<&'static str, AbsentShape>);
+
+impl Reasons {
+    fn value<T>(&mut self, key: &'static str, measured: &Measured<T>, shape: impl Fn(&T) -> Value) -> Value {
+        match measured {
+            Ok(value) => shape(value),
+            Err(Absent { reason, text }) => {
+                self.0.insert(key, AbsentShape { reason: reason.label(), text: text.to_string() });
+                Value::Null
+            }
+        }
+    }
+
+    fn text(&mut self, key: &'static str, measured: &Measured<Clean>) -> Value {
+        self.value(key, measured, |text| Value::from(text.as_str()))
+    }
+
+    fn watts(&mut self, key: &'static str, measured: &Measured<Power>) -> Value {
+        self.value(key, measured, |power| Value::from(power.watts()))
+    }
+
+    fn celsius(&mut self, key: &'static str, measured: &Measured<Temperature>) -> Value {
+        self.value(key, measured, |temperature| number(temperature.celsius()))
+    }
+
+    fn percent(&mut self, key: &'static str, measured: &Measured<Share>) -> Value {
+        self.value(key, measured, |share| number(share.percent()))
+    }
+
+    fn mebibytes(&mut self, key: &'static str, measured: &Measured<Memory>) -> Value {
+        self.value(key, measured, |memory| Value::from(memory.mebibytes()))
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::sample;
+
+    #[test]
+    fn the_document_is_one_poll_with_its_schema() {
+        let document: Value = serde_json::from_str(&json(&sample::fleet())).expect("valid JSON");
+        assert_eq!(document["schema"], "fleetwatt.poll/1");
+        assert_eq!(document["nodes"].as_array().map(Vec::len), Some(5));
+        assert_eq!(document["totals"]["power_w"], 4793.97);
+        assert_eq!(document["nodes"][1]["gpus"][5]["power_w"], Value::Null);
+        assert_eq!(document["nodes"][1]["gpus"][5]["absent"]["power_w"]["reason"], "gpu_lost");
+        assert_eq!(document["nodes"][1]["faults"][0]["kind"], "gpu_lost");
+    }
+
+    #[test]
+    fn a_failed_node_reads_like_this() {
+        let mut batch = sample::fleet();
+        batch.reports = vec![batch.reports.swap_remove(2)];
+        insta::assert_snapshot!(json(&batch), @r#"
+        {
+          "schema": "fleetwatt.poll/1",
+          "batch": "019ab5c0-0000-7000-8000-000000000001",
+          "started_at": "2026-11-24T07:00:00.000000Z",
+          "totals": {
+            "power_w": null,
+            "gpus_reporting": 0,
+            "gpus_expected": 1,
+            "nodes_reporting": 0,
+            "nodes_expected": 1,
+            "nodes_of_unknown_size": 0
+          },
+          "nodes": [
+            {
+              "node": "node003",
+              "address": "node003.example",
+              "jump": null,
+              "labels": {},
+              "up": false,
+              "outcome": "host_key_changed",
+              "failure": {
+                "kind": "host_key_changed",
+                "words": "the host key has changed",
+                "evidence": "Host key verification failed.",
+                "remedy": "if the host was reinstalled, remove the old key with `ssh-keygen -R`; if not, somebody may be in between",
+                "since": null
+              },
+              "asked_at": "2026-11-24T07:00:00.010000Z",
+              "answered_at": "2026-11-24T07:00:00.767000Z",
+              "milliseconds": 757,
+              "probe_ms": 231,
+              "power_w": null,
+              "gpus_reporting": 0,
+              "gpus_expected": 1,
+              "gpus": [],
+              "faults": []
+            }
+          ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_gpu_without_utilisation_reads_like_this() {
+        let shape = gpu_shape(&sample::fleet().reports[3].gpus[0]);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&shape).expect("valid JSON"), @r#"
+        {
+          "index": 0,
+          "uuid": "GPU-7f9a1c00-0000-0000-0000-000000000000",
+          "bus_id": "00000000:0B:00.0",
+          "model": "NVIDIA A100-SXM4-40GB",
+          "driver_version": "590.48.01",
+          "power_w": 211.4,
+          "power_kind": "average",
+          "power_draw_w": 211.4,
+          "power_average_w": 211.4,
+          "power_instant_w": 212.53,
+          "power_limit_w": 400.0,
+          "power_of_limit_pct": 52.9,
+          "module_power_w": null,
+          "temperature_c": 64,
+          "utilization_pct": null,
+          "memory_used_mb": 19802,
+          "memory_total_mb": 40960,
+          "fan_speed_pct": null,
+          "persistence": true,
+          "pstate": "P0",
+          "clocks_event_reasons": "0x0000000000000004",
+          "absent": {
+            "fan_speed_pct": {
+              "reason": "not_supported",
+              "text": "[N/A]"
+            },
+            "module_power_w": {
+              "reason": "not_supported",
+              "text": "[N/A]"
+            },
+            "utilization_pct": {
+              "reason": "not_supported",
+              "text": "[N/A]"
+            }
+          }
+        }
+        "#);
+    }
+}

@@ -1,0 +1,188 @@
+//! One cycle for a person: a table of the GPUs, what went wrong and what to do about it, and the total.
+//!
+//! Colour only repeats what the words say.
+
+mod problems;
+mod table;
+
+use anstyle::{AnsiColor, Style};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::batch::Batch;
+use crate::reading::Power;
+
+const PLAIN: Style = Style::new();
+const HEAD: Style = Style::new().bold();
+const BAD: Style = AnsiColor::Red.on_default();
+const CARE: Style = AnsiColor::Yellow.on_default();
+
+/// How to render for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TextOptions {
+    /// Whether to use the terminal's colours.
+    pub colour: bool,
+    /// The columns of the terminal; without it, nothing is cut and nothing is wrapped.
+    pub width: Option<u16>,
+}
+
+/// The batch as text, with a line break at its end.
+pub fn text(batch: &Batch, options: &TextOptions) -> String {
+    let mut page = table::table(batch, options);
+    let problems = problems::problems(batch, options);
+    if !problems.is_empty() {
+        page.push('\n');
+        page.push_str(&problems);
+    }
+    page.push('\n');
+    page.push_str(&options.paint(HEAD, &cluster_line(batch)));
+    page.push('\n');
+    page
+}
+
+fn cluster_line(batch: &Batch) -> String {
+    let totals = batch.totals();
+    let known = if totals.nodes_of_unknown_size > 0 { "known " } else { "" };
+    let power = totals.power.map_or_else(|| "no power reading".to_owned(), grouped);
+    format!(
+        "Cluster: {} of {} nodes, {} of {} {known}GPUs, {power}",
+        totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting, totals.gpus_expected
+    )
+}
+
+/// Watts with commas between the thousands.
+fn grouped(power: Power) -> String {
+    let plain = power.to_string();
+    let n_whole = plain.chars().take_while(|c| *c != '.').count();
+    let mut grouped = String::new();
+    for (place, c) in plain.chars().enumerate() {
+        let digits_left = n_whole.saturating_sub(place);
+        let after_digit = grouped.ends_with(|last: char| last.is_ascii_digit());
+        if digits_left > 0 && digits_left.is_multiple_of(3) && after_digit {
+            grouped.push(',');
+        }
+        grouped.push(c);
+    }
+    grouped
+}
+
+impl TextOptions {
+    fn paint(&self, style: Style, text: &str) -> String {
+        if self.colour && style != PLAIN { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+}
+
+/// The text, cut to so many columns with an ellipsis.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used + 1 > width {
+            break;
+        }
+        kept.push(c);
+    }
+    let trimmed = kept.trim_end();
+    format!("{trimmed}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::sample;
+
+    const WIDE: TextOptions = TextOptions { colour: false, width: None };
+
+    #[test]
+    fn the_mixed_fleet_reads_like_this() {
+        insta::assert_snapshot!(text(&sample::fleet(), &WIDE), @r#"
+        node     GPU  model           draw W  limit W  of limit  util %  temp °C   memory GiB  outcome
+        ──────────────────────────────────────────────────────────────────────────────────────────────
+        redfin     0  RTX 3090         285.5      300      95 %      98       86   0.9 / 24.0  ok
+        node001    0  H100 80GB HBM3   612.2      700      88 %      98       64  69.6 / 79.6  partial
+        node001    1  H100 80GB HBM3   612.2      700      88 %      98       64  69.6 / 79.6  partial
+        node001    2  H100 80GB HBM3   612.2      700      88 %      98       64  69.6 / 79.6  partial
+        node001    3  H100 80GB HBM3   612.2      700      88 %      98       64  69.6 / 79.6  partial
+        node001    4  H100 80GB HBM3   612.2      700      88 %      98       64  69.6 / 79.6  partial
+        node001    5  lost: no reading from 00000000:10:00.0
+        node001    6  H100 80GB HBM3   612.2      700      88 %      98       64  69.6 / 79.6  partial
+        node001    7  H100 80GB HBM3   612.2      700      88 %      98       64  69.6 / 79.6  partial
+        node003  failed: the host key has changed
+        mig01      0  A100-SXM4-40GB   211.4      400      53 %     n/a       64  19.3 / 40.0  ok
+        spark      0  GB10              11.3      n/a       n/a       0       41          n/a  ok
+
+        node003: the host key has changed: Host key verification failed; if the host was reinstalled, remove the old key with `ssh-keygen -R`; if not, somebody may be in between
+        node001: a GPU is lost (GPU-7f9a1c00-0000-0000-0000-000000000005): [GPU is lost]; look for Xid messages in the host's kernel log; a reset or reboot is needed
+
+        Cluster: 4 of 5 nodes, 10 of 12 GPUs, 4,794.0 W
+        "#);
+    }
+
+    #[test]
+    fn eighty_columns_are_enough() {
+        let page = text(&sample::fleet(), &TextOptions { width: Some(80), ..WIDE });
+        assert!(page.lines().all(|line| line.width() <= 80), "{page}");
+        insta::assert_snapshot!(page, @r#"
+        node    GPU model          draw W limit W util % temp °C  memory GiB outcome
+        ────────────────────────────────────────────────────────────────────────────
+        redfin    0 RTX 3090        285.5     300     98      86  0.9 / 24.0 ok
+        node001   0 H100 80GB HBM3  612.2     700     98      64 69.6 / 79.6 partial
+        node001   1 H100 80GB HBM3  612.2     700     98      64 69.6 / 79.6 partial
+        node001   2 H100 80GB HBM3  612.2     700     98      64 69.6 / 79.6 partial
+        node001   3 H100 80GB HBM3  612.2     700     98      64 69.6 / 79.6 partial
+        node001   4 H100 80GB HBM3  612.2     700     98      64 69.6 / 79.6 partial
+        node001   5 lost: no reading from 00000000:10:00.0
+        node001   6 H100 80GB HBM3  612.2     700     98      64 69.6 / 79.6 partial
+        node001   7 H100 80GB HBM3  612.2     700     98      64 69.6 / 79.6 partial
+        node003 failed: the host key has changed
+        mig01     0 A100-SXM4-40GB  211.4     400    n/a      64 19.3 / 40.0 ok
+        spark     0 GB10             11.3     n/a      0      41         n/a ok
+
+        node003: the host key has changed: Host key verification failed; if the host was
+            reinstalled, remove the old key with `ssh-keygen -R`; if not, somebody may
+            be in between
+        node001: a GPU is lost (GPU-7f9a1c00-0000-0000-0000-000000000005): [GPU is
+            lost]; look for Xid messages in the host's kernel log; a reset or reboot is
+            needed
+
+        Cluster: 4 of 5 nodes, 10 of 12 GPUs, 4,794.0 W
+        "#);
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_colour() {
+        for width in [None, Some(80), Some(40)] {
+            let plain = text(&sample::fleet(), &TextOptions { colour: false, width });
+            let coloured = text(&sample::fleet(), &TextOptions { colour: true, width });
+            assert!(coloured.contains("\u{1b}[31m"), "nothing is red");
+            assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
+        }
+    }
+
+    #[test]
+    fn a_fleet_without_a_reading_says_so() {
+        let mut batch = sample::fleet();
+        batch.reports = vec![sample::failed("node003")];
+        assert!(text(&batch, &WIDE).ends_with("Cluster: 0 of 1 nodes, 0 of 1 GPUs, no power reading\n"));
+        batch.reports[0].gpus_expected = None;
+        assert!(text(&batch, &WIDE).contains("0 of 0 known GPUs"));
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!(grouped(Power::from_milliwatts(8_412_500)), "8,412.5 W");
+        assert_eq!(grouped(Power::from_milliwatts(412_500)), "412.5 W");
+        assert_eq!(grouped(Power::from_milliwatts(1_234_567_890)), "1,234,567.9 W");
+        assert_eq!(grouped(Power::from_milliwatts(-412_500)), "-412.5 W");
+    }
+
+    #[test]
+    fn text_is_cut_by_columns_of_the_screen() {
+        assert_eq!(cut("RTX PRO 6000", 12), "RTX PRO 6000");
+        assert_eq!(cut("RTX PRO 6000", 8), "RTX PRO…");
+        assert_eq!(cut("漢字漢字", 5), "漢字…");
+    }
+}
