@@ -1,0 +1,171 @@
+//! The rules of the house that no compiler holds: which room may use which, how long a file may be, and
+//! that every module says what it is for.
+
+use std::path::{Path, PathBuf};
+
+/// Rooms by rank. A room may use rooms of a lower rank only.
+const RANKS: &[(u8, &str)] = &[
+    (0, "reading"),
+    (1, "inventory"),
+    (1, "probe"),
+    (2, "batch"),
+    (3, "transport"),
+    (3, "store"),
+    (4, "cycle"),
+    (4, "output"),
+    (5, "app"),
+    (6, "cli"),
+];
+
+/// The ranks of the core, and what no file in it may name: no async, no I/O, no clock.
+const CORE: std::ops::RangeInclusive<u8> = 0..=2;
+const NOT_IN_CORE: &[&str] = &[
+    "tokio",
+    "sqlx",
+    "openssh",
+    "reqwest",
+    "rumqttc",
+    "rustix",
+    "tempfile",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "SystemTime",
+    "Instant",
+];
+
+/// Arrows that the ranks alone would allow.
+const FORBIDDEN: &[(&str, &str)] = &[("output", "transport"), ("output", "store"), ("output", "cycle")];
+
+const MAX_LINES: usize = 600;
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The files of the rooms, with their rooms' names and ranks.
+fn room_files() -> Vec<(PathBuf, &'static str, u8)> {
+    let mut files = Vec::new();
+    for (rank, room) in RANKS {
+        files.extend(rust_files(&src().join(room)).into_iter().map(|file| (file, *room, *rank)));
+    }
+    files
+}
+
+/// The lines of a file that are code: no comments.
+fn code_lines(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned).collect()
+}
+
+/// `needle` as a whole word.
+fn names(line: &str, needle: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(needle).any(|(at, _)| {
+        !line[..at].ends_with(is_word) && !line[at + needle.len()..].starts_with(is_word)
+    })
+}
+
+fn report(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_folder_of_the_source_is_a_room_with_a_rank() {
+    let mut rooms: Vec<String> = std::fs::read_dir(src())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let mut ranked: Vec<String> = RANKS.iter().map(|(_, room)| (*room).to_owned()).collect();
+    rooms.sort();
+    ranked.sort();
+    assert_eq!(rooms, ranked);
+}
+
+#[test]
+fn a_room_uses_only_rooms_of_a_lower_rank() {
+    let mut faults = Vec::new();
+    for (file, room, rank) in room_files() {
+        for line in code_lines(&file) {
+            for (other_rank, other) in RANKS.iter().filter(|(_, other)| *other != room) {
+                let uses = names(&line, &format!("crate::{other}"));
+                if uses && (rank <= *other_rank || FORBIDDEN.contains(&(room, *other))) {
+                    faults.push(format!("{}: {room} may not use {other}", file.display()));
+                }
+            }
+            if line.contains("super::super") || line.contains("use crate::{") {
+                faults.push(format!("{}: write `use crate::<room>` so that this test can see it", file.display()));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn the_core_names_nothing_that_does_io_or_waits() {
+    let mut faults = Vec::new();
+    for (file, room, _) in room_files().into_iter().filter(|(_, _, rank)| CORE.contains(rank)) {
+        for line in code_lines(&file) {
+            for word in NOT_IN_CORE.iter().filter(|word| names(&line, word)) {
+                faults.push(format!("{}: {room} is core and may not name {word}: {}", file.display(), line.trim()));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn no_file_is_longer_than_a_person_can_hold() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let files = rust_files(&src()).into_iter().chain(rust_files(&tests));
+    let faults: Vec<String> = files
+        .map(|file| (std::fs::read_to_string(&file).unwrap().lines().count(), file))
+        .filter(|(n_lines, _)| MAX_LINES < *n_lines)
+        .map(|(n_lines, file)| format!("{}: {n_lines} lines, at most {MAX_LINES}", file.display()))
+        .collect();
+    report(&faults);
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let faults: Vec<String> = rust_files(&src())
+        .into_iter()
+        .filter(|file| !std::fs::read_to_string(file).unwrap().starts_with("//! "))
+        .map(|file| format!("{}: begins without `//!`", file.display()))
+        .collect();
+    report(&faults);
+}
+
+#[test]
+fn only_the_cli_prints_and_only_the_transport_starts_processes() {
+    let mut faults = Vec::new();
+    for (file, room, _) in room_files() {
+        for line in code_lines(&file) {
+            let prints = ["println!", "eprintln!", "print!", "eprint!"].iter().any(|word| names(&line, word));
+            if prints && room != "cli" {
+                faults.push(format!("{}: {room} may not print", file.display()));
+            }
+            if line.contains("Command::new(") && room != "transport" {
+                faults.push(format!("{}: {room} may not start a process", file.display()));
+            }
+        }
+    }
+    report(&faults);
+}
