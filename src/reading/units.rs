@@ -51,6 +51,11 @@ impl Temperature {
         Self(millicelsius)
     }
 
+    /// In thousandths of a degree Celsius.
+    pub const fn millicelsius(self) -> i64 {
+        self.0
+    }
+
     /// In degrees Celsius.
     pub fn celsius(self) -> f64 {
         thousandths(self.0)
