@@ -356,6 +356,22 @@ mod tests {
     }
 
     #[test]
+    fn a_board_that_answers_nothing_at_all_is_a_row_like_any_other() {
+        let rows = read("0, [N/A], [N/A], [N/A], [N/A], Orin (nvgpu)\n1, N/A, , N/A, N/A, Orin (nvgpu)\n");
+        assert_eq!((rows.gpus.len(), rows.faults.len()), (2, 0));
+        assert_eq!(rows.gpus[1].power_draw, Err(Absent::new(Reason::Empty, "")));
+        assert_eq!(rows.gpus[0].model, Ok(Clean::new("Orin (nvgpu)")));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_cost_their_cell_only() {
+        let text = String::from_utf8_lossy(b"0, GPU-a, 5\xff.00, 72.00, 1, NVIDIA \xfe L4\n").into_owned();
+        let rows = read(&text);
+        assert_eq!((rows.gpus.len(), rows.faults.len()), (1, 0));
+        assert_eq!(rows.gpus[0].power_draw.as_ref().unwrap_err().reason, Reason::Garbled);
+    }
+
+    #[test]
     fn a_cut_last_line_is_a_fault_at_every_byte() {
         let row = "1, GPU-b, 285.50, 300.00, 12, NVIDIA L4";
         for (cut, head) in (1..=row.len()).map(|cut| (cut, row.split_at(cut).0)) {
