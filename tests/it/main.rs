@@ -1,3 +1,5 @@
 //! All integration tests, as one binary: one module a feature.
 
+mod corpus;
 mod inventory;
+mod tidy;

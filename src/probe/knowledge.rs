@@ -1,0 +1,38 @@
+//! What is remembered of a host between cycles and across runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::reading::{Power, Temperature};
+
+/// What is remembered of one host. Plain data: whoever keeps it decides its shape on disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Knowledge {
+    /// The kernel driver's version that the refusals were learnt from.
+    pub driver_version: Option<String>,
+    /// The names of fields that this driver does not know. Only names that were asked for get in.
+    pub refused: BTreeSet<String>,
+    /// The GPUs that were seen on this host, by UUID. At most [`super::MAX_GPUS`].
+    ///
+    /// A GPU stays known, and is reported missing in each cycle, until another board answers at its bus
+    /// id or as many GPUs answer as the inventory says that there are. Without a count in the inventory
+    /// a board that was taken out for good is thus reported until one is written there: forgetting it
+    /// silently would hide a board that fell off the bus.
+    pub gpus: BTreeMap<String, KnownGpu>,
+    /// Persistence mode off was reported, and has not been on since.
+    pub persistence_reported: bool,
+}
+
+/// What is remembered of one GPU.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownGpu {
+    /// Its PCI address, as last seen.
+    pub bus_id: Option<String>,
+    /// The power draw in its last answer.
+    pub power: Option<Power>,
+    /// How many answers in a row had that very draw, the last one included.
+    pub n_same: u32,
+    /// The lowest temperature in those answers.
+    pub coldest: Option<Temperature>,
+    /// The highest temperature in those answers.
+    pub hottest: Option<Temperature>,
+}

@@ -1,0 +1,412 @@
+//! Rows out of a text: one row a GPU, and a fault for each line that should have been one.
+//!
+//! Columns are mapped by their position in the list that was asked, never by a header: drivers from 535
+//! on answer an old name under its new one. A bad line costs itself and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::MAX_GPUS;
+use super::cell::{self, cell_reason};
+use super::classify::no_handle;
+use super::fields::{Field, MAX_BOARD, ceiling};
+use crate::reading::{Absent, Clean, Fault, FaultKind, GpuReading, Power, Reason};
+
+/// The longest line that can be a row: nineteen cells, each of at most a name's length.
+const MAX_ROW_BYTES: usize = 2048;
+
+/// The most faults of one kind that are kept from one answer; the rest is counted in one more.
+const MAX_FAULTS_OF_A_KIND: usize = 16;
+
+/// Whether the end of a text is the end of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The tool ended by itself without an error, and everything it printed is here.
+    Whole,
+    /// It was killed, it failed, or its output was cut: a last line without its line end may be half of one.
+    Doubtful,
+}
+
+/// What was read from a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// One reading a row, in the order of the rows.
+    pub gpus: Vec<GpuReading>,
+    /// What was wrong with lines and cells. Bounded.
+    pub faults: Vec<Fault>,
+}
+
+impl Rows {
+    /// Takes the readings and faults of a later answer to a part of the same question. A GPU that is
+    /// there already keeps its first reading, a fault is not repeated.
+    pub(super) fn merge(&mut self, later: Self) {
+        for gpu in later.gpus {
+            let is_there = gpu.uuid.is_ok() && self.gpus.iter().any(|known| known.uuid == gpu.uuid);
+            if !is_there && self.gpus.len() < MAX_GPUS {
+                self.gpus.push(gpu);
+            }
+        }
+        for fault in later.faults {
+            let is_there = self.faults.iter().any(|known| {
+                known == &fault || (known.kind == fault.kind && known.gpu.is_some() && known.gpu == fault.gpu)
+            });
+            if !is_there && self.faults.len() < MAX_GPUS + 4 * MAX_FAULTS_OF_A_KIND {
+                self.faults.push(fault);
+            }
+        }
+    }
+}
+
+/// Reads the answer to a query for `fields`, in this order, as CSV.
+///
+/// Fields that are not in [`super::FIELDS`] hold their place and are not read. Lines before the first
+/// row are passed over unless they begin like one; so are empty lines and header lines.
+pub fn read_rows(fields: &[&str], text: &str, ending: Ending) -> Rows {
+    let mut reader = Reader::new(fields);
+    let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", text));
+    for line in whole.split('\n') {
+        reader.take_line(line.trim_end_matches('\r'));
+    }
+    reader.take_last(rest, ending);
+    reader.finish()
+}
+
+/// What a line is.
+enum Line<'a> {
+    Nothing,
+    Header,
+    Row(Vec<&'a str>),
+    /// It begins like a row and is none.
+    Broken,
+    Other,
+}
+
+/// Where the columns are that tell a row from other lines.
+struct Shape<'a> {
+    names: &'a [&'a str],
+    fields: Vec<Option<&'static Field>>,
+    index_at: Option<usize>,
+    uuid_at: Option<usize>,
+    is_name_last: bool,
+}
+
+impl<'a> Shape<'a> {
+    fn new(names: &'a [&'a str]) -> Self {
+        Self {
+            names,
+            fields: names.iter().map(|name| Field::named(name)).collect(),
+            index_at: names.iter().position(|name| *name == "index"),
+            uuid_at: names.iter().position(|name| *name == "uuid"),
+            is_name_last: names.last() == Some(&"name"),
+        }
+    }
+
+    fn judge<'t>(&self, line: &'t str) -> Line<'t> {
+        let line = line.trim_start_matches('\u{feff}');
+        if line.trim().is_empty() {
+            return Line::Nothing;
+        }
+        let n_columns = self.names.len();
+        // One more than there are columns is enough to see that there are too many.
+        let most = if self.is_name_last { n_columns } else { n_columns + 1 };
+        let cells: Vec<&str> = line.splitn(most, ',').collect();
+        if cells.first().is_some_and(|cell| self.is_header(cell)) {
+            return Line::Header;
+        }
+        let is_row = cells.len() == n_columns && line.len() <= MAX_ROW_BYTES;
+        if is_row && self.has_identity(&cells) {
+            return Line::Row(cells);
+        }
+        let begins_like_one = self.index_at == Some(0) && cells.len() > 1 && self.has_identity(&cells);
+        if begins_like_one { Line::Broken } else { Line::Other }
+    }
+
+    /// The name of the first field, its unit in brackets left out.
+    fn is_header(&self, cell: &str) -> bool {
+        let name = cell.split_once(" [").map_or(cell, |(name, _)| name);
+        self.names.first().is_some_and(|first| *first == name.trim())
+    }
+
+    /// Whether the index and the UUID, where they were asked for and are there, look like that.
+    fn has_identity(&self, cells: &[&str]) -> bool {
+        let cell_at = |place: Option<usize>| place.and_then(|at| cells.get(at));
+        let is_index = cell_at(self.index_at).is_none_or(|cell| is_index(cell));
+        let is_uuid = cell_at(self.uuid_at).is_none_or(|cell| {
+            let cell = cell.trim();
+            cell.starts_with("GPU-") || cell::is_uuid(cell) || is_word(cell)
+        });
+        is_index && is_uuid
+    }
+}
+
+fn is_index(cell: &str) -> bool {
+    cell::index(cell).is_ok() || is_word(cell)
+}
+
+/// Whether this may be the head of a row that was cut within its first two cells.
+fn is_head(line: &str) -> bool {
+    let mut cells = line.split(',');
+    let is_first = cells.next().is_some_and(is_index);
+    let is_second = cells.next().is_none_or(|cell| {
+        let cell = cell.trim();
+        "GPU-".starts_with(cell)
+            || cell.starts_with('[')
+            || cell.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+    });
+    is_first && is_second
+}
+
+/// One of the tool's own words in a value's place.
+fn is_word(cell: &str) -> bool {
+    cell_reason(cell).is_some_and(|reason| reason != Reason::Empty)
+}
+
+struct Reader<'a> {
+    shape: Shape<'a>,
+    rows: Rows,
+    seen: BTreeSet<String>,
+    n_faults: BTreeMap<FaultKind, usize>,
+    has_begun: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(fields: &'a [&'a str]) -> Self {
+        Self {
+            shape: Shape::new(fields),
+            rows: Rows::default(),
+            seen: BTreeSet::new(),
+            n_faults: BTreeMap::new(),
+            has_begun: false,
+        }
+    }
+
+    fn take_line(&mut self, line: &str) {
+        match self.shape.judge(line) {
+            Line::Nothing | Line::Header => {}
+            Line::Row(cells) => self.take_row(line, &cells),
+            Line::Broken => self.fault(FaultKind::BadRow, None, line),
+            Line::Other => self.take_other(line, FaultKind::BadRow),
+        }
+    }
+
+    /// The last line, if it has no line end.
+    fn take_last(&mut self, line: &str, ending: Ending) {
+        match (self.shape.judge(line), ending) {
+            (Line::Nothing | Line::Header, _) => {}
+            (Line::Row(cells), Ending::Whole) => self.take_row(line, &cells),
+            (Line::Row(_), Ending::Doubtful) | (Line::Broken, _) => self.fault(FaultKind::CutRow, None, line),
+            (Line::Other, _) => {
+                // Cut within its first two cells it has less of the marks of a row.
+                self.has_begun |= self.shape.index_at == Some(0) && is_head(line);
+                self.take_other(line, FaultKind::CutRow);
+            }
+        }
+    }
+
+    fn take_other(&mut self, line: &str, kind: FaultKind) {
+        if let Some(fault) = no_handle(line) {
+            self.fault(fault.kind, fault.gpu, line);
+        } else if self.has_begun {
+            self.fault(kind, None, line);
+        }
+    }
+
+    fn take_row(&mut self, line: &str, cells: &[&str]) {
+        self.has_begun = true;
+        let mut gpu = GpuReading::all_absent(&Absent::not_asked());
+        // The limits say what is plausible, and may stand after what they limit: read all, then again.
+        self.read_cells(cells, MAX_BOARD, &mut gpu);
+        let absences = self.read_cells(cells, ceiling(&gpu), &mut gpu);
+        let uuid = gpu.uuid.as_ref().ok().map(ToString::to_string);
+        let is_twin = uuid.is_some_and(|uuid| !self.seen.insert(uuid));
+        if is_twin || self.rows.gpus.len() >= MAX_GPUS {
+            self.fault(FaultKind::BadRow, label(&gpu), line);
+            return;
+        }
+        for (name, cell, reason) in &absences {
+            if *reason == Reason::Implausible {
+                self.fault(FaultKind::Implausible, label(&gpu), &format!("{name}: {}", cell.trim()));
+            }
+        }
+        if let Some((_, cell, _)) = absences.iter().find(|(_, _, reason)| *reason == Reason::GpuLost) {
+            self.fault(FaultKind::GpuLost, label(&gpu), cell);
+        }
+        self.rows.gpus.push(gpu);
+    }
+
+    /// Reads each cell into its place, and gives the name and text of those without a value, and why.
+    fn read_cells<'t>(
+        &self,
+        cells: &[&'t str],
+        most: Power,
+        gpu: &mut GpuReading,
+    ) -> Vec<(&'a str, &'t str, Reason)> {
+        let columns = self.shape.names.iter().zip(&self.shape.fields).zip(cells);
+        columns
+            .filter_map(|((name, field), cell)| Some((*name, *cell, field.as_ref()?.read(cell, most, gpu)?)))
+            .collect()
+    }
+
+    fn fault(&mut self, kind: FaultKind, gpu: Option<Clean>, evidence: &str) {
+        let n = self.n_faults.entry(kind).or_default();
+        *n += 1;
+        if *n <= MAX_FAULTS_OF_A_KIND || matches!(kind, FaultKind::GpuLost) {
+            self.rows.faults.push(Fault { kind, gpu, evidence: Clean::new(evidence) });
+        }
+    }
+
+    fn finish(mut self) -> Rows {
+        for (kind, n) in self.n_faults {
+            if n > MAX_FAULTS_OF_A_KIND && kind != FaultKind::GpuLost {
+                let evidence = Clean::new(&format!("and {} more like these", n - MAX_FAULTS_OF_A_KIND));
+                self.rows.faults.push(Fault { kind, gpu: None, evidence });
+            }
+        }
+        self.rows
+    }
+}
+
+/// How a fault names this GPU: by its bus id, else by its UUID.
+pub(super) fn label(gpu: &GpuReading) -> Option<Clean> {
+    gpu.bus_id.as_ref().or(gpu.uuid.as_ref()).ok().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::Memory;
+
+    const SHORT: &[&str] = &["index", "uuid", "power.draw", "power.limit", "memory.used", "name"];
+
+    fn read(text: &str) -> Rows {
+        read_rows(SHORT, text, Ending::Whole)
+    }
+
+    fn kinds(rows: &Rows) -> Vec<FaultKind> {
+        rows.faults.iter().map(|fault| fault.kind).collect()
+    }
+
+    #[test]
+    fn eight_rows_with_one_bad_are_seven_readings_and_one_fault() {
+        let mut text: String =
+            (0..8).map(|i| format!("{i}, GPU-{i}, 50.00, 72.00, 1, NVIDIA L4\n")).collect();
+        text = text.replace("3, GPU-3, 50.00, 72.00, 1, NVIDIA L4", "3, GPU-3, 50.00");
+        let rows = read(&text);
+        assert_eq!(rows.gpus.len(), 7);
+        assert_eq!(kinds(&rows), [FaultKind::BadRow]);
+    }
+
+    #[test]
+    fn a_name_keeps_its_commas() {
+        let rows = read("0, GPU-a, 50.00, 72.00, 1, Tesla K80, the second, of two\n");
+        assert_eq!(rows.gpus[0].model, Ok(Clean::new("Tesla K80, the second, of two")));
+    }
+
+    #[test]
+    fn units_carriage_returns_and_missing_blanks_are_tolerated() {
+        let rows = read("0,GPU-a, 50.00 W,72.00 W, 12 MiB, NVIDIA L4\r\n");
+        assert_eq!(rows.gpus[0].power_draw, Ok(Power::from_watts(50)));
+        assert_eq!(rows.gpus[0].memory_used, Ok(Memory::from_mebibytes(12)));
+        assert_eq!(rows.gpus[0].model, Ok(Clean::new("NVIDIA L4")));
+        assert!(rows.faults.is_empty());
+    }
+
+    #[test]
+    fn noise_before_the_first_row_is_passed_over_and_after_it_is_a_fault() {
+        let row = "0, GPU-a, 50.00, 72.00, 1, NVIDIA L4\n";
+        let motd =
+            "Welcome, to, node, 7, of, the, fleet\n\n*** maintenance ***\nindex, uuid, power.draw [W], x\n";
+        let rows = read(&format!("{motd}{row}"));
+        assert_eq!((rows.gpus.len(), rows.faults.len()), (1, 0));
+        let rows = read(&format!("{row}{motd}"));
+        assert_eq!((rows.gpus.len(), kinds(&rows)), (1, vec![FaultKind::BadRow; 2]));
+    }
+
+    #[test]
+    fn power_above_twice_the_boards_limit_is_implausible_wherever_the_limit_stands() {
+        let rows = read("0, GPU-a, 144.01, 72.00, 1, NVIDIA L4\n1, GPU-b, 144.00, 72.00, 1, NVIDIA L4\n");
+        assert_eq!(rows.gpus[0].power_draw, Err(Absent::new(Reason::Implausible, "144.01")));
+        assert_eq!(rows.gpus[1].power_draw, Ok(Power::from_watts(144)));
+        assert_eq!(kinds(&rows), [FaultKind::Implausible]);
+        assert_eq!(rows.faults[0].evidence.as_str(), "power.draw: 144.01");
+    }
+
+    #[test]
+    fn a_board_without_a_limit_is_believed_up_to_five_kilowatts() {
+        let rows = read("0, GPU-a, 5000.00, [N/A], 1, NVIDIA L4\n1, GPU-b, 5000.01, 0.00, 1, NVIDIA L4\n");
+        assert!(rows.gpus[0].power_draw.is_ok());
+        assert!(rows.gpus[1].power_draw.is_err());
+    }
+
+    #[test]
+    fn a_uuid_that_comes_twice_is_read_once() {
+        let rows = read("0, GPU-a, 1.00, 72.00, 1, L4\n1, GPU-a, 2.00, 72.00, 1, L4\n");
+        assert_eq!(rows.gpus.len(), 1);
+        assert_eq!(kinds(&rows), [FaultKind::BadRow]);
+    }
+
+    #[test]
+    fn a_lost_row_keeps_its_place() {
+        let lost = ["[GPU is lost]"; 6].join(", ");
+        let rows = read(&format!("0, GPU-a, 1.00, 72.00, 1, L4\n{lost}\n2, GPU-c, 1.00, 72.00, 1, L4\n"));
+        assert_eq!(rows.gpus.len(), 3);
+        let absent = Absent::new(Reason::GpuLost, "[GPU is lost]");
+        assert_eq!(rows.gpus[1].uuid, Err(absent.clone()));
+        assert_eq!(rows.gpus[1].power_draw, Err(absent));
+        assert_eq!(kinds(&rows), [FaultKind::GpuLost]);
+    }
+
+    #[test]
+    fn a_board_that_answers_nothing_at_all_is_a_row_like_any_other() {
+        let rows = read("0, [N/A], [N/A], [N/A], [N/A], Orin (nvgpu)\n1, N/A, , N/A, N/A, Orin (nvgpu)\n");
+        assert_eq!((rows.gpus.len(), rows.faults.len()), (2, 0));
+        assert_eq!(rows.gpus[1].power_draw, Err(Absent::new(Reason::Empty, "")));
+        assert_eq!(rows.gpus[0].model, Ok(Clean::new("Orin (nvgpu)")));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_cost_their_cell_only() {
+        let text = String::from_utf8_lossy(b"0, GPU-a, 5\xff.00, 72.00, 1, NVIDIA \xfe L4\n").into_owned();
+        let rows = read(&text);
+        assert_eq!((rows.gpus.len(), rows.faults.len()), (1, 0));
+        assert_eq!(rows.gpus[0].power_draw.as_ref().unwrap_err().reason, Reason::Garbled);
+    }
+
+    #[test]
+    fn a_cut_last_line_is_a_fault_at_every_byte() {
+        let row = "1, GPU-b, 285.50, 300.00, 12, NVIDIA L4";
+        for (cut, head) in (1..=row.len()).map(|cut| (cut, row.split_at(cut).0)) {
+            let text = format!("0, GPU-a, 50.00, 72.00, 1, NVIDIA L4\n{head}");
+            let rows = read_rows(SHORT, &text, Ending::Doubtful);
+            assert_eq!((rows.gpus.len(), kinds(&rows)), (1, vec![FaultKind::CutRow]), "{cut}");
+            let alone = read_rows(SHORT, head, Ending::Doubtful);
+            assert_eq!((alone.gpus.len(), kinds(&alone)), (0, vec![FaultKind::CutRow]), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_last_line_without_its_end_counts_if_the_tool_ended_well() {
+        let rows = read("0, GPU-a, 50.00, 72.00, 1, NVIDIA L4");
+        assert_eq!((rows.gpus.len(), rows.faults.len()), (1, 0));
+    }
+
+    #[test]
+    fn ten_thousand_columns_are_one_bad_row() {
+        let rows = read(&format!("0, GPU-a{}\n", ", 1".repeat(10_000)));
+        assert_eq!((rows.gpus.len(), kinds(&rows)), (0, vec![FaultKind::BadRow]));
+    }
+
+    #[test]
+    fn a_flood_of_rows_and_faults_is_bounded() {
+        let rows = read(&(0..5000).map(|i| format!("0, GPU-{i}, x, 1, 1, L4\n")).collect::<String>());
+        assert_eq!((rows.gpus.len(), rows.faults.len()), (MAX_GPUS, MAX_FAULTS_OF_A_KIND + 1));
+        assert!(rows.faults.last().unwrap().evidence.as_str().starts_with("and "));
+    }
+
+    #[test]
+    fn a_garbled_cell_costs_only_itself() {
+        let rows = read("0, GPU-a, 1e5, 72.00, 12 GiB, NVIDIA L4\n");
+        assert_eq!(rows.gpus[0].power_draw, Err(Absent::new(Reason::Garbled, "1e5")));
+        assert_eq!(rows.gpus[0].memory_used, Err(Absent::new(Reason::Garbled, "12 GiB")));
+        assert!(rows.gpus[0].power_limit.is_ok());
+    }
+}
