@@ -6,5 +6,6 @@
 mod model;
 
 pub use model::{
-    CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Secret, Source, SshTarget, StoreSettings, Target,
+    CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Secret, Source, SshTarget, StoreSettings,
+    Target,
 };

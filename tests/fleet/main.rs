@@ -1,0 +1,3 @@
+//! The test fleet.
+
+fn main() {}
