@@ -1,5 +1,5 @@
 //! What each driver version knows and says, from the tables under `fixtures/nvidia-smi`. The tables
-//! are searched as text, line by line: a call asks for some twenty fields of three hundred.
+//! are searched as text, not parsed: a call asks for some twenty fields of three hundred.
 
 use super::gpu::twin;
 
@@ -33,12 +33,20 @@ type Version = [u32; 3];
 pub(super) struct Driver {
     text: String,
     version: Version,
+    /// Its column of the field matrix.
+    matrix_column: usize,
+    /// The measured driver nearest to it, and its column of the exit codes.
+    measured: &'static str,
+    exit_column: usize,
 }
 
 impl Driver {
     /// A driver by its version, `535.274.02` or `465.27`.
     pub(super) fn new(text: &str) -> Option<Self> {
-        Some(Self { text: text.to_owned(), version: parse_version(text)? })
+        let version = parse_version(text)?;
+        let (matrix_column, _) = nearest(FIELD_MATRIX, version)?;
+        let (exit_column, measured) = nearest(INIT_EXITS, version)?;
+        Some(Self { text: text.to_owned(), version, matrix_column, measured, exit_column })
     }
 
     /// The version as text.
@@ -53,8 +61,7 @@ impl Driver {
 
     /// Whether this driver accepts `field`.
     pub(super) fn knows(&self, field: &str) -> bool {
-        let column = self.column(FIELD_MATRIX);
-        row(FIELD_MATRIX, field).and_then(|line| line.split('\t').nth(column)) == Some("x")
+        row(FIELD_MATRIX, field).and_then(|line| line.split('\t').nth(self.matrix_column)) == Some("x")
     }
 
     /// The name without unit that this driver answers `field` under, aliases resolved.
@@ -76,9 +83,8 @@ impl Driver {
         let mut cells = row(HEADER_MAP, field)?.split('\t').skip(1);
         let header = cells.next()?;
         // The last cell holds the drivers that differ, as `version: header` with `; ` between.
-        let measured = self.nearest(INIT_EXITS);
         let exception = cells.next().into_iter().flat_map(|cell| cell.split("; ")).find_map(|exception| {
-            exception.split_once(": ").filter(|(version, _)| Some(*version) == measured)
+            exception.split_once(": ").filter(|(version, _)| *version == self.measured)
         });
         Some(exception.map_or(header, |(_, header)| header))
     }
@@ -91,23 +97,22 @@ impl Driver {
     /// The exit code when NVML cannot start with this error.
     pub(super) fn init_exit(&self, error: &str) -> i32 {
         let line = INIT_EXITS.lines().find(|line| line.split('\t').nth(1) == Some(error));
-        line.and_then(|line| line.split('\t').nth(self.column(INIT_EXITS)))
+        line.and_then(|line| line.split('\t').nth(self.exit_column))
             .and_then(|exit| exit.parse().ok())
             .unwrap_or(super::EXIT_OTHER)
     }
+}
 
-    /// The column of the youngest Linux driver that is not younger than this one, or the first.
-    fn column(&self, table: &'static str) -> usize {
-        let nearest = self.nearest(table);
-        let position = head(table).position(|name| Some(name) == nearest);
-        position.unwrap_or_default()
-    }
-
-    fn nearest(&self, table: &'static str) -> Option<&'static str> {
-        let versions = || head(table).filter_map(|name| Some((parse_version(name)?, name)));
-        let not_younger = versions().filter(|(version, _)| *version <= self.version).max();
-        not_younger.or_else(|| versions().min()).map(|(_, name)| name)
-    }
+/// The column and the name of the youngest Linux driver of a table that is not younger than `version`,
+/// or else of the oldest.
+fn nearest(table: &'static str, version: Version) -> Option<(usize, &'static str)> {
+    let head = table.lines().nth(1).unwrap_or_default();
+    let drivers = || {
+        let names = head.split('\t').enumerate();
+        names.filter_map(|(column, name)| Some((parse_version(name)?, column, name)))
+    };
+    let not_younger = drivers().filter(|(known, _, _)| *known <= version).max();
+    not_younger.or_else(|| drivers().min()).map(|(_, column, name)| (column, name))
 }
 
 /// Whether any driver knows this field, the Windows builds included.
@@ -115,13 +120,10 @@ pub(super) fn any_knows(field: &str) -> bool {
     row(FIELD_MATRIX, field).is_some()
 }
 
+/// The line of `name`: by one search through the whole text, which is what makes a call cheap.
 fn row(table: &'static str, name: &str) -> Option<&'static str> {
-    table.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('\t')))
-}
-
-/// The head line of a table; the line before it is a comment.
-fn head(table: &'static str) -> impl Iterator<Item = &'static str> {
-    table.lines().nth(1).unwrap_or_default().split('\t')
+    let at = table.find(&format!("\n{name}\t"))?;
+    table.get(at + 1..)?.lines().next()
 }
 
 /// The first three numbers of a version. Names of Windows builds end in `w` and are none, and neither
@@ -156,7 +158,8 @@ mod tests {
     #[test]
     fn windows_columns_are_not_counted() {
         // 466.63w stands between 460.106.00 and 535 and would be nearest to 466.70.
-        assert_eq!(driver("466.70").nearest(FIELD_MATRIX), Some("460.106.00"));
+        let (_, name) = nearest(FIELD_MATRIX, [466, 70, 0]).unwrap();
+        assert_eq!(name, "460.106.00");
     }
 
     #[test]

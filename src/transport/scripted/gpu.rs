@@ -14,6 +14,24 @@ pub(super) const DEFAULT_DUMP: &str =
 /// Bus numbers of neighbouring boards are this far apart.
 const BUS_STEP: u32 = 0x11;
 
+/// How a field that was asked for is answered.
+#[derive(Debug)]
+pub(super) struct Answered<'a> {
+    /// Its name, aliases resolved, without unit.
+    pub(super) name: &'a str,
+    /// Its header: as measured, else the capture's, else its name.
+    pub(super) header: &'a str,
+    /// Its column of the capture.
+    column: Option<usize>,
+}
+
+impl Answered<'_> {
+    /// The unit that the header names.
+    pub(super) fn unit(&self) -> Option<&str> {
+        self.header.split_once(" [").and_then(|(_, unit)| unit.strip_suffix(']'))
+    }
+}
+
 /// A captured answer with all fields.
 #[derive(Debug, Clone)]
 pub(super) struct Dump {
@@ -47,17 +65,19 @@ impl Dump {
         self.column(name).and_then(|column| self.rows.first()?.get(column)).map_or("", String::as_str)
     }
 
-    /// The header that `field` is answered under: as measured, else the capture's, else its name.
-    pub(super) fn header<'a>(&'a self, field: &'a str, driver: &Driver) -> &'a str {
-        let captured = |name| self.column(name).and_then(|column| self.headers.get(column));
+    /// How `field` is answered: looked up once, and then used for every row.
+    pub(super) fn answered<'a>(&'a self, field: &'a str, driver: &Driver) -> Answered<'a> {
         let name = driver.canonical(field);
-        driver.mapped_header(field).unwrap_or_else(|| captured(name).map_or(name, String::as_str))
+        let column = self.column(name);
+        let captured = || column.and_then(|column| self.headers.get(column)).map_or(name, String::as_str);
+        Answered { name, header: driver.mapped_header(field).unwrap_or_else(captured), column }
     }
 
-    /// What the GPU at `index` has in the column `name`.
-    pub(super) fn cell(&self, index: usize, name: &str, seed: &str, driver: &Driver) -> String {
+    /// What the GPU at `index` has in a column.
+    pub(super) fn cell(&self, index: usize, asked: &Answered<'_>, seed: &str, driver: &Driver) -> String {
+        let name = asked.name;
         let row = self.rows.get(index % self.rows.len());
-        let Some(cell) = self.column(name).and_then(|column| row?.get(column)) else {
+        let Some(cell) = asked.column.and_then(|column| row?.get(column)) else {
             return driver.not_supported().to_owned();
         };
         if is_unsupported(cell, driver) {

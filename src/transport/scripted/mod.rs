@@ -38,7 +38,7 @@ pub use gpu::gpu_uuid;
 
 use args::{Header, Question, Units};
 use driver::Driver;
-use gpu::{Board, Dump};
+use gpu::{Answered, Board, Dump};
 use scene::RawScene;
 
 /// The exit code of a wrong argument or an unknown field.
@@ -198,20 +198,15 @@ impl Scene {
         if let Some(reply) = self.handle_fails(&chosen) {
             return reply;
         }
-        let headers: Vec<_> =
-            question.fields.iter().map(|field| self.dump.header(field, &self.driver)).collect();
+        let asked: Vec<_> =
+            question.fields.iter().map(|field| self.dump.answered(field, &self.driver)).collect();
         let mut lines = Vec::new();
         if question.header == Header::Shown {
-            lines.push(headers.join(", "));
+            lines.push(asked.iter().map(|field| field.header).collect::<Vec<_>>().join(", "));
         }
         for index in chosen {
-            let cells: Vec<_> = question
-                .fields
-                .iter()
-                .zip(&headers)
-                .map(|(field, header)| self.cell(index, field, header, question.units))
-                .collect();
-            lines.push(cells.join(", "));
+            let cells = asked.iter().map(|field| self.cell(index, field, question.units));
+            lines.push(cells.collect::<Vec<_>>().join(", "));
         }
         self.fault.on_answer(lines)
     }
@@ -250,31 +245,28 @@ impl Scene {
     }
 
     fn bus_id(&self, index: usize) -> String {
-        self.plain_cell(index, "pci.bus_id")
+        self.plain_cell(index, &self.dump.answered("pci.bus_id", &self.driver))
     }
 
-    fn plain_cell(&self, index: usize, name: &str) -> String {
-        let set = self.boards.get(index).and_then(|board| board.set(name));
-        set.map_or_else(|| self.played_cell(index, name), str::to_owned)
-    }
-
-    fn played_cell(&self, index: usize, name: &str) -> String {
-        match name {
+    fn plain_cell(&self, index: usize, asked: &Answered<'_>) -> String {
+        if let Some(cell) = self.boards.get(index).and_then(|board| board.set(asked.name)) {
+            return cell.to_owned();
+        }
+        match asked.name {
             "index" => index.to_string(),
             "count" => self.n_gpus().to_string(),
             "uuid" => gpu_uuid(&self.seed, index),
             "driver_version" => self.driver.text().to_owned(),
-            _ => self.dump.cell(index, name, &self.seed, &self.driver),
+            _ => self.dump.cell(index, asked, &self.seed, &self.driver),
         }
     }
 
-    fn cell(&self, index: usize, field: &str, header: &str, units: Units) -> String {
+    fn cell(&self, index: usize, asked: &Answered<'_>, units: Units) -> String {
         if self.cells_lost == Some(index) {
             return "[GPU is lost]".to_owned();
         }
-        let name = self.driver.canonical(field);
-        let cell = self.fault.on_cell(name, self.plain_cell(index, name));
-        let Some(unit) = header.split_once(" [").and_then(|(_, unit)| unit.strip_suffix(']')) else {
+        let cell = self.fault.on_cell(asked.name, self.plain_cell(index, asked));
+        let Some(unit) = asked.unit() else {
             return cell;
         };
         let bare = cell.strip_suffix(unit).and_then(|cell| cell.strip_suffix(' ')).unwrap_or(&cell);
