@@ -1,1 +1,5 @@
 //! All integration tests, as one binary: one module a feature.
+
+#[path = "../fleet/fleet.rs"]
+mod fleet;
+mod fleet_self;
