@@ -1,7 +1,298 @@
-//! stub
-#![allow(missing_docs, reason = "stub")]
-#[derive(Debug)] pub struct Scene; 
-#[derive(Debug)] pub struct Reply { pub stdout: Vec<u8>, pub stderr: Vec<u8>, pub exit: i32, pub conduct: Conduct }
-#[derive(Debug)] pub enum Conduct { Answer, Hang, HangIgnoringTerm, Flood { bytes: u64 }, Delay(std::time::Duration) }
-impl Scene { pub fn load(_p: &std::path::Path) -> Result<Self, std::io::Error> { Ok(Self) }
- pub fn answer(&self, _a: &[String]) -> Reply { Reply { stdout: vec![], stderr: vec![], exit: 0, conduct: Conduct::Answer } } }
+//! A host that is played from a file: what the real `nvidia-smi` of one driver would print, worked
+//! out from a captured full dump, and how it would misbehave. Used for trying fleetwatt out without
+//! a GPU, for tests, and by the stub that stands behind a real sshd.
+//!
+//! A scene is a TOML file; every key may be left out.
+//!
+//! | key | meaning | without it |
+//! |---|---|---|
+//! | `dump` | CSV capture of one or more GPUs with all fields; relative to the scene's folder | a loaded H100 |
+//! | `driver` | version to play; what it does not know is refused, what the dump lacks is absent | the dump's |
+//! | `gpus` | how many GPUs; the dump's rows are repeated with their own identities and small variations | the dump's |
+//! | `seed` | what UUIDs and serials are made from | the scene file's name |
+//! | `[set]` | `"power.draw" = "512.00 W"`: cells of all GPUs; a bare number gets the column's unit | |
+//! | `[[gpu]]` | `index = 3` and `set = { … }`: cells of one GPU | |
+//! | `slow` | `"2s"`: how long it thinks before it answers | at once |
+//! | `handle-lost` | index of a GPU whose handle is lost: no row of any GPU is printed | |
+//! | `handle-unknown` | the same with `Unknown Error` | |
+//! | `row-dropped` | index of a GPU that this user may not open: its row is silently missing | |
+//! | `cells-lost` | index of a GPU lost after it was opened: `[GPU is lost]` in every cell | |
+//! | `fault` | what is wrong with the host or its answer: see [`Fault`] | `none` |
+//!
+//! GPU 0 is the capture itself, but for its UUID and serial, since captures have those blanked. The
+//! timestamp is the capture's: there is no clock in here.
+
+mod args;
+mod driver;
+mod fault;
+mod gpu;
+mod scene;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use fault::Fault;
+pub use gpu::gpu_uuid;
+
+use args::{Header, Question, Units};
+use driver::Driver;
+use gpu::{Answered, Board, Dump};
+use scene::RawScene;
+
+/// The exit code of a wrong argument or an unknown field.
+const EXIT_USAGE: i32 = 2;
+/// The exit code when there is no GPU, or not the one that was asked for.
+const EXIT_NOT_FOUND: i32 = 6;
+/// The exit code when a GPU's handle is lost.
+const EXIT_LOST: i32 = 15;
+/// The exit code of everything that has none of its own.
+const EXIT_OTHER: i32 = 255;
+
+/// One played host.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    driver: Driver,
+    dump: Dump,
+    boards: Vec<Board>,
+    seed: String,
+    slow: Option<Duration>,
+    handle_lost: Option<usize>,
+    handle_unknown: Option<usize>,
+    row_dropped: Option<usize>,
+    cells_lost: Option<usize>,
+    fault: Fault,
+}
+
+/// What one call prints, how it ends, and how it behaves meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Everything nvidia-smi says, messages included.
+    pub stdout: Vec<u8>,
+    /// Only what a shell says in its place.
+    pub stderr: Vec<u8>,
+    /// The exit code, once it ends.
+    pub exit: i32,
+    /// How it behaves.
+    pub conduct: Conduct,
+}
+
+/// How a played call behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conduct {
+    /// Prints and ends.
+    Answer,
+    /// Waits, then prints and ends.
+    Delay(Duration),
+    /// Prints nothing and never ends; TERM ends it.
+    Hang,
+    /// Prints nothing and never ends; only KILL ends it, as far as that goes with a stuck driver.
+    HangIgnoringTerm,
+    /// Keeps printing until it has printed this much.
+    Flood {
+        /// How many bytes, those of `stdout` not counted.
+        bytes: u64,
+    },
+    /// Prints what it has and is killed.
+    Killed,
+}
+
+/// Why a scene cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum SceneError {
+    /// A file of the scene cannot be read.
+    #[error("reading `{path}`")]
+    Read {
+        /// The scene or its dump.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The scene is not the TOML that it should be.
+    #[error("scene `{path}`")]
+    Syntax {
+        /// The scene.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// The dump is not a header and at least one row of as many cells.
+    #[error("the dump has no header or no row")]
+    BadDump,
+    /// The driver's version is not one.
+    #[error("`{0}` is not a driver version")]
+    BadDriver(String),
+    /// A cell is set that no driver has a field for.
+    #[error("no driver knows a field `{0}`")]
+    UnknownField(String),
+    /// A GPU is named that the scene does not have.
+    #[error("there is no GPU {index}: the scene has {n_gpus}")]
+    NoSuchGpu {
+        /// The index given.
+        index: usize,
+        /// How many there are.
+        n_gpus: usize,
+    },
+}
+
+impl Scene {
+    /// Reads a scene and its dump.
+    pub fn load(path: &Path) -> Result<Self, SceneError> {
+        let text = read(path)?;
+        Self::parse(&text, path)
+    }
+
+    /// A scene from its text; `path` says which folder its dump is relative to, and seeds it.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, SceneError> {
+        let raw: RawScene = toml::from_str(text)
+            .map_err(|error| SceneError::Syntax { path: path.to_owned(), source: Box::new(error) })?;
+        let dump = match &raw.dump {
+            // Through links, so that a scene may be linked into a host's folder.
+            Some(dump) => {
+                let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+                Dump::parse(&read(&real.parent().unwrap_or(Path::new(".")).join(dump))?)?
+            }
+            None => Dump::parse(gpu::DEFAULT_DUMP)?,
+        };
+        raw.resolve(dump, &path.file_stem().unwrap_or_default().to_string_lossy())
+    }
+
+    /// The same scene with UUIDs and serials of its own, for several hosts that share one file.
+    #[must_use]
+    pub fn seeded(mut self, seed: &str) -> Self {
+        seed.clone_into(&mut self.seed);
+        self
+    }
+
+    /// How many GPUs the scene has.
+    pub fn n_gpus(&self) -> usize {
+        self.boards.len()
+    }
+
+    /// What `nvidia-smi` with these arguments (its own name not among them) answers.
+    pub fn answer(&self, args: &[String]) -> Reply {
+        if let Some(reply) = self.fault.instead_of_program() {
+            return reply;
+        }
+        let mut reply = match Question::parse(args, &self.driver) {
+            Ok(question) => self.fault.at_start(&self.driver).unwrap_or_else(|| self.query(&question)),
+            Err(refusal) => refusal,
+        };
+        if let (Some(pause), Conduct::Answer) = (self.slow, reply.conduct) {
+            reply.conduct = Conduct::Delay(pause);
+        }
+        reply
+    }
+
+    fn query(&self, question: &Question) -> Reply {
+        if let Some(unknown) = question.fields.iter().find(|field| !self.driver.knows(field)) {
+            return Reply::said(
+                format!("Field \"{unknown}\" is not a valid field to query.\n\n"),
+                EXIT_USAGE,
+            );
+        }
+        let Some(chosen) = self.chosen(&question.ids) else {
+            return Reply::said("No devices were found\n".to_owned(), EXIT_NOT_FOUND);
+        };
+        if let Some(reply) = self.handle_fails(&chosen) {
+            return reply;
+        }
+        let asked: Vec<_> =
+            question.fields.iter().map(|field| self.dump.answered(field, &self.driver)).collect();
+        let mut lines = Vec::new();
+        if question.header == Header::Shown {
+            lines.push(asked.iter().map(|field| field.header).collect::<Vec<_>>().join(", "));
+        }
+        for index in chosen {
+            let cells = asked.iter().map(|field| self.cell(index, field, question.units));
+            lines.push(cells.collect::<Vec<_>>().join(", "));
+        }
+        self.fault.on_answer(lines)
+    }
+
+    /// The indices that were asked for, in the order asked; `None` if one is not there.
+    fn chosen(&self, ids: &[String]) -> Option<Vec<usize>> {
+        let visible = |index: &usize| Some(*index) != self.row_dropped;
+        let all: Vec<usize> = (0..self.n_gpus()).filter(visible).collect();
+        if ids.is_empty() {
+            return Some(all).filter(|all| !all.is_empty());
+        }
+        ids.iter().map(|id| all.iter().copied().find(|index| self.is_called(*index, id))).collect()
+    }
+
+    fn is_called(&self, index: usize, id: &str) -> bool {
+        let bus_id = self.bus_id(index);
+        id == index.to_string()
+            || id == gpu_uuid(&self.seed, index)
+            || bus_id.eq_ignore_ascii_case(id)
+            || bus_id.strip_prefix("0000").is_some_and(|short| short.eq_ignore_ascii_case(id))
+    }
+
+    /// One GPU whose handle cannot be had ends the program before any row.
+    fn handle_fails(&self, chosen: &[usize]) -> Option<Reply> {
+        let failing = |gpu: Option<usize>| gpu.filter(|index| chosen.contains(index));
+        let (index, words, exit) = match (failing(self.handle_lost), failing(self.handle_unknown)) {
+            (Some(index), _) => (index, "GPU is lost.  Reboot the system to recover this GPU", EXIT_LOST),
+            (None, Some(index)) => (index, "Unknown Error", EXIT_OTHER),
+            (None, None) => return None,
+        };
+        let blank = if self.driver.is_at_least(535) { "" } else { " " };
+        let long = self.bus_id(index);
+        let bus_id = long.strip_prefix("0000").unwrap_or(&long);
+        let text = format!("Unable to determine the device handle for GPU{blank}{bus_id}: {words}\n");
+        Some(Reply::said(text, exit))
+    }
+
+    fn bus_id(&self, index: usize) -> String {
+        self.plain_cell(index, &self.dump.answered("pci.bus_id", &self.driver))
+    }
+
+    fn plain_cell(&self, index: usize, asked: &Answered<'_>) -> String {
+        if let Some(cell) = self.boards.get(index).and_then(|board| board.set(asked.name)) {
+            return cell.to_owned();
+        }
+        match asked.name {
+            "index" => index.to_string(),
+            "count" => self.n_gpus().to_string(),
+            "uuid" => gpu_uuid(&self.seed, index),
+            "driver_version" => self.driver.text().to_owned(),
+            _ => self.dump.cell(index, asked, &self.seed, &self.driver),
+        }
+    }
+
+    fn cell(&self, index: usize, asked: &Answered<'_>, units: Units) -> String {
+        if self.cells_lost == Some(index) {
+            return "[GPU is lost]".to_owned();
+        }
+        let cell = self.fault.on_cell(asked.name, self.plain_cell(index, asked));
+        let Some(unit) = asked.unit() else {
+            return cell;
+        };
+        let bare = cell.strip_suffix(unit).and_then(|cell| cell.strip_suffix(' ')).unwrap_or(&cell);
+        match units {
+            Units::Shown if bare.parse::<f64>().is_ok() => format!("{bare} {unit}"),
+            Units::Shown => cell,
+            Units::Hidden => bare.to_owned(),
+        }
+    }
+}
+
+impl Reply {
+    /// A message on standard output, where nvidia-smi says everything, and the end.
+    fn said(text: String, exit: i32) -> Self {
+        Self { stdout: text.into_bytes(), stderr: Vec::new(), exit, conduct: Conduct::Answer }
+    }
+
+    /// Nothing, and a way to behave.
+    fn behaving(conduct: Conduct) -> Self {
+        Self { stdout: Vec::new(), stderr: Vec::new(), exit: 0, conduct }
+    }
+}
+
+fn read(path: &Path) -> Result<String, SceneError> {
+    fs::read_to_string(path).map_err(|source| SceneError::Read { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;

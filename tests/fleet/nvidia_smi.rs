@@ -1,0 +1,82 @@
+//! A stand-in for `nvidia-smi` behind a real sshd: plays the scene that `FAKE_NVIDIA_SMI` names.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+
+use fleetwatt::transport::scripted::{Conduct, Reply, Scene};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    match play() {
+        Ok(exit) => exit,
+        // A reader that has gone away is not worth a word; the real program dies of SIGPIPE there.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(141),
+        Err(error) => {
+            writeln!(io::stderr(), "fake nvidia-smi: {error}").ok();
+            ExitCode::from(70)
+        }
+    }
+}
+
+fn play() -> io::Result<ExitCode> {
+    let path =
+        env::var_os("FAKE_NVIDIA_SMI").ok_or_else(|| io::Error::other("FAKE_NVIDIA_SMI is not set"))?;
+    let scene = Scene::load(Path::new(&path)).map_err(|error| {
+        let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+        io::Error::other(format!("{error}{}", source.unwrap_or_default()))
+    })?;
+    let args: Vec<_> = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let reply = scene.answer(&args);
+    match reply.conduct {
+        Conduct::Answer => print(&reply)?,
+        Conduct::Delay(pause) => {
+            thread::sleep(pause);
+            print(&reply)?;
+        }
+        Conduct::Hang => loop {
+            thread::park();
+        },
+        Conduct::HangIgnoringTerm => ignore_term_for_ever()?,
+        Conduct::Flood { bytes } => {
+            print(&reply)?;
+            flood(bytes)?;
+        }
+        Conduct::Killed => {
+            print(&reply)?;
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
+        }
+    }
+    Ok(ExitCode::from(u8::try_from(reply.exit).unwrap_or(u8::MAX)))
+}
+
+fn print(reply: &Reply) -> io::Result<()> {
+    io::stderr().write_all(&reply.stderr)?;
+    io::stdout().write_all(&reply.stdout)?;
+    io::stdout().flush()
+}
+
+fn flood(bytes: u64) -> io::Result<()> {
+    let line = b"0, GPU-00000000-0000-0000-0000-000000000000, 9999.99, 9999.99, 99, 99\n";
+    let chunk = line.repeat(1000);
+    let mut stdout = io::stdout().lock();
+    let mut printed = 0;
+    while printed < bytes {
+        stdout.write_all(&chunk)?;
+        printed += u64::try_from(chunk.len()).unwrap_or(bytes);
+    }
+    stdout.flush()
+}
+
+/// A handler takes the place of the default action, which is to end.
+fn ignore_term_for_ever() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terms = signal(SignalKind::terminate())?;
+        loop {
+            terms.recv().await;
+        }
+    })
+}
