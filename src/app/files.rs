@@ -24,6 +24,6 @@ impl Files for RealFiles {
     fn glob(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
         let pattern = pattern.to_str().ok_or_else(|| io::Error::other("the pattern is not UTF-8"))?;
         let found = glob::glob(pattern).map_err(io::Error::other)?;
-        found.map(|path| path.map_err(glob::GlobError::into_error)).collect()
+        found.map(|path| path.map_err(std::convert::Into::into)).collect()
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::app::{self, CheckReport, Kept, Polled};
 use crate::reading::Outcome;
+use crate::store;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Exit {
             | app::Error::NoSuchHost { .. }
             | app::Error::Pattern { .. }
             | app::Error::Password { .. } => Self::Usage,
-            app::Error::Timeline(error) if error.is_a_setting() => Self::Usage,
+            app::Error::Timeline(store::Error::Url { .. } | store::Error::TableName { .. }) => Self::Usage,
             app::Error::Directory { .. } | app::Error::Timeline(_) => Self::Nothing,
             app::Error::Locked { .. } => Self::Locked,
         }

@@ -1,6 +1,5 @@
 //! Words for people: errors, summaries, and the answers of `check` and `store`.
 
-use std::error::Error as _;
 use std::fmt::Write as _;
 use std::time::Duration;
 

@@ -139,6 +139,7 @@ async fn run_scripted(scene: &scripted::Scene, args: &[String], deadline: Instan
             tokio::time::sleep_until(deadline).await;
             return Err(no_answer(started_at));
         }
+        scripted::Conduct::Killed => output.exit = None,
         scripted::Conduct::Flood { .. } => {
             output.stdout.resize(MAX_STDOUT, b'y');
             output.truncated = true;
