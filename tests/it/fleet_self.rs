@@ -7,8 +7,13 @@ use std::process::{Command, Output};
 use crate::fleet::{Fleet, HostPlan, Mode};
 
 fn ssh(fleet: &Fleet, host: &str, command: &str) -> Output {
+    ssh_within(fleet, host, command, "20")
+}
+
+/// Exits with 124 when it takes longer than `seconds`.
+fn ssh_within(fleet: &Fleet, host: &str, command: &str, seconds: &str) -> Output {
     let mut ssh = Command::new("timeout");
-    ssh.args(["5", "ssh", "-F"]).arg(fleet.ssh_config()).args(["--", host, command]);
+    ssh.args([seconds, "ssh", "-F"]).arg(fleet.ssh_config()).args(["--", host, command]);
     ssh.output().expect("ssh is installed")
 }
 
@@ -54,7 +59,7 @@ fn hosts_refuse_in_their_own_ways() {
     expect("changed", 255, "REMOTE HOST IDENTIFICATION HAS CHANGED");
     expect("unknown", 255, "Host key verification failed");
     expect("down", 255, "Connection refused");
-    expect("blackhole", 124, "");
+    assert_eq!(ssh_within(&fleet, "blackhole", QUERY, "1").status.code(), Some(124));
     assert_eq!(fleet.logins("refuses"), 0);
 }
 
@@ -64,8 +69,7 @@ fn a_stopped_host_takes_its_hung_commands_along_and_can_come_back() {
         vec![HostPlan::new("a", "fault = 'hang-ignoring-term'"), HostPlan::new("b", "fault = 'hang'")];
     let mut fleet = Fleet::start(plans).unwrap();
     for host in ["a", "b"] {
-        let output =
-            ssh(&fleet, host, &format!("timeout 0.3 {QUERY} & sleep 1; kill $! 2>/dev/null; exit 7"));
+        let output = ssh(&fleet, host, &format!("timeout 0.3 {QUERY} >/dev/null 2>&1 & sleep 1; exit 7"));
         assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
     }
     assert_eq!((fleet.running("a"), fleet.running("b")), (1, 0), "TERM ends one and not the other");
@@ -76,7 +80,7 @@ fn a_stopped_host_takes_its_hung_commands_along_and_can_come_back() {
     fleet.start_host("a").unwrap();
     assert_eq!(ssh(&fleet, "a", QUERY).status.code(), Some(0));
     fleet.freeze_host("a").unwrap();
-    assert_eq!(ssh(&fleet, "a", QUERY).status.code(), Some(124));
+    assert_eq!(ssh_within(&fleet, "a", QUERY, "1").status.code(), Some(124));
     fleet.thaw_host("a").unwrap();
     assert_eq!(ssh(&fleet, "a", QUERY).status.code(), Some(0));
 }
@@ -84,8 +88,15 @@ fn a_stopped_host_takes_its_hung_commands_along_and_can_come_back() {
 #[test]
 fn nothing_is_left_of_a_dropped_fleet() {
     let fleet = Fleet::start(HostPlan::many(2, "fault = 'hang-ignoring-term'")).unwrap();
-    ssh(&fleet, "node001", &format!("{QUERY} & sleep 0.2"));
-    let dir = fleet.dir().to_owned();
+    let output = ssh(&fleet, "node001", &format!("{QUERY} >/dev/null 2>&1 & sleep 0.5"));
+    assert_eq!((output.status.code(), fleet.running("node001")), (Some(0), 1), "{}", text(&output.stderr));
+    let (dir, config) = (fleet.dir().to_owned(), fleet.ssh_config());
+    let addresses = std::fs::read_to_string(config).unwrap();
+    let address =
+        addresses.lines().find_map(|line| line.trim().strip_prefix("HostName ")).unwrap().to_owned();
+    let port: u16 =
+        addresses.lines().find_map(|line| line.trim().strip_prefix("Port ")).unwrap().parse().unwrap();
     drop(fleet);
     assert!(!dir.exists());
+    assert!(std::net::TcpStream::connect((address, port)).is_err(), "nothing listens any more");
 }
