@@ -89,7 +89,10 @@ fn evidence(lines: &[&str], kind: FailureKind, line: &str) -> String {
     } else {
         &[]
     };
-    match lines.iter().find(|line| hints.iter().any(|hint| line.contains(hint))) {
+    let better = lines.iter().find(|line| hints.iter().any(|hint| line.contains(hint)));
+    match better {
+        // The line itself is only the banner of a warning.
+        Some(better) if kind == FailureKind::HostKeyChanged => (*better).to_owned(),
         Some(better) => format!("{line} {better}"),
         None => line.to_owned(),
     }
@@ -145,7 +148,7 @@ mod tests {
             Offending ED25519 key in /home/m/.ssh/known_hosts:3\nHost key verification failed.";
         let failure = classify(stderr, None);
         assert_eq!(failure.kind, FailureKind::HostKeyChanged);
-        assert!(failure.evidence.as_str().ends_with("Offending ED25519 key in /home/m/.ssh/known_hosts:3"));
+        assert_eq!(failure.evidence.as_str(), "Offending ED25519 key in /home/m/.ssh/known_hosts:3");
     }
 
     #[test]

@@ -107,12 +107,16 @@ pub(super) async fn launch(
     let ended = {
         let mut drain = std::pin::pin!(read_first(stderr, &mut messages));
         let waiting = async {
-            // Dropping the losing branch loses nothing: the drain is polled again below.
+            let mut said_all = false;
+            // Dropping the losing branch loses nothing: the drain goes on below.
             let status = tokio::select! {
                 status = child.wait() => status,
-                () = &mut drain => child.wait().await,
+                () = &mut drain => {
+                    said_all = true;
+                    child.wait().await
+                }
             };
-            if timeout(LAST_WORDS, &mut drain).await.is_err() {
+            if !said_all && timeout(LAST_WORDS, &mut drain).await.is_err() {
                 tracing::trace!("something that ssh started holds on to its messages");
             }
             status

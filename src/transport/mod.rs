@@ -69,7 +69,7 @@ impl Session {
             Target::Local => Ok(Self::Local),
             Target::Ssh(target) => Ok(Self::Ssh(Box::new(SshSession::new(target.clone(), connections.clone())?))),
             Target::Scripted { scene } => match scripted::Scene::load(scene) {
-                Ok(scene) => Ok(Self::Scripted(Box::new(scene))),
+                Ok(scene) => Ok(Self::Scripted(Box::new(scene.seeded(&host.name)))),
                 Err(error) => Err(Failure::new(FailureKind::Spawn, &error.to_string())),
             },
         }
