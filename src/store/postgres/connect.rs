@@ -1,0 +1,143 @@
+//! Connects, with a deadline, as libpq would.
+//!
+//! TLS is sqlx's rustls with ring, which it names itself: no process-wide provider is needed. Two
+//! things differ from libpq. `sslrootcert` is trusted beside the system's certificates, not instead of
+//! them, so `verify-ca` without the host name is weak and `verify-full` is the one to use. And
+//! `sslrootcert=system` is what no `sslrootcert` means.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{ConnectOptions, Connection};
+use tokio::time::timeout;
+
+use super::failure::{is_refused_encryption, sort_connecting};
+use crate::store::Error;
+use crate::store::location::{Mode, Server};
+
+/// How long connecting may take, with TLS and login. sqlx has no deadline of its own.
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+pub(super) async fn connect(server: &Server) -> Result<PgConnection, Error> {
+    let options = options(server).await?;
+    let attempt = async {
+        // sqlx never tries a second time, libpq does in these two modes.
+        let (first, second) = match options.get_ssl_mode() {
+            PgSslMode::Allow => (PgSslMode::Disable, Some(PgSslMode::Require)),
+            PgSslMode::Prefer => (PgSslMode::Prefer, Some(PgSslMode::Disable)),
+            mode
+            @ (PgSslMode::Disable | PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull) => {
+                (mode, None)
+            }
+        };
+        let error = match PgConnection::connect_with(&options.clone().ssl_mode(first)).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        match second {
+            Some(second) if is_refused_encryption(&error) => {
+                let again = PgConnection::connect_with(&options.clone().ssl_mode(second)).await;
+                // The first answer is the one that tells.
+                again.map_err(|_| error)
+            }
+            _ => Err(error),
+        }
+    };
+    match timeout(CONNECT_WITHIN, attempt).await {
+        Ok(done) => done.map_err(|source| sort_connecting(server, source)),
+        Err(_) => Err(Error::ConnectTimeout { server: server.to_string(), after: CONNECT_WITHIN }),
+    }
+}
+
+async fn options(server: &Server) -> Result<PgConnectOptions, Error> {
+    let mut options = with_defaults(server)?;
+    if let Some(password) = &server.password {
+        options = options.password(password.exposed());
+    }
+    if let Some(name) = &server.application_name {
+        options = options.application_name(name);
+    } else if options.get_application_name().is_none() {
+        options = options.application_name("fleetwatt");
+    }
+    if let Some(path) = server.ssl_cert.as_deref() {
+        options = options.ssl_client_cert_from_pem(pem(path).await?);
+    }
+    if let Some(path) = server.ssl_key.as_deref() {
+        options = options.ssl_client_key_from_pem(pem(path).await?);
+    }
+    let mode = server.ssl_mode.map_or_else(|| options.get_ssl_mode(), PgSslMode::from);
+    // No statement is ever named, so that the connection may be pgbouncer's.
+    let options = options.statement_cache_capacity(0).disable_statement_logging();
+    with_root_certificate(options, server, mode).await
+}
+
+/// libpq's defaults for what the URL leaves out: `PG…` variables, `~/.pgpass`, the user's name. sqlx
+/// reads the password file only while it reads a URL, so it gets one, of checked parts.
+fn with_defaults(server: &Server) -> Result<PgConnectOptions, Error> {
+    let port = server.port.map(|port| port.to_string());
+    let parts = [
+        ("host", server.host.as_deref()),
+        ("port", port.as_deref()),
+        ("user", server.user.as_deref()),
+        ("dbname", server.database.as_deref()),
+        // Keeps sqlx from looking for one; the real one is set later and is in no URL.
+        ("password", server.password.as_ref().map(|_| "x")),
+    ];
+    let parts = parts.iter().filter_map(|(key, value)| Some(format!("{key}={}", encoded((*value)?))));
+    let url = format!("postgres://?{}", parts.collect::<Vec<_>>().join("&"));
+    let options: Result<PgConnectOptions, _> = url.parse();
+    options.map_err(|_| Error::Url { reason: "the host is not a name or an address".to_owned() })
+}
+
+async fn with_root_certificate(
+    options: PgConnectOptions,
+    server: &Server,
+    mode: PgSslMode,
+) -> Result<PgConnectOptions, Error> {
+    if is_local(&options) {
+        // A Unix socket has no TLS; libpq ignores the mode as well.
+        return Ok(options.ssl_mode(PgSslMode::Disable));
+    }
+    let path = server.ssl_root_cert.clone().or_else(|| std::env::var_os("PGSSLROOTCERT").map(Into::into));
+    let path = path.filter(|path| path != Path::new("system"));
+    let Some(path) = path else {
+        if server.ssl_mode == Some(Mode::VerifyCa) {
+            let reason =
+                "`sslmode=verify-ca` needs `sslrootcert`; with the system's certificates use `verify-full`";
+            return Err(Error::Url { reason: reason.to_owned() });
+        }
+        return Ok(options.ssl_mode(mode));
+    };
+    // As in libpq: with a CA at hand, `require` verifies it.
+    let mode = if matches!(mode, PgSslMode::Require) { PgSslMode::VerifyCa } else { mode };
+    Ok(options.ssl_mode(mode).ssl_root_cert_from_pem(pem(&path).await?))
+}
+
+fn is_local(options: &PgConnectOptions) -> bool {
+    options.get_socket().is_some() || options.get_host().starts_with('/')
+}
+
+async fn pem(path: &Path) -> Result<Vec<u8>, Error> {
+    let read = tokio::fs::read(path).await.and_then(|bytes| {
+        // A file without any certificate would silently mean the system's.
+        if bytes.windows(10).any(|window| window == b"-----BEGIN") {
+            Ok(bytes)
+        } else {
+            Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it holds nothing in PEM form"))
+        }
+    });
+    read.map_err(|source| Error::Certificate { path: path.to_owned(), source })
+}
+
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            out.push(char::from(byte));
+        } else {
+            out += &format!("%{byte:02X}");
+        }
+    }
+    out
+}

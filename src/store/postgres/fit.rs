@@ -1,0 +1,225 @@
+//! Whether events fit into a table that was found, and the INSERT that fits them into it.
+
+use super::lookup::{Column, Found};
+use crate::batch::Event;
+use crate::store::rows::Rows;
+use crate::store::table::quoted;
+use crate::store::{COLUMNS, ColumnFound, Error};
+
+/// A table that holds events, and how.
+#[derive(Debug)]
+pub(super) struct Fitted {
+    pub(super) oid: i64,
+    /// The table, as SQL.
+    pub(super) name: String,
+    /// Its kind, in words.
+    pub(super) kind: &'static str,
+    pub(super) columns: Vec<ColumnFound>,
+    pub(super) may_select: bool,
+    /// Whether `created_at` is a `timestamptz`, else a `timestamp` that holds UTC.
+    pub(super) is_zoned: bool,
+    /// The INSERT, with the five columns as arrays.
+    pub(super) insert: String,
+    limits: Vec<Limit>,
+}
+
+/// A column that holds only so much text. `name` would cut it off silently, `varchar(n)` would refuse
+/// the whole batch without saying which column it was.
+#[derive(Debug)]
+struct Limit {
+    column: &'static str,
+    holds: usize,
+    is_bytes: bool,
+}
+
+impl Fitted {
+    /// Checks a table and makes its INSERT.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DoesNotFit`] with everything that is wrong; if nothing is, [`Error::Permission`].
+    pub(super) fn of(found: Found) -> Result<Self, Error> {
+        let problems = problems(&found);
+        if !problems.is_empty() {
+            return Err(Error::DoesNotFit { table: found.sql_name(), problems });
+        }
+        let grants = missing_grants(&found);
+        if !grants.is_empty() {
+            return Err(Error::Permission { step: "insert", grants, source: None });
+        }
+        let base_type = |name| found.column(name).map(|column| column.base_type.as_str());
+        let is_zoned = base_type("created_at") == Some("timestamptz");
+        Ok(Self {
+            oid: found.oid,
+            name: found.sql_name(),
+            kind: kind(&found.relkind),
+            may_select: found.may_select && found.may_use_schema,
+            is_zoned,
+            insert: insert(&found.sql_name(), base_type("metadata"), is_zoned),
+            limits: COLUMNS.iter().filter_map(|name| limit(name, found.column(name)?)).collect(),
+            columns: found.columns.into_iter().map(ColumnFound::from).collect(),
+        })
+    }
+
+    /// Checks that every text fits into its column.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLong`] for the first that does not.
+    pub(super) fn check_lengths(&self, events: &[Event]) -> Result<(), Error> {
+        if self.limits.is_empty() {
+            return Ok(());
+        }
+        for event in events {
+            let rows = Rows::of(std::slice::from_ref(event));
+            let texts = rows.iter().next();
+            let Some((event_type, source, _, metadata, _)) = texts else { continue };
+            for limit in &self.limits {
+                let text = match limit.column {
+                    "event_type" => event_type,
+                    "source" => source,
+                    _ => metadata,
+                };
+                limit.check(text, event.event_type)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Limit {
+    fn check(&self, text: &str, event_type: &'static str) -> Result<(), Error> {
+        let length = if self.is_bytes { text.len() } else { text.chars().count() };
+        if length <= self.holds {
+            return Ok(());
+        }
+        let unit = if self.is_bytes { "bytes" } else { "characters" };
+        Err(Error::TooLong { column: self.column, limit: self.holds, unit, length, event_type })
+    }
+}
+
+impl Found {
+    fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+impl From<Column> for ColumnFound {
+    fn from(column: Column) -> Self {
+        Self { name: column.name, sql_type: column.sql_type, not_null: column.not_null }
+    }
+}
+
+fn problems(found: &Found) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !found.takes_rows {
+        let kind = kind(&found.relkind);
+        problems
+            .push(format!("it is a {kind} that takes no rows (a view needs an INSTEAD OF INSERT trigger)"));
+    }
+    for name in COLUMNS {
+        let types = accepted_types(name);
+        match found.column(name) {
+            None => problems.push(format!("there is no column `{name}` (it should be {})", types.words)),
+            Some(column) if column.is_generated => {
+                problems.push(format!("column `{name}` is generated and cannot be written"));
+            }
+            Some(column) if !types.names.contains(&column.base_type.as_str()) => {
+                problems
+                    .push(format!("column `{name}` is {} (it should be {})", column.sql_type, types.words));
+            }
+            Some(column) if name == "value" && column.not_null => {
+                problems.push("column `value` is NOT NULL, and an event may have none".to_owned());
+            }
+            Some(_) => {}
+        }
+    }
+    for column in &found.columns {
+        let is_ours = COLUMNS.contains(&column.name.as_str());
+        if !is_ours && column.not_null && !column.has_default {
+            problems.push(format!(
+                "column `{}` ({}) is NOT NULL without a default, and fleetwatt has no value for it",
+                column.name, column.sql_type
+            ));
+        }
+    }
+    problems
+}
+
+struct Accepted {
+    names: &'static [&'static str],
+    words: &'static str,
+}
+
+fn accepted_types(column: &str) -> Accepted {
+    match column {
+        "value" => Accepted {
+            names: &["float8", "float4", "numeric"],
+            words: "double precision, real or numeric, and may be NULL",
+        },
+        "metadata" => Accepted { names: &["jsonb", "json", "text", "varchar"], words: "jsonb, json or text" },
+        "created_at" => Accepted {
+            names: &["timestamptz", "timestamp"],
+            words: "timestamp with time zone, or timestamp without, which then holds UTC",
+        },
+        _ => Accepted {
+            names: &["text", "varchar", "bpchar", "name", "citext"],
+            words: "text or character varying",
+        },
+    }
+}
+
+fn missing_grants(found: &Found) -> Vec<String> {
+    let role = quoted(&found.role);
+    let mut grants = Vec::new();
+    if !found.may_use_schema {
+        grants.push(format!("GRANT USAGE ON SCHEMA {} TO {role};", quoted(&found.schema)));
+    }
+    let by_column = COLUMNS.iter().all(|name| found.column(name).is_some_and(|column| column.may_insert));
+    if !found.may_insert && !by_column {
+        grants.push(format!("GRANT INSERT ON {} TO {role};", found.sql_name()));
+    }
+    let sequences = found.columns.iter().filter(|column| !COLUMNS.contains(&column.name.as_str()));
+    for sequence in sequences.filter_map(|column| column.closed_sequence.as_ref()) {
+        grants.push(format!("GRANT USAGE ON SEQUENCE {sequence} TO {role};"));
+    }
+    grants
+}
+
+fn limit(name: &'static str, column: &Column) -> Option<Limit> {
+    match column.base_type.as_str() {
+        // NAMEDATALEN is 64 in every build that anybody uses, with its closing NUL.
+        "name" => Some(Limit { column: name, holds: 63, is_bytes: true }),
+        "varchar" | "bpchar" => {
+            let holds = usize::try_from(column.modifier.checked_sub(4)?).ok()?;
+            Some(Limit { column: name, holds, is_bytes: false })
+        }
+        _ => None,
+    }
+}
+
+/// Arrays, so that it is one statement for any number of rows. Microseconds as integers, so that the
+/// time is exact and no session setting has a say in it.
+fn insert(table: &str, metadata_type: Option<&str>, is_zoned: bool) -> String {
+    let metadata = match metadata_type {
+        Some("jsonb") => "m::jsonb",
+        Some("json") => "m::json",
+        _ => "m",
+    };
+    let epoch = if is_zoned { "timestamptz" } else { "timestamp" };
+    format!(
+        "INSERT INTO {table} ({}) SELECT e, s, v, {metadata}, {epoch} 'epoch' + t * interval '1 microsecond' \
+         FROM UNNEST($1::text[], $2::text[], $3::float8[], $4::text[], $5::int8[]) AS u (e, s, v, m, t)",
+        COLUMNS.join(", ")
+    )
+}
+
+fn kind(relkind: &str) -> &'static str {
+    match relkind {
+        "r" => "table",
+        "p" => "partitioned table",
+        "v" => "view",
+        "f" => "foreign table",
+        _ => "materialized view",
+    }
+}

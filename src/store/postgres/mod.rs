@@ -1,0 +1,179 @@
+//! The timeline in PostgreSQL, in a table that may belong to others.
+//!
+//! Only portable SQL, in transactions and without named prepared statements, so that pgbouncer in
+//! transaction mode, partitioned tables and the PostgreSQL-likes work.
+
+mod connect;
+mod failure;
+mod fit;
+mod init;
+mod insert;
+mod lookup;
+mod status;
+
+use std::time::{Duration, Instant};
+
+use sqlx::Connection;
+use sqlx::postgres::{PgConnection, PgTransaction};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::location::Server;
+use super::table::TableName;
+use super::{Error, InitReport, Status, Written, failpoint};
+use crate::batch::Event;
+use failure::Context;
+use fit::Fitted;
+
+/// One round trip. LOCAL, so that nothing stays behind in a connection that pgbouncer gives to others.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'";
+
+/// How long all of a transaction but its commit may take. The server ends each statement after 30 s;
+/// this is for a network that swallows everything.
+const TRANSACTION_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long after its last use a connection is taken to be alive without asking.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// How long a commit may take.
+const COMMIT_WITHIN: Duration = Duration::from_secs(30);
+
+/// A server, and the connection to it while there is one.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    server: Server,
+    table: TableName,
+    /// Taken out while in use, so that a call that is dropped halfway drops the connection too, and
+    /// the server rolls back.
+    session: Mutex<Option<Session>>,
+}
+
+/// A connection, and the table as it was found by it.
+#[derive(Debug)]
+struct Session {
+    connection: PgConnection,
+    table: Fitted,
+    used_at: Instant,
+}
+
+impl Postgres {
+    pub(super) async fn open(server: &Server, table: TableName) -> Result<Self, Error> {
+        let session = Session::open(server, &table).await?;
+        Ok(Self { server: server.clone(), table, session: Mutex::new(Some(session)) })
+    }
+
+    pub(super) async fn init(server: &Server, table: TableName) -> Result<InitReport, Error> {
+        let mut connection = connect::connect(server).await?;
+        let report =
+            within(TRANSACTION_WITHIN, "create the table", init::create(&mut connection, server, &table))
+                .await;
+        farewell(connection).await;
+        report
+    }
+
+    pub(super) async fn write(&self, events: &[Event]) -> Result<Written, Error> {
+        let started = Instant::now();
+        let mut slot = self.session.lock().await;
+        let mut session = self.ready_session(slot.take()).await?;
+        let rows = session.write(&self.context("insert"), events).await;
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => {
+                // The table may be another one than was looked up, so the next call looks again.
+                farewell(session.connection).await;
+                return Err(error);
+            }
+        };
+        session.used_at = Instant::now();
+        *slot = Some(session);
+        Ok(Written { rows, took: started.elapsed() })
+    }
+
+    pub(super) async fn status(&self) -> Result<Status, Error> {
+        let mut slot = self.session.lock().await;
+        let mut session = self.ready_session(slot.take()).await?;
+        let location = self.server.to_string();
+        let context = self.context("status");
+        let answer = status::ask(&mut session.connection, &session.table, &context, location);
+        let status = within(TRANSACTION_WITHIN, "status", answer).await?;
+        *slot = Some(session);
+        Ok(status)
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(session) = self.session.into_inner() {
+            farewell(session.connection).await;
+        }
+    }
+
+    /// The session that is there if it still answers, or a new one. Between two cycles the server may
+    /// have been restarted, and a firewall may have forgotten the connection.
+    async fn ready_session(&self, kept: Option<Session>) -> Result<Session, Error> {
+        if let Some(mut session) = kept {
+            if session.used_at.elapsed() < TRUSTED_FOR {
+                return Ok(session);
+            }
+            let alive = timeout(connect::CONNECT_WITHIN, session.connection.ping()).await;
+            if matches!(alive, Ok(Ok(()))) {
+                return Ok(session);
+            }
+            tracing::info!(server = %self.server, "database connection broke, connecting anew");
+        }
+        Session::open(&self.server, &self.table).await
+    }
+
+    fn context(&self, step: &'static str) -> Context<'_> {
+        Context { step, server: &self.server, table: self.table.to_string() }
+    }
+}
+
+impl Session {
+    async fn open(server: &Server, name: &TableName) -> Result<Self, Error> {
+        let mut connection = connect::connect(server).await?;
+        let context = Context { step: "look up the table", server, table: name.to_string() };
+        let found =
+            within(TRANSACTION_WITHIN, context.step, lookup::table(&mut connection, &context, name)).await?;
+        Ok(Self { connection, table: Fitted::of(found)?, used_at: Instant::now() })
+    }
+
+    async fn write(&mut self, context: &Context<'_>, events: &[Event]) -> Result<u64, Error> {
+        self.table.check_lengths(events)?;
+        let table = &self.table;
+        let connection = &mut self.connection;
+        let work = async move {
+            let mut transaction = begin(connection, context).await?;
+            let n_rows =
+                insert::all(&mut transaction, table, events).await.map_err(|error| context.sort(error))?;
+            Ok((transaction, n_rows))
+        };
+        let (transaction, n_rows) = within(TRANSACTION_WITHIN, context.step, work).await?;
+        failpoint::before_commit().await;
+        match timeout(COMMIT_WITHIN, transaction.commit()).await {
+            Ok(Ok(())) => Ok(n_rows),
+            Ok(Err(error)) => Err(context.sort_commit(error)),
+            Err(_) => Err(Error::CommitUnknown { source: None }),
+        }
+    }
+}
+
+async fn begin<'c>(
+    connection: &'c mut PgConnection,
+    context: &Context<'_>,
+) -> Result<PgTransaction<'c>, Error> {
+    connection.begin_with(BEGIN).await.map_err(|error| context.sort(error))
+}
+
+async fn within<T>(
+    limit: Duration,
+    step: &'static str,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timeout(limit, work).await.unwrap_or(Err(Error::Timeout { step, source: None }))
+}
+
+/// Tells the server that we go. It would notice anyway.
+async fn farewell(connection: PgConnection) {
+    if !matches!(timeout(Duration::from_secs(2), connection.close()).await, Ok(Ok(()))) {
+        tracing::debug!("database connection did not close cleanly");
+    }
+}

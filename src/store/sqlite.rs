@@ -1,0 +1,284 @@
+//! The timeline in a SQLite file that fleetwatt creates and owns.
+//!
+//! WAL with `synchronous=FULL`: every commit is synced before it is reported. That costs one sync a
+//! cycle; `NORMAL` could lose the last commits with the power.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, QueryBuilder, Row, Sqlite as Dialect};
+use tokio::sync::Mutex;
+
+use super::rows::Rows;
+use super::table::{TableName, quoted};
+use super::{COLUMNS, ColumnFound, Error, FileTrouble, InitReport, Status, Written, failpoint};
+use crate::batch::Event;
+use crate::reading::Timestamp;
+
+/// `PRAGMA user_version` of the schema made here. A file with a higher one is left alone.
+const SCHEMA_VERSION: i64 = 1;
+
+/// How long to wait for another program's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Rows per INSERT. Measured: 100 to 1,000 is the fastest; SQLite takes at most 32,766 parameters.
+const ROWS_PER_INSERT: usize = 500;
+
+/// An open file.
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    path: PathBuf,
+    table: TableName,
+    connection: Mutex<SqliteConnection>,
+}
+
+impl Sqlite {
+    /// Opens the file, creates it and its folder if they are not there, and the table if that is not.
+    pub(super) async fn open(path: &Path, table: TableName) -> Result<(Self, InitReport), Error> {
+        if table.schema.is_some() {
+            let table = table.to_string();
+            return Err(Error::TableName {
+                table,
+                reason: "a SQLite database has no schemas; give only the name",
+            });
+        }
+        create_folder_of(path).await?;
+        let mut connection = connect(path).await?;
+        let created = ensure_schema(&mut connection, path, &table).await?;
+        check_columns(&mut connection, path, &table).await?;
+        let report = InitReport { table: table.to_string(), created };
+        Ok((Self { path: path.to_owned(), table, connection: Mutex::new(connection) }, report))
+    }
+
+    pub(super) async fn write(&self, events: &[Event]) -> Result<Written, Error> {
+        let failed = |step| move |source| Error::from_sqlite(&self.path, step, source);
+        let started = Instant::now();
+        let mut connection = self.connection.lock().await;
+        // IMMEDIATE, so that a lock is waited for here and not met halfway.
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
+        let insert = format!("INSERT INTO {}({}) ", self.table, COLUMNS.join(", "));
+        let mut n_rows = 0;
+        for chunk in events.chunks(ROWS_PER_INSERT) {
+            let rows = Rows::of(chunk);
+            let mut query = QueryBuilder::<Dialect>::new(&insert);
+            query.push_values(rows.iter(), |mut tuple, (event_type, source, value, metadata, at)| {
+                tuple.push_bind(event_type.to_owned()).push_bind(source.to_owned()).push_bind(value);
+                tuple.push_bind(metadata.to_owned()).push_bind(at);
+            });
+            // A statement of 2,500 parameters is not worth a place in the cache of statements.
+            let done = query.build().persistent(false).execute(&mut *transaction).await;
+            n_rows += done.map_err(failed("insert"))?.rows_affected();
+        }
+        failpoint::before_commit().await;
+        transaction.commit().await.map_err(failed("commit"))?;
+        Ok(Written { rows: n_rows, took: started.elapsed() })
+    }
+
+    pub(super) async fn status(&self) -> Result<Status, Error> {
+        let failed = |source| Error::from_sqlite(&self.path, "status", source);
+        let mut connection = self.connection.lock().await;
+        let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?;
+        let columns = columns_of(&mut connection, &self.table).await.map_err(failed)?;
+        // By the database's clock, as in PostgreSQL.
+        let recent = format!(
+            "SELECT event_type, count(*) FROM {} \
+             WHERE created_at >= (CAST(strftime('%s', 'now') AS INTEGER) - 86400) * 1000000 GROUP BY 1 ORDER BY 1",
+            self.table
+        );
+        let recent: Vec<(String, i64)> =
+            sqlx::query_as(AssertSqlSafe(recent)).fetch_all(&mut *connection).await.map_err(failed)?;
+        let newest = format!("SELECT max(created_at) FROM {}", self.table);
+        let newest: Option<i64> =
+            sqlx::query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await.map_err(failed)?;
+        let size: i64 =
+            sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(failed)?;
+        Ok(Status {
+            kind: "SQLite",
+            location: format!("sqlite:{}", self.path.display()),
+            version: Some(version),
+            table: self.table.to_string(),
+            table_kind: "table",
+            columns,
+            recent: Some(recent.into_iter().map(|(name, n)| (name, u64::try_from(n).unwrap_or(0))).collect()),
+            newest: newest.map(Timestamp::from_micros),
+            may_select: true,
+            may_insert: true,
+            tls: None,
+            size_bytes: u64::try_from(size).ok(),
+            advice: Vec::new(),
+        })
+    }
+
+    pub(super) async fn close(self) {
+        if let Err(error) = self.connection.into_inner().close().await {
+            // Whatever was committed is durable, and SQLite takes up the WAL on the next opening.
+            tracing::debug!(%error, path = %self.path.display(), "database file did not close cleanly");
+        }
+    }
+}
+
+async fn create_folder_of(path: &Path) -> Result<(), Error> {
+    if tokio::fs::metadata(path).await.is_ok_and(|found| found.is_dir()) {
+        return Err(Error::File { path: path.to_owned(), trouble: FileTrouble::Directory, source: None });
+    }
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    if tokio::fs::metadata(folder).await.is_ok() {
+        return Ok(());
+    }
+    // Only for this user: labels and addresses of a fleet are nobody else's business.
+    let created = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await;
+    created.map_err(|source| Error::Folder { path: folder.to_owned(), source })
+}
+
+async fn connect(path: &Path) -> Result<SqliteConnection, Error> {
+    // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.
+    let file = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    options.connect().await.map_err(|source| Error::from_sqlite(path, "open", source))
+}
+
+/// Creates the table if it is not there; says what was created.
+async fn ensure_schema(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    table: &TableName,
+) -> Result<Vec<String>, Error> {
+    let failed = |source| Error::from_sqlite(path, "create the table", source);
+    if !needs_schema(connection, path, table).await? {
+        return Ok(Vec::new());
+    }
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    // Another process may have been faster.
+    if !needs_schema(&mut transaction, path, table).await? {
+        return Ok(Vec::new());
+    }
+    let statements = schema(table);
+    for statement in &statements {
+        sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *transaction).await.map_err(failed)?;
+    }
+    let version = format!("PRAGMA user_version = {SCHEMA_VERSION}");
+    sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(statements)
+}
+
+async fn needs_schema(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    table: &TableName,
+) -> Result<bool, Error> {
+    let failed = |source| Error::from_sqlite(path, "read the schema version", source);
+    let found: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(failed)?;
+    if found > SCHEMA_VERSION {
+        return Err(Error::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION });
+    }
+    let there: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = ? COLLATE NOCASE")
+        .bind(table.name.clone())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    // Version 0 with the table there is a file of somebody else's; its table is taken as it is.
+    Ok(there == 0)
+}
+
+/// The schema of version 1. Plain text and integers, so that any old `sqlite3` can read the file.
+fn schema(table: &TableName) -> Vec<String> {
+    let index = quoted(&format!("{}_by_type_source_time", table.name));
+    let view = quoted(&format!("{}_unix", table.name));
+    vec![
+        format!(
+            "CREATE TABLE {table} (id INTEGER PRIMARY KEY, event_type TEXT NOT NULL, source TEXT NOT NULL, value REAL, \
+             metadata TEXT NOT NULL DEFAULT '{{}}', created_at INTEGER NOT NULL /* microseconds since 1970, UTC */)"
+        ),
+        format!("CREATE INDEX {index} ON {table} (event_type, source, created_at)"),
+        format!(
+            "CREATE VIEW {view} AS SELECT id, event_type, source, value, metadata, \
+             created_at / 1000000 AS created_at FROM {table} /* seconds since 1970, for Grafana */"
+        ),
+    ]
+}
+
+async fn check_columns(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    table: &TableName,
+) -> Result<(), Error> {
+    let failed = |source| Error::from_sqlite(path, "look up the columns", source);
+    let columns = columns_of(connection, table).await.map_err(failed)?;
+    let missing = COLUMNS.iter().filter(|wanted| !columns.iter().any(|column| column.name == **wanted));
+    let problems: Vec<_> = missing.map(|name| format!("there is no column `{name}`")).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::DoesNotFit { table: table.to_string(), problems })
+}
+
+async fn columns_of(connection: &mut SqliteConnection, table: &TableName) -> sqlx::Result<Vec<ColumnFound>> {
+    let rows = sqlx::query("SELECT name, type, \"notnull\" FROM pragma_table_info(?) ORDER BY cid")
+        .bind(table.name.clone())
+        .fetch_all(connection)
+        .await?;
+    let column = |row: sqlx::sqlite::SqliteRow| {
+        Ok(ColumnFound {
+            name: row.try_get(0)?,
+            sql_type: row.try_get(1)?,
+            not_null: row.try_get::<i64, _>(2)? != 0,
+        })
+    };
+    rows.into_iter().map(column).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    async fn opened(folder: &tempfile::TempDir) -> Sqlite {
+        let table = TableName::parse("unified_timeline").unwrap();
+        Sqlite::open(&folder.path().join("f.db"), table).await.unwrap().0
+    }
+
+    #[tokio::test]
+    async fn every_commit_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = opened(&folder).await;
+        let mut connection = sqlite.connection.lock().await;
+        let mode: String =
+            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.unwrap();
+        let synchronous: i64 =
+            sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await.unwrap();
+        let busy: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(&mut *connection).await.unwrap();
+        assert_eq!((mode.as_str(), synchronous, busy), ("wal", 2, 5_000));
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = opened(&folder).await;
+        // SQLite's own way to a full disk: the file may not grow beyond its present pages.
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut *sqlite.connection.lock().await).await.unwrap();
+        let mut metadata = Map::new();
+        metadata.insert("blob".to_owned(), Value::String("x".repeat(100_000)));
+        let at = Timestamp::from_micros(0);
+        let event = Event { event_type: "node_up", source: "s".to_owned(), value: None, metadata, at };
+        let error = sqlite.write(&[event]).await.unwrap_err();
+        assert!(matches!(error, Error::File { trouble: FileTrouble::Full, .. }), "{error:?}");
+        assert!(error.is_away());
+        assert_eq!(sqlite.status().await.unwrap().newest, None);
+    }
+}

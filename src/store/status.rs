@@ -1,0 +1,63 @@
+//! What a timeline says of itself, and what `store init` did.
+
+use crate::reading::Timestamp;
+
+/// What the database says of itself and of the timeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// `SQLite` or `PostgreSQL`.
+    pub kind: &'static str,
+    /// Where it is, without the password.
+    pub location: String,
+    /// The database's version.
+    pub version: Option<String>,
+    /// The table, quoted as SQL needs it, with its schema if it has one.
+    pub table: String,
+    /// `table`, `partitioned table`, `view` or `foreign table`.
+    pub table_kind: &'static str,
+    /// The columns as they are, in their order.
+    pub columns: Vec<ColumnFound>,
+    /// Rows measured in the last 24 hours by the database's clock, by event type. `None` where this
+    /// role may not read, or the answer took too long.
+    pub recent: Option<Vec<(String, u64)>>,
+    /// The newest `created_at`; `None` also where the table is empty.
+    pub newest: Option<Timestamp>,
+    /// Whether this role may read the table.
+    pub may_select: bool,
+    /// Whether this role may insert.
+    pub may_insert: bool,
+    /// The TLS version and cipher of this connection, `Some(None)` for a connection in clear; `None`
+    /// where there is no connection over a network or the server does not say.
+    pub tls: Option<Option<String>>,
+    /// Bytes on disk with the indexes.
+    pub size_bytes: Option<u64>,
+    /// What the owner of the table could improve, one sentence each, with the SQL.
+    pub advice: Vec<String>,
+}
+
+/// A column as the database describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnFound {
+    /// Its name.
+    pub name: String,
+    /// Its type as SQL writes it: `character varying(64)`.
+    pub sql_type: String,
+    /// Whether it refuses NULL.
+    pub not_null: bool,
+}
+
+/// What `store init` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitReport {
+    /// The table, quoted as SQL needs it.
+    pub table: String,
+    /// What was created, as SQL; empty if the table was there already.
+    pub created: Vec<String>,
+}
+
+impl InitReport {
+    /// Whether the table was there already, so that nothing was done.
+    pub fn already_there(&self) -> bool {
+        self.created.is_empty()
+    }
+}
