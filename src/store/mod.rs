@@ -72,7 +72,8 @@ impl Timeline {
     ///
     /// # Errors
     ///
-    /// Which step failed. After any error but [`Error::CommitUnknown`] nothing was written.
+    /// Which step failed. After any error but [`Error::CommitUnknown`] nothing was written, unless a disk
+    /// fails under SQLite ([`FileTrouble::DiskFails`]): then nobody should write on.
     pub async fn write(&self, events: &[Event]) -> Result<Written, Error> {
         match &self.0 {
             Kind::Sqlite(sqlite) => sqlite.write(events).await,
@@ -116,5 +117,21 @@ impl Timeline {
             Kind::Sqlite(sqlite) => sqlite.close().await,
             Kind::Postgres(postgres) => postgres.close().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compiles, and that is the test: whoever writes may do so in a task of its own.
+    #[allow(dead_code, reason = "only compiled")]
+    fn every_call_can_be_made_from_a_task(timeline: Timeline, location: &Location) {
+        fn is_send(_: impl Send) {}
+        is_send(Timeline::open(location, ""));
+        is_send(Timeline::init(location, ""));
+        is_send(timeline.write(&[]));
+        is_send(timeline.status());
+        is_send(timeline.close());
     }
 }

@@ -384,3 +384,24 @@ async fn a_kill_before_the_commit_leaves_nothing() {
     open(&database).await.unwrap().write(&one()).await.unwrap();
     assert_eq!(read(&database, "unified_timeline").await, expected(&one()));
 }
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up() {
+    // The kernel accepts for it, and nobody reads.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://postgres@{}/x", silent.local_addr().unwrap());
+    let error = Timeline::open(&Location::parse(&url, None).unwrap(), "unified_timeline").await.unwrap_err();
+    assert_eq!((error.kind(), error.is_away()), ("connect_timeout", true), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_table_that_was_changed_meanwhile_is_looked_up_anew() {
+    let database = Database::new("changed", &table_with("real", "text", "timestamptz")).await;
+    let timeline = open(&database).await.unwrap();
+    timeline.write(&one()).await.unwrap();
+    let sql = "ALTER TABLE unified_timeline ALTER metadata TYPE jsonb USING metadata::jsonb";
+    database.run(sql).await;
+    assert_eq!(timeline.write(&one()).await.unwrap_err().kind(), "other");
+    assert_eq!(timeline.write(&one()).await.unwrap().rows, 1);
+    assert_eq!(read(&database, "unified_timeline").await.len(), 2);
+}
