@@ -241,3 +241,44 @@ async fn columns_of(connection: &mut SqliteConnection, table: &TableName) -> sql
     };
     rows.into_iter().map(column).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    async fn opened(folder: &tempfile::TempDir) -> Sqlite {
+        let table = TableName::parse("unified_timeline").unwrap();
+        Sqlite::open(&folder.path().join("f.db"), table).await.unwrap().0
+    }
+
+    #[tokio::test]
+    async fn every_commit_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = opened(&folder).await;
+        let mut connection = sqlite.connection.lock().await;
+        let mode: String =
+            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.unwrap();
+        let synchronous: i64 =
+            sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await.unwrap();
+        let busy: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(&mut *connection).await.unwrap();
+        assert_eq!((mode.as_str(), synchronous, busy), ("wal", 2, 5_000));
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = opened(&folder).await;
+        // SQLite's own way to a full disk: the file may not grow beyond its present pages.
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut *sqlite.connection.lock().await).await.unwrap();
+        let mut metadata = Map::new();
+        metadata.insert("blob".to_owned(), Value::String("x".repeat(100_000)));
+        let at = Timestamp::from_micros(0);
+        let event = Event { event_type: "node_up", source: "s".to_owned(), value: None, metadata, at };
+        let error = sqlite.write(&[event]).await.unwrap_err();
+        assert!(matches!(error, Error::File { trouble: FileTrouble::Full, .. }), "{error:?}");
+        assert!(error.is_away());
+        assert_eq!(sqlite.status().await.unwrap().newest, None);
+    }
+}

@@ -45,13 +45,14 @@ impl Context<'_> {
         }
     }
 
-    /// Sorts an error of COMMIT. If the connection broke, nobody knows what became of it.
+    /// Sorts an error of COMMIT. If the connection broke, nobody knows what became of it. A server that
+    /// is being stopped says 57P01 also after it has committed, while it waits for its replicas.
     pub(super) fn sort_commit(&self, source: sqlx::Error) -> Error {
-        if code_of(&source).is_some() {
-            self.at("commit").sort(source)
-        } else {
-            Error::CommitUnknown { source: Some(source) }
+        let code = code_of(&source).unwrap_or_default();
+        if code.is_empty() || code.starts_with("08") || code.starts_with("57P") || code == "40003" {
+            return Error::CommitUnknown { source: Some(source) };
         }
+        self.at("commit").sort(source)
     }
 
     fn grant(&self) -> String {
@@ -98,4 +99,19 @@ fn is_broken(error: &sqlx::Error) -> bool {
 
 fn code_of(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_breaks_at_the_commit_leaves_it_open_what_was_written() {
+        let server = Server::default();
+        let context = Context { step: "insert", server: &server, table: "t".to_owned() };
+        let broken = || sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
+        assert_eq!(context.sort(broken()).kind(), "lost");
+        let error = context.sort_commit(broken());
+        assert_eq!((error.kind(), error.is_away()), ("commit_unknown", true));
+    }
 }

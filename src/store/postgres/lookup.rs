@@ -55,6 +55,8 @@ impl Found {
     }
 }
 
+/// The CASE is needed: an index depends on its columns as a sequence does, `has_sequence_privilege` fails
+/// for anything but a sequence, and the planner may ask it first.
 const LOOKUP: &str = "\
 SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, current_user::text,
   has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'),
@@ -65,10 +67,11 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, current_u
   a.atthasdef OR a.attidentity <> '' OR (t.typtype = 'd' AND t.typdefault IS NOT NULL),
   a.attgenerated <> '' OR a.attidentity = 'a',
   has_column_privilege(c.oid, a.attnum, 'INSERT'),
-  (SELECT s.oid::regclass::text FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+  (SELECT quote_ident(q.nspname) || '.' || quote_ident(s.relname)
+   FROM pg_depend d JOIN pg_class s ON s.oid = d.objid JOIN pg_namespace q ON q.oid = s.relnamespace
    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid
      AND d.refobjsubid = a.attnum AND d.deptype = 'a' AND a.atthasdef
-     AND NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') LIMIT 1)
+     AND CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') ELSE false END LIMIT 1)
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

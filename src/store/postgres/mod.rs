@@ -1,7 +1,8 @@
 //! The timeline in PostgreSQL, in a table that may belong to others.
 //!
 //! Only portable SQL, in transactions and without named prepared statements, so that pgbouncer in
-//! transaction mode, partitioned tables and the PostgreSQL-likes work.
+//! transaction mode, partitioned tables and the PostgreSQL-likes work. The catalogs are those of
+//! PostgreSQL 12 and newer.
 
 mod connect;
 mod failure;
