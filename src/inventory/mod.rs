@@ -3,8 +3,20 @@
 //! This room describes an SSH target; it does not connect to one. It reads no file and no environment
 //! either: whoever calls hands it the texts.
 
+mod check;
+mod fault;
+mod hostlist;
+mod layer;
+mod load;
 mod model;
+mod quote;
+mod resolve;
+mod section;
+mod settings;
 
+pub use fault::{Fault, Faults};
+pub use load::{Files, load};
 pub use model::{
-    CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Secret, Source, SshTarget, StoreSettings, Target,
+    CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Secret, Source, SshTarget, StoreSettings,
+    Target,
 };

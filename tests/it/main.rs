@@ -1,1 +1,3 @@
 //! All integration tests, as one binary: one module a feature.
+
+mod inventory;

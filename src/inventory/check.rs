@@ -1,0 +1,498 @@
+//! What a written value must look like, so that it can become nothing but what it is meant as: never
+//! an ssh option, never a word of its own in a shell, never two lines in a log.
+//!
+//! The message of each flaw goes on from the key: `is not a duration`, `has a blank in it`.
+
+use std::net::Ipv6Addr;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::fault::Flaw;
+use super::hostlist::Hostlist;
+use super::model::{HostKeyPolicy, MetadataStyle, Source};
+
+/// The longest duration that makes sense anywhere in an inventory.
+const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// PostgreSQL cuts longer identifiers, which would then name another table.
+const MAX_IDENTIFIER_CHARS: usize = 63;
+
+/// A host's name, with ranges.
+pub(super) fn name(text: &str) -> Result<Hostlist, Flaw> {
+    let remedy = "a name is letters, digits, `.`, `_` and `-`; put an address or alias into `address`";
+    if let Some(comma) = comma_outside_brackets(text) {
+        return Err(Flaw::new(
+            "is a list of names",
+            "more than one name",
+            "write one [[host]] for each, or one range such as `node[1-4,9]`",
+        )
+        .at(comma..comma + 1));
+    }
+    not_empty(text)?;
+    first_char(text, &['-', '.'], remedy)?;
+    allowed_outside_brackets(text, remedy, is_word)?;
+    Hostlist::parse(text)
+}
+
+/// Where a host is, with ranges.
+pub(super) fn address(text: &str) -> Result<Hostlist, Flaw> {
+    let remedy = "an address is a host name, an IP address or an alias of ssh_config; the login name goes into `user`, the port into `port`";
+    not_empty(text)?;
+    first_char(text, &['-', '.'], remedy)?;
+    allowed_outside_brackets(text, remedy, |c| is_word(c) || c == ':' || c == '%')?;
+    Hostlist::parse(text).map_err(|flaw| {
+        if is_bracketed_ipv6(text) {
+            Flaw::new(
+                "is an IPv6 address in brackets",
+                "brackets are for ranges",
+                "write it without brackets",
+            )
+        } else {
+            flaw
+        }
+    })
+}
+
+/// One address after its ranges were expanded: colons and zones are for IPv6 only.
+pub(super) fn expanded_address(text: &str) -> Result<(), Flaw> {
+    if !text.contains([':', '%']) {
+        return Ok(());
+    }
+    let (ip, zone) = text.split_once('%').map_or((text, None), |(ip, zone)| (ip, Some(zone)));
+    let zone_ok = zone.is_none_or(|zone| !zone.is_empty() && zone.chars().all(is_word));
+    if zone_ok && ip.parse::<Ipv6Addr>().is_ok() {
+        return Ok(());
+    }
+    Err(Flaw::new(
+        "has `:` or `%` in it and is not an IPv6 address",
+        "not an IPv6 address",
+        "put the port into `port`",
+    ))
+}
+
+/// A login name.
+pub(super) fn user(text: &str) -> Result<String, Flaw> {
+    let remedy = "a login name is letters, digits, `.`, `_` and `-`";
+    not_empty(text)?;
+    first_char(text, &['-'], remedy)?;
+    allowed(text, 0, remedy, is_word)?;
+    Ok(text.to_owned())
+}
+
+/// Jump hosts: `[user@]host[:port]`, joined by commas.
+pub(super) fn jump(text: &str) -> Result<String, Flaw> {
+    let mut at = 0;
+    for hop in text.split(',') {
+        one_hop(hop).map_err(|flaw| {
+            let part = flaw.at.clone().unwrap_or(0..hop.len().max(1));
+            flaw.at(at + part.start..at + part.end)
+        })?;
+        at += hop.len() + 1;
+    }
+    Ok(text.to_owned())
+}
+
+fn one_hop(hop: &str) -> Result<(), Flaw> {
+    let remedy =
+        "write jump hosts as `host`, `user@host` or `user@host:port`, joined by commas without blanks";
+    let (login, place) = hop.split_once('@').map_or((None, hop), |(login, place)| (Some(login), place));
+    if let Some(login) = login {
+        user(login)?;
+    }
+    let bad = |message: &str| Flaw::new(message, "not a jump host", remedy);
+    let host_end = match place.strip_prefix('[').and_then(|rest| rest.find(']')) {
+        Some(bracket) => bracket + 2,
+        None => place.find(':').unwrap_or(place.len()),
+    };
+    let (host, after) = place.split_at(host_end);
+    if !after.is_empty() && !after.strip_prefix(':').is_some_and(is_port) {
+        return Err(bad("has a jump host whose port is not 1 to 65535"));
+    }
+    if let Some(ip) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return ip
+            .parse::<Ipv6Addr>()
+            .map(|_| ())
+            .map_err(|_no_ip| bad("has a jump host in brackets that is not IPv6"));
+    }
+    not_empty(host)?;
+    first_char(host, &['-', '.'], remedy)?;
+    allowed(host, hop.len() - place.len(), remedy, is_word)
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// Key exchange algorithms as ssh takes them: `+`, `^` or `-` in front is legal, since the text is
+/// passed behind `KexAlgorithms=`.
+pub(super) fn kex(text: &str) -> Result<String, Flaw> {
+    let remedy = "write algorithms as `ssh -Q kex` lists them, joined by commas without blanks";
+    let names = text.strip_prefix(['+', '^', '-']).unwrap_or(text);
+    let offset = text.len() - names.len();
+    allowed(names, offset, remedy, |c| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | ','))?;
+    if names.split(',').any(|name| name.is_empty() || name.starts_with('-')) {
+        return Err(Flaw::new("has an empty place in its list", "a name is missing", remedy));
+    }
+    Ok(text.to_owned())
+}
+
+/// What to do with an unknown host key.
+pub(super) fn host_key(text: &str) -> Result<HostKeyPolicy, Flaw> {
+    let remedy = "use \"strict\", or \"accept-new\" to add a host's key on first contact";
+    match text {
+        "strict" => Ok(HostKeyPolicy::Strict),
+        "accept-new" => Ok(HostKeyPolicy::AcceptNew),
+        "no" | "off" | "ask" | "yes" => Err(Flaw::new(
+            format!("cannot be \"{text}\""),
+            "not offered",
+            match text {
+                "yes" => "the strict check is called \"strict\"".to_owned(),
+                "ask" => format!("nobody is there to be asked; {remedy}"),
+                _ => format!("without the check anybody on the way could answer as this host; {remedy}"),
+            },
+        )),
+        _ => Err(Flaw::new("is not a way to treat host keys", "not a way that is known", remedy)),
+    }
+}
+
+/// A file's path; a relative one is not yet completed.
+pub(super) fn path(text: &str) -> Result<PathBuf, Flaw> {
+    let remedy = "write the path of a file; put `./` before a name that begins with `-`";
+    not_empty(text)?;
+    first_char(text, &['-'], remedy)?;
+    no_control(text)?;
+    Ok(PathBuf::from(text))
+}
+
+/// The program that answers.
+pub(super) fn program(text: &str) -> Result<String, Flaw> {
+    let remedy = "write the program's name or full path, without arguments; letters, digits and `/._+-`";
+    not_empty(text)?;
+    first_char(text, &['-'], remedy)?;
+    allowed(text, 0, remedy, |c| is_word(c) || matches!(c, '/' | '+'))?;
+    Ok(text.to_owned())
+}
+
+/// A label's key or value.
+pub(super) fn label(text: &str) -> Result<String, Flaw> {
+    no_control(text)?;
+    Ok(text.to_owned())
+}
+
+/// A duration in words such as `90s` or `1h 30m`: above zero, at most a day.
+pub(super) fn duration(text: &str) -> Result<Duration, Flaw> {
+    let remedy = "write a number with its unit, as \"90s\", \"5m\" or \"1h 30m\"";
+    let parsed = humantime::parse_duration(text)
+        .map_err(|_unreadable| Flaw::new("is not a duration", "not a duration", remedy))?;
+    if parsed.is_zero() {
+        return Err(Flaw::new("is zero", "must be above zero", remedy));
+    }
+    if parsed > MAX_DURATION {
+        return Err(Flaw::new("is above one day", "at most \"1day\"", remedy));
+    }
+    Ok(parsed)
+}
+
+/// How long connecting may take; ssh counts it in whole seconds.
+pub(super) fn connect_timeout(text: &str) -> Result<Duration, Flaw> {
+    let parsed = duration(text)?;
+    if parsed < Duration::from_secs(1) {
+        return Err(Flaw::new(
+            "is below one second",
+            "at least \"1s\"",
+            "write \"1s\" or more; the default is \"5s\"",
+        ));
+    }
+    Ok(parsed)
+}
+
+/// Which tool is asked.
+pub(super) fn probe(text: &str) -> Result<Source, Flaw> {
+    if text == Source::NvidiaSmi.name() {
+        return Ok(Source::NvidiaSmi);
+    }
+    Err(Flaw::new(
+        "has an unknown probe",
+        "not a probe that is known",
+        "the only probe so far is \"nvidia-smi\"",
+    ))
+}
+
+/// The timeline table: `name` or `schema.name`.
+pub(super) fn table(text: &str) -> Result<String, Flaw> {
+    let is_identifier = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.len() <= MAX_IDENTIFIER_CHARS
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let parts: Vec<&str> = text.split('.').collect();
+    if parts.len() <= 2 && parts.iter().all(|part| is_identifier(part)) {
+        return Ok(text.to_owned());
+    }
+    Err(Flaw::new(
+        "is not the name of a table",
+        "not `name` or `schema.name`",
+        "write `name` or `schema.name`: letters, digits and `_`, not beginning with a digit, at most 63 characters each",
+    ))
+}
+
+/// How much is repeated in each row.
+pub(super) fn metadata(text: &str) -> Result<MetadataStyle, Flaw> {
+    match text {
+        "full" => Ok(MetadataStyle::Full),
+        "slim" => Ok(MetadataStyle::Slim),
+        _ => Err(Flaw::new("is an unknown style", "not known", "use \"full\" or \"slim\"")),
+    }
+}
+
+/// A database URL without a password in it.
+pub(super) fn store_url(text: &str) -> Result<String, Flaw> {
+    no_control(text)?;
+    let postgres = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
+    if postgres.is_some_and(holds_password) {
+        return Err(secret_in_file("has a password in it"));
+    }
+    let sqlite = text.strip_prefix("sqlite:").is_some_and(|file| !file.is_empty());
+    if sqlite || postgres.is_some_and(|rest| !rest.is_empty()) {
+        return Ok(text.to_owned());
+    }
+    Err(Flaw::new(
+        "is not a database URL that fleetwatt knows",
+        "unknown kind of database",
+        "write `sqlite:fleetwatt.db` or `postgres://user@host/database`",
+    )
+    .hiding())
+}
+
+/// Whether what follows `postgres://` holds a password, in its user part or as a parameter.
+fn holds_password(rest: &str) -> bool {
+    let in_user_part = rest.rsplit_once('@').is_some_and(|(user_part, _)| user_part.contains(':'));
+    let parameters = rest.split_once('?').map_or("", |(_, parameters)| parameters).to_ascii_lowercase();
+    in_user_part || parameters.split('&').any(|parameter| parameter.starts_with("password"))
+}
+
+/// The fault of a secret that stands in the file itself. Says where to put it, never what it is.
+pub(super) fn secret_in_file(message: &str) -> Flaw {
+    Flaw::new(
+        message,
+        "a secret does not belong in this file",
+        "take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential in [store]",
+    )
+    .hiding()
+}
+
+/// The name of an environment variable. The flaw does not repeat it: it may be the secret itself.
+pub(super) fn environment_name(text: &str) -> Result<String, Flaw> {
+    let good = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    good.then(|| text.to_owned()).ok_or_else(|| {
+        Flaw::new(
+            "is not the name of an environment variable",
+            "not a variable's name",
+            "write the name of the variable that holds the password, such as `FLEETWATT_DB_PASSWORD`, not the password",
+        )
+        .hiding()
+    })
+}
+
+/// The name of a systemd credential.
+pub(super) fn credential_name(text: &str) -> Result<String, Flaw> {
+    let remedy = "write the name that the unit gives to LoadCredential=, such as `db-password`";
+    not_empty(text)?;
+    first_char(text, &['-', '.'], remedy)?;
+    allowed(text, 0, remedy, is_word)?;
+    Ok(text.to_owned())
+}
+
+const fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+fn not_empty(text: &str) -> Result<(), Flaw> {
+    if text.is_empty() {
+        return Err(Flaw::new("is empty", "empty", "write a value, or take the key out"));
+    }
+    Ok(())
+}
+
+fn first_char(text: &str, refused: &[char], remedy: &str) -> Result<(), Flaw> {
+    match text.chars().next().filter(|first| refused.contains(first)) {
+        Some(first) => Err(Flaw::new(format!("begins with `{first}`"), "not at the beginning", remedy)
+            .at(0..first.len_utf8())),
+        None => Ok(()),
+    }
+}
+
+/// Every character of `text` is one of `good`; `offset` is where `text` stands in the value.
+fn allowed(text: &str, offset: usize, remedy: &str, good: impl Fn(char) -> bool) -> Result<(), Flaw> {
+    match text.char_indices().find(|(_, c)| !good(*c)) {
+        Some((at, c)) => Err(bad_char(c, remedy, offset + at..offset + at + c.len_utf8())),
+        None => Ok(()),
+    }
+}
+
+fn allowed_outside_brackets(text: &str, remedy: &str, good: impl Fn(char) -> bool) -> Result<(), Flaw> {
+    let mut inside = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '[' => inside = true,
+            ']' => inside = false,
+            // What stands inside is for the ranges to judge, but never what could hurt.
+            _ if good(c) || (inside && c == ',') => {}
+            _ => return Err(bad_char(c, remedy, at..at + c.len_utf8())),
+        }
+    }
+    Ok(())
+}
+
+fn bad_char(c: char, remedy: &str, part: Range<usize>) -> Flaw {
+    let shown = if c == ' ' { "a blank".to_owned() } else { format!("`{}`", c.escape_default()) };
+    Flaw::new(format!("has {shown} in it"), "not allowed here", remedy).at(part)
+}
+
+fn no_control(text: &str) -> Result<(), Flaw> {
+    match text.char_indices().find(|(_, c)| c.is_control()) {
+        Some((at, c)) => {
+            Err(Flaw::new("has a control character in it", "a control character", "take it out")
+                .at(at..at + c.len_utf8()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn comma_outside_brackets(text: &str) -> Option<usize> {
+    let mut inside = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '[' => inside = true,
+            ']' => inside = false,
+            ',' if !inside => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Recognises `[::1]`, which looks like a range.
+fn is_bracketed_ipv6(text: &str) -> bool {
+    let inside = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    inside.is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_become_an_option_or_a_shell_word_is_refused_everywhere() {
+        for hostile in [
+            "-oProxyCommand=x",
+            "a b",
+            "a;b",
+            "a$(b)",
+            "a`b`",
+            "a|b",
+            "a&b",
+            "a>b",
+            "a\nb",
+            "a\0b",
+            "a'b",
+            "a\"b",
+            "",
+        ] {
+            assert!(name(hostile).is_err(), "name {hostile:?}");
+            assert!(address(hostile).is_err(), "address {hostile:?}");
+            assert!(user(hostile).is_err(), "user {hostile:?}");
+            assert!(jump(hostile).is_err(), "jump {hostile:?}");
+            assert!(program(hostile).is_err(), "program {hostile:?}");
+            assert!(kex(hostile).is_err(), "kex {hostile:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_slash_or_login_is_refused() {
+        assert!(address("root@host").is_err());
+        assert!(address("host/x").is_err());
+    }
+
+    #[test]
+    fn a_colon_in_an_address_is_only_for_ipv6() {
+        assert!(expanded_address("fe80::1%eth0").is_ok());
+        assert!(expanded_address("host:22").is_err());
+        assert!(expanded_address("host%eth0").is_err());
+    }
+
+    #[test]
+    fn an_ipv6_address_in_brackets_is_told_apart_from_a_range() {
+        assert!(address("[::1]").unwrap_err().message.contains("IPv6"));
+    }
+
+    #[test]
+    fn jump_hosts_may_have_login_port_and_further_hops() {
+        for good in ["bastion", "me@bastion:2222", "a,b@c:22", "me@[fd00::1]:22", "[::1]"] {
+            assert_eq!(jump(good).unwrap(), good);
+        }
+    }
+
+    #[test]
+    fn a_bad_jump_host_is_marked_in_the_list() {
+        assert_eq!(jump("good,-bad").unwrap_err().at, Some(5..6));
+        assert_eq!(jump("good,me@b!d").unwrap_err().at, Some(9..10));
+    }
+
+    #[test]
+    fn jump_hosts_that_are_incomplete_are_refused() {
+        for bad in ["a,", ",a", "@a", "a:", "a:0", "a:65536", "a:+1", "[::1", "[x]", "[::1]22"] {
+            assert!(jump(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn key_exchange_lists_may_add_move_or_remove() {
+        for good in ["curve25519-sha256", "+curve25519-sha256@libssh.org,x", "^a", "-a"] {
+            assert_eq!(kex(good).unwrap(), good);
+        }
+    }
+
+    #[test]
+    fn no_host_key_check_is_refused_with_the_reason() {
+        assert!(host_key("no").unwrap_err().remedy.contains("anybody on the way"));
+    }
+
+    #[test]
+    fn durations_of_zero_or_above_a_day_are_refused() {
+        assert!(duration("0s").is_err());
+        assert!(duration("25h").is_err());
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5_400)));
+    }
+
+    #[test]
+    fn a_list_of_names_is_refused_at_its_comma() {
+        assert_eq!(name("a,b").unwrap_err().at, Some(1..2));
+        assert!(name("a[1,2]").is_ok());
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_a_secret_in_the_file() {
+        for url in ["postgres://u:p@h/d", "postgresql://u:p@q@h/d", "postgres://u@h/d?sslmode=x&password=p"] {
+            let flaw = store_url(url).unwrap_err();
+            assert!(flaw.remedy.contains("password_env"), "{url}");
+        }
+    }
+
+    #[test]
+    fn database_urls_without_a_password_are_taken() {
+        for url in ["sqlite:fleetwatt.db", "postgres://u@192.168.132.222:5432/d", "postgresql:///d"] {
+            assert_eq!(store_url(url).unwrap(), url);
+        }
+    }
+
+    #[test]
+    fn a_table_is_one_or_two_identifiers() {
+        assert!(table("public.unified_timeline").is_ok());
+        for bad in ["", "a.b.c", "1a", "a b", "a;drop", "a.", &"x".repeat(64)] {
+            assert!(table(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What is wrong with an inventory, where, and what to do: all of it at once.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use super::quote::{Quote, merged, quote, secrets};
+use crate::reading::Clean;
+
+/// Columns that a rendered fault may take; quoted lines are shorter than that already.
+const TERM_WIDTH: usize = 160;
+
+/// Everything that is wrong with an inventory, in the order of the files and lines; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(Vec<Fault>);
+
+/// One thing that is wrong with an inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The file that it is in.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong. Holds no secret and no control character.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// A few words for the marked part of the line.
+    label: String,
+    /// The line, unless the fault is about a file as a whole.
+    quote: Option<Quote>,
+    /// Another place that this one clashes with.
+    earlier: Option<String>,
+}
+
+impl Faults {
+    /// The faults in the order of the files and lines.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.0.iter()
+    }
+
+    /// All faults as rustc prints them: what, where, the line with a mark, and what to do.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(TERM_WIDTH);
+        let mut out = String::new();
+        for fault in &self.0 {
+            out.push_str(&renderer.render(&[fault.group()]));
+            out.push_str("\n\n");
+        }
+        let count = if self.0.len() == 1 { "1 fault" } else { &format!("{} faults", self.0.len()) };
+        out.push_str(
+            &renderer.render(&[Group::with_title(
+                Level::ERROR.primary_title(format!("the inventory has {count}")),
+            )]),
+        );
+        out.push('\n');
+        out
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl Fault {
+    fn group(&self) -> Group<'_> {
+        let path = shown_path(&self.file).to_string();
+        let title = Level::ERROR.primary_title(self.message.as_str());
+        let mut group = match &self.quote {
+            // The snippet counts columns itself, which is right only for a line shown as it is.
+            Some(quote) if quote.column() == self.column => title.element(self.snippet(quote).path(path)),
+            Some(quote) => title.element(self.origin(path)).element(self.snippet(quote)),
+            None => title.element(self.origin(path)),
+        };
+        if let Some(earlier) = &self.earlier {
+            group = group.element(Level::NOTE.message(earlier.as_str()));
+        }
+        group.element(Level::HELP.message(self.remedy.as_str()))
+    }
+
+    fn origin(&self, path: String) -> Origin<'_> {
+        Origin::path(path).line(self.line).char_column(self.column)
+    }
+
+    fn snippet<'a>(&'a self, quote: &'a Quote) -> Snippet<'a, Annotation<'a>> {
+        let mark = AnnotationKind::Primary.span(quote.mark.clone()).label(self.label.as_str());
+        Snippet::source(quote.line.as_str()).line_start(self.line).annotation(mark)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", shown_path(&self.file), self.line, self.column, self.message)
+    }
+}
+
+/// A file that has been read.
+#[derive(Debug)]
+pub(super) struct Text {
+    path: PathBuf,
+    text: String,
+    /// Offset of the first byte of each line.
+    line_starts: Vec<usize>,
+    secrets: Vec<Range<usize>>,
+}
+
+impl Text {
+    pub(super) fn new(path: PathBuf, text: String) -> Self {
+        let line_starts =
+            std::iter::once(0).chain(text.match_indices('\n').map(|(newline, _)| newline + 1)).collect();
+        let secrets = secrets(&text);
+        Self { path, text, line_starts, secrets }
+    }
+
+    /// Line and column of an offset, both from 1, the column in characters.
+    fn position(&self, offset: usize) -> (usize, usize) {
+        let offset = self.text.floor_char_boundary(offset);
+        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let line_start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let before = self.text.get(line_start..offset).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+}
+
+/// A place in one of the files.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Site {
+    /// Which file, in the order of reading.
+    pub(super) file: usize,
+    /// Bytes of that file: start and end. `None` is the file as a whole.
+    pub(super) span: Option<(usize, usize)>,
+}
+
+impl Site {
+    pub(super) const fn new(file: usize, span: &Range<usize>) -> Self {
+        Self { file, span: Some((span.start, span.end)) }
+    }
+
+    pub(super) const fn whole_file(file: usize) -> Self {
+        Self { file, span: None }
+    }
+}
+
+/// What is wrong with a value, before anything knows where the value stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flaw {
+    /// Which bytes of the value, if not all of it.
+    pub(super) at: Option<Range<usize>>,
+    /// What is wrong, going on from the name of the key where there is one.
+    pub(super) message: String,
+    /// A few words for the marked part.
+    pub(super) label: String,
+    /// What to do.
+    pub(super) remedy: String,
+    /// Whether the value may be a secret and must not be shown.
+    pub(super) hides: bool,
+}
+
+impl Flaw {
+    pub(super) fn new(message: impl Into<String>, label: &str, remedy: impl Into<String>) -> Self {
+        Self {
+            at: None,
+            message: message.into(),
+            label: label.to_owned(),
+            remedy: remedy.into(),
+            hides: false,
+        }
+    }
+
+    /// Says that the value must not be shown.
+    pub(super) fn hiding(mut self) -> Self {
+        self.hides = true;
+        self
+    }
+
+    /// Narrows the flaw to a part of the value.
+    pub(super) fn at(mut self, part: Range<usize>) -> Self {
+        self.at = Some(part);
+        self
+    }
+}
+
+/// A fault in the making: the place is not yet line and column.
+#[derive(Debug)]
+struct Draft {
+    site: Site,
+    flaw: Flaw,
+    earlier: Option<(&'static str, Site)>,
+}
+
+/// Collects what is wrong while reading goes on.
+#[derive(Debug, Default)]
+pub(super) struct Drafts {
+    drafts: Vec<Draft>,
+    /// Values that must not be shown, whatever fault stands beside them.
+    hidden: Vec<Site>,
+}
+
+impl Drafts {
+    pub(super) fn push(&mut self, site: Site, flaw: Flaw) {
+        self.drafts.push(Draft { site, flaw, earlier: None });
+    }
+
+    /// A clash with another place; `words` go before that place.
+    pub(super) fn push_clash(&mut self, site: Site, flaw: Flaw, words: &'static str, earlier: Site) {
+        self.drafts.push(Draft { site, flaw, earlier: Some((words, earlier)) });
+    }
+
+    /// How much has been found wrong so far.
+    pub(super) fn len(&self) -> usize {
+        self.drafts.len()
+    }
+
+    /// Keeps a value from being shown by any fault.
+    pub(super) fn hide(&mut self, site: Site) {
+        self.hidden.push(site);
+    }
+
+    /// The faults, if there are any.
+    pub(super) fn into_faults(mut self, texts: &mut [Text]) -> Option<Faults> {
+        for site in self.hidden {
+            if let (Some(text), Some((start, end))) = (texts.get_mut(site.file), site.span) {
+                text.secrets.push(start..end);
+            }
+        }
+        texts.iter_mut().for_each(|text| text.secrets = merged(std::mem::take(&mut text.secrets)));
+        self.drafts.sort_by(|a, b| a.site.cmp(&b.site));
+        let faults: Vec<Fault> =
+            self.drafts.into_iter().filter_map(|draft| draft.into_fault(texts)).collect();
+        (!faults.is_empty()).then_some(Faults(faults))
+    }
+}
+
+impl Draft {
+    fn into_fault(self, texts: &[Text]) -> Option<Fault> {
+        // Every site is made with the index of a text that was read before it.
+        let text = texts.get(self.site.file)?;
+        let (line, column) = self.site.span.map_or((1, 1), |(start, _)| text.position(start));
+        let quote = self.site.span.map(|(start, end)| quote(&text.text, &text.secrets, &(start..end)));
+        let earlier = self.earlier.and_then(|(words, site)| {
+            let text = texts.get(site.file)?;
+            let (line, _) = site.span.map_or((1, 1), |(start, _)| text.position(start));
+            Some(format!("{words} {}:{line}", shown_path(&text.path)))
+        });
+        let Flaw { message, label, remedy, .. } = self.flaw;
+        Some(Fault { file: text.path.clone(), line, column, message, remedy, label, quote, earlier })
+    }
+}
+
+/// A path as it may be shown.
+fn shown_path(path: &Path) -> Clean {
+    Clean::new(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_counts_characters_not_bytes() {
+        let text = Text::new("f".into(), "a\näöü x".to_owned());
+        assert_eq!(text.position(text.text.find('x').unwrap()), (2, 5));
+    }
+
+    #[test]
+    fn a_position_past_the_end_is_the_end() {
+        let text = Text::new("f".into(), "ab\n".to_owned());
+        assert_eq!(text.position(99), (2, 1));
+    }
+
+    #[test]
+    fn faults_come_in_the_order_of_the_lines() {
+        let mut texts = [Text::new("f".into(), "ab\ncd\n".to_owned())];
+        let mut drafts = Drafts::default();
+        drafts.push(Site::new(0, &(3..4)), Flaw::new("second", "", ""));
+        drafts.push(Site::new(0, &(0..1)), Flaw::new("first", "", ""));
+        let faults = drafts.into_faults(&mut texts).unwrap();
+        assert_eq!(
+            faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>(),
+            ["first", "second"]
+        );
+    }
+
+    #[test]
+    fn nothing_wrong_is_no_faults() {
+        assert!(Drafts::default().into_faults(&mut []).is_none());
+    }
+}

@@ -1,0 +1,251 @@
+//! Host ranges as pdsh and Slurm write them: `node[001-128,200]`, `r[1-2]n[01-04]`.
+
+use std::ops::Range;
+
+use super::fault::Flaw;
+
+/// The most hosts that one inventory may have.
+pub(super) const MAX_HOSTS: u64 = 65_536;
+
+/// The longest name that DNS allows.
+const MAX_NAME_CHARS: usize = 253;
+
+/// More digits than any range needs; what is longer is a slip of the keyboard.
+const MAX_DIGITS: usize = 18;
+
+/// A name or an address with ranges in it; expanding it cannot fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hostlist {
+    parts: Vec<Part>,
+    count: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Bracket(Vec<Series>),
+}
+
+/// `low-high`, zero padded to `width`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Series {
+    low: u64,
+    high: u64,
+    width: usize,
+}
+
+impl Hostlist {
+    /// Reads a name with ranges. What stands outside the brackets is not checked here.
+    pub(super) fn parse(text: &str) -> Result<Self, Flaw> {
+        let mut parts = Vec::new();
+        let mut at = 0;
+        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+            let literal = rest.find(['[', ']']).unwrap_or(rest.len());
+            if literal > 0 {
+                parts.push(Part::Literal(rest.get(..literal).unwrap_or_default().to_owned()));
+                at += literal;
+                continue;
+            }
+            if rest.starts_with(']') {
+                return Err(unbalanced("has a `]` without a `[` before it", at));
+            }
+            let inside_at = at + 1;
+            let inside = text.get(inside_at..).unwrap_or_default();
+            let end =
+                inside.find(['[', ']']).filter(|end| inside.get(*end..).is_some_and(|s| s.starts_with(']')));
+            let Some(end) = end else { return Err(unbalanced("has a `[` without a `]` after it", at)) };
+            parts.push(Part::Bracket(bracket(inside.get(..end).unwrap_or_default(), inside_at)?));
+            at = inside_at + end + 1;
+        }
+        let list = Self { count: count(&parts), parts };
+        if list.longest() > MAX_NAME_CHARS {
+            return Err(Flaw::new(
+                format!("is longer than {MAX_NAME_CHARS} characters"),
+                "too long",
+                "use a shorter name",
+            ));
+        }
+        Ok(list)
+    }
+
+    /// How many names come out of it; saturates.
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether it has brackets, even if only one name comes out of them.
+    pub(super) fn has_ranges(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Bracket(_)))
+    }
+
+    /// All names, the last bracket running fastest. The caller has looked at [`Self::count`].
+    pub(super) fn expand(&self) -> Vec<String> {
+        let mut names = vec![String::new()];
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => names.iter_mut().for_each(|name| name.push_str(text)),
+                Part::Bracket(series) => {
+                    names = names.iter().flat_map(|name| continued(name, series)).collect();
+                }
+            }
+        }
+        names
+    }
+
+    fn longest(&self) -> usize {
+        let part_chars = |part: &Part| match part {
+            Part::Literal(text) => text.chars().count(),
+            Part::Bracket(series) => {
+                series.iter().map(|one| one.width.max(one.high.to_string().len())).max().unwrap_or(0)
+            }
+        };
+        self.parts.iter().map(part_chars).sum()
+    }
+}
+
+/// `name` followed by each number of the bracket.
+fn continued(name: &str, bracket: &[Series]) -> impl Iterator<Item = String> {
+    bracket.iter().flat_map(move |series| {
+        let width = series.width;
+        (series.low..=series.high).map(move |number| format!("{name}{number:0width$}"))
+    })
+}
+
+fn count(parts: &[Part]) -> u64 {
+    let part_count = |part: &Part| match part {
+        Part::Literal(_) => 1,
+        Part::Bracket(series) => {
+            series.iter().fold(0_u64, |sum, one| sum.saturating_add((one.high - one.low).saturating_add(1)))
+        }
+    };
+    parts.iter().map(part_count).fold(1, u64::saturating_mul)
+}
+
+/// What stands between two brackets; `at` is its offset in the whole text.
+fn bracket(inside: &str, at: usize) -> Result<Vec<Series>, Flaw> {
+    if inside.is_empty() {
+        return Err(bad_range("has an empty bracket", "no number in here", at.saturating_sub(1)..at + 1));
+    }
+    let mut series = Vec::new();
+    let mut start = at;
+    for item in inside.split(',') {
+        series.push(one_series(item, start)?);
+        start += item.len() + 1;
+    }
+    Ok(series)
+}
+
+fn one_series(item: &str, at: usize) -> Result<Series, Flaw> {
+    let whole = at..at + item.len();
+    let (low_text, high_text) = item.split_once('-').unwrap_or((item, item));
+    let high_at = whole.end - high_text.len();
+    let low = number(low_text, at)?;
+    let high = number(high_text, high_at)?;
+    if low > high {
+        return Err(bad_range("has a descending range", "ends below its start", whole));
+    }
+    let padded = |text: &str| text.len() > 1 && text.starts_with('0');
+    if padded(high_text) && high_text.len() != low_text.len() {
+        return Err(bad_range("has a range whose ends are padded differently", "not the same width", whole));
+    }
+    let width = if padded(low_text) { low_text.len() } else { 1 };
+    Ok(Series { low, high, width })
+}
+
+fn number(text: &str, at: usize) -> Result<u64, Flaw> {
+    // An empty place is marked by its neighbour, since nothing cannot be seen.
+    let whole = at..at + text.len().max(1);
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad_range("has a range that is not of whole numbers", "expected digits", whole));
+    }
+    let too_large = || bad_range("has a number too large for a range", "too large", whole.clone());
+    if text.len() > MAX_DIGITS {
+        return Err(too_large());
+    }
+    text.parse().map_err(|_overflow| too_large())
+}
+
+fn bad_range(message: &str, label: &str, part: Range<usize>) -> Flaw {
+    Flaw::new(message, label, "write ranges as `node[1-8]`, `node[001-128,200]` or `r[1-2]n[01-04]`").at(part)
+}
+
+fn unbalanced(message: &str, at: usize) -> Flaw {
+    Flaw::new(message, "unbalanced", "write ranges as `node[001-128]`; brackets do not nest").at(at..at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(text: &str) -> Vec<String> {
+        Hostlist::parse(text).unwrap().expand()
+    }
+
+    fn flaw_at(text: &str) -> Range<usize> {
+        Hostlist::parse(text).unwrap_err().at.unwrap()
+    }
+
+    #[test]
+    fn a_plain_name_is_itself() {
+        assert_eq!(expanded("node7"), ["node7"]);
+    }
+
+    #[test]
+    fn zero_padding_is_kept() {
+        assert_eq!(expanded("n[098-101,200]"), ["n098", "n099", "n100", "n101", "n200"]);
+    }
+
+    #[test]
+    fn several_brackets_are_multiplied_the_last_running_fastest() {
+        assert_eq!(expanded("r[1-2]n[01-02]x"), ["r1n01x", "r1n02x", "r2n01x", "r2n02x"]);
+    }
+
+    #[test]
+    fn a_range_from_zero_is_not_padded() {
+        assert_eq!(expanded("g[0-1]"), ["g0", "g1"]);
+    }
+
+    #[test]
+    fn a_descending_range_is_marked() {
+        assert_eq!(flaw_at("node[1,9-3]"), 7..10);
+    }
+
+    #[test]
+    fn an_empty_bracket_is_marked() {
+        assert_eq!(flaw_at("node[]"), 4..6);
+    }
+
+    #[test]
+    fn unbalanced_brackets_are_marked() {
+        assert_eq!(flaw_at("node[1-2"), 4..5);
+        assert_eq!(flaw_at("node1-2]"), 7..8);
+        assert_eq!(flaw_at("n[1-[2]]"), 1..2);
+    }
+
+    #[test]
+    fn a_number_that_overflows_is_marked() {
+        assert_eq!(flaw_at("n[1-99999999999999999999]"), 4..24);
+    }
+
+    #[test]
+    fn a_range_without_an_end_is_marked() {
+        assert_eq!(flaw_at("n[1-]"), 4..5);
+    }
+
+    #[test]
+    fn ends_that_are_padded_differently_are_a_flaw() {
+        assert_eq!(flaw_at("n[1-010]"), 2..7);
+    }
+
+    #[test]
+    fn a_count_beyond_all_bounds_saturates_and_is_not_expanded() {
+        let list = Hostlist::parse("a[1-999999999999]b[1-999999999999]").unwrap();
+        assert_eq!(list.count(), u64::MAX);
+    }
+
+    #[test]
+    fn an_enormous_padding_is_too_long() {
+        assert!(Hostlist::parse(&format!("n[{}1]", "0".repeat(100))).is_err());
+        assert!(Hostlist::parse(&"[000000000000000001]".repeat(20)).is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! The keys of a `[defaults]` or `[[host]]` table as written, and how one layer lies over another.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::check;
+use super::fault::Flaw;
+use super::model::{HostKeyPolicy, Source};
+use super::section::{At, Section};
+
+/// More GPUs than any one machine has.
+const MAX_GPUS: u32 = 4_096;
+
+/// What a `[defaults]` or `[[host]]` says; `None` is not said.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layer {
+    pub(super) kind: Option<Kind>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) user: Option<At<String>>,
+    pub(super) port: Option<At<u16>>,
+    pub(super) identity_file: Option<At<PathBuf>>,
+    pub(super) ssh_config: Option<At<PathBuf>>,
+    pub(super) known_hosts: Option<At<PathBuf>>,
+    pub(super) jump: Option<At<String>>,
+    pub(super) kex: Option<At<String>>,
+    pub(super) host_key: Option<At<HostKeyPolicy>>,
+    pub(super) connect_timeout: Option<At<Duration>>,
+    pub(super) timeout: Option<At<Duration>>,
+    pub(super) control_persist: Option<At<Duration>>,
+    pub(super) probes: Option<At<Vec<Source>>>,
+    pub(super) nvidia_smi: Option<At<String>>,
+    pub(super) gpus: Option<At<u32>>,
+}
+
+/// How a host is reached, without the particulars.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    Local,
+    Ssh,
+    Scripted(PathBuf),
+}
+
+/// Keys that only make sense over SSH.
+const SSH_KEYS: &[&str] = &[
+    "address",
+    "user",
+    "port",
+    "identity_file",
+    "ssh_config",
+    "known_hosts",
+    "jump",
+    "kex",
+    "host_key",
+    "connect_timeout",
+    "control_persist",
+];
+
+impl Layer {
+    /// Reads a `[defaults]`; SSH keys in it are there for the hosts that use them.
+    pub(super) fn read_defaults(section: &mut Section<'_, '_>, base: &Path) -> Self {
+        let kind = read_kind(section, base, &[]);
+        Self { kind, ..Self::read_values(section, base) }
+    }
+
+    /// Reads a `[[host]]`; an SSH key in it says that it is reached over SSH.
+    pub(super) fn read_host(section: &mut Section<'_, '_>, base: &Path) -> Self {
+        let kind = read_kind(section, base, SSH_KEYS);
+        Self { kind, ..Self::read_values(section, base) }
+    }
+
+    fn read_values(section: &mut Section<'_, '_>, base: &Path) -> Self {
+        let path = |text: &str| file_path(text, base);
+        Self {
+            kind: None,
+            labels: section.labels("labels"),
+            user: section.parsed("user", check::user),
+            port: section
+                .integer("port", 1..=u32::from(u16::MAX))
+                .and_then(|port| Some(At { value: u16::try_from(port.value).ok()?, site: port.site })),
+            identity_file: section.parsed("identity_file", path),
+            ssh_config: section.parsed("ssh_config", path),
+            known_hosts: section.parsed("known_hosts", path),
+            jump: section.parsed("jump", check::jump),
+            kex: section.parsed("kex", check::kex),
+            host_key: section.parsed("host_key", check::host_key),
+            connect_timeout: section.parsed("connect_timeout", check::connect_timeout),
+            timeout: section.parsed("timeout", check::duration),
+            control_persist: section.parsed("control_persist", check::duration),
+            probes: read_probes(section),
+            nvidia_smi: section.parsed("nvidia_smi", check::program),
+            gpus: section.integer("gpus", 1..=MAX_GPUS),
+        }
+    }
+
+    /// This layer over `under`: what is not said here is taken from there; labels are merged.
+    pub(super) fn over(&self, under: &Self) -> Self {
+        fn either<T: Clone>(over: &Option<T>, under: &Option<T>) -> Option<T> {
+            over.as_ref().or(under.as_ref()).cloned()
+        }
+        let mut labels = under.labels.clone();
+        labels.extend(self.labels.clone());
+        Self {
+            kind: either(&self.kind, &under.kind),
+            labels,
+            user: either(&self.user, &under.user),
+            port: either(&self.port, &under.port),
+            identity_file: either(&self.identity_file, &under.identity_file),
+            ssh_config: either(&self.ssh_config, &under.ssh_config),
+            known_hosts: either(&self.known_hosts, &under.known_hosts),
+            jump: either(&self.jump, &under.jump),
+            kex: either(&self.kex, &under.kex),
+            host_key: either(&self.host_key, &under.host_key),
+            connect_timeout: either(&self.connect_timeout, &under.connect_timeout),
+            timeout: either(&self.timeout, &under.timeout),
+            control_persist: either(&self.control_persist, &under.control_persist),
+            probes: either(&self.probes, &under.probes),
+            nvidia_smi: either(&self.nvidia_smi, &under.nvidia_smi),
+            gpus: either(&self.gpus, &under.gpus),
+        }
+    }
+}
+
+/// A path as the inventory means it: relative to the file that names it. `~/` stays for ssh to expand.
+pub(super) fn file_path(text: &str, base: &Path) -> Result<PathBuf, Flaw> {
+    let path = check::path(text)?;
+    if path.starts_with("~") {
+        return Ok(path);
+    }
+    let joined = base.join(path);
+    // The inventory may have been named with a folder that begins so.
+    if joined.as_os_str().as_encoded_bytes().starts_with(b"-") {
+        return Ok(Path::new(".").join(joined));
+    }
+    Ok(joined)
+}
+
+/// Which kind a table says, and that it does not say two.
+fn read_kind(section: &mut Section<'_, '_>, base: &Path, ssh_keys: &[&str]) -> Option<Kind> {
+    let local = section.flag("local");
+    let scripted = section.parsed("scripted", |text| file_path(text, base));
+    let is_local = local.as_ref().is_some_and(|local| local.value);
+    if !is_local && section.key_site("scripted").is_none() {
+        let says_ssh = local.is_some() || ssh_keys.iter().any(|key| section.key_site(key).is_some());
+        return says_ssh.then_some(Kind::Ssh);
+    }
+    let (said, why) = if is_local {
+        ("`local = true`", "this machine is asked without SSH")
+    } else {
+        ("`scripted`", "a scripted host is answered from a file, without SSH")
+    };
+    let others = ssh_keys.iter().copied().chain(is_local.then_some("scripted"));
+    let clashes: Vec<_> = others.filter_map(|key| Some((section.key_site(key)?, key))).collect();
+    if let Some((site, key)) = clashes.into_iter().min() {
+        let message = format!("`{key}` contradicts {said} of the same host");
+        section.fault(site, Flaw::new(message, "cannot both hold", format!("take one of them out: {why}")));
+    }
+    if is_local { Some(Kind::Local) } else { scripted.map(|scene| Kind::Scripted(scene.value)) }
+}
+
+fn read_probes(section: &mut Section<'_, '_>) -> Option<At<Vec<Source>>> {
+    let probes = section.parsed_list("probes", check::probe)?;
+    let mut sources: Vec<Source> = Vec::new();
+    for probe in probes.value {
+        if sources.contains(&probe.value) {
+            section
+                .fault(probe.site, Flaw::new("a probe named twice", "named before", "take one of them out"));
+        } else {
+            sources.push(probe.value);
+        }
+    }
+    if section.is_empty_list("probes") {
+        section.fault(
+            probes.site.clone(),
+            Flaw::new(
+                "no probe to ask with",
+                "empty",
+                "write `probes = [\"nvidia-smi\"]`, or take the key out",
+            ),
+        );
+    }
+    (!sources.is_empty()).then_some(At { value: sources, site: probes.site })
+}

@@ -1,0 +1,261 @@
+//! One line of an inventory file, made fit to be shown: no secret, no control character, bounded.
+
+use std::ops::Range;
+
+use crate::reading::Clean;
+
+/// The most characters of a source line that are shown.
+const MAX_QUOTE_CHARS: usize = 110;
+
+/// How many bytes on either side of a mark are looked at; a longer line is cut there first, so that
+/// many faults in one enormous line cost little each.
+const REACH: usize = 1_000;
+
+/// What stands for a secret; its length says nothing about that of the secret.
+const MASK: &str = "***";
+
+/// Keys that speak of a password and may be shown with their value.
+const HARMLESS_KEYS: &[&str] = &["password_env", "password_file", "password_credential"];
+
+/// A part of a source line and what is marked in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Quote {
+    /// The text to show, one line.
+    pub(super) line: String,
+    /// What is marked, in bytes of `line`.
+    pub(super) mark: Range<usize>,
+}
+
+impl Quote {
+    /// The column of the mark in the text to show, in characters from 1.
+    pub(super) fn column(&self) -> usize {
+        self.line.get(..self.mark.start).unwrap_or_default().chars().count() + 1
+    }
+}
+
+/// Where the text holds, or may hold, a secret. Works on the text and not on the parsed document, so
+/// that it also holds where the document has a syntax error.
+pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    let mut open: Option<&str> = None;
+    for line in text.split_inclusive('\n') {
+        let end = start + line.trim_end().len();
+        if let Some(delimiter) = open {
+            found.push(start..end);
+            if line.contains(delimiter) {
+                open = None;
+            }
+        } else {
+            found.extend(url_password(line).map(|part| start + part.start..start + part.end));
+            if let Some(at) = after_secret_word(line) {
+                found.push(start + at..end.max(start + at));
+                open = opened_string(line.get(at.saturating_sub(3)..).unwrap_or_default());
+            }
+        }
+        start += line.len();
+    }
+    merged(found)
+}
+
+/// The ranges in order, those that touch made one, none of them empty.
+pub(super) fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_by_key(|range| range.start);
+    let mut out: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match out.last_mut().filter(|last| range.start <= last.end) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => out.push(range),
+        }
+    }
+    out
+}
+
+/// Whether a key is one that would hold a password, or is a near miss of one.
+pub(super) fn is_secret_word(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    if HARMLESS_KEYS.contains(&word.as_str()) {
+        return false;
+    }
+    let near = word.len() <= 12 && strsim::osa_distance(&word, "password") <= 2;
+    near || ["password", "passwd", "passphrase", "secret"].iter().any(|part| word.contains(part))
+}
+
+/// The password of a URL in this line: from the colon after the user to the last `@`.
+fn url_password(line: &str) -> Option<Range<usize>> {
+    let authority = line.find("://")? + 3;
+    let at = line.rfind('@').filter(|at| *at > authority)?;
+    let colon = authority + line.get(authority..at)?.find(':')?;
+    Some(colon + 1..at)
+}
+
+/// Where the value after a secret's key begins in this line.
+fn after_secret_word(line: &str) -> Option<usize> {
+    let mut word_start = None;
+    for (at, c) in line.char_indices().chain([(line.len(), '\n')]) {
+        if c.is_ascii_alphanumeric() || c == '_' || c == '-' {
+            word_start.get_or_insert(at);
+        } else if let Some(start) = word_start.take()
+            && line.get(start..at).is_some_and(is_secret_word)
+        {
+            let rest = line.get(at..)?;
+            let value = rest.trim_start_matches([' ', '\t', '"', '\'', '=', ':', ']']);
+            return (!value.trim().is_empty() || rest.contains(['"', '\'']))
+                .then(|| line.len() - value.len());
+        }
+    }
+    None
+}
+
+/// The delimiter of a multi-line string that begins in this piece of a line and does not end in it.
+fn opened_string(piece: &str) -> Option<&'static str> {
+    ["\"\"\"", "'''"].into_iter().find(|delimiter| piece.matches(delimiter).count() % 2 == 1)
+}
+
+/// One character to show, and the bytes of the source that it stands for.
+struct Cell {
+    shown: char,
+    from: Range<usize>,
+}
+
+/// The line of `text` in which `span` begins, with `span` marked as far as that line goes.
+pub(super) fn quote(text: &str, secrets: &[Range<usize>], span: &Range<usize>) -> Quote {
+    let at = text.floor_char_boundary(span.start);
+    let before = text.get(..at).unwrap_or_default();
+    let after = text.get(at..).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = at + after.find('\n').unwrap_or(after.len());
+    let line_end =
+        line_start + text.get(line_start..line_end).unwrap_or_default().trim_end_matches('\r').len();
+    let from = text.floor_char_boundary(line_start.max(at.saturating_sub(REACH)));
+    let to = text.floor_char_boundary(line_end.min(at.saturating_add(REACH))).max(from);
+
+    let cells = cells(text, secrets, from..to);
+    let first = cells.iter().position(|cell| cell.from.end > span.start).unwrap_or(cells.len());
+    let n_marked = cells.iter().skip(first).take_while(|cell| cell.from.start < span.end).count();
+    // The mark is what matters: it is in view, with a little of what stands before it.
+    let skipped = if cells.len() > MAX_QUOTE_CHARS { first.saturating_sub(MAX_QUOTE_CHARS / 3) } else { 0 };
+    let window = cells.get(skipped..).unwrap_or_default();
+    let window = window.get(..MAX_QUOTE_CHARS).unwrap_or(window);
+    let cut_left = skipped > 0 || from > line_start;
+    let cut_right = skipped + window.len() < cells.len() || to < line_end;
+
+    let mut line = String::new();
+    let mut mark = 0..0;
+    if cut_left {
+        line.push('…');
+    }
+    for (idx, cell) in window.iter().enumerate() {
+        if skipped + idx == first {
+            mark = line.len()..line.len();
+        }
+        line.push(cell.shown);
+        if (first..first + n_marked).contains(&(skipped + idx)) {
+            mark.end = line.len();
+        }
+    }
+    if first >= cells.len() {
+        mark = line.len()..line.len();
+    }
+    if cut_right {
+        line.push('…');
+    }
+    Quote { line, mark }
+}
+
+fn cells(text: &str, secrets: &[Range<usize>], range: Range<usize>) -> Vec<Cell> {
+    let first = secrets.partition_point(|secret| secret.end <= range.start);
+    let secrets = secrets.get(first..).unwrap_or_default();
+    let mut cells: Vec<Cell> = Vec::new();
+    let mut masked_to = range.start;
+    for (offset, c) in text.get(range.clone()).unwrap_or_default().char_indices() {
+        let at = range.start + offset;
+        if at < masked_to {
+            continue;
+        }
+        let mut begun = secrets.iter().take_while(|secret| secret.start <= at);
+        if let Some(secret) = begun.find(|secret| secret.contains(&at)) {
+            masked_to = secret.end;
+            cells.extend(MASK.chars().map(|shown| Cell { shown, from: at..secret.end }));
+            continue;
+        }
+        cells.push(Cell { shown: harmless(c), from: at..at + c.len_utf8() });
+    }
+    cells
+}
+
+/// The character as it may be shown: no control character, none that hides or reorders text.
+fn harmless(c: char) -> char {
+    if c.is_whitespace() {
+        ' '
+    } else if Clean::new(c.encode_utf8(&mut [0; 4])).is_empty() {
+        '\u{fffd}'
+    } else {
+        c
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str, needle: &str) -> Quote {
+        let start = text.find(needle).unwrap();
+        quote(text, &secrets(text), &(start..start + needle.len()))
+    }
+
+    #[test]
+    fn the_mark_covers_the_span() {
+        let quote = shown("a = 1\nname = \"x\"\r\nb = 2", "\"x\"");
+        assert_eq!(quote.line, "name = \"x\"");
+        assert_eq!(quote.line.get(quote.mark), Some("\"x\""));
+    }
+
+    #[test]
+    fn control_characters_and_overrides_are_replaced() {
+        let quote = shown("name = \"a\u{1b}[31m\u{202e}b\tc\"", "name");
+        assert_eq!(quote.line, "name = \"a\u{fffd}[31m\u{fffd}b c\"");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_mark() {
+        let text = format!("x = \"{}\" , MARK, \"{}\"", "a".repeat(5_000), "b".repeat(5_000));
+        let quote = shown(&text, "MARK");
+        assert!(quote.line.chars().count() <= MAX_QUOTE_CHARS + 2);
+        assert_eq!(quote.line.get(quote.mark), Some("MARK"));
+    }
+
+    #[test]
+    fn no_written_form_of_a_password_is_shown() {
+        for text in [
+            "password = \"hunter2\"",
+            "password=hunter2",
+            "password: hunter2",
+            "\"password\" = 'hunter2'",
+            "[store]\nx = 1\nstore.password = \"hunter2\"",
+            "store = { url = \"x\", password = \"hunter2\" }",
+            "pasword = \"hunter2\"",
+            "db_password = \"hunter2\"",
+            "password = \"\"\"\nhunter2\nhunter2\"\"\"",
+            "password = '''hunter2\nhunter2'''",
+            "url = \"postgres://me:hunter2@h/d\"",
+            "url = \"postgres://me:hunter2@hunter2@h/d\"",
+            "url = \"postgres://h/d?password=hunter2\"",
+            "url = \"postgres://me:hunter2@h/d?password=hunter2",
+            "password = \"hunter2\" # not postgres://a:b@c",
+        ] {
+            let hidden = secrets(text);
+            for start in 0..text.len() {
+                let line = quote(text, &hidden, &(start..start + 3)).line;
+                assert!(!line.contains("hunter2"), "{text:?} shows {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_a_password_comes_from_may_be_shown() {
+        let quote = shown("password_env = \"DB_PASS\"", "password_env");
+        assert_eq!(quote.line, "password_env = \"DB_PASS\"");
+    }
+}

@@ -1,0 +1,380 @@
+//! One table of an inventory file, read key by key; what does not fit is noted and reading goes on.
+
+use std::collections::BTreeMap;
+use std::ops::{Range, RangeInclusive};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::check;
+use super::fault::{Drafts, Flaw, Site};
+use super::quote::is_secret_word;
+use crate::reading::Clean;
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) site: Site,
+}
+
+/// A file that is being read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) file: usize,
+    pub(super) text: &'a str,
+}
+
+/// Which keys a table may have.
+#[derive(Debug)]
+pub(super) struct Schema {
+    /// Where the table is, in words, such as `in [[host]]`.
+    pub(super) title: &'static str,
+    pub(super) keys: &'static [&'static str],
+}
+
+pub(super) const TOP: Schema =
+    Schema { title: "at the top of the file", keys: &["include", "defaults", "host", "cycle", "store"] };
+pub(super) const DEFAULTS: Schema = Schema { title: "in [defaults]", keys: &HOST_KEYS };
+pub(super) const HOST: Schema = Schema { title: "in [[host]]", keys: &ONE_HOST_KEYS };
+pub(super) const CYCLE: Schema =
+    Schema { title: "in [cycle]", keys: &["interval", "concurrency", "connecting"] };
+pub(super) const STORE: Schema = Schema {
+    title: "in [store]",
+    keys: &["url", "password_env", "password_file", "password_credential", "table", "metadata"],
+};
+
+/// Sections that are planned. To pass over them in silence would let somebody believe in an alert that
+/// never fires.
+const PLANNED: &[&str] = &["solix", "tariff", "alerts"];
+
+const HOST_KEYS: [&str; 17] = [
+    "local",
+    "scripted",
+    "labels",
+    "user",
+    "port",
+    "identity_file",
+    "ssh_config",
+    "known_hosts",
+    "jump",
+    "kex",
+    "host_key",
+    "connect_timeout",
+    "timeout",
+    "control_persist",
+    "probes",
+    "nvidia_smi",
+    "gpus",
+];
+
+const ONE_HOST_KEYS: [&str; 19] = {
+    let mut keys = ["name"; 19];
+    keys[1] = "address";
+    let (_, rest) = keys.split_at_mut(2);
+    rest.copy_from_slice(&HOST_KEYS);
+    keys
+};
+
+/// One table, with the place for what is wrong in it.
+pub(super) struct Section<'a, 'i> {
+    input: Input<'a>,
+    table: &'a DeTable<'i>,
+    drafts: &'a mut Drafts,
+}
+
+impl<'a, 'i> Section<'a, 'i> {
+    /// Opens a table and notes every key that it may not have.
+    pub(super) fn open(
+        input: Input<'a>,
+        table: &'a DeTable<'i>,
+        schema: &Schema,
+        drafts: &'a mut Drafts,
+    ) -> Self {
+        for key in table.keys() {
+            let name: &str = key.get_ref();
+            if let Some(flaw) = key_flaw(name, schema) {
+                drafts.push(Site::new(input.file, &key.span()), flaw);
+            }
+        }
+        Self { input, table, drafts }
+    }
+
+    /// Opens a table whose keys have been looked at.
+    pub(super) fn reopen(input: Input<'a>, table: &'a DeTable<'i>, drafts: &'a mut Drafts) -> Self {
+        Self { input, table, drafts }
+    }
+
+    /// Notes a fault of this table.
+    pub(super) fn fault(&mut self, site: Site, flaw: Flaw) {
+        self.drafts.push(site, flaw);
+    }
+
+    /// Where a key stands, if it does.
+    pub(super) fn key_site(&self, key: &str) -> Option<Site> {
+        let (key, _) = self.table.get_key_value(key)?;
+        Some(Site::new(self.input.file, &key.span()))
+    }
+
+    /// A string that `parse` takes.
+    pub(super) fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Flaw>) -> Option<At<T>> {
+        let value = self.table.get(key)?;
+        self.parsed_value(key, value, parse)
+    }
+
+    /// A list of strings that `parse` takes, each.
+    pub(super) fn parsed_list<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, Flaw>,
+    ) -> Option<At<Vec<At<T>>>> {
+        let value = self.table.get(key)?;
+        let DeValue::Array(items) = value.get_ref() else {
+            self.wrong_type(key, value, "a list of strings", "[\"…\"]");
+            return None;
+        };
+        let taken = items.iter().filter_map(|item| self.parsed_value(key, item, &parse)).collect();
+        Some(At { value: taken, site: self.site(value) })
+    }
+
+    /// Whether a key holds `[]`.
+    pub(super) fn is_empty_list(&self, key: &str) -> bool {
+        self.table.get(key).and_then(|value| value.get_ref().as_array()).is_some_and(|items| items.is_empty())
+    }
+
+    /// A table of strings.
+    pub(super) fn labels(&mut self, key: &str) -> BTreeMap<String, String> {
+        let Some(value) = self.table.get(key) else { return BTreeMap::new() };
+        let DeValue::Table(table) = value.get_ref() else {
+            self.wrong_type(key, value, "a table of strings", "{ rack = \"a1\" }");
+            return BTreeMap::new();
+        };
+        let mut labels = BTreeMap::new();
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            match check::label(name) {
+                Err(mut flaw) => {
+                    flaw.message = format!("a label's key {}", flaw.message);
+                    self.drafts.push(Site::new(self.input.file, &key.span()), flaw);
+                }
+                // The fault of a secret's key is noted for the whole document at once.
+                Ok(_) if is_secret_key(name) => {}
+                Ok(name) => {
+                    let shown = format!("labels.{}", Clean::new(&name));
+                    if let Some(text) = self.parsed_value(&shown, value, check::label) {
+                        labels.insert(name, text.value);
+                    }
+                }
+            }
+        }
+        labels
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &str) -> Option<At<bool>> {
+        let value = self.table.get(key)?;
+        match value.get_ref().as_bool() {
+            Some(flag) => Some(At { value: flag, site: self.site(value) }),
+            None => {
+                self.wrong_type(key, value, "true or false", "true");
+                None
+            }
+        }
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn integer(&mut self, key: &str, bounds: RangeInclusive<u32>) -> Option<At<u32>> {
+        let value = self.table.get(key)?;
+        let Some(integer) = value.get_ref().as_integer() else {
+            self.wrong_type(key, value, "a whole number", &bounds.start().to_string());
+            return None;
+        };
+        let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
+        if let Some(number) = number.filter(|number| bounds.contains(number)) {
+            return Some(At { value: number, site: self.site(value) });
+        }
+        let (low, high) = (bounds.start(), bounds.end());
+        self.drafts.push(
+            self.site(value),
+            Flaw::new(
+                format!("`{key}` is out of bounds"),
+                "out of bounds",
+                format!("write a number from {low} to {high}"),
+            ),
+        );
+        None
+    }
+
+    fn parsed_value<T>(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        parse: impl Fn(&str) -> Result<T, Flaw>,
+    ) -> Option<At<T>> {
+        let Some(text) = value.get_ref().as_str() else {
+            self.wrong_type(key, value, "a string", example_of(key));
+            return None;
+        };
+        match parse(text) {
+            Ok(parsed) => Some(At { value: parsed, site: self.site(value) }),
+            Err(mut flaw) => {
+                flaw.message = format!("`{key}` {}", flaw.message);
+                if flaw.hides && !self.is_plain_url(value.span()) {
+                    self.drafts.hide(self.site(value));
+                }
+                let span = self.part_of(text, value.span(), flaw.at.clone());
+                self.drafts.push(Site::new(self.input.file, &span), flaw);
+                None
+            }
+        }
+    }
+
+    /// Whether a value is written so that a password in it is recognised by the text alone; then the
+    /// rest may be shown.
+    fn is_plain_url(&self, span: Range<usize>) -> bool {
+        self.input.text.get(span).is_some_and(|written| written.contains("://") && !written.contains('\\'))
+    }
+
+    /// Where a part of a string's value stands in the file: exactly, if the string is written without
+    /// escapes; else the whole of it.
+    fn part_of(&self, value: &str, span: Range<usize>, part: Option<Range<usize>>) -> Range<usize> {
+        let Some(part) = part else { return span };
+        let written = self.input.text.get(span.clone()).unwrap_or_default();
+        match written.find(value).filter(|_| !value.is_empty()) {
+            Some(at) => span.start + at + part.start..(span.start + at + part.end).min(span.end),
+            None => span,
+        }
+    }
+
+    fn wrong_type(&mut self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str, example: &str) {
+        // A value may be a secret; only its type is told.
+        let found = match value.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number with a point",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        let flaw = Flaw::new(
+            format!("`{key}` must be {expected}, not {found}"),
+            &format!("expected {expected}"),
+            format!("write `{key} = {example}`"),
+        );
+        self.drafts.push(self.site(value), flaw);
+    }
+
+    fn site(&self, value: &Spanned<DeValue<'_>>) -> Site {
+        Site::new(self.input.file, &value.span())
+    }
+}
+
+/// A string as it may be written for this key.
+fn example_of(key: &str) -> &'static str {
+    match key {
+        "interval" | "timeout" | "connect_timeout" | "control_persist" => "\"15s\"",
+        _ => "\"…\"",
+    }
+}
+
+/// Notes every key, at any depth, under which a password is kept.
+pub(super) fn find_secrets(input: Input<'_>, table: &DeTable<'_>, drafts: &mut Drafts) {
+    for (key, value) in table {
+        if is_secret_key(key.get_ref()) {
+            let flaw = check::secret_in_file("a password in the inventory");
+            drafts.push(Site::new(input.file, &key.span()), flaw);
+            drafts.hide(Site::new(input.file, &value.span()));
+        }
+        find_secrets_in_value(input, value.get_ref(), drafts);
+    }
+}
+
+fn find_secrets_in_value(input: Input<'_>, value: &DeValue<'_>, drafts: &mut Drafts) {
+    match value {
+        DeValue::Table(table) => find_secrets(input, table, drafts),
+        DeValue::Array(items) => {
+            items.iter().for_each(|item| find_secrets_in_value(input, item.get_ref(), drafts));
+        }
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => {}
+    }
+}
+
+fn is_secret_key(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    matches!(key.as_str(), "passwd" | "passphrase") || key.ends_with("password")
+}
+
+/// Why a key may not stand in a table of this schema.
+fn key_flaw(key: &str, schema: &Schema) -> Option<Flaw> {
+    if schema.keys.contains(&key) || is_secret_key(key) {
+        return None;
+    }
+    let title = schema.title;
+    if title == TOP.title && PLANNED.contains(&key) {
+        return Some(Flaw::new(
+            format!("[{key}] is planned; this version does not read it yet"),
+            "not read yet",
+            format!("take the section [{key}] out for now: nothing would come of it"),
+        ));
+    }
+    let remedy = match (home_of(key), nearest(key, schema.keys)) {
+        (Some(home), _) => format!("`{key}` belongs {home}"),
+        (None, Some(near)) => format!("did you mean `{near}`?"),
+        (None, None) if is_secret_word(key) => check::secret_in_file("").remedy,
+        (None, None) => format!("known here: {}", schema.keys.join(", ")),
+    };
+    let message = format!("unknown key `{}` {title}", Clean::new(key));
+    Some(Flaw::new(message, "not a key that is known here", remedy))
+}
+
+/// The section that has this key; the caller's own does not have it.
+fn home_of(key: &str) -> Option<&'static str> {
+    if DEFAULTS.keys.contains(&key) {
+        return Some("in [defaults] or a [[host]]");
+    }
+    [HOST, CYCLE, STORE].into_iter().find(|schema| schema.keys.contains(&key)).map(|schema| schema.title)
+}
+
+/// The key that somebody may have meant: at most a third of its letters are different.
+fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    if key.len() > 40 {
+        return None;
+    }
+    let lower = key.to_ascii_lowercase().replace('-', "_");
+    known
+        .iter()
+        .map(|candidate| (strsim::osa_distance(&lower, candidate), *candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_miss_is_suggested() {
+        assert_eq!(nearest("adress", HOST.keys), Some("address"));
+        assert_eq!(nearest("Identity-File", HOST.keys), Some("identity_file"));
+        assert_eq!(nearest("hosts", TOP.keys), Some("host"));
+        assert_eq!(nearest("colour", HOST.keys), None);
+    }
+
+    #[test]
+    fn a_key_of_another_section_is_sent_there() {
+        assert!(key_flaw("interval", &HOST).unwrap().remedy.contains("[cycle]"));
+        assert!(key_flaw("user", &TOP).unwrap().remedy.contains("[defaults]"));
+    }
+
+    #[test]
+    fn every_host_key_may_stand_in_defaults_but_name_and_address() {
+        assert_eq!(HOST.keys.get(..2), Some(["name", "address"].as_slice()));
+        assert_eq!(HOST.keys.get(2..), Some(DEFAULTS.keys));
+    }
+}

@@ -1,0 +1,90 @@
+//! `[cycle]` and `[store]`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::check;
+use super::fault::{Flaw, Site};
+use super::layer::file_path;
+use super::model::{CycleSettings, Secret, StoreSettings};
+use super::section::{At, Section};
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_CONCURRENCY: usize = 256;
+const DEFAULT_CONNECTING: usize = 64;
+const DEFAULT_TABLE: &str = "unified_timeline";
+
+/// More than the most hosts of an inventory makes no difference.
+const MAX_AT_ONCE: u32 = 65_536;
+
+/// `[cycle]` as read.
+#[derive(Debug, Clone)]
+pub(super) struct Cycle {
+    pub(super) settings: CycleSettings,
+    /// The interval, unless what is written for it cannot be read: then nothing is measured by it.
+    pub(super) interval: Option<Duration>,
+    /// Where the interval is written, if it is.
+    pub(super) interval_site: Option<Site>,
+}
+
+impl Default for Cycle {
+    fn default() -> Self {
+        let settings = CycleSettings {
+            interval: DEFAULT_INTERVAL,
+            concurrency: DEFAULT_CONCURRENCY,
+            connecting: DEFAULT_CONNECTING,
+        };
+        Self { settings, interval: Some(DEFAULT_INTERVAL), interval_site: None }
+    }
+}
+
+/// Reads `[cycle]`.
+pub(super) fn read_cycle(section: &mut Section<'_, '_>) -> Cycle {
+    let mut cycle = Cycle::default();
+    if let Some(interval) = section.parsed("interval", check::duration) {
+        cycle.settings.interval = interval.value;
+        cycle.interval = Some(interval.value);
+        cycle.interval_site = Some(interval.site);
+    } else if section.key_site("interval").is_some() {
+        cycle.interval = None;
+    }
+    let at_once = |section: &mut Section<'_, '_>, key| {
+        section.integer(key, 1..=MAX_AT_ONCE).and_then(|number| usize::try_from(number.value).ok())
+    };
+    cycle.settings.concurrency = at_once(section, "concurrency").unwrap_or(DEFAULT_CONCURRENCY);
+    cycle.settings.connecting = at_once(section, "connecting").unwrap_or(DEFAULT_CONNECTING);
+    cycle
+}
+
+/// `[store]` of an inventory that has none.
+pub(super) fn default_store() -> StoreSettings {
+    StoreSettings { url: None, password: None, table: DEFAULT_TABLE.to_owned(), metadata: Default::default() }
+}
+
+/// Reads `[store]`.
+pub(super) fn read_store(section: &mut Section<'_, '_>, base: &Path) -> StoreSettings {
+    let default = default_store();
+    StoreSettings {
+        url: section.parsed("url", check::store_url).map(|url| url.value),
+        password: read_password(section, base),
+        table: section.parsed("table", check::table).map_or(default.table, |table| table.value),
+        metadata: section.parsed("metadata", check::metadata).map_or(default.metadata, |style| style.value),
+    }
+}
+
+fn read_password(section: &mut Section<'_, '_>, base: &Path) -> Option<Secret> {
+    let env = section.parsed("password_env", |text| check::environment_name(text).map(Secret::Env));
+    let file = section.parsed("password_file", |text| file_path(text, base).map(Secret::File));
+    let credential =
+        section.parsed("password_credential", |text| check::credential_name(text).map(Secret::Credential));
+    let mut sources: Vec<At<Secret>> = [env, file, credential].into_iter().flatten().collect();
+    sources.sort_by(|a, b| a.site.cmp(&b.site));
+    let mut sources = sources.into_iter();
+    let first = sources.next();
+    for other in sources {
+        let flaw =
+            Flaw::new("the password is said to come from two places", "a second place", "keep one of them");
+        section.fault(other.site, flaw);
+    }
+    first.map(|first| first.value)
+}
