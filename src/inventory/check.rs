@@ -1,5 +1,7 @@
 //! What a written value must look like, so that it can become nothing but what it is meant as: never
 //! an ssh option, never a word of its own in a shell, never two lines in a log.
+//!
+//! The message of each flaw goes on from the key: `is not a duration`, `has a blank in it`.
 
 use std::net::Ipv6Addr;
 use std::ops::Range;
@@ -21,27 +23,31 @@ pub(super) fn name(text: &str) -> Result<Hostlist, Flaw> {
     let remedy = "a name is letters, digits, `.`, `_` and `-`; put an address or alias into `address`";
     if let Some(comma) = comma_outside_brackets(text) {
         return Err(Flaw::new(
-            "a list of names in one `name`",
+            "is a list of names",
             "more than one name",
             "write one [[host]] for each, or one range such as `node[1-4,9]`",
         )
         .at(comma..comma + 1));
     }
-    not_empty(text, "name")?;
-    first_char(text, "name", &['-', '.'], remedy)?;
-    allowed_outside_brackets(text, "name", remedy, |c| is_word(c))?;
+    not_empty(text)?;
+    first_char(text, &['-', '.'], remedy)?;
+    allowed_outside_brackets(text, remedy, is_word)?;
     Hostlist::parse(text)
 }
 
 /// Where a host is, with ranges.
 pub(super) fn address(text: &str) -> Result<Hostlist, Flaw> {
     let remedy = "an address is a host name, an IP address or an alias of ssh_config; the login name goes into `user`, the port into `port`";
-    not_empty(text, "address")?;
-    first_char(text, "address", &['-', '.'], remedy)?;
-    allowed_outside_brackets(text, "address", remedy, |c| is_word(c) || c == ':' || c == '%')?;
+    not_empty(text)?;
+    first_char(text, &['-', '.'], remedy)?;
+    allowed_outside_brackets(text, remedy, |c| is_word(c) || c == ':' || c == '%')?;
     Hostlist::parse(text).map_err(|flaw| {
         if is_bracketed_ipv6(text) {
-            Flaw::new("an IPv6 address in brackets", "brackets are for ranges", "write it without brackets")
+            Flaw::new(
+                "is an IPv6 address in brackets",
+                "brackets are for ranges",
+                "write it without brackets",
+            )
         } else {
             flaw
         }
@@ -59,7 +65,7 @@ pub(super) fn expanded_address(text: &str) -> Result<(), Flaw> {
         return Ok(());
     }
     Err(Flaw::new(
-        "an address with `:` or `%` that is not an IPv6 address",
+        "has `:` or `%` in it and is not an IPv6 address",
         "not an IPv6 address",
         "put the port into `port`",
     ))
@@ -68,9 +74,9 @@ pub(super) fn expanded_address(text: &str) -> Result<(), Flaw> {
 /// A login name.
 pub(super) fn user(text: &str) -> Result<String, Flaw> {
     let remedy = "a login name is letters, digits, `.`, `_` and `-`";
-    not_empty(text, "login name")?;
-    first_char(text, "login name", &['-'], remedy)?;
-    allowed(text, 0, "login name", remedy, is_word)?;
+    not_empty(text)?;
+    first_char(text, &['-'], remedy)?;
+    allowed(text, 0, remedy, is_word)?;
     Ok(text.to_owned())
 }
 
@@ -101,17 +107,17 @@ fn one_hop(hop: &str) -> Result<(), Flaw> {
     };
     let (host, after) = place.split_at(host_end);
     if !after.is_empty() && !after.strip_prefix(':').is_some_and(is_port) {
-        return Err(bad("a jump host whose port is not 1 to 65535"));
+        return Err(bad("has a jump host whose port is not 1 to 65535"));
     }
     if let Some(ip) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return ip
             .parse::<Ipv6Addr>()
             .map(|_| ())
-            .map_err(|_no_ip| bad("a jump host in brackets that is not IPv6"));
+            .map_err(|_no_ip| bad("has a jump host in brackets that is not IPv6"));
     }
-    not_empty(host, "jump host")?;
-    first_char(host, "jump host", &['-', '.'], remedy)?;
-    allowed(host, hop.len() - place.len(), "jump host", remedy, is_word)
+    not_empty(host)?;
+    first_char(host, &['-', '.'], remedy)?;
+    allowed(host, hop.len() - place.len(), remedy, is_word)
 }
 
 fn is_port(text: &str) -> bool {
@@ -124,15 +130,9 @@ pub(super) fn kex(text: &str) -> Result<String, Flaw> {
     let remedy = "write algorithms as `ssh -Q kex` lists them, joined by commas without blanks";
     let names = text.strip_prefix(['+', '^', '-']).unwrap_or(text);
     let offset = text.len() - names.len();
-    allowed(names, offset, "list of key exchange algorithms", remedy, |c| {
-        c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | ',')
-    })?;
+    allowed(names, offset, remedy, |c| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | ','))?;
     if names.split(',').any(|name| name.is_empty() || name.starts_with('-')) {
-        return Err(Flaw::new(
-            "a list of key exchange algorithms with an empty place in it",
-            "a name is missing",
-            remedy,
-        ));
+        return Err(Flaw::new("has an empty place in its list", "a name is missing", remedy));
     }
     Ok(text.to_owned())
 }
@@ -144,7 +144,7 @@ pub(super) fn host_key(text: &str) -> Result<HostKeyPolicy, Flaw> {
         "strict" => Ok(HostKeyPolicy::Strict),
         "accept-new" => Ok(HostKeyPolicy::AcceptNew),
         "no" | "off" | "ask" | "yes" => Err(Flaw::new(
-            format!("`host_key = \"{text}\"` is not offered"),
+            format!("cannot be \"{text}\""),
             "not offered",
             match text {
                 "yes" => "the strict check is called \"strict\"".to_owned(),
@@ -152,31 +152,31 @@ pub(super) fn host_key(text: &str) -> Result<HostKeyPolicy, Flaw> {
                 _ => format!("without the check anybody on the way could answer as this host; {remedy}"),
             },
         )),
-        _ => Err(Flaw::new("an unknown way to treat host keys", "not a way that is known", remedy)),
+        _ => Err(Flaw::new("is not a way to treat host keys", "not a way that is known", remedy)),
     }
 }
 
 /// A file's path; a relative one is not yet completed.
 pub(super) fn path(text: &str) -> Result<PathBuf, Flaw> {
     let remedy = "write the path of a file; put `./` before a name that begins with `-`";
-    not_empty(text, "path")?;
-    first_char(text, "path", &['-'], remedy)?;
-    no_control(text, "path")?;
+    not_empty(text)?;
+    first_char(text, &['-'], remedy)?;
+    no_control(text)?;
     Ok(PathBuf::from(text))
 }
 
 /// The program that answers.
 pub(super) fn program(text: &str) -> Result<String, Flaw> {
     let remedy = "write the program's name or full path, without arguments; letters, digits and `/._+-`";
-    not_empty(text, "program")?;
-    first_char(text, "program", &['-'], remedy)?;
-    allowed(text, 0, "program", remedy, |c| is_word(c) || matches!(c, '/' | '+'))?;
+    not_empty(text)?;
+    first_char(text, &['-'], remedy)?;
+    allowed(text, 0, remedy, |c| is_word(c) || matches!(c, '/' | '+'))?;
     Ok(text.to_owned())
 }
 
 /// A label's key or value.
 pub(super) fn label(text: &str) -> Result<String, Flaw> {
-    no_control(text, "label")?;
+    no_control(text)?;
     Ok(text.to_owned())
 }
 
@@ -184,12 +184,12 @@ pub(super) fn label(text: &str) -> Result<String, Flaw> {
 pub(super) fn duration(text: &str) -> Result<Duration, Flaw> {
     let remedy = "write a number with its unit, as \"90s\", \"5m\" or \"1h 30m\"";
     let parsed = humantime::parse_duration(text)
-        .map_err(|_unreadable| Flaw::new("not a duration", "not a duration", remedy))?;
+        .map_err(|_unreadable| Flaw::new("is not a duration", "not a duration", remedy))?;
     if parsed.is_zero() {
-        return Err(Flaw::new("a duration of zero", "must be above zero", remedy));
+        return Err(Flaw::new("is zero", "must be above zero", remedy));
     }
     if parsed > MAX_DURATION {
-        return Err(Flaw::new("a duration above one day", "at most \"1day\"", remedy));
+        return Err(Flaw::new("is above one day", "at most \"1day\"", remedy));
     }
     Ok(parsed)
 }
@@ -199,7 +199,7 @@ pub(super) fn connect_timeout(text: &str) -> Result<Duration, Flaw> {
     let parsed = duration(text)?;
     if parsed < Duration::from_secs(1) {
         return Err(Flaw::new(
-            "below one second",
+            "is below one second",
             "at least \"1s\"",
             "write \"1s\" or more; the default is \"5s\"",
         ));
@@ -212,7 +212,11 @@ pub(super) fn probe(text: &str) -> Result<Source, Flaw> {
     if text == Source::NvidiaSmi.name() {
         return Ok(Source::NvidiaSmi);
     }
-    Err(Flaw::new("an unknown probe", "not a probe that is known", "the only probe so far is \"nvidia-smi\""))
+    Err(Flaw::new(
+        "has an unknown probe",
+        "not a probe that is known",
+        "the only probe so far is \"nvidia-smi\"",
+    ))
 }
 
 /// The timeline table: `name` or `schema.name`.
@@ -227,7 +231,7 @@ pub(super) fn table(text: &str) -> Result<String, Flaw> {
         return Ok(text.to_owned());
     }
     Err(Flaw::new(
-        "not the name of a table",
+        "is not the name of a table",
         "not `name` or `schema.name`",
         "write `name` or `schema.name`: letters, digits and `_`, not beginning with a digit, at most 63 characters each",
     ))
@@ -238,26 +242,27 @@ pub(super) fn metadata(text: &str) -> Result<MetadataStyle, Flaw> {
     match text {
         "full" => Ok(MetadataStyle::Full),
         "slim" => Ok(MetadataStyle::Slim),
-        _ => Err(Flaw::new("an unknown style of metadata", "not known", "use \"full\" or \"slim\"")),
+        _ => Err(Flaw::new("is an unknown style", "not known", "use \"full\" or \"slim\"")),
     }
 }
 
 /// A database URL without a password in it.
 pub(super) fn store_url(text: &str) -> Result<String, Flaw> {
-    no_control(text, "database URL")?;
+    no_control(text)?;
     let postgres = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
     if postgres.is_some_and(holds_password) {
-        return Err(secret_in_file("a password in the database URL"));
+        return Err(secret_in_file("has a password in it"));
     }
     let sqlite = text.strip_prefix("sqlite:").is_some_and(|file| !file.is_empty());
     if sqlite || postgres.is_some_and(|rest| !rest.is_empty()) {
         return Ok(text.to_owned());
     }
     Err(Flaw::new(
-        "not a database URL that fleetwatt knows",
+        "is not a database URL that fleetwatt knows",
         "unknown kind of database",
         "write `sqlite:fleetwatt.db` or `postgres://user@host/database`",
-    ))
+    )
+    .hiding())
 }
 
 /// Whether what follows `postgres://` holds a password, in its user part or as a parameter.
@@ -272,8 +277,9 @@ pub(super) fn secret_in_file(message: &str) -> Flaw {
     Flaw::new(
         message,
         "a secret does not belong in this file",
-        "take it out of the file and change it if others could read it; then name its place by `password_env`, `password_file` or `password_credential` in [store]",
+        "take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential in [store]",
     )
+    .hiding()
 }
 
 /// The name of an environment variable. The flaw does not repeat it: it may be the secret itself.
@@ -282,19 +288,20 @@ pub(super) fn environment_name(text: &str) -> Result<String, Flaw> {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     good.then(|| text.to_owned()).ok_or_else(|| {
         Flaw::new(
-            "not the name of an environment variable",
+            "is not the name of an environment variable",
             "not a variable's name",
             "write the name of the variable that holds the password, such as `FLEETWATT_DB_PASSWORD`, not the password",
         )
+        .hiding()
     })
 }
 
 /// The name of a systemd credential.
 pub(super) fn credential_name(text: &str) -> Result<String, Flaw> {
     let remedy = "write the name that the unit gives to LoadCredential=, such as `db-password`";
-    not_empty(text, "credential name")?;
-    first_char(text, "credential name", &['-', '.'], remedy)?;
-    allowed(text, 0, "credential name", remedy, is_word)?;
+    not_empty(text)?;
+    first_char(text, &['-', '.'], remedy)?;
+    allowed(text, 0, remedy, is_word)?;
     Ok(text.to_owned())
 }
 
@@ -302,43 +309,30 @@ const fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-fn not_empty(text: &str, what: &str) -> Result<(), Flaw> {
+fn not_empty(text: &str) -> Result<(), Flaw> {
     if text.is_empty() {
-        return Err(Flaw::new(format!("an empty {what}"), "empty", "write a value, or take the key out"));
+        return Err(Flaw::new("is empty", "empty", "write a value, or take the key out"));
     }
     Ok(())
 }
 
-fn first_char(text: &str, what: &str, refused: &[char], remedy: &str) -> Result<(), Flaw> {
+fn first_char(text: &str, refused: &[char], remedy: &str) -> Result<(), Flaw> {
     match text.chars().next().filter(|first| refused.contains(first)) {
-        Some(first) => {
-            Err(Flaw::new(format!("a {what} that begins with `{first}`"), "not at the beginning", remedy)
-                .at(0..first.len_utf8()))
-        }
+        Some(first) => Err(Flaw::new(format!("begins with `{first}`"), "not at the beginning", remedy)
+            .at(0..first.len_utf8())),
         None => Ok(()),
     }
 }
 
 /// Every character of `text` is one of `good`; `offset` is where `text` stands in the value.
-fn allowed(
-    text: &str,
-    offset: usize,
-    what: &str,
-    remedy: &str,
-    good: impl Fn(char) -> bool,
-) -> Result<(), Flaw> {
+fn allowed(text: &str, offset: usize, remedy: &str, good: impl Fn(char) -> bool) -> Result<(), Flaw> {
     match text.char_indices().find(|(_, c)| !good(*c)) {
-        Some((at, c)) => Err(bad_char(what, c, remedy, offset + at..offset + at + c.len_utf8())),
+        Some((at, c)) => Err(bad_char(c, remedy, offset + at..offset + at + c.len_utf8())),
         None => Ok(()),
     }
 }
 
-fn allowed_outside_brackets(
-    text: &str,
-    what: &str,
-    remedy: &str,
-    good: impl Fn(char) -> bool,
-) -> Result<(), Flaw> {
+fn allowed_outside_brackets(text: &str, remedy: &str, good: impl Fn(char) -> bool) -> Result<(), Flaw> {
     let mut inside = false;
     for (at, c) in text.char_indices() {
         match c {
@@ -346,25 +340,23 @@ fn allowed_outside_brackets(
             ']' => inside = false,
             // What stands inside is for the ranges to judge, but never what could hurt.
             _ if good(c) || (inside && c == ',') => {}
-            _ => return Err(bad_char(what, c, remedy, at..at + c.len_utf8())),
+            _ => return Err(bad_char(c, remedy, at..at + c.len_utf8())),
         }
     }
     Ok(())
 }
 
-fn bad_char(what: &str, c: char, remedy: &str, part: Range<usize>) -> Flaw {
+fn bad_char(c: char, remedy: &str, part: Range<usize>) -> Flaw {
     let shown = if c == ' ' { "a blank".to_owned() } else { format!("`{}`", c.escape_default()) };
-    Flaw::new(format!("a {what} with {shown} in it"), "not allowed here", remedy).at(part)
+    Flaw::new(format!("has {shown} in it"), "not allowed here", remedy).at(part)
 }
 
-fn no_control(text: &str, what: &str) -> Result<(), Flaw> {
+fn no_control(text: &str) -> Result<(), Flaw> {
     match text.char_indices().find(|(_, c)| c.is_control()) {
-        Some((at, c)) => Err(Flaw::new(
-            format!("a {what} with a control character in it"),
-            "a control character",
-            "take it out",
-        )
-        .at(at..at + c.len_utf8())),
+        Some((at, c)) => {
+            Err(Flaw::new("has a control character in it", "a control character", "take it out")
+                .at(at..at + c.len_utf8()))
+        }
         None => Ok(()),
     }
 }

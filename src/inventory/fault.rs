@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::quote::{Quote, quote, secrets};
+use super::quote::{Quote, merged, quote, secrets};
 use crate::reading::Clean;
 
 /// Columns that a rendered fault may take; quoted lines are shorter than that already.
@@ -51,10 +51,12 @@ impl Faults {
             out.push_str(&renderer.render(&[fault.group()]));
             out.push_str("\n\n");
         }
-        let files = if self.0.len() == 1 { "1 fault" } else { &format!("{} faults", self.0.len()) };
-        out.push_str(&renderer.render(&[Group::with_title(
-            Level::ERROR.primary_title(format!("the inventory has {files}; nothing was started")),
-        )]));
+        let count = if self.0.len() == 1 { "1 fault" } else { &format!("{} faults", self.0.len()) };
+        out.push_str(
+            &renderer.render(&[Group::with_title(
+                Level::ERROR.primary_title(format!("the inventory has {count}")),
+            )]),
+        );
         out.push('\n');
         out
     }
@@ -70,19 +72,27 @@ impl std::error::Error for Faults {}
 
 impl Fault {
     fn group(&self) -> Group<'_> {
-        // The position is given and not left to the snippet: a masked or cut line has other columns.
-        let origin =
-            Origin::path(shown_path(&self.file).to_string()).line(self.line).char_column(self.column);
-        let mut group = Level::ERROR.primary_title(self.message.as_str()).element(origin);
-        if let Some(quote) = &self.quote {
-            let mark = AnnotationKind::Primary.span(quote.mark.clone()).label(self.label.as_str());
-            group =
-                group.element(Snippet::source(quote.line.as_str()).line_start(self.line).annotation(mark));
-        }
+        let path = shown_path(&self.file).to_string();
+        let title = Level::ERROR.primary_title(self.message.as_str());
+        let mut group = match &self.quote {
+            // The snippet counts columns itself, which is right only for a line shown as it is.
+            Some(quote) if quote.column() == self.column => title.element(self.snippet(quote).path(path)),
+            Some(quote) => title.element(self.origin(path)).element(self.snippet(quote)),
+            None => title.element(self.origin(path)),
+        };
         if let Some(earlier) = &self.earlier {
             group = group.element(Level::NOTE.message(earlier.as_str()));
         }
         group.element(Level::HELP.message(self.remedy.as_str()))
+    }
+
+    fn origin(&self, path: String) -> Origin<'_> {
+        Origin::path(path).line(self.line).char_column(self.column)
+    }
+
+    fn snippet<'a>(&'a self, quote: &'a Quote) -> Snippet<'a, Annotation<'a>> {
+        let mark = AnnotationKind::Primary.span(quote.mark.clone()).label(self.label.as_str());
+        Snippet::source(quote.line.as_str()).line_start(self.line).annotation(mark)
     }
 }
 
@@ -144,17 +154,31 @@ impl Site {
 pub(super) struct Flaw {
     /// Which bytes of the value, if not all of it.
     pub(super) at: Option<Range<usize>>,
-    /// What is wrong.
+    /// What is wrong, going on from the name of the key where there is one.
     pub(super) message: String,
     /// A few words for the marked part.
     pub(super) label: String,
     /// What to do.
     pub(super) remedy: String,
+    /// Whether the value may be a secret and must not be shown.
+    pub(super) hides: bool,
 }
 
 impl Flaw {
     pub(super) fn new(message: impl Into<String>, label: &str, remedy: impl Into<String>) -> Self {
-        Self { at: None, message: message.into(), label: label.to_owned(), remedy: remedy.into() }
+        Self {
+            at: None,
+            message: message.into(),
+            label: label.to_owned(),
+            remedy: remedy.into(),
+            hides: false,
+        }
+    }
+
+    /// Says that the value must not be shown.
+    pub(super) fn hiding(mut self) -> Self {
+        self.hides = true;
+        self
     }
 
     /// Narrows the flaw to a part of the value.
@@ -174,27 +198,43 @@ struct Draft {
 
 /// Collects what is wrong while reading goes on.
 #[derive(Debug, Default)]
-pub(super) struct Drafts(Vec<Draft>);
+pub(super) struct Drafts {
+    drafts: Vec<Draft>,
+    /// Values that must not be shown, whatever fault stands beside them.
+    hidden: Vec<Site>,
+}
 
 impl Drafts {
     pub(super) fn push(&mut self, site: Site, flaw: Flaw) {
-        self.0.push(Draft { site, flaw, earlier: None });
+        self.drafts.push(Draft { site, flaw, earlier: None });
     }
 
     /// A clash with another place; `words` go before that place.
     pub(super) fn push_clash(&mut self, site: Site, flaw: Flaw, words: &'static str, earlier: Site) {
-        self.0.push(Draft { site, flaw, earlier: Some((words, earlier)) });
+        self.drafts.push(Draft { site, flaw, earlier: Some((words, earlier)) });
     }
 
     /// How much has been found wrong so far.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.drafts.len()
+    }
+
+    /// Keeps a value from being shown by any fault.
+    pub(super) fn hide(&mut self, site: Site) {
+        self.hidden.push(site);
     }
 
     /// The faults, if there are any.
-    pub(super) fn into_faults(mut self, texts: &[Text]) -> Option<Faults> {
-        self.0.sort_by(|a, b| a.site.cmp(&b.site));
-        let faults: Vec<Fault> = self.0.into_iter().filter_map(|draft| draft.into_fault(texts)).collect();
+    pub(super) fn into_faults(mut self, texts: &mut [Text]) -> Option<Faults> {
+        for site in self.hidden {
+            if let (Some(text), Some((start, end))) = (texts.get_mut(site.file), site.span) {
+                text.secrets.push(start..end);
+            }
+        }
+        texts.iter_mut().for_each(|text| text.secrets = merged(std::mem::take(&mut text.secrets)));
+        self.drafts.sort_by(|a, b| a.site.cmp(&b.site));
+        let faults: Vec<Fault> =
+            self.drafts.into_iter().filter_map(|draft| draft.into_fault(texts)).collect();
         (!faults.is_empty()).then_some(Faults(faults))
     }
 }
@@ -238,11 +278,11 @@ mod tests {
 
     #[test]
     fn faults_come_in_the_order_of_the_lines() {
-        let texts = [Text::new("f".into(), "ab\ncd\n".to_owned())];
+        let mut texts = [Text::new("f".into(), "ab\ncd\n".to_owned())];
         let mut drafts = Drafts::default();
         drafts.push(Site::new(0, &(3..4)), Flaw::new("second", "", ""));
         drafts.push(Site::new(0, &(0..1)), Flaw::new("first", "", ""));
-        let faults = drafts.into_faults(&texts).unwrap();
+        let faults = drafts.into_faults(&mut texts).unwrap();
         assert_eq!(
             faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>(),
             ["first", "second"]
@@ -251,6 +291,6 @@ mod tests {
 
     #[test]
     fn nothing_wrong_is_no_faults() {
-        assert!(Drafts::default().into_faults(&[]).is_none());
+        assert!(Drafts::default().into_faults(&mut []).is_none());
     }
 }

@@ -47,20 +47,20 @@ impl Hostlist {
                 continue;
             }
             if rest.starts_with(']') {
-                return Err(unbalanced("`]` without a `[` before it", at));
+                return Err(unbalanced("has a `]` without a `[` before it", at));
             }
             let inside_at = at + 1;
             let inside = text.get(inside_at..).unwrap_or_default();
             let end =
                 inside.find(['[', ']']).filter(|end| inside.get(*end..).is_some_and(|s| s.starts_with(']')));
-            let Some(end) = end else { return Err(unbalanced("`[` without a `]` after it", at)) };
+            let Some(end) = end else { return Err(unbalanced("has a `[` without a `]` after it", at)) };
             parts.push(Part::Bracket(bracket(inside.get(..end).unwrap_or_default(), inside_at)?));
             at = inside_at + end + 1;
         }
         let list = Self { count: count(&parts), parts };
         if list.longest() > MAX_NAME_CHARS {
             return Err(Flaw::new(
-                format!("longer than {MAX_NAME_CHARS} characters"),
+                format!("is longer than {MAX_NAME_CHARS} characters"),
                 "too long",
                 "use a shorter name",
             ));
@@ -124,7 +124,7 @@ fn count(parts: &[Part]) -> u64 {
 /// What stands between two brackets; `at` is its offset in the whole text.
 fn bracket(inside: &str, at: usize) -> Result<Vec<Series>, Flaw> {
     if inside.is_empty() {
-        return Err(bad_range("an empty bracket", "no number in here", at.saturating_sub(1)..at + 1));
+        return Err(bad_range("has an empty bracket", "no number in here", at.saturating_sub(1)..at + 1));
     }
     let mut series = Vec::new();
     let mut start = at;
@@ -142,11 +142,11 @@ fn one_series(item: &str, at: usize) -> Result<Series, Flaw> {
     let low = number(low_text, at)?;
     let high = number(high_text, high_at)?;
     if low > high {
-        return Err(bad_range("a descending range", "ends below its start", whole));
+        return Err(bad_range("has a descending range", "ends below its start", whole));
     }
     let padded = |text: &str| text.len() > 1 && text.starts_with('0');
     if padded(high_text) && high_text.len() != low_text.len() {
-        return Err(bad_range("a range whose ends are padded differently", "not the same width", whole));
+        return Err(bad_range("has a range whose ends are padded differently", "not the same width", whole));
     }
     let width = if padded(low_text) { low_text.len() } else { 1 };
     Ok(Series { low, high, width })
@@ -156,9 +156,9 @@ fn number(text: &str, at: usize) -> Result<u64, Flaw> {
     // An empty place is marked by its neighbour, since nothing cannot be seen.
     let whole = at..at + text.len().max(1);
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(bad_range("a range that is not of whole numbers", "expected digits", whole));
+        return Err(bad_range("has a range that is not of whole numbers", "expected digits", whole));
     }
-    let too_large = || bad_range("a number too large for a range", "too large", whole.clone());
+    let too_large = || bad_range("has a number too large for a range", "too large", whole.clone());
     if text.len() > MAX_DIGITS {
         return Err(too_large());
     }

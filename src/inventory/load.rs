@@ -14,7 +14,7 @@ use super::hostlist::Hostlist;
 use super::layer::Layer;
 use super::model::{Inventory, StoreSettings};
 use super::resolve::resolve;
-use super::section::{At, CYCLE, DEFAULTS, HOST, STORE, Section, Source, TOP, find_secrets};
+use super::section::{At, CYCLE, DEFAULTS, HOST, Input, STORE, Section, TOP, find_secrets};
 use super::settings::{Cycle, default_store, read_cycle, read_store};
 use crate::reading::Clean;
 
@@ -114,7 +114,7 @@ impl<'f> Reader<'f> {
         };
         let file = self.texts.len();
         self.texts.push(Text::new(path.clone(), text.clone()));
-        self.read_text(Source { file, text: &text }, &path, included_at.is_none(), &defaults)
+        self.read_text(Input { file, text: &text }, &path, included_at.is_none(), &defaults)
     }
 
     fn unreadable(&mut self, path: PathBuf, included_at: Option<Site>, error: &io::Error) {
@@ -133,13 +133,13 @@ impl<'f> Reader<'f> {
 
     fn read_text(
         &mut self,
-        source: Source<'_>,
+        input: Input<'_>,
         path: &Path,
         is_first: bool,
         above: &Rc<Layer>,
     ) -> Vec<Pending> {
         let base = path.parent().unwrap_or(Path::new(""));
-        let (document, errors) = DeTable::parse_recoverable(source.text);
+        let (document, errors) = DeTable::parse_recoverable(input.text);
         let table = document.get_ref();
         if let Some(error) = errors.first() {
             // What the parser made of the rest cannot be trusted, so only the includes are followed.
@@ -147,28 +147,30 @@ impl<'f> Reader<'f> {
             if is_first {
                 self.cycle.interval = None;
             }
-            self.drafts.push(syntax_site(source, error), syntax_flaw(error));
+            self.drafts.push(syntax_site(input, error), syntax_flaw(error));
             let mut scratch = Drafts::default();
-            return includes(self.files, source, table, base, above, &mut scratch);
+            return includes(self.files, input, table, base, above, &mut scratch);
         }
-        find_secrets(source, table, &mut self.drafts);
-        Section::open(source, table, &TOP, &mut self.drafts);
-        let defaults = match self.sub_table(source, table, "defaults") {
+        find_secrets(input, table, &mut self.drafts);
+        Section::open(input, table, &TOP, &mut self.drafts);
+        // The most likely slip gets its own fault, and not a second one for the hosts that are missed.
+        self.may_have_hosts |= table.contains_key("hosts");
+        let defaults = match self.sub_table(input, table, "defaults") {
             Some(written) => {
-                let mut section = Section::open(source, written, &DEFAULTS, &mut self.drafts);
+                let mut section = Section::open(input, written, &DEFAULTS, &mut self.drafts);
                 Rc::new(Layer::read_defaults(&mut section, base).over(above))
             }
             None => Rc::clone(above),
         };
-        self.read_settings(source, table, base, is_first);
-        self.read_hosts(source, table, base, &defaults);
+        self.read_settings(input, table, base, is_first);
+        self.read_hosts(input, table, base, &defaults);
         let n_before = self.drafts.len();
-        let included = includes(self.files, source, table, base, &defaults, &mut self.drafts);
+        let included = includes(self.files, input, table, base, &defaults, &mut self.drafts);
         self.may_have_hosts |= self.drafts.len() > n_before;
         included
     }
 
-    fn read_settings(&mut self, source: Source<'_>, table: &DeTable<'_>, base: &Path, is_first: bool) {
+    fn read_settings(&mut self, input: Input<'_>, table: &DeTable<'_>, base: &Path, is_first: bool) {
         if !is_first {
             for name in ["cycle", "store"] {
                 if let Some((key, _)) = table.get_key_value(name) {
@@ -177,20 +179,20 @@ impl<'f> Reader<'f> {
                         "holds for the whole fleet",
                         format!("move [{name}] to the file that includes the others"),
                     );
-                    self.drafts.push(Site::new(source.file, &key.span()), flaw);
+                    self.drafts.push(Site::new(input.file, &key.span()), flaw);
                 }
             }
             return;
         }
-        if let Some(written) = self.sub_table(source, table, "cycle") {
-            self.cycle = read_cycle(&mut Section::open(source, written, &CYCLE, &mut self.drafts));
+        if let Some(written) = self.sub_table(input, table, "cycle") {
+            self.cycle = read_cycle(&mut Section::open(input, written, &CYCLE, &mut self.drafts));
         }
-        if let Some(written) = self.sub_table(source, table, "store") {
-            self.store = read_store(&mut Section::open(source, written, &STORE, &mut self.drafts), base);
+        if let Some(written) = self.sub_table(input, table, "store") {
+            self.store = read_store(&mut Section::open(input, written, &STORE, &mut self.drafts), base);
         }
     }
 
-    fn read_hosts(&mut self, source: Source<'_>, table: &DeTable<'_>, base: &Path, defaults: &Layer) {
+    fn read_hosts(&mut self, input: Input<'_>, table: &DeTable<'_>, base: &Path, defaults: &Layer) {
         let Some((key, value)) = table.get_key_value("host") else { return };
         self.may_have_hosts = true;
         let flaw = || {
@@ -201,33 +203,33 @@ impl<'f> Reader<'f> {
             )
         };
         let DeValue::Array(items) = value.get_ref() else {
-            self.drafts.push(Site::new(source.file, &key.span()), flaw());
+            self.drafts.push(Site::new(input.file, &key.span()), flaw());
             return;
         };
         for item in items {
             let Some(written) = item.get_ref().as_table() else {
-                self.drafts.push(Site::new(source.file, &item.span()), flaw());
+                self.drafts.push(Site::new(input.file, &item.span()), flaw());
                 continue;
             };
-            self.read_host(source, written, item, base, defaults);
+            self.read_host(input, written, item, base, defaults);
         }
     }
 
     fn read_host(
         &mut self,
-        source: Source<'_>,
+        input: Input<'_>,
         table: &DeTable<'_>,
         item: &Spanned<DeValue<'_>>,
         base: &Path,
         defaults: &Layer,
     ) {
-        let mut section = Section::open(source, table, &HOST, &mut self.drafts);
+        let mut section = Section::open(input, table, &HOST, &mut self.drafts);
         let layer = Layer::read_host(&mut section, base).over(defaults);
         let address = section.parsed("address", check::address);
         let name = section.parsed("name", check::name);
         if section.key_site("name").is_none() {
             section.fault(
-                Site::new(source.file, &item.span()),
+                Site::new(input.file, &item.span()),
                 Flaw::new(
                     "a host without a name",
                     "no `name` in here",
@@ -242,7 +244,7 @@ impl<'f> Reader<'f> {
 
     fn sub_table<'t, 'i>(
         &mut self,
-        source: Source<'_>,
+        input: Input<'_>,
         table: &'t DeTable<'i>,
         name: &str,
     ) -> Option<&'t DeTable<'i>> {
@@ -254,7 +256,7 @@ impl<'f> Reader<'f> {
                 "not a table",
                 format!("write [{name}], in single brackets"),
             );
-            self.drafts.push(Site::new(source.file, &value.span()), flaw);
+            self.drafts.push(Site::new(input.file, &value.span()), flaw);
         }
         written
     }
@@ -271,7 +273,7 @@ impl<'f> Reader<'f> {
             );
         }
         let hosts = resolve(&self.hosts, &self.cycle, &mut self.drafts);
-        match self.drafts.into_faults(&self.texts) {
+        match self.drafts.into_faults(&mut self.texts) {
             Some(faults) => Err(faults),
             None => Ok(Inventory { hosts, cycle: self.cycle.settings, store: self.store }),
         }
@@ -281,13 +283,13 @@ impl<'f> Reader<'f> {
 /// The files that a file includes.
 fn includes(
     files: &dyn Files,
-    source: Source<'_>,
+    input: Input<'_>,
     table: &DeTable<'_>,
     base: &Path,
     defaults: &Rc<Layer>,
     drafts: &mut Drafts,
 ) -> Vec<Pending> {
-    let patterns = Section::reopen(source, table, drafts).parsed_list("include", check::path);
+    let patterns = Section::reopen(input, table, drafts).parsed_list("include", check::path);
     let mut found = Vec::new();
     for pattern in patterns.map(|patterns| patterns.value).unwrap_or_default() {
         match files.glob(&base.join(&pattern.value)) {
@@ -317,8 +319,8 @@ fn includes(
     found
 }
 
-fn syntax_site(source: Source<'_>, error: &toml::de::Error) -> Site {
-    error.span().map_or(Site::whole_file(source.file), |span| Site::new(source.file, &span))
+fn syntax_site(input: Input<'_>, error: &toml::de::Error) -> Site {
+    error.span().map_or(Site::whole_file(input.file), |span| Site::new(input.file, &span))
 }
 
 fn syntax_flaw(error: &toml::de::Error) -> Flaw {

@@ -59,7 +59,8 @@ pub enum Target {
 /// How to reach a host over SSH. What is `None` comes from the user's own `ssh_config`.
 ///
 /// No field can begin with `-` or hold a control character, blank or shell metacharacter, so none can
-/// become an ssh option or a shell word of its own.
+/// become an ssh option or a shell word of its own. Two exceptions: the paths may hold blanks and other
+/// printable characters, and `kex` may begin with `+`, `^` or `-`, as ssh allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshTarget {
     /// Host name, address, or alias of `ssh_config`.
@@ -68,7 +69,8 @@ pub struct SshTarget {
     pub user: Option<String>,
     /// TCP port.
     pub port: Option<u16>,
-    /// Private key; only this one is offered then.
+    /// Private key; only this one is offered then. A leading `~/` is left for ssh to expand, here and in
+    /// the next two.
     pub identity_file: Option<PathBuf>,
     /// `ssh_config` file to read instead of the user's own.
     pub ssh_config: Option<PathBuf>,

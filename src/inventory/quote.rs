@@ -26,6 +26,13 @@ pub(super) struct Quote {
     pub(super) mark: Range<usize>,
 }
 
+impl Quote {
+    /// The column of the mark in the text to show, in characters from 1.
+    pub(super) fn column(&self) -> usize {
+        self.line.get(..self.mark.start).unwrap_or_default().chars().count() + 1
+    }
+}
+
 /// Where the text holds, or may hold, a secret. Works on the text and not on the parsed document, so
 /// that it also holds where the document has a syntax error.
 pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
@@ -48,7 +55,21 @@ pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
         }
         start += line.len();
     }
-    found
+    merged(found)
+}
+
+/// The ranges in order, those that touch made one, none of them empty.
+pub(super) fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_by_key(|range| range.start);
+    let mut out: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match out.last_mut().filter(|last| range.start <= last.end) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => out.push(range),
+        }
+    }
+    out
 }
 
 /// Whether a key is one that would hold a password, or is a near miss of one.
@@ -144,8 +165,8 @@ pub(super) fn quote(text: &str, secrets: &[Range<usize>], span: &Range<usize>) -
 }
 
 fn cells(text: &str, secrets: &[Range<usize>], range: Range<usize>) -> Vec<Cell> {
-    let first = secrets.partition_point(|secret| secret.end <= range.start && secret.start < range.start);
-    let secrets = secrets.get(first.saturating_sub(1)..).unwrap_or_default();
+    let first = secrets.partition_point(|secret| secret.end <= range.start);
+    let secrets = secrets.get(first..).unwrap_or_default();
     let mut cells: Vec<Cell> = Vec::new();
     let mut masked_to = range.start;
     for (offset, c) in text.get(range.clone()).unwrap_or_default().char_indices() {
@@ -153,8 +174,8 @@ fn cells(text: &str, secrets: &[Range<usize>], range: Range<usize>) -> Vec<Cell>
         if at < masked_to {
             continue;
         }
-        let near = secrets.iter().take_while(|secret| secret.start <= at);
-        if let Some(secret) = near.into_iter().find(|secret| secret.contains(&at)) {
+        let mut begun = secrets.iter().take_while(|secret| secret.start <= at);
+        if let Some(secret) = begun.find(|secret| secret.contains(&at)) {
             masked_to = secret.end;
             cells.extend(MASK.chars().map(|shown| Cell { shown, from: at..secret.end }));
             continue;
@@ -188,7 +209,7 @@ mod tests {
     fn the_mark_covers_the_span() {
         let quote = shown("a = 1\nname = \"x\"\r\nb = 2", "\"x\"");
         assert_eq!(quote.line, "name = \"x\"");
-        assert_eq!(&quote.line[quote.mark], "\"x\"");
+        assert_eq!(quote.line.get(quote.mark), Some("\"x\""));
     }
 
     #[test]
@@ -202,7 +223,7 @@ mod tests {
         let text = format!("x = \"{}\" , MARK, \"{}\"", "a".repeat(5_000), "b".repeat(5_000));
         let quote = shown(&text, "MARK");
         assert!(quote.line.chars().count() <= MAX_QUOTE_CHARS + 2);
-        assert_eq!(&quote.line[quote.mark], "MARK");
+        assert_eq!(quote.line.get(quote.mark), Some("MARK"));
     }
 
     #[test]
@@ -222,6 +243,7 @@ mod tests {
             "url = \"postgres://me:hunter2@hunter2@h/d\"",
             "url = \"postgres://h/d?password=hunter2\"",
             "url = \"postgres://me:hunter2@h/d?password=hunter2",
+            "password = \"hunter2\" # not postgres://a:b@c",
         ] {
             let hidden = secrets(text);
             for start in 0..text.len() {

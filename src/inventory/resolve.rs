@@ -138,12 +138,13 @@ fn addresses(host: &WrittenHost, names: &[String], drafts: &mut Drafts) -> Optio
         } else {
             "give `address` a range of the same count, or leave it out to use the names"
         };
-        let message = format!("{n_names} names, but {n_addresses} addresses");
+        let message = format!("`name` and `address` differ in count: {n_names} and {n_addresses}");
         drafts.push(address.site.clone(), Flaw::new(message, "not one for each name", remedy));
         return None;
     }
     let addresses = address.value.expand();
-    if let Some(flaw) = addresses.iter().find_map(|address| check::expanded_address(address).err()) {
+    if let Some(mut flaw) = addresses.iter().find_map(|address| check::expanded_address(address).err()) {
+        flaw.message = format!("`address` {}", flaw.message);
         drafts.push(address.site.clone(), flaw);
         return None;
     }

@@ -20,7 +20,7 @@ pub(super) struct At<T> {
 
 /// A file that is being read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
+pub(super) struct Input<'a> {
     pub(super) file: usize,
     pub(super) text: &'a str,
 }
@@ -28,19 +28,19 @@ pub(super) struct Source<'a> {
 /// Which keys a table may have.
 #[derive(Debug)]
 pub(super) struct Schema {
-    /// As it is written in a file, such as `[[host]]`.
+    /// Where the table is, in words, such as `in [[host]]`.
     pub(super) title: &'static str,
     pub(super) keys: &'static [&'static str],
 }
 
 pub(super) const TOP: Schema =
-    Schema { title: "the top of the file", keys: &["include", "defaults", "host", "cycle", "store"] };
-pub(super) const DEFAULTS: Schema = Schema { title: "[defaults]", keys: &HOST_KEYS };
-pub(super) const HOST: Schema = Schema { title: "[[host]]", keys: &ONE_HOST_KEYS };
+    Schema { title: "at the top of the file", keys: &["include", "defaults", "host", "cycle", "store"] };
+pub(super) const DEFAULTS: Schema = Schema { title: "in [defaults]", keys: &HOST_KEYS };
+pub(super) const HOST: Schema = Schema { title: "in [[host]]", keys: &ONE_HOST_KEYS };
 pub(super) const CYCLE: Schema =
-    Schema { title: "[cycle]", keys: &["interval", "concurrency", "connecting"] };
+    Schema { title: "in [cycle]", keys: &["interval", "concurrency", "connecting"] };
 pub(super) const STORE: Schema = Schema {
-    title: "[store]",
+    title: "in [store]",
     keys: &["url", "password_env", "password_file", "password_credential", "table", "metadata"],
 };
 
@@ -78,7 +78,7 @@ const ONE_HOST_KEYS: [&str; 19] = {
 
 /// One table, with the place for what is wrong in it.
 pub(super) struct Section<'a, 'i> {
-    source: Source<'a>,
+    input: Input<'a>,
     table: &'a DeTable<'i>,
     drafts: &'a mut Drafts,
 }
@@ -86,7 +86,7 @@ pub(super) struct Section<'a, 'i> {
 impl<'a, 'i> Section<'a, 'i> {
     /// Opens a table and notes every key that it may not have.
     pub(super) fn open(
-        source: Source<'a>,
+        input: Input<'a>,
         table: &'a DeTable<'i>,
         schema: &Schema,
         drafts: &'a mut Drafts,
@@ -94,15 +94,15 @@ impl<'a, 'i> Section<'a, 'i> {
         for key in table.keys() {
             let name: &str = key.get_ref();
             if let Some(flaw) = key_flaw(name, schema) {
-                drafts.push(Site::new(source.file, &key.span()), flaw);
+                drafts.push(Site::new(input.file, &key.span()), flaw);
             }
         }
-        Self { source, table, drafts }
+        Self { input, table, drafts }
     }
 
     /// Opens a table whose keys have been looked at.
-    pub(super) fn reopen(source: Source<'a>, table: &'a DeTable<'i>, drafts: &'a mut Drafts) -> Self {
-        Self { source, table, drafts }
+    pub(super) fn reopen(input: Input<'a>, table: &'a DeTable<'i>, drafts: &'a mut Drafts) -> Self {
+        Self { input, table, drafts }
     }
 
     /// Notes a fault of this table.
@@ -113,7 +113,7 @@ impl<'a, 'i> Section<'a, 'i> {
     /// Where a key stands, if it does.
     pub(super) fn key_site(&self, key: &str) -> Option<Site> {
         let (key, _) = self.table.get_key_value(key)?;
-        Some(Site::new(self.source.file, &key.span()))
+        Some(Site::new(self.input.file, &key.span()))
     }
 
     /// A string that `parse` takes.
@@ -153,7 +153,10 @@ impl<'a, 'i> Section<'a, 'i> {
         for (key, value) in table {
             let name: &str = key.get_ref();
             match check::label(name) {
-                Err(flaw) => self.drafts.push(Site::new(self.source.file, &key.span()), flaw),
+                Err(mut flaw) => {
+                    flaw.message = format!("a label's key {}", flaw.message);
+                    self.drafts.push(Site::new(self.input.file, &key.span()), flaw);
+                }
                 // The fault of a secret's key is noted for the whole document at once.
                 Ok(_) if is_secret_key(name) => {}
                 Ok(name) => {
@@ -209,25 +212,34 @@ impl<'a, 'i> Section<'a, 'i> {
         parse: impl Fn(&str) -> Result<T, Flaw>,
     ) -> Option<At<T>> {
         let Some(text) = value.get_ref().as_str() else {
-            self.wrong_type(key, value, "a string", "\"…\"");
+            self.wrong_type(key, value, "a string", example_of(key));
             return None;
         };
         match parse(text) {
             Ok(parsed) => Some(At { value: parsed, site: self.site(value) }),
             Err(mut flaw) => {
-                flaw.message = format!("`{key}`: {}", flaw.message);
+                flaw.message = format!("`{key}` {}", flaw.message);
+                if flaw.hides && !self.is_plain_url(value.span()) {
+                    self.drafts.hide(self.site(value));
+                }
                 let span = self.part_of(text, value.span(), flaw.at.clone());
-                self.drafts.push(Site::new(self.source.file, &span), flaw);
+                self.drafts.push(Site::new(self.input.file, &span), flaw);
                 None
             }
         }
+    }
+
+    /// Whether a value is written so that a password in it is recognised by the text alone; then the
+    /// rest may be shown.
+    fn is_plain_url(&self, span: Range<usize>) -> bool {
+        self.input.text.get(span).is_some_and(|written| written.contains("://") && !written.contains('\\'))
     }
 
     /// Where a part of a string's value stands in the file: exactly, if the string is written without
     /// escapes; else the whole of it.
     fn part_of(&self, value: &str, span: Range<usize>, part: Option<Range<usize>>) -> Range<usize> {
         let Some(part) = part else { return span };
-        let written = self.source.text.get(span.clone()).unwrap_or_default();
+        let written = self.input.text.get(span.clone()).unwrap_or_default();
         match written.find(value).filter(|_| !value.is_empty()) {
             Some(at) => span.start + at + part.start..(span.start + at + part.end).min(span.end),
             None => span,
@@ -254,26 +266,35 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     fn site(&self, value: &Spanned<DeValue<'_>>) -> Site {
-        Site::new(self.source.file, &value.span())
+        Site::new(self.input.file, &value.span())
+    }
+}
+
+/// A string as it may be written for this key.
+fn example_of(key: &str) -> &'static str {
+    match key {
+        "interval" | "timeout" | "connect_timeout" | "control_persist" => "\"15s\"",
+        _ => "\"…\"",
     }
 }
 
 /// Notes every key, at any depth, under which a password is kept.
-pub(super) fn find_secrets(source: Source<'_>, table: &DeTable<'_>, drafts: &mut Drafts) {
+pub(super) fn find_secrets(input: Input<'_>, table: &DeTable<'_>, drafts: &mut Drafts) {
     for (key, value) in table {
         if is_secret_key(key.get_ref()) {
             let flaw = check::secret_in_file("a password in the inventory");
-            drafts.push(Site::new(source.file, &key.span()), flaw);
+            drafts.push(Site::new(input.file, &key.span()), flaw);
+            drafts.hide(Site::new(input.file, &value.span()));
         }
-        find_secrets_in_value(source, value.get_ref(), drafts);
+        find_secrets_in_value(input, value.get_ref(), drafts);
     }
 }
 
-fn find_secrets_in_value(source: Source<'_>, value: &DeValue<'_>, drafts: &mut Drafts) {
+fn find_secrets_in_value(input: Input<'_>, value: &DeValue<'_>, drafts: &mut Drafts) {
     match value {
-        DeValue::Table(table) => find_secrets(source, table, drafts),
+        DeValue::Table(table) => find_secrets(input, table, drafts),
         DeValue::Array(items) => {
-            items.iter().for_each(|item| find_secrets_in_value(source, item.get_ref(), drafts));
+            items.iter().for_each(|item| find_secrets_in_value(input, item.get_ref(), drafts));
         }
         DeValue::String(_)
         | DeValue::Integer(_)
@@ -302,19 +323,19 @@ fn key_flaw(key: &str, schema: &Schema) -> Option<Flaw> {
         ));
     }
     let remedy = match (home_of(key), nearest(key, schema.keys)) {
-        (Some(home), _) => format!("`{key}` belongs in {home}"),
+        (Some(home), _) => format!("`{key}` belongs {home}"),
         (None, Some(near)) => format!("did you mean `{near}`?"),
         (None, None) if is_secret_word(key) => check::secret_in_file("").remedy,
         (None, None) => format!("known here: {}", schema.keys.join(", ")),
     };
-    let message = format!("unknown key `{}` in {title}", Clean::new(key));
+    let message = format!("unknown key `{}` {title}", Clean::new(key));
     Some(Flaw::new(message, "not a key that is known here", remedy))
 }
 
 /// The section that has this key; the caller's own does not have it.
 fn home_of(key: &str) -> Option<&'static str> {
     if DEFAULTS.keys.contains(&key) {
-        return Some("[defaults] or a [[host]]");
+        return Some("in [defaults] or a [[host]]");
     }
     [HOST, CYCLE, STORE].into_iter().find(|schema| schema.keys.contains(&key)).map(|schema| schema.title)
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fleetwatt::inventory::{Faults, Files, HostKeyPolicy, Inventory, Secret, Target, load};
+use fleetwatt::inventory::{Faults, Files, HostKeyPolicy, Inventory, Secret, SshTarget, Target, load};
 use proptest::prelude::*;
 
 /// Files in memory. A pattern matches by its folder and by what stands before and after one `*`.
@@ -25,14 +25,14 @@ impl Files for InMemory {
     }
 
     fn glob(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
-        let pattern = pattern.to_str().unwrap();
-        let (before, after) = pattern.split_once('*').unwrap_or((pattern, ""));
+        let pattern = pattern.to_string_lossy();
+        let (before, after) = pattern.split_once('*').unwrap_or((&pattern, ""));
         let matches = |path: &&PathBuf| {
-            let path = path.to_str().unwrap();
+            let path = path.to_string_lossy();
             if pattern.contains('*') {
                 path.starts_with(before) && path.ends_with(after)
             } else {
-                path == pattern
+                *path == *pattern
             }
         };
         Ok(self.0.keys().filter(matches).cloned().collect())
@@ -70,10 +70,10 @@ fn names(inventory: &Inventory) -> Vec<&str> {
     inventory.hosts.iter().map(|host| host.name.as_str()).collect()
 }
 
-fn ssh(inventory: &Inventory, idx: usize) -> &fleetwatt::inventory::SshTarget {
-    match &inventory.hosts[idx].target {
-        Target::Ssh(ssh) => ssh,
-        other => panic!("not over SSH: {other:?}"),
+fn ssh(inventory: &Inventory, idx: usize) -> &SshTarget {
+    match inventory.hosts.get(idx).map(|host| &host.target) {
+        Some(Target::Ssh(ssh)) => ssh,
+        other @ (Some(Target::Local | Target::Scripted { .. }) | None) => panic!("not over SSH: {other:?}"),
     }
 }
 
@@ -160,8 +160,116 @@ battery_below = "30%"
 "#;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the snapshot is most of it")]
 fn everything_wrong_is_shown_at_once_with_place_and_remedy() {
-    insta::assert_snapshot!(loaded(BAD_FLEET).unwrap_err().render(false), @"");
+    insta::assert_snapshot!(loaded(BAD_FLEET).unwrap_err().render(false), @r#"
+    error: unknown key `usr` in [defaults]
+     --> fleet.toml:3:1
+      |
+    3 | usr     = "monitor"
+      | ^^^ not a key that is known here
+      |
+      = help: did you mean `user`?
+
+    error: the timeout of 1m 30s is not below the interval of 1m
+     --> fleet.toml:4:11
+      |
+    4 | timeout = "90s"
+      |           ^^^^^ not below the interval
+      |
+      = help: an answer must be in before the next cycle: lower `timeout` in [defaults], or raise `interval` in [cycle]
+
+    error: `name` and `address` differ in count: 4 and 1
+      --> fleet.toml:11:11
+       |
+    11 | address = "10.0.0.1"
+       |           ^^^^^^^^^^ not one for each name
+       |
+       = help: give `address` a range of the same count, or leave it out to use the names
+
+    error: `name` has a descending range
+      --> fleet.toml:14:14
+       |
+    14 | name = "node[08-03]"
+       |              ^^^^^ ends below its start
+       |
+       = help: write ranges as `node[1-8]`, `node[001-128,200]` or `r[1-2]n[01-04]`
+
+    error: `port` contradicts `local = true` of the same host
+      --> fleet.toml:19:1
+       |
+    19 | port  = 22
+       | ^^^^ cannot both hold
+       |
+       = help: take one of them out: this machine is asked without SSH
+
+    error: the name `node02` is given twice
+      --> fleet.toml:22:12
+       |
+    22 | name     = "node02"
+       |            ^^^^^^^^ given before
+       |
+       = note: first given at fleet.toml:10
+       = help: each host has one name of its own; take one out or rename it
+
+    error: `host_key` cannot be "no"
+      --> fleet.toml:23:12
+       |
+    23 | host_key = "no"
+       |            ^^^^ not offered
+       |
+       = help: without the check anybody on the way could answer as this host; use "strict", or "accept-new" to add a host's key on first contact
+
+    error: `address` begins with `-`
+      --> fleet.toml:27:12
+       |
+    27 | address = "-oProxyCommand=reboot"
+       |            ^ not at the beginning
+       |
+       = help: an address is a host name, an IP address or an alias of ssh_config; the login name goes into `user`, the port into `port`
+
+    error: a host without a name
+      --> fleet.toml:29:1
+       |
+    29 | [[host]]
+       | ^^^^^^^^ no `name` in here
+       |
+       = help: write `name = "node1"`; an address may be given besides
+
+    error: unknown key `adress` in [[host]]
+      --> fleet.toml:30:1
+       |
+    30 | adress = "10.0.0.9"
+       | ^^^^^^ not a key that is known here
+       |
+       = help: did you mean `address`?
+
+    error: `url` has a password in it
+      --> fleet.toml:33:12
+       |
+    33 | url      = "postgres://claude:***@192.168.132.222/zammad"
+       |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ a secret does not belong in this file
+       |
+       = help: take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential in [store]
+
+    error: a password in the inventory
+      --> fleet.toml:34:1
+       |
+    34 | password = ***
+       | ^^^^^^^^ a secret does not belong in this file
+       |
+       = help: take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential in [store]
+
+    error: [alerts] is planned; this version does not read it yet
+      --> fleet.toml:36:2
+       |
+    36 | [alerts]
+       |  ^^^^^^ not read yet
+       |
+       = help: take the section [alerts] out for now: nothing would come of it
+
+    error: the inventory has 13 faults
+    "#);
 }
 
 #[test]
@@ -169,6 +277,22 @@ fn no_secret_is_ever_repeated() {
     let faults = loaded(BAD_FLEET).unwrap_err();
     assert!(!faults.render(true).contains("hunter2"));
     assert!(!format!("{faults:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_password_is_hidden_however_it_is_written() {
+    for text in [
+        "[store]\nurl = \"postgres:\\u002f/u:hunter2@h\"\n",
+        "store = { url = \"postgres:\\u002f/u:hunter2@h\", bogus = 1 }\n",
+        "store = { \"p\\u0061ssword\" = \"hunter2\", bogus = 1 }\n",
+        "[store]\npassword_env = \"hunter2!\"\n",
+        "[store]\nurl = \"mysql://u:hunter2@h\"\n",
+        "[store]\npassword = \"hunter2\n",
+        "[[host]]\nname = \"a\"\nlabels = { password = \"hunter2\" }\n",
+    ] {
+        let faults = loaded(text).unwrap_err();
+        assert!(!format!("{faults} {faults:?}").contains("hunter2"), "{faults}");
+    }
 }
 
 #[test]
@@ -294,6 +418,43 @@ fn a_fleet_that_says_little_has_the_documented_defaults() {
     assert_eq!(inventory.hosts[0].timeout, Duration::from_secs(15));
     assert_eq!(ssh(&inventory, 0).connect_timeout, Duration::from_secs(5));
     assert_eq!(ssh(&inventory, 0).control_persist, Duration::from_secs(600));
+}
+
+#[test]
+fn a_duration_without_a_unit_is_refused_with_an_example() {
+    let faults = loaded("[[host]]\nname = \"a\"\ntimeout = 15\n").unwrap_err();
+    let remedies: Vec<_> = faults.iter().map(|fault| fault.remedy.as_str()).collect();
+    assert_eq!(remedies, ["write `timeout = \"15s\"`"]);
+}
+
+#[test]
+fn single_brackets_around_host_are_one_fault() {
+    assert_eq!(faults_of(loaded("[host]\nname = \"a\"\n")), ["1:2 `host` must be a list of tables"]);
+}
+
+#[test]
+fn hosts_instead_of_host_is_one_fault() {
+    assert_eq!(
+        faults_of(loaded("[[hosts]]\nname = \"a\"\n")),
+        ["1:3 unknown key `hosts` at the top of the file"]
+    );
+}
+
+#[test]
+fn addresses_are_given_to_names_in_order() {
+    let inventory = good("[[host]]\nname = \"n[01-03]\"\naddress = \"10.0.0.[7-9]\"\n");
+    assert_eq!(
+        (names(&inventory), ssh(&inventory, 2).address.as_str()),
+        (vec!["n01", "n02", "n03"], "10.0.0.9")
+    );
+}
+
+#[test]
+fn a_line_that_is_too_long_is_cut_around_the_mark_and_keeps_its_true_column() {
+    let text = format!("[[host]]\nname = \"a\"\nlabels = {{ a = \"{}\", b = 1 }}\n", "x".repeat(3_000));
+    let rendered = loaded(&text).unwrap_err().render(false);
+    assert!(rendered.contains("fleet.toml:3:3024"), "{rendered}");
+    assert!(rendered.lines().all(|line| line.chars().count() < 200), "{rendered}");
 }
 
 #[test]
