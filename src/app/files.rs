@@ -16,7 +16,9 @@ impl Files for RealFiles {
     fn read(&self, path: &Path) -> io::Result<String> {
         let n_bytes = std::fs::metadata(path)?.len();
         if MAX_INVENTORY_BYTES < n_bytes {
-            return Err(io::Error::other(format!("it has {n_bytes} bytes; {MAX_INVENTORY_BYTES} are allowed")));
+            return Err(io::Error::other(format!(
+                "it has {n_bytes} bytes; {MAX_INVENTORY_BYTES} are allowed"
+            )));
         }
         std::fs::read_to_string(path)
     }

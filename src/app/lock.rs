@@ -20,7 +20,8 @@ pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
     let fail = |source| Error::Directory { what: "state", path: state_dir.to_owned(), source };
     create_private(state_dir).map_err(fail)?;
     let path = state_dir.join(FILE_NAME);
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => (),
         Err(TryLockError::Error(source)) => return Err(fail(source)),

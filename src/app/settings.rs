@@ -78,7 +78,8 @@ fn find_inventory(named: Option<PathBuf>, environment: Environment) -> Result<Pa
     if let Some(path) = named.or_else(|| environment.get("FLEETWATT_INVENTORY").map(PathBuf::from)) {
         return Ok(path);
     }
-    let looked_for = vec![PathBuf::from("inventory/fleet.toml"), PathBuf::from("/etc/fleetwatt/inventory.toml")];
+    let looked_for =
+        vec![PathBuf::from("inventory/fleet.toml"), PathBuf::from("/etc/fleetwatt/inventory.toml")];
     match looked_for.iter().find(|path| path.exists()) {
         Some(path) => Ok(path.clone()),
         None => Err(Error::NoInventory { looked_for }),
@@ -107,7 +108,8 @@ fn location(store: &StoreSettings, state_dir: &Path, environment: Environment) -
         Some(secret) => Some(read_secret(secret, environment)?),
         None => environment.get("CHEROKEE_DB_PASS").map(Password::new),
     };
-    let url = store.url.clone().or_else(|| cherokee_url(environment)).or_else(|| environment.get("DATABASE_URL"));
+    let url =
+        store.url.clone().or_else(|| cherokee_url(environment)).or_else(|| environment.get("DATABASE_URL"));
     let Some(url) = url else { return Ok(Location::sqlite(state_dir.join(DEFAULT_DATABASE))) };
     if let Some(path) = url.strip_prefix("sqlite:") {
         // A relative path would otherwise depend on where the timer or the person happens to stand.
@@ -226,6 +228,9 @@ mod tests {
     fn a_password_that_is_not_there_is_an_error_that_names_its_source() {
         let store = store(Some("postgres://h/d"), Some(Secret::Env("FLEETWATT_TEST_PASSWORD".to_owned())));
         let error = location(&store, Path::new("/state"), Environment(|_| None)).unwrap_err();
-        assert_eq!(error.to_string(), "the database password from environment variable FLEETWATT_TEST_PASSWORD");
+        assert_eq!(
+            error.to_string(),
+            "the database password from environment variable FLEETWATT_TEST_PASSWORD"
+        );
     }
 }

@@ -16,7 +16,13 @@ pub(super) struct Cli {
     pub(super) inventory: Option<PathBuf>,
 
     /// When to use colour; $NO_COLOR and a pipe switch it off
-    #[arg(long = "color", visible_alias = "colour", global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long = "color",
+        visible_alias = "colour",
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
     pub(super) colour: Colour,
 
     /// Say more on standard error: -v, -vv, -vvv; $FLEETWATT_LOG takes a filter

@@ -27,7 +27,11 @@ impl Exit {
         if matches!(polled.kept, Kept::Lost(_)) || !reports.iter().any(|report| report.outcome.is_up()) {
             return Self::Nothing;
         }
-        if reports.iter().all(|report| report.outcome == Outcome::Complete) { Self::Ok } else { Self::Partial }
+        if reports.iter().all(|report| report.outcome == Outcome::Complete) {
+            Self::Ok
+        } else {
+            Self::Partial
+        }
     }
 
     pub(super) fn of_check(report: &CheckReport) -> Self {

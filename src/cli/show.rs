@@ -76,7 +76,8 @@ fn terminal_width() -> Option<u16> {
 
 /// One line about a batch that is in the timeline.
 pub(super) fn written(batch: &Batch, written: &Written, settings: &Settings, with_totals: bool) -> String {
-    let mut line = format!("{} rows written to {} in {}", written.rows, settings.location, rounded(written.took));
+    let mut line =
+        format!("{} rows written to {} in {}", written.rows, settings.location, rounded(written.took));
     if with_totals {
         line = format!("{}; {line}", totals(batch));
     }
@@ -86,7 +87,10 @@ pub(super) fn written(batch: &Batch, written: &Written, settings: &Settings, wit
 fn totals(batch: &Batch) -> String {
     let totals = batch.totals();
     let power = totals.power.map_or_else(|| "no power reading".to_owned(), |power| power.to_string());
-    format!("{} of {} nodes, {} GPUs, {power}", totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting)
+    format!(
+        "{} of {} nodes, {} GPUs, {power}",
+        totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting
+    )
 }
 
 /// What `check` found without leaving this machine.
@@ -95,8 +99,11 @@ pub(super) fn settings(settings: &Settings) -> String {
     let n_ssh = hosts.iter().filter(|host| matches!(host.target, Target::Ssh(_))).count();
     let n_local = hosts.iter().filter(|host| host.target == Target::Local).count();
     let kinds = [(n_local, "local"), (n_ssh, "over SSH"), (hosts.len() - n_local - n_ssh, "scripted")];
-    let kinds: Vec<String> =
-        kinds.iter().filter(|(n_hosts, _)| 0 < *n_hosts).map(|(n_hosts, kind)| format!("{n_hosts} {kind}")).collect();
+    let kinds: Vec<String> = kinds
+        .iter()
+        .filter(|(n_hosts, _)| 0 < *n_hosts)
+        .map(|(n_hosts, kind)| format!("{n_hosts} {kind}"))
+        .collect();
     format!(
         "inventory  {}: {} hosts ({})\nstore      {}, table {}\nstate      {}\nsockets    {}\n",
         settings.inventory_path.display(),
@@ -125,7 +132,10 @@ pub(super) fn check(report: &CheckReport) -> String {
     match &report.store {
         Ok(status) => {
             let version = status.version.as_deref().unwrap_or("of unknown version");
-            line("store", &format!("ok      {} {version}, {} {}", status.kind, status.table_kind, status.table));
+            line(
+                "store",
+                &format!("ok      {} {version}, {} {}", status.kind, status.table_kind, status.table),
+            );
             for advice in &status.advice {
                 line("", &format!("        {advice}"));
             }

@@ -152,7 +152,9 @@ impl From<&Memory> for File {
         Self {
             version: VERSION,
             hosts: memory.hosts.iter().map(|(node, host)| (node.clone(), host.into())).collect(),
-            written: written.map(|(source, facts)| (source.clone(), (facts.facts.clone(), facts.utc_day))).collect(),
+            written: written
+                .map(|(source, facts)| (source.clone(), (facts.facts.clone(), facts.utc_day)))
+                .collect(),
         }
     }
 }

@@ -42,21 +42,14 @@ async fn read_up_to(
     kept: &mut Vec<u8>,
     bound: usize,
 ) -> Result<(), ReadError> {
-    let Some(mut stream) = stream else { return Ok(()) };
-    let mut chunk = [0_u8; 8192];
-    loop {
-        let n_read = stream.read(&mut chunk).await.map_err(ReadError::Io)?;
-        let read = chunk.get(..n_read).unwrap_or_default();
-        if read.is_empty() {
-            return Ok(());
-        }
-        let room = bound - kept.len();
-        if room < read.len() {
-            kept.extend_from_slice(read.get(..room).unwrap_or_default());
-            return Err(ReadError::TooMuch);
-        }
-        kept.extend_from_slice(read);
+    let Some(stream) = stream else { return Ok(()) };
+    let one_too_many = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
+    stream.take(one_too_many).read_to_end(kept).await.map_err(ReadError::Io)?;
+    if bound < kept.len() {
+        kept.truncate(bound);
+        return Err(ReadError::TooMuch);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -74,6 +67,9 @@ mod tests {
     async fn a_short_answer_is_read_whole() {
         let streams = read_both(Some(&b"0, GPU-1\n"[..]), Some(&b"warning"[..])).await.unwrap();
         assert!(!streams.truncated);
-        assert_eq!((streams.stdout.as_slice(), streams.stderr.as_slice()), (&b"0, GPU-1\n"[..], &b"warning"[..]));
+        assert_eq!(
+            (streams.stdout.as_slice(), streams.stderr.as_slice()),
+            (&b"0, GPU-1\n"[..], &b"warning"[..])
+        );
     }
 }

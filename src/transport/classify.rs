@@ -36,9 +36,9 @@ const TEXTS: &[(&str, FailureKind)] = &[
 /// the target's.
 pub(super) fn classify(stderr: &str, jump: Option<&str>) -> Failure {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let found = TEXTS.iter().find_map(|(text, kind)| {
-        lines.iter().find(|line| line.contains(text)).map(|line| (*kind, *line))
-    });
+    let found = TEXTS
+        .iter()
+        .find_map(|(text, kind)| lines.iter().find(|line| line.contains(text)).map(|line| (*kind, *line)));
     let Some((kind, line)) = found else {
         return Failure::new(FailureKind::Connect, lines.last().copied().unwrap_or("ssh said nothing"));
     };

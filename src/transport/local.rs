@@ -33,7 +33,8 @@ pub(super) fn clean_command(program: &str) -> Command {
 
 /// Runs `argv` here, with our own deadline behind that of its `timeout`.
 pub(super) async fn run(argv: &[String], deadline: Instant) -> Result<Output, Failure> {
-    let (program, args) = argv.split_first().ok_or_else(|| Failure::new(FailureKind::Internal, "no command"))?;
+    let (program, args) =
+        argv.split_first().ok_or_else(|| Failure::new(FailureKind::Internal, "no command"))?;
     let started_at = Instant::now();
     let mut child = clean_command(program)
         .args(args)

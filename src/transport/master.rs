@@ -54,7 +54,9 @@ impl RuntimeDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0
+        if !metadata.is_dir()
+            || metadata.uid() != rustix::process::geteuid().as_raw()
+            || metadata.mode() & 0o022 != 0
         {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
@@ -95,7 +97,8 @@ pub(super) async fn launch(
     deadline: Instant,
 ) -> Result<(), Failure> {
     if socket.as_os_str().len() > MAX_SOCKET_PATH {
-        let words = format!("{}: longer than {MAX_SOCKET_PATH} bytes; set RUNTIME_DIRECTORY", socket.display());
+        let words =
+            format!("{}: longer than {MAX_SOCKET_PATH} bytes; set RUNTIME_DIRECTORY", socket.display());
         return Err(Failure::new(FailureKind::Spawn, &words));
     }
     let mut command = clean_command("ssh");

@@ -67,7 +67,9 @@ impl Session {
     pub fn new(host: &Host, connections: &std::sync::Arc<Connections>) -> Result<Self, Failure> {
         match &host.target {
             Target::Local => Ok(Self::Local),
-            Target::Ssh(target) => Ok(Self::Ssh(Box::new(SshSession::new(target.clone(), connections.clone())?))),
+            Target::Ssh(target) => {
+                Ok(Self::Ssh(Box::new(SshSession::new(target.clone(), connections.clone())?)))
+            }
             Target::Scripted { scene } => match scripted::Scene::load(scene) {
                 Ok(scene) => Ok(Self::Scripted(Box::new(scene.seeded(&host.name)))),
                 Err(error) => Err(Failure::new(FailureKind::Spawn, &error.to_string())),
@@ -93,7 +95,12 @@ impl Session {
     ///
     /// # Errors
     /// The step that failed. A command that ran and ended with an error is an [`Output`].
-    pub async fn run(&mut self, program: &str, args: &[String], deadline: Instant) -> Result<Output, Failure> {
+    pub async fn run(
+        &mut self,
+        program: &str,
+        args: &[String],
+        deadline: Instant,
+    ) -> Result<Output, Failure> {
         match self {
             Self::Local => local::run(&bounded_argv(program, args, deadline), deadline).await,
             Self::Ssh(ssh) => ssh.run(program, args, deadline).await,
@@ -122,7 +129,11 @@ fn bounded_argv(program: &str, args: &[String], deadline: Instant) -> Vec<String
 }
 
 /// Answers from a scene, which conducts itself as a host would: it may also hang or flood.
-async fn run_scripted(scene: &scripted::Scene, args: &[String], deadline: Instant) -> Result<Output, Failure> {
+async fn run_scripted(
+    scene: &scripted::Scene,
+    args: &[String],
+    deadline: Instant,
+) -> Result<Output, Failure> {
     let started_at = Instant::now();
     let reply = scene.answer(args);
     let mut output = Output {
@@ -134,7 +145,9 @@ async fn run_scripted(scene: &scripted::Scene, args: &[String], deadline: Instan
     };
     match reply.conduct {
         scripted::Conduct::Answer => (),
-        scripted::Conduct::Delay(delay) if Instant::now() + delay < deadline => tokio::time::sleep(delay).await,
+        scripted::Conduct::Delay(delay) if Instant::now() + delay < deadline => {
+            tokio::time::sleep(delay).await
+        }
         scripted::Conduct::Delay(_) | scripted::Conduct::Hang | scripted::Conduct::HangIgnoringTerm => {
             tokio::time::sleep_until(deadline).await;
             return Err(no_answer(started_at));

@@ -125,8 +125,9 @@ impl SshSession {
             }
         }
         self.open(deadline).await?;
-        let session =
-            self.living().ok_or_else(|| Failure::new(FailureKind::Session, "the new connection is gone already"))?;
+        let session = self
+            .living()
+            .ok_or_else(|| Failure::new(FailureKind::Session, "the new connection is gone already"))?;
         let argv = bounded_argv(program, args, deadline);
         match execute(&session, &argv, deadline, deadline).await {
             Ok(ended) => ended,
@@ -204,10 +205,9 @@ impl SshSession {
         {
             return master::launch(&self.target, socket, self.target.control_persist, login_by).await;
         }
-        let home = tempfile::Builder::new()
-            .prefix("fleetwatt-")
-            .tempdir()
-            .map_err(|error| Failure::new(FailureKind::Spawn, &format!("a folder for the ssh socket: {error}")))?;
+        let home = tempfile::Builder::new().prefix("fleetwatt-").tempdir().map_err(|error| {
+            Failure::new(FailureKind::Spawn, &format!("a folder for the ssh socket: {error}"))
+        })?;
         // The crate's own name for the socket; its session removes the folder and ends the master on drop.
         let socket = home.path().join("master");
         master::launch(&self.target, &socket, OWN_PERSIST, login_by).await?;

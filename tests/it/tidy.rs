@@ -76,9 +76,8 @@ fn code_lines(path: &Path) -> Vec<String> {
 /// `needle` as a whole word.
 fn names(line: &str, needle: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    line.match_indices(needle).any(|(at, _)| {
-        !line[..at].ends_with(is_word) && !line[at + needle.len()..].starts_with(is_word)
-    })
+    line.match_indices(needle)
+        .any(|(at, _)| !line[..at].ends_with(is_word) && !line[at + needle.len()..].starts_with(is_word))
 }
 
 fn report(faults: &[String]) {
@@ -111,7 +110,10 @@ fn a_room_uses_only_rooms_of_a_lower_rank() {
                 }
             }
             if line.contains("super::super") || line.contains("use crate::{") {
-                faults.push(format!("{}: write `use crate::<room>` so that this test can see it", file.display()));
+                faults.push(format!(
+                    "{}: write `use crate::<room>` so that this test can see it",
+                    file.display()
+                ));
             }
         }
     }
@@ -124,7 +126,11 @@ fn the_core_names_nothing_that_does_io_or_waits() {
     for (file, room, _) in room_files().into_iter().filter(|(_, _, rank)| CORE.contains(rank)) {
         for line in code_lines(&file) {
             for word in NOT_IN_CORE.iter().filter(|word| names(&line, word)) {
-                faults.push(format!("{}: {room} is core and may not name {word}: {}", file.display(), line.trim()));
+                faults.push(format!(
+                    "{}: {room} is core and may not name {word}: {}",
+                    file.display(),
+                    line.trim()
+                ));
             }
         }
     }
