@@ -6,18 +6,31 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The variable that names a stub's scene.
 const SCENE_VARIABLE: &[u8] = b"FAKE_NVIDIA_SMI=";
 
-/// Kills processes with their descendants, and every stub that plays one of the scenes.
+/// How long a killed process may take to vanish.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Kills processes with their descendants, and every stub that plays one of the scenes; returns when the
+/// stubs are gone.
 pub fn end(roots: &[u32], scenes: &[PathBuf]) {
     signal(&with_descendants(roots), Signal::KILL);
     let scenes: BTreeSet<_> = scenes.iter().map(PathBuf::as_path).collect();
-    let stubs = all().into_iter().filter(|pid| scene_of(*pid).is_some_and(|scene| scenes.contains(&*scene)));
-    signal(&stubs.collect::<Vec<_>>(), Signal::KILL);
+    let plays = |pid: &u32| scene_of(*pid).is_some_and(|scene| scenes.contains(&*scene));
+    let deadline = Instant::now() + GONE_WITHIN;
+    loop {
+        let stubs: Vec<u32> = all().into_iter().filter(plays).collect();
+        if stubs.is_empty() || deadline < Instant::now() {
+            return;
+        }
+        signal(&stubs, Signal::KILL);
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Sends a signal to each; those that have ended meanwhile do not matter.

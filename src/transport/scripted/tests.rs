@@ -1,3 +1,5 @@
+//! Each rule of the replay, held against the facts it is made of.
+
 use super::*;
 
 /// A loaded RTX 4080 SUPER of driver 595, which knows all the newer fields.
