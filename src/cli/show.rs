@@ -162,9 +162,9 @@ fn host_lines(host: &HostCheck) -> Vec<String> {
     let driver = report.gpus.iter().find_map(|gpu| gpu.driver_version.as_ref().ok());
     let driver = driver.map(|driver| format!(", driver {driver}")).unwrap_or_default();
     let word = if report.outcome == Outcome::Complete { "ok    " } else { "PARTIAL" };
+    let address = if host.address == host.node { String::new() } else { format!("{}: ", host.address) };
     let mut lines = vec![format!(
-        "{word}  {}: connected in {connected}, {} GPUs in {}{driver}",
-        host.address,
+        "{word}  {address}connected in {connected}, {} GPUs in {}{driver}",
         report.gpus.len(),
         rounded(report.probe_time)
     )];

@@ -184,7 +184,9 @@ impl Outcome {
     pub fn advice(&self) -> String {
         match self {
             Self::Complete | Self::Partial => String::new(),
-            Self::Failed(failure) => format!("{failure}; {}", failure.kind.remedy()),
+            Self::Failed(failure) => {
+                format!("{}; {}", failure.to_string().trim_end_matches('.'), failure.kind.remedy())
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! All integration tests, as one binary: one module a feature.
 
+mod cli;
 mod corpus;
 #[path = "../fleet/fleet.rs"]
 mod fleet;
