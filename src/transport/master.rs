@@ -49,15 +49,16 @@ impl RuntimeDir {
     /// It belongs to somebody else, or others can write to it: whoever can put a socket there can answer
     /// for any host.
     pub fn existing(path: &Path) -> io::Result<Option<Self>> {
-        let metadata = match std::fs::symlink_metadata(path) {
-            Ok(metadata) => metadata,
+        let own_uid = rustix::process::geteuid().as_raw();
+        let link = match std::fs::symlink_metadata(path) {
+            Ok(link) => link,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        if !metadata.is_dir()
-            || metadata.uid() != rustix::process::geteuid().as_raw()
-            || metadata.mode() & 0o022 != 0
-        {
+        // systemd gives a dynamic user's folder as a link of root's to /run/private.
+        let metadata = std::fs::metadata(path)?;
+        let is_ours = metadata.is_dir() && metadata.uid() == own_uid && metadata.mode() & 0o022 == 0;
+        if !is_ours || ![0, own_uid].contains(&link.uid()) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "it must be a folder that belongs to this user and that nobody else can write to",
