@@ -12,8 +12,6 @@ use crate::reading::{
     Absent, Clean, Failure, Fault, GpuReading, Measured, Memory, Outcome, Power, Share, Temperature,
 };
 
-use super::words::fault_remedy;
-
 /// The name and version of the document's shape, in its field `schema`.
 pub const SCHEMA: &str = "fleetwatt.poll/1";
 
@@ -176,7 +174,7 @@ fn fault_shape(fault: &Fault) -> FaultShape<'_> {
         gpu: fault.gpu.as_ref().map(Clean::as_str),
         words: fault.kind.words(),
         evidence: fault.evidence.as_str(),
-        remedy: fault_remedy(fault.kind),
+        remedy: fault.kind.remedy(),
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Probed {
     pub gpus: Vec<GpuReading>,
     /// What was wrong or is to be remarked. Bounded.
     pub faults: Vec<Fault>,
-    /// How many GPUs there should be: by the inventory, else as many as are known; `None` if none is.
+    /// How many GPUs there should be: by the inventory, else as many as are known or told of; `None` if none is.
     pub gpus_expected: Option<usize>,
     /// What is to be remembered of the host.
     pub knowledge: Knowledge,
@@ -275,8 +275,10 @@ impl Conversation {
             let is_partial = rows.faults.iter().any(|fault| fault.kind.costs_a_reading());
             if is_partial { Outcome::Partial } else { Outcome::Complete }
         };
-        let n_known = Some(knowledge.gpus.len()).filter(|n_gpus| *n_gpus > 0);
         let Rows { gpus, faults } = rows;
+        // A lost GPU that was never seen has only its fault to count it by.
+        let n_missing = faults.iter().filter(|fault| fault.kind == FaultKind::GpuMissing).count();
+        let n_known = Some(knowledge.gpus.len().max(gpus.len() + n_missing)).filter(|n_gpus| *n_gpus > 0);
         Probed { outcome, gpus, faults, gpus_expected: self.in_inventory.or(n_known), knowledge }
     }
 }
@@ -289,6 +291,10 @@ fn note_end(rows: &mut Rows, answer: &Answer<'_>, stderr: &str) {
     let (kind, evidence) = match answer.exit {
         _ if answer.truncated => (FaultKind::CutRow, "the answer was too large".to_owned()),
         Some(0) => return,
+        // Documented for answers that are whole: external power missing, infoROM corrupted (man page 550).
+        Some(8 | 14) if rows.faults.iter().any(|fault| fault.kind == FaultKind::Warning) => return,
+        Some(8) => (FaultKind::Warning, "exit code 8: an external power cable is missing".to_owned()),
+        Some(14) => (FaultKind::Warning, "exit code 14: an infoROM is corrupted".to_owned()),
         exit => {
             (FaultKind::BadRow, format!("{} {}", ended(exit), stderr.lines().next_back().unwrap_or_default()))
         }
@@ -505,13 +511,26 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_of_the_tool_costs_no_reading() {
+        let host = Host::new("550.54.15", &[]);
+        for warning in ["", "WARNING: infoROM is corrupted at gpu 0008:00:00.0\n"] {
+            let (mut conversation, call) = Conversation::open(Knowledge::default(), None);
+            let (stdout, _) = host.run(&call);
+            let stdout = format!("{stdout}{warning}");
+            let Step::Done(probed) = conversation.answer(out(&stdout, 14)) else { panic!("asked again") };
+            assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Complete));
+            assert_eq!(probed.faults[0].kind, FaultKind::Warning);
+        }
+    }
+
+    #[test]
     fn rows_count_although_the_call_failed_after_them() {
         let host = Host::new("550.54.15", &[]);
         let (mut conversation, call) = Conversation::open(Knowledge::default(), None);
         let (stdout, _) = host.run(&call);
-        let Step::Done(probed) = conversation.answer(out(&stdout, 14)) else { panic!("asked again") };
+        let Step::Done(probed) = conversation.answer(out(&stdout, 3)) else { panic!("asked again") };
         assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Partial));
-        assert_eq!(probed.faults[0].evidence.as_str(), "exit code 14");
+        assert_eq!(probed.faults[0].evidence.as_str(), "exit code 3");
     }
 
     #[test]

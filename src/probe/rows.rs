@@ -70,6 +70,9 @@ pub fn read_rows(fields: &[&str], text: &str, ending: Ending) -> Rows {
     reader.finish()
 }
 
+/// How the tool's own warnings begin; they stand behind the rows, which are whole.
+const WARNING: &str = "WARNING:";
+
 /// What a line is.
 enum Line<'a> {
     Nothing,
@@ -205,6 +208,8 @@ impl<'a> Reader<'a> {
     fn take_other(&mut self, line: &str, kind: FaultKind) {
         if let Some(fault) = no_handle(line) {
             self.fault(fault.kind, fault.gpu, line);
+        } else if self.has_begun && line.starts_with(WARNING) {
+            self.fault(FaultKind::Warning, None, line.strip_prefix(WARNING).unwrap_or(line));
         } else if self.has_begun {
             self.fault(kind, None, line);
         }

@@ -232,6 +232,8 @@ pub enum FaultKind {
     FrozenSensor,
     /// Persistence mode is off, so each call loads the driver: slow, and it keeps the card awake.
     PersistenceOff,
+    /// The tool has a warning beside its rows, such as that of a corrupted infoROM.
+    Warning,
 }
 
 impl FaultKind {
@@ -245,6 +247,7 @@ impl FaultKind {
             Self::Implausible => "implausible",
             Self::FrozenSensor => "frozen_sensor",
             Self::PersistenceOff => "persistence_off",
+            Self::Warning => "warning",
         }
     }
 
@@ -260,6 +263,7 @@ impl FaultKind {
             Self::PersistenceOff => {
                 "persistence mode is off, so each poll loads the driver; run `nvidia-smi -pm 1` or enable nvidia-persistenced"
             }
+            Self::Warning => "nvidia-smi warns",
         }
     }
 
@@ -267,7 +271,24 @@ impl FaultKind {
     pub const fn costs_a_reading(self) -> bool {
         match self {
             Self::GpuMissing | Self::GpuLost | Self::BadRow | Self::CutRow => true,
-            Self::Implausible | Self::FrozenSensor | Self::PersistenceOff => false,
+            Self::Implausible | Self::FrozenSensor | Self::PersistenceOff | Self::Warning => false,
+        }
+    }
+
+    /// What a person can do about it; empty where the words say it already.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::GpuMissing => {
+                "look for Xid messages in the host's kernel log; if it was taken out, lower `gpus` in the inventory"
+            }
+            Self::GpuLost => "look for Xid messages in the host's kernel log; a reset or reboot is needed",
+            Self::BadRow | Self::CutRow => "run the command by hand there, and compare",
+            Self::Implausible => "compare with `nvidia-smi -q -d POWER` on the host",
+            Self::FrozenSensor => {
+                "reload the driver or reboot the host; until then do not trust this reading"
+            }
+            Self::PersistenceOff => "",
+            Self::Warning => "the readings stand; see what `nvidia-smi -q` says of this board",
         }
     }
 }

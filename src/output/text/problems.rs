@@ -6,7 +6,6 @@ use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
 
 use crate::batch::{Batch, HostReport};
-use crate::output::words::fault_remedy;
 use crate::reading::{Clean, FailureKind, Outcome};
 
 use super::{BAD, CARE, TextOptions};
@@ -96,7 +95,7 @@ fn faults(report: &HostReport) -> impl Iterator<Item = (Likeness<'_>, Problem<'_
     report.faults.iter().map(|fault| {
         let words = fault.to_string();
         let likeness = (fault.kind.label(), None, without_names(&words, report, fault.gpu.as_ref()));
-        let remedy = fault_remedy(fault.kind);
+        let remedy = fault.kind.remedy();
         (likeness, Problem { node: &report.node, jump: None, words, remedy, style: CARE })
     })
 }
