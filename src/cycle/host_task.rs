@@ -27,7 +27,10 @@ pub(super) async fn read_host(
 ) -> (HostReport, HostMemory) {
     match Session::new(host, connections) {
         Ok(mut session) => {
-            let read = read_over(host, &mut session, memory, clock, closes_at).await;
+            let read = match session.wait_for_turn(closes_at).await {
+                Ok(()) => read_over(host, &mut session, memory, clock, closes_at).await,
+                Err(failure) => (unread(host, failure, clock.now()), memory),
+            };
             session.close().await;
             read
         }

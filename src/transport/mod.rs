@@ -77,6 +77,18 @@ impl Session {
         }
     }
 
+    /// Waits until a connection may be opened, if one must be. That is this machine's business, so a
+    /// host's own time is to start behind it.
+    ///
+    /// # Errors
+    /// Too many other connections were opening until the deadline.
+    pub async fn wait_for_turn(&mut self, deadline: Instant) -> Result<(), Failure> {
+        match self {
+            Self::Local | Self::Scripted(_) => Ok(()),
+            Self::Ssh(ssh) => ssh.wait_for_turn(deadline).await,
+        }
+    }
+
     /// Makes the connection now, so that the commands that follow need not.
     ///
     /// # Errors

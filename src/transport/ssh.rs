@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::bounded::{Streams, read_both};
@@ -31,7 +31,7 @@ pub struct Connections {
     runtime: Option<RuntimeDir>,
     keep: bool,
     /// Bounds the storm of logins: each costs this machine 20 to 125 ms of CPU.
-    opening: Semaphore,
+    opening: Arc<Semaphore>,
     /// Jump hosts that failed in this cycle, so that five hundred hosts behind one need not each find out.
     jumps_down: Mutex<BTreeMap<String, Failure>>,
 }
@@ -48,8 +48,15 @@ impl Connections {
     }
 
     fn new(runtime: Option<RuntimeDir>, keep: bool, connecting: usize) -> Self {
-        let opening = Semaphore::new(connecting.max(1));
+        let opening = Arc::new(Semaphore::new(connecting.max(1)));
         Self { runtime, keep, opening, jumps_down: Mutex::default() }
+    }
+
+    async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
+        match timeout_at(deadline, self.opening.clone().acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Failure::new(FailureKind::ConnectTimeout, "too many other connections were opening")),
+        }
     }
 
     fn jump_failure(&self, target: &SshTarget) -> Option<Failure> {
@@ -74,6 +81,8 @@ pub struct SshSession {
     kept: Option<PathBuf>,
     /// A master of our own, which ends with us.
     own: Option<openssh::Session>,
+    /// Our turn to log in, if it was waited for beforehand.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// How a living connection turned out not to be one.
@@ -87,7 +96,7 @@ enum Lost {
 impl SshSession {
     pub(super) fn new(target: SshTarget, connections: Arc<Connections>) -> Result<Self, Failure> {
         let kept = connections.runtime.as_ref().map(|runtime| runtime.socket(&target));
-        Ok(Self { target, connections, kept, own: None })
+        Ok(Self { target, connections, kept, own: None, turn: None })
     }
 
     /// The session over whatever master there is.
@@ -97,6 +106,14 @@ impl SshSession {
         }
         let kept = self.kept.as_ref().filter(|socket| socket.exists())?;
         Some(openssh::Session::resume_mux(kept.clone().into_boxed_path(), None))
+    }
+
+    /// Waits for a turn to log in, if there is no master yet.
+    pub(super) async fn wait_for_turn(&mut self, deadline: Instant) -> Result<(), Failure> {
+        if self.turn.is_none() && self.living().is_none() {
+            self.turn = Some(self.connections.turn(deadline).await?);
+        }
+        Ok(())
     }
 
     pub(super) async fn connect(&mut self, deadline: Instant) -> Result<(), Failure> {
@@ -168,8 +185,9 @@ impl SshSession {
     /// Starts a master, with retries where sshd only dropped us.
     async fn open(&mut self, deadline: Instant) -> Result<(), Failure> {
         let connections = self.connections.clone();
-        let Ok(Ok(_permit)) = timeout_at(deadline, connections.opening.acquire()).await else {
-            return Err(Failure::new(FailureKind::ConnectTimeout, "too many other connections were opening"));
+        let _turn = match self.turn.take() {
+            Some(turn) => turn,
+            None => connections.turn(deadline).await?,
         };
         for attempt in 1.. {
             if let Some(failure) = connections.jump_failure(&self.target) {

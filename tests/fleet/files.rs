@@ -92,11 +92,13 @@ impl Site {
              PrintLastLog no\n\
              LogLevel VERBOSE\n\
              MaxStartups 1000\n\
-             SetEnv PATH={bin}:/usr/bin:/bin FAKE_NVIDIA_SMI={scene}\n",
+             SetEnv HOME={home} PATH={bin}:/usr/bin:/bin FAKE_NVIDIA_SMI={scene}\n",
             key = self.host_file(&plan.name, "key").display(),
             pid = self.host_file(&plan.name, "pid").display(),
             keys = self.path(keys).display(),
             user = self.user,
+            // Not the user's own: bash under sshd reads ~/.bashrc, which may be slow and may set PATH.
+            home = self.host_file(&plan.name, "").display(),
             bin = self.path("bin").display(),
             scene = self.scene(&plan.name).display(),
         );
