@@ -3,20 +3,25 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::lock::lock_state;
 use super::{Error, Settings};
 use crate::batch::{Batch, BatchId, Event};
-use crate::cycle::{Clock, Cycle, Memory, closes_after};
+use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::{Host, SshTarget, Target};
 use crate::store::{self, Timeline};
 use crate::transport::{Connections, RuntimeDir};
 
 /// The event that is only true of the whole fleet.
 const CLUSTER_TOTAL: &str = "cluster_gpu_power_total";
+
+/// How long closing sessions may take: hosts that hang are left to their own deadlines.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is asked of a poll.
 #[derive(Debug, Clone)]
@@ -54,25 +59,22 @@ pub enum Kept {
 pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, Error> {
     let hosts = selected(settings, request.host.as_deref())?;
     let lock = if request.dry_run { None } else { Some(lock_state(&settings.state_dir)?) };
-    let mut memory = Memory::load(&settings.state_dir).unwrap_or_else(|error| {
-        tracing::warn!(%error, source = ?std::error::Error::source(&error), "forgotten, and learnt anew");
-        Memory::default()
-    });
+    let memory = remembered(settings);
     let inventory = &settings.inventory;
     let connections = connections(settings, request.dry_run, &hosts)?;
-    let cycle = Cycle {
-        hosts,
-        concurrency: inventory.cycle.concurrency,
-        closes_at: Instant::now() + closes_after(inventory),
-        connections,
-        clock: Clock,
+    let closes_at = Instant::now() + closes_after(inventory);
+    let mut engine = Engine::start(&hosts, inventory.cycle.concurrency, connections, Clock, memory);
+    let cycle = async {
+        let (_never, mut stop) = watch::channel(false);
+        let batch = engine.cycle(BatchId(Uuid::now_v7()), closes_at, &mut stop).await;
+        (batch, engine.shutdown(Instant::now() + CLOSE_WITHIN).await)
     };
-    let cycle = cycle.run(BatchId(Uuid::now_v7()), &mut memory);
     if request.dry_run {
-        return Ok(Polled { batch: cycle.await, kept: Kept::DryRun });
+        return Ok(Polled { batch: cycle.await.0, kept: Kept::DryRun });
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
-    let (batch, timeline) = tokio::join!(cycle, Timeline::open(&settings.location, &inventory.store.table));
+    let ((batch, mut memory), timeline) =
+        tokio::join!(cycle, Timeline::open(&settings.location, &inventory.store.table));
     let mut written = memory.written.clone();
     let mut events = batch.events(inventory.store.metadata, &mut written);
     if request.host.is_some() {
@@ -93,6 +95,14 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     }
     drop(lock);
     Ok(Polled { batch, kept })
+}
+
+/// What earlier runs remember of the hosts. Nothing in it is worth failing for.
+fn remembered(settings: &Settings) -> Memory {
+    Memory::load(&settings.state_dir).unwrap_or_else(|error| {
+        tracing::warn!(%error, source = ?std::error::Error::source(&error), "forgotten, and learnt anew");
+        Memory::default()
+    })
 }
 
 async fn write(timeline: Timeline, events: &[Event]) -> Kept {

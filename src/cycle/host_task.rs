@@ -3,38 +3,96 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 use super::clock::Clock;
+use super::engine::Shared;
 use super::memory::HostMemory;
+use super::patience::Patience;
 use crate::batch::HostReport;
 use crate::inventory::{Host, Target};
 use crate::probe::{Answer, Call, Conversation, OUTSTANDING_PATTERN, Step};
 use crate::reading::{Failure, FailureKind, Outcome, Span, Timestamp};
-use crate::transport::{Connections, Output, Session};
+use crate::transport::{Output, Session};
 
 /// Where nobody can say whether an earlier call still hangs, this long after it a new one may be tried.
 const HUNG_RETRY_AFTER: Duration = Duration::from_mins(10);
 
-/// Reads one host by `closes_at` at the latest. What it remembers for the next cycle comes back with the
-/// report.
-pub(super) async fn read_host(
-    host: &Host,
+/// A cycle asks a host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tick {
+    pub(super) cycle: u64,
+    pub(super) closes_at: Instant,
+}
+
+/// A host's report for a cycle, and what is to be remembered of it.
+#[derive(Debug)]
+pub(super) struct HostRead {
+    pub(super) cycle: u64,
+    pub(super) report: HostReport,
+    pub(super) memory: HostMemory,
+}
+
+/// The task of one host: owns its session, and reads it at each tick.
+#[derive(Debug)]
+pub(super) struct HostTask {
+    host: Arc<Host>,
     memory: HostMemory,
-    connections: &Arc<Connections>,
-    clock: Clock,
-    closes_at: Instant,
-) -> (HostReport, HostMemory) {
-    match Session::new(host, connections) {
-        Ok(mut session) => {
-            let read = match session.wait_for_turn(closes_at).await {
-                Ok(()) => read_over(host, &mut session, memory, clock, closes_at).await,
-                Err(failure) => (unread(host, failure, clock.now()), memory),
+    ticks: mpsc::Receiver<Tick>,
+    shared: Shared,
+    patience: Patience,
+}
+
+impl HostTask {
+    pub(super) fn new(
+        host: Arc<Host>,
+        memory: HostMemory,
+        ticks: mpsc::Receiver<Tick>,
+        shared: Shared,
+    ) -> Self {
+        Self { host, memory, ticks, shared, patience: Patience::default() }
+    }
+
+    /// Reads the host at each tick until no more can come, then closes the session.
+    pub(super) async fn run(mut self) {
+        let mut session = Session::new(&self.host, &self.shared.connections);
+        while let Some(tick) = self.ticks.recv().await {
+            let report = match &mut session {
+                Ok(session) => self.read(session, tick).await,
+                Err(failure) => unread(&self.host, failure.clone(), self.shared.clock.now()),
             };
-            session.close().await;
-            read
+            tracing::debug!(outcome = report.outcome.label(), gpus = report.gpus.len(), "host read");
+            let read = HostRead { cycle: tick.cycle, report, memory: self.memory.clone() };
+            if self.shared.outbox.send(read).await.is_err() {
+                break;
+            }
         }
-        Err(failure) => (unread(host, failure, clock.now()), memory),
+        if let Ok(session) = session {
+            session.close().await;
+        }
+    }
+
+    async fn read(&mut self, session: &mut Session, tick: Tick) -> HostReport {
+        let clock = self.shared.clock;
+        if let Some(failure) = self.patience.not_yet() {
+            return unread(&self.host, failure, clock.now());
+        }
+        let Ok(Ok(_slot)) = timeout_at(tick.closes_at, self.shared.slots.acquire()).await else {
+            let failure = Failure::new(FailureKind::Late, "no place was free; raise `concurrency`");
+            return unread(&self.host, failure, clock.now());
+        };
+        let report = match session.wait_for_turn(tick.closes_at).await {
+            Ok(()) => {
+                let memory = std::mem::take(&mut self.memory);
+                let (report, memory) = read_over(&self.host, session, memory, clock, tick.closes_at).await;
+                self.memory = memory;
+                report
+            }
+            Err(failure) => unread(&self.host, failure, clock.now()),
+        };
+        self.patience.note(&self.host.name, &report.outcome);
+        report
     }
 }
 

@@ -3,11 +3,12 @@
 
 mod check;
 mod clock;
-mod gather;
+mod engine;
 mod host_task;
 mod memory;
+mod patience;
 
 pub use check::{Checked, check_host};
 pub use clock::Clock;
-pub use gather::{Cycle, closes_after};
+pub use engine::{Engine, closes_after};
 pub use memory::{HostMemory, Memory, MemoryError};

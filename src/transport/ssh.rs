@@ -1,13 +1,13 @@
 //! Commands over a multiplexed SSH connection, by the `openssh` crate in native-mux mode: the user's own
 //! `ssh` holds the connection, and we speak with its control socket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::bounded::{Streams, read_both};
 use super::classify::is_worth_a_retry;
@@ -25,13 +25,29 @@ const RETRY_PAUSE: Duration = Duration::from_millis(150);
 /// How long a master of our own may be idle: it ends with us, and by itself if we are killed.
 const OWN_PERSIST: Duration = Duration::from_secs(60);
 
-/// What the SSH sessions of one cycle share.
+/// How long a master may take to hear that it shall end, before it is killed.
+const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// What becomes of the masters that this process starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Masters {
+    /// They stay for the next run.
+    Outlive,
+    /// They can be found again if this process is killed, and end with it if it ends in order.
+    EndWithUs,
+    /// They are in folders of their own, which end with this process.
+    LeaveNoTrace,
+}
+
+/// What all SSH sessions share.
 #[derive(Debug)]
 pub struct Connections {
     runtime: Option<RuntimeDir>,
-    keep: bool,
+    masters: Masters,
     /// Bounds the storm of logins: each costs this machine 20 to 125 ms of CPU.
     opening: Arc<Semaphore>,
+    /// The sockets of masters that end with this process.
+    ending: Mutex<BTreeSet<PathBuf>>,
     /// Jump hosts that failed in this cycle, so that five hundred hosts behind one need not each find out.
     jumps_down: Mutex<BTreeMap<String, Failure>>,
 }
@@ -39,17 +55,33 @@ pub struct Connections {
 impl Connections {
     /// With masters that are found in `runtime` and stay there for the next run.
     pub fn kept_in(runtime: RuntimeDir, connecting: usize) -> Self {
-        Self::new(Some(runtime), true, connecting)
+        Self::new(Some(runtime), Masters::Outlive, connecting)
+    }
+
+    /// With masters that are found in `runtime`, and end when their sessions are closed.
+    pub fn ending_in(runtime: RuntimeDir, connecting: usize) -> Self {
+        Self::new(Some(runtime), Masters::EndWithUs, connecting)
     }
 
     /// With masters that end with us. Those living in `runtime` are used, but none is added.
     pub fn leaving_no_trace(runtime: Option<RuntimeDir>, connecting: usize) -> Self {
-        Self::new(runtime, false, connecting)
+        Self::new(runtime, Masters::LeaveNoTrace, connecting)
     }
 
-    fn new(runtime: Option<RuntimeDir>, keep: bool, connecting: usize) -> Self {
+    fn new(runtime: Option<RuntimeDir>, masters: Masters, connecting: usize) -> Self {
         let opening = Arc::new(Semaphore::new(connecting.max(1)));
-        Self { runtime, keep, opening, jumps_down: Mutex::default() }
+        Self { runtime, masters, opening, ending: Mutex::default(), jumps_down: Mutex::default() }
+    }
+
+    /// Forgets which jump hosts failed: a new cycle tries them anew.
+    pub fn forget_failures(&self) {
+        self.jumps_down.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Ends the masters of sessions that were not closed, since their hosts hung.
+    pub fn end_all(&self) {
+        let ending = std::mem::take(&mut *self.ending.lock().unwrap_or_else(PoisonError::into_inner));
+        ending.iter().filter(|socket| socket.exists()).for_each(|socket| master::kill(socket));
     }
 
     async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
@@ -96,6 +128,10 @@ enum Lost {
 impl SshSession {
     pub(super) fn new(target: SshTarget, connections: Arc<Connections>) -> Result<Self, Failure> {
         let kept = connections.runtime.as_ref().map(|runtime| runtime.socket(&target));
+        if let (Masters::EndWithUs, Some(socket)) = (connections.masters, &kept) {
+            let mut ending = connections.ending.lock().unwrap_or_else(PoisonError::into_inner);
+            ending.insert(socket.clone());
+        }
         Ok(Self { target, connections, kept, own: None, turn: None })
     }
 
@@ -157,10 +193,19 @@ impl SshSession {
     }
 
     pub(super) async fn close(mut self) {
-        let Some(own) = self.own.take() else { return };
-        // Its drop waits for the master on the control socket, so it may not run on a thread of the runtime.
-        if tokio::task::spawn_blocking(move || drop(own)).await.is_err() {
-            tracing::warn!("closing an ssh master failed");
+        if let Some(own) = self.own.take() {
+            // Its drop waits for the master on the control socket, so it may not run on a thread of the runtime.
+            if tokio::task::spawn_blocking(move || drop(own)).await.is_err() {
+                tracing::warn!("closing an ssh master failed");
+            }
+        } else if let (Masters::EndWithUs, Some(socket)) = (self.connections.masters, &self.kept)
+            && let Some(session) = self.living()
+        {
+            match timeout(END_WITHIN, session.close()).await {
+                Ok(Ok(())) => (),
+                Ok(Err(_)) => master::remove(socket),
+                Err(_) => master::kill(socket),
+            }
         }
     }
 
@@ -172,7 +217,7 @@ impl SshSession {
     fn drop_master(&mut self, lost: &Lost) {
         let socket = match (self.own.take(), &self.kept) {
             (Some(own), _) => own.control_socket().to_owned(),
-            (None, Some(kept)) if self.connections.keep => kept.clone(),
+            (None, Some(kept)) if self.connections.masters != Masters::LeaveNoTrace => kept.clone(),
             // Not ours to remove: whoever keeps it there will.
             (None, _) => return self.kept = None,
         };
@@ -218,7 +263,7 @@ impl SshSession {
     async fn open_once(&mut self, deadline: Instant) -> Result<(), Failure> {
         // Connecting is one step, authenticating another: ssh's own timeout bounds only the first.
         let login_by = deadline.min(Instant::now() + self.target.connect_timeout * 2);
-        if self.connections.keep
+        if self.connections.masters != Masters::LeaveNoTrace
             && let Some(socket) = &self.kept
         {
             return master::launch(&self.target, socket, self.target.control_persist, login_by).await;

@@ -1,0 +1,124 @@
+//! How soon a host that keeps failing is tried again.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::reading::{Failure, FailureKind, Outcome};
+
+/// The pause after the first failure; each further one doubles it.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// The longest pause for a host that cannot be reached: it is to be back soon after it is back.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The longest pause after a refused login: a host that bans who knocks too often must not ban us.
+const LONGEST_REFUSED: Duration = Duration::from_mins(10);
+
+/// The failures of one host in a row.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    n_failures: u32,
+    until: Option<(Instant, Failure)>,
+}
+
+impl Patience {
+    /// The failure that stands, if it is too soon to try again.
+    pub(super) fn not_yet(&self) -> Option<Failure> {
+        let (until, failure) = self.until.as_ref()?;
+        (Instant::now() < *until).then(|| failure.clone())
+    }
+
+    /// Notes how an attempt ended. Only what failed before anything could be asked makes it pause: an
+    /// answer, however bad, costs little.
+    pub(super) fn note(&mut self, node: &str, outcome: &Outcome) {
+        self.until = None;
+        let Outcome::Failed(failure) = outcome else {
+            self.n_failures = 0;
+            return;
+        };
+        self.n_failures = self.n_failures.saturating_add(1);
+        if let Some(longest) = longest_pause(failure.kind) {
+            let pause = FIRST.saturating_mul(2_u32.saturating_pow(self.n_failures - 1)).min(longest);
+            self.until = Some((Instant::now() + spread(node, pause), failure.clone()));
+        }
+    }
+}
+
+fn longest_pause(kind: FailureKind) -> Option<Duration> {
+    match kind {
+        FailureKind::Auth | FailureKind::HostKeyUnknown | FailureKind::HostKeyChanged => {
+            Some(LONGEST_REFUSED)
+        }
+        FailureKind::Resolve
+        | FailureKind::Connect
+        | FailureKind::ConnectTimeout
+        | FailureKind::Jump
+        | FailureKind::Session
+        | FailureKind::Spawn => Some(LONGEST),
+        FailureKind::CommandMissing
+        | FailureKind::TimeoutMissing
+        | FailureKind::NoDriver
+        | FailureKind::NoLibrary
+        | FailureKind::DriverMismatch
+        | FailureKind::NoGpus
+        | FailureKind::GpuLost
+        | FailureKind::ResetRequired
+        | FailureKind::NoPermission
+        | FailureKind::Refused
+        | FailureKind::RemoteExit
+        | FailureKind::OutputTooLarge
+        | FailureKind::Garbled
+        | FailureKind::Timeout
+        | FailureKind::Hung
+        | FailureKind::StillBusy
+        | FailureKind::Late
+        | FailureKind::Internal => None,
+    }
+}
+
+/// Between three quarters and the whole of a pause, by the node's name, so that a rack that came back
+/// together is not connected to in one moment.
+fn spread(node: &str, pause: Duration) -> Duration {
+    let permille = node.bytes().fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 1000);
+    pause * 3 / 4 + pause / 4 * permille / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(kind: FailureKind) -> Outcome {
+        Outcome::Failed(Failure::new(kind, ""))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_double_up_to_their_bound_and_differ_by_host() {
+        let mut patience = Patience::default();
+        for _ in 0..20 {
+            patience.note("node001", &failed(FailureKind::Connect));
+        }
+        let (until, _) = patience.until.clone().unwrap();
+        let pause = until - Instant::now();
+        assert!((LONGEST * 3 / 4..=LONGEST).contains(&pause), "{pause:?}");
+        assert_ne!(spread("node001", LONGEST), spread("node002", LONGEST));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_tried_again_when_its_pause_is_over_and_counts_anew_after_a_success() {
+        let mut patience = Patience::default();
+        patience.note("a", &failed(FailureKind::Auth));
+        assert_eq!(patience.not_yet().map(|failure| failure.kind), Some(FailureKind::Auth));
+        tokio::time::advance(FIRST).await;
+        assert_eq!(patience.not_yet(), None);
+        patience.note("a", &Outcome::Complete);
+        assert_eq!(patience.n_failures, 0);
+    }
+
+    #[tokio::test]
+    async fn a_bad_answer_makes_no_pause() {
+        let mut patience = Patience::default();
+        patience.note("a", &failed(FailureKind::NoDriver));
+        assert_eq!(patience.not_yet(), None);
+    }
+}
