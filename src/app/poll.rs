@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -62,11 +61,11 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     let memory = remembered(settings);
     let inventory = &settings.inventory;
     let connections = connections(settings, request.dry_run, &hosts)?;
-    let closes_at = Instant::now() + closes_after(inventory);
+    let (hosts_have, grace) = closes_after(inventory);
     let mut engine = Engine::start(&hosts, inventory.cycle.concurrency, connections, Clock, memory);
     let cycle = async {
-        let (_never, mut stop) = watch::channel(false);
-        let batch = engine.cycle(BatchId(Uuid::now_v7()), closes_at, &mut stop).await;
+        engine.begin(BatchId(Uuid::now_v7()), Instant::now() + hosts_have, grace);
+        let batch = engine.closed().await;
         (batch, engine.shutdown(Instant::now() + CLOSE_WITHIN).await)
     };
     if request.dry_run {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -15,10 +15,10 @@ use super::host_task::{HostRead, HostTask, Tick, unread};
 use super::memory::Memory;
 use crate::batch::{Batch, BatchId, HostReport};
 use crate::inventory::{Host, Inventory};
-use crate::reading::{Failure, FailureKind};
+use crate::reading::{Failure, FailureKind, Timestamp};
 use crate::transport::Connections;
 
-/// A host's own deadline ends its work; this much later the cycle closes without it.
+/// A host's own deadline ends its work; at most this much later the cycle closes without it.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// How long a cycle that is told to stop still waits for hosts that are answering.
@@ -28,11 +28,13 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// task that finds no room waits, and its host is late at worst.
 const OUTBOX: usize = 64;
 
-/// How long a cycle of this fleet may take. The last quarter of the interval is for writing, unless a
-/// host's own timeout, which is below the interval, needs it.
-pub fn closes_after(inventory: &Inventory) -> Duration {
+/// How long the hosts of a cycle have, and how much later it closes. The last quarter of the interval is
+/// for writing, unless a host's own timeout, which is below the interval, needs it.
+pub fn closes_after(inventory: &Inventory) -> (Duration, Duration) {
+    let interval = inventory.cycle.interval;
     let longest = inventory.hosts.iter().map(|host| host.timeout).max().unwrap_or_default();
-    (inventory.cycle.interval * 3 / 4).max(longest)
+    let hosts_have = (interval * 3 / 4).max(longest);
+    (hosts_have, (interval.saturating_sub(hosts_have) / 2).min(GRACE))
 }
 
 /// What all host tasks share.
@@ -68,6 +70,7 @@ pub struct Engine {
     inbox: mpsc::Receiver<HostRead>,
     memory: Memory,
     n_cycles: u64,
+    open: Option<OpenCycle>,
 }
 
 impl Engine {
@@ -91,26 +94,37 @@ impl Engine {
             inbox,
             memory,
             n_cycles: 0,
+            open: None,
         };
         engine.reconcile(hosts);
         engine
     }
 
     /// Makes the fleet be `hosts`: new ones get a task, changed ones a new task, and those that are gone
-    /// lose theirs. The others are not touched.
-    pub fn reconcile(&mut self, hosts: &[Arc<Host>]) {
+    /// lose theirs. The others are not touched. New and changed ones are asked at once if a cycle is open.
+    /// Gives back how many are new or changed.
+    pub fn reconcile(&mut self, hosts: &[Arc<Host>]) -> usize {
         let mut running: BTreeMap<String, HostHandle> = BTreeMap::new();
         for handle in self.handles.drain(..) {
             running.insert(handle.host.name.clone(), handle);
         }
         let mut handles = Vec::with_capacity(hosts.len());
-        for host in hosts {
+        let mut spawned = Vec::new();
+        for (place, host) in hosts.iter().enumerate() {
             let unchanged = running.remove(&host.name).filter(|handle| handle.host == *host);
-            handles.push(unchanged.unwrap_or_else(|| self.spawn(host.clone())));
+            handles.push(unchanged.unwrap_or_else(|| {
+                spawned.push(place);
+                self.spawn(host.clone())
+            }));
         }
         let places = handles.iter().enumerate();
         self.places = places.map(|(place, handle)| (handle.host.name.clone(), place)).collect();
         self.handles = handles;
+        if let Some(open) = &mut self.open {
+            open.missing.retain(|node| self.places.contains_key(node));
+        }
+        spawned.iter().for_each(|place| self.send_tick(*place));
+        spawned.len()
     }
 
     /// What is remembered of the hosts.
@@ -132,75 +146,91 @@ impl Engine {
         HostHandle { host, ticks, is_busy: false }
     }
 
-    /// Reads every host. Exactly one report for each comes back, in the order of the fleet, at the latest
-    /// shortly after `closes_at`; earlier when all have answered, or when `stop` becomes true.
-    pub async fn cycle(
-        &mut self,
-        id: BatchId,
-        closes_at: Instant,
-        stop: &mut watch::Receiver<bool>,
-    ) -> Batch {
-        let started_at = self.shared.clock.now();
+    /// Opens a cycle: asks every host that is not still busy. Hosts have until `closes_at`, and the cycle
+    /// closes `grace` later.
+    ///
+    /// A cycle that is still open is given up, which cannot be if the interval is longer than both.
+    pub fn begin(&mut self, id: BatchId, closes_at: Instant, grace: Duration) {
+        if self.open.is_some() {
+            tracing::error!("a cycle was still open when the next one began; its readings are lost");
+        }
         self.n_cycles += 1;
         self.shared.connections.forget_failures();
-        let mut gathered = self.send_ticks(closes_at);
-        let mut closes_at = closes_at + GRACE;
-        let mut stopping = *stop.borrow();
-        while !gathered.missing.is_empty() {
+        self.open = Some(OpenCycle {
+            id,
+            started_at: self.shared.clock.now(),
+            hosts_by: closes_at,
+            closes_at: closes_at + grace,
+            reports: BTreeMap::new(),
+            missing: BTreeSet::new(),
+        });
+        for place in 0..self.handles.len() {
+            self.send_tick(place);
+        }
+    }
+
+    /// Lets the open cycle, if there is one, close soon: what answers now is still gathered.
+    pub fn close_soon(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.closes_at = open.closes_at.min(Instant::now() + STOP_GRACE);
+        }
+    }
+
+    /// Waits until the open cycle is closed: every host has answered, or its time is over. Exactly one
+    /// report for each host comes back, in the order of the fleet. Waits for ever if no cycle is open.
+    ///
+    /// May be dropped and called again: nothing is lost.
+    pub async fn closed(&mut self) -> Batch {
+        while let Some(open) = self.open.as_ref()
+            && !open.missing.is_empty()
+        {
             // No branch loses anything when another one wins: each only waits for a message.
             tokio::select! {
-                Some(read) = self.inbox.recv() => self.take(read, &mut gathered),
-                Some(ended) = self.tasks.join_next_with_id() => self.take_ended(ended, &mut gathered),
-                changed = stop.changed(), if !stopping => {
-                    stopping = true;
-                    if changed.is_ok() && *stop.borrow() {
-                        closes_at = closes_at.min(Instant::now() + STOP_GRACE);
-                    }
-                }
-                () = tokio::time::sleep_until(closes_at) => break,
+                Some(read) = self.inbox.recv() => self.take(read),
+                Some(ended) = self.tasks.join_next_with_id() => self.take_ended(ended),
+                () = tokio::time::sleep_until(open.closes_at) => break,
             }
         }
+        let Some(mut open) = self.open.take() else { return std::future::pending().await };
         let now = self.shared.clock.now();
         let late = || Failure::new(FailureKind::Late, "");
         let reports = self.handles.iter().map(|handle| {
-            gathered.reports.remove(&handle.host.name).unwrap_or_else(|| unread(&handle.host, late(), now))
+            open.reports.remove(&handle.host.name).unwrap_or_else(|| unread(&handle.host, late(), now))
         });
-        Batch { id, started_at, reports: reports.collect() }
+        Batch { id: open.id, started_at: open.started_at, reports: reports.collect() }
     }
 
-    /// Asks every host that is not still busy.
-    fn send_ticks(&mut self, closes_at: Instant) -> Gathered {
-        let mut gathered = Gathered::default();
-        let now = self.shared.clock.now();
-        for handle in &mut self.handles {
-            let tick = Tick { cycle: self.n_cycles, closes_at };
-            let name = &handle.host.name;
-            if handle.is_busy {
-                let busy = Failure::new(FailureKind::StillBusy, "");
-                gathered.reports.insert(name.clone(), unread(&handle.host, busy, now));
-            } else if handle.ticks.try_send(tick).is_ok() {
-                handle.is_busy = true;
-                gathered.missing.insert(name.clone());
-            }
+    /// Asks one host in the open cycle, unless it is still busy with an earlier one.
+    fn send_tick(&mut self, place: usize) {
+        let (Some(open), Some(handle)) = (&mut self.open, self.handles.get_mut(place)) else { return };
+        let name = &handle.host.name;
+        if handle.is_busy {
+            let busy = Failure::new(FailureKind::StillBusy, "");
+            open.reports.insert(name.clone(), unread(&handle.host, busy, self.shared.clock.now()));
+        } else if handle.ticks.try_send(Tick { cycle: self.n_cycles, closes_at: open.hosts_by }).is_ok() {
+            handle.is_busy = true;
+            open.missing.insert(name.clone());
         }
-        gathered
     }
 
     /// Puts a report in its place. One of an earlier cycle, whose batch is closed, only frees its host.
-    fn take(&mut self, read: HostRead, gathered: &mut Gathered) {
+    fn take(&mut self, read: HostRead) {
         let node = read.report.node.clone();
         let handle = self.places.get(&node).and_then(|place| self.handles.get_mut(*place));
-        let Some(handle) = handle else { return };
+        // What a host says that has left the fleet, or was changed meanwhile, is of no interest.
+        let Some(handle) = handle.filter(|handle| Arc::ptr_eq(&handle.host, &read.host)) else { return };
         handle.is_busy = false;
         self.memory.remember(&node, read.memory);
-        if read.cycle == self.n_cycles {
-            gathered.missing.remove(&node);
-            gathered.reports.insert(node, read.report);
+        if let Some(open) = &mut self.open
+            && read.cycle == self.n_cycles
+        {
+            open.missing.remove(&node);
+            open.reports.insert(node, read.report);
         }
     }
 
     /// A task that ended: of a host that left the fleet, or by a panic, which is that host's outcome.
-    fn take_ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>, gathered: &mut Gathered) {
+    fn take_ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
         let (id, panic) = match ended {
             Ok((id, ())) => (id, None),
             Err(error) => (error.id(), Some(error)),
@@ -209,9 +239,11 @@ impl Engine {
         tracing::error!(node, %error, "a host's task failed; it is started anew");
         let Some(place) = self.places.get(&node).copied() else { return };
         let Some(host) = self.handles.get(place).map(|handle| handle.host.clone()) else { return };
-        let failure = Failure::new(FailureKind::Internal, "its task panicked");
-        gathered.reports.insert(node.clone(), unread(&host, failure, self.shared.clock.now()));
-        gathered.missing.remove(&node);
+        if let Some(open) = &mut self.open {
+            let failure = Failure::new(FailureKind::Internal, "its task panicked");
+            open.reports.insert(node.clone(), unread(&host, failure, self.shared.clock.now()));
+            open.missing.remove(&node);
+        }
         let anew = self.spawn(host);
         if let Some(handle) = self.handles.get_mut(place) {
             *handle = anew;
@@ -228,9 +260,15 @@ impl Engine {
     }
 }
 
-/// What a cycle has so far.
-#[derive(Default)]
-struct Gathered {
+/// A cycle that is open, and what it has so far.
+#[derive(Debug)]
+struct OpenCycle {
+    id: BatchId,
+    started_at: Timestamp,
+    /// By when a host has to be done.
+    hosts_by: Instant,
+    /// When the cycle closes without those that are missing.
+    closes_at: Instant,
     reports: BTreeMap<String, HostReport>,
     missing: BTreeSet<String>,
 }

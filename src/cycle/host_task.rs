@@ -29,6 +29,7 @@ pub(super) struct Tick {
 /// A host's report for a cycle, and what is to be remembered of it.
 #[derive(Debug)]
 pub(super) struct HostRead {
+    pub(super) host: Arc<Host>,
     pub(super) cycle: u64,
     pub(super) report: HostReport,
     pub(super) memory: HostMemory,
@@ -63,7 +64,8 @@ impl HostTask {
                 Err(failure) => unread(&self.host, failure.clone(), self.shared.clock.now()),
             };
             tracing::debug!(outcome = report.outcome.label(), gpus = report.gpus.len(), "host read");
-            let read = HostRead { cycle: tick.cycle, report, memory: self.memory.clone() };
+            let read =
+                HostRead { host: self.host.clone(), cycle: tick.cycle, report, memory: self.memory.clone() };
             if self.shared.outbox.send(read).await.is_err() {
                 break;
             }
