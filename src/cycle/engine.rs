@@ -169,6 +169,11 @@ impl Engine {
         }
     }
 
+    /// Whether a cycle is open.
+    pub const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Lets the open cycle, if there is one, close soon: what answers now is still gathered.
     pub fn close_soon(&mut self) {
         if let Some(open) = &mut self.open {

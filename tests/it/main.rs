@@ -9,6 +9,7 @@ mod inventory;
 mod poll;
 mod postgres;
 mod program;
+mod run;
 mod store_postgres;
 mod store_sqlite;
 mod store_story;

@@ -115,7 +115,7 @@ fn a_room_uses_only_rooms_of_a_lower_rank() {
                     faults.push(format!("{}: {room} may not use {other}", file.display()));
                 }
             }
-            if line.contains("super::super") || line.contains("use crate::{") {
+            if line.contains("super::super::") || line.contains("use crate::{") {
                 faults.push(format!(
                     "{}: write `use crate::<room>` so that this test can see it",
                     file.display()
