@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::lock::lock_state;
 use super::{Error, Settings};
-use crate::batch::{Batch, BatchId, Event};
+use crate::batch::{Batch, BatchId};
 use crate::cycle::{Clock, Cycle, Memory, closes_after};
 use crate::inventory::{Host, SshTarget, Target};
 use crate::store::{self, Timeline};
@@ -81,27 +81,36 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
         memory.retain(|node| names.contains(node));
     }
-    let kept = match timeline {
-        Ok(timeline) => write(timeline, &events).await,
-        Err(error) => Kept::Lost(error),
+    let (kept, timeline) = match timeline {
+        Ok(timeline) => (written_or_lost(timeline.write(&events).await), Some(timeline)),
+        Err(error) => (Kept::Lost(error), None),
     };
     if matches!(kept, Kept::Written(_)) {
         memory.written = written;
     }
-    if let Err(error) = memory.save(&settings.state_dir) {
-        tracing::error!(%error, source = ?std::error::Error::source(&error), "not kept; the next run learns anew");
-    }
+    // The database folds its log up while the rest is done here.
+    let rest = async {
+        drop(events);
+        if let Err(error) = memory.save(&settings.state_dir) {
+            tracing::error!(%error, source = ?std::error::Error::source(&error), "not kept; the next run learns anew");
+        }
+    };
+    tokio::join!(close(timeline), rest);
     drop(lock);
     Ok(Polled { batch, kept })
 }
 
-async fn write(timeline: Timeline, events: &[Event]) -> Kept {
-    let kept = match timeline.write(events).await {
+fn written_or_lost(outcome: Result<store::Written, store::Error>) -> Kept {
+    match outcome {
         Ok(written) => Kept::Written(written),
         Err(error) => Kept::Lost(error),
-    };
-    timeline.close().await;
-    kept
+    }
+}
+
+async fn close(timeline: Option<Timeline>) {
+    if let Some(timeline) = timeline {
+        timeline.close().await;
+    }
 }
 
 /// The hosts to read, in the order of the inventory.
