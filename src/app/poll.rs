@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::lock::lock_state;
 use super::{Error, Settings};
-use crate::batch::{Batch, BatchId};
+use crate::batch::{Batch, BatchId, Event};
 use crate::cycle::{Clock, Cycle, Memory, closes_after};
 use crate::inventory::{Host, SshTarget, Target};
 use crate::store::{self, Timeline};
@@ -81,36 +81,27 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
         memory.retain(|node| names.contains(node));
     }
-    let (kept, timeline) = match timeline {
-        Ok(timeline) => (written_or_lost(timeline.write(&events).await), Some(timeline)),
-        Err(error) => (Kept::Lost(error), None),
+    let kept = match timeline {
+        Ok(timeline) => write(timeline, &events).await,
+        Err(error) => Kept::Lost(error),
     };
     if matches!(kept, Kept::Written(_)) {
         memory.written = written;
     }
-    // The database folds its log up while the rest is done here.
-    let rest = async {
-        drop(events);
-        if let Err(error) = memory.save(&settings.state_dir) {
-            tracing::error!(%error, source = ?std::error::Error::source(&error), "not kept; the next run learns anew");
-        }
-    };
-    tokio::join!(close(timeline), rest);
+    if let Err(error) = memory.save(&settings.state_dir) {
+        tracing::error!(%error, source = ?std::error::Error::source(&error), "not kept; the next run learns anew");
+    }
     drop(lock);
     Ok(Polled { batch, kept })
 }
 
-fn written_or_lost(outcome: Result<store::Written, store::Error>) -> Kept {
-    match outcome {
+async fn write(timeline: Timeline, events: &[Event]) -> Kept {
+    let kept = match timeline.write(events).await {
         Ok(written) => Kept::Written(written),
         Err(error) => Kept::Lost(error),
-    }
-}
-
-async fn close(timeline: Option<Timeline>) {
-    if let Some(timeline) = timeline {
-        timeline.close().await;
-    }
+    };
+    timeline.close().await;
+    kept
 }
 
 /// The hosts to read, in the order of the inventory.

@@ -58,16 +58,17 @@ impl Sqlite {
         // IMMEDIATE, so that a lock is waited for here and not met halfway.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
         let insert = format!("INSERT INTO {}({}) ", self.table, COLUMNS.join(", "));
-        let mut statements = events.chunks(ROWS_PER_INSERT).map(|chunk| insert_rows(&insert, chunk));
         let mut n_rows = 0;
-        let mut next = statements.next();
-        while let Some(mut statement) = next {
+        for chunk in events.chunks(ROWS_PER_INSERT) {
+            let rows = Rows::of(chunk);
+            let mut query = QueryBuilder::<Dialect>::new(&insert);
+            query.push_values(rows.iter(), |mut tuple, (event_type, source, value, metadata, at)| {
+                tuple.push_bind(event_type.to_owned()).push_bind(source.to_owned()).push_bind(value);
+                tuple.push_bind(metadata.to_owned()).push_bind(at);
+            });
             // A statement of 2,500 parameters is not worth a place in the cache of statements.
-            let running = statement.build().persistent(false).execute(&mut *transaction);
-            // SQLite has a thread of its own: the next statement is put together while this one runs.
-            let (done, following) = tokio::join!(running, async { statements.next() });
+            let done = query.build().persistent(false).execute(&mut *transaction).await;
             n_rows += done.map_err(failed("insert"))?.rows_affected();
-            next = following;
         }
         failpoint::before_commit().await;
         transaction.commit().await.map_err(failed("commit"))?;
@@ -121,16 +122,6 @@ impl Sqlite {
             tracing::debug!(%error, path = %self.path.display(), "database file did not close cleanly");
         }
     }
-}
-
-fn insert_rows(insert: &str, events: &[Event]) -> QueryBuilder<Dialect> {
-    let rows = Rows::of(events);
-    let mut query = QueryBuilder::new(insert);
-    query.push_values(rows.iter(), |mut tuple, (event_type, source, value, metadata, at)| {
-        tuple.push_bind(event_type.to_owned()).push_bind(source.to_owned()).push_bind(value);
-        tuple.push_bind(metadata.to_owned()).push_bind(at);
-    });
-    query
 }
 
 async fn create_folder_of(path: &Path) -> Result<(), Error> {
