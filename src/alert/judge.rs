@@ -260,7 +260,7 @@ impl Evaluation<'_> {
                 standing.since = standing.since.min(since.unwrap_or(at)).min(at);
                 let lasted = at.since(standing.since);
                 if standing.raised.is_none() && held_for <= lasted {
-                    let raised = Raised { at: at, words: words(Told::Raised, lasted) };
+                    let raised = Raised { at, words: words(Told::Raised, lasted) };
                     standing.severity = severity;
                     standing.raised = Some(raised.clone());
                     let transition = standing.transition(&key, at, &raised, None);
