@@ -1,11 +1,13 @@
 //! All integration tests, as one binary: one module a feature.
 
+mod alert_delivery;
 mod cli;
 mod corpus;
 #[path = "../fleet/fleet.rs"]
 mod fleet;
 mod fleet_self;
 mod inventory;
+mod inventory_alerts;
 mod poll;
 mod postgres;
 mod program;

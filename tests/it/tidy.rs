@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Rooms by rank. A room may use rooms of a lower rank only.
 const RANKS: &[(u8, &str)] = &[
     (0, "reading"),
+    (1, "alert"),
     (1, "inventory"),
     (1, "probe"),
     (2, "batch"),
