@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub use check::{CheckReport, HostCheck, check};
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use settings::{Environment, Settings};
-pub use store::{store_init, store_status};
+pub use store::{spool_status, store_init, store_replay, store_status};
 pub use telemetry::log_to_stderr;
 
 use crate::inventory;

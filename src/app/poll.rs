@@ -8,11 +8,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::lock::lock_state;
+use super::store::open_writer;
 use super::{Error, Settings};
 use crate::batch::{Batch, BatchId, Event};
 use crate::cycle::{Clock, Cycle, Memory, closes_after};
 use crate::inventory::{Host, SshTarget, Target};
-use crate::store::{self, Timeline};
+use crate::store::{self, Writer};
 use crate::transport::{Connections, RuntimeDir};
 
 /// The event that is only true of the whole fleet.
@@ -41,13 +42,13 @@ pub struct Polled {
 pub enum Kept {
     /// Nothing: it was a dry run.
     DryRun,
-    /// It is in the timeline.
-    Written(store::Written),
-    /// It is lost, since the timeline could not take it.
+    /// It is durable: in the timeline, or in the spool.
+    Durable(store::Receipt),
+    /// It is lost, since not even the spool could take it.
     Lost(store::Error),
 }
 
-/// Runs one cycle over the fleet and writes what it learnt in one transaction.
+/// Runs one cycle over the fleet and keeps what it learnt: in the spool, and from there in the timeline.
 ///
 /// # Errors
 /// The cycle could not be started. That a host failed, or the timeline, stands in the result.
@@ -72,7 +73,7 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         return Ok(Polled { batch: cycle.await, kept: Kept::DryRun });
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
-    let (batch, timeline) = tokio::join!(cycle, Timeline::open(&settings.location, &inventory.store.table));
+    let (batch, writer) = tokio::join!(cycle, connected(settings));
     let mut written = memory.written.clone();
     let mut events = batch.events(inventory.store.metadata, &mut written);
     if request.host.is_some() {
@@ -81,11 +82,11 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
         memory.retain(|node| names.contains(node));
     }
-    let kept = match timeline {
-        Ok(timeline) => write(timeline, &events).await,
+    let kept = match writer {
+        Ok(writer) => keep(writer, batch.id, &events).await,
         Err(error) => Kept::Lost(error),
     };
-    if matches!(kept, Kept::Written(_)) {
+    if matches!(kept, Kept::Durable(_)) {
         memory.written = written;
     }
     if let Err(error) = memory.save(&settings.state_dir) {
@@ -95,12 +96,18 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     Ok(Polled { batch, kept })
 }
 
-async fn write(timeline: Timeline, events: &[Event]) -> Kept {
-    let kept = match timeline.write(events).await {
-        Ok(written) => Kept::Written(written),
+async fn connected(settings: &Settings) -> Result<Writer, store::Error> {
+    let mut writer = open_writer(settings).await?;
+    writer.connect().await;
+    Ok(writer)
+}
+
+async fn keep(mut writer: Writer, id: BatchId, events: &[Event]) -> Kept {
+    let kept = match writer.keep(id, events).await {
+        Ok(receipt) => Kept::Durable(receipt),
         Err(error) => Kept::Lost(error),
     };
-    timeline.close().await;
+    writer.close().await;
     kept
 }
 

@@ -166,6 +166,8 @@ mod tests {
             password,
             table: "unified_timeline".to_owned(),
             metadata: MetadataStyle::Full,
+            spool_size: 1 << 30,
+            spool_age: std::time::Duration::from_secs(86_400),
         }
     }
 

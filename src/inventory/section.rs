@@ -41,7 +41,16 @@ pub(super) const CYCLE: Schema =
     Schema { title: "in [cycle]", keys: &["interval", "concurrency", "connecting"] };
 pub(super) const STORE: Schema = Schema {
     title: "in [store]",
-    keys: &["url", "password_env", "password_file", "password_credential", "table", "metadata"],
+    keys: &[
+        "url",
+        "password_env",
+        "password_file",
+        "password_credential",
+        "table",
+        "metadata",
+        "spool_size",
+        "spool_age",
+    ],
 };
 
 /// Sections that are planned. To pass over them in silence would let somebody believe in an alert that
@@ -274,6 +283,8 @@ impl<'a, 'i> Section<'a, 'i> {
 fn example_of(key: &str) -> &'static str {
     match key {
         "interval" | "timeout" | "connect_timeout" | "control_persist" => "\"15s\"",
+        "spool_size" => "\"1GiB\"",
+        "spool_age" => "\"30d\"",
         _ => "\"…\"",
     }
 }
