@@ -410,9 +410,7 @@ impl Error {
                 "create it for the user that runs fleetwatt, or name another path in `[store] url`"
             }
             Self::File { trouble, .. } => trouble.remedy(),
-            Self::Newer { .. } => {
-                "use the newer fleetwatt, or name another file in `[store] url`; this one is left as it is"
-            }
+            Self::Newer { .. } => "use the newer fleetwatt, or move the file away; it is left as it is",
             Self::Unreachable { .. } => {
                 "check that the server runs, that host and port are right and that no firewall is in between"
             }

@@ -57,7 +57,7 @@ pub struct Receipt {
 /// What is left in the spool.
 #[derive(Debug)]
 pub struct Left {
-    /// How many batches.
+    /// How many batches; at least.
     pub batches: u64,
     /// How long the oldest has been waiting.
     pub oldest: Duration,
@@ -145,6 +145,9 @@ impl Writer {
     pub async fn replay(&mut self, mut progress: impl FnMut(Progress) + Send) -> Result<Receipt, Error> {
         let bound = Bound { batches: u64::MAX, within: Duration::MAX };
         let mut receipt = Receipt::default();
+        if self.spool.is_none() {
+            return Ok(receipt);
+        }
         let done = match self.deliver(bound, &mut receipt, &mut progress).await {
             Err(error) if error.is_damaged_spool() => {
                 self.mend().await?;
@@ -197,7 +200,14 @@ impl Writer {
         }
         failpoint::reach(failpoint::AFTER_SPOOL_APPEND).await;
         let bound = Bound { batches: BATCHES_A_CALL, within: DELIVER_WITHIN };
-        self.deliver(bound, &mut receipt, &mut |_| ()).await?;
+        match self.deliver(bound, &mut receipt, &mut |_| ()).await {
+            Err(error) if error.is_damaged_spool() || error.is_failing_disk() => return Err(error),
+            // The batch is durable, and what is wrong with the spool now, a full disk, does not change that.
+            Err(error) => {
+                receipt.left = Some(Left { batches: 1, oldest: Duration::ZERO, error: Some(error) });
+            }
+            Ok(()) => {}
+        }
         Ok(receipt)
     }
 
@@ -272,9 +282,9 @@ impl Writer {
             let words = error.with_causes();
             refused = (0..batch.rows.len()).map(|row| (row, words.clone())).collect();
         }
-        for (row, error) in &refused {
-            tracing::error!(batch = %batch.id, row, error, "row is refused and laid aside");
-        }
+        let n_rows = refused.len();
+        let first = refused.first().map(|(_, error)| error.as_str()).unwrap_or_default();
+        tracing::error!(batch = %batch.id, n_rows, first, "rows are refused and laid aside");
         self.spool().await?.bury(batch, &refused).await?;
         Ok(Ok(u64::try_from(refused.len()).unwrap_or(u64::MAX)))
     }

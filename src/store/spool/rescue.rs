@@ -95,11 +95,10 @@ fn with(path: &Path, part: &str) -> PathBuf {
 
 /// Copies what can be read; says how many batches were saved, and how many are known to be lost.
 async fn fill(new: &mut Spool, old: &Path) -> sqlx::Result<(u64, u64)> {
-    let into = &mut new.connection;
-    let Ok(mut from) = connect(old).await else {
-        count(into, "lost_total", 0).await?;
-        return Ok((0, 0));
-    };
+    // One transaction, since a sync for each of forty thousand batches would take minutes.
+    let mut transaction = new.connection.begin().await?;
+    let into = &mut *transaction;
+    let Ok(mut from) = connect(old).await else { return Ok((0, 0)) };
     let mut seqs = BTreeSet::new();
     for (bound, order) in [(">", "ASC"), ("<", "DESC")] {
         collect_seqs(&mut from, &mut seqs, bound, order).await;
@@ -129,6 +128,7 @@ async fn fill(new: &mut Spool, old: &Path) -> sqlx::Result<(u64, u64)> {
     count(into, "lost_total", i64::try_from(lost).unwrap_or(i64::MAX)).await?;
     // Before the files change places: closing removes the write-ahead log by its name.
     from.close().await.unwrap_or_default();
+    transaction.commit().await?;
     Ok((saved, lost))
 }
 
