@@ -2,6 +2,7 @@
 //!
 //! A job returns what happened as a value; saying it is the business of `cli`.
 
+mod alerts;
 mod check;
 mod files;
 mod lock;
@@ -21,10 +22,11 @@ pub use check::{CheckReport, HostCheck, check};
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, run};
 pub use settings::{Environment, Settings};
-pub use store::{store_init, store_status};
+pub use store::{spool_status, store_init, store_replay, store_status};
 pub use telemetry::log_to_stderr;
 
 use crate::inventory;
+use crate::output::notify::WebhookError;
 use crate::store as timeline;
 
 /// Why a job could not be done at all.
@@ -54,14 +56,19 @@ pub enum Error {
         reason: &'static str,
     },
     /// A secret cannot be read.
-    #[error("the database password from {from}")]
-    Password {
+    #[error("the {what} from {from}")]
+    Secret {
+        /// What it is.
+        what: &'static str,
         /// Where it should have come from.
         from: String,
         /// What went wrong.
         #[source]
         source: io::Error,
     },
+    /// The webhook cannot be used.
+    #[error("the webhook for alerts")]
+    Webhook(#[source] WebhookError),
     /// A folder of ours cannot be used.
     #[error("the {what} directory `{}`", path.display())]
     Directory {
@@ -96,6 +103,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// What it is in one line, with the place where an inventory is wrong first.
+    pub(crate) fn in_one_line(&self) -> String {
+        match self {
+            Self::Inventory(faults) => {
+                let first = faults.iter().next().map(ToString::to_string).unwrap_or_default();
+                let n_more = faults.iter().count().saturating_sub(1);
+                if n_more == 0 { first } else { format!("{first} (and {n_more} more)") }
+            }
+            other => {
+                let cause =
+                    std::error::Error::source(other).map(|cause| format!(": {cause}")).unwrap_or_default();
+                format!("{other}{cause}")
+            }
+        }
+    }
+
     /// What a person can do about it.
     pub fn remedy(&self) -> String {
         match self {
@@ -105,9 +128,11 @@ impl Error {
             Self::Inventory(_) => String::new(),
             Self::NoSuchHost { .. } => "`fleetwatt check` lists the hosts of the inventory".to_owned(),
             Self::Pattern { .. } => "write it as a shell does: `node0*`, `rack[12]-??`".to_owned(),
-            Self::Password { .. } => {
-                "check `password_env`, `password_file` or `password_credential` in [store], and who may read it".to_owned()
+            Self::Secret { .. } => {
+                "check where the inventory says that it is (`…_env`, `…_file` or `…_credential`), and who may read it"
+                    .to_owned()
             }
+            Self::Webhook(_) => "write it as `https://host/path`, and check the CA certificates of this machine".to_owned(),
             Self::Directory { what: "runtime", .. } => {
                 "set RUNTIME_DIRECTORY to a folder of this user's own, such as /run/fleetwatt".to_owned()
             }

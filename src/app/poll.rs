@@ -8,12 +8,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::alerts::{Alerting, Surroundings};
 use super::lock::lock_state;
+use super::run::save;
+use super::store::open_writer;
 use super::{Error, Settings};
+use crate::alert::Scope;
 use crate::batch::{Batch, BatchId, Event};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::{Host, SshTarget, Target};
-use crate::store::{self, Timeline};
+use crate::store::{self, Writer};
 use crate::transport::{Connections, RuntimeDir};
 
 /// The event that is only true of the whole fleet.
@@ -21,6 +25,9 @@ const CLUSTER_TOTAL: &str = "cluster_gpu_power_total";
 
 /// How long closing sessions may take: hosts that hang are left to their own deadlines.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long telling of alerts may take; what is left is told by the next run.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is asked of a poll.
 #[derive(Debug, Clone)]
@@ -45,13 +52,13 @@ pub struct Polled {
 pub enum Kept {
     /// Nothing: it was a dry run.
     DryRun,
-    /// It is in the timeline.
-    Written(store::Written),
-    /// It is lost, since the timeline could not take it.
+    /// It is durable: in the timeline, or in the spool.
+    Durable(store::Receipt),
+    /// It is lost, since not even the spool could take it.
     Lost(store::Error),
 }
 
-/// Runs one cycle over the fleet and writes what it learnt in one transaction.
+/// Runs one cycle over the fleet and keeps what it learnt: in the spool, and from there in the timeline.
 ///
 /// # Errors
 /// The cycle could not be started. That a host failed, or the timeline, stands in the result.
@@ -72,28 +79,43 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         return Ok(Polled { batch: cycle.await.0, kept: Kept::DryRun });
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
-    let ((batch, mut memory), timeline) =
-        tokio::join!(cycle, Timeline::open(&settings.location, &inventory.store.table));
+    let ((batch, mut memory), writer) = tokio::join!(cycle, connected(settings));
+    let writer = match writer {
+        Ok(writer) => writer,
+        Err(error) => return Ok(Polled { batch, kept: Kept::Lost(error) }),
+    };
+    let mut alerting = Alerting::new(settings, memory.alerts.clone());
+    let scope = if request.host.is_some() { Scope::Part } else { Scope::Whole };
+    let (transitions, alerts) = alerting.judge(&batch, scope, around(settings, &writer).await);
     let mut written = memory.written.clone();
     let mut events = batch.events(inventory.store.metadata, &mut written);
+    events.extend(batch.alert_events(&transitions));
     if request.host.is_some() {
         events.retain(|event| event.event_type != CLUSTER_TOTAL);
     } else {
         let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
         memory.retain(|node| names.contains(node));
     }
-    let kept = match timeline {
-        Ok(timeline) => write(timeline, &events).await,
-        Err(error) => Kept::Lost(error),
-    };
-    if matches!(kept, Kept::Written(_)) {
+    let kept = keep(writer, batch.id, &events).await;
+    if matches!(kept, Kept::Durable(_)) {
         memory.written = written;
+        alerting.accept(alerts);
+        if let Some(webhook) = &settings.webhook {
+            alerting.tell(webhook, transitions, Instant::now() + TELL_WITHIN).await;
+        }
+        memory.alerts = alerting.state().clone();
     }
-    if let Err(error) = memory.save(&settings.state_dir) {
-        tracing::error!(%error, source = ?std::error::Error::source(&error), "not kept; the next run learns anew");
-    }
+    save(&memory, settings);
     drop(lock);
     Ok(Polled { batch, kept })
+}
+
+/// What the alert rules are to know of the store.
+async fn around(settings: &Settings, writer: &Writer) -> Surroundings {
+    let now = Clock.now();
+    let spool = store::spool_status(&settings.state_dir).await.ok().flatten();
+    let waiting = spool.and_then(|spool| Some((spool.batches, now.minus(spool.oldest?))));
+    Surroundings { waiting, away_since: writer.is_away().then_some(now), reload_failed: None }
 }
 
 /// What earlier runs remember of the hosts. Nothing in it is worth failing for.
@@ -104,12 +126,18 @@ pub(super) fn remembered(settings: &Settings) -> Memory {
     })
 }
 
-async fn write(timeline: Timeline, events: &[Event]) -> Kept {
-    let kept = match timeline.write(events).await {
-        Ok(written) => Kept::Written(written),
+async fn connected(settings: &Settings) -> Result<Writer, store::Error> {
+    let mut writer = open_writer(settings).await?;
+    writer.connect().await;
+    Ok(writer)
+}
+
+async fn keep(mut writer: Writer, id: BatchId, events: &[Event]) -> Kept {
+    let kept = match writer.keep(id, events).await {
+        Ok(receipt) => Kept::Durable(receipt),
         Err(error) => Kept::Lost(error),
     };
-    timeline.close().await;
+    writer.close().await;
     kept
 }
 

@@ -10,14 +10,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use uuid::Uuid;
 
+use super::alerts::{Alerting, Surroundings, Teller};
 use super::lock::lock_state;
 use super::poll::{remembered, ssh_target};
 use super::reload::Watch;
 use super::supervisor::Supervisor;
-use super::writing::{Hand, Writing};
+use super::writing::{Hand, StoreState, Writing};
 use super::{Environment, Error, Settings};
+use crate::alert::Scope;
 use crate::batch::{Batch, BatchId};
-use crate::cycle::{Clock, Engine, closes_after};
+use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
 use crate::transport::{Connections, RuntimeDir};
 
@@ -94,6 +96,12 @@ struct Daemon {
     hangups: Signal,
     hand: Hand,
     tasks: JoinSet<Result<(), Error>>,
+    alerting: Alerting,
+    teller: Option<Teller>,
+    /// How the store did at the last batch.
+    store: StoreState,
+    /// Why the last edit of the inventory could not be taken.
+    reload_failed: Option<String>,
     supervisor: Supervisor,
     saved_at: Instant,
     on_fault: fn(&Error),
@@ -111,9 +119,11 @@ impl Daemon {
         let cycle = &settings.inventory.cycle;
         let engine =
             Engine::start(&hosts, cycle.concurrency, connections.clone(), Clock, remembered(&settings));
-        let (hand, writing) = Writing::open(&settings).await?;
+        let (hand, writing, writer) = Writing::open(&settings).await?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(writing.run());
+        tasks.spawn(writing.run(writer));
+        let mut alerting = Alerting::new(&settings, engine.memory().alerts.clone());
+        let teller = settings.webhook.clone().map(|webhook| Teller::start(webhook, alerting.state_mut()));
         let daemon = Self {
             ticks: ticks(cycle.interval),
             watch: Watch::new(named, environment, &settings),
@@ -122,6 +132,10 @@ impl Daemon {
             connections,
             hand,
             tasks,
+            alerting,
+            teller,
+            store: StoreState::default(),
+            reload_failed: None,
             supervisor: Supervisor::from_environment(),
             saved_at: Instant::now(),
             settings,
@@ -155,11 +169,23 @@ impl Daemon {
         self.engine.begin(BatchId(Uuid::now_v7()), Instant::now() + hosts_have, grace);
     }
 
+    /// Judges the alerts, makes the batch durable, and only then tells anybody.
     async fn close_cycle(&mut self, batch: &Batch) -> Result<(), Error> {
+        let around = Surroundings {
+            waiting: self.store.waiting,
+            away_since: self.store.away.as_ref().map(|(since, _)| *since),
+            reload_failed: self.reload_failed.clone(),
+        };
+        let (transitions, alerts) = self.alerting.judge(batch, Scope::Whole, around);
         let style = self.settings.inventory.store.metadata;
-        let events = batch.events(style, &mut self.engine.memory_mut().written);
-        let status = self.hand.over(batch.id, events).await?;
-        self.supervisor.status(batch, &status);
+        let mut events = batch.events(style, &mut self.engine.memory_mut().written);
+        events.extend(batch.alert_events(&transitions));
+        self.store = self.hand.over(batch.id, events).await?;
+        self.alerting.accept(alerts);
+        if let Some(teller) = &self.teller {
+            teller.tell(transitions);
+        }
+        self.supervisor.status(batch, &self.store);
         if SAVE_EVERY <= self.saved_at.elapsed() {
             self.save();
         }
@@ -168,9 +194,8 @@ impl Daemon {
 
     fn save(&mut self) {
         self.saved_at = Instant::now();
-        if let Err(error) = self.engine.memory().save(&self.settings.state_dir) {
-            tracing::error!(%error, source = ?std::error::Error::source(&error), "the memory of hosts is not kept");
-        }
+        self.engine.memory_mut().alerts = self.alerting.state().clone();
+        save(self.engine.memory(), &self.settings);
     }
 
     /// Reads the inventory again. A broken one changes nothing.
@@ -181,6 +206,7 @@ impl Daemon {
             Err(error) => {
                 tracing::error!("the inventory is broken; the old fleet stays");
                 (self.on_fault)(&error);
+                self.reload_failed = Some(error.in_one_line());
             }
         }
         self.supervisor.ready();
@@ -192,6 +218,8 @@ impl Daemon {
         {
             tracing::warn!("the new [store] takes effect after a restart");
         }
+        self.reload_failed = None;
+        self.alerting.adopt(&settings);
         let hosts = hosts(&settings);
         let n_before = self.settings.inventory.hosts.len();
         let n_anew = self.engine.reconcile(&hosts);
@@ -216,10 +244,15 @@ impl Daemon {
             let batch = self.engine.closed().await;
             self.close_cycle(&batch).await?;
         }
-        self.save();
-        let Self { engine, connections, hand, mut tasks, .. } = self;
+        let Self { engine, connections, hand, mut tasks, teller, mut alerting, settings, .. } = self;
         drop(hand);
         let closing = engine.shutdown(deadline);
+        let telling = async {
+            match teller {
+                Some(teller) => teller.end(deadline).await,
+                None => Vec::new(),
+            }
+        };
         let writing = async {
             match tokio::time::timeout_at(deadline, tasks.join_next()).await {
                 Ok(Some(Ok(ended))) => ended,
@@ -228,9 +261,20 @@ impl Daemon {
                 Ok(None) | Err(_) => Ok(()),
             }
         };
-        let (_, written) = tokio::join!(closing, writing);
+        let (mut memory, left, written) = tokio::join!(closing, telling, writing);
         connections.end_all();
+        // What could not be told is told at the next start.
+        alerting.state_mut().keep_undelivered(left);
+        memory.alerts = alerting.state().clone();
+        save(&memory, &settings);
         written.map(|()| RunEnd::Stopped)
+    }
+}
+
+/// Nothing in the memory is worth ending for.
+pub(super) fn save(memory: &Memory, settings: &Settings) {
+    if let Err(error) = memory.save(&settings.state_dir) {
+        tracing::error!(%error, source = ?std::error::Error::source(&error), "the memory of hosts is not kept");
     }
 }
 

@@ -6,8 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::alerts::webhook;
 use super::files::{Fingerprint, RealFiles};
 use crate::inventory::{self, Inventory, Secret, StoreSettings};
+use crate::output::notify::Webhook;
 use crate::store::{Location, Password};
 
 /// The file name of the default timeline, in the state directory.
@@ -34,6 +36,27 @@ impl Environment {
         self.0(name).filter(|value| !value.is_empty()).and_then(|value| value.into_string().ok())
     }
 
+    /// A secret from where the inventory says that it is.
+    pub(super) fn secret(self, what: &'static str, secret: &Secret) -> Result<String, Error> {
+        let fail = |source| Error::Secret { what, from: secret.to_string(), source };
+        let not_there = |words: &str| fail(io::Error::new(io::ErrorKind::NotFound, words));
+        let from_file = |path: &Path| {
+            let text = std::fs::read_to_string(path).map_err(fail)?;
+            let text = text.strip_suffix('\n').unwrap_or(&text);
+            Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+        };
+        match secret {
+            Secret::Env(name) => self.get(name).ok_or_else(|| not_there("it is not set, or empty")),
+            Secret::File(path) => from_file(path),
+            Secret::Credential(name) => match self.path("CREDENTIALS_DIRECTORY") {
+                Some(directory) => from_file(&directory.join(name)),
+                None => Err(not_there(
+                    "CREDENTIALS_DIRECTORY is not set: only a systemd unit with LoadCredential= has credentials",
+                )),
+            },
+        }
+    }
+
     /// A path variable; of a list, as systemd gives it for several directories, the first.
     fn path(self, name: &str) -> Option<PathBuf> {
         let value = self.get(name)?;
@@ -55,6 +78,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The sockets of SSH masters: `$RUNTIME_DIRECTORY`, else the user's own folder in /run or /tmp.
     pub runtime_dir: PathBuf,
+    /// Who is told of alerts, if anybody.
+    pub(super) webhook: Option<Webhook>,
     /// The files that the fleet was read from, as they were then.
     pub(super) files: Fingerprint,
 }
@@ -72,7 +97,9 @@ impl Settings {
         let state_dir = state_dir(environment);
         let location = location(&inventory.store, &state_dir, environment)?;
         let runtime_dir = runtime_dir(environment);
-        Ok(Self { inventory_path, inventory, location, state_dir, runtime_dir, files: files.fingerprint() })
+        let webhook = webhook(&inventory, environment)?;
+        let files = files.fingerprint();
+        Ok(Self { inventory_path, inventory, location, state_dir, runtime_dir, webhook, files })
     }
 }
 
@@ -108,7 +135,7 @@ fn runtime_dir(environment: Environment) -> PathBuf {
 /// `DATABASE_URL`, else a SQLite file in the state directory.
 fn location(store: &StoreSettings, state_dir: &Path, environment: Environment) -> Result<Location, Error> {
     let password = match &store.password {
-        Some(secret) => Some(read_secret(secret, environment)?),
+        Some(secret) => Some(Password::new(environment.secret("database password", secret)?)),
         None => environment.get("CHEROKEE_DB_PASS").map(Password::new),
     };
     let url =
@@ -135,29 +162,6 @@ fn cherokee_url(environment: Environment) -> Option<String> {
     Some(format!("postgres://{user}{host}{name}"))
 }
 
-fn read_secret(secret: &Secret, environment: Environment) -> Result<Password, Error> {
-    let fail = |source| Error::Password { from: secret.to_string(), source };
-    let from_file = |path: &Path| {
-        let text = std::fs::read_to_string(path).map_err(fail)?;
-        let text = text.strip_suffix('\n').unwrap_or(&text);
-        Ok(Password::new(text.strip_suffix('\r').unwrap_or(text)))
-    };
-    match secret {
-        Secret::Env(name) => match environment.get(name) {
-            Some(value) => Ok(Password::new(value)),
-            None => Err(fail(io::Error::new(io::ErrorKind::NotFound, "it is not set, or empty"))),
-        },
-        Secret::File(path) => from_file(path),
-        Secret::Credential(name) => match environment.path("CREDENTIALS_DIRECTORY") {
-            Some(directory) => from_file(&directory.join(name)),
-            None => Err(fail(io::Error::new(
-                io::ErrorKind::NotFound,
-                "CREDENTIALS_DIRECTORY is not set: only a systemd unit with LoadCredential= has credentials",
-            ))),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +173,8 @@ mod tests {
             password,
             table: "unified_timeline".to_owned(),
             metadata: MetadataStyle::Full,
+            spool_size: 1 << 30,
+            spool_age: std::time::Duration::from_secs(86_400),
         }
     }
 

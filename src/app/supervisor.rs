@@ -3,6 +3,7 @@
 use sd_notify::NotifyState;
 use tokio::time::Interval;
 
+use super::writing::StoreState;
 use crate::batch::Batch;
 
 /// The service manager, if there is one.
@@ -49,11 +50,11 @@ impl Supervisor {
     }
 
     /// The line that `systemctl status` shows.
-    pub(super) fn status(&self, batch: &Batch, kept: &str) {
+    pub(super) fn status(&self, batch: &Batch, store: &StoreState) {
         let totals = batch.totals();
         let power = totals.power.map_or_else(|| "no power reading".to_owned(), |power| power.to_string());
         let line = format!(
-            "{} of {} nodes, {} GPUs, {power}; {kept}",
+            "{} of {} nodes, {} GPUs, {power}; {store}",
             totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting
         );
         tracing::debug!(status = line, "cycle closed");

@@ -1,64 +1,223 @@
-//! The writer's task: takes batches from the cycle and puts them into the timeline.
+//! The writer's task: takes batches from the cycle, and delivers them whenever the database takes them.
+//!
+//! The cycle waits until its batch is durable, which takes milliseconds, and never for the database.
 
-use tokio::sync::mpsc;
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::store::open_writer;
 use super::{Error, Settings};
 use crate::batch::{BatchId, Event};
-use crate::store::{Location, Timeline};
+use crate::cycle::Clock;
+use crate::reading::Timestamp;
+use crate::store::{self, Intake, Receipt, Writer};
 
-/// Batches that may wait for the writer: one that is being written, and the next.
-const QUEUE: usize = 2;
+/// Batches that may wait for the writer. The cycle waits for its batch, so there is never a second one.
+const QUEUE: usize = 1;
+
+/// The pause after a delivery that failed; doubled up to the longest one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// A batch on its way to the writer.
+#[derive(Debug)]
+struct Handed {
+    id: BatchId,
+    events: Vec<Event>,
+    kept: oneshot::Sender<Result<StoreState, store::Error>>,
+}
+
+/// How the store does.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StoreState {
+    /// How many batches wait, and since when the oldest does.
+    pub(super) waiting: Option<(u64, Timestamp)>,
+    /// Since when the database takes nothing, and why.
+    pub(super) away: Option<(Timestamp, String)>,
+}
+
+impl fmt::Display for StoreState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.waiting, &self.away) {
+            (None, None) => f.write_str("nothing waits for the store"),
+            (waiting, away) => {
+                let n_batches = waiting.map_or(0, |(n_batches, _)| n_batches);
+                write!(f, "{n_batches} batches wait for the store")?;
+                match away {
+                    Some((since, words)) => write!(f, ", away since {since}: {words}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
 
 /// The cycle's side: gives batches away.
 #[derive(Debug)]
-pub(super) struct Hand {
-    batches: mpsc::Sender<(BatchId, Vec<Event>)>,
-}
+pub(super) struct Hand(mpsc::Sender<Handed>);
 
 /// The writer's side.
 #[derive(Debug)]
 pub(super) struct Writing {
-    batches: mpsc::Receiver<(BatchId, Vec<Event>)>,
-    location: Location,
-    table: String,
+    batches: mpsc::Receiver<Handed>,
+    /// `None` with SQLite, which is written directly.
+    intake: Option<Intake>,
+    state: StoreState,
+    pause: Duration,
+    /// Not to be tried before this instant.
+    not_before: Instant,
+    /// Whether something may wait in the spool.
+    is_due: bool,
+}
+
+/// A delivery that goes on while batches are taken. It has the writer meanwhile.
+type Delivery = Pin<Box<dyn Future<Output = (Writer, Result<Receipt, store::Error>)> + Send>>;
+
+impl Hand {
+    /// Gives a batch to the writer, and waits until it is durable.
+    pub(super) async fn over(&mut self, id: BatchId, events: Vec<Event>) -> Result<StoreState, Error> {
+        let (kept, answer) = oneshot::channel();
+        self.0.send(Handed { id, events, kept }).await.map_err(|_closed| Error::TaskEnded)?;
+        answer.await.map_err(|_closed| Error::TaskEnded)?.map_err(Error::Timeline)
+    }
 }
 
 impl Writing {
-    pub(super) async fn open(settings: &Settings) -> Result<(Hand, Self), Error> {
+    /// Opens the spool. The database is not needed yet.
+    pub(super) async fn open(settings: &Settings) -> Result<(Hand, Self, Writer), Error> {
+        let writer = open_writer(settings).await.map_err(Error::Timeline)?;
+        let intake = writer.intake().await.map_err(Error::Timeline)?;
         let (sender, batches) = mpsc::channel(QUEUE);
-        let location = settings.location.clone();
-        let table = settings.inventory.store.table.clone();
-        Ok((Hand { batches: sender }, Self { batches, location, table }))
+        let writing = Self {
+            batches,
+            intake,
+            state: StoreState::default(),
+            pause: FIRST_PAUSE,
+            not_before: Instant::now(),
+            is_due: true,
+        };
+        Ok((Hand(sender), writing, writer))
     }
 
-    /// Writes until no more batches can come.
-    pub(super) async fn run(mut self) -> Result<(), Error> {
-        let mut timeline: Option<Timeline> = None;
-        while let Some((_, events)) = self.batches.recv().await {
-            if timeline.is_none() {
-                timeline = Timeline::open(&self.location, &self.table)
-                    .await
-                    .inspect_err(|error| tracing::error!(%error, "not kept"))
-                    .ok();
-            }
-            if let Some(open) = &timeline
-                && let Err(error) = open.write(&events).await
+    /// Takes and delivers until no more batches can come.
+    pub(super) async fn run(mut self, writer: Writer) -> Result<(), Error> {
+        let mut idle = Some(writer);
+        let mut delivery: Option<Delivery> = None;
+        loop {
+            if self.is_due
+                && let Some(writer) = idle.take_if(|_| self.not_before <= Instant::now())
             {
-                tracing::error!(%error, "not kept");
+                delivery = Some(deliver(writer));
+            }
+            let not_before = self.not_before;
+            // SQLite's batches are written by the writer itself, so they wait for it.
+            let may_take = self.intake.is_some() || delivery.is_none();
+            // No branch loses anything when another one wins: the delivery goes on where it was.
+            tokio::select! {
+                handed = self.batches.recv(), if may_take => match handed {
+                    Some(handed) => self.take(handed, &mut idle).await?,
+                    None => break,
+                },
+                (writer, done) = running(&mut delivery) => {
+                    delivery = None;
+                    idle = Some(writer);
+                    self.note(done)?;
+                }
+                () = tokio::time::sleep_until(not_before), if self.is_due && delivery.is_none() => (),
             }
         }
-        if let Some(timeline) = timeline {
-            timeline.close().await;
+        if let Some(delivery) = delivery {
+            let (writer, done) = delivery.await;
+            idle = Some(writer);
+            self.note(done)?;
+        }
+        self.close(idle).await
+    }
+
+    /// Makes a batch durable, and says so.
+    async fn take(&mut self, handed: Handed, idle: &mut Option<Writer>) -> Result<(), Error> {
+        let Handed { id, events, kept } = handed;
+        let done = match (&mut self.intake, idle) {
+            (Some(intake), _) => intake.take(id, &events).await.map(|_dropped| ()),
+            (None, Some(writer)) => writer.keep(id, &events).await.map(|receipt| self.judge(&receipt)),
+            (None, None) => return Err(Error::TaskEnded),
+        };
+        self.is_due = self.intake.is_some() || self.state.waiting.is_some();
+        if done.is_ok() {
+            tracing::debug!(batch = %id, rows = events.len(), "batch kept");
+        }
+        // The cycle that waited for this may have been ended meanwhile.
+        drop(kept.send(done.map(|()| self.state.clone())));
+        Ok(())
+    }
+
+    /// What a delivery came to. A spool that cannot be used any more ends the daemon: the next start sets
+    /// it aside.
+    fn note(&mut self, done: Result<Receipt, store::Error>) -> Result<(), Error> {
+        let receipt = done.map_err(Error::Timeline)?;
+        let was_away = self.state.away.is_some();
+        self.judge(&receipt);
+        match &receipt.left {
+            None => {
+                self.is_due = false;
+                self.pause = FIRST_PAUSE;
+            }
+            Some(left) if left.error.is_some() => {
+                self.not_before = Instant::now() + self.pause;
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            }
+            Some(_) => self.pause = FIRST_PAUSE,
+        }
+        match &self.state.away {
+            Some((_, words)) if !was_away => {
+                tracing::warn!(error = words, "database takes nothing; batches wait")
+            }
+            None if was_away => tracing::info!(batches = receipt.batches, "database takes batches again"),
+            Some(_) | None => (),
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, receipt: &Receipt) {
+        let now = Clock.now();
+        self.state.waiting = receipt.left.as_ref().map(|left| (left.batches, now.minus(left.oldest)));
+        let error = receipt.left.as_ref().and_then(|left| left.error.as_ref());
+        self.state.away = error.map(|error| {
+            let since = self.state.away.as_ref().map_or(now, |(since, _)| *since);
+            (since, error.with_causes())
+        });
+    }
+
+    async fn close(self, writer: Option<Writer>) -> Result<(), Error> {
+        if let Some(mut writer) = writer {
+            let done = if self.is_due { Some(writer.deliver_some().await) } else { None };
+            writer.close().await;
+            if let Some(Err(error)) = done {
+                tracing::error!(error = error.with_causes(), "spool could not be emptied at the end");
+            }
+        }
+        if let Some(intake) = self.intake {
+            intake.close().await;
         }
         Ok(())
     }
 }
 
-impl Hand {
-    /// Gives a batch to the writer; says in a few words how the store does.
-    pub(super) async fn over(&mut self, id: BatchId, events: Vec<Event>) -> Result<String, Error> {
-        let n_rows = events.len();
-        self.batches.send((id, events)).await.map_err(|_| Error::TaskEnded)?;
-        Ok(format!("{n_rows} rows"))
+fn deliver(mut writer: Writer) -> Delivery {
+    Box::pin(async move {
+        let done = writer.deliver_some().await;
+        (writer, done)
+    })
+}
+
+/// The delivery that is going on; for ever if there is none.
+async fn running(delivery: &mut Option<Delivery>) -> (Writer, Result<Receipt, store::Error>) {
+    match delivery {
+        Some(delivery) => delivery.await,
+        None => std::future::pending().await,
     }
 }

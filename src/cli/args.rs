@@ -55,7 +55,8 @@ pub(super) enum Command {
     /// One cycle, then exit: what the timer runs
     ///
     /// Exit code: 0 all well; 1 no host gave a reading, or nothing could be kept; 2 the call or the
-    /// inventory is wrong; 3 kept, but some host failed; 75 another fleetwatt holds the state directory.
+    /// inventory is wrong; 3 kept, but some host failed; 4 kept in the spool, since the database does not
+    /// take it now; 75 another fleetwatt holds the state directory.
     Poll {
         /// Print the readings and leave no trace: no row, no file, no connection
         #[arg(long)]
@@ -98,7 +99,14 @@ pub(super) enum Command {
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
     /// Create the timeline's table where there is none; an existing one is never altered
+    ///
+    /// Beside it comes the table of delivered batches, in a schema of its own: with it every batch is in
+    /// the timeline exactly once. Where this role may not create it, the SQL for an owner is printed.
     Init,
-    /// Say where the timeline is, what it holds, and whether it can be written
+    /// Say where the timeline is, what it holds, whether it can be written, and what waits in the spool
     Status,
+    /// Deliver everything that waits in the spool; a poll does it by and by
+    ///
+    /// Exit code: 0 the spool is empty; 4 the database does not take it now.
+    Replay,
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::app::{self, CheckReport, Kept, Polled};
 use crate::reading::Outcome;
-use crate::store;
+use crate::store::{self, Receipt};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(super) enum Exit {
     Usage,
     /// Kept, but some host or step failed.
     Partial,
+    /// Kept in the spool: the database does not take it now.
+    Spooled,
     /// Another fleetwatt holds the state directory (`EX_TEMPFAIL`).
     Locked,
 }
@@ -26,6 +28,9 @@ impl Exit {
         let reports = &polled.batch.reports;
         if matches!(polled.kept, Kept::Lost(_)) || !reports.iter().any(|report| report.outcome.is_up()) {
             return Self::Nothing;
+        }
+        if matches!(&polled.kept, Kept::Durable(receipt) if receipt.left.is_some()) {
+            return Self::Spooled;
         }
         if reports.iter().all(|report| report.outcome == Outcome::Complete) {
             Self::Ok
@@ -45,13 +50,18 @@ impl Exit {
         }
     }
 
+    pub(super) const fn of_replay(receipt: &Receipt) -> Self {
+        if receipt.left.is_some() { Self::Spooled } else { Self::Ok }
+    }
+
     pub(super) fn of_error(error: &app::Error) -> Self {
         match error {
             app::Error::NoInventory { .. }
             | app::Error::Inventory(_)
             | app::Error::NoSuchHost { .. }
             | app::Error::Pattern { .. }
-            | app::Error::Password { .. } => Self::Usage,
+            | app::Error::Secret { .. }
+            | app::Error::Webhook(_) => Self::Usage,
             app::Error::Timeline(store::Error::Url { .. } | store::Error::TableName { .. }) => Self::Usage,
             app::Error::Directory { .. }
             | app::Error::Signals(_)
@@ -70,6 +80,7 @@ impl From<Exit> for ExitCode {
             Exit::Nothing => 1,
             Exit::Usage => 2,
             Exit::Partial => 3,
+            Exit::Spooled => 4,
             Exit::Locked => 75,
         })
     }

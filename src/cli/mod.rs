@@ -87,13 +87,28 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             print(&show::check(&report))?;
             Ok(Exit::of_check(&report))
         }
-        Command::Store { command: StoreCommand::Init } => {
-            print(&show::store_init(&block_on(app::store_init(&settings(cli)?))?))?;
+        Command::Store { command } => store(cli, command),
+    }
+}
+
+fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
+    let settings = settings(cli)?;
+    match command {
+        StoreCommand::Init => {
+            print(&show::store_init(&block_on(app::store_init(&settings))?))?;
             Ok(Exit::Ok)
         }
-        Command::Store { command: StoreCommand::Status } => {
-            print(&show::store_status(&block_on(app::store_status(&settings(cli)?))?))?;
+        StoreCommand::Status => {
+            // What waits is worth the most when the database does not answer, so it comes first.
+            print(&show::spool_status(block_on(app::spool_status(&settings))?.as_ref()))?;
+            print(&show::store_status(&block_on(app::store_status(&settings))?))?;
             Ok(Exit::Ok)
+        }
+        StoreCommand::Replay => {
+            let receipt = block_on(app::store_replay(&settings, show::progress()))?;
+            print(&show::replayed(&receipt, &settings))?;
+            show::left(&receipt, colour_stderr(cli.colour));
+            Ok(Exit::of_replay(&receipt))
         }
     }
 }
@@ -137,7 +152,12 @@ fn print_polled(
     }
     match &polled.kept {
         Kept::DryRun => (),
-        Kept::Written(written) => show::note(&show::written(batch, written, settings, quiet)),
+        Kept::Durable(receipt) => {
+            if 0 < receipt.batches || quiet {
+                show::note(&show::kept(batch, receipt, settings, quiet));
+            }
+            show::left(receipt, colour_stderr(cli.colour));
+        }
         Kept::Lost(error) => show::not_kept(error, colour_stderr(cli.colour)),
     }
     Ok(Exit::of_poll(polled))

@@ -1,7 +1,8 @@
 //! Words for people: errors, summaries, and the answers of `check` and `store`.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 
@@ -10,7 +11,7 @@ use crate::batch::Batch;
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::Outcome;
-use crate::store::{self, InitReport, Status, Written};
+use crate::store::{self, InitReport, Left, Progress, Receipt, SpoolStatus, Status};
 
 /// A line on standard error, where everything that is not data goes.
 #[allow(clippy::print_stderr, reason = "this is where the program speaks to people")]
@@ -36,13 +37,42 @@ pub(super) fn not_kept(error: &store::Error, colour: bool) {
     explain(&format!("nothing was kept: {}", with_causes(error)), &error.remedy(), colour);
 }
 
+/// What waits in the spool, and why, if anything does.
+pub(super) fn left(receipt: &Receipt, colour: bool) {
+    let Some(Left { batches, oldest, error }) = &receipt.left else { return };
+    let age = humantime::format_duration(Duration::from_secs(oldest.as_secs()));
+    let words = format!(
+        "kept in the spool ({batches} {}, oldest {age})",
+        if *batches == 1 { "batch" } else { "batches" }
+    );
+    match error {
+        Some(error) => {
+            say(
+                "warning",
+                AnsiColor::Yellow,
+                &format!("{words}: {}", with_causes(error)),
+                &error.remedy(),
+                colour,
+            );
+        }
+        None => {
+            let remedy = "the next cycles deliver them, or `fleetwatt store replay` now";
+            say("warning", AnsiColor::Yellow, &format!("{words}: there was no more time"), remedy, colour);
+        }
+    }
+}
+
 fn explain(words: &str, remedy: &str, colour: bool) {
-    let (red, bold) = if colour {
-        (Style::new().bold().fg_color(Some(AnsiColor::Red.into())), Style::new().bold())
+    say("error", AnsiColor::Red, words, remedy, colour);
+}
+
+fn say(label: &str, label_colour: AnsiColor, words: &str, remedy: &str, colour: bool) {
+    let (strong, bold) = if colour {
+        (Style::new().bold().fg_color(Some(label_colour.into())), Style::new().bold())
     } else {
         (Style::new(), Style::new())
     };
-    note(&format!("{red}error{red:#}: {words}"));
+    note(&format!("{strong}{label}{strong:#}: {words}"));
     if !remedy.is_empty() {
         note(&format!("  {bold}help{bold:#}: {remedy}"));
     }
@@ -74,14 +104,46 @@ fn terminal_width() -> Option<u16> {
     (0 < size.ws_col).then_some(size.ws_col)
 }
 
-/// One line about a batch that is in the timeline.
-pub(super) fn written(batch: &Batch, written: &Written, settings: &Settings, with_totals: bool) -> String {
-    let mut line =
-        format!("{} rows written to {} in {}", written.rows, settings.location, rounded(written.took));
+/// One line about what a cycle brought into the timeline.
+pub(super) fn kept(batch: &Batch, receipt: &Receipt, settings: &Settings, with_totals: bool) -> String {
+    let mut line = delivered(receipt, settings);
     if with_totals {
         line = format!("{}; {line}", totals(batch));
     }
     line
+}
+
+fn delivered(receipt: &Receipt, settings: &Settings) -> String {
+    let of_batches =
+        if receipt.batches == 1 { String::new() } else { format!(" of {} batches", receipt.batches) };
+    let (rows, location, took) = (receipt.rows, &settings.location, rounded(receipt.took));
+    let mut line = format!("{rows} rows{of_batches} written to {location} in {took}");
+    if 0 < receipt.dead_letters {
+        write!(line, "; {} rows were refused and are laid aside", receipt.dead_letters).unwrap_or_default();
+    }
+    line
+}
+
+/// What `store replay` did.
+pub(super) fn replayed(receipt: &Receipt, settings: &Settings) -> String {
+    let line = delivered(receipt, settings);
+    if receipt.left.is_some() { format!("{line}\n") } else { format!("{line}; the spool is empty\n") }
+}
+
+/// Shows on a terminal how far a replay has come, a few times a second.
+pub(super) fn progress() -> impl FnMut(Progress) + Send {
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut shown_at: Option<Instant> = None;
+    move |Progress { delivered, of }| {
+        let is_due = shown_at.is_none_or(|at| at.elapsed() >= Duration::from_millis(200));
+        if !is_terminal || !(is_due || delivered == of) {
+            return;
+        }
+        shown_at = Some(Instant::now());
+        let end = if delivered == of { "\n" } else { "" };
+        // A terminal that is gone is no reason to stop.
+        write!(std::io::stderr(), "\r{delivered} of {of} batches{end}").unwrap_or_default();
+    }
 }
 
 fn totals(batch: &Batch) -> String {
@@ -136,7 +198,8 @@ pub(super) fn check(report: &CheckReport) -> String {
                 "store",
                 &format!("ok      {} {version}, {} {}", status.kind, status.table_kind, status.table),
             );
-            for advice in &status.advice {
+            line("", &format!("        delivery {}", status.guarantee));
+            for advice in status.advice.iter().chain(&owner_lines(&status.owner_sql)) {
                 line("", &format!("        {advice}"));
             }
         }
@@ -182,12 +245,53 @@ impl HostCheck {
 
 /// What `store init` did.
 pub(super) fn store_init(report: &InitReport) -> String {
-    if report.already_there() {
-        return format!("{} is already there; it was left as it is\n", report.table);
-    }
-    let mut text = format!("created {}\n", report.table);
-    for statement in &report.created {
+    let mut text = if report.already_there() {
+        format!("{} is already there; it was left as it is\n", report.table)
+    } else {
+        format!("created {}\n", report.table)
+    };
+    for statement in report.created.iter().chain(&report.ledger) {
         writeln!(text, "  {statement}").unwrap_or_default();
+    }
+    for line in owner_lines(&report.owner_sql) {
+        writeln!(text, "{line}").unwrap_or_default();
+    }
+    text
+}
+
+/// What an owner of the database would run, if anything, line by line.
+fn owner_lines(owner_sql: &[String]) -> Vec<String> {
+    if owner_sql.is_empty() {
+        return Vec::new();
+    }
+    let words = "for a table of delivered batches let an owner of the database run:".to_owned();
+    std::iter::once(words).chain(owner_sql.iter().map(|statement| format!("  {statement}"))).collect()
+}
+
+/// What waits in the spool.
+pub(super) fn spool_status(spool: Option<&SpoolStatus>) -> String {
+    let Some(spool) = spool else { return "spool     none\n".to_owned() };
+    let mut text = format!(
+        "spool     {} batches, {} rows, {} bytes in {}\n",
+        spool.batches,
+        spool.rows,
+        spool.bytes,
+        spool.path.display()
+    );
+    let mut line = |name: &str, words: String| writeln!(text, "{name:8}  {words}").unwrap_or_default();
+    if let Some(oldest) = spool.oldest {
+        line("oldest", humantime::format_duration(Duration::from_secs(oldest.as_secs())).to_string());
+    }
+    if let Some((attempts, error)) = &spool.last_error {
+        line("error", format!("{error} (tried {attempts} times)"));
+    }
+    for (name, number) in
+        [("refused", spool.dead_letters), ("dropped", spool.dropped_total), ("lost", spool.lost_total)]
+    {
+        if 0 < number {
+            let what = if name == "refused" { "rows, see the table dead_letter" } else { "batches in all" };
+            line(name, format!("{number} {what}"));
+        }
     }
     text
 }
@@ -204,6 +308,7 @@ pub(super) fn store_status(status: &Status) -> String {
     });
     lines.push(format!("columns   {}", columns.collect::<Vec<_>>().join(", ")));
     lines.push(format!("rights    insert {}, select {}", yes(status.may_insert), yes(status.may_select)));
+    lines.push(format!("delivery  {}", status.guarantee));
     if let Some(tls) = &status.tls {
         lines.push(format!("TLS       {}", tls.as_deref().unwrap_or("no: the connection is in clear")));
     }
@@ -218,6 +323,7 @@ pub(super) fn store_status(status: &Status) -> String {
         lines.push(format!("24 hours  {event_type}: {n_rows}"));
     }
     lines.extend(status.advice.iter().map(|advice| format!("advice    {advice}")));
+    lines.extend(owner_lines(&status.owner_sql));
     lines.join("\n") + "\n"
 }
 

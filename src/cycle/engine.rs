@@ -22,7 +22,7 @@ use crate::transport::Connections;
 const GRACE: Duration = Duration::from_millis(500);
 
 /// How long a cycle that is told to stop still waits for hosts that are answering.
-const STOP_GRACE: Duration = Duration::from_secs(2);
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// How many reports may wait for the gatherer. It only puts them in their places, so a few are plenty; a
 /// task that finds no room waits, and its host is late at worst.

@@ -9,7 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::alert::State;
 use crate::batch::{Written, WrittenFacts};
 use crate::inventory::Host;
 use crate::probe::{Knowledge, KnownGpu};
@@ -49,6 +51,8 @@ pub struct Memory {
     hosts: BTreeMap<String, HostMemory>,
     /// What the last `gpu_inventory` events said.
     pub written: Written,
+    /// What is known of the alerts.
+    pub alerts: State,
 }
 
 /// The memory could not be read or kept.
@@ -115,6 +119,8 @@ struct File {
     hosts: BTreeMap<String, HostRow>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     written: BTreeMap<String, (String, i64)>,
+    #[serde(default)]
+    alerts: Value,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -152,6 +158,7 @@ impl From<&Memory> for File {
         Self {
             version: VERSION,
             hosts: memory.hosts.iter().map(|(node, host)| (node.clone(), host.into())).collect(),
+            alerts: memory.alerts.to_value(),
             written: written
                 .map(|(source, facts)| (source.clone(), (facts.facts.clone(), facts.utc_day)))
                 .collect(),
@@ -165,6 +172,11 @@ impl From<File> for Memory {
         Self {
             hosts: file.hosts.into_iter().map(|(node, row)| (node, row.into())).collect(),
             written: Written(file.written.into_iter().map(facts).collect()),
+            alerts: State::from_value(&file.alerts).unwrap_or_else(|error| {
+                // What still holds is raised anew.
+                tracing::warn!(%error, "what was known of the alerts is forgotten");
+                State::default()
+            }),
         }
     }
 }
@@ -246,6 +258,7 @@ mod tests {
         Memory {
             hosts: BTreeMap::from([("node1".to_owned(), host)]),
             written: Written(BTreeMap::from([("gpu_node1".to_owned(), facts)])),
+            alerts: State::default(),
         }
     }
 

@@ -15,6 +15,13 @@ use super::model::{HostKeyPolicy, MetadataStyle, Source};
 /// The longest duration that makes sense anywhere in an inventory.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A smaller spool would drop a batch for the next one.
+const MIN_SPOOL_BYTES: u64 = 1 << 20;
+
+/// How long a batch may wait: long enough for one outage, and not for ever.
+const SPOOL_AGES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(60 * 60)..=Duration::from_secs(3_660 * 24 * 60 * 60);
+
 /// PostgreSQL cuts longer identifiers, which would then name another table.
 const MAX_IDENTIFIER_CHARS: usize = 63;
 
@@ -244,6 +251,37 @@ pub(super) fn metadata(text: &str) -> Result<MetadataStyle, Flaw> {
         "slim" => Ok(MetadataStyle::Slim),
         _ => Err(Flaw::new("is an unknown style", "not known", "use \"full\" or \"slim\"")),
     }
+}
+
+/// How much may wait in the spool: bytes, or `KiB`, `MiB`, `GiB` of them.
+pub(super) fn spool_size(text: &str) -> Result<u64, Flaw> {
+    let remedy = "write bytes with their unit, as \"512MiB\" or \"1GiB\"";
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit: Option<u64> = match text.strip_prefix(digits).map(str::trim) {
+        Some("") => Some(1),
+        Some("KiB") => Some(1 << 10),
+        Some("MiB") => Some(1 << 20),
+        Some("GiB") => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
+    let bytes = bytes.filter(|bytes| i64::try_from(*bytes).is_ok());
+    let bytes = bytes.ok_or_else(|| Flaw::new("is not a number of bytes", "not a size", remedy))?;
+    if bytes < MIN_SPOOL_BYTES {
+        return Err(Flaw::new("is below 1 MiB", "at least \"1MiB\"", remedy));
+    }
+    Ok(bytes)
+}
+
+/// How long a batch may wait in the spool.
+pub(super) fn spool_age(text: &str) -> Result<Duration, Flaw> {
+    let remedy = "write a number with its unit, as \"12h\" or \"30d\"";
+    let age = humantime::parse_duration(text)
+        .map_err(|_unreadable| Flaw::new("is not a duration", "not a duration", remedy))?;
+    if !SPOOL_AGES.contains(&age) {
+        return Err(Flaw::new("is out of bounds", "from \"1h\" to \"10years\"", remedy));
+    }
+    Ok(age)
 }
 
 /// A database URL without a password in it.
@@ -495,6 +533,22 @@ mod tests {
     fn database_urls_without_a_password_are_taken() {
         for url in ["sqlite:fleetwatt.db", "postgres://u@192.168.132.222:5432/d", "postgresql:///d"] {
             assert_eq!(store_url(url).unwrap(), url);
+        }
+    }
+
+    #[test]
+    fn the_spools_size_is_bytes_with_a_unit_and_its_age_a_duration() {
+        for (text, bytes) in
+            [("1048576", 1 << 20), ("1024KiB", 1 << 20), ("5MiB", 5 << 20), ("2 GiB", 2 << 30)]
+        {
+            assert_eq!(spool_size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "1GB", "1.5GiB", "-1GiB", "GiB", "1023KiB", "99999999999GiB", "9223372036854775808"] {
+            assert!(spool_size(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(spool_age("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        for bad in ["", "30", "59m", "11years"] {
+            assert!(spool_age(bad).is_err(), "{bad:?}");
         }
     }
 

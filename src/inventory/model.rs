@@ -124,6 +124,10 @@ pub struct StoreSettings {
     pub table: String,
     /// How much of what never changes is repeated in each row.
     pub metadata: MetadataStyle,
+    /// How many bytes of batches may wait in the spool; then the oldest is dropped.
+    pub spool_size: u64,
+    /// How long a batch may wait in the spool.
+    pub spool_age: Duration,
 }
 
 /// `[alerts]`: what is watched, and who is told.

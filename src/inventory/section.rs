@@ -43,7 +43,16 @@ pub(super) const CYCLE: Schema =
     Schema { title: "in [cycle]", keys: &["interval", "concurrency", "connecting"] };
 pub(super) const STORE: Schema = Schema {
     title: "in [store]",
-    keys: &["url", "password_env", "password_file", "password_credential", "table", "metadata"],
+    keys: &[
+        "url",
+        "password_env",
+        "password_file",
+        "password_credential",
+        "table",
+        "metadata",
+        "spool_size",
+        "spool_age",
+    ],
 };
 
 pub(super) const ALERTS: Schema = Schema {
@@ -303,6 +312,8 @@ fn example_of(key: &str) -> &'static str {
         "cluster_power_above" => "\"12kW\"",
         "gpu_temperature_for" | "gpu_power_for" | "host_silent_for" | "store_away_for" => "\"5m\"",
         "spool_older_than" => "\"10m\"",
+        "spool_size" => "\"1GiB\"",
+        "spool_age" => "\"30d\"",
         _ => "\"…\"",
     }
 }

@@ -14,6 +14,10 @@ const DEFAULT_CONCURRENCY: usize = 256;
 const DEFAULT_CONNECTING: usize = 64;
 const DEFAULT_TABLE: &str = "unified_timeline";
 
+/// 25 KB a minute for a thousand rows: a month of a fleet of that size.
+const DEFAULT_SPOOL_SIZE: u64 = 1 << 30;
+const DEFAULT_SPOOL_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// More than the most hosts of an inventory makes no difference.
 const MAX_AT_ONCE: u32 = 65_536;
 
@@ -58,7 +62,14 @@ pub(super) fn read_cycle(section: &mut Section<'_, '_>) -> Cycle {
 
 /// `[store]` of an inventory that has none.
 pub(super) fn default_store() -> StoreSettings {
-    StoreSettings { url: None, password: None, table: DEFAULT_TABLE.to_owned(), metadata: Default::default() }
+    StoreSettings {
+        url: None,
+        password: None,
+        table: DEFAULT_TABLE.to_owned(),
+        metadata: Default::default(),
+        spool_size: DEFAULT_SPOOL_SIZE,
+        spool_age: DEFAULT_SPOOL_AGE,
+    }
 }
 
 /// Reads `[store]`.
@@ -69,6 +80,8 @@ pub(super) fn read_store(section: &mut Section<'_, '_>, base: &Path) -> StoreSet
         password: read_password(section, base),
         table: section.parsed("table", check::table).map_or(default.table, |table| table.value),
         metadata: section.parsed("metadata", check::metadata).map_or(default.metadata, |style| style.value),
+        spool_size: section.parsed("spool_size", check::spool_size).map_or(default.spool_size, |at| at.value),
+        spool_age: section.parsed("spool_age", check::spool_age).map_or(default.spool_age, |at| at.value),
     }
 }
 

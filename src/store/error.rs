@@ -156,7 +156,7 @@ pub enum Error {
         /// How much it would have to hold.
         length: usize,
         /// The event's type.
-        event_type: &'static str,
+        event_type: String,
     },
     /// The database refused the rows for what is in them. Nothing was written.
     #[error("the database refused the rows")]
@@ -191,6 +191,17 @@ pub enum Error {
         /// Why; `None` if the server just did not answer.
         #[source]
         source: Option<sqlx::Error>,
+    },
+    /// The spool cannot be used, so that nothing could be kept there.
+    #[error("the spool `{}`{}", path.display(), trouble.map(|trouble| format!(" {trouble}")).unwrap_or_default())]
+    Spool {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, if it is one of the usual.
+        trouble: Option<FileTrouble>,
+        /// What the system or SQLite said, if it was asked.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// Any other answer of the database.
     #[error("the database failed ({step})")]
@@ -316,6 +327,7 @@ impl Error {
             Self::Timeout { .. } => "timeout",
             Self::Lost { .. } => "lost",
             Self::CommitUnknown { .. } => "commit_unknown",
+            Self::Spool { .. } => "spool",
             Self::Other { .. } => "other",
         }
     }
@@ -345,8 +357,36 @@ impl Error {
             | Self::DoesNotFit { .. }
             | Self::TooLong { .. }
             | Self::Refused { .. }
+            | Self::Spool { .. }
             | Self::Other { .. } => false,
         }
+    }
+
+    /// Whether it is the rows that the database does not take, and not the database that cannot.
+    pub(super) const fn is_of_the_rows(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::TooLong { .. })
+    }
+
+    /// Whether the spool is damaged, so that it has to be set aside.
+    pub(super) const fn is_damaged_spool(&self) -> bool {
+        matches!(self, Self::Spool { trouble: Some(FileTrouble::Corrupt | FileTrouble::NotADatabase), .. })
+    }
+
+    /// Whether the disk under the spool reports errors. What it said was durable may not be: whoever
+    /// meets this ends, and never writes on.
+    pub const fn is_failing_disk(&self) -> bool {
+        matches!(self, Self::Spool { trouble: Some(FileTrouble::DiskFails), .. })
+    }
+
+    /// The error and all its causes, on one line.
+    pub fn with_causes(&self) -> String {
+        let mut words = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            words = format!("{words}: {inner}");
+            cause = inner.source();
+        }
+        words
     }
 
     /// What a person can do about it.
@@ -370,9 +410,7 @@ impl Error {
                 "create it for the user that runs fleetwatt, or name another path in `[store] url`"
             }
             Self::File { trouble, .. } => trouble.remedy(),
-            Self::Newer { .. } => {
-                "use the newer fleetwatt, or name another file in `[store] url`; this one is left as it is"
-            }
+            Self::Newer { .. } => "use the newer fleetwatt, or move the file away; it is left as it is",
             Self::Unreachable { .. } => {
                 "check that the server runs, that host and port are right and that no firewall is in between"
             }
@@ -405,6 +443,7 @@ impl Error {
             }
             Self::Lost { .. } => "the next cycle connects anew; if it stays, look into the server's log",
             Self::CommitUnknown { .. } => "look for the batch's id in the metadata before writing it again",
+            Self::Spool { trouble, .. } => spool_remedy(*trouble),
             Self::Other { .. } => "the database's words name the reason",
         }
     }
@@ -421,6 +460,19 @@ impl Error {
             Some(18..=20) => Self::Refused { source },
             _ => Self::Other { step, source },
         }
+    }
+}
+
+const fn spool_remedy(trouble: Option<FileTrouble>) -> &'static str {
+    match trouble {
+        Some(FileTrouble::Full) => {
+            "make room on the disk of the state directory, or lower `[store] spool_size`"
+        }
+        Some(FileTrouble::DiskFails) => {
+            "look into the kernel log for errors of the disk; nothing is kept until it works"
+        }
+        Some(FileTrouble::Locked) => "end the other program that holds it",
+        _ => "check that the user that runs fleetwatt may write in the state directory and what is in it",
     }
 }
 

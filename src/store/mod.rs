@@ -5,31 +5,48 @@
 //!
 //! A `Timeline` holds one connection, since there is one writer. A PostgreSQL connection that breaks
 //! is given up, and the next call connects anew, so a daemon outlives a restart of its database.
+//!
+//! [`Writer`] is the way of a cycle's events: into the spool, from there into the timeline, and out of
+//! the spool when the timeline has them. Batches have ids, so that one that is sent twice is there once.
 
 mod error;
 mod failpoint;
+mod halves;
+mod intake;
 mod location;
 mod postgres;
 mod rows;
+mod spool;
 mod sqlite;
 mod status;
 mod table;
+mod writer;
 
 use std::time::Duration;
 
 pub use error::{Error, FileTrouble};
+pub use intake::Intake;
 pub use location::{Location, Password};
-pub use status::{ColumnFound, InitReport, Status};
+pub use spool::{Dropped, SpoolLimits, SpoolStatus};
+pub use status::{ColumnFound, Guarantee, InitReport, Status};
+pub use writer::{Left, Progress, Receipt, Writer};
+
+use uuid::Uuid;
 
 use location::Place;
 use postgres::Postgres;
+use rows::Row;
+use spool::Spool;
 use sqlite::Sqlite;
 use table::TableName;
 
-use crate::batch::Event;
+use crate::batch::{BatchId, Event};
 
 /// The five columns that are written. Every other one must be able to do without a value.
 const COLUMNS: [&str; 5] = ["event_type", "source", "value", "metadata", "created_at"];
+
+/// How long it is remembered that a batch was delivered, in milliseconds: 30 days.
+const DELIVERED_KEPT_MILLIS: u128 = 30 * 24 * 60 * 60 * 1_000;
 
 /// An open timeline.
 #[derive(Debug)]
@@ -38,10 +55,18 @@ pub struct Timeline(Kind);
 /// What one transaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// How many rows are in the timeline now that were not before.
+    /// How many rows are in the timeline now that were not before; none if the batch was there.
     pub rows: u64,
     /// From the first statement until the database said that it is durable.
     pub took: Duration,
+}
+
+/// A row that the table does not take, and what it said.
+#[derive(Debug)]
+struct Refusal {
+    /// Its place in the batch.
+    row: usize,
+    error: Error,
 }
 
 #[derive(Debug)]
@@ -68,25 +93,39 @@ impl Timeline {
         }))
     }
 
-    /// Writes all events in one transaction: afterwards either all of them are durable, or none is there.
+    /// Writes all events of a batch in one transaction: afterwards either all of them are durable, or none
+    /// is there. A batch that is there already is not written again, see [`Guarantee`].
     ///
     /// # Errors
     ///
     /// Which step failed. After any error but [`Error::CommitUnknown`] nothing was written, unless a disk
     /// fails under SQLite ([`FileTrouble::DiskFails`]): then nobody should write on.
-    pub async fn write(&self, events: &[Event]) -> Result<Written, Error> {
+    pub async fn write(&self, id: BatchId, events: &[Event]) -> Result<Written, Error> {
+        self.deliver(id, &Row::all(events)).await
+    }
+
+    async fn deliver(&self, id: BatchId, rows: &[Row]) -> Result<Written, Error> {
         match &self.0 {
-            Kind::Sqlite(sqlite) => sqlite.write(events).await,
-            Kind::Postgres(postgres) => postgres.write(events).await,
+            Kind::Sqlite(sqlite) => sqlite.write(id, rows).await,
+            Kind::Postgres(postgres) => postgres.write(id, rows).await,
         }
     }
 
-    /// Creates the table and its indexes where there is no table of that name. A table that is there
-    /// is left as it is, whatever its columns are.
+    /// The rows of a refused batch that the table does not take. Writes nothing.
+    async fn sift(&self, rows: &[Row]) -> Result<Vec<Refusal>, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.sift(rows).await,
+            Kind::Postgres(postgres) => postgres.sift(rows).await,
+        }
+    }
+
+    /// Creates the table and its indexes where there is no table of that name, and beside it the table of
+    /// delivered batches. A table that is there is left as it is, whatever its columns are.
     ///
     /// # Errors
     ///
-    /// Which step failed; nothing was created then.
+    /// Which step failed. That this role may create no schema for the delivered batches is no error: the
+    /// report says what an owner would run.
     pub async fn init(location: &Location, table: &str) -> Result<InitReport, Error> {
         let table = TableName::parse(table)?;
         match location.place() {
@@ -120,18 +159,52 @@ impl Timeline {
     }
 }
 
+/// What waits in the spool of a state directory; `None` where there is no spool. Changes nothing.
+///
+/// # Errors
+///
+/// The spool cannot be read.
+pub async fn spool_status(state_dir: &std::path::Path) -> Result<Option<SpoolStatus>, Error> {
+    Spool::look(state_dir).await
+}
+
+/// Ids below this one are of batches that were delivered so long ago that nobody sends them again.
+/// Ids sort by time, and of a spool the oldest batch goes first, so `id` is the oldest that is still sent.
+fn forgotten_before(id: BatchId) -> Uuid {
+    if id.0.get_version_num() != 7 {
+        return Uuid::nil();
+    }
+    let millis = id.0.as_u128() >> 80;
+    Uuid::from_u128(millis.saturating_sub(DELIVERED_KEPT_MILLIS) << 80)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Compiles, and that is the test: whoever writes may do so in a task of its own.
     #[allow(dead_code, reason = "only compiled")]
-    fn every_call_can_be_made_from_a_task(timeline: Timeline, location: &Location) {
+    fn every_call_can_be_made_from_a_task(timeline: Timeline, location: &Location, mut writer: Writer) {
         fn is_send(_: impl Send) {}
         is_send(Timeline::open(location, ""));
         is_send(Timeline::init(location, ""));
-        is_send(timeline.write(&[]));
+        is_send(timeline.write(BatchId(Uuid::nil()), &[]));
         is_send(timeline.status());
         is_send(timeline.close());
+        let limits = SpoolLimits { bytes: 0, age: Duration::ZERO };
+        is_send(Writer::open("".as_ref(), location, "", limits));
+        is_send(writer.connect());
+        is_send(writer.keep(BatchId(Uuid::nil()), &[]));
+        is_send(writer.replay(|_| ()));
+        is_send(writer.close());
+    }
+
+    #[test]
+    fn a_delivered_batch_is_remembered_for_thirty_days() {
+        let day = 24 * 60 * 60 * 1_000;
+        let at = |millis: u64| Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, 0));
+        let cut = forgotten_before(BatchId(at(100 * day)));
+        assert!(at(70 * day - 1_000) < cut && cut < at(70 * day));
+        assert_eq!(forgotten_before(BatchId(Uuid::from_u128(7))), Uuid::nil());
     }
 }

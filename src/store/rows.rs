@@ -1,57 +1,52 @@
-//! Events as the columns of an insert, with everything taken out that a database would choke on.
+//! Events as rows of an insert, with everything taken out that a database would choke on.
 
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::batch::Event;
 
-/// Some events, column by column.
+/// One row, as it is inserted and as it waits in the spool.
 ///
 /// No text holds NUL: PostgreSQL refuses it in text and in jsonb, so that one hostile host would block
 /// every batch. No value is NaN or infinite: PostgreSQL would take it and the dashboards would not.
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    pub(super) event_types: Vec<String>,
-    pub(super) sources: Vec<String>,
-    pub(super) values: Vec<Option<f64>>,
-    pub(super) metadata: Vec<String>,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Row {
+    pub(super) event_type: String,
+    pub(super) source: String,
+    pub(super) value: Option<f64>,
+    /// As text, so that it reaches the database as it was written, by whatever way it went.
+    pub(super) metadata: Box<RawValue>,
     /// Microseconds since 1970 in UTC.
-    pub(super) created_at: Vec<i64>,
+    pub(super) created_at: i64,
 }
 
-impl Rows {
-    pub(super) fn of(events: &[Event]) -> Self {
-        let mut rows = Self::default();
-        for event in events {
-            rows.event_types.push(without_nul(event.event_type));
-            rows.sources.push(without_nul(&event.source));
-            rows.values.push(event.value.filter(|value| value.is_finite()));
-            rows.metadata.push(metadata_text(&event.metadata));
-            rows.created_at.push(event.at.micros());
+impl Row {
+    /// The row of one event.
+    pub(super) fn of(event: &Event) -> Self {
+        Self {
+            event_type: without_nul(event.event_type),
+            source: without_nul(&event.source),
+            value: event.value.filter(|value| value.is_finite()),
+            metadata: metadata_text(&event.metadata),
+            created_at: event.at.micros(),
         }
-        rows
     }
 
-    /// Row by row, in the order of [`super::COLUMNS`].
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str, Option<f64>, &str, i64)> {
-        let texts = self.event_types.iter().zip(&self.sources).zip(&self.metadata);
-        let numbers = self.values.iter().zip(&self.created_at);
-        texts.zip(numbers).map(|(((event_type, source), metadata), (value, at))| {
-            (event_type.as_str(), source.as_str(), *value, metadata.as_str(), *at)
-        })
+    /// The rows of some events.
+    pub(super) fn all(events: &[Event]) -> Vec<Self> {
+        events.iter().map(Self::of).collect()
     }
 }
 
-fn metadata_text(metadata: &Map<String, Value>) -> String {
-    let text = display(metadata);
+fn metadata_text(metadata: &Map<String, Value>) -> Box<RawValue> {
+    let text = raw(metadata);
     // serde_json writes NUL in no other way; a text that only talks about `\u0000` is cleaned for nothing.
-    if !text.contains("\\u0000") {
-        return text;
-    }
-    display(&object_without_nul(metadata))
+    if text.get().contains("\\u0000") { raw(&object_without_nul(metadata)) } else { text }
 }
 
-fn display(metadata: &Map<String, Value>) -> String {
-    serde_json::to_string(metadata).expect("a map with string keys is always JSON")
+fn raw(metadata: &Map<String, Value>) -> Box<RawValue> {
+    serde_json::value::to_raw_value(metadata).expect("a map with string keys is always JSON")
 }
 
 fn object_without_nul(object: &Map<String, Value>) -> Map<String, Value> {
@@ -88,10 +83,10 @@ mod tests {
             metadata: metadata.as_object().unwrap().clone(),
             at: Timestamp::from_micros(7),
         };
-        let rows = Rows::of(&[event]);
-        let (event_type, source, value, metadata, at) = rows.iter().next().unwrap();
-        assert_eq!((event_type, source, value, at), ("node_up", "node_ab", None, 7));
-        let read: Value = serde_json::from_str(metadata).unwrap();
+        let row = Row::of(&event);
+        assert_eq!((row.event_type.as_str(), row.source.as_str()), ("node_up", "node_ab"));
+        assert_eq!((row.value, row.created_at), (None, 7));
+        let read: Value = serde_json::from_str(row.metadata.get()).unwrap();
         assert_eq!(read, json!({"a": ["xy", {"b": ""}], "path": "C:\\u0000", "n": 1}));
     }
 }

@@ -10,20 +10,28 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, QueryBuilder, Row, Sqlite as Dialect};
 use tokio::sync::Mutex;
 
-use super::rows::Rows;
+use super::halves::Halves;
+use super::rows;
 use super::table::{TableName, quoted};
-use super::{COLUMNS, ColumnFound, Error, FileTrouble, InitReport, Status, Written, failpoint};
-use crate::batch::Event;
+use super::{
+    COLUMNS, ColumnFound, Error, FileTrouble, Guarantee, InitReport, Refusal, Status, Written, failpoint,
+    forgotten_before,
+};
+use crate::batch::BatchId;
 use crate::reading::Timestamp;
 
 /// `PRAGMA user_version` of the schema made here. A file with a higher one is left alone.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// How long to wait for another program's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Rows per INSERT. Measured: 100 to 1,000 is the fastest; SQLite takes at most 32,766 parameters.
 const ROWS_PER_INSERT: usize = 500;
+
+/// What keeps a batch from being written twice: its row goes in the same transaction.
+const LEDGER: &str = "CREATE TABLE delivered_batch (batch_id TEXT PRIMARY KEY, rows INTEGER NOT NULL, \
+    committed_at INTEGER NOT NULL DEFAULT (unixepoch()) /* seconds since 1970, UTC */) WITHOUT ROWID";
 
 /// An open file.
 #[derive(Debug)]
@@ -45,34 +53,50 @@ impl Sqlite {
         }
         create_folder_of(path).await?;
         let mut connection = connect(path).await?;
-        let created = ensure_schema(&mut connection, path, &table).await?;
+        let report = ensure_schema(&mut connection, path, &table).await?;
         check_columns(&mut connection, path, &table).await?;
-        let report = InitReport { table: table.to_string(), created };
         Ok((Self { path: path.to_owned(), table, connection: Mutex::new(connection) }, report))
     }
 
-    pub(super) async fn write(&self, events: &[Event]) -> Result<Written, Error> {
+    pub(super) async fn write(&self, id: BatchId, rows: &[rows::Row]) -> Result<Written, Error> {
         let failed = |step| move |source| Error::from_sqlite(&self.path, step, source);
         let started = Instant::now();
         let mut connection = self.connection.lock().await;
         // IMMEDIATE, so that a lock is waited for here and not met halfway.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
-        let insert = format!("INSERT INTO {}({}) ", self.table, COLUMNS.join(", "));
-        let mut n_rows = 0;
-        for chunk in events.chunks(ROWS_PER_INSERT) {
-            let rows = Rows::of(chunk);
-            let mut query = QueryBuilder::<Dialect>::new(&insert);
-            query.push_values(rows.iter(), |mut tuple, (event_type, source, value, metadata, at)| {
-                tuple.push_bind(event_type.to_owned()).push_bind(source.to_owned()).push_bind(value);
-                tuple.push_bind(metadata.to_owned()).push_bind(at);
-            });
-            // A statement of 2,500 parameters is not worth a place in the cache of statements.
-            let done = query.build().persistent(false).execute(&mut *transaction).await;
-            n_rows += done.map_err(failed("insert"))?.rows_affected();
+        if !enter(&mut transaction, id, rows.len()).await.map_err(failed("look for delivered batches"))? {
+            tracing::info!(batch = %id, "batch was delivered before");
+            return Ok(Written { rows: 0, took: started.elapsed() });
         }
-        failpoint::before_commit().await;
+        let n_rows = insert(&mut transaction, &self.table, rows).await.map_err(failed("insert"))?;
+        failpoint::reach(failpoint::BEFORE_COMMIT).await;
         transaction.commit().await.map_err(failed("commit"))?;
         Ok(Written { rows: n_rows, took: started.elapsed() })
+    }
+
+    /// The rows that the table does not take. Writes nothing.
+    pub(super) async fn sift(&self, rows: &[rows::Row]) -> Result<Vec<Refusal>, Error> {
+        let failed = |source| Error::from_sqlite(&self.path, "find the rows that are refused", source);
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut refused = Vec::new();
+        let mut halves = Halves::of(rows.len());
+        while let Some(range) = halves.next() {
+            let some = rows.get(range.clone()).unwrap_or_default();
+            let mut attempt = transaction.begin().await.map_err(failed)?;
+            match insert(&mut attempt, &self.table, some).await.map_err(failed) {
+                Ok(_) => attempt.commit().await.map_err(failed)?,
+                Err(error) if error.is_of_the_rows() => {
+                    attempt.rollback().await.map_err(failed)?;
+                    if halves.refuse(range.clone()) {
+                        refused.push(Refusal { row: range.start, error });
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        transaction.rollback().await.map_err(failed)?;
+        Ok(refused)
     }
 
     pub(super) async fn status(&self) -> Result<Status, Error> {
@@ -112,7 +136,9 @@ impl Sqlite {
             may_insert: true,
             tls: None,
             size_bytes: u64::try_from(size).ok(),
+            guarantee: Guarantee::Ledger,
             advice: Vec::new(),
+            owner_sql: Vec::new(),
         })
     }
 
@@ -150,52 +176,96 @@ async fn connect(path: &Path) -> Result<SqliteConnection, Error> {
     options.connect().await.map_err(|source| Error::from_sqlite(path, "open", source))
 }
 
-/// Creates the table if it is not there; says what was created.
+/// Inserts all rows within the transaction that is open; says how many came.
+async fn insert(
+    connection: &mut SqliteConnection,
+    table: &TableName,
+    rows: &[rows::Row],
+) -> sqlx::Result<u64> {
+    let insert = format!("INSERT INTO {table}({}) ", COLUMNS.join(", "));
+    let mut n_rows = 0;
+    for chunk in rows.chunks(ROWS_PER_INSERT) {
+        let mut query = QueryBuilder::<Dialect>::new(&insert);
+        query.push_values(chunk, |mut tuple, row| {
+            tuple.push_bind(row.event_type.clone()).push_bind(row.source.clone()).push_bind(row.value);
+            tuple.push_bind(row.metadata.get().to_owned()).push_bind(row.created_at);
+        });
+        // A statement of 2,500 parameters is not worth a place in the cache of statements.
+        n_rows += query.build().persistent(false).execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(n_rows)
+}
+
+/// Enters a batch as delivered within the transaction that is open; says whether it was not yet.
+async fn enter(connection: &mut SqliteConnection, id: BatchId, n_rows: usize) -> sqlx::Result<bool> {
+    // Ids sort by time, so this goes by the primary key and costs nothing.
+    sqlx::query("DELETE FROM delivered_batch WHERE batch_id < ?")
+        .bind(forgotten_before(id).to_string())
+        .execute(&mut *connection)
+        .await?;
+    let entered =
+        sqlx::query("INSERT INTO delivered_batch (batch_id, rows) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(id.to_string())
+            .bind(i64::try_from(n_rows).unwrap_or(i64::MAX))
+            .execute(connection)
+            .await?;
+    Ok(entered.rows_affected() == 1)
+}
+
+/// Creates what is not there; says what was created.
 async fn ensure_schema(
     connection: &mut SqliteConnection,
     path: &Path,
     table: &TableName,
-) -> Result<Vec<String>, Error> {
+) -> Result<InitReport, Error> {
     let failed = |source| Error::from_sqlite(path, "create the table", source);
-    if !needs_schema(connection, path, table).await? {
-        return Ok(Vec::new());
+    let report =
+        |created, ledger| InitReport { table: table.to_string(), created, ledger, owner_sql: Vec::new() };
+    let (created, ledger) = missing(connection, path, table).await?;
+    if created.is_empty() && ledger.is_empty() {
+        return Ok(report(created, ledger));
     }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
     // Another process may have been faster.
-    if !needs_schema(&mut transaction, path, table).await? {
-        return Ok(Vec::new());
-    }
-    let statements = schema(table);
-    for statement in &statements {
+    let (created, ledger) = missing(&mut transaction, path, table).await?;
+    for statement in created.iter().chain(&ledger) {
         sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *transaction).await.map_err(failed)?;
     }
-    let version = format!("PRAGMA user_version = {SCHEMA_VERSION}");
-    sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await.map_err(failed)?;
+    let version: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(failed)?;
+    // Version 0 with the table there is a file of somebody else's, whose version is not ours to say.
+    if !created.is_empty() || version != 0 {
+        let version = format!("PRAGMA user_version = {SCHEMA_VERSION}");
+        sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await.map_err(failed)?;
+    }
     transaction.commit().await.map_err(failed)?;
-    Ok(statements)
+    Ok(report(created, ledger))
 }
 
-async fn needs_schema(
+/// The statements that create what is not there: the timeline, and the table of delivered batches, which
+/// came with version 2.
+async fn missing(
     connection: &mut SqliteConnection,
     path: &Path,
     table: &TableName,
-) -> Result<bool, Error> {
+) -> Result<(Vec<String>, Vec<String>), Error> {
     let failed = |source| Error::from_sqlite(path, "read the schema version", source);
     let found: i64 =
         sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(failed)?;
     if found > SCHEMA_VERSION {
         return Err(Error::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION });
     }
-    let there: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = ? COLLATE NOCASE")
-        .bind(table.name.clone())
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed)?;
-    // Version 0 with the table there is a file of somebody else's; its table is taken as it is.
-    Ok(there == 0)
+    let sql = "SELECT count(*) FILTER (WHERE name = ?1 COLLATE NOCASE), \
+               count(*) FILTER (WHERE name = 'delivered_batch' COLLATE NOCASE) FROM sqlite_schema";
+    let (timeline, ledger): (i64, i64) =
+        sqlx::query_as(sql).bind(table.name.clone()).fetch_one(&mut *connection).await.map_err(failed)?;
+    Ok((
+        if timeline == 0 { schema(table) } else { Vec::new() },
+        if ledger == 0 { vec![LEDGER.to_owned()] } else { Vec::new() },
+    ))
 }
 
-/// The schema of version 1. Plain text and integers, so that any old `sqlite3` can read the file.
+/// The timeline. Plain text and integers, so that any old `sqlite3` can read the file.
 fn schema(table: &TableName) -> Vec<String> {
     let index = quoted(&format!("{}_by_type_source_time", table.name));
     let view = quoted(&format!("{}_unix", table.name));
@@ -244,7 +314,9 @@ async fn columns_of(connection: &mut SqliteConnection, table: &TableName) -> sql
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Map, Value};
+    use serde_json::json;
+    use serde_json::value::to_raw_value;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -272,11 +344,15 @@ mod tests {
         let sqlite = opened(&folder).await;
         // SQLite's own way to a full disk: the file may not grow beyond its present pages.
         sqlx::query("PRAGMA max_page_count = 1").execute(&mut *sqlite.connection.lock().await).await.unwrap();
-        let mut metadata = Map::new();
-        metadata.insert("blob".to_owned(), Value::String("x".repeat(100_000)));
-        let at = Timestamp::from_micros(0);
-        let event = Event { event_type: "node_up", source: "s".to_owned(), value: None, metadata, at };
-        let error = sqlite.write(&[event]).await.unwrap_err();
+        let metadata = to_raw_value(&json!({"blob": "x".repeat(100_000)})).unwrap();
+        let row = rows::Row {
+            event_type: "node_up".to_owned(),
+            source: "s".to_owned(),
+            value: None,
+            metadata,
+            created_at: 0,
+        };
+        let error = sqlite.write(BatchId(Uuid::nil()), &[row]).await.unwrap_err();
         assert!(matches!(error, Error::File { trouble: FileTrouble::Full, .. }), "{error:?}");
         assert!(error.is_away());
         assert_eq!(sqlite.status().await.unwrap().newest, None);

@@ -1,6 +1,31 @@
 //! What a timeline says of itself, and what `store init` did.
 
+use std::fmt;
+
 use crate::reading::Timestamp;
+
+/// What keeps a batch that has to be sent twice from being in the timeline twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarantee {
+    /// A row of `delivered_batch` is written in the same transaction.
+    Ledger,
+    /// Its id is looked for among the rows of its time, under a lock.
+    Lookup,
+    /// Nothing: this role may only insert.
+    AtLeastOnce,
+}
+
+impl fmt::Display for Guarantee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ledger => "exactly once, by the table of delivered batches",
+            Self::Lookup => "exactly once, by looking for the batch among its rows",
+            Self::AtLeastOnce => {
+                "at least once: a batch is doubled when its commit's answer is lost; `batch` tells doubles apart"
+            }
+        })
+    }
+}
 
 /// What the database says of itself and of the timeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +56,13 @@ pub struct Status {
     pub tls: Option<Option<String>>,
     /// Bytes on disk with the indexes.
     pub size_bytes: Option<u64>,
+    /// What keeps batches from being doubled.
+    pub guarantee: Guarantee,
     /// What the owner of the table could improve, one sentence each, with the SQL.
     pub advice: Vec<String>,
+    /// What an owner of the database would run for a table of delivered batches, if there is none that
+    /// this role can use.
+    pub owner_sql: Vec<String>,
 }
 
 /// A column as the database describes it.
@@ -53,10 +83,14 @@ pub struct InitReport {
     pub table: String,
     /// What was created, as SQL; empty if the table was there already.
     pub created: Vec<String>,
+    /// What was created for the table of delivered batches.
+    pub ledger: Vec<String>,
+    /// What an owner of the database would run for it, if this role may not.
+    pub owner_sql: Vec<String>,
 }
 
 impl InitReport {
-    /// Whether the table was there already, so that nothing was done.
+    /// Whether the timeline's table was there already, so that it was left as it is.
     pub fn already_there(&self) -> bool {
         self.created.is_empty()
     }

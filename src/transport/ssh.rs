@@ -180,7 +180,9 @@ impl SshSession {
     ) -> Result<Output, Failure> {
         if let Some(session) = self.living() {
             let argv = bounded_argv(program, args, deadline);
-            match execute(&session, &argv, &self.connections.starting, self.answer_by(deadline), deadline).await {
+            match execute(&session, &argv, &self.connections.starting, self.answer_by(deadline), deadline)
+                .await
+            {
                 Ok(ended) => return ended,
                 Err(lost) => self.drop_master(&lost),
             }

@@ -98,17 +98,42 @@ fn a_check_with_connections_says_per_host_which_step_failed() {
 }
 
 #[test]
-fn a_database_that_is_away_costs_the_cycle_and_says_so() {
+fn a_database_that_is_away_costs_nothing_and_says_so() {
     let home = Home::new();
     let demo = std::fs::read_to_string(demo()).unwrap();
     let fixtures = format!("{}/fixtures", env!("CARGO_MANIFEST_DIR"));
     let text = demo.replace("../fixtures", &fixtures);
     let inventory = home.inventory(&format!("{text}\n[store]\nurl = \"postgres://u@127.0.0.1:1/d\"\n"));
     let ran = home.poll(&inventory, &[]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(4));
     assert!(ran.stdout.contains("Cluster: 6 of 6 nodes"), "the readings are still shown");
-    assert!(ran.stderr.starts_with("error: nothing was kept: "), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("warning: kept in the spool (1 batch, oldest "), "{}", ran.stderr);
     assert!(ran.stderr.contains("help: check that the server runs"), "{}", ran.stderr);
+    assert_eq!(home.poll(&inventory, &["--quiet"]).code, Some(4));
+    let status = home.run(&["store", "status", "--inventory", inventory.to_str().unwrap()]);
+    assert_eq!(status.code, Some(1));
+    assert!(status.stdout.contains("spool     2 batches, "), "{}", status.stdout);
+    assert!(status.stdout.contains("cannot reach the database server"), "{}", status.stdout);
+    let replay = home.run(&["store", "replay", "--inventory", inventory.to_str().unwrap()]);
+    assert_eq!(replay.code, Some(4), "{}", replay.stderr);
+}
+
+#[test]
+fn a_dry_run_leaves_the_spool_alone_and_needs_no_database() {
+    let home = Home::new().with("DATABASE_URL", "postgres://u@127.0.0.1:1/d");
+    let before = home.everything();
+    let ran = home.run(&["poll", "--dry-run", "--inventory", &demo()]);
+    assert_eq!((ran.code, home.everything()), (Some(3), before));
+}
+
+#[test]
+fn what_cannot_even_be_spooled_is_said_and_is_nothing() {
+    let home = Home::new().with("DATABASE_URL", "postgres://u@127.0.0.1:1/d");
+    std::fs::create_dir_all(home.path("s/spool.db")).unwrap();
+    let ran = home.run(&["poll", "--quiet", "--inventory", &demo()]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("error: nothing was kept: the spool `"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("help: check that the user"), "{}", ran.stderr);
 }
 
 #[tokio::test]

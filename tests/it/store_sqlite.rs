@@ -10,7 +10,7 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
-use crate::store_story::{AT, Row, event, expected, killed_before_commit, nasty_events, sorted};
+use crate::store_story::{AT, Row, event, expected, killed_before_commit, nasty_events, new_id, sorted};
 
 const TABLE: &str = "unified_timeline";
 
@@ -40,16 +40,16 @@ async fn what_is_written_is_read_back() {
     let path = folder.path().join("new folder/f.db");
     let timeline = open(&path).await.unwrap();
     let events = nasty_events();
-    let written = timeline.write(&events).await.unwrap();
+    let written = timeline.write(new_id(), &events).await.unwrap();
     assert_eq!(written.rows, 7);
     assert_eq!(read(&path).await, sorted(expected(&events)));
-    assert_eq!(timeline.write(&[]).await.unwrap().rows, 0);
+    assert_eq!(timeline.write(new_id(), &[]).await.unwrap().rows, 0);
     timeline.close().await;
     let mode = std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700, "a folder that fleetwatt creates is private");
     // A second opening finds everything there.
     let again = open(&path).await.unwrap();
-    again.write(&[event("s", None, json!({}), AT)]).await.unwrap();
+    again.write(new_id(), &[event("s", None, json!({}), AT)]).await.unwrap();
     assert_eq!(read(&path).await.len(), 8);
 }
 
@@ -61,7 +61,7 @@ async fn the_file_is_in_wal_mode_and_has_a_version() {
     let mode: String =
         sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut peek(&path).await).await.unwrap();
     assert_eq!(mode, "wal");
-    assert_eq!(scalar(&path, "PRAGMA user_version").await, 1);
+    assert_eq!(scalar(&path, "PRAGMA user_version").await, 2);
 }
 
 #[tokio::test]
@@ -74,12 +74,12 @@ async fn many_chunks_are_one_transaction() {
     sqlx::query(sql).execute(&mut peek(&path).await).await.unwrap();
     let mut events: Vec<_> = (0..1_201).map(|i| event("good", Some(1.0), json!({}), AT + i)).collect();
     events.push(event("bad", None, json!({}), AT));
-    let error = timeline.write(&events).await.unwrap_err();
+    let error = timeline.write(new_id(), &events).await.unwrap_err();
     assert_eq!(error.kind(), "refused");
     assert!(!error.is_away());
     assert!(read(&path).await.is_empty());
     events.pop();
-    assert_eq!(timeline.write(&events).await.unwrap().rows, 1_201);
+    assert_eq!(timeline.write(new_id(), &events).await.unwrap().rows, 1_201);
     assert_eq!(read(&path).await.len(), 1_201);
 }
 
@@ -87,7 +87,7 @@ async fn many_chunks_are_one_transaction() {
 async fn the_view_for_dashboards_is_in_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("f.db");
-    open(&path).await.unwrap().write(&[event("s", None, json!({}), AT)]).await.unwrap();
+    open(&path).await.unwrap().write(new_id(), &[event("s", None, json!({}), AT)]).await.unwrap();
     assert_eq!(scalar(&path, "SELECT created_at FROM unified_timeline_unix").await, AT / 1_000_000);
 }
 
@@ -109,7 +109,7 @@ async fn status_counts_the_last_day() {
     let timeline = open(&path).await.unwrap();
     let two_days = 2 * 86_400_000_000;
     timeline
-        .write(&[event("s", None, json!({}), now), event("s", None, json!({}), now - two_days)])
+        .write(new_id(), &[event("s", None, json!({}), now), event("s", None, json!({}), now - two_days)])
         .await
         .unwrap();
     let status = timeline.status().await.unwrap();
@@ -125,7 +125,7 @@ async fn a_file_of_a_newer_version_is_left_alone() {
     let path = folder.path().join("f.db");
     sqlx::query("PRAGMA user_version = 7").execute(&mut peek(&path).await).await.unwrap();
     let error = open(&path).await.unwrap_err();
-    assert!(matches!(error, Error::Newer { found: 7, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, Error::Newer { found: 7, known: 2, .. }), "{error:?}");
     assert_eq!(scalar(&path, "SELECT count(*) FROM sqlite_schema").await, 0);
 }
 
@@ -165,11 +165,11 @@ async fn a_lock_is_waited_for_and_then_said() {
     let timeline = open(&path).await.unwrap();
     let mut other = peek(&path).await;
     let transaction = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let error = timeline.write(&[event("s", None, json!({}), AT)]).await.unwrap_err();
+    let error = timeline.write(new_id(), &[event("s", None, json!({}), AT)]).await.unwrap_err();
     assert!(matches!(error, Error::File { trouble: FileTrouble::Locked, .. }), "{error:?}");
     assert!(error.is_away());
     transaction.rollback().await.unwrap();
-    assert_eq!(timeline.write(&[event("s", None, json!({}), AT)]).await.unwrap().rows, 1);
+    assert_eq!(timeline.write(new_id(), &[event("s", None, json!({}), AT)]).await.unwrap().rows, 1);
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_table_that_vanished_is_an_error_and_a_schema_is_not_taken() {
     assert!(!path.exists());
     let timeline = open(&path).await.unwrap();
     sqlx::query("DROP TABLE unified_timeline").execute(&mut peek(&path).await).await.unwrap();
-    let error = timeline.write(&[event("s", None, json!({}), AT)]).await.unwrap_err();
+    let error = timeline.write(new_id(), &[event("s", None, json!({}), AT)]).await.unwrap_err();
     assert_eq!(error.kind(), "other");
 }
 
@@ -192,5 +192,5 @@ async fn a_kill_before_the_commit_leaves_nothing() {
     killed_before_commit(&format!("sqlite:{}", path.display()));
     let timeline = open(&path).await.unwrap();
     assert!(read(&path).await.is_empty());
-    assert_eq!(timeline.write(&nasty_events()).await.unwrap().rows, 7);
+    assert_eq!(timeline.write(new_id(), &nasty_events()).await.unwrap().rows, 7);
 }

@@ -4,16 +4,22 @@
 
 use std::process::Stdio;
 
-use fleetwatt::batch::Event;
+use fleetwatt::batch::{BatchId, Event};
 use fleetwatt::reading::Timestamp;
 use fleetwatt::store::{Location, Timeline};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// 2026-11-24T07:00:00.000001Z: the last digit shows whether microseconds survive.
 pub(crate) const AT: i64 = 1_795_503_600_000_001;
 
 /// A row as read back: event type, source, value, metadata, microseconds.
 pub(crate) type Row = (String, String, Option<f64>, Value, i64);
+
+/// The id of a new batch.
+pub(crate) fn new_id() -> BatchId {
+    BatchId(Uuid::now_v7())
+}
 
 pub(crate) fn event(source: &str, value: Option<f64>, metadata: Value, micros: i64) -> Event {
     let Value::Object(metadata) = metadata else { panic!("metadata is an object") };
@@ -105,6 +111,6 @@ pub(crate) fn killed_before_commit(url: &str) {
 async fn a_victim_writes_only_where_it_is_told() {
     let Ok(url) = std::env::var(VICTIM_URL) else { return };
     let timeline = Timeline::open(&Location::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
-    timeline.write(&nasty_events()).await.unwrap();
+    timeline.write(new_id(), &nasty_events()).await.unwrap();
     panic!("the fail point was passed");
 }

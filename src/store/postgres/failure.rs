@@ -39,8 +39,8 @@ impl Context<'_> {
             ("57P01" | "57P02" | "57P03" | "57P05", _) | (_, "08") => Error::Lost { step, source },
             // Insufficient resources, read-only transaction (a standby), system error, operator intervention.
             ("25006", _) | (_, "53" | "57" | "58") => Error::Ailing { step, source },
-            // Data, constraints, triggers, checks of views.
-            (_, "22" | "23" | "P0" | "44") => Error::Refused { source },
+            // Data, constraints, triggers, checks of views, and what is too large for an index.
+            (_, "22" | "23" | "P0" | "44" | "54") => Error::Refused { source },
             _ => Error::Other { step, source },
         }
     }

@@ -1,8 +1,7 @@
 //! Whether events fit into a table that was found, and the INSERT that fits them into it.
 
 use super::lookup::{Column, Found};
-use crate::batch::Event;
-use crate::store::rows::Rows;
+use crate::store::rows::Row;
 use crate::store::table::quoted;
 use crate::store::{COLUMNS, ColumnFound, Error};
 
@@ -16,8 +15,12 @@ pub(super) struct Fitted {
     pub(super) kind: &'static str,
     pub(super) columns: Vec<ColumnFound>,
     pub(super) may_select: bool,
+    /// The role that we are.
+    pub(super) role: String,
     /// Whether `created_at` is a `timestamptz`, else a `timestamp` that holds UTC.
     pub(super) is_zoned: bool,
+    /// Whether the metadata is JSON to the database as well.
+    pub(super) is_json: bool,
     /// The INSERT, with the five columns as arrays.
     pub(super) insert: String,
     limits: Vec<Limit>,
@@ -54,47 +57,47 @@ impl Fitted {
             name: found.sql_name(),
             kind: kind(&found.relkind),
             may_select: found.may_select && found.may_use_schema,
+            role: found.role.clone(),
             is_zoned,
+            is_json: matches!(base_type("metadata"), Some("json" | "jsonb")),
             insert: insert(&found.sql_name(), base_type("metadata"), is_zoned),
             limits: COLUMNS.iter().filter_map(|name| limit(name, found.column(name)?)).collect(),
             columns: found.columns.into_iter().map(ColumnFound::from).collect(),
         })
     }
 
-    /// Checks that every text fits into its column.
+    /// Checks that every text of a row fits into its column.
     ///
     /// # Errors
     ///
     /// [`Error::TooLong`] for the first that does not.
-    pub(super) fn check_lengths(&self, events: &[Event]) -> Result<(), Error> {
-        if self.limits.is_empty() {
-            return Ok(());
-        }
-        for event in events {
-            let rows = Rows::of(std::slice::from_ref(event));
-            let texts = rows.iter().next();
-            let Some((event_type, source, _, metadata, _)) = texts else { continue };
-            for limit in &self.limits {
-                let text = match limit.column {
-                    "event_type" => event_type,
-                    "source" => source,
-                    _ => metadata,
-                };
-                limit.check(text, event.event_type)?;
-            }
+    pub(super) fn check_lengths(&self, row: &Row) -> Result<(), Error> {
+        for limit in &self.limits {
+            let text = match limit.column {
+                "event_type" => &row.event_type,
+                "source" => &row.source,
+                _ => row.metadata.get(),
+            };
+            limit.check(text, &row.event_type)?;
         }
         Ok(())
     }
 }
 
 impl Limit {
-    fn check(&self, text: &str, event_type: &'static str) -> Result<(), Error> {
+    fn check(&self, text: &str, event_type: &str) -> Result<(), Error> {
         let length = if self.is_bytes { text.len() } else { text.chars().count() };
         if length <= self.holds {
             return Ok(());
         }
         let unit = if self.is_bytes { "bytes" } else { "characters" };
-        Err(Error::TooLong { column: self.column, limit: self.holds, unit, length, event_type })
+        Err(Error::TooLong {
+            column: self.column,
+            limit: self.holds,
+            unit,
+            length,
+            event_type: event_type.to_owned(),
+        })
     }
 }
 

@@ -1,10 +1,11 @@
-//! Creates the timeline table where there is none. The only DDL that ever runs in PostgreSQL.
+//! Creates the timeline table where there is none, and the table of delivered batches in a schema of its
+//! own. The only DDL that ever runs in PostgreSQL.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::failure::Context;
-use super::lookup;
+use super::{ledger, lookup};
 use crate::store::location::Server;
 use crate::store::table::{TableName, quoted};
 use crate::store::{Error, InitReport};
@@ -15,31 +16,74 @@ pub(super) async fn create(
     table: &TableName,
 ) -> Result<InitReport, Error> {
     let context = Context { step: "create the table", server, table: table.to_string() };
-    match lookup::table(connection, &context, table).await {
-        Ok(found) => return Ok(InitReport { table: found.sql_name(), created: Vec::new() }),
-        Err(Error::NoTable { .. }) => {}
+    let (name, created) = match lookup::table(connection, &context, table).await {
+        Ok(found) => (found.sql_name(), Vec::new()),
+        Err(Error::NoTable { .. }) => (table.to_string(), create_table(connection, &context, table).await?),
         Err(error) => return Err(error),
-    }
-    let mut transaction = super::begin(connection, &context).await?;
-    let mut created = Vec::new();
+    };
+    let (ledger, owner_sql) = create_ledger(connection, &context).await?;
+    Ok(InitReport { table: name, created, ledger, owner_sql })
+}
+
+async fn create_table(
+    connection: &mut PgConnection,
+    context: &Context<'_>,
+    table: &TableName,
+) -> Result<Vec<String>, Error> {
+    let mut transaction = super::begin(connection, context).await?;
+    let mut statements = Vec::new();
     if let Some(schema) = &table.schema {
-        let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
+        let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
+        let there: bool = sqlx::query_scalar(sql)
             .bind(schema)
             .persistent(false)
             .fetch_one(&mut *transaction)
             .await
             .map_err(|error| context.sort(error))?;
         if !there {
-            created.push(format!("CREATE SCHEMA {}", quoted(schema)));
+            statements.push(format!("CREATE SCHEMA {}", quoted(schema)));
         }
     }
-    created.extend(ddl(table));
-    for statement in &created {
+    statements.extend(ddl(table));
+    for statement in &statements {
         let done = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *transaction).await;
-        done.map_err(|error| refused(error, &context, table))?;
+        done.map_err(|error| refused(error, context, table))?;
     }
     transaction.commit().await.map_err(|error| context.sort_commit(error))?;
-    Ok(InitReport { table: table.to_string(), created })
+    Ok(statements)
+}
+
+/// What was created, and what an owner would have to run if this role may not.
+async fn create_ledger(
+    connection: &mut PgConnection,
+    context: &Context<'_>,
+) -> Result<(Vec<String>, Vec<String>), Error> {
+    let context = context.at("create the table of delivered batches");
+    let failed = |error| context.sort(error);
+    let mut transaction = super::begin(connection, &context).await?;
+    let sql = "SELECT current_user::text, to_regnamespace('fleetwatt') IS NOT NULL, \
+               EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = 'fleetwatt' AND c.relname = 'delivered_batch')";
+    let (role, has_schema, is_there): (String, bool, bool) =
+        sqlx::query_as(sql).persistent(false).fetch_one(&mut *transaction).await.map_err(failed)?;
+    if is_there {
+        transaction.rollback().await.map_err(failed)?;
+        let usable = ledger::is_usable(connection, &context).await?;
+        return Ok((Vec::new(), if usable { Vec::new() } else { ledger::owner_sql(&role) }));
+    }
+    // IF NOT EXISTS would ask for the right to create a schema although there is one.
+    let statements: &[&'static str] =
+        if has_schema { &[ledger::TABLE] } else { &[ledger::SCHEMA, ledger::TABLE] };
+    for statement in statements {
+        if let Err(error) = sqlx::raw_sql(*statement).execute(&mut *transaction).await {
+            transaction.rollback().await.map_err(failed)?;
+            let error = failed(error);
+            let is_for_an_owner = matches!(error, Error::Permission { .. });
+            return if is_for_an_owner { Ok((Vec::new(), ledger::owner_sql(&role))) } else { Err(error) };
+        }
+    }
+    transaction.commit().await.map_err(|error| context.sort_commit(error))?;
+    Ok((statements.iter().map(|statement| (*statement).to_owned()).collect(), Vec::new()))
 }
 
 /// The table, the index for panels of one source, and the small one for panels of the whole fleet.

@@ -4,28 +4,23 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::fit::Fitted;
-use crate::batch::Event;
-use crate::store::rows::Rows;
+use crate::store::rows::Row;
 
 /// Rows per INSERT: two round trips each. Measured: more is not faster, and this bounds the memory.
 const ROWS_PER_INSERT: usize = 5_000;
 
-/// Inserts all events within the transaction that is open; says how many rows came.
-pub(super) async fn all(
-    connection: &mut PgConnection,
-    table: &Fitted,
-    events: &[Event],
-) -> sqlx::Result<u64> {
+/// Inserts all rows within the transaction that is open; says how many came.
+pub(super) async fn all(connection: &mut PgConnection, table: &Fitted, rows: &[Row]) -> sqlx::Result<u64> {
     let mut n_rows = 0;
-    for chunk in events.chunks(ROWS_PER_INSERT) {
-        let rows = Rows::of(chunk);
+    for chunk in rows.chunks(ROWS_PER_INSERT) {
+        let column = |of: fn(&Row) -> &str| chunk.iter().map(of).collect::<Vec<&str>>();
         // Only quoted identifiers of the catalog and constants are in this text.
         let done = sqlx::query(AssertSqlSafe(table.insert.as_str()))
-            .bind(&rows.event_types)
-            .bind(&rows.sources)
-            .bind(&rows.values)
-            .bind(&rows.metadata)
-            .bind(&rows.created_at)
+            .bind(column(|row| &row.event_type))
+            .bind(column(|row| &row.source))
+            .bind(chunk.iter().map(|row| row.value).collect::<Vec<_>>())
+            .bind(column(|row| row.metadata.get()))
+            .bind(chunk.iter().map(|row| row.created_at).collect::<Vec<_>>())
             .persistent(false)
             .execute(&mut *connection)
             .await?;

@@ -9,7 +9,9 @@ mod failure;
 mod fit;
 mod init;
 mod insert;
+mod ledger;
 mod lookup;
+mod sift;
 mod status;
 
 use std::time::{Duration, Instant};
@@ -20,14 +22,16 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::location::Server;
+use super::rows::Row;
 use super::table::TableName;
-use super::{Error, InitReport, Status, Written, failpoint};
-use crate::batch::Event;
+use super::{Error, Guarantee, InitReport, Refusal, Status, Written, failpoint};
+use crate::batch::BatchId;
 use failure::Context;
 use fit::Fitted;
 
-/// One round trip. LOCAL, so that nothing stays behind in a connection that pgbouncer gives to others.
-const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'";
+/// One round trip. LOCAL, so that nothing stays behind in a connection that pgbouncer gives to others. The
+/// level is said, since the look for a batch has to see what was committed while it waited for the lock.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'";
 
 /// How long all of a transaction but its commit may take. The server ends each statement after 30 s;
 /// this is for a network that swallows everything.
@@ -54,6 +58,7 @@ pub(super) struct Postgres {
 struct Session {
     connection: PgConnection,
     table: Fitted,
+    guarantee: Guarantee,
     used_at: Instant,
 }
 
@@ -72,22 +77,33 @@ impl Postgres {
         report
     }
 
-    pub(super) async fn write(&self, events: &[Event]) -> Result<Written, Error> {
+    pub(super) async fn write(&self, id: BatchId, rows: &[Row]) -> Result<Written, Error> {
         let started = Instant::now();
         let mut slot = self.session.lock().await;
         let mut session = self.ready_session(slot.take()).await?;
-        let rows = session.write(&self.context("insert"), events).await;
-        let rows = match rows {
-            Ok(rows) => rows,
+        match session.write(&self.context("insert"), id, rows).await {
+            Ok(n_rows) => {
+                session.used_at = Instant::now();
+                *slot = Some(session);
+                Ok(Written { rows: n_rows, took: started.elapsed() })
+            }
             Err(error) => {
                 // The table may be another one than was looked up, so the next call looks again.
                 farewell(session.connection).await;
-                return Err(error);
+                Err(error)
             }
-        };
-        session.used_at = Instant::now();
+        }
+    }
+
+    /// The rows that the table does not take. Writes nothing.
+    pub(super) async fn sift(&self, rows: &[Row]) -> Result<Vec<Refusal>, Error> {
+        let mut slot = self.session.lock().await;
+        let mut session = self.ready_session(slot.take()).await?;
+        let context = self.context("find the rows that are refused");
+        let search = sift::refused(&mut session.connection, &context, &session.table, rows);
+        let refused = within(TRANSACTION_WITHIN, context.step, search).await?;
         *slot = Some(session);
-        Ok(Written { rows, took: started.elapsed() })
+        Ok(refused)
     }
 
     pub(super) async fn status(&self) -> Result<Status, Error> {
@@ -95,7 +111,8 @@ impl Postgres {
         let mut session = self.ready_session(slot.take()).await?;
         let location = self.server.to_string();
         let context = self.context("status");
-        let answer = status::ask(&mut session.connection, &session.table, &context, location);
+        let Session { connection, table, guarantee, .. } = &mut session;
+        let answer = status::ask(connection, table, *guarantee, &context, location);
         let status = within(TRANSACTION_WITHIN, "status", answer).await?;
         *slot = Some(session);
         Ok(status)
@@ -134,21 +151,31 @@ impl Session {
         let context = Context { step: "look up the table", server, table: name.to_string() };
         let found =
             within(TRANSACTION_WITHIN, context.step, lookup::table(&mut connection, &context, name)).await?;
-        Ok(Self { connection, table: Fitted::of(found)?, used_at: Instant::now() })
+        let table = Fitted::of(found)?;
+        let context = context.at("look for delivered batches");
+        let guarantee =
+            within(TRANSACTION_WITHIN, context.step, ledger::find(&mut connection, &context, &table)).await?;
+        Ok(Self { connection, table, guarantee, used_at: Instant::now() })
     }
 
-    async fn write(&mut self, context: &Context<'_>, events: &[Event]) -> Result<u64, Error> {
-        self.table.check_lengths(events)?;
-        let table = &self.table;
-        let connection = &mut self.connection;
+    async fn write(&mut self, context: &Context<'_>, id: BatchId, rows: &[Row]) -> Result<u64, Error> {
+        rows.iter().try_for_each(|row| self.table.check_lengths(row))?;
+        let (table, guarantee, connection) = (&self.table, self.guarantee, &mut self.connection);
         let work = async move {
+            let failed = |error| context.sort(error);
             let mut transaction = begin(connection, context).await?;
-            let n_rows =
-                insert::all(&mut transaction, table, events).await.map_err(|error| context.sort(error))?;
-            Ok((transaction, n_rows))
+            if !ledger::is_new(&mut transaction, guarantee, table, id, rows).await.map_err(failed)? {
+                transaction.rollback().await.map_err(failed)?;
+                return Ok(None);
+            }
+            let n_rows = insert::all(&mut transaction, table, rows).await.map_err(failed)?;
+            Ok(Some((transaction, n_rows)))
         };
-        let (transaction, n_rows) = within(TRANSACTION_WITHIN, context.step, work).await?;
-        failpoint::before_commit().await;
+        let Some((transaction, n_rows)) = within(TRANSACTION_WITHIN, context.step, work).await? else {
+            tracing::info!(batch = %id, "batch was delivered before");
+            return Ok(0);
+        };
+        failpoint::reach(failpoint::BEFORE_COMMIT).await;
         match timeout(COMMIT_WITHIN, transaction.commit()).await {
             Ok(Ok(())) => Ok(n_rows),
             Ok(Err(error)) => Err(context.sort_commit(error)),

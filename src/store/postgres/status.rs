@@ -6,8 +6,9 @@ use sqlx::{AssertSqlSafe, Row};
 use super::failure::Context;
 use super::fit::Fitted;
 use super::init::{index_by_source, index_by_time};
+use super::ledger::owner_sql;
 use crate::reading::Timestamp;
-use crate::store::{Error, Status};
+use crate::store::{Error, Guarantee, Status};
 
 const FACTS: &str = "\
 SELECT current_setting('server_version'), inet_client_addr() IS NOT NULL,
@@ -24,6 +25,7 @@ FROM pg_index i WHERE i.indrelid = $1::oid AND i.indisvalid";
 pub(super) async fn ask(
     connection: &mut PgConnection,
     table: &Fitted,
+    guarantee: Guarantee,
     context: &Context<'_>,
     location: String,
 ) -> Result<Status, Error> {
@@ -58,7 +60,12 @@ pub(super) async fn ask(
         may_insert: true,
         tls: over_network.then_some(tls),
         size_bytes: size.and_then(|size| u64::try_from(size).ok()),
+        guarantee,
         advice,
+        owner_sql: match guarantee {
+            Guarantee::Ledger => Vec::new(),
+            Guarantee::Lookup | Guarantee::AtLeastOnce => owner_sql(&table.role),
+        },
     })
 }
 

@@ -1,0 +1,154 @@
+//! How a batch is kept from being written twice, by what this role may do.
+//!
+//! A broken connection leaves it open whether a commit was made, so every batch is sent until the
+//! database says yes. What makes that harmless is decided in the transaction that writes the rows.
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::failure::Context;
+use super::fit::Fitted;
+use crate::batch::BatchId;
+use crate::store::rows::Row;
+use crate::store::table::quoted;
+use crate::store::{Error, Guarantee, forgotten_before};
+
+/// The schema is fleetwatt's own, whoever the timeline belongs to.
+pub(super) const SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS fleetwatt";
+pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS fleetwatt.delivered_batch \
+    (batch_id uuid PRIMARY KEY, rows int NOT NULL, committed_at timestamptz NOT NULL DEFAULT now())";
+
+/// The unique index is what decides, so a table of that name without one is no ledger.
+const LOOKUP: &str = "\
+SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'INSERT')
+  AND has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'DELETE')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] AND a.attname = 'batch_id' AND a.atttypid = 'uuid'::regtype
+WHERE n.nspname = 'fleetwatt' AND c.relname = 'delivered_batch' LIMIT 1";
+
+/// Forgets what is long settled in the same round trip; by the primary key, since ids sort by time.
+const ENTER: &str = "\
+WITH forgotten AS (DELETE FROM fleetwatt.delivered_batch WHERE batch_id < $3::text::uuid)
+INSERT INTO fleetwatt.delivered_batch (batch_id, rows) VALUES ($1::text::uuid, $2) ON CONFLICT DO NOTHING";
+
+/// More sources do not make the look any surer, and each one costs a probe of the index.
+const MAX_SOURCES: usize = 100;
+
+/// A timestamp column may be rounded to whole seconds.
+const ROUNDING_MICROS: i64 = 1_000_000;
+
+/// What this role can do against doubles.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    context: &Context<'_>,
+    table: &Fitted,
+) -> Result<Guarantee, Error> {
+    Ok(match (is_usable(connection, context).await?, table.may_select) {
+        (true, _) => Guarantee::Ledger,
+        (false, true) => Guarantee::Lookup,
+        (false, false) => Guarantee::AtLeastOnce,
+    })
+}
+
+/// Whether the table of delivered batches is there, and this role may use it.
+pub(super) async fn is_usable(connection: &mut PgConnection, context: &Context<'_>) -> Result<bool, Error> {
+    let failed = |error| context.sort(error);
+    let mut transaction = super::begin(connection, context).await?;
+    let usable: Option<bool> = sqlx::query_scalar(LOOKUP)
+        .persistent(false)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    transaction.rollback().await.map_err(failed)?;
+    Ok(usable.unwrap_or(false))
+}
+
+/// Whether the batch still has to be written, within the transaction that is open. Whoever else tries
+/// the same batch waits here until we have ended.
+pub(super) async fn is_new(
+    connection: &mut PgConnection,
+    guarantee: Guarantee,
+    table: &Fitted,
+    id: BatchId,
+    rows: &[Row],
+) -> sqlx::Result<bool> {
+    match guarantee {
+        Guarantee::Ledger => {
+            let entered = sqlx::query(ENTER)
+                .bind(id.to_string())
+                .bind(i32::try_from(rows.len()).unwrap_or(i32::MAX))
+                .bind(forgotten_before(id).to_string())
+                .persistent(false)
+                .execute(connection)
+                .await?;
+            Ok(entered.rows_affected() == 1)
+        }
+        Guarantee::Lookup => is_absent(connection, table, id, rows).await,
+        Guarantee::AtLeastOnce => Ok(true),
+    }
+}
+
+/// Two statements, since each sees what was committed before it began: the second is to see the rows of
+/// whoever held the lock.
+async fn is_absent(
+    connection: &mut PgConnection,
+    table: &Fitted,
+    id: BatchId,
+    rows: &[Row],
+) -> sqlx::Result<bool> {
+    let (Some(first), Some(last)) =
+        (rows.iter().map(|row| row.created_at).min(), rows.iter().map(|row| row.created_at).max())
+    else {
+        return Ok(true);
+    };
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(lock_key(id.0))
+        .persistent(false)
+        .execute(&mut *connection)
+        .await?;
+    let distinct = |of: fn(&Row) -> &str| rows.iter().map(of).collect::<std::collections::BTreeSet<&str>>();
+    let types: Vec<&str> = distinct(|row| &row.event_type).into_iter().collect();
+    let sources: Vec<&str> = distinct(|row| &row.source).into_iter().take(MAX_SOURCES).collect();
+    let found: bool = sqlx::query_scalar(AssertSqlSafe(look(table)))
+        .bind(first.saturating_sub(ROUNDING_MICROS))
+        .bind(last.saturating_add(ROUNDING_MICROS))
+        .bind(types)
+        .bind(sources)
+        .bind(if table.is_json { id.to_string() } else { format!("\"batch\":\"{id}\"") })
+        .persistent(false)
+        .fetch_one(&mut *connection)
+        .await?;
+    Ok(!found)
+}
+
+fn look(table: &Fitted) -> String {
+    let epoch = if table.is_zoned { "timestamptz" } else { "timestamp" };
+    // Rows of others may hold anything in a text column, so that is not parsed.
+    let is_batch = if table.is_json { "metadata ->> 'batch' = $5" } else { "position($5 in metadata) > 0" };
+    format!(
+        "SELECT EXISTS (SELECT FROM {} WHERE created_at BETWEEN {epoch} 'epoch' + $1::int8 * interval '1 microsecond' \
+         AND {epoch} 'epoch' + $2::int8 * interval '1 microsecond' AND event_type = ANY($3::text[]) \
+         AND source = ANY($4::text[]) AND {is_batch})",
+        table.name
+    )
+}
+
+/// The random half of the id.
+fn lock_key(id: Uuid) -> i64 {
+    id.as_u64_pair().1.cast_signed()
+}
+
+/// What an owner of the database would run so that every batch is written exactly once.
+pub(super) fn owner_sql(role: &str) -> Vec<String> {
+    let role = quoted(role);
+    vec![
+        format!("{SCHEMA};"),
+        format!("{TABLE};"),
+        format!(
+            "GRANT USAGE ON SCHEMA fleetwatt TO {role}; \
+             GRANT SELECT, INSERT, DELETE ON fleetwatt.delivered_batch TO {role};"
+        ),
+    ]
+}

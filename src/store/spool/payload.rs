@@ -1,0 +1,57 @@
+//! A batch as bytes: JSON lines, compressed, with a checksum.
+
+use std::io::{Read, Write};
+
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use flate2::{Compression, Crc};
+
+use crate::batch::BatchId;
+use crate::store::rows::Row;
+
+/// No batch is larger: it bounds what a damaged one can make us allocate.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A batch, ready to be stored.
+#[derive(Debug)]
+pub(super) struct Packed {
+    pub(super) payload: Vec<u8>,
+    pub(super) crc32: u32,
+}
+
+impl Packed {
+    pub(super) fn of(id: BatchId, rows: &[Row]) -> Self {
+        // Level 1: a thousand rows, 314 KB, become 25 KB in a millisecond; higher levels gain little.
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(1));
+        for row in rows {
+            let written = serde_json::to_writer(&mut encoder, row).map_err(std::io::Error::from);
+            written.and_then(|()| encoder.write_all(b"\n")).expect("writing to memory cannot fail");
+        }
+        let payload = encoder.finish().expect("writing to memory cannot fail");
+        let crc32 = checksum(id, &payload);
+        Self { payload, crc32 }
+    }
+
+    pub(super) fn bytes(&self) -> i64 {
+        super::as_i64(self.payload.len())
+    }
+}
+
+/// The rows, if everything is as it was packed.
+pub(super) fn unpack(id: BatchId, payload: &[u8], crc32: u32) -> Option<Vec<Row>> {
+    if checksum(id, payload) != crc32 {
+        return None;
+    }
+    let mut text = Vec::new();
+    ZlibDecoder::new(payload).take(MAX_BYTES).read_to_end(&mut text).ok()?;
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+/// Over the id as well: the payload of another batch is damage too.
+fn checksum(id: BatchId, payload: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(id.0.as_bytes());
+    crc.update(payload);
+    crc.sum()
+}

@@ -1,0 +1,391 @@
+//! The spool against a model that is a list.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+
+use proptest::prelude::*;
+use serde_json::json;
+use serde_json::value::to_raw_value;
+use tempfile::TempDir;
+
+use super::*;
+
+const ROOMY: SpoolLimits = SpoolLimits { bytes: 1 << 30, age: Duration::from_secs(3_600) };
+
+fn id(n: usize) -> BatchId {
+    BatchId(Uuid::from_u128(u128::try_from(n).unwrap() + 1))
+}
+
+/// Rows that do not compress to nothing, and that say which batch they are of.
+fn rows(n: usize, n_rows: usize) -> Vec<Row> {
+    let row = |i: usize| Row {
+        event_type: "gpu_power_draw".to_owned(),
+        source: format!("gpu_{n}_{i}"),
+        value: Some(f64::from(u32::try_from(n * 31 + i).unwrap()) / 7.0),
+        metadata: to_raw_value(&json!({"batch": id(n).to_string(), "noise": noise(n, i)})).unwrap(),
+        created_at: 1,
+    };
+    (0..n_rows).map(row).collect()
+}
+
+/// Noise that is the same each time.
+fn noise(n: usize, i: usize) -> String {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{n} {i}").as_bytes()).to_string()
+}
+
+fn same(a: &[Row], b: &[Row]) -> bool {
+    serde_json::to_string(a).unwrap() == serde_json::to_string(b).unwrap()
+}
+
+async fn append(spool: &mut Spool, n: usize, n_rows: usize, limits: SpoolLimits) -> Result<Dropped, Error> {
+    let note = |dropped: Dropped| {
+        let mut note = rows(n, 1).remove(0);
+        note.source = format!("dropped {} {}", dropped.batches, dropped.rows);
+        note
+    };
+    spool.append(id(n), &rows(n, n_rows), limits, note).await
+}
+
+async fn opened(folder: &TempDir) -> Spool {
+    Spool::open(folder.path()).await.unwrap()
+}
+
+async fn drained(spool: &mut Spool) -> Vec<BatchId> {
+    let mut ids = Vec::new();
+    while let Some(batch) = spool.oldest().await.unwrap() {
+        ids.push(batch.id);
+        spool.delivered(batch.seq).await.unwrap();
+    }
+    ids
+}
+
+/// What `kill -9` leaves: the files as they are, without their last connection's farewell.
+async fn killed(spool: Spool, from: &TempDir) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for name in ["spool.db", "spool.db-wal"] {
+        if from.path().join(name).exists() {
+            std::fs::copy(from.path().join(name), to.path().join(name)).unwrap();
+        }
+    }
+    spool.close().await;
+    to
+}
+
+fn aside(folder: &TempDir) -> Vec<String> {
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    names.filter(|name| name.starts_with("spool.corrupt-") && !name.ends_with("-shm")).collect()
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(usize),
+    /// The database takes the oldest, and says so.
+    Deliver,
+    /// It takes it, and its answer is lost.
+    DeliverUnheard,
+    Refuse,
+    Kill,
+    Reopen,
+    Flip(usize, u8),
+    Truncate(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let harmless = prop_oneof![
+        4 => (1_usize..40).prop_map(Step::Append),
+        3 => Just(Step::Deliver),
+        1 => Just(Step::DeliverUnheard),
+        1 => Just(Step::Refuse),
+        1 => Just(Step::Kill),
+        1 => Just(Step::Reopen),
+    ];
+    let any = prop_oneof![
+        8 => harmless.clone(),
+        1 => (any::<usize>(), 1_u8..).prop_map(|(at, bits)| Step::Flip(at, bits)),
+        1 => any::<usize>().prop_map(Step::Truncate),
+    ];
+    prop_oneof![prop::collection::vec(harmless, 0..40), prop::collection::vec(any, 0..40)]
+}
+
+/// A spool, the database behind it, and what it must come to.
+struct Story {
+    folder: TempDir,
+    spool: Option<Spool>,
+    acknowledged: Vec<(usize, usize)>,
+    timeline: Vec<BatchId>,
+    ledger: BTreeSet<BatchId>,
+    is_damaged: bool,
+}
+
+impl Story {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Some(opened(&folder).await);
+        let (acknowledged, timeline, ledger) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { folder, spool, acknowledged, timeline, ledger, is_damaged: false }
+    }
+
+    fn spool(&mut self) -> &mut Spool {
+        self.spool.as_mut().unwrap()
+    }
+
+    /// As the writer does: damage that is only met on the way is mended once.
+    async fn mended(&mut self, error: Error) {
+        assert!(error.is_damaged_spool() && self.is_damaged, "{error:?}");
+        let spool = self.spool.take().unwrap();
+        self.spool = Some(spool.mend().await.unwrap());
+    }
+
+    async fn oldest(&mut self) -> Option<Waiting> {
+        match self.spool().oldest().await {
+            Ok(batch) => batch,
+            Err(error) => {
+                self.mended(error).await;
+                self.spool().oldest().await.unwrap()
+            }
+        }
+    }
+
+    /// Says whether there was one.
+    async fn deliver(&mut self, is_heard: bool) -> bool {
+        let Some(batch) = self.oldest().await else { return false };
+        let (n, n_rows) = *self.acknowledged.iter().find(|(n, _)| id(*n) == batch.id).unwrap();
+        assert!(same(&batch.rows, &rows(n, n_rows)), "a batch is as it was appended, or it is not there");
+        if self.ledger.insert(batch.id) {
+            self.timeline.push(batch.id);
+        }
+        if is_heard && let Err(error) = self.spool().delivered(batch.seq).await {
+            self.mended(error).await;
+        }
+        true
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Append(n_rows) => {
+                let n = self.acknowledged.len();
+                if let Err(error) = append(self.spool(), n, n_rows, ROOMY).await {
+                    self.mended(error).await;
+                    append(self.spool(), n, n_rows, ROOMY).await.unwrap();
+                }
+                self.acknowledged.push((n, n_rows));
+            }
+            Step::Deliver => drop(self.deliver(true).await),
+            Step::DeliverUnheard => drop(self.deliver(false).await),
+            Step::Refuse => {
+                if let Some(batch) = self.oldest().await
+                    && let Err(error) = self.spool().failed(batch.seq, "away").await
+                {
+                    self.mended(error).await;
+                }
+            }
+            Step::Kill => self.kill(|_| ()).await,
+            Step::Reopen => {
+                self.spool.take().unwrap().close().await;
+                self.spool = Some(opened(&self.folder).await);
+            }
+            Step::Flip(at, bits) => {
+                self.kill(|bytes| {
+                    let at = at % bytes.len().max(1);
+                    bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= bits);
+                })
+                .await;
+            }
+            Step::Truncate(at) => self.kill(|bytes| bytes.truncate(at % bytes.len().max(1))).await,
+        }
+    }
+
+    /// Kills, changes one of the files, and opens what is left.
+    async fn kill(&mut self, damage: impl Fn(&mut Vec<u8>)) {
+        self.folder = killed(self.spool.take().unwrap(), &self.folder).await;
+        let parts = ["spool.db", "spool.db-wal"].map(|name| self.folder.path().join(name));
+        let path = if self.acknowledged.len().is_multiple_of(2) { &parts[0] } else { &parts[1] };
+        let before = std::fs::read(path).unwrap_or_default();
+        let mut after = before.clone();
+        damage(&mut after);
+        if after != before {
+            self.is_damaged = true;
+            std::fs::write(path, after).unwrap();
+        }
+        self.spool = Some(opened(&self.folder).await);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn nothing_acknowledged_is_lost_doubled_or_out_of_order_unless_its_bytes_were_damaged(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut story = Story::new().await;
+            for step in steps {
+                story.step(step).await;
+            }
+            while story.deliver(true).await {}
+            let all: Vec<BatchId> = story.acknowledged.iter().map(|(n, _)| id(*n)).collect();
+            if story.is_damaged {
+                let mut ahead = all.iter();
+                assert!(story.timeline.iter().all(|id| ahead.any(|ahead| ahead == id)), "out of order");
+            } else {
+                assert_eq!(story.timeline, all);
+                assert!(aside(&story.folder).is_empty());
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn the_file_is_private_synced_and_says_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    append(&mut spool, 0, 3, ROOMY).await.unwrap();
+    append(&mut spool, 1, 4, ROOMY).await.unwrap();
+    append(&mut spool, 1, 4, ROOMY).await.unwrap();
+    for name in ["spool.db", "spool.db-wal", "spool.db-shm"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let oldest = spool.oldest().await.unwrap().unwrap();
+    spool.failed(oldest.seq, "away").await.unwrap();
+    let synchronous: i64 =
+        sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut spool.connection).await.unwrap();
+    let status = spool.status().await.unwrap();
+    assert_eq!((synchronous, status.batches, status.rows), (2, 2, 7));
+    assert_eq!(status.last_error, Some((1, "away".to_owned())));
+    assert!(status.oldest.unwrap() < Duration::from_secs(60) && 0 < status.bytes);
+    let seen = Spool::look(folder.path()).await.unwrap().unwrap();
+    assert_eq!(SpoolStatus { oldest: status.oldest, ..seen }, status);
+}
+
+#[tokio::test]
+async fn a_full_spool_drops_the_oldest_and_the_newest_batch_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    append(&mut spool, 0, 30, ROOMY).await.unwrap();
+    let one = spool.status().await.unwrap().bytes;
+    let limits = SpoolLimits { bytes: one * 7 / 2, ..ROOMY };
+    for n in 1..3 {
+        assert_eq!(append(&mut spool, n, 30, limits).await.unwrap(), Dropped::default());
+    }
+    assert_eq!(append(&mut spool, 3, 30, limits).await.unwrap(), Dropped { batches: 1, rows: 30 });
+    let status = spool.status().await.unwrap();
+    assert_eq!((status.batches, status.rows, status.dropped_total), (3, 91, 1));
+    let tiny = SpoolLimits { bytes: 1, ..ROOMY };
+    assert_eq!(append(&mut spool, 4, 1, tiny).await.unwrap(), Dropped { batches: 3, rows: 91 });
+    let last = spool.oldest().await.unwrap().unwrap();
+    assert_eq!((last.id, last.rows[1].source.as_str()), (id(4), "dropped 3 91"));
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_dropped_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    for n in 0..3 {
+        append(&mut spool, n, 1, ROOMY).await.unwrap();
+    }
+    // A clock that was wrong for a while.
+    let sql = "UPDATE batch SET created_us = 0 WHERE seq = 2";
+    sqlx::query(sql).execute(&mut spool.connection).await.unwrap();
+    assert_eq!(append(&mut spool, 3, 1, ROOMY).await.unwrap(), Dropped { batches: 1, rows: 1 });
+    assert_eq!(drained(&mut spool).await, [id(0), id(2), id(3)]);
+}
+
+#[tokio::test]
+async fn refused_rows_are_laid_aside_and_the_rest_keeps_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    append(&mut spool, 0, 3, ROOMY).await.unwrap();
+    append(&mut spool, 1, 1, ROOMY).await.unwrap();
+    let batch = spool.oldest().await.unwrap().unwrap();
+    spool.bury(&batch, &[(1, "no".to_owned())]).await.unwrap();
+    let rest = spool.oldest().await.unwrap().unwrap();
+    let sources: Vec<&str> = rest.rows.iter().map(|row| row.source.as_str()).collect();
+    assert_eq!((rest.id, sources), (id(0), vec!["gpu_0_0", "gpu_0_2"]));
+    spool.bury(&rest, &[(0, "no".to_owned()), (1, "no".to_owned())]).await.unwrap();
+    assert_eq!(drained(&mut spool).await, [id(1)]);
+    let sql = "SELECT row_json FROM dead_letter ORDER BY id LIMIT 1";
+    let json: String = sqlx::query_scalar(sql).fetch_one(&mut spool.connection).await.unwrap();
+    assert!(json.contains("\"source\":\"gpu_0_1\""), "{json}");
+    assert_eq!(spool.status().await.unwrap().dead_letters, 3);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_what_was_there_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    append(&mut spool, 0, 1, ROOMY).await.unwrap();
+    // SQLite's own way to a full disk: the file may not grow beyond its present pages.
+    sqlx::query("PRAGMA max_page_count = 1").execute(&mut spool.connection).await.unwrap();
+    let error = append(&mut spool, 1, 3_000, ROOMY).await.unwrap_err();
+    assert!(error.to_string().ends_with("spool.db` cannot grow: the disk is full"), "{error}");
+    assert!(!error.is_damaged_spool() && !error.is_failing_disk());
+    assert_eq!(drained(&mut spool).await, [id(0)]);
+}
+
+#[test]
+fn a_sync_that_fails_is_the_disk_and_nothing_else() {
+    let error = |code| Error::Spool { path: "s".into(), trouble: FileTrouble::of_code(code), source: None };
+    // SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE; SQLITE_FULL.
+    assert!(error(1034).is_failing_disk() && error(778).is_failing_disk() && !error(13).is_failing_disk());
+}
+
+#[tokio::test]
+async fn a_batch_with_a_wrong_checksum_is_set_aside_with_the_file_and_the_others_are_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    for n in 0..5 {
+        append(&mut spool, n, 20, ROOMY).await.unwrap();
+    }
+    let batch = spool.oldest().await.unwrap().unwrap();
+    spool.bury(&batch, &[(0, "no".to_owned())]).await.unwrap();
+    let sql = "UPDATE batch SET payload = zeroblob(length(payload)) WHERE seq = 3";
+    sqlx::query(sql).execute(&mut spool.connection).await.unwrap();
+    sqlx::query("DELETE FROM batch WHERE seq < 3").execute(&mut spool.connection).await.unwrap();
+    let error = spool.oldest().await.unwrap_err();
+    assert!(error.is_damaged_spool(), "{error:?}");
+    let mut spool = spool.mend().await.unwrap();
+    let status = spool.status().await.unwrap();
+    assert_eq!((status.batches, status.lost_total, status.dead_letters), (2, 1, 1));
+    assert_eq!(drained(&mut spool).await, [id(3), id(4)]);
+    assert_eq!(aside(&folder).len(), 1, "the damaged file is kept for a person to look at");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("spool.db"), "not a database, but long enough for one. ".repeat(50))
+        .unwrap();
+    let mut spool = opened(&folder).await;
+    append(&mut spool, 0, 1, ROOMY).await.unwrap();
+    assert_eq!((drained(&mut spool).await, aside(&folder).len()), (vec![id(0)], 1));
+}
+
+#[tokio::test]
+async fn a_rescue_that_was_cut_short_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    append(&mut spool, 0, 1, ROOMY).await.unwrap();
+    spool.close().await;
+    // The new file is complete, and the old one is or is not yet out of its place.
+    let (place, complete) = (folder.path().join("spool.db"), folder.path().join("spool.rescued"));
+    std::fs::rename(&place, &complete).unwrap();
+    std::fs::write(folder.path().join("spool.rescue"), "half").unwrap();
+    std::fs::write(&place, "damaged").unwrap();
+    assert!(Spool::is_there(folder.path()));
+    let mut spool = opened(&folder).await;
+    assert_eq!((drained(&mut spool).await, aside(&folder).len()), (vec![id(0)], 1));
+    assert!(!folder.path().join("spool.rescue").exists() && !complete.exists());
+}
+
+#[tokio::test]
+async fn a_spool_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    let sql = "UPDATE meta SET value = 9 WHERE key = 'schema_version'";
+    sqlx::query(sql).execute(&mut spool.connection).await.unwrap();
+    spool.close().await;
+    let error = Spool::open(folder.path()).await.unwrap_err();
+    assert_eq!(error.kind(), "newer");
+    assert!(aside(&folder).is_empty());
+}

@@ -1,0 +1,277 @@
+//! What waits in the spool when a database does not take it, and how it gets there later.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
+
+use std::path::Path;
+
+use fleetwatt::store::{Location, SpoolLimits, Timeline, Writer};
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::postgres::Database;
+use crate::spool_once::{TABLE, batch, delivered, writer};
+use crate::spool_proxy::Proxy;
+use crate::store_story::{AT, event, nasty_events, new_id};
+
+/// The dead letters of a spool: the row's source, and the error.
+async fn dead_letters(state_dir: &Path) -> Vec<(String, String)> {
+    let sql = "SELECT row_json ->> 'source', error FROM dead_letter ORDER BY id";
+    let path = state_dir.join("spool.db");
+    let mut spool = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    sqlx::query_as(sql).fetch_all(&mut spool).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_database_that_is_there_gets_each_batch_at_once_as_it_is() {
+    let database = Database::new("spool_there", &TABLE.replace("CHECK (value >= 0)", "")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
+    let receipt = writer.keep(new_id(), &nasty_events()).await.unwrap();
+    assert_eq!((receipt.batches, receipt.rows, receipt.left.is_none()), (1, 7, true));
+    let status = writer.spool_status().await.unwrap();
+    assert_eq!((status.batches, status.dead_letters, status.dropped_total), (0, 0, 0));
+    let sql = "SELECT metadata ->> 'big', value FROM unified_timeline WHERE source = 'gpu_big'";
+    let row: (String, f64) = sqlx::query_as(sql).fetch_one(&mut database.admin().await).await.unwrap();
+    assert_eq!(row, ("18446744073709551615".to_owned(), -1.5e-3));
+}
+
+#[tokio::test]
+async fn a_database_that_is_stopped_and_started_gets_all_batches_in_their_order() {
+    let database = Database::new("spool_stopped", TABLE).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut proxy = Proxy::before(database.server.port).await;
+    let url = format!("postgres://postgres@{}/spool_stopped?sslmode=disable", proxy.address);
+    let mut kept = writer(folder.path(), &url).await;
+    for number in 0..9 {
+        match number {
+            2 => proxy.stop().await,
+            5 => {
+                // The collector is started anew meanwhile, and connects before it has anything to say.
+                kept.close().await;
+                kept = writer(folder.path(), &url).await;
+                kept.connect().await;
+            }
+            7 => proxy.start().await,
+            _ => {}
+        }
+        let (id, events) = batch(number);
+        let receipt = kept.keep(id, &events).await.unwrap();
+        let left = receipt.left.map_or(0, |left| left.batches);
+        assert_eq!(left, if (2..7).contains(&number) { u64::from(number) - 1 } else { 0 }, "{number}");
+    }
+    assert_eq!(delivered(&database).await, (0..9).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_the_database_keeps_the_batch() {
+    let database = Database::new("spool_ailing", &format!("{TABLE}; CREATE ROLE spool_ailing LOGIN; \
+        GRANT SELECT, INSERT ON unified_timeline TO spool_ailing; GRANT USAGE ON SEQUENCE unified_timeline_id_seq TO spool_ailing")).await;
+    let full = "CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS \
+                $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$; \
+                CREATE TRIGGER full_disk BEFORE INSERT ON unified_timeline FOR EACH ROW EXECUTE FUNCTION full_disk()";
+    let states = [
+        (full, "DROP TRIGGER full_disk ON unified_timeline", "ailing"),
+        (
+            "ALTER ROLE spool_ailing SET default_transaction_read_only = on",
+            "ALTER ROLE spool_ailing RESET default_transaction_read_only",
+            "ailing",
+        ),
+        (
+            "ALTER ROLE spool_ailing CONNECTION LIMIT 0",
+            "ALTER ROLE spool_ailing CONNECTION LIMIT -1",
+            "ailing",
+        ),
+        ("ALTER ROLE spool_ailing NOLOGIN", "ALTER ROLE spool_ailing LOGIN", "login"),
+        (
+            "REVOKE INSERT ON unified_timeline FROM spool_ailing",
+            "GRANT INSERT ON unified_timeline TO spool_ailing",
+            "permission",
+        ),
+        (
+            "ALTER TABLE unified_timeline RENAME TO moved",
+            "ALTER TABLE moved RENAME TO unified_timeline",
+            "no_table",
+        ),
+        (
+            "ALTER TABLE unified_timeline ADD tenant int; ALTER TABLE unified_timeline ALTER tenant SET NOT NULL",
+            "ALTER TABLE unified_timeline DROP tenant",
+            "does_not_fit",
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (break_it, mend_it, kind)) in (0_u32..).zip(states) {
+        // The last column can only come to a table without rows, and they have been looked at by then.
+        if kind == "does_not_fit" {
+            assert_eq!(delivered(&database).await, (0..12).collect::<Vec<_>>());
+            database.run("TRUNCATE unified_timeline").await;
+        }
+        database.run(break_it).await;
+        let mut writer = writer(folder.path(), &database.url("spool_ailing", "")).await;
+        let (id, events) = batch(2 * number);
+        let left = writer.keep(id, &events).await.unwrap().left.unwrap();
+        assert_eq!((left.batches, left.error.unwrap().kind()), (1, kind), "{break_it}");
+        let (attempts, words) = writer.spool_status().await.unwrap().last_error.unwrap();
+        assert!(attempts == 1 && !words.is_empty());
+        database.run(mend_it).await;
+        let (id, events) = batch(2 * number + 1);
+        assert!(writer.keep(id, &events).await.unwrap().left.is_none(), "{mend_it}");
+        writer.close().await;
+    }
+    assert_eq!(delivered(&database).await, [12, 13]);
+    assert!(dead_letters(folder.path()).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_the_table_refuses_costs_that_row_only() {
+    let sql = "CREATE TABLE unified_timeline (event_type text, source varchar(20) UNIQUE, value numeric(6, 2) CHECK (value >= 0), \
+               metadata jsonb, created_at timestamptz, node text REFERENCES node (name) DEFERRABLE INITIALLY DEFERRED)";
+    let node = "CREATE TABLE node (name text PRIMARY KEY); CREATE FUNCTION node() RETURNS trigger LANGUAGE plpgsql AS \
+                $$ BEGIN new.node := new.metadata ->> 'node'; RETURN new; END $$";
+    let trigger =
+        "CREATE TRIGGER node BEFORE INSERT ON unified_timeline FOR EACH ROW EXECUTE FUNCTION node()";
+    let database = Database::new("spool_poison", &format!("{node}; {sql}; {trigger}")).await;
+    let mut events: Vec<_> =
+        (0..300).map(|i| event(&format!("gpu_{i}"), Some(1.0), json!({}), AT + i)).collect();
+    events[7].value = Some(-1.0);
+    events[8].source = "much_too_long_for_its_column".to_owned();
+    events[150].value = Some(1e9);
+    events[298].source = "gpu_299".to_owned();
+    // Only the commit finds this one out.
+    events[200].metadata.insert("node".to_owned(), json!("unknown"));
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
+    let receipt = writer.keep(new_id(), &events).await.unwrap();
+    assert_eq!((receipt.batches, receipt.rows, receipt.dead_letters), (1, 295, 5));
+    assert!(receipt.left.is_none());
+    let count = "SELECT count(*), count(DISTINCT xmin::text) FROM unified_timeline";
+    let counts: (i64, i64) = sqlx::query_as(count).fetch_one(&mut database.admin().await).await.unwrap();
+    assert_eq!(counts, (295, 1), "all good rows came in one transaction");
+    let letters = dead_letters(folder.path()).await;
+    let sources: Vec<&str> = letters.iter().map(|(source, _)| source.as_str()).collect();
+    assert_eq!(sources, ["gpu_7", "much_too_long_for_its_column", "gpu_150", "gpu_200", "gpu_299"]);
+    let words = ["check constraint", "holds 20 characters", "overflow", "foreign key", "duplicate key"];
+    assert!(letters.iter().zip(words).all(|((_, error), words)| error.contains(words)), "{letters:?}");
+    // A batch of nothing else holds nobody up.
+    let bad = event("gpu_x", Some(-1.0), json!({}), AT);
+    let receipt = writer.keep(new_id(), &[bad]).await.unwrap();
+    assert!(receipt.batches == 0 && receipt.dead_letters == 1 && receipt.left.is_none(), "{receipt:?}");
+}
+
+async fn sqlite(state_dir: &Path) -> (Writer, SqliteConnection) {
+    let path = state_dir.join("f.db");
+    let location = Location::sqlite(&path);
+    Timeline::init(&location, "unified_timeline").await.unwrap();
+    let limits = SpoolLimits { bytes: 1 << 30, age: std::time::Duration::from_secs(3_600) };
+    let writer = Writer::open(state_dir, &location, "unified_timeline", limits).await.unwrap();
+    (writer, SqliteConnectOptions::new().filename(path).connect().await.unwrap())
+}
+
+async fn numbers(connection: &mut SqliteConnection) -> Vec<i64> {
+    let sql =
+        "SELECT metadata ->> 'number' FROM unified_timeline GROUP BY 1 HAVING count(*) = 5 ORDER BY min(id)";
+    sqlx::query_scalar(sql).fetch_all(connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_sqlite_timeline_is_written_directly() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, mut other) = sqlite(folder.path()).await;
+    let (id, events) = batch(1);
+    for n_rows in [5, 0] {
+        let receipt = writer.keep(id, &events).await.unwrap();
+        assert_eq!((receipt.batches, receipt.rows), (1, n_rows));
+    }
+    assert_eq!(numbers(&mut other).await, [1]);
+    assert!(!folder.path().join("spool.db").exists());
+}
+
+#[tokio::test]
+async fn a_sqlite_timeline_that_is_locked_gets_the_batch_next_time_and_before_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, mut other) = sqlite(folder.path()).await;
+    let locked = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let (id, events) = batch(1);
+    let left = writer.keep(id, &events).await.unwrap().left.unwrap();
+    assert_eq!((left.batches, left.error.unwrap().kind()), (1, "file_locked"));
+    locked.rollback().await.unwrap();
+    let (id, events) = batch(2);
+    let receipt = writer.keep(id, &events).await.unwrap();
+    assert!(receipt.batches == 2 && receipt.left.is_none(), "{receipt:?}");
+    assert_eq!(numbers(&mut other).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_row_that_a_sqlite_timeline_refuses_costs_that_row_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, mut other) = sqlite(folder.path()).await;
+    let sql = "CREATE TRIGGER refuse BEFORE INSERT ON unified_timeline WHEN new.source = 'gpu_bad' \
+               BEGIN SELECT RAISE(ABORT, 'no bad ones'); END";
+    sqlx::query(sql).execute(&mut other).await.unwrap();
+    let (id, mut events) = batch(1);
+    events.insert(3, event("gpu_bad", None, json!({}), AT));
+    let receipt = writer.keep(id, &events).await.unwrap();
+    assert_eq!((receipt.rows, receipt.dead_letters, receipt.left.is_none()), (5, 1, true));
+    assert_eq!(numbers(&mut other).await, [1]);
+    assert!(dead_letters(folder.path()).await[0].1.contains("no bad ones"));
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_gets_the_table_of_delivered_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let (writer, mut other) = sqlite(folder.path()).await;
+    writer.close().await;
+    sqlx::raw_sql("DROP TABLE delivered_batch; PRAGMA user_version = 1").execute(&mut other).await.unwrap();
+    let report =
+        Timeline::init(&Location::sqlite(folder.path().join("f.db")), "unified_timeline").await.unwrap();
+    assert!(report.already_there());
+    assert_eq!(report.ledger.len(), 1);
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut other).await.unwrap();
+    assert_eq!(version, 2);
+}
+
+#[tokio::test]
+async fn a_spool_that_is_full_makes_room_and_the_timeline_says_so() {
+    let database = Database::new("spool_full", TABLE).await;
+    let folder = tempfile::tempdir().unwrap();
+    let away = Location::parse("postgres://u@127.0.0.1:1/d", None).unwrap();
+    let limits = SpoolLimits { bytes: 2_000, age: std::time::Duration::from_secs(3_600) };
+    let mut kept = Writer::open(folder.path(), &away, "unified_timeline", limits).await.unwrap();
+    let mut dropped = 0;
+    for number in 0..30 {
+        let (id, events) = batch(number);
+        dropped += kept.keep(id, &events).await.unwrap().dropped.batches;
+    }
+    let status = kept.spool_status().await.unwrap();
+    assert!(0 < dropped && status.dropped_total == dropped && status.bytes <= 2_500, "{status:?}");
+    assert_eq!(status.batches + dropped, 30);
+    kept.close().await;
+    let mut shown = Vec::new();
+    let mut again = writer(folder.path(), &database.url("postgres", "")).await;
+    assert_eq!(again.replay(|progress| shown.push(progress)).await.unwrap().batches, status.batches);
+    assert!(shown.iter().zip(1..).all(|(shown, n)| (shown.delivered, shown.of) == (n, status.batches)));
+    let sql = "SELECT count(*) FROM unified_timeline WHERE event_type = 'spool_dropped' AND source = 'fleetwatt' AND value >= 1";
+    let n_notes: i64 = sqlx::query_scalar(sql).fetch_one(&mut database.admin().await).await.unwrap();
+    assert!(0 < n_notes);
+    let sql = "SELECT max((metadata ->> 'number')::int) FROM unified_timeline";
+    let newest: i32 = sqlx::query_scalar(sql).fetch_one(&mut database.admin().await).await.unwrap();
+    assert_eq!(newest, 29);
+}
+
+#[tokio::test]
+async fn a_spool_that_is_damaged_while_it_is_open_is_mended_and_the_batch_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let away = "postgres://u@127.0.0.1:1/d";
+    let mut kept = writer(folder.path(), away).await;
+    for number in 0..3 {
+        let (id, events) = batch(number);
+        kept.keep(id, &events).await.unwrap();
+    }
+    let mut other =
+        SqliteConnectOptions::new().filename(folder.path().join("spool.db")).connect().await.unwrap();
+    sqlx::query("UPDATE batch SET crc32 = crc32 + 1 WHERE seq = 1").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    let (id, events) = batch(3);
+    assert_eq!(kept.keep(id, &events).await.unwrap().left.unwrap().batches, 3);
+    assert_eq!(kept.spool_status().await.unwrap().lost_total, 1);
+}
