@@ -106,11 +106,12 @@ fn terminal_width() -> Option<u16> {
 
 /// One line about what a cycle brought into the timeline.
 pub(super) fn kept(batch: &Batch, receipt: &Receipt, settings: &Settings, with_totals: bool) -> String {
-    let mut line = delivered(receipt, settings);
-    if with_totals {
-        line = format!("{}; {line}", totals(batch));
+    let line = delivered(receipt, settings);
+    match (with_totals, receipt.batches) {
+        (true, 0) => totals(batch),
+        (true, _) => format!("{}; {line}", totals(batch)),
+        (false, _) => line,
     }
-    line
 }
 
 fn delivered(receipt: &Receipt, settings: &Settings) -> String {
@@ -126,6 +127,9 @@ fn delivered(receipt: &Receipt, settings: &Settings) -> String {
 
 /// What `store replay` did.
 pub(super) fn replayed(receipt: &Receipt, settings: &Settings) -> String {
+    if receipt.batches == 0 && receipt.left.is_none() && receipt.dead_letters == 0 {
+        return "the spool is empty\n".to_owned();
+    }
     let line = delivered(receipt, settings);
     if receipt.left.is_some() { format!("{line}\n") } else { format!("{line}; the spool is empty\n") }
 }

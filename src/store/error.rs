@@ -238,7 +238,11 @@ pub enum FileTrouble {
 impl FileTrouble {
     /// The trouble behind one of SQLite's result codes, primary or extended.
     pub(super) const fn of_code(code: i32) -> Option<Self> {
-        // <https://www.sqlite.org/rescode.html>: the low byte is the primary code.
+        // <https://www.sqlite.org/rescode.html>: the low byte is the primary code. SQLITE_IOERR_SHMSIZE is
+        // what a full disk does to the `-shm` file.
+        if code == 4874 {
+            return Some(Self::Full);
+        }
         Some(match code & 0xff {
             5 | 6 => Self::Locked,
             3 | 8 | 23 => Self::ReadOnly,
@@ -383,7 +387,11 @@ impl Error {
         let mut words = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(inner) = cause {
-            words = format!("{words}: {inner}");
+            let inner_words = inner.to_string();
+            // Some libraries repeat their cause in their own words.
+            if !words.contains(&inner_words) {
+                words = format!("{words}: {inner_words}");
+            }
             cause = inner.source();
         }
         words
@@ -493,8 +501,8 @@ mod tests {
             let trouble = FileTrouble::of_code(code).unwrap();
             Error::File { path: "x.db".into(), trouble, source: None }.is_away()
         };
-        // SQLITE_FULL, SQLITE_BUSY_SNAPSHOT; SQLITE_NOTADB, SQLITE_READONLY_DIRECTORY, SQLITE_CANTOPEN_ISDIR.
-        assert!(away(13) && away(517));
+        // SQLITE_FULL, SQLITE_IOERR_SHMSIZE, SQLITE_BUSY_SNAPSHOT; SQLITE_NOTADB, SQLITE_READONLY_DIRECTORY, SQLITE_CANTOPEN_ISDIR.
+        assert!(away(13) && away(4874) && away(517));
         assert!(!away(26) && !away(1544) && !away(526));
     }
 

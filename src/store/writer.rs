@@ -298,16 +298,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Lays the refused rows of a batch aside; says how many, or why that cannot be found out now.
+    /// Lays the refused rows of a batch aside; says how many, or why the whole batch has to wait.
     async fn bury(&mut self, batch: &Waiting, error: Error) -> Result<Result<u64, Error>, Error> {
         let refused = match self.timeline().await {
             Ok(timeline) => timeline.sift(&batch.rows).await,
             Err(error) => Err(error),
         };
-        let mut refused: Vec<(usize, String)> = match refused {
-            Ok(refused) => refused.iter().map(|Refusal { row, error }| (*row, error.with_causes())).collect(),
+        let refused = match refused {
+            Ok(refused) => refused,
             Err(error) => return Ok(Err(error)),
         };
+        if is_of_the_table(&refused, batch.rows.len()) {
+            return Ok(Err(error));
+        }
+        let mut refused: Vec<(usize, String)> =
+            refused.iter().map(|Refusal { row, error }| (*row, error.with_causes())).collect();
         if refused.is_empty() {
             // Each row alone is taken and all together are not. Nobody else may have to wait behind them.
             let words = error.with_causes();
@@ -363,6 +368,17 @@ impl Writer {
     }
 }
 
+/// Whether it is the table that takes no rows now, such as one without a partition for this month: every
+/// row is refused, and for the same reason. Laid aside, they would not come back by themselves.
+fn is_of_the_table(refused: &[Refusal], n_rows: usize) -> bool {
+    let mut words = refused.iter().map(|refusal| refusal.error.with_causes());
+    let first = words.next();
+    1 < n_rows
+        && refused.len() == n_rows
+        && refused.iter().all(|refusal| matches!(refusal.error, Error::Refused { .. }))
+        && words.all(|words| Some(words) == first)
+}
+
 /// The row that says that batches were dropped, at the time of the batch that it goes with.
 pub(super) fn dropped_row(id: BatchId, rows: &[Row], dropped: Dropped) -> Row {
     let metadata =
@@ -373,5 +389,23 @@ pub(super) fn dropped_row(id: BatchId, rows: &[Row], dropped: Dropped) -> Row {
         value: u32::try_from(dropped.batches).ok().map(f64::from),
         metadata: serde_json::value::to_raw_value(&metadata).expect("an object with string keys is JSON"),
         created_at: rows.iter().map(|row| row.created_at).max().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_failing_disk_nothing_is_kept_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::sqlite(folder.path().join("f.db"));
+        let limits = SpoolLimits { bytes: 1 << 20, age: Duration::from_secs(3_600) };
+        let mut writer = Writer::open(folder.path(), &location, "unified_timeline", limits).await.unwrap();
+        let id = BatchId(uuid::Uuid::now_v7());
+        assert!(writer.keep(id, &[]).await.is_ok());
+        let fails = Error::Spool { path: "s".into(), trouble: Some(FileTrouble::DiskFails), source: None };
+        assert!(writer.watch(Err(fails)).unwrap_err().is_failing_disk());
+        assert!(writer.keep(id, &[]).await.unwrap_err().is_failing_disk());
     }
 }

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::postgres::Database;
+use crate::program::Home;
 use crate::spool_once::{TABLE, batch, delivered, writer};
 use crate::spool_proxy::Proxy;
 use crate::store_story::{AT, event, nasty_events, new_id};
@@ -158,6 +159,30 @@ async fn a_row_that_the_table_refuses_costs_that_row_only() {
     assert!(receipt.batches == 0 && receipt.dead_letters == 1 && receipt.left.is_none(), "{receipt:?}");
 }
 
+#[tokio::test]
+async fn a_table_that_takes_no_row_at_all_keeps_the_batches() {
+    let sql =
+        TABLE.replace("created_at timestamptz)", "created_at timestamptz) PARTITION BY RANGE (created_at)");
+    let partition = "PARTITION OF unified_timeline FOR VALUES FROM";
+    let old = format!("CREATE TABLE old {partition} ('2020-01-01') TO ('2020-02-01')");
+    let database = Database::new("spool_partition", &format!("{sql}; {old}")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
+    for number in 0..3 {
+        let (id, events) = batch(number);
+        let left = writer.keep(id, &events).await.unwrap().left.unwrap();
+        assert_eq!((left.batches, left.error.unwrap().kind()), (u64::from(number) + 1, "refused"));
+    }
+    // One row of another time is that row's own fault.
+    let (id, mut events) = batch(3);
+    events.push(event("gpu_x", None, json!({}), 0));
+    writer.keep(id, &events).await.unwrap();
+    database.run(&format!("CREATE TABLE new {partition} ('2026-11-01') TO ('2026-12-01')")).await;
+    let receipt = writer.replay(|_| ()).await.unwrap();
+    assert!(receipt.batches == 4 && receipt.dead_letters == 1 && receipt.left.is_none(), "{receipt:?}");
+    assert_eq!(delivered(&database).await, [0, 1, 2, 3]);
+}
+
 async fn sqlite(state_dir: &Path) -> (Writer, SqliteConnection) {
     let path = state_dir.join("f.db");
     let location = Location::sqlite(&path);
@@ -274,4 +299,63 @@ async fn a_spool_that_is_damaged_while_it_is_open_is_mended_and_the_batch_kept()
     let (id, events) = batch(3);
     assert_eq!(kept.keep(id, &events).await.unwrap().left.unwrap().batches, 3);
     assert_eq!(kept.spool_status().await.unwrap().lost_total, 1);
+}
+
+/// A disk of its own, so small that it can be filled. Only root may have one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mounted() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let is_mounted =
+            run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder.path().to_str().unwrap()]);
+        is_mounted.then_some(Self(folder))
+    }
+
+    /// Writes until nothing fits any more.
+    fn fill(&self) {
+        let written = std::fs::write(self.0.path().join("filling"), vec![0; 2 << 20]);
+        assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.0.path().join("filling")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        run("umount", &["-l", self.0.path().to_str().unwrap()]);
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test mounts its disk")]
+fn run(program: &str, args: &[&str]) -> bool {
+    std::process::Command::new(program)
+        .args(args)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_full_disk_under_the_spool_is_said_and_what_was_kept_stays() {
+    // Without root, the test beside the spool itself says the same by SQLite's own bound.
+    let Some(disk) = SmallDisk::mounted() else { return };
+    let demo = format!("{}/inventory/demo.toml", env!("CARGO_MANIFEST_DIR"));
+    let home = Home::new()
+        .with("DATABASE_URL", "postgres://u@127.0.0.1:1/d")
+        .with("STATE_DIRECTORY", disk.0.path().display());
+    let poll = || home.run(&["poll", "--quiet", "--inventory", &demo]);
+    assert_eq!(poll().code, Some(4));
+    disk.fill();
+    let ran = poll();
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("nothing was kept: the spool `"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("cannot grow: the disk is full"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("help: make room on the disk of the state directory"), "{}", ran.stderr);
+    disk.make_room();
+    let ran = poll();
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    assert!(ran.stderr.contains("kept in the spool (2 batches"), "{}", ran.stderr);
 }
