@@ -105,18 +105,13 @@ pub enum Error {
 impl Error {
     /// What it is in one line, with the place where an inventory is wrong first.
     pub(crate) fn in_one_line(&self) -> String {
-        match self {
-            Self::Inventory(faults) => {
-                let first = faults.iter().next().map(ToString::to_string).unwrap_or_default();
-                let n_more = faults.iter().count().saturating_sub(1);
-                if n_more == 0 { first } else { format!("{first} (and {n_more} more)") }
-            }
-            other => {
-                let cause =
-                    std::error::Error::source(other).map(|cause| format!(": {cause}")).unwrap_or_default();
-                format!("{other}{cause}")
-            }
+        if let Self::Inventory(faults) = self {
+            let first = faults.iter().next().map(ToString::to_string).unwrap_or_default();
+            let n_more = faults.iter().count().saturating_sub(1);
+            return if n_more == 0 { first } else { format!("{first} (and {n_more} more)") };
         }
+        let cause = std::error::Error::source(self).map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("{self}{cause}")
     }
 
     /// What a person can do about it.
