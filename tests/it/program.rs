@@ -105,7 +105,8 @@ impl Home {
             let mut database =
                 sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
             let query = "SELECT event_type, source, value, metadata FROM unified_timeline ORDER BY id";
-            let rows = sqlx::query(query).fetch_all(&mut database).await.unwrap();
+            // A file without its table is one whose first opener was ended, or has not come so far.
+            let Ok(rows) = sqlx::query(query).fetch_all(&mut database).await else { return Vec::new() };
             let metadata = |row: &sqlx::sqlite::SqliteRow| serde_json::from_str(row.get(3)).unwrap();
             rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), metadata(row))).collect()
         })
