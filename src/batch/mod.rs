@@ -5,6 +5,7 @@
 
 mod event;
 mod metadata;
+mod meter;
 #[cfg(test)]
 pub(crate) mod sample;
 mod timeline;
@@ -12,5 +13,6 @@ mod totals;
 
 pub use event::{Batch, BatchId, Event, HostReport};
 pub(crate) use metadata::{efficiency, number};
+pub use meter::PowerMeter;
 pub use timeline::{Written, WrittenFacts};
 pub use totals::Totals;

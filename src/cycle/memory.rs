@@ -277,6 +277,7 @@ mod tests {
             target: crate::inventory::Target::Local,
             probes: vec![crate::inventory::Source::NvidiaSmi],
             timeout: std::time::Duration::from_secs(15),
+            sample: None,
             nvidia_smi: "nvidia-smi".to_owned(),
             gpus: None,
         };

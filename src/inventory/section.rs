@@ -48,7 +48,7 @@ pub(super) const STORE: Schema = Schema {
 /// never fires.
 const PLANNED: &[&str] = &["solix", "tariff", "alerts"];
 
-const HOST_KEYS: [&str; 17] = [
+const HOST_KEYS: [&str; 18] = [
     "local",
     "scripted",
     "labels",
@@ -62,14 +62,15 @@ const HOST_KEYS: [&str; 17] = [
     "host_key",
     "connect_timeout",
     "timeout",
+    "sample",
     "control_persist",
     "probes",
     "nvidia_smi",
     "gpus",
 ];
 
-const ONE_HOST_KEYS: [&str; 19] = {
-    let mut keys = ["name"; 19];
+const ONE_HOST_KEYS: [&str; 20] = {
+    let mut keys = ["name"; 20];
     keys[1] = "address";
     let (_, rest) = keys.split_at_mut(2);
     rest.copy_from_slice(&HOST_KEYS);
@@ -274,6 +275,7 @@ impl<'a, 'i> Section<'a, 'i> {
 fn example_of(key: &str) -> &'static str {
     match key {
         "interval" | "timeout" | "connect_timeout" | "control_persist" => "\"15s\"",
+        "sample" => "\"1s\"",
         _ => "\"…\"",
     }
 }

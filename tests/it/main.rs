@@ -9,6 +9,8 @@ mod inventory;
 mod poll;
 mod postgres;
 mod program;
+mod sampling;
+mod sampling_ssh;
 mod store_postgres;
 mod store_sqlite;
 mod store_story;
