@@ -21,8 +21,8 @@ use crate::transport::{Output, Session};
 /// Where nobody can say whether an earlier call still hangs, this long after it a new one may be tried.
 const HUNG_RETRY_AFTER: Duration = Duration::from_mins(10);
 
-/// How long ending a loop that stalls may take.
-const END_LOOP_WITHIN: Duration = Duration::from_secs(5);
+/// How long ending a loop that may be left behind may take.
+const END_STRAY_WITHIN: Duration = Duration::from_secs(5);
 
 /// A cycle asks a host.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,8 @@ pub(super) struct HostTask {
     shared: Shared,
     patience: Patience,
     sampler: Sampler,
+    /// A loop of ours may still be there: it fell silent, or its connection broke.
+    has_stray: bool,
 }
 
 /// What a host's task wakes for.
@@ -67,7 +69,7 @@ impl HostTask {
         shared: Shared,
     ) -> Self {
         let sampler = Sampler::new(host.timeout, shared.clock);
-        Self { host, memory, ticks, shared, patience: Patience::default(), sampler }
+        Self { host, memory, ticks, shared, patience: Patience::default(), sampler, has_stray: false }
     }
 
     /// Reads the host at each tick until no more can come, then closes the session.
@@ -155,11 +157,15 @@ impl HostTask {
         if let Some(failure) = self.patience.not_yet() {
             return unread(&self.host, failure, clock.now());
         }
-        let Ok(Ok(_slot)) = timeout_at(closes_at, self.shared.slots.acquire()).await else {
+        let Ok(Ok(_slot)) = timeout_at(closes_at, self.shared.slots.clone().acquire_owned()).await else {
             let failure = Failure::new(FailureKind::Late, "no place was free; raise `concurrency`");
             return unread(&self.host, failure, clock.now());
         };
-        let report = match session.wait_for_turn(closes_at).await {
+        let ready = match session.wait_for_turn(closes_at).await {
+            Ok(()) => self.end_stray(session, closes_at.min(Instant::now() + self.host.timeout)).await,
+            Err(failure) => Err(failure),
+        };
+        let report = match ready {
             Ok(()) => {
                 let memory = std::mem::take(&mut self.memory);
                 let reading = read_over(&self.host, session, memory, clock, closes_at);
@@ -195,28 +201,42 @@ impl HostTask {
 
     /// Follows what became of the loop.
     async fn follow(&mut self, event: Event, session: &mut Session) {
-        let node = &self.host.name;
+        let node = self.host.name.clone();
+        let soon = Instant::now() + END_STRAY_WITHIN.min(self.host.timeout);
         match event {
             Event::Sampled => {}
             Event::Ended(why) => {
                 tracing::warn!(node, %why, "sampling ended");
-                self.sampler.plan_restart(node, &why);
+                self.sampler.plan_restart(&node, &why);
+                self.has_stray = true;
             }
-            Event::Due => self.sampler.restart(&self.host, session, &self.memory.knowledge).await,
+            Event::Due => {
+                if self.end_stray(session, soon).await.is_ok() {
+                    self.sampler.restart(&self.host, session, &self.memory.knowledge).await;
+                }
+            }
             Event::Stalled => {
                 tracing::warn!(node, "samples do not come any more");
-                self.sampler.plan_restart(node, &Failure::new(FailureKind::Hung, ""));
+                self.sampler.plan_restart(&node, &Failure::new(FailureKind::Hung, ""));
                 // Until it is known that it ended, nothing is started behind it.
                 self.memory.hung_since = Some(self.shared.clock.now());
-                if matches!(self.host.target, Target::Ssh(_)) {
-                    let args = ["-TERM".to_owned(), "-f".to_owned(), LOOP_PATTERN.to_owned()];
-                    let deadline = Instant::now() + END_LOOP_WITHIN.min(self.host.timeout);
-                    if let Err(failure) = session.run("pkill", &args, deadline).await {
-                        tracing::debug!(node, %failure, "a loop that stalls cannot be ended");
-                    }
+                self.has_stray = true;
+                if let Err(failure) = self.end_stray(session, soon).await {
+                    tracing::debug!(node, %failure, "a loop that may be there cannot be ended yet");
                 }
             }
         }
+    }
+
+    /// Ends a loop that may be left there: one that cannot write never notices that nobody reads. Where it
+    /// cannot be reached now, this is tried again before the next call.
+    async fn end_stray(&mut self, session: &mut Session, deadline: Instant) -> Result<(), Failure> {
+        if self.has_stray && matches!(self.host.target, Target::Ssh(_)) {
+            let args = ["-TERM", "-f", LOOP_PATTERN].map(str::to_owned);
+            session.run("pkill", &args, deadline).await?;
+        }
+        self.has_stray = false;
+        Ok(())
     }
 }
 

@@ -32,7 +32,8 @@ pub use sweeps::{Sample, Sweeps, Tally, went_dark};
 /// `pgrep` itself, and the shell around it. It holds for every call, since the first three fields are never dropped.
 pub const OUTSTANDING_PATTERN: &str = "[q]uery-gpu=index,uuid,pci.bus_id";
 
-/// The same for a call that keeps printing.
+/// The same for a call that keeps printing. It holds for those of any fleetwatt of the same user there; one
+/// that is ended by mistake is started again by its own.
 pub const LOOP_PATTERN: &str = "[q]uery-gpu=index,uuid,pci.bus_id.*--loop-ms=";
 
 /// The most GPUs that one host may have. The largest machines have 16, or 32 with all of a vGPU host's

@@ -157,3 +157,66 @@ impl Player {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines that a command has printed once there are `n` of them.
+    async fn lines(stream: &mut Stream, n: usize) -> Vec<String> {
+        let mut text = String::new();
+        while text.lines().count() < n {
+            let piece = stream.next().await.unwrap();
+            assert!(!piece.is_empty(), "it ended: {text}");
+            text.push_str(std::str::from_utf8(piece).unwrap());
+        }
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn shell(script: &str) -> Stream {
+        Stream::local(&["sh", "-c", script].map(str::to_owned)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_printed_comes_at_once_and_dropping_ends_all_that_was_started() {
+        let mut stream = shell("echo $$; sleep 600 & echo $!; wait");
+        let pids: Vec<String> = lines(&mut stream, 2).await;
+        drop(stream);
+        let is_there = |pid: &String| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.starts_with(" Z"))
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while pids.iter().any(is_there) {
+            assert!(Instant::now() < deadline, "something is left of it");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_is_empty_and_stays_so() {
+        let mut stream = shell("echo one");
+        assert_eq!(lines(&mut stream, 1).await, ["one"]);
+        for _ in 0..2 {
+            assert!(stream.next().await.unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_comes_in_pieces_and_waits_for_its_reader() {
+        let mut stream = shell("yes");
+        for _ in 0..100 {
+            assert!((1..=PIECE).contains(&stream.next().await.unwrap().len()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_played_loop_prints_at_its_pace() {
+        let scene = Scene::parse("", std::path::Path::new("a.toml")).unwrap();
+        let args = ["--query-gpu=index", "--format=csv,noheader", "--loop-ms=250"].map(str::to_owned);
+        let mut stream = Stream::scripted(scene, &args);
+        let started_at = Instant::now();
+        assert_eq!(lines(&mut stream, 5).await, ["0"; 5]);
+        assert_eq!(started_at.elapsed(), Duration::from_secs(1));
+    }
+}

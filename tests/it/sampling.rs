@@ -159,6 +159,17 @@ async fn a_board_lost_between_two_cycles_keeps_its_samples_and_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn noise_between_the_rows_costs_no_sample_and_is_told() {
+    let mut played = Played::new(&format!("fault = 'babble'\n{STEADY}"), "100ms", SECOND);
+    played.next().await;
+    let report = played.next().await;
+    assert_eq!((report.outcome.label(), report.gpus[0].power_samples.unwrap().n_samples), ("complete", 10));
+    let kinds: Vec<_> = report.faults.iter().map(|fault| fault.kind).collect();
+    assert_eq!(kinds, [FaultKind::SamplesLost]);
+    assert!(report.faults[0].evidence.as_str().starts_with("18 bad lines, such as "), "{:?}", report.faults);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_loop_that_dies_starts_again_and_every_cycle_has_its_reading() {
     let mut played = Played::new(&format!("loop-dies-after = 5\n{STEADY}"), "100ms", SECOND);
     let mut counts = Vec::new();

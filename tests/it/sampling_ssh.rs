@@ -230,6 +230,25 @@ async fn nothing_is_started_behind_a_loop_that_hangs() {
     shut(cycles).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_froze_is_sampled_again_by_one_loop() {
+    let site = Site::new(1, "");
+    let text = std::fs::read_to_string(site.inventory("200ms")).unwrap();
+    let text = text.replace("timeout = \"15s\"", "timeout = \"3s\"");
+    let inventory =
+        site.home.inventory(&text.replace("connect_timeout = \"5s\"", "connect_timeout = \"1s\""));
+    let mut cycles = cycles(&inventory, &site.home.path("r"), SECOND / 2);
+    until(&mut cycles, &site, is_sampled).await;
+    site.fleet.freeze_host("node001").unwrap();
+    until(&mut cycles, &site, |batch| !batch.reports[0].outcome.is_up()).await;
+    let is_away = |batch: &Batch| matches!(batch.reports[0].outcome.label(), "connect_timeout" | "session");
+    until(&mut cycles, &site, is_away).await;
+    site.fleet.thaw_host("node001").unwrap();
+    until(&mut cycles, &site, is_sampled).await;
+    assert_eq!(site.fleet.running("node001"), 1);
+    shut(cycles).await;
+}
+
 /// Where the process that is going to be killed finds its inventory and its runtime directory.
 const VICTIM: &str = "FLEETWATT_TEST_SAMPLING_VICTIM";
 
