@@ -12,6 +12,7 @@
 //! | 0 | [`reading`] | units, value or absent, outcome of an attempt |
 //! | 1 | [`inventory`] | the fleet as written becomes the fleet as meant |
 //! | 1 | [`probe`] | the exact command, and the pure parser of its answer |
+//! | 1 | [`alert`] | rules and their state machine: facts in, transitions out |
 //! | 2 | [`batch`] | what one cycle produced, as timeline events |
 //! | 3 | [`transport`] | run this argv there, by this deadline; say which step failed |
 //! | 3 | [`store`] | the timeline: one transaction a batch |
@@ -22,6 +23,7 @@
 
 pub mod reading;
 
+pub mod alert;
 pub mod inventory;
 pub mod probe;
 

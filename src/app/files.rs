@@ -1,6 +1,9 @@
-//! The file system, as the inventory room reads it.
+//! The file system, as the inventory room reads it, and whether what it read has changed since.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::inventory::Files;
@@ -8,12 +11,16 @@ use crate::inventory::Files;
 /// No inventory is larger than this: it bounds the memory that a wrong path can cost.
 const MAX_INVENTORY_BYTES: u64 = 16 << 20;
 
-/// The real files.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RealFiles;
+/// The real files. Remembers what it was asked for.
+#[derive(Debug, Default)]
+pub(super) struct RealFiles {
+    seen: RefCell<Fingerprint>,
+}
 
 impl Files for RealFiles {
     fn read(&self, path: &Path) -> io::Result<String> {
+        // Before it is read: what is written in between is to show as a change.
+        self.seen.borrow_mut().files.insert(path.to_owned(), state_of(path));
         let n_bytes = std::fs::metadata(path)?.len();
         if MAX_INVENTORY_BYTES < n_bytes {
             return Err(io::Error::other(format!(
@@ -24,8 +31,105 @@ impl Files for RealFiles {
     }
 
     fn glob(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
-        let pattern = pattern.to_str().ok_or_else(|| io::Error::other("the pattern is not UTF-8"))?;
-        let found = glob::glob(pattern).map_err(io::Error::other)?;
-        found.map(|path| path.map_err(std::convert::Into::into)).collect()
+        let found = found(pattern)?;
+        self.seen.borrow_mut().globs.insert(pattern.to_owned(), found.clone());
+        Ok(found)
+    }
+}
+
+fn found(pattern: &Path) -> io::Result<Vec<PathBuf>> {
+    let pattern = pattern.to_str().ok_or_else(|| io::Error::other("the pattern is not UTF-8"))?;
+    let found = glob::glob(pattern).map_err(io::Error::other)?;
+    found.map(|path| path.map_err(std::convert::Into::into)).collect()
+}
+
+/// The state of the files that an inventory was read from. Two that are equal mean that nothing was
+/// written, renamed or linked elsewhere in between: links are followed, as reading follows them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    files: BTreeMap<PathBuf, Option<FileState>>,
+    globs: BTreeMap<PathBuf, Vec<PathBuf>>,
+}
+
+/// What changes when a file is written or another one is put in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FileState {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl RealFiles {
+    /// Everything that was read through this, as it was then.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.seen.borrow().clone()
+    }
+}
+
+impl Fingerprint {
+    /// The present state of the same files and patterns.
+    pub(super) fn anew(&self) -> Self {
+        Self {
+            files: self.files.keys().map(|path| (path.clone(), state_of(path))).collect(),
+            globs: self.globs.keys().map(|glob| (glob.clone(), found(glob).unwrap_or_default())).collect(),
+        }
+    }
+}
+
+fn state_of(path: &Path) -> Option<FileState> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some(FileState {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.size(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a file and a pattern, does something, and says whether that shows.
+    fn shows(change: impl FnOnce(&Path)) -> bool {
+        let dir = tempfile::tempdir().unwrap();
+        let fleet = dir.path().join("fleet.toml");
+        std::fs::write(dir.path().join("real.toml"), "one").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("real.toml"), &fleet).unwrap();
+        let files = RealFiles::default();
+        files.read(&fleet).unwrap();
+        files.glob(&dir.path().join("racks/*.toml")).unwrap();
+        let before = files.fingerprint();
+        change(dir.path());
+        before != before.anew()
+    }
+
+    #[test]
+    fn an_editor_that_renames_shows_and_so_does_a_link_to_elsewhere() {
+        assert!(shows(|dir| {
+            std::fs::write(dir.join("new"), "two").unwrap();
+            std::fs::rename(dir.join("new"), dir.join("real.toml")).unwrap();
+        }));
+        assert!(shows(|dir| {
+            std::fs::write(dir.join("other.toml"), "one").unwrap();
+            std::fs::remove_file(dir.join("fleet.toml")).unwrap();
+            std::os::unix::fs::symlink(dir.join("other.toml"), dir.join("fleet.toml")).unwrap();
+        }));
+    }
+
+    #[test]
+    fn a_file_that_a_pattern_now_finds_shows() {
+        assert!(shows(|dir| {
+            std::fs::create_dir(dir.join("racks")).unwrap();
+            std::fs::write(dir.join("racks/a.toml"), "").unwrap();
+        }));
+    }
+
+    #[test]
+    fn a_neighbour_that_nobody_reads_does_not_show() {
+        assert!(!shows(|dir| std::fs::write(dir.join("notes.txt"), "x").unwrap()));
     }
 }

@@ -6,15 +6,20 @@ mod check;
 mod files;
 mod lock;
 mod poll;
+mod reload;
+mod run;
 mod settings;
 mod store;
+mod supervisor;
 mod telemetry;
+mod writing;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use check::{CheckReport, HostCheck, check};
 pub use poll::{Kept, PollRequest, Polled, poll};
+pub use run::{RunEnd, run};
 pub use settings::{Environment, Settings};
 pub use store::{store_init, store_status};
 pub use telemetry::log_to_stderr;
@@ -76,6 +81,15 @@ pub enum Error {
         /// Its process number, if it left one.
         holder: Option<u32>,
     },
+    /// Signals cannot be received.
+    #[error("listening for signals")]
+    Signals(#[source] io::Error),
+    /// A task of the daemon ended although nobody asked it to.
+    #[error("a task of the daemon ended by itself")]
+    TaskEnded,
+    /// A task of the daemon panicked.
+    #[error("a task of the daemon failed")]
+    Task(#[source] tokio::task::JoinError),
     /// The timeline.
     #[error("the timeline")]
     Timeline(#[source] timeline::Error),
@@ -100,6 +114,10 @@ impl Error {
             Self::Directory { .. } => "set STATE_DIRECTORY to a folder that this user may write to".to_owned(),
             Self::Locked { .. } => {
                 "wait for it, or give this one a state directory of its own with STATE_DIRECTORY".to_owned()
+            }
+            Self::Signals(_) => "check the limits of this process".to_owned(),
+            Self::TaskEnded | Self::Task(_) => {
+                "this is a defect of fleetwatt: please report it with the log".to_owned()
             }
             Self::Timeline(error) => error.remedy(),
         }

@@ -97,7 +97,7 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
 }
 
 /// What earlier runs remember of the hosts. Nothing in it is worth failing for.
-fn remembered(settings: &Settings) -> Memory {
+pub(super) fn remembered(settings: &Settings) -> Memory {
     Memory::load(&settings.state_dir).unwrap_or_else(|error| {
         tracing::warn!(%error, source = ?std::error::Error::source(&error), "forgotten, and learnt anew");
         Memory::default()
@@ -145,7 +145,7 @@ pub(super) fn connections(
     Ok(Arc::new(Connections::kept_in(runtime, connecting)))
 }
 
-fn ssh_target(host: &Host) -> Option<&SshTarget> {
+pub(super) fn ssh_target(host: &Host) -> Option<&SshTarget> {
     match &host.target {
         Target::Ssh(target) => Some(target),
         Target::Local | Target::Scripted { .. } => None,

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::files::RealFiles;
+use super::files::{Fingerprint, RealFiles};
 use crate::inventory::{self, Inventory, Secret, StoreSettings};
 use crate::store::{Location, Password};
 
@@ -55,6 +55,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The sockets of SSH masters: `$RUNTIME_DIRECTORY`, else the user's own folder in /run or /tmp.
     pub runtime_dir: PathBuf,
+    /// The files that the fleet was read from, as they were then.
+    pub(super) files: Fingerprint,
 }
 
 impl Settings {
@@ -64,12 +66,13 @@ impl Settings {
     /// No inventory, faults in it, a password that cannot be read, a URL that is not one.
     pub fn load(inventory_path: Option<PathBuf>, environment: Environment) -> Result<Self, Error> {
         let inventory_path = find_inventory(inventory_path, environment)?;
-        let inventory = inventory::load(&inventory_path, &RealFiles)
-            .map_err(|faults| Error::Inventory(Box::new(faults)))?;
+        let files = RealFiles::default();
+        let inventory =
+            inventory::load(&inventory_path, &files).map_err(|faults| Error::Inventory(Box::new(faults)))?;
         let state_dir = state_dir(environment);
         let location = location(&inventory.store, &state_dir, environment)?;
         let runtime_dir = runtime_dir(environment);
-        Ok(Self { inventory_path, inventory, location, state_dir, runtime_dir })
+        Ok(Self { inventory_path, inventory, location, state_dir, runtime_dir, files: files.fingerprint() })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pure: the same reports give the same events. The only type that crosses from collecting to storing
 //! and showing.
 
+mod alerts;
 mod event;
 mod metadata;
 mod meter;
@@ -11,6 +12,7 @@ pub(crate) mod sample;
 mod timeline;
 mod totals;
 
+pub use alerts::alert_rules;
 pub use event::{Batch, BatchId, Event, HostReport};
 pub(crate) use metadata::{efficiency, number};
 pub use meter::PowerMeter;

@@ -117,7 +117,7 @@ impl Batch {
 ///
 /// The host's known size decides, not the rows of this answer, so that the one GPU that is left of eight
 /// keeps its series.
-fn gpu_sources(report: &HostReport) -> Vec<String> {
+pub(super) fn gpu_sources(report: &HostReport) -> Vec<String> {
     let several = report.gpus_known().is_some_and(|n_gpus| n_gpus > 1);
     if !several {
         return report.gpus.iter().map(|_| format!("gpu_{}", report.node)).collect();

@@ -70,6 +70,11 @@ pub(super) enum Command {
         #[arg(short, long, conflicts_with_all = ["format", "dry_run"])]
         quiet: bool,
     },
+    /// Cycles for ever: the daemon
+    ///
+    /// Reads the inventory again when it changes or on SIGHUP; a broken edit keeps the old fleet and says
+    /// where it is wrong. SIGTERM and SIGINT end it in order, a second one at once.
+    Run,
     /// Check the inventory and the settings
     Check {
         /// Also try each step to each host and to the database, and say what failed and what to do

@@ -53,7 +53,11 @@ impl Exit {
             | app::Error::Pattern { .. }
             | app::Error::Password { .. } => Self::Usage,
             app::Error::Timeline(store::Error::Url { .. } | store::Error::TableName { .. }) => Self::Usage,
-            app::Error::Directory { .. } | app::Error::Timeline(_) => Self::Nothing,
+            app::Error::Directory { .. }
+            | app::Error::Signals(_)
+            | app::Error::TaskEnded
+            | app::Error::Task(_)
+            | app::Error::Timeline(_) => Self::Nothing,
             app::Error::Locked { .. } => Self::Locked,
         }
     }

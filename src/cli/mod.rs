@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use crate::app::{self, Environment, Kept, PollRequest, Polled, Settings};
+use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, Settings};
 use crate::output;
 use crate::reading::Outcome;
 use args::{Cli, Colour, Command, Format, StoreCommand};
@@ -68,6 +68,14 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             let settings = settings(cli)?;
             let polled = block_on(app::poll(&settings, &request))?;
             print_polled(cli, &settings, &polled, *format, *quiet)
+        }
+        Command::Run => {
+            let (settings, named) = (settings(cli)?, cli.inventory.clone());
+            let on_fault = |error: &app::Error| show::error(error, false);
+            match block_on(app::run(settings, named, Environment::of_process(), on_fault))? {
+                RunEnd::Stopped => Ok(Exit::Ok),
+                RunEnd::Aborted => Ok(Exit::Nothing),
+            }
         }
         Command::Check { connect } => {
             let settings = settings(cli)?;

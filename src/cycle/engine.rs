@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use super::clock::Clock;
-use super::host_task::{HostRead, HostTask, Tick, unread};
+use super::host_task::{HostRead, HostTask, Shared, Tick, unread};
 use super::memory::Memory;
 use crate::batch::{Batch, BatchId, HostReport};
 use crate::inventory::{Host, Inventory};
@@ -35,16 +35,6 @@ pub fn closes_after(inventory: &Inventory) -> (Duration, Duration) {
     let longest = inventory.hosts.iter().map(|host| host.timeout).max().unwrap_or_default();
     let hosts_have = (interval * 3 / 4).max(longest);
     (hosts_have, (interval.saturating_sub(hosts_have) / 2).min(GRACE))
-}
-
-/// What all host tasks share.
-#[derive(Debug, Clone)]
-pub(super) struct Shared {
-    pub(super) connections: Arc<Connections>,
-    /// Bounds how many hosts are asked at once.
-    pub(super) slots: Arc<Semaphore>,
-    pub(super) clock: Clock,
-    pub(super) outbox: mpsc::Sender<HostRead>,
 }
 
 /// The side of a host's task that the engine holds. Dropping it ends the task, which closes its session.
@@ -176,6 +166,11 @@ impl Engine {
         for place in 0..self.handles.len() {
             self.send_tick(place);
         }
+    }
+
+    /// Whether a cycle is open.
+    pub const fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 
     /// Lets the open cycle, if there is one, close soon: what answers now is still gathered.

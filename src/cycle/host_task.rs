@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use super::clock::Clock;
-use super::engine::Shared;
 use super::memory::HostMemory;
 use super::patience::Patience;
 use super::sampler::{Event, Sampler};
@@ -16,13 +15,23 @@ use crate::batch::HostReport;
 use crate::inventory::{Host, Target};
 use crate::probe::{Answer, Call, Conversation, LOOP_PATTERN, OUTSTANDING_PATTERN, Probed, Step};
 use crate::reading::{Failure, FailureKind, GpuReading, Outcome, Span, Timestamp};
-use crate::transport::{Output, Session};
+use crate::transport::{Connections, Output, Session};
 
 /// Where nobody can say whether an earlier call still hangs, this long after it a new one may be tried.
 const HUNG_RETRY_AFTER: Duration = Duration::from_mins(10);
 
 /// How long ending a loop that may be left behind may take.
 const END_STRAY_WITHIN: Duration = Duration::from_secs(5);
+
+/// What all host tasks share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) connections: Arc<Connections>,
+    /// Bounds how many hosts are asked at once.
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) clock: Clock,
+    pub(super) outbox: mpsc::Sender<HostRead>,
+}
 
 /// A cycle asks a host.
 #[derive(Debug, Clone, Copy)]

@@ -300,6 +300,16 @@ pub(super) fn secret_in_file(message: &str) -> Flaw {
     .hiding()
 }
 
+/// The fault of a webhook's URL that stands in the file itself.
+pub(super) fn webhook_in_file(message: &str) -> Flaw {
+    Flaw::new(
+        message,
+        "whoever has this URL can send to it: it does not belong in this file",
+        "take it out, make a new one if others could read the file, and say where it is by webhook_env, webhook_file or webhook_credential in [alerts]",
+    )
+    .hiding()
+}
+
 /// The name of an environment variable. The flaw does not repeat it: it may be the secret itself.
 pub(super) fn environment_name(text: &str) -> Result<String, Flaw> {
     let good = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

@@ -8,13 +8,14 @@ use std::rc::Rc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::alerts::read_alerts;
 use super::check;
 use super::fault::{Drafts, Faults, Flaw, Site, Text};
 use super::hostlist::Hostlist;
 use super::layer::Layer;
-use super::model::{Inventory, StoreSettings};
+use super::model::{AlertSettings, Inventory, StoreSettings};
 use super::resolve::resolve;
-use super::section::{At, CYCLE, DEFAULTS, HOST, Input, STORE, Section, TOP, find_secrets};
+use super::section::{ALERTS, At, CYCLE, DEFAULTS, HOST, Input, STORE, Section, TOP, find_secrets};
 use super::settings::{Cycle, default_store, read_cycle, read_store};
 use crate::reading::Clean;
 
@@ -71,6 +72,7 @@ struct Reader<'f> {
     may_have_hosts: bool,
     cycle: Cycle,
     store: StoreSettings,
+    alerts: AlertSettings,
 }
 
 impl<'f> Reader<'f> {
@@ -84,6 +86,7 @@ impl<'f> Reader<'f> {
             may_have_hosts: false,
             cycle: Cycle::default(),
             store: default_store(),
+            alerts: AlertSettings::default(),
         }
     }
 
@@ -172,7 +175,7 @@ impl<'f> Reader<'f> {
 
     fn read_settings(&mut self, input: Input<'_>, table: &DeTable<'_>, base: &Path, is_first: bool) {
         if !is_first {
-            for name in ["cycle", "store"] {
+            for name in ["cycle", "store", "alerts"] {
                 if let Some((key, _)) = table.get_key_value(name) {
                     let flaw = Flaw::new(
                         format!("[{name}] in an included file"),
@@ -189,6 +192,9 @@ impl<'f> Reader<'f> {
         }
         if let Some(written) = self.sub_table(input, table, "store") {
             self.store = read_store(&mut Section::open(input, written, &STORE, &mut self.drafts), base);
+        }
+        if let Some(written) = self.sub_table(input, table, "alerts") {
+            self.alerts = read_alerts(&mut Section::open(input, written, &ALERTS, &mut self.drafts), base);
         }
     }
 
@@ -275,7 +281,9 @@ impl<'f> Reader<'f> {
         let hosts = resolve(&self.hosts, &self.cycle, &mut self.drafts);
         match self.drafts.into_faults(&mut self.texts) {
             Some(faults) => Err(faults),
-            None => Ok(Inventory { hosts, cycle: self.cycle.settings, store: self.store }),
+            None => {
+                Ok(Inventory { hosts, cycle: self.cycle.settings, store: self.store, alerts: self.alerts })
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! This room describes an SSH target; it does not connect to one. It reads no file and no environment
 //! either: whoever calls hands it the texts.
 
+mod alerts;
 mod check;
 mod fault;
 mod hostlist;
@@ -17,6 +18,6 @@ mod settings;
 pub use fault::{Fault, Faults};
 pub use load::{Files, load};
 pub use model::{
-    CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Secret, Source, SshTarget, StoreSettings,
-    Target,
+    AlertRules, AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, PowerAbove,
+    Secret, Source, SshTarget, StoreSettings, Target, WebhookFormat, WebhookSettings,
 };

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::reading::{Power, Share, Temperature};
+
 /// A fleet of at least one host, with the settings written beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
@@ -14,6 +16,8 @@ pub struct Inventory {
     pub cycle: CycleSettings,
     /// `[store]`.
     pub store: StoreSettings,
+    /// `[alerts]`.
+    pub alerts: AlertSettings,
 }
 
 /// One host of the fleet.
@@ -123,6 +127,70 @@ pub struct StoreSettings {
     pub table: String,
     /// How much of what never changes is repeated in each row.
     pub metadata: MetadataStyle,
+}
+
+/// `[alerts]`: what is watched, and who is told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AlertSettings {
+    /// From where on an alert is raised.
+    pub rules: AlertRules,
+    /// Who is told beside the timeline, if anybody.
+    pub webhook: Option<WebhookSettings>,
+}
+
+/// From where on an alert is raised; what is `None` is not watched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AlertRules {
+    /// A GPU is hotter than this.
+    pub gpu_temperature_above: Option<Temperature>,
+    /// How long it must be; zero is at once.
+    pub gpu_temperature_for: Duration,
+    /// A GPU draws more than this.
+    pub gpu_power_above: Option<PowerAbove>,
+    /// How long it must; zero is at once.
+    pub gpu_power_for: Duration,
+    /// A host has given no answer for this long.
+    pub host_silent_for: Option<Duration>,
+    /// All GPUs together draw more than this.
+    pub cluster_power_above: Option<Power>,
+    /// The oldest batch in the spool waits longer than this.
+    pub spool_older_than: Option<Duration>,
+    /// The store has been away for this long.
+    pub store_away_for: Option<Duration>,
+}
+
+/// From which draw on a GPU draws too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerAbove {
+    /// The same for each GPU.
+    Fixed(Power),
+    /// A share of its limit in force.
+    OfLimit(Share),
+}
+
+/// Where alerts are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// Where the URL is to be read from: it is a secret, as whoever has it can send.
+    pub url: Secret,
+    /// What is sent.
+    pub format: WebhookFormat,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+}
+
+/// What is sent to a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WebhookFormat {
+    /// A JSON document of our own.
+    #[default]
+    Json,
+    /// What Slack takes, and many others do too: `{"text": "…"}`.
+    Slack,
+    /// What ntfy takes: text with headers, to the URL of a topic.
+    Ntfy,
+    /// What Alertmanager's API of version 2 takes.
+    Alertmanager,
 }
 
 /// Where a secret is to be read from. The secret itself is never in the inventory.

@@ -14,8 +14,17 @@ const REACH: usize = 1_000;
 /// What stands for a secret; its length says nothing about that of the secret.
 const MASK: &str = "***";
 
-/// Keys that speak of a password and may be shown with their value.
-const HARMLESS_KEYS: &[&str] = &["password_env", "password_file", "password_credential"];
+/// Keys that speak of a secret and may be shown with their value.
+const HARMLESS_KEYS: &[&str] = &[
+    "password_env",
+    "password_file",
+    "password_credential",
+    "webhook_env",
+    "webhook_file",
+    "webhook_credential",
+    "webhook_format",
+    "webhook_timeout",
+];
 
 /// A part of a source line and what is marked in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +57,7 @@ pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
             }
         } else {
             found.extend(url_password(line).map(|part| start + part.start..start + part.end));
+            found.extend(web_path(line).map(|part| start + part.start..start + part.end));
             if let Some(at) = after_secret_word(line) {
                 found.push(start + at..end.max(start + at));
                 open = opened_string(line.get(at.saturating_sub(3)..).unwrap_or_default());
@@ -78,8 +88,9 @@ pub(super) fn is_secret_word(word: &str) -> bool {
     if HARMLESS_KEYS.contains(&word.as_str()) {
         return false;
     }
-    let near = word.len() <= 12 && strsim::osa_distance(&word, "password") <= 2;
-    near || ["password", "passwd", "passphrase", "secret"].iter().any(|part| word.contains(part))
+    let is_near = |secret: &str, n_letters| strsim::osa_distance(&word, secret) <= n_letters;
+    let near = word.len() <= 12 && (is_near("password", 2) || is_near("webhook", 1));
+    near || ["password", "passwd", "passphrase", "secret", "webhook"].iter().any(|part| word.contains(part))
 }
 
 /// The password of a URL in this line: from the colon after the user to the last `@`.
@@ -88,6 +99,14 @@ fn url_password(line: &str) -> Option<Range<usize>> {
     let at = line.rfind('@').filter(|at| *at > authority)?;
     let colon = authority + line.get(authority..at)?.find(':')?;
     Some(colon + 1..at)
+}
+
+/// All of a web address but its host: whoever has a webhook's path can send to it.
+fn web_path(line: &str) -> Option<Range<usize>> {
+    let scheme = ["https://", "http://"].into_iter().find_map(|scheme| Some((line.find(scheme)?, scheme)));
+    let authority = scheme.map(|(at, scheme)| at + scheme.len())?;
+    let path = authority + line.get(authority..)?.find(['/', '?', '#'])? + 1;
+    Some(path..line.trim_end().len().max(path))
 }
 
 /// Where the value after a secret's key begins in this line.
@@ -244,6 +263,9 @@ mod tests {
             "url = \"postgres://h/d?password=hunter2\"",
             "url = \"postgres://me:hunter2@h/d?password=hunter2",
             "password = \"hunter2\" # not postgres://a:b@c",
+            "hook = \"https://hooks.example/hunter2/hunter2\"",
+            "x = \"http://h?hunter2",
+            "webhok = \"hunter2\"",
         ] {
             let hidden = secrets(text);
             for start in 0..text.len() {

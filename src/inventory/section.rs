@@ -33,8 +33,10 @@ pub(super) struct Schema {
     pub(super) keys: &'static [&'static str],
 }
 
-pub(super) const TOP: Schema =
-    Schema { title: "at the top of the file", keys: &["include", "defaults", "host", "cycle", "store"] };
+pub(super) const TOP: Schema = Schema {
+    title: "at the top of the file",
+    keys: &["include", "defaults", "host", "cycle", "store", "alerts"],
+};
 pub(super) const DEFAULTS: Schema = Schema { title: "in [defaults]", keys: &HOST_KEYS };
 pub(super) const HOST: Schema = Schema { title: "in [[host]]", keys: &ONE_HOST_KEYS };
 pub(super) const CYCLE: Schema =
@@ -44,9 +46,31 @@ pub(super) const STORE: Schema = Schema {
     keys: &["url", "password_env", "password_file", "password_credential", "table", "metadata"],
 };
 
+pub(super) const ALERTS: Schema = Schema {
+    title: "in [alerts]",
+    keys: &[
+        "gpu_temperature_above",
+        "gpu_temperature_for",
+        "gpu_power_above",
+        "gpu_power_for",
+        "host_silent_for",
+        "cluster_power_above",
+        "spool_older_than",
+        "store_away_for",
+        "webhook_env",
+        "webhook_file",
+        "webhook_credential",
+        "webhook_format",
+        "webhook_timeout",
+    ],
+};
+
 /// Sections that are planned. To pass over them in silence would let somebody believe in an alert that
 /// never fires.
-const PLANNED: &[&str] = &["solix", "tariff", "alerts"];
+const PLANNED: &[&str] = &["solix", "tariff"];
+
+/// Keys of [alerts] that are planned.
+const PLANNED_ALERTS: &[&str] = &["battery_below"];
 
 const HOST_KEYS: [&str; 18] = [
     "local",
@@ -220,7 +244,7 @@ impl<'a, 'i> Section<'a, 'i> {
             Ok(parsed) => Some(At { value: parsed, site: self.site(value) }),
             Err(mut flaw) => {
                 flaw.message = format!("`{key}` {}", flaw.message);
-                if flaw.hides && !self.is_plain_url(value.span()) {
+                if flaw.hides && !(key == "url" && self.is_plain_url(value.span())) {
                     self.drafts.hide(self.site(value));
                 }
                 let span = self.part_of(text, value.span(), flaw.at.clone());
@@ -274,17 +298,21 @@ impl<'a, 'i> Section<'a, 'i> {
 /// A string as it may be written for this key.
 fn example_of(key: &str) -> &'static str {
     match key {
-        "interval" | "timeout" | "connect_timeout" | "control_persist" => "\"15s\"",
         "sample" => "\"1s\"",
+        "interval" | "timeout" | "connect_timeout" | "control_persist" | "webhook_timeout" => "\"15s\"",
+        "gpu_temperature_above" => "\"85C\"",
+        "gpu_power_above" => "\"110%\"",
+        "cluster_power_above" => "\"12kW\"",
+        "gpu_temperature_for" | "gpu_power_for" | "host_silent_for" | "store_away_for" => "\"5m\"",
+        "spool_older_than" => "\"10m\"",
         _ => "\"…\"",
     }
 }
 
-/// Notes every key, at any depth, under which a password is kept.
+/// Notes every key, at any depth, under which a secret is kept.
 pub(super) fn find_secrets(input: Input<'_>, table: &DeTable<'_>, drafts: &mut Drafts) {
     for (key, value) in table {
-        if is_secret_key(key.get_ref()) {
-            let flaw = check::secret_in_file("a password in the inventory");
+        if let Some(flaw) = secret_key_flaw(key.get_ref()) {
             drafts.push(Site::new(input.file, &key.span()), flaw);
             drafts.hide(Site::new(input.file, &value.span()));
         }
@@ -307,8 +335,16 @@ fn find_secrets_in_value(input: Input<'_>, value: &DeValue<'_>, drafts: &mut Dra
 }
 
 fn is_secret_key(key: &str) -> bool {
+    secret_key_flaw(key).is_some()
+}
+
+fn secret_key_flaw(key: &str) -> Option<Flaw> {
     let key = key.to_ascii_lowercase();
-    matches!(key.as_str(), "passwd" | "passphrase") || key.ends_with("password")
+    if matches!(key.as_str(), "passwd" | "passphrase") || key.ends_with("password") {
+        return Some(check::secret_in_file("a password in the inventory"));
+    }
+    matches!(key.as_str(), "webhook" | "webhook_url")
+        .then(|| check::webhook_in_file("a webhook's URL in the inventory"))
 }
 
 /// Why a key may not stand in a table of this schema.
@@ -322,6 +358,13 @@ fn key_flaw(key: &str, schema: &Schema) -> Option<Flaw> {
             format!("[{key}] is planned; this version does not read it yet"),
             "not read yet",
             format!("take the section [{key}] out for now: nothing would come of it"),
+        ));
+    }
+    if title == ALERTS.title && PLANNED_ALERTS.contains(&key) {
+        return Some(Flaw::new(
+            format!("`{key}` is planned; this version does not read it yet"),
+            "not read yet",
+            format!("take `{key}` out for now: it would never raise an alert"),
         ));
     }
     let remedy = match (home_of(key), nearest(key, schema.keys)) {
@@ -339,7 +382,10 @@ fn home_of(key: &str) -> Option<&'static str> {
     if DEFAULTS.keys.contains(&key) {
         return Some("in [defaults] or a [[host]]");
     }
-    [HOST, CYCLE, STORE].into_iter().find(|schema| schema.keys.contains(&key)).map(|schema| schema.title)
+    [HOST, CYCLE, STORE, ALERTS]
+        .into_iter()
+        .find(|schema| schema.keys.contains(&key))
+        .map(|schema| schema.title)
 }
 
 /// The key that somebody may have meant: at most a third of its letters are different.

@@ -1,8 +1,9 @@
 //! Read-only views of what a cycle produced: one format a file. They render to text; who prints it, and
-//! where, is the caller's business.
+//! where, is the caller's business. Alerts are also sent, by `notify`.
 
 mod csv;
 mod json;
+pub mod notify;
 mod text;
 mod words;
 

@@ -99,6 +99,11 @@ impl Share {
         Self(millipercent)
     }
 
+    /// In thousandths of a percent.
+    pub const fn millipercent(self) -> i64 {
+        self.0
+    }
+
     /// In percent.
     pub fn percent(self) -> f64 {
         thousandths(self.0)

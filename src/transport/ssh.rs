@@ -29,6 +29,10 @@ const OWN_PERSIST: Duration = Duration::from_secs(60);
 /// How long a master may take to hear that it shall end, before it is killed.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
+/// How many commands are started at once; how many run at once is another matter. Measured with 256 hosts
+/// on one machine: a poll takes 7 % less than without a bound, with 4 to 32 about the same.
+const STARTING: usize = 16;
+
 /// What becomes of the masters that this process starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Masters {
@@ -47,6 +51,9 @@ pub struct Connections {
     masters: Masters,
     /// Bounds the storm of logins: each costs this machine 20 to 125 ms of CPU.
     opening: Arc<Semaphore>,
+    /// Bounds how many commands are being started at once. Each is a process on some host, and on this
+    /// side a few wake-ups of a master: a storm of them costs all of them more than a queue does.
+    starting: Semaphore,
     /// The sockets of masters that end with this process.
     ending: Mutex<BTreeSet<PathBuf>>,
     /// Jump hosts that failed in this cycle, so that five hundred hosts behind one need not each find out.
@@ -71,7 +78,8 @@ impl Connections {
 
     fn new(runtime: Option<RuntimeDir>, masters: Masters, connecting: usize) -> Self {
         let opening = Arc::new(Semaphore::new(connecting.max(1)));
-        Self { runtime, masters, opening, ending: Mutex::default(), jumps_down: Mutex::default() }
+        let starting = Semaphore::new(STARTING);
+        Self { runtime, masters, opening, starting, ending: Mutex::default(), jumps_down: Mutex::default() }
     }
 
     /// Forgets which jump hosts failed: a new cycle tries them anew.
@@ -173,7 +181,9 @@ impl SshSession {
     ) -> Result<Output, Failure> {
         if let Some(session) = self.living() {
             let argv = bounded_argv(program, args, deadline);
-            match execute(&session, &argv, self.answer_by(deadline), deadline).await {
+            match execute(&session, &argv, &self.connections.starting, self.answer_by(deadline), deadline)
+                .await
+            {
                 Ok(ended) => return ended,
                 Err(lost) => self.drop_master(&lost),
             }
@@ -183,7 +193,7 @@ impl SshSession {
             .living()
             .ok_or_else(|| Failure::new(FailureKind::Session, "the new connection is gone already"))?;
         let argv = bounded_argv(program, args, deadline);
-        match execute(&session, &argv, deadline, deadline).await {
+        match execute(&session, &argv, &self.connections.starting, deadline, deadline).await {
             Ok(ended) => ended,
             Err(Lost::Gone) => Err(Failure::new(FailureKind::Session, "the new connection broke at once")),
             Err(Lost::Frozen) => {
@@ -196,7 +206,7 @@ impl SshSession {
     /// Starts a command that keeps printing. A dead or frozen master is replaced, once.
     pub(super) async fn stream(&mut self, argv: &[String], deadline: Instant) -> Result<Stream, Failure> {
         if let Some(session) = self.living() {
-            match start(session, argv, self.answer_by(deadline)).await {
+            match start(session, argv, &self.connections.starting, self.answer_by(deadline)).await {
                 Ok(started) => return started,
                 Err(lost) => self.drop_master(&lost),
             }
@@ -204,7 +214,8 @@ impl SshSession {
         self.open(deadline).await?;
         let gone = || Failure::new(FailureKind::Session, "the new connection is gone already");
         let session = self.living().ok_or_else(gone)?;
-        start(session, argv, deadline).await.unwrap_or_else(|_lost| Err(gone()))
+        let started = start(session, argv, &self.connections.starting, deadline).await;
+        started.unwrap_or_else(|_lost| Err(gone()))
     }
 
     pub(super) async fn close(mut self) {
@@ -298,6 +309,7 @@ impl SshSession {
 async fn execute(
     session: &openssh::Session,
     argv: &[String],
+    starting: &Semaphore,
     answer_by: Instant,
     deadline: Instant,
 ) -> Result<Result<Output, Failure>, Lost> {
@@ -308,7 +320,11 @@ async fn execute(
     let mut command = session.command(program.as_str());
     command.args(args).stdin(openssh::Stdio::null());
     command.stdout(openssh::Stdio::piped()).stderr(openssh::Stdio::piped());
-    let mut child = match timeout_at(answer_by, command.spawn()).await {
+    let spawned = async {
+        let _place = starting.acquire().await;
+        command.spawn().await
+    };
+    let mut child = match timeout_at(answer_by, spawned).await {
         Ok(Ok(child)) => child,
         Ok(Err(openssh::Error::Disconnected)) => return Err(Lost::Gone),
         Ok(Err(error)) => return Ok(Err(session_failure(&error))),
@@ -341,6 +357,7 @@ async fn execute(
 async fn start(
     session: openssh::Session,
     argv: &[String],
+    starting: &Semaphore,
     answer_by: Instant,
 ) -> Result<Result<Stream, Failure>, Lost> {
     let Some((program, args)) = argv.split_first() else {
@@ -349,7 +366,11 @@ async fn start(
     let mut command = Arc::new(session).arc_command(program.as_str());
     command.args(args).stdin(openssh::Stdio::null());
     command.stdout(openssh::Stdio::piped()).stderr(openssh::Stdio::null());
-    match timeout_at(answer_by, command.spawn()).await {
+    let spawned = async {
+        let _place = starting.acquire().await;
+        command.spawn().await
+    };
+    match timeout_at(answer_by, spawned).await {
         Ok(Ok(child)) => Ok(Ok(Stream::ssh(child))),
         Ok(Err(openssh::Error::Disconnected)) => Err(Lost::Gone),
         Ok(Err(error)) => Ok(Err(session_failure(&error))),

@@ -28,6 +28,7 @@ AT_ONCE = 64
 # No poll may take longer.
 POLL_WITHIN_S = 400
 WARM_ROUNDS = 5
+COLD_ROUNDS = 3
 
 
 @dataclass
@@ -292,14 +293,13 @@ class Bench:
     # The plan
 
     def run(self):
-        cold_rounds = 3 if self.n <= 64 else 2
         cold = [
             self.fleetwatt_cold,
             self.pdsh_cold,
             lambda: self.client_cold("parallel-ssh"),
             lambda: self.client_cold("asyncssh"),
         ]
-        for round_idx in range(cold_rounds):
+        for round_idx in range(COLD_ROUNDS):
             for way in rotated(cold, round_idx):
                 way()
         for _ in range(3 if self.n <= 16 else 1):

@@ -260,13 +260,13 @@ fn everything_wrong_is_shown_at_once_with_place_and_remedy() {
        |
        = help: take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential in [store]
 
-    error: [alerts] is planned; this version does not read it yet
-      --> fleet.toml:36:2
+    error: `battery_below` is planned; this version does not read it yet
+      --> fleet.toml:37:1
        |
-    36 | [alerts]
-       |  ^^^^^^ not read yet
+    37 | battery_below = "30%"
+       | ^^^^^^^^^^^^^ not read yet
        |
-       = help: take the section [alerts] out for now: nothing would come of it
+       = help: take `battery_below` out for now: it would never raise an alert
 
     error: the inventory has 13 faults
     "#);
@@ -490,7 +490,7 @@ fn only_one_source_of_the_password_is_taken() {
 
 #[test]
 fn planned_sections_are_refused_and_not_passed_over() {
-    for section in ["solix", "tariff", "alerts"] {
+    for section in ["solix", "tariff"] {
         let found = faults_of(loaded(&format!("[[host]]\nname = \"a\"\n[{section}]\n")));
         assert_eq!(found, [format!("3:2 [{section}] is planned; this version does not read it yet")]);
     }

@@ -1,14 +1,17 @@
 //! All integration tests, as one binary: one module a feature.
 
+mod alert_delivery;
 mod cli;
 mod corpus;
 #[path = "../fleet/fleet.rs"]
 mod fleet;
 mod fleet_self;
 mod inventory;
+mod inventory_alerts;
 mod poll;
 mod postgres;
 mod program;
+mod run;
 mod sampling;
 mod sampling_ssh;
 mod store_postgres;

@@ -1,0 +1,113 @@
+//! What the rules are judged by: what one cycle learnt, and how the program itself fares.
+
+use crate::reading::{Power, Temperature, Timestamp};
+
+/// All that is known at one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// When all of it holds.
+    pub at: Timestamp,
+    /// Whether `nodes` are all hosts of the inventory.
+    pub scope: Scope,
+    /// The hosts that were asked.
+    pub nodes: Vec<NodeFacts>,
+    /// What all GPUs together draw; `None` where nothing reported. Only judged in [`Scope::Whole`].
+    pub cluster_power: Option<Power>,
+    /// The spool; `None` where nothing waits in it.
+    pub spool: Option<SpoolFacts>,
+    /// Since when the store has been away, if it is. A caller that does not know since when gives the
+    /// present: the earliest instant that was said counts.
+    pub store_away_since: Option<Timestamp>,
+    /// Why the last edit of the inventory could not be taken, if it could not.
+    pub reload_failed: Option<String>,
+}
+
+/// How much of the fleet the facts are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Every host of the inventory: an alert about any other host is over.
+    Whole,
+    /// Some hosts: alerts about the others stay as they are.
+    Part,
+}
+
+/// One host that was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// The node's name.
+    pub node: String,
+    /// The jump host that it is asked through, if any.
+    pub jump: Option<String>,
+    /// Whether it answered.
+    pub answer: Answer,
+    /// The GPUs that answered.
+    pub gpus: Vec<GpuFacts>,
+    /// What is wrong with its GPUs.
+    pub troubles: Vec<Trouble>,
+}
+
+/// Whether a host answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// With every GPU that it has.
+    Complete,
+    /// With some of its GPUs.
+    Partial,
+    /// Not, for this reason in words.
+    Silent(String),
+    /// Not, since its jump host fails, for this reason in words.
+    BehindJump(String),
+}
+
+impl Answer {
+    /// Whether readings came.
+    pub const fn is_up(&self) -> bool {
+        match self {
+            Self::Complete | Self::Partial => true,
+            Self::Silent(_) | Self::BehindJump(_) => false,
+        }
+    }
+}
+
+/// One GPU that answered. What is `None` was not measured, and neither raises nor clears anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuFacts {
+    /// Its name in the timeline: `gpu_node1_3`.
+    pub source: String,
+    /// Its name for a person: `node1 GPU 3`.
+    pub name: String,
+    /// How hot it is.
+    pub temperature: Option<Temperature>,
+    /// What it draws.
+    pub power: Option<Power>,
+    /// The limit in force.
+    pub limit: Option<Power>,
+}
+
+/// Something that is wrong with one of a host's GPUs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// A GPU is missing, lost or must be reset.
+    Missing {
+        /// Which one, as its bus id or UUID; empty where nobody knows.
+        gpu: String,
+        /// What is known of it, for a person.
+        words: String,
+    },
+    /// A reading cannot be true.
+    Implausible {
+        /// The GPU's name in the timeline, or the node's where nobody knows which GPU it is.
+        source: String,
+        /// What is known of it, for a person.
+        words: String,
+    },
+}
+
+/// What waits in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpoolFacts {
+    /// How many batches.
+    pub n_batches: u64,
+    /// When the oldest of them was measured.
+    pub oldest_at: Timestamp,
+}

@@ -1,0 +1,393 @@
+//! From facts to transitions: each rule's condition, and what follows from it for what is known already.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::state::{Raised, Standing};
+use super::words::{self, Told};
+use super::{
+    Answer, Facts, GpuFacts, Held, MAX_STANDING, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity,
+    State, Transition, Trouble,
+};
+use crate::reading::{Power, Temperature, Timestamp};
+
+/// How far below its threshold a temperature must be before the alert is cleared: above the wobble of a
+/// fan's control loop.
+const COOLER: i64 = 3_000;
+
+/// How far above its threshold a temperature is critical.
+const FAR_TOO_HOT: i64 = 10_000;
+
+/// To which share of its threshold a power must fall before the alert is cleared, in percent.
+const CALMER_PERCENT: i128 = 95;
+
+/// The timeline's name for all GPUs together.
+const CLUSTER: &str = "gpu_cluster";
+
+/// The timeline's name for this program.
+const PROGRAM: &str = "fleetwatt";
+
+/// Judges the facts by the rules, beside what is known: gives what was raised and cleared by them.
+///
+/// What was not measured changes nothing: an alert about a host that gives no answer stays as it is.
+pub fn evaluate(rules: &Rules, state: &mut State, facts: &Facts) -> Vec<Transition> {
+    state.n_untracked = 0;
+    let mut evaluation = Evaluation { at: facts.at, state, seen: BTreeSet::new(), transitions: Vec::new() };
+    let working: BTreeSet<&str> = facts
+        .nodes
+        .iter()
+        .filter(|node| node.answer.is_up())
+        .filter_map(|node| node.jump.as_deref())
+        .collect();
+    for node in &facts.nodes {
+        for gpu in &node.gpus {
+            evaluation.judge_temperature(rules, node, gpu);
+            evaluation.judge_power(rules, node, gpu);
+        }
+        evaluation.judge_troubles(node);
+        evaluation.judge_silence(rules, node, &working);
+    }
+    evaluation.judge_jumps(rules, facts, &working);
+    evaluation.judge_cluster(rules, facts);
+    evaluation.judge_program(rules, facts);
+    evaluation.settle_unseen(rules, facts);
+    evaluation.transitions
+}
+
+/// One alert that may be.
+struct Subject<'a> {
+    rule: Rule,
+    /// What it is about, for the key.
+    id: &'a str,
+    source: &'a str,
+    node: Option<&'a str>,
+}
+
+/// What the facts say of a condition.
+enum Verdict {
+    /// It holds.
+    Holds {
+        severity: Severity,
+        held_for: Duration,
+        /// Since when, if the facts know.
+        since: Option<Timestamp>,
+    },
+    /// It does not, but so closely that an alert stays.
+    Close,
+    /// It does not.
+    Clear,
+}
+
+impl Verdict {
+    fn at_once(severity: Severity) -> Self {
+        Self::Holds { severity, held_for: Duration::ZERO, since: None }
+    }
+}
+
+struct Evaluation<'s> {
+    at: Timestamp,
+    state: &'s mut State,
+    /// The keys that the facts said something about.
+    seen: BTreeSet<String>,
+    transitions: Vec<Transition>,
+}
+
+impl Evaluation<'_> {
+    fn judge_temperature(&mut self, rules: &Rules, node: &NodeFacts, gpu: &GpuFacts) {
+        let (Some(Held { above, held_for }), Some(temperature)) = (rules.gpu_temperature, gpu.temperature)
+        else {
+            return;
+        };
+        let critical_from = Temperature::from_millicelsius(above.millicelsius().saturating_add(FAR_TOO_HOT));
+        let is_critical = critical_from <= temperature;
+        let severity = if is_critical { Severity::Critical } else { Severity::Warning };
+        let words = |told, _| words::temperature(&gpu.name, temperature, above, told);
+        let subject = |rule| Subject { rule, id: &gpu.source, source: &gpu.source, node: Some(&node.node) };
+        let verdict = if above < temperature {
+            Verdict::Holds { severity, held_for, since: None }
+        } else if is_cooler(temperature, above) {
+            Verdict::Clear
+        } else {
+            Verdict::Close
+        };
+        self.judge(&subject(Rule::GpuTemperature), verdict, words);
+        // An alert is raised once, so that getting worse is an alert of its own; but not for a GPU whose
+        // alert was critical from its beginning.
+        let base = self.state.standing.get(&key_of(Rule::GpuTemperature, &gpu.source));
+        let was_warned = base.is_some_and(|base| base.raised.is_some() && base.severity == Severity::Warning);
+        let verdict = if !was_warned || is_cooler(temperature, critical_from) {
+            Verdict::Clear
+        } else if is_critical {
+            Verdict::at_once(Severity::Critical)
+        } else {
+            Verdict::Close
+        };
+        let words = |told, _| words::temperature(&gpu.name, temperature, critical_from, told);
+        self.judge(&subject(Rule::GpuTemperatureCritical), verdict, words);
+    }
+
+    fn judge_power(&mut self, rules: &Rules, node: &NodeFacts, gpu: &GpuFacts) {
+        let (Some(Held { above, held_for }), Some(power)) = (rules.gpu_power, gpu.power) else { return };
+        let bound = match (above, gpu.limit) {
+            (PowerThreshold::Fixed(bound), _) => bound,
+            (PowerThreshold::OfLimit(share), Some(limit)) if Power::default() < limit => {
+                let scaled = i128::from(limit.milliwatts()) * i128::from(share.millipercent()) / 100_000;
+                Power::from_milliwatts(i64::try_from(scaled).unwrap_or(i64::MAX))
+            }
+            (PowerThreshold::OfLimit(_), _) => return,
+        };
+        let subject =
+            Subject { rule: Rule::GpuPower, id: &gpu.source, source: &gpu.source, node: Some(&node.node) };
+        let words = |told, _| words::gpu_power(&gpu.name, power, bound, gpu.limit, above, told);
+        self.judge(&subject, power_verdict(power, bound, Severity::Warning, held_for), words);
+    }
+
+    /// What is wrong raises; that it is over is seen in [`Self::settle_unseen`], since nothing tells of it.
+    fn judge_troubles(&mut self, node: &NodeFacts) {
+        for trouble in &node.troubles {
+            let node_source = format!("node_{}", node.node);
+            let (rule, id, source, severity, words) = match trouble {
+                Trouble::Missing { gpu, words } => {
+                    let id =
+                        if gpu.is_empty() { node_source.clone() } else { format!("{node_source}/{gpu}") };
+                    (Rule::GpuMissing, id, &node_source, Severity::Critical, words)
+                }
+                Trouble::Implausible { source, words } => {
+                    (Rule::ImplausibleReading, source.clone(), source, Severity::Warning, words)
+                }
+            };
+            let subject = Subject { rule, id: &id, source, node: Some(&node.node) };
+            self.judge(&subject, Verdict::at_once(severity), |_, _| words.clone());
+        }
+    }
+
+    fn judge_silence(&mut self, rules: &Rules, node: &NodeFacts, working: &BTreeSet<&str>) {
+        let Some(held_for) = rules.host_silent_for else { return };
+        let jump_works = node.jump.as_deref().is_none_or(|jump| working.contains(jump));
+        let (verdict, reason) = match &node.answer {
+            Answer::Complete | Answer::Partial => (Verdict::Clear, ""),
+            // The jump host's own alert stands for all hosts behind it.
+            Answer::BehindJump(_) if !jump_works => return,
+            Answer::BehindJump(reason) | Answer::Silent(reason) => {
+                (Verdict::Holds { severity: Severity::Critical, held_for, since: None }, reason.as_str())
+            }
+        };
+        let source = format!("node_{}", node.node);
+        let subject =
+            Subject { rule: Rule::HostSilent, id: &source, source: &source, node: Some(&node.node) };
+        self.judge(&subject, verdict, |told, lasted| words::silent(&node.node, reason, lasted, told));
+    }
+
+    /// One alert for each jump host that fails, not one for each host behind it.
+    fn judge_jumps(&mut self, rules: &Rules, facts: &Facts, working: &BTreeSet<&str>) {
+        let Some(held_for) = rules.host_silent_for else { return };
+        let mut failing: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        for node in &facts.nodes {
+            if let (Some(jump), Answer::BehindJump(reason)) = (&node.jump, &node.answer)
+                && !working.contains(jump.as_str())
+            {
+                failing.entry(jump).or_insert((0, reason)).0 += 1;
+            }
+        }
+        for jump in working {
+            let source = format!("jump_{jump}");
+            let subject = Subject { rule: Rule::JumpSilent, id: &source, source: &source, node: None };
+            self.judge(&subject, Verdict::Clear, |_, _| words::jump_works(jump));
+        }
+        for (jump, (n_hosts, reason)) in failing {
+            let source = format!("jump_{jump}");
+            let subject = Subject { rule: Rule::JumpSilent, id: &source, source: &source, node: None };
+            let verdict = Verdict::Holds { severity: Severity::Critical, held_for, since: None };
+            self.judge(&subject, verdict, |_, lasted| words::jump_silent(jump, n_hosts, reason, lasted));
+        }
+    }
+
+    fn judge_cluster(&mut self, rules: &Rules, facts: &Facts) {
+        let (Scope::Whole, Some(above), Some(power)) =
+            (facts.scope, rules.cluster_power, facts.cluster_power)
+        else {
+            return;
+        };
+        let subject = Subject { rule: Rule::ClusterPower, id: CLUSTER, source: CLUSTER, node: None };
+        let verdict = power_verdict(power, above, Severity::Critical, Duration::ZERO);
+        self.judge(&subject, verdict, |told, _| words::cluster_power(power, above, told));
+    }
+
+    fn judge_program(&mut self, rules: &Rules, facts: &Facts) {
+        let subject = |rule| Subject { rule, id: PROGRAM, source: PROGRAM, node: None };
+        if let Some(older_than) = rules.spool_older_than {
+            let age = facts.spool.map(|spool| facts.at.since(spool.oldest_at)).unwrap_or_default();
+            let verdict = if older_than < age {
+                Verdict::at_once(Severity::Warning)
+            } else if facts.spool.is_none() || age <= older_than / 2 {
+                Verdict::Clear
+            } else {
+                Verdict::Close
+            };
+            let n_batches = facts.spool.map_or(0, |spool| spool.n_batches);
+            self.judge(&subject(Rule::SpoolOld), verdict, |told, _| words::spool(n_batches, age, told));
+        }
+        if let Some(held_for) = rules.store_away_for {
+            let verdict = match facts.store_away_since {
+                Some(_) => {
+                    Verdict::Holds { severity: Severity::Critical, held_for, since: facts.store_away_since }
+                }
+                None => Verdict::Clear,
+            };
+            self.judge(&subject(Rule::StoreAway), verdict, |told, lasted| words::store_away(lasted, told));
+        }
+        let (verdict, reason) = match &facts.reload_failed {
+            Some(reason) => (Verdict::at_once(Severity::Warning), reason.as_str()),
+            None => (Verdict::Clear, ""),
+        };
+        self.judge(&subject(Rule::ReloadFailed), verdict, |told, _| words::reload(reason, told));
+    }
+
+    /// Takes a verdict beside what is known. `words` are asked for only where something is to be told; they
+    /// are given how long the condition has held.
+    fn judge(
+        &mut self,
+        subject: &Subject<'_>,
+        verdict: Verdict,
+        words: impl FnOnce(Told, Duration) -> String,
+    ) {
+        let at = self.at;
+        let key = key_of(subject.rule, subject.id);
+        match verdict {
+            Verdict::Holds { severity, held_for, since } => {
+                let Some(standing) = self.standing(&key, subject, severity) else { return };
+                // A clock that was set back must not keep an alert waiting.
+                standing.since = standing.since.min(since.unwrap_or(at)).min(at);
+                let lasted = at.since(standing.since);
+                if standing.raised.is_none() && held_for <= lasted {
+                    let raised = Raised { at, words: words(Told::Raised, lasted) };
+                    standing.severity = severity;
+                    standing.raised = Some(raised.clone());
+                    let transition = standing.transition(&key, at, &raised, None);
+                    self.transitions.push(transition);
+                }
+            }
+            Verdict::Close => {
+                // Only an alert that was raised outlasts its condition.
+                if self.state.standing.get(&key).is_some_and(|standing| standing.raised.is_none()) {
+                    self.state.standing.remove(&key);
+                }
+            }
+            Verdict::Clear => self.clear(&key, words),
+        }
+        self.seen.insert(key);
+    }
+
+    /// What is known of this alert, or a new entry where there is room for one.
+    fn standing(&mut self, key: &str, subject: &Subject<'_>, severity: Severity) -> Option<&mut Standing> {
+        if !self.state.standing.contains_key(key) && MAX_STANDING <= self.state.standing.len() {
+            self.state.n_untracked += 1;
+            return None;
+        }
+        let standing = self.state.standing.entry(key.to_owned()).or_insert_with(|| Standing {
+            rule: subject.rule,
+            severity,
+            source: subject.source.to_owned(),
+            node: subject.node.map(str::to_owned),
+            since: self.at,
+            raised: None,
+        });
+        Some(standing)
+    }
+
+    fn clear(&mut self, key: &str, words: impl FnOnce(Told, Duration) -> String) {
+        let Some(standing) = self.state.standing.remove(key) else { return };
+        if let Some(raised) = &standing.raised {
+            let words = words(Told::Cleared, self.at.since(standing.since));
+            self.transitions.push(standing.transition(key, self.at, raised, Some(words)));
+        }
+    }
+
+    /// Ends the alerts that the facts say nothing about because they are over.
+    fn settle_unseen(&mut self, rules: &Rules, facts: &Facts) {
+        let nodes: BTreeMap<&str, &NodeFacts> =
+            facts.nodes.iter().map(|node| (node.node.as_str(), node)).collect();
+        let unseen = self.state.standing.iter().filter(|(key, _)| !self.seen.contains(*key));
+        let over: Vec<(String, String)> = unseen
+            .filter_map(|(key, standing)| {
+                Some((key.clone(), why_over(standing, rules, facts.scope, &nodes)?))
+            })
+            .collect();
+        for (key, words) in over {
+            self.clear(&key, |_, _| words);
+        }
+    }
+}
+
+fn key_of(rule: Rule, id: &str) -> String {
+    format!("{}:{id}", rule.label())
+}
+
+fn is_cooler(temperature: Temperature, threshold: Temperature) -> bool {
+    temperature.millicelsius() <= threshold.millicelsius().saturating_sub(COOLER)
+}
+
+fn power_verdict(power: Power, bound: Power, severity: Severity, held_for: Duration) -> Verdict {
+    let (power_mw, bound_mw) = (i128::from(power.milliwatts()), i128::from(bound.milliwatts()));
+    if bound < power {
+        Verdict::Holds { severity, held_for, since: None }
+    } else if power_mw * 100 <= bound_mw * CALMER_PERCENT {
+        Verdict::Clear
+    } else {
+        Verdict::Close
+    }
+}
+
+/// Why an alert is over that nothing was said about; `None` if it is not.
+fn why_over(
+    standing: &Standing,
+    rules: &Rules,
+    scope: Scope,
+    nodes: &BTreeMap<&str, &NodeFacts>,
+) -> Option<String> {
+    if !is_watched(standing.rule, rules) {
+        return Some(words::not_watched(&standing.source));
+    }
+    let Some(name) = &standing.node else {
+        let is_gone = standing.rule == Rule::JumpSilent
+            && scope == Scope::Whole
+            && !nodes.values().any(|node| is_jump_of(node, &standing.source));
+        return is_gone.then(|| words::no_longer_in_inventory(&standing.source));
+    };
+    let Some(node) = nodes.get(name.as_str()) else {
+        return (scope == Scope::Whole).then(|| words::no_longer_in_inventory(name));
+    };
+    match standing.rule {
+        Rule::GpuMissing | Rule::ImplausibleReading => {
+            let raised = standing.raised.as_ref().map_or("", |raised| raised.words.as_str());
+            node.answer.is_up().then(|| words::trouble_over(raised))
+        }
+        Rule::GpuTemperature | Rule::GpuTemperatureCritical | Rule::GpuPower => {
+            let is_there = node.gpus.iter().any(|gpu| gpu.source == standing.source);
+            let is_gone = node.answer == Answer::Complete && !is_there;
+            is_gone.then(|| words::no_longer_there(&standing.source))
+        }
+        Rule::HostSilent
+        | Rule::JumpSilent
+        | Rule::ClusterPower
+        | Rule::SpoolOld
+        | Rule::StoreAway
+        | Rule::ReloadFailed => None,
+    }
+}
+
+fn is_jump_of(node: &NodeFacts, source: &str) -> bool {
+    node.jump.as_ref().is_some_and(|jump| source.strip_prefix("jump_") == Some(jump))
+}
+
+fn is_watched(rule: Rule, rules: &Rules) -> bool {
+    match rule {
+        Rule::GpuTemperature | Rule::GpuTemperatureCritical => rules.gpu_temperature.is_some(),
+        Rule::GpuPower => rules.gpu_power.is_some(),
+        Rule::HostSilent | Rule::JumpSilent => rules.host_silent_for.is_some(),
+        Rule::ClusterPower => rules.cluster_power.is_some(),
+        Rule::SpoolOld => rules.spool_older_than.is_some(),
+        Rule::StoreAway => rules.store_away_for.is_some(),
+        Rule::GpuMissing | Rule::ImplausibleReading | Rule::ReloadFailed => true,
+    }
+}

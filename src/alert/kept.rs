@@ -1,0 +1,175 @@
+//! The state as JSON, for whoever keeps it across runs.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::state::{Raised, Standing};
+use super::{Rule, Severity, State, Transition};
+use crate::reading::Timestamp;
+
+/// The shape's version. Another one is not read.
+const VERSION: u32 = 1;
+
+/// Why a kept state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// It is of another shape.
+    #[error("the kept alerts cannot be read")]
+    Shape(#[source] serde_json::Error),
+    /// It was written by another version of fleetwatt.
+    #[error("the kept alerts are of version {found}, not {VERSION}")]
+    Version {
+        /// Their version.
+        found: u32,
+    },
+    /// It has a rule or a severity that is not one.
+    #[error("the kept alerts have an unknown {what}")]
+    Unknown {
+        /// `rule` or `severity`.
+        what: &'static str,
+    },
+}
+
+impl StateError {
+    /// What a person can do about it.
+    pub const fn remedy(&self) -> &'static str {
+        "nothing: what holds is raised anew, so that some alerts come a second time"
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateShape {
+    version: u32,
+    standing: std::collections::BTreeMap<String, StandingShape>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    undelivered: Vec<TransitionShape>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StandingShape {
+    rule: String,
+    severity: String,
+    source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    since_us: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    raised_us: Option<i64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    words: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TransitionShape {
+    key: String,
+    rule: String,
+    severity: String,
+    source: String,
+    words: String,
+    raised: bool,
+    at_us: i64,
+    raised_at_us: i64,
+}
+
+impl State {
+    /// As JSON, to be kept.
+    pub fn to_value(&self) -> Value {
+        let standing = self.standing.iter().map(|(key, standing)| (key.clone(), standing.into()));
+        let shape = StateShape {
+            version: VERSION,
+            standing: standing.collect(),
+            undelivered: self.undelivered.iter().map(TransitionShape::from).collect(),
+        };
+        serde_json::to_value(shape).expect("keys are text, so that serialising to memory cannot fail")
+    }
+
+    /// From what [`State::to_value`] gave.
+    ///
+    /// # Errors
+    /// It was not that, or that of another version.
+    pub fn from_value(value: &Value) -> Result<Self, StateError> {
+        let shape = StateShape::deserialize(value).map_err(StateError::Shape)?;
+        if shape.version != VERSION {
+            return Err(StateError::Version { found: shape.version });
+        }
+        let standing = shape.standing.into_iter().take(super::MAX_STANDING);
+        let mut state = Self {
+            standing: standing.map(|(key, shape)| Ok((key, shape.try_into()?))).collect::<Result<_, _>>()?,
+            ..Self::default()
+        };
+        let undelivered: Vec<Transition> =
+            shape.undelivered.into_iter().map(TryInto::try_into).collect::<Result<_, StateError>>()?;
+        state.keep_undelivered(undelivered);
+        Ok(state)
+    }
+}
+
+fn rule(label: &str) -> Result<Rule, StateError> {
+    Rule::of_label(label).ok_or(StateError::Unknown { what: "rule" })
+}
+
+fn severity(label: &str) -> Result<Severity, StateError> {
+    Severity::of_label(label).ok_or(StateError::Unknown { what: "severity" })
+}
+
+impl From<&Standing> for StandingShape {
+    fn from(standing: &Standing) -> Self {
+        Self {
+            rule: standing.rule.label().to_owned(),
+            severity: standing.severity.label().to_owned(),
+            source: standing.source.clone(),
+            node: standing.node.clone(),
+            since_us: standing.since.micros(),
+            raised_us: standing.raised.as_ref().map(|raised| raised.at.micros()),
+            words: standing.raised.as_ref().map(|raised| raised.words.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<StandingShape> for Standing {
+    type Error = StateError;
+
+    fn try_from(shape: StandingShape) -> Result<Self, StateError> {
+        let words = shape.words;
+        Ok(Self {
+            rule: rule(&shape.rule)?,
+            severity: severity(&shape.severity)?,
+            source: shape.source,
+            node: shape.node,
+            since: Timestamp::from_micros(shape.since_us),
+            raised: shape.raised_us.map(|micros| Raised { at: Timestamp::from_micros(micros), words }),
+        })
+    }
+}
+
+impl From<&Transition> for TransitionShape {
+    fn from(transition: &Transition) -> Self {
+        Self {
+            key: transition.key.clone(),
+            rule: transition.rule.label().to_owned(),
+            severity: transition.severity.label().to_owned(),
+            source: transition.source.clone(),
+            words: transition.words.clone(),
+            raised: transition.raised,
+            at_us: transition.at.micros(),
+            raised_at_us: transition.raised_at.micros(),
+        }
+    }
+}
+
+impl TryFrom<TransitionShape> for Transition {
+    type Error = StateError;
+
+    fn try_from(shape: TransitionShape) -> Result<Self, StateError> {
+        Ok(Self {
+            rule: rule(&shape.rule)?,
+            severity: severity(&shape.severity)?,
+            key: shape.key,
+            source: shape.source,
+            words: shape.words,
+            raised: shape.raised,
+            at: Timestamp::from_micros(shape.at_us),
+            raised_at: Timestamp::from_micros(shape.raised_at_us),
+        })
+    }
+}

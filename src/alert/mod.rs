@@ -1,0 +1,22 @@
+//! Rules and their state machine: facts in, transitions with a key for de-duplication out. Delivers
+//! nothing, and knows no clock: the facts say when they hold.
+//!
+//! An alert is raised once and cleared once, and nothing comes in between. What is known of it is a plain
+//! [`State`] that the caller keeps, also across runs, so that a restart raises nothing twice.
+
+mod facts;
+mod judge;
+mod kept;
+mod rule;
+mod rules;
+mod state;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use facts::{Answer, Facts, GpuFacts, NodeFacts, Scope, SpoolFacts, Trouble};
+pub use judge::evaluate;
+pub use kept::StateError;
+pub use rule::{Rule, Severity, Transition};
+pub use rules::{Held, PowerThreshold, Rules};
+pub use state::{MAX_STANDING, MAX_UNDELIVERED, State};

@@ -1,0 +1,43 @@
+//! Which alerts are wanted, as values.
+
+use std::time::Duration;
+
+use crate::reading::{Power, Share, Temperature};
+
+/// Which alerts are wanted, and from where on. What is `None` is not watched.
+///
+/// A GPU that is missing or lost, an implausible reading and an edit of the inventory that could not be
+/// taken are always watched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// A GPU is hotter than this.
+    pub gpu_temperature: Option<Held<Temperature>>,
+    /// A GPU draws more than this.
+    pub gpu_power: Option<Held<PowerThreshold>>,
+    /// A host has given no answer for this long.
+    pub host_silent_for: Option<Duration>,
+    /// All GPUs together draw more than this.
+    pub cluster_power: Option<Power>,
+    /// The oldest batch in the spool waits longer than this.
+    pub spool_older_than: Option<Duration>,
+    /// The store has been away for this long.
+    pub store_away_for: Option<Duration>,
+}
+
+/// A threshold, and for how long it must be passed before the alert is raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held<T> {
+    /// The threshold. At the threshold itself nothing is raised.
+    pub above: T,
+    /// Zero raises at once.
+    pub held_for: Duration,
+}
+
+/// From which draw on a GPU draws too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerThreshold {
+    /// The same for each GPU.
+    Fixed(Power),
+    /// A share of the limit in force on that GPU. A GPU without a limit is not judged.
+    OfLimit(Share),
+}

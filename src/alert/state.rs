@@ -1,0 +1,96 @@
+//! What is known of each alert from one evaluation to the next.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Rule, Severity, Transition};
+use crate::reading::Timestamp;
+
+/// The most alerts that are raised or about to be at once. A fleet of a thousand nodes with eight GPUs
+/// each, all of them too hot, is 8,000; an entry is about 300 bytes, so that the bound is 5 MB. Beyond it
+/// new alerts are counted ([`State::n_untracked`]) and otherwise passed over.
+pub const MAX_STANDING: usize = 16_384;
+
+/// The most transitions that are kept for the next run because nobody could be told. The oldest go first:
+/// what matters most is how things are now.
+pub const MAX_UNDELIVERED: usize = 256;
+
+/// What is known of the alerts. Plain data, to be kept by the caller: [`State::to_value`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    pub(super) standing: BTreeMap<String, Standing>,
+    pub(super) undelivered: VecDeque<Transition>,
+    pub(super) n_untracked: u64,
+}
+
+/// A condition that holds: its alert is raised, or will be if it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) rule: Rule,
+    pub(super) severity: Severity,
+    pub(super) source: String,
+    /// The host that it is about, if it is about one.
+    pub(super) node: Option<String>,
+    /// Since when the condition has been found to hold.
+    pub(super) since: Timestamp,
+    pub(super) raised: Option<Raised>,
+}
+
+/// When an alert was raised, and with which words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Raised {
+    pub(super) at: Timestamp,
+    pub(super) words: String,
+}
+
+impl State {
+    /// Every alert that is raised at present, each as the transition that raised it. What must be told
+    /// again and again (Alertmanager), or shown.
+    pub fn firing(&self) -> Vec<Transition> {
+        let firing = self.standing.iter().filter_map(|(key, standing)| {
+            let raised = standing.raised.as_ref()?;
+            Some(standing.transition(key, raised.at, raised, None))
+        });
+        firing.collect()
+    }
+
+    /// How many conditions could not be followed in the last evaluation, since too many hold at once.
+    pub fn n_untracked(&self) -> u64 {
+        self.n_untracked
+    }
+
+    /// Keeps transitions that could not be delivered for the next run; gives how many older ones had to
+    /// go for them.
+    pub fn keep_undelivered(&mut self, transitions: impl IntoIterator<Item = Transition>) -> usize {
+        self.undelivered.extend(transitions);
+        let n_over = self.undelivered.len().saturating_sub(MAX_UNDELIVERED);
+        self.undelivered.drain(..n_over);
+        n_over
+    }
+
+    /// Takes what could not be delivered before, oldest first.
+    pub fn take_undelivered(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.undelivered).into()
+    }
+}
+
+impl Standing {
+    /// The transition that raised this alert, or with other words the one that clears it.
+    pub(super) fn transition(
+        &self,
+        key: &str,
+        at: Timestamp,
+        raised: &Raised,
+        cleared: Option<String>,
+    ) -> Transition {
+        Transition {
+            key: key.to_owned(),
+            rule: self.rule,
+            severity: self.severity,
+            source: self.source.clone(),
+            raised: cleared.is_none(),
+            words: cleared.unwrap_or_else(|| raised.words.clone()),
+            at,
+            raised_at: raised.at,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a person is told.
+
+use std::time::Duration;
+
+use super::PowerThreshold;
+use crate::reading::{Power, Temperature};
+
+/// What is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Raised,
+    Cleared,
+}
+
+pub(super) fn temperature(name: &str, now: Temperature, above: Temperature, told: Told) -> String {
+    format!("{name} is at {now}{} (limit {above})", again(told))
+}
+
+pub(super) fn gpu_power(
+    name: &str,
+    now: Power,
+    bound: Power,
+    limit: Option<Power>,
+    above: PowerThreshold,
+    told: Told,
+) -> String {
+    let again = again(told);
+    match (above, limit) {
+        (PowerThreshold::OfLimit(share), Some(limit)) => {
+            format!("{name} draws {now}{again} ({share} of its limit of {limit} is {bound})")
+        }
+        (PowerThreshold::OfLimit(_) | PowerThreshold::Fixed(_), _) => {
+            format!("{name} draws {now}{again} (limit {bound})")
+        }
+    }
+}
+
+pub(super) fn cluster_power(now: Power, budget: Power, told: Told) -> String {
+    format!("all GPUs together draw {now}{} (budget {budget})", again(told))
+}
+
+pub(super) fn silent(node: &str, reason: &str, lasted: Duration, told: Told) -> String {
+    match told {
+        Told::Raised => format!("{node} has given no answer{}: {reason}", for_as_long_as(lasted)),
+        Told::Cleared => format!("{node} answers again{}", after(lasted)),
+    }
+}
+
+pub(super) fn jump_silent(jump: &str, n_hosts: usize, reason: &str, lasted: Duration) -> String {
+    let hosts = if n_hosts == 1 { "the host".to_owned() } else { format!("{n_hosts} hosts") };
+    let have = if n_hosts == 1 { "has" } else { "have" };
+    format!("{hosts} behind the jump host {jump} {have} given no answer{}: {reason}", for_as_long_as(lasted))
+}
+
+pub(super) fn jump_works(jump: &str) -> String {
+    format!("hosts behind the jump host {jump} answer again")
+}
+
+pub(super) fn spool(n_batches: u64, age: Duration, told: Told) -> String {
+    match told {
+        Told::Raised => {
+            format!("{n_batches} batches wait in the spool, the oldest for {}", in_words(age))
+        }
+        Told::Cleared => "the spool is delivered again".to_owned(),
+    }
+}
+
+pub(super) fn store_away(lasted: Duration, told: Told) -> String {
+    match told {
+        Told::Raised => format!("the store has been away{}", for_as_long_as(lasted)),
+        Told::Cleared => format!("the store is there again{}", after(lasted)),
+    }
+}
+
+pub(super) fn reload(reason: &str, told: Told) -> String {
+    match told {
+        Told::Raised => format!("the edited inventory is not used, the one before it is: {reason}"),
+        Told::Cleared => "the inventory is used as it is written again".to_owned(),
+    }
+}
+
+pub(super) fn trouble_over(raised: &str) -> String {
+    format!("over: {raised}")
+}
+
+pub(super) fn not_watched(source: &str) -> String {
+    format!("{source} is no longer watched for this: the rule was taken out of the inventory")
+}
+
+pub(super) fn no_longer_in_inventory(name: &str) -> String {
+    format!("{name} is no longer in the inventory")
+}
+
+pub(super) fn no_longer_there(source: &str) -> String {
+    format!("{source} is no longer there, and its host has all GPUs that it should have")
+}
+
+const fn again(told: Told) -> &'static str {
+    match told {
+        Told::Raised => "",
+        Told::Cleared => " again",
+    }
+}
+
+fn for_as_long_as(lasted: Duration) -> String {
+    if lasted < Duration::from_secs(1) { String::new() } else { format!(" for {}", in_words(lasted)) }
+}
+
+fn after(lasted: Duration) -> String {
+    if lasted < Duration::from_secs(1) { String::new() } else { format!(", after {}", in_words(lasted)) }
+}
+
+/// Whole seconds are fine enough, and above an hour whole minutes.
+fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let seconds = if seconds < 3_600 { seconds } else { seconds - seconds % 60 };
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}

@@ -1,0 +1,263 @@
+//! The daemon: cycles for ever, whatever happens to the database, the network or the hosts.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use uuid::Uuid;
+
+use super::lock::lock_state;
+use super::poll::{remembered, ssh_target};
+use super::reload::Watch;
+use super::supervisor::Supervisor;
+use super::writing::{Hand, Writing};
+use super::{Environment, Error, Settings};
+use crate::batch::{Batch, BatchId};
+use crate::cycle::{Clock, Engine, closes_after};
+use crate::inventory::Host;
+use crate::transport::{Connections, RuntimeDir};
+
+/// How long closing down may take from SIGTERM on; systemd would kill us later.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(4);
+
+/// How often the memory of hosts is written at most. It can be learnt anew, so it need not be exact.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+/// How a daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunEnd {
+    /// A signal asked for it, and everything that was gathered is kept.
+    Stopped,
+    /// A second signal asked for it at once.
+    Aborted,
+}
+
+/// Polls the fleet until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It could not be started, or what it learns can no longer be kept at all.
+pub async fn run(
+    settings: Settings,
+    named: Option<PathBuf>,
+    environment: Environment,
+    on_fault: fn(&Error),
+) -> Result<RunEnd, Error> {
+    let lock = lock_state(&settings.state_dir)?;
+    // Every listener hears every signal.
+    let (mut first, mut second) = (StopSignals::new()?, StopSignals::new()?);
+    let daemon = Daemon::start(settings, named, environment, on_fault).await?;
+    let end = tokio::select! {
+        end = daemon.work(&mut first) => end,
+        () = second.received_twice() => Ok(RunEnd::Aborted),
+    };
+    drop(lock);
+    end
+}
+
+/// SIGTERM or SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, Error> {
+        let fail = Error::Signals;
+        let terminate = signal(SignalKind::terminate()).map_err(fail)?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt()).map_err(fail)? })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+
+    async fn received_twice(&mut self) {
+        self.received().await;
+        self.received().await;
+    }
+}
+
+/// Everything that runs.
+struct Daemon {
+    settings: Settings,
+    engine: Engine,
+    connections: Arc<Connections>,
+    ticks: Interval,
+    watch: Watch,
+    hangups: Signal,
+    hand: Hand,
+    tasks: JoinSet<Result<(), Error>>,
+    supervisor: Supervisor,
+    saved_at: Instant,
+    on_fault: fn(&Error),
+}
+
+impl Daemon {
+    async fn start(
+        settings: Settings,
+        named: Option<PathBuf>,
+        environment: Environment,
+        on_fault: fn(&Error),
+    ) -> Result<Self, Error> {
+        let connections = connections(&settings)?;
+        let hosts = hosts(&settings);
+        let cycle = &settings.inventory.cycle;
+        let engine =
+            Engine::start(&hosts, cycle.concurrency, connections.clone(), Clock, remembered(&settings));
+        let (hand, writing) = Writing::open(&settings).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(writing.run());
+        let daemon = Self {
+            ticks: ticks(cycle.interval),
+            watch: Watch::new(named, environment, &settings),
+            hangups: signal(SignalKind::hangup()).map_err(Error::Signals)?,
+            engine,
+            connections,
+            hand,
+            tasks,
+            supervisor: Supervisor::from_environment(),
+            saved_at: Instant::now(),
+            settings,
+            on_fault,
+        };
+        daemon.supervisor.ready();
+        Ok(daemon)
+    }
+
+    /// Everything that can happen, until a signal ends it.
+    async fn work(mut self, stop: &mut StopSignals) -> Result<RunEnd, Error> {
+        loop {
+            // No branch loses anything when another one wins: each waits for something that stays.
+            tokio::select! {
+                () = stop.received() => return self.shut_down().await,
+                batch = self.engine.closed() => self.close_cycle(&batch).await?,
+                _ = self.ticks.tick() => self.open_cycle(),
+                () = self.supervisor.due() => self.supervisor.alive(),
+                _ = self.hangups.recv() => self.reload(),
+                () = self.watch.changed() => self.reload(),
+                Some(ended) = self.tasks.join_next() => return Err(end_of_task(ended)),
+            }
+        }
+    }
+
+    fn open_cycle(&mut self) {
+        if self.engine.is_open() {
+            return tracing::warn!("the last cycle is still open; this one is skipped");
+        }
+        let (hosts_have, grace) = closes_after(&self.settings.inventory);
+        self.engine.begin(BatchId(Uuid::now_v7()), Instant::now() + hosts_have, grace);
+    }
+
+    async fn close_cycle(&mut self, batch: &Batch) -> Result<(), Error> {
+        let style = self.settings.inventory.store.metadata;
+        let events = batch.events(style, &mut self.engine.memory_mut().written);
+        let status = self.hand.over(batch.id, events).await?;
+        self.supervisor.status(batch, &status);
+        if SAVE_EVERY <= self.saved_at.elapsed() {
+            self.save();
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) {
+        self.saved_at = Instant::now();
+        if let Err(error) = self.engine.memory().save(&self.settings.state_dir) {
+            tracing::error!(%error, source = ?std::error::Error::source(&error), "the memory of hosts is not kept");
+        }
+    }
+
+    /// Reads the inventory again. A broken one changes nothing.
+    fn reload(&mut self) {
+        self.supervisor.reloading();
+        match self.watch.reload() {
+            Ok(settings) => self.adopt(settings),
+            Err(error) => {
+                tracing::error!("the inventory is broken; the old fleet stays");
+                (self.on_fault)(&error);
+            }
+        }
+        self.supervisor.ready();
+    }
+
+    fn adopt(&mut self, settings: Settings) {
+        if settings.location != self.settings.location
+            || settings.inventory.store.table != self.settings.inventory.store.table
+        {
+            tracing::warn!("the new [store] takes effect after a restart");
+        }
+        let hosts = hosts(&settings);
+        let n_before = self.settings.inventory.hosts.len();
+        let n_anew = self.engine.reconcile(&hosts);
+        let names: BTreeSet<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
+        self.engine.memory_mut().retain(|node| names.contains(node));
+        tracing::info!(hosts = hosts.len(), before = n_before, new_or_changed = n_anew, "inventory reloaded");
+        if settings.inventory.cycle.interval != self.settings.inventory.cycle.interval {
+            self.ticks = ticks(settings.inventory.cycle.interval);
+        } else if 0 < n_anew && !self.engine.is_open() {
+            // The new ones are not to wait for the rest of a long interval.
+            self.ticks.reset_immediately();
+        }
+        self.settings = settings;
+    }
+
+    /// No new cycle; what is gathered is kept; then sessions, the writer and the memory.
+    async fn shut_down(mut self) -> Result<RunEnd, Error> {
+        let deadline = Instant::now() + SHUTDOWN_WITHIN;
+        self.supervisor.stopping();
+        if self.engine.is_open() {
+            self.engine.close_soon();
+            let batch = self.engine.closed().await;
+            self.close_cycle(&batch).await?;
+        }
+        self.save();
+        let Self { engine, connections, hand, mut tasks, .. } = self;
+        drop(hand);
+        let closing = engine.shutdown(deadline);
+        let writing = async {
+            match tokio::time::timeout_at(deadline, tasks.join_next()).await {
+                Ok(Some(Ok(ended))) => ended,
+                Ok(Some(Err(error))) => Err(Error::Task(error)),
+                // Everything is in the spool: the next run delivers it.
+                Ok(None) | Err(_) => Ok(()),
+            }
+        };
+        let (_, written) = tokio::join!(closing, writing);
+        connections.end_all();
+        written.map(|()| RunEnd::Stopped)
+    }
+}
+
+/// A task that ends by itself is the end of the daemon: its supervisor starts it anew.
+fn end_of_task(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Error {
+    match ended {
+        Ok(Ok(())) => Error::TaskEnded,
+        Ok(Err(error)) => error,
+        Err(error) => Error::Task(error),
+    }
+}
+
+/// Ticks that are missed are skipped and never pile up.
+fn ticks(interval: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
+fn hosts(settings: &Settings) -> Vec<Arc<Host>> {
+    settings.inventory.hosts.iter().cloned().map(Arc::new).collect()
+}
+
+fn connections(settings: &Settings) -> Result<Arc<Connections>, Error> {
+    let path = &settings.runtime_dir;
+    let fail = |source| Error::Directory { what: "runtime", path: path.clone(), source };
+    let runtime = RuntimeDir::create(path).map_err(fail)?;
+    runtime.sweep(settings.inventory.hosts.iter().filter_map(ssh_target));
+    Ok(Arc::new(Connections::ending_in(runtime, settings.inventory.cycle.connecting)))
+}

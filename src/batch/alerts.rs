@@ -1,0 +1,252 @@
+//! Between a cycle and its alerts: the facts that follow from it, and the timeline events of what they
+//! raised and cleared.
+
+use serde_json::{Map, json};
+
+use super::timeline::gpu_sources;
+use super::{Batch, Event, HostReport, metadata};
+use crate::alert::{
+    Answer, Facts, GpuFacts, Held, NodeFacts, PowerThreshold, Rules, Scope, Transition, Trouble,
+};
+use crate::inventory::{AlertRules, PowerAbove};
+use crate::reading::{Clean, FailureKind, Fault, FaultKind, GpuReading, Outcome};
+
+/// The rules of the inventory, as the alert room judges by them.
+pub fn alert_rules(written: &AlertRules) -> Rules {
+    let power = written.gpu_power_above.map(|above| match above {
+        PowerAbove::Fixed(power) => PowerThreshold::Fixed(power),
+        PowerAbove::OfLimit(share) => PowerThreshold::OfLimit(share),
+    });
+    Rules {
+        gpu_temperature: written
+            .gpu_temperature_above
+            .map(|above| Held { above, held_for: written.gpu_temperature_for }),
+        gpu_power: power.map(|above| Held { above, held_for: written.gpu_power_for }),
+        host_silent_for: written.host_silent_for,
+        cluster_power: written.cluster_power_above,
+        spool_older_than: written.spool_older_than,
+        store_away_for: written.store_away_for,
+    }
+}
+
+impl Batch {
+    /// What the alert rules are judged by, as far as this cycle tells: spool, store and inventory are for
+    /// the caller to fill in.
+    pub fn alert_facts(&self, scope: Scope) -> Facts {
+        let ends = self.reports.iter().map(|report| report.span.answered_at);
+        Facts {
+            at: ends.max().unwrap_or(self.started_at).max(self.started_at),
+            scope,
+            nodes: self.reports.iter().map(node_facts).collect(),
+            cluster_power: self.totals().power,
+            spool: None,
+            store_away_since: None,
+            reload_failed: None,
+        }
+    }
+
+    /// The `alert` events of transitions: 1 is raised, 0 is cleared.
+    pub fn alert_events(&self, transitions: &[Transition]) -> Vec<Event> {
+        transitions.iter().map(|transition| self.alert_event(transition)).collect()
+    }
+
+    fn alert_event(&self, transition: &Transition) -> Event {
+        let mut metadata = Map::new();
+        metadata.insert("key".to_owned(), json!(transition.key));
+        metadata.insert("rule".to_owned(), json!(transition.rule.label()));
+        metadata.insert("severity".to_owned(), json!(transition.severity.label()));
+        metadata.insert("words".to_owned(), json!(transition.words));
+        metadata.insert("raised_at".to_owned(), json!(transition.raised_at.to_string()));
+        metadata::stamp(&mut metadata, self);
+        Event {
+            event_type: "alert",
+            source: transition.source.clone(),
+            value: Some(if transition.raised { 1.0 } else { 0.0 }),
+            metadata,
+            at: transition.at,
+        }
+    }
+}
+
+fn node_facts(report: &HostReport) -> NodeFacts {
+    let sources = gpu_sources(report);
+    let answer = match &report.outcome {
+        Outcome::Complete => Answer::Complete,
+        Outcome::Partial => Answer::Partial,
+        Outcome::Failed(failure) if failure.kind == FailureKind::Jump => {
+            Answer::BehindJump(failure.to_string())
+        }
+        Outcome::Failed(failure) => Answer::Silent(failure.to_string()),
+    };
+    let gpus = report.gpus.iter().zip(&sources).map(|(gpu, source)| GpuFacts {
+        source: source.clone(),
+        name: gpu_name(report, gpu, source),
+        temperature: gpu.temperature.as_ref().ok().copied(),
+        power: gpu.power().ok().map(|draw| draw.power),
+        limit: gpu.limit().ok(),
+    });
+    let of_faults = report.faults.iter().filter_map(|fault| trouble(report, fault, &sources));
+    NodeFacts {
+        node: report.node.clone(),
+        jump: report.jump.clone(),
+        answer,
+        gpus: gpus.collect(),
+        troubles: of_faults.chain(whole_node_trouble(report)).collect(),
+    }
+}
+
+/// A GPU's name for a person: the node alone where there is only one.
+fn gpu_name(report: &HostReport, gpu: &GpuReading, source: &str) -> String {
+    let node = &report.node;
+    if *source == format!("gpu_{node}") {
+        return node.clone();
+    }
+    match &gpu.index {
+        Ok(index) => format!("{node} GPU {index}"),
+        Err(_) => format!("{node} GPU {}", source.trim_start_matches(&format!("gpu_{node}_"))),
+    }
+}
+
+fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Trouble> {
+    let words = format!("{}: {fault}", report.node);
+    let row = fault.gpu.as_ref().and_then(|name| report.gpus.iter().position(|gpu| is_named(gpu, name)));
+    match fault.kind {
+        FaultKind::GpuMissing | FaultKind::GpuLost => {
+            // A GPU is named by its bus id where that is known, so that lost and then missing is one alert.
+            let bus_id = row.and_then(|row| report.gpus.get(row)?.bus_id.as_ref().ok());
+            let gpu = bus_id.or(fault.gpu.as_ref()).map(Clean::to_string).unwrap_or_default();
+            Some(Trouble::Missing { gpu, words })
+        }
+        FaultKind::Implausible | FaultKind::FrozenSensor => {
+            let source = row.and_then(|row| sources.get(row)).cloned();
+            Some(Trouble::Implausible {
+                source: source.unwrap_or_else(|| format!("node_{}", report.node)),
+                words,
+            })
+        }
+        FaultKind::BadRow
+        | FaultKind::CutRow
+        | FaultKind::PersistenceOff
+        | FaultKind::Warning
+        | FaultKind::SamplesLost => None,
+    }
+}
+
+fn is_named(gpu: &GpuReading, name: &Clean) -> bool {
+    gpu.bus_id.as_ref().is_ok_and(|bus_id| bus_id == name) || gpu.uuid.as_ref().is_ok_and(|uuid| uuid == name)
+}
+
+/// A host that fails because none of its GPUs can be used: that is no matter of waiting for an answer.
+fn whole_node_trouble(report: &HostReport) -> Option<Trouble> {
+    let Outcome::Failed(failure) = &report.outcome else { return None };
+    let is_gone =
+        matches!(failure.kind, FailureKind::GpuLost | FailureKind::ResetRequired | FailureKind::NoGpus);
+    let words = format!("{}: {failure}", report.node);
+    is_gone.then(|| Trouble::Missing { gpu: String::new(), words })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::alert::{State, evaluate};
+    use crate::batch::sample;
+    use crate::reading::{Absent, Failure, Power, Reason, Share, Temperature};
+
+    fn rules() -> Rules {
+        alert_rules(&AlertRules {
+            gpu_temperature_above: Some(Temperature::from_millicelsius(80_000)),
+            gpu_power_above: Some(PowerAbove::OfLimit(Share::from_millipercent(90_000))),
+            host_silent_for: Some(Duration::from_secs(1)),
+            ..AlertRules::default()
+        })
+    }
+
+    fn told(batch: &Batch) -> Vec<Transition> {
+        evaluate(&rules(), &mut State::default(), &batch.alert_facts(Scope::Whole))
+    }
+
+    #[test]
+    fn the_mixed_fleet_raises_what_is_wrong_in_it() {
+        let words: Vec<String> =
+            told(&sample::fleet()).into_iter().map(|one| format!("{}: {}", one.key, one.words)).collect();
+        assert_eq!(
+            words,
+            [
+                "gpu_temperature:gpu_redfin: redfin is at 86 °C (limit 80 °C)",
+                "gpu_power:gpu_redfin: redfin draws 285.5 W (90 % of its limit of 300.0 W is 270.0 W)",
+                "gpu_missing:node_node001/00000000:10:00.0: node001: a GPU is lost \
+             (GPU-7f9a1c00-0000-0000-0000-000000000005): [GPU is lost]",
+            ]
+        );
+    }
+
+    #[test]
+    fn one_of_several_gpus_is_named_by_its_index() {
+        let mut batch = sample::fleet();
+        batch.reports[1].gpus[2].temperature = Ok(Temperature::from_millicelsius(85_000));
+        batch.reports[1].gpus[3].temperature = Ok(Temperature::from_millicelsius(85_000));
+        batch.reports[1].gpus[3].index = Err(Absent::new(Reason::Garbled, "?"));
+        let told = told(&batch);
+        let of_node: Vec<_> = told.iter().filter(|one| one.source.starts_with("gpu_node001")).collect();
+        assert_eq!(of_node[0].words, "node001 GPU 2 is at 85 °C (limit 80 °C)");
+        assert_eq!(of_node[1].words, "node001 GPU 00000000:0E:00.0 is at 85 °C (limit 80 °C)");
+    }
+
+    #[test]
+    fn an_implausible_number_is_about_its_gpu_where_that_is_known() {
+        let mut batch = sample::fleet();
+        let fault = |gpu: &str| Fault {
+            kind: FaultKind::Implausible,
+            gpu: Some(Clean::new(gpu)),
+            evidence: Clean::new("9999.00"),
+        };
+        batch.reports[1].faults = vec![fault("00000000:0C:00.0"), fault("?")];
+        let keys: Vec<_> = told(&batch).into_iter().map(|one| one.key).collect();
+        assert!(keys.contains(&"implausible_reading:gpu_node001_1".to_owned()), "{keys:?}");
+        assert!(keys.contains(&"implausible_reading:node_node001".to_owned()), "{keys:?}");
+    }
+
+    #[test]
+    fn a_node_whose_only_gpu_is_lost_has_lost_it_and_is_not_only_silent() {
+        let mut batch = sample::fleet();
+        batch.reports[0].outcome = Outcome::Failed(Failure::new(FailureKind::GpuLost, "GPU is lost"));
+        batch.reports[0].gpus.clear();
+        assert_eq!(told(&batch)[0].key, "gpu_missing:node_redfin");
+    }
+
+    #[test]
+    fn a_failing_jump_host_is_known_as_such() {
+        let mut batch = sample::fleet();
+        batch.reports[2].jump = Some("bastion".to_owned());
+        batch.reports[2].outcome = Outcome::Failed(Failure::new(FailureKind::Jump, "refused"));
+        let facts = batch.alert_facts(Scope::Whole);
+        assert_eq!(facts.nodes[2].answer, Answer::BehindJump("the jump host failed: refused".to_owned()));
+        assert_eq!(facts.cluster_power, batch.totals().power);
+        assert_eq!(facts.at, batch.reports[0].span.answered_at);
+    }
+
+    #[test]
+    fn a_transition_is_an_event_of_one_or_zero_with_its_words() {
+        let mut batch = sample::fleet();
+        let mut state = State::default();
+        let raised = evaluate(&rules(), &mut state, &batch.alert_facts(Scope::Whole));
+        let event = &batch.alert_events(&raised)[0];
+        assert_eq!(
+            (event.event_type, event.source.as_str(), event.value),
+            ("alert", "gpu_redfin", Some(1.0))
+        );
+        assert_eq!(
+            event.metadata.keys().collect::<Vec<_>>(),
+            ["batch", "cycle", "key", "raised_at", "rule", "severity", "words"]
+        );
+        assert_eq!(event.metadata["key"], "gpu_temperature:gpu_redfin");
+        assert_eq!(event.metadata["batch"], batch.id.to_string());
+        batch.reports[0].gpus[0].temperature = Ok(Temperature::from_millicelsius(40_000));
+        batch.reports[0].gpus[0].power_draw = Ok(Power::from_watts(20));
+        let cleared = evaluate(&rules(), &mut state, &batch.alert_facts(Scope::Whole));
+        let values: Vec<_> = batch.alert_events(&cleared).into_iter().map(|event| event.value).collect();
+        assert_eq!(values, [Some(0.0), Some(0.0)]);
+    }
+}

@@ -1,0 +1,232 @@
+//! One attempt: the client, the request, and what an answer means.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+
+use super::render::{Message, Validity, render};
+use super::retry::Patience;
+use super::{DeliveryError, WebhookError};
+use crate::alert::Transition;
+use crate::inventory::{WebhookFormat, WebhookSettings};
+use crate::reading::Timestamp;
+
+/// How often firing alerts are repeated for Alertmanager, whose own patience is five minutes.
+pub(super) const REPEAT_EVERY: Duration = Duration::from_secs(60);
+
+/// So many repetitions may get lost before Alertmanager takes an alert for resolved; as Prometheus does it.
+const REPETITIONS: u32 = 4;
+
+/// Where Alertmanager takes alerts.
+const ALERTMANAGER_PATH: &str = "/api/v2/alerts";
+
+/// The longest pause that an answer may ask for: a wrong date must not silence us for ever.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// Where alerts are sent. Its URL is a secret: it is shown as scheme and host only.
+#[derive(Clone)]
+pub struct Webhook {
+    client: Client,
+    url: Url,
+    endpoint: String,
+    format: WebhookFormat,
+    timeout: Duration,
+    holds_for: Duration,
+    patience: Patience,
+    now: fn() -> Timestamp,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("endpoint", &self.endpoint)
+            .field("format", &self.format)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Webhook {
+    /// A webhook at `url`, which was read from where the settings say. `interval` is that of the cycles;
+    /// `now` is the wall clock.
+    ///
+    /// # Errors
+    /// The text is no web address, or TLS cannot be set up. No error holds the URL.
+    pub fn new(
+        url: &str,
+        settings: &WebhookSettings,
+        interval: Duration,
+        now: fn() -> Timestamp,
+    ) -> Result<Self, WebhookError> {
+        let mut url = Url::parse(url.trim()).map_err(|_names_the_url| WebhookError::NotAUrl)?;
+        let Some(host) = url.host_str().filter(|_| matches!(url.scheme(), "https" | "http")) else {
+            return Err(WebhookError::Scheme);
+        };
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let endpoint = format!("{}://{host}{port}", url.scheme());
+        let client = client(&url)?;
+        if settings.format == WebhookFormat::Alertmanager && url.path() == "/" {
+            url.set_path(ALERTMANAGER_PATH);
+        }
+        Ok(Self {
+            client,
+            url,
+            endpoint,
+            format: settings.format,
+            timeout: settings.timeout,
+            holds_for: REPEAT_EVERY.max(interval).saturating_mul(REPETITIONS),
+            patience: Patience::default(),
+            now,
+        })
+    }
+
+    /// The same webhook with another patience.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Scheme and host, which may be shown.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// Whether firing alerts must be repeated until they are cleared.
+    pub(super) fn must_repeat(&self) -> bool {
+        self.format == WebhookFormat::Alertmanager
+    }
+
+    pub(super) fn render(&self, transitions: &[Transition]) -> Message {
+        render(self.format, transitions, Validity { sent_at: (self.now)(), holds_for: self.holds_for })
+    }
+
+    /// Sends one message once, within the webhook's timeout and within `left`.
+    pub(super) async fn post(&self, message: &Message, left: Duration) -> Result<(), DeliveryError> {
+        let within = self.timeout.min(left);
+        let endpoint = self.endpoint.clone();
+        let mut request = self.client.post(self.url.clone()).timeout(within).body(message.body.clone());
+        for (name, value) in &message.headers {
+            request = request.header(*name, value);
+        }
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) if error.is_timeout() => return Err(DeliveryError::Timeout { endpoint, within }),
+            Err(error) => return Err(DeliveryError::Unreachable { endpoint, source: error.without_url() }),
+        };
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        let retry_after =
+            answer.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, (self.now)()));
+        Err(DeliveryError::Status { endpoint, status: answer.status().as_u16(), retry_after })
+    }
+}
+
+fn client(url: &Url) -> Result<Client, WebhookError> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("fleetwatt/", env!("CARGO_PKG_VERSION")))
+        // Another host must not get the alerts, and a redirected POST loses its body anyway.
+        .redirect(Policy::none())
+        // Alerts are rare: a connection that is kept is dead when it is needed.
+        .pool_max_idle_per_host(0)
+        .tls_backend_preconfigured(tls(url)?);
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_loopback =
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if is_loopback {
+        // A proxy of the environment has a loopback of its own.
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| WebhookError::Client(error.without_url()))
+}
+
+/// rustls with ring, and the root certificates of this machine.
+fn tls(url: &Url) -> Result<rustls::ClientConfig, WebhookError> {
+    let mut roots = rustls::RootCertStore::empty();
+    if url.scheme() == "https" {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(WebhookError::NoRoots);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(WebhookError::Tls)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// `Retry-After`: seconds, or a date as HTTP writes it.
+fn retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    let pause = match text.parse::<u32>() {
+        Ok(seconds) => Duration::from_secs(seconds.into()),
+        Err(_) => {
+            let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_microsecond();
+            Timestamp::from_micros(until).since(now)
+        }
+    };
+    Some(pause.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Secret;
+
+    /// 2026-11-24T07:00:00Z.
+    const NOW: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
+
+    fn webhook(url: &str, format: WebhookFormat) -> Result<Webhook, WebhookError> {
+        let settings =
+            WebhookSettings { url: Secret::Env("W".to_owned()), format, timeout: Duration::from_secs(1) };
+        Webhook::new(url, &settings, Duration::from_secs(600), || NOW)
+    }
+
+    #[test]
+    fn only_scheme_and_host_of_the_url_are_shown() {
+        let webhook = webhook("http://me:canary@h.example:8080/canary?t=canary", WebhookFormat::Json);
+        let webhook = webhook.unwrap();
+        assert_eq!(webhook.endpoint(), "http://h.example:8080");
+        assert!(!format!("{webhook:?}").contains("canary"));
+    }
+
+    #[test]
+    fn what_is_no_web_address_is_refused_without_being_repeated() {
+        for bad in ["", "canary", "ftp://canary/x", "https://", "mailto:canary", "//canary"] {
+            let error = webhook(bad, WebhookFormat::Json).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn alertmanagers_own_address_is_enough() {
+        let path = |url| webhook(url, WebhookFormat::Alertmanager).unwrap().url.path().to_owned();
+        assert_eq!(path("http://am:9093"), "/api/v2/alerts");
+        assert_eq!(path("http://am:9093/prefix/api/v2/alerts"), "/prefix/api/v2/alerts");
+    }
+
+    #[test]
+    fn an_alert_holds_for_four_cycles_where_these_are_long() {
+        assert_eq!(webhook("http://h", WebhookFormat::Json).unwrap().holds_for, Duration::from_secs(2_400));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_bounded() {
+        let parsed = |text| retry_after(&HeaderValue::from_static(text), NOW).map(|pause| pause.as_secs());
+        assert_eq!(parsed("120"), Some(120));
+        assert_eq!(parsed("Tue, 24 Nov 2026 07:00:30 GMT"), Some(30));
+        assert_eq!(parsed("Tue, 24 Nov 2026 06:00:30 GMT"), Some(0));
+        assert_eq!(parsed("999999"), Some(3_600));
+        assert_eq!(parsed("soon"), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! How long and how often a message is tried.
+
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::post::Webhook;
+use super::render::MAX_IN_MESSAGE;
+use super::{DeliveryError, Message};
+use crate::alert::Transition;
+
+/// How patient the delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// The pause after the first failure; each further one is twice as long, all of them with jitter.
+    pub first_pause: Duration,
+    /// The longest pause of its own choice. What the other side asks for may be longer.
+    pub longest_pause: Duration,
+    /// After this long a message is given up, so that newer ones get their turn.
+    pub give_up_after: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
+            give_up_after: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// What became of transitions.
+#[derive(Debug, Default)]
+pub struct Delivered {
+    /// How many arrived.
+    pub n_delivered: usize,
+    /// How many were refused in a way that trying again does not change. They are lost.
+    pub n_refused: usize,
+    /// What could not be delivered and may be tried again.
+    pub undelivered: Vec<Transition>,
+    /// The last thing that went wrong.
+    pub error: Option<DeliveryError>,
+}
+
+/// What is remembered of an endpoint between messages.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Not to be asked before this instant.
+    not_before: Option<Instant>,
+    /// Whether the last attempt failed; only changes are logged.
+    is_failing: bool,
+}
+
+impl Webhook {
+    /// Delivers these transitions by `deadline`, for a run that ends then: tries again in between, and gives
+    /// back what is left. `firing` are all alerts that are raised; only Alertmanager is told them, since it
+    /// forgets an alert that is not repeated.
+    ///
+    /// To be called when the cycle's rows are kept, so that it delays none of them.
+    pub async fn deliver_all(
+        &self,
+        transitions: &[Transition],
+        firing: &[Transition],
+        deadline: Instant,
+    ) -> Delivered {
+        let mut delivered = Delivered::default();
+        let mut pace = Pace::default();
+        for chunk in transitions.chunks(MAX_IN_MESSAGE) {
+            match self.deliver(chunk, deadline, &mut pace).await {
+                Ok(()) => delivered.n_delivered += chunk.len(),
+                Err(error) => {
+                    if error.is_lasting() {
+                        delivered.n_refused += chunk.len();
+                    } else {
+                        delivered.undelivered.extend_from_slice(chunk);
+                    }
+                    delivered.error = Some(error);
+                }
+            }
+        }
+        if self.must_repeat() && delivered.error.is_none() {
+            let told = |one: &&Transition| !transitions.iter().any(|other| other.key == one.key);
+            let rest: Vec<Transition> = firing.iter().filter(told).cloned().collect();
+            for chunk in rest.chunks(MAX_IN_MESSAGE) {
+                if let Err(error) = self.deliver(chunk, deadline, &mut pace).await {
+                    delivered.error = Some(error);
+                    break;
+                }
+            }
+        }
+        delivered
+    }
+
+    /// Tries one message until it is taken, refused for good, or `deadline` has come. The error is that of
+    /// the last attempt.
+    pub(super) async fn deliver(
+        &self,
+        transitions: &[Transition],
+        deadline: Instant,
+        pace: &mut Pace,
+    ) -> Result<(), DeliveryError> {
+        let mut last = DeliveryError::NoTime { endpoint: self.endpoint().to_owned() };
+        let mut pause = self.patience().first_pause;
+        loop {
+            if let Some(not_before) = pace.not_before {
+                if deadline <= not_before {
+                    return Err(last);
+                }
+                sleep_until(not_before).await;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(last);
+            }
+            // Rendered anew each time: how long it holds counts from when it is sent.
+            let message = self.render(transitions);
+            match self.attempt(&message, left, pace).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_lasting() => return Err(error),
+                Err(error) => {
+                    let wait = error.retry_after().unwrap_or_else(|| with_jitter(pause));
+                    pace.not_before = Instant::now().checked_add(wait);
+                    pause = pause.saturating_mul(2).min(self.patience().longest_pause);
+                    last = error;
+                }
+            }
+        }
+    }
+
+    /// One attempt, logged where it changes how things are.
+    async fn attempt(&self, message: &Message, left: Duration, pace: &mut Pace) -> Result<(), DeliveryError> {
+        let sent = self.post(message, left).await;
+        match &sent {
+            Ok(()) if pace.is_failing => {
+                tracing::info!(endpoint = self.endpoint(), "the webhook takes alerts again");
+            }
+            Ok(()) => (),
+            Err(error) if error.is_lasting() => {
+                tracing::error!(%error, remedy = error.remedy(), "alerts were refused, and are lost");
+            }
+            Err(error) if !pace.is_failing => {
+                let source = std::error::Error::source(error);
+                tracing::warn!(%error, ?source, remedy = error.remedy(), "alerts wait");
+            }
+            Err(_) => (),
+        }
+        pace.is_failing = sent.is_err();
+        if sent.is_ok() {
+            pace.not_before = None;
+        }
+        sent
+    }
+}
+
+/// Between half of `pause` and all of it, so that many senders do not come back at the same instant.
+fn with_jitter(pause: Duration) -> Duration {
+    // A fresh hasher has random keys, and that is the only randomness that is needed here.
+    let random = std::hash::RandomState::new().hash_one(0_u8);
+    let half = pause / 2;
+    half + half.mul_f64(f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_with_jitter_is_between_half_and_whole() {
+        let pause = Duration::from_secs(8);
+        let pauses: Vec<Duration> = (0..100).map(|_| with_jitter(pause)).collect();
+        assert!(pauses.iter().all(|one| (pause / 2..=pause).contains(one)), "{pauses:?}");
+        assert!(pauses.iter().any(|one| *one != pauses[0]));
+    }
+}

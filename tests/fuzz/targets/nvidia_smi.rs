@@ -1,0 +1,30 @@
+//! Whatever a host answers, the conversation with it ends, with a bounded number of questions.
+
+#![no_main]
+
+use fleetwatt::probe::{Answer, Conversation, Knowledge, Step};
+use libfuzzer_sys::fuzz_target;
+
+/// No conversation asks more often than this: one question for each field that may be dropped, and one
+/// for each GPU in a salvage.
+const MOST_QUESTIONS: usize = 200;
+
+fuzz_target!(|answers: Vec<(Vec<u8>, Option<i32>, bool)>| {
+    let mut knowledge = Knowledge::default();
+    // Twice, since the second conversation begins with what the first one taught.
+    for _ in 0..2 {
+        let (mut conversation, _) = Conversation::open(knowledge, None);
+        let mut answers = answers.iter().cycle();
+        let mut n_questions = 0;
+        knowledge = loop {
+            let empty = (Vec::new(), Some(0), false);
+            let (stdout, exit, truncated) = answers.next().unwrap_or(&empty);
+            let answer = Answer { stdout, stderr: b"", exit: *exit, truncated: *truncated };
+            match conversation.answer(answer) {
+                Step::Done(probed) => break probed.knowledge,
+                Step::Ask(_) => n_questions += 1,
+            }
+            assert!(n_questions < MOST_QUESTIONS);
+        };
+    }
+});

@@ -1,0 +1,376 @@
+//! Alerts to a real HTTP server on a loopback address: what arrives, how often, and what never shows.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fleetwatt::alert::{Rule, Severity, Transition};
+use fleetwatt::inventory::{Secret, WebhookFormat, WebhookSettings};
+use fleetwatt::output::notify::{Counts, Notifier, NotifierHandle, Patience, Webhook, notifier};
+use fleetwatt::reading::Timestamp;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What must never be seen outside of a request.
+const CANARY: &str = "canary-7f9a1c";
+
+/// 2026-11-24T07:00:00Z.
+const NOW: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
+
+/// Far longer than anything here takes.
+const PATIENT: Duration = Duration::from_secs(20);
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const BROKEN: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+const TOO_MANY: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+const ELSEWHERE: &str =
+    "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://192.0.2.1/\r\ncontent-length: 0\r\n\r\n";
+
+/// A request as it came.
+#[derive(Debug)]
+struct Request {
+    head: String,
+    body: String,
+}
+
+impl Request {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+/// A server that gives the answers of its script in turn, the last one for ever; an empty one is silence.
+struct Server {
+    url: String,
+    requests: mpsc::UnboundedReceiver<Request>,
+    _tasks: JoinSet<()>,
+}
+
+impl Server {
+    async fn start(script: &'static [&'static str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/services/{CANARY}?auth={CANARY}", listener.local_addr().unwrap());
+        let (seen, requests) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut kept_open = Vec::new();
+            for turn in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                // A client that gave up before it was through asked for nothing.
+                let Some(request) = read_request(&mut stream).await else { continue };
+                seen.send(request).unwrap();
+                let answer = script.get(turn).or(script.last()).unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                if answer.is_empty() {
+                    kept_open.push(stream);
+                }
+            }
+        });
+        Self { url, requests, _tasks: tasks }
+    }
+
+    async fn next(&mut self) -> Request {
+        timeout(PATIENT, self.requests.recv()).await.expect("a request in time").unwrap()
+    }
+
+    fn n_more(&mut self) -> usize {
+        std::iter::from_fn(|| self.requests.try_recv().ok()).count()
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> Option<Request> {
+    let mut text = String::new();
+    loop {
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let request = Request { head: head.to_owned(), body: body.to_owned() };
+            let n_bytes: usize = request.header("content-length").unwrap().parse().unwrap();
+            if request.body.len() == n_bytes {
+                return Some(request);
+            }
+        }
+        let mut piece = vec![0; 65_536];
+        let n_read = stream.read(&mut piece).await.ok().filter(|n_read| 0 < *n_read)?;
+        text.push_str(std::str::from_utf8(&piece[..n_read]).unwrap());
+    }
+}
+
+fn webhook(url: &str, format: WebhookFormat, within: Duration) -> Webhook {
+    let settings = WebhookSettings { url: Secret::Env("W".to_owned()), format, timeout: within };
+    let patience = Patience {
+        first_pause: Duration::from_millis(20),
+        longest_pause: Duration::from_millis(100),
+        give_up_after: PATIENT,
+    };
+    Webhook::new(url, &settings, Duration::from_secs(60), || NOW).unwrap().with_patience(patience)
+}
+
+fn transition(n: usize, raised: bool) -> Transition {
+    Transition {
+        key: format!("gpu_temperature:gpu_n{n}"),
+        rule: Rule::GpuTemperature,
+        severity: Severity::Warning,
+        source: format!("gpu_n{n}"),
+        words: format!("n{n} is at 91 °C (limit 85 °C)"),
+        raised,
+        at: NOW,
+        raised_at: NOW,
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + PATIENT
+}
+
+/// All log lines of this thread, down to the finest, those of the HTTP client included.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        (log, subscriber.finish().set_default())
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_transition_arrives_once_as_it_is_rendered() {
+    let mut server = Server::start(&[OK]).await;
+    let webhook = webhook(&server.url, WebhookFormat::Ntfy, PATIENT);
+    let delivered = webhook.deliver_all(&[transition(1, true)], &[], soon()).await;
+    assert_eq!((delivered.n_delivered, delivered.error.is_none()), (1, true));
+    let request = server.next().await;
+    assert!(request.head.starts_with(&format!("POST /services/{CANARY}?auth={CANARY} HTTP/1.1")));
+    assert_eq!(request.header("title"), Some("fleetwatt: gpu_temperature (warning)"));
+    assert_eq!(request.body, "[warning] n1 is at 91 °C (limit 85 °C)");
+    assert_eq!(server.n_more(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_broken_twice_gets_it_the_third_time_and_the_url_is_never_shown() {
+    let (log, _guard) = Log::start();
+    let mut server = Server::start(&[BROKEN, BROKEN, OK]).await;
+    let webhook = webhook(&server.url, WebhookFormat::Json, PATIENT);
+    let delivered = webhook.deliver_all(&[transition(1, true)], &[], soon()).await;
+    assert_eq!(delivered.n_delivered, 1);
+    for _ in 0..3 {
+        assert_eq!(server.next().await.json()["alerts"][0]["key"], "gpu_temperature:gpu_n1");
+    }
+    let log = log.text();
+    assert!(log.contains("alerts wait") && log.contains("takes alerts again"), "{log}");
+    assert_eq!(log.matches("alerts wait").count(), 1, "only the change is logged: {log}");
+    assert!(log.contains("reqwest") || log.contains("hyper"), "the client's own log is in it: {log}");
+    assert!(!format!("{log}{webhook:?}{delivered:?}").contains(CANARY), "{log}");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_time_gets_it() {
+    let mut server = Server::start(&[TOO_MANY, OK]).await;
+    let webhook = webhook(&server.url, WebhookFormat::Slack, PATIENT);
+    let started = Instant::now();
+    let delivered = webhook.deliver_all(&[transition(1, true)], &[], soon()).await;
+    assert_eq!(delivered.n_delivered, 1);
+    assert!(Duration::from_secs(1) <= started.elapsed());
+    server.next().await;
+    assert_eq!(server.next().await.json()["text"], "[warning] n1 is at 91 °C (limit 85 °C)");
+    assert_eq!(server.n_more(), 0);
+}
+
+#[tokio::test]
+async fn a_pause_longer_than_there_is_time_ends_the_delivery_at_once_and_loses_nothing() {
+    let mut server = Server::start(&[TOO_MANY]).await;
+    let webhook = webhook(&server.url, WebhookFormat::Json, PATIENT);
+    let deadline = Instant::now() + Duration::from_millis(900);
+    let all: Vec<_> = (0..120).map(|n| transition(n, true)).collect();
+    let delivered = webhook.deliver_all(&all, &[], deadline).await;
+    assert!(Instant::now() < deadline);
+    assert_eq!(delivered.undelivered, all);
+    server.next().await;
+    assert_eq!(server.n_more(), 0, "the other messages are not tried either");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_costs_the_deadline_and_no_more() {
+    let mut server = Server::start(&[""]).await;
+    let webhook = webhook(&server.url, WebhookFormat::Json, Duration::from_millis(150));
+    let started = Instant::now();
+    let delivered =
+        webhook.deliver_all(&[transition(1, true)], &[], started + Duration::from_millis(500)).await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(delivered.undelivered, [transition(1, true)]);
+    let error = delivered.error.unwrap().to_string();
+    assert!(error.starts_with("no answer from the webhook at http://127.0.0.1:"), "{error}");
+    server.next().await;
+    assert!(1 <= server.n_more(), "it was tried again");
+}
+
+#[tokio::test]
+async fn a_refusal_and_a_redirect_are_not_tried_again_and_say_what_to_do() {
+    for (script, remedy) in [(&[NOT_FOUND], "withdrawn"), (&[ELSEWHERE], "redirects are not followed")] {
+        let mut server = Server::start(script).await;
+        let webhook = webhook(&server.url, WebhookFormat::Json, PATIENT);
+        let delivered = webhook.deliver_all(&[transition(1, true)], &[], soon()).await;
+        assert_eq!((delivered.n_refused, delivered.undelivered.len()), (1, 0));
+        let error = delivered.error.unwrap();
+        assert!(error.remedy().contains(remedy), "{error}: {}", error.remedy());
+        assert!(!format!("{error} {error:?}").contains(CANARY));
+        server.next().await;
+        assert_eq!(server.n_more(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_an_error_without_the_url() {
+    let (log, _guard) = Log::start();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let webhook = webhook(&format!("http://{closed}/{CANARY}"), WebhookFormat::Json, PATIENT);
+    let deadline = Instant::now() + Duration::from_millis(200);
+    let delivered = webhook.deliver_all(&[transition(1, true)], &[], deadline).await;
+    assert_eq!(delivered.undelivered.len(), 1);
+    let error = delivered.error.unwrap();
+    assert_eq!(error.to_string(), format!("no connection to the webhook at http://{closed}"));
+    assert!(!format!("{error:?} {}", log.text()).contains(CANARY));
+}
+
+#[tokio::test]
+async fn many_transitions_are_few_messages_in_order() {
+    let mut server = Server::start(&[OK]).await;
+    let webhook = webhook(&server.url, WebhookFormat::Json, PATIENT);
+    let all: Vec<_> = (0..120).map(|n| transition(n, true)).collect();
+    assert_eq!(webhook.deliver_all(&all, &[], soon()).await.n_delivered, 120);
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        let message = server.next().await.json();
+        keys.extend(message["alerts"].as_array().unwrap().iter().map(|one| one["key"].clone()));
+    }
+    assert_eq!(keys, all.iter().map(|one| Value::from(one.key.as_str())).collect::<Vec<_>>());
+    assert_eq!(server.n_more(), 0);
+}
+
+#[tokio::test]
+async fn only_alertmanager_is_told_again_what_fires() {
+    for (format, n_messages) in [(WebhookFormat::Alertmanager, 2), (WebhookFormat::Json, 1)] {
+        let mut server = Server::start(&[OK]).await;
+        let webhook = webhook(&server.url, format, PATIENT);
+        let firing = [transition(1, true), transition(2, true)];
+        webhook.deliver_all(&[transition(1, true)], &firing, soon()).await;
+        let mut messages = vec![server.next().await.json()];
+        if n_messages == 2 {
+            messages.push(server.next().await.json());
+            assert_eq!(messages[1][0]["labels"]["source"], "gpu_n2");
+            assert_eq!(messages[1].as_array().unwrap().len(), 1, "what was just told is not told twice");
+        }
+        assert_eq!(server.n_more(), 0);
+    }
+}
+
+/// A notifier that runs until the sender is used or dropped.
+struct Running {
+    handle: NotifierHandle,
+    stop: oneshot::Sender<()>,
+    task: JoinSet<Vec<Transition>>,
+}
+
+impl Running {
+    fn start((handle, notifier): (NotifierHandle, Notifier)) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut task = JoinSet::new();
+        task.spawn(notifier.run(async { drop(stopped.await) }));
+        Self { handle, stop, task }
+    }
+
+    async fn stop(mut self) -> (Counts, Vec<Transition>) {
+        drop(self.stop);
+        let left = timeout(PATIENT, self.task.join_next()).await.expect("it stops").unwrap().unwrap();
+        (self.handle.counts(), left)
+    }
+}
+
+#[tokio::test]
+async fn the_daemons_notifier_delivers_what_it_is_given_while_it_runs() {
+    let mut server = Server::start(&[OK, BROKEN, OK]).await;
+    let running = Running::start(notifier(webhook(&server.url, WebhookFormat::Json, PATIENT), Vec::new()));
+    running.handle.push([transition(1, true)]);
+    assert_eq!(server.next().await.json()["alerts"][0]["status"], "raised");
+    running.handle.push([transition(1, false)]);
+    server.next().await;
+    assert_eq!(server.next().await.json()["alerts"][0]["status"], "cleared");
+    let (counts, left) = running.stop().await;
+    assert_eq!(left, []);
+    assert_eq!((counts.dropped, counts.refused, counts.waiting), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn the_daemons_notifier_delivers_what_waits_when_it_is_stopped() {
+    let mut server = Server::start(&[OK]).await;
+    let running = Running::start(notifier(webhook(&server.url, WebhookFormat::Json, PATIENT), Vec::new()));
+    running.handle.push((0..70).map(|n| transition(n, true)));
+    let (counts, left) = running.stop().await;
+    assert_eq!((counts.delivered, left.len()), (70, 0));
+    server.next().await;
+}
+
+#[tokio::test]
+async fn a_dead_webhook_neither_stops_the_daemon_nor_loses_what_was_to_be_told() {
+    let server = Server::start(&[""]).await;
+    let webhook = webhook(&server.url, WebhookFormat::Json, Duration::from_millis(50));
+    let running = Running::start(notifier(webhook, Vec::new()));
+    running.handle.push([transition(1, true)]);
+    running.handle.push([transition(2, true)]);
+    let (counts, left) = running.stop().await;
+    assert_eq!(left, [transition(1, true), transition(2, true)]);
+    assert_eq!(counts.delivered, 0);
+}
+
+#[tokio::test]
+async fn pushing_never_waits_and_drops_the_oldest_with_a_count() {
+    let server = Server::start(&[""]).await;
+    let (handle, notifier) = notifier(webhook(&server.url, WebhookFormat::Json, PATIENT), Vec::new());
+    handle.push((0..3_000).map(|n| transition(n, true)));
+    let counts = handle.counts();
+    assert_eq!(counts.waiting + usize::try_from(counts.dropped).unwrap(), 3_000);
+    drop(notifier);
+}
+
+#[tokio::test]
+async fn alertmanager_is_told_after_a_restart_what_fired_before_it() {
+    let mut server = Server::start(&[OK]).await;
+    let webhook = webhook(&server.url, WebhookFormat::Alertmanager, PATIENT);
+    let running = Running::start(notifier(webhook, vec![transition(1, true)]));
+    let told = server.next().await.json();
+    assert_eq!(told[0]["labels"]["source"], "gpu_n1");
+    assert_eq!(told[0]["endsAt"], "2026-11-24T07:04:00.000000Z");
+    assert_eq!(running.stop().await.1, []);
+}
