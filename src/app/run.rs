@@ -117,8 +117,9 @@ impl Daemon {
         let connections = connections(&settings)?;
         let hosts = hosts(&settings);
         let cycle = &settings.inventory.cycle;
-        let engine =
+        let mut engine =
             Engine::start(&hosts, cycle.concurrency, connections.clone(), Clock, remembered(&settings));
+        engine.sample_between_cycles();
         let (hand, writing, writer) = Writing::open(&settings).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(writing.run(writer));

@@ -126,7 +126,11 @@ fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Tro
                 words,
             })
         }
-        FaultKind::BadRow | FaultKind::CutRow | FaultKind::PersistenceOff | FaultKind::Warning => None,
+        FaultKind::BadRow
+        | FaultKind::CutRow
+        | FaultKind::PersistenceOff
+        | FaultKind::Warning
+        | FaultKind::SamplesLost => None,
     }
 }
 

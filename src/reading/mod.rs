@@ -12,7 +12,7 @@ mod units;
 
 pub use absent::{Absent, Measured, Reason};
 pub use clean::{Clean, MAX_CLEAN_CHARS};
-pub use gpu::{GpuReading, PowerDraw, PowerKind};
+pub use gpu::{GpuReading, PowerDraw, PowerKind, PowerSamples};
 pub use outcome::{Failure, FailureKind, Fault, FaultKind, Outcome};
 pub use time::{Span, Timestamp};
-pub use units::{Memory, Power, Share, Temperature};
+pub use units::{Energy, Memory, Power, Share, Temperature};
