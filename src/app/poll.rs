@@ -80,6 +80,7 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
     let ((batch, mut memory), writer) = tokio::join!(cycle, connected(settings));
+    tracing::debug!(hosts = batch.reports.len(), "cycle closed");
     let writer = match writer {
         Ok(writer) => writer,
         Err(error) => return Ok(Polled { batch, kept: Kept::Lost(error) }),
@@ -96,7 +97,9 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
         memory.retain(|node| names.contains(node));
     }
+    tracing::debug!(events = events.len(), "batch made");
     let kept = keep(writer, batch.id, &events).await;
+    tracing::debug!(batch = %batch.id, "batch kept");
     if matches!(kept, Kept::Durable(_)) {
         memory.written = written;
         alerting.accept(alerts);
