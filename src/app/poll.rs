@@ -14,7 +14,7 @@ use super::run::save;
 use super::store::open_writer;
 use super::{Error, Settings};
 use crate::alert::Scope;
-use crate::batch::{Batch, BatchId, Event};
+use crate::batch::{Batch, BatchId};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::{Host, SshTarget, Target};
 use crate::store::{self, Writer};
@@ -81,7 +81,7 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
     let ((batch, mut memory), writer) = tokio::join!(cycle, connected(settings));
     tracing::debug!(hosts = batch.reports.len(), "cycle closed");
-    let writer = match writer {
+    let mut writer = match writer {
         Ok(writer) => writer,
         Err(error) => return Ok(Polled { batch, kept: Kept::Lost(error) }),
     };
@@ -98,17 +98,24 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         memory.retain(|node| names.contains(node));
     }
     tracing::debug!(events = events.len(), "batch made");
-    let kept = keep(writer, batch.id, &events).await;
+    let kept = match writer.keep(batch.id, &events).await {
+        Ok(receipt) => Kept::Durable(receipt),
+        Err(error) => Kept::Lost(error),
+    };
     tracing::debug!(batch = %batch.id, "batch kept");
-    if matches!(kept, Kept::Durable(_)) {
-        memory.written = written;
-        alerting.accept(alerts);
-        if let Some(webhook) = &settings.webhook {
-            alerting.tell(webhook, transitions, Instant::now() + TELL_WITHIN).await;
+    let rest = async {
+        if matches!(kept, Kept::Durable(_)) {
+            memory.written = written;
+            alerting.accept(alerts);
+            if let Some(webhook) = &settings.webhook {
+                alerting.tell(webhook, transitions, Instant::now() + TELL_WITHIN).await;
+            }
+            memory.alerts = alerting.state().clone();
         }
-        memory.alerts = alerting.state().clone();
-    }
-    save(&memory, settings);
+        save(&memory, settings);
+    };
+    // The database tidies up while the rest is done here.
+    tokio::join!(writer.close(), rest);
     drop(lock);
     Ok(Polled { batch, kept })
 }
@@ -133,15 +140,6 @@ async fn connected(settings: &Settings) -> Result<Writer, store::Error> {
     let mut writer = open_writer(settings).await?;
     writer.connect().await;
     Ok(writer)
-}
-
-async fn keep(mut writer: Writer, id: BatchId, events: &[Event]) -> Kept {
-    let kept = match writer.keep(id, events).await {
-        Ok(receipt) => Kept::Durable(receipt),
-        Err(error) => Kept::Lost(error),
-    };
-    writer.close().await;
-    kept
 }
 
 /// The hosts to read, in the order of the inventory.
