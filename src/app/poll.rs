@@ -17,6 +17,7 @@ use crate::alert::Scope;
 use crate::batch::{Batch, BatchId};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::{Host, SshTarget, Target};
+use crate::reading::with_causes;
 use crate::store::{self, Writer};
 use crate::transport::{Connections, RuntimeDir};
 
@@ -131,7 +132,7 @@ async fn around(settings: &Settings, writer: &Writer) -> Surroundings {
 /// What earlier runs remember of the hosts. Nothing in it is worth failing for.
 pub(super) fn remembered(settings: &Settings) -> Memory {
     Memory::load(&settings.state_dir).unwrap_or_else(|error| {
-        tracing::warn!(%error, source = ?std::error::Error::source(&error), "forgotten, and learnt anew");
+        tracing::warn!(error = with_causes(&error), "forgotten, and learnt anew");
         Memory::default()
     })
 }

@@ -4,6 +4,7 @@
 //! tool, a clock or a database.
 
 mod absent;
+mod causes;
 mod clean;
 mod gpu;
 mod outcome;
@@ -11,6 +12,7 @@ mod time;
 mod units;
 
 pub use absent::{Absent, Measured, Reason};
+pub use causes::with_causes;
 pub use clean::{Clean, MAX_CLEAN_CHARS};
 pub use gpu::{GpuReading, PowerDraw, PowerKind, PowerSamples};
 pub use outcome::{Failure, FailureKind, Fault, FaultKind, Outcome};

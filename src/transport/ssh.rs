@@ -15,7 +15,7 @@ use super::master::{self, RuntimeDir};
 use super::stream::Stream;
 use super::{Output, bounded_argv, no_answer};
 use crate::inventory::SshTarget;
-use crate::reading::{Failure, FailureKind};
+use crate::reading::{Failure, FailureKind, with_causes};
 
 /// How often a connection that sshd dropped is tried again (`MaxStartups` drops at random).
 const CONNECT_ATTEMPTS: u32 = 4;
@@ -380,11 +380,5 @@ async fn start(
 
 /// The crate's error with all of its causes: only the innermost says what the other side answered.
 fn session_failure(error: &openssh::Error) -> Failure {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        words = format!("{words}: {inner}");
-        cause = inner.source();
-    }
-    Failure::new(FailureKind::Session, &words)
+    Failure::new(FailureKind::Session, &with_causes(error))
 }
