@@ -27,7 +27,7 @@ use std::time::Duration;
 pub use error::{Error, FileTrouble};
 pub use intake::Intake;
 pub use location::{Location, Password};
-pub use spool::{Dropped, SpoolLimits, SpoolStatus};
+pub use spool::{Dropped, SpoolLimits, SpoolStatus, n_rows_of_payload};
 pub use status::{ColumnFound, Guarantee, InitReport, Status};
 pub use writer::{Left, Progress, Receipt, Writer};
 

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::rows::Row;
 use super::{Error, FileTrouble};
 use crate::batch::BatchId;
+pub use payload::n_rows_of_payload;
 use payload::Packed;
 
 /// The file's name in the state directory.
