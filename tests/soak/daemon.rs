@@ -14,6 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// What the log says of a batch from which on it may not be lost.
 const KEPT: &str = "batch kept";
 
+/// The folder of the program's control sockets, in its own.
+const SOCKETS: &str = "r";
+
 /// How long the program may take to end when it is asked to.
 const END_WITHIN: Duration = Duration::from_secs(15);
 
@@ -118,9 +121,10 @@ impl Drop for Daemon {
     }
 }
 
-/// The ssh masters whose sockets are below a folder, in the order of their process numbers.
+/// The ssh masters that the program in a folder has started, in the order of their process numbers.
 pub(crate) fn masters(dir: &Path) -> Vec<Pid> {
-    let needle = dir.to_string_lossy();
+    let sockets = dir.join(SOCKETS);
+    let needle = sockets.to_string_lossy();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut pids: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     pids.sort_unstable();
@@ -149,7 +153,7 @@ fn command(dir: &Path, args: &[&str]) -> io::Result<Command> {
     command.args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("HOME", dir).env("FLEETWATT_LOG", "fleetwatt=debug");
     command.env("FLEETWATT_INVENTORY", dir.join("inventory.toml"));
-    command.env("STATE_DIRECTORY", dir.join("state")).env("RUNTIME_DIRECTORY", dir.join("r"));
+    command.env("STATE_DIRECTORY", dir.join("state")).env("RUNTIME_DIRECTORY", dir.join(SOCKETS));
     command.stdin(Stdio::null());
     Ok(command)
 }

@@ -126,7 +126,11 @@ impl Stage {
 
     /// What the program left behind: masters, and commands on the hosts.
     pub(crate) fn left_behind(&self) -> Vec<String> {
-        let masters = masters(&self.dir).into_iter().map(|pid| format!("ssh master {pid:?}"));
+        let masters = masters(&self.dir).into_iter().map(|pid| {
+            let words = fs::read(format!("/proc/{}/cmdline", pid.as_raw_pid())).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
+            format!("process {}: {words}", pid.as_raw_pid())
+        });
         let commands = self.fleet.names().into_iter().filter(|host| 0 < self.fleet.running(host));
         masters.chain(commands.map(|host| format!("a command on {host}"))).collect()
     }
