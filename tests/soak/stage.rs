@@ -29,6 +29,9 @@ const INDEX: &str = "CREATE INDEX ON unified_timeline (event_type, source, creat
 /// How long a life of the program may take to keep its first batch.
 const FIRST_BATCH_WITHIN: Duration = Duration::from_secs(20);
 
+/// How long what the program left behind may take to end.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
 /// The fleet, the database with its proxy, and the program.
 pub(crate) struct Stage {
     pub(crate) dir: PathBuf,
@@ -124,8 +127,20 @@ impl Stage {
         }
     }
 
-    /// What the program left behind: masters, and commands on the hosts.
+    /// What the program left behind: masters, and commands on the hosts. A master says goodbye to its host
+    /// after the program is gone, so there is some patience.
     pub(crate) fn left_behind(&self) -> Vec<String> {
+        let deadline = Instant::now() + GONE_WITHIN;
+        loop {
+            let left = self.still_there();
+            if left.is_empty() || deadline < Instant::now() {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn still_there(&self) -> Vec<String> {
         let masters = masters(&self.dir).into_iter().map(|pid| {
             let words = fs::read(format!("/proc/{}/cmdline", pid.as_raw_pid())).unwrap_or_default();
             let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
