@@ -84,8 +84,12 @@ fn print_plan(args: &Args, steps: &[Step]) -> io::Result<()> {
 
 /// All of it; says whether everything held.
 async fn soak(args: &Args, steps: &[Step]) -> Result<bool> {
-    let temporary = tempfile::Builder::new().prefix("fw-soak-").tempdir_in("/tmp")?;
-    let dir = args.dir.as_deref().unwrap_or(temporary.path());
+    let temporary = match &args.dir {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("fw-soak-").tempdir_in("/tmp")?),
+    };
+    let temporary = temporary.as_ref().map(tempfile::TempDir::path);
+    let dir = args.dir.as_deref().or(temporary).ok_or("no folder")?;
     // The database's user has to reach the table's disk in it.
     std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
     let mut stage = Stage::set(dir, args.hosts, &args.interval).await?;
