@@ -27,6 +27,7 @@ pub use telemetry::log_to_stderr;
 
 use crate::inventory;
 use crate::output::notify::WebhookError;
+use crate::reading::with_causes;
 use crate::store as timeline;
 
 /// Why a job could not be done at all.
@@ -110,8 +111,7 @@ impl Error {
             let n_more = faults.iter().count().saturating_sub(1);
             return if n_more == 0 { first } else { format!("{first} (and {n_more} more)") };
         }
-        let cause = std::error::Error::source(self).map(|cause| format!(": {cause}")).unwrap_or_default();
-        format!("{self}{cause}")
+        with_causes(self)
     }
 
     /// What a person can do about it.

@@ -14,9 +14,10 @@ use super::run::save;
 use super::store::open_writer;
 use super::{Error, Settings};
 use crate::alert::Scope;
-use crate::batch::{Batch, BatchId, Event};
+use crate::batch::{Batch, BatchId};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::{Host, SshTarget, Target};
+use crate::reading::with_causes;
 use crate::store::{self, Writer};
 use crate::transport::{Connections, RuntimeDir};
 
@@ -80,7 +81,8 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
     let ((batch, mut memory), writer) = tokio::join!(cycle, connected(settings));
-    let writer = match writer {
+    tracing::debug!(hosts = batch.reports.len(), "cycle closed");
+    let mut writer = match writer {
         Ok(writer) => writer,
         Err(error) => return Ok(Polled { batch, kept: Kept::Lost(error) }),
     };
@@ -96,16 +98,25 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
         memory.retain(|node| names.contains(node));
     }
-    let kept = keep(writer, batch.id, &events).await;
-    if matches!(kept, Kept::Durable(_)) {
-        memory.written = written;
-        alerting.accept(alerts);
-        if let Some(webhook) = &settings.webhook {
-            alerting.tell(webhook, transitions, Instant::now() + TELL_WITHIN).await;
+    tracing::debug!(events = events.len(), "batch made");
+    let kept = match writer.keep(batch.id, &events).await {
+        Ok(receipt) => Kept::Durable(receipt),
+        Err(error) => Kept::Lost(error),
+    };
+    tracing::debug!(batch = %batch.id, "batch kept");
+    let rest = async {
+        if matches!(kept, Kept::Durable(_)) {
+            memory.written = written;
+            alerting.accept(alerts);
+            if let Some(webhook) = &settings.webhook {
+                alerting.tell(webhook, transitions, Instant::now() + TELL_WITHIN).await;
+            }
+            memory.alerts = alerting.state().clone();
         }
-        memory.alerts = alerting.state().clone();
-    }
-    save(&memory, settings);
+        save(&memory, settings);
+    };
+    // The database tidies up while the rest is done here.
+    tokio::join!(writer.close(), rest);
     drop(lock);
     Ok(Polled { batch, kept })
 }
@@ -121,7 +132,7 @@ async fn around(settings: &Settings, writer: &Writer) -> Surroundings {
 /// What earlier runs remember of the hosts. Nothing in it is worth failing for.
 pub(super) fn remembered(settings: &Settings) -> Memory {
     Memory::load(&settings.state_dir).unwrap_or_else(|error| {
-        tracing::warn!(%error, source = ?std::error::Error::source(&error), "forgotten, and learnt anew");
+        tracing::warn!(error = with_causes(&error), "forgotten, and learnt anew");
         Memory::default()
     })
 }
@@ -130,15 +141,6 @@ async fn connected(settings: &Settings) -> Result<Writer, store::Error> {
     let mut writer = open_writer(settings).await?;
     writer.connect().await;
     Ok(writer)
-}
-
-async fn keep(mut writer: Writer, id: BatchId, events: &[Event]) -> Kept {
-    let kept = match writer.keep(id, events).await {
-        Ok(receipt) => Kept::Durable(receipt),
-        Err(error) => Kept::Lost(error),
-    };
-    writer.close().await;
-    kept
 }
 
 /// The hosts to read, in the order of the inventory.

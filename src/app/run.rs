@@ -21,6 +21,7 @@ use crate::alert::Scope;
 use crate::batch::{Batch, BatchId};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
+use crate::reading::with_causes;
 use crate::transport::{Connections, RuntimeDir};
 
 /// How long closing down may take from SIGTERM on; systemd would kill us later.
@@ -117,8 +118,9 @@ impl Daemon {
         let connections = connections(&settings)?;
         let hosts = hosts(&settings);
         let cycle = &settings.inventory.cycle;
-        let engine =
+        let mut engine =
             Engine::start(&hosts, cycle.concurrency, connections.clone(), Clock, remembered(&settings));
+        engine.sample_between_cycles();
         let (hand, writing, writer) = Writing::open(&settings).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(writing.run(writer));
@@ -274,7 +276,7 @@ impl Daemon {
 /// Nothing in the memory is worth ending for.
 pub(super) fn save(memory: &Memory, settings: &Settings) {
     if let Err(error) = memory.save(&settings.state_dir) {
-        tracing::error!(%error, source = ?std::error::Error::source(&error), "the memory of hosts is not kept");
+        tracing::error!(error = with_causes(&error), "the memory of hosts is not kept");
     }
 }
 

@@ -1,6 +1,8 @@
 //! Between a cycle and its alerts: the facts that follow from it, and the timeline events of what they
 //! raised and cleared.
 
+use std::sync::Arc;
+
 use serde_json::{Map, json};
 
 use super::timeline::gpu_sources;
@@ -62,7 +64,7 @@ impl Batch {
             event_type: "alert",
             source: transition.source.clone(),
             value: Some(if transition.raised { 1.0 } else { 0.0 }),
-            metadata,
+            metadata: Arc::new(metadata),
             at: transition.at,
         }
     }
@@ -124,7 +126,11 @@ fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Tro
                 words,
             })
         }
-        FaultKind::BadRow | FaultKind::CutRow | FaultKind::PersistenceOff | FaultKind::Warning => None,
+        FaultKind::BadRow
+        | FaultKind::CutRow
+        | FaultKind::PersistenceOff
+        | FaultKind::Warning
+        | FaultKind::SamplesLost => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -64,8 +65,9 @@ pub struct Event {
     pub source: String,
     /// The value in the event type's unit; `None` where there is none. Always finite.
     pub value: Option<f64>,
-    /// Everything else; always a JSON object. Holds the batch's id as `batch`.
-    pub metadata: Map<String, Value>,
+    /// Everything else; always a JSON object. Holds the batch's id as `batch`. Shared, since a GPU's events
+    /// have the same.
+    pub metadata: Arc<Map<String, Value>>,
     /// The time of measurement.
     pub at: Timestamp,
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use crate::reading::{Absent, Clean, GpuReading, Measured, Memory, Power, Reason, Share, Temperature};
+use crate::reading::{
+    Absent, Clean, GpuReading, Measured, Memory, Power, PowerSamples, Reason, Share, Temperature,
+};
 
 use super::{Batch, HostReport, Totals};
 
@@ -36,6 +38,9 @@ pub(super) fn sample(gpu: &GpuReading) -> Map<String, Value> {
     if let Ok(draw) = gpu.power() {
         sample.insert("power_kind".to_owned(), json!(draw.kind.label()));
     }
+    if let Some(samples) = &gpu.power_samples {
+        sample.extend(sampled(samples));
+    }
     // Most boards have none of these, and their absence says nothing about the reading.
     let extras = [
         ("power_draw_instant_w", &gpu.power_instant),
@@ -48,6 +53,18 @@ pub(super) fn sample(gpu: &GpuReading) -> Map<String, Value> {
         }
     }
     sample
+}
+
+/// What the samples of a cycle add to its mean, which is the value itself.
+fn sampled(samples: &PowerSamples) -> Map<String, Value> {
+    object([
+        ("power_min_w", watts(&samples.min)),
+        ("power_max_w", watts(&samples.max)),
+        ("power_samples", json!(samples.n_samples)),
+        ("power_samples_absent", json!(samples.n_absent)),
+        ("power_energy_j", json!(samples.energy.joules())),
+        ("power_covered_ms", json!(milliseconds(samples.covered))),
+    ])
 }
 
 /// The metadata of `node_gpu_power_total`.

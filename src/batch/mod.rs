@@ -6,6 +6,7 @@
 mod alerts;
 mod event;
 mod metadata;
+mod meter;
 #[cfg(test)]
 pub(crate) mod sample;
 mod timeline;
@@ -14,5 +15,6 @@ mod totals;
 pub use alerts::alert_rules;
 pub use event::{Batch, BatchId, Event, HostReport};
 pub(crate) use metadata::{efficiency, number};
+pub use meter::PowerMeter;
 pub use timeline::{Written, WrittenFacts};
 pub use totals::Totals;

@@ -1,6 +1,7 @@
 //! From reports to rows of the timeline. Which event exists under which condition is a contract.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -71,9 +72,12 @@ impl Batch {
             ("gpu_temperature", gpu.temperature.as_ref().ok().copied().map(Temperature::celsius)),
             ("gpu_utilization", gpu.utilization.as_ref().ok().copied().map(Share::percent)),
         ];
+        metadata::stamp(&mut metadata, self);
+        let metadata = Arc::new(metadata);
         for (event_type, value) in values {
             if value.is_some() {
-                events.push(self.event(event_type, source.to_owned(), value, metadata.clone(), at));
+                let (source, metadata) = (source.to_owned(), Arc::clone(&metadata));
+                events.push(Event { event_type, source, value, metadata, at });
             }
         }
     }
@@ -109,7 +113,7 @@ impl Batch {
         at: Timestamp,
     ) -> Event {
         metadata::stamp(&mut metadata, self);
-        Event { event_type, source, value, metadata, at }
+        Event { event_type, source, value, metadata: Arc::new(metadata), at }
     }
 }
 

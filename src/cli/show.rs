@@ -10,7 +10,7 @@ use crate::app::{self, CheckReport, HostCheck, Settings};
 use crate::batch::Batch;
 use crate::inventory::Target;
 use crate::output::TextOptions;
-use crate::reading::Outcome;
+use crate::reading::{Outcome, with_causes};
 use crate::store::{self, InitReport, Left, Progress, Receipt, SpoolStatus, Status};
 
 /// A line on standard error, where everything that is not data goes.
@@ -76,21 +76,6 @@ fn say(label: &str, label_colour: AnsiColor, words: &str, remedy: &str, colour: 
     if !remedy.is_empty() {
         note(&format!("  {bold}help{bold:#}: {remedy}"));
     }
-}
-
-/// An error with all its causes, on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_words = inner.to_string();
-        // Some libraries repeat their cause in their own words.
-        if !words.contains(&inner_words) {
-            words = format!("{words}: {inner_words}");
-        }
-        cause = inner.source();
-    }
-    words
 }
 
 /// How wide and how colourful a table may be.

@@ -61,6 +61,8 @@ pub struct Engine {
     memory: Memory,
     n_cycles: u64,
     open: Option<OpenCycle>,
+    /// Hosts are sampled from one cycle to the next.
+    samples: bool,
 }
 
 impl Engine {
@@ -85,9 +87,16 @@ impl Engine {
             memory,
             n_cycles: 0,
             open: None,
+            samples: false,
         };
         engine.reconcile(hosts);
         engine
+    }
+
+    /// From the next cycle on, hosts whose inventory says `sample` are sampled from one cycle to the next.
+    /// For who means to run many cycles.
+    pub fn sample_between_cycles(&mut self) {
+        self.samples = true;
     }
 
     /// Makes the fleet be `hosts`: new ones get a task, changed ones a new task, and those that are gone
@@ -199,10 +208,11 @@ impl Engine {
     fn send_tick(&mut self, place: usize) {
         let (Some(open), Some(handle)) = (&mut self.open, self.handles.get_mut(place)) else { return };
         let name = &handle.host.name;
+        let tick = Tick { cycle: self.n_cycles, closes_at: open.hosts_by, then_sample: self.samples };
         if handle.is_busy {
             let busy = Failure::new(FailureKind::StillBusy, "");
             open.reports.insert(name.clone(), unread(&handle.host, busy, self.shared.clock.now()));
-        } else if handle.ticks.try_send(Tick { cycle: self.n_cycles, closes_at: open.hosts_by }).is_ok() {
+        } else if handle.ticks.try_send(tick).is_ok() {
             handle.is_busy = true;
             open.missing.insert(name.clone());
         }

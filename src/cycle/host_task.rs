@@ -1,4 +1,5 @@
-//! One host in one cycle: connect, ask, ask again where the answer says so, and always an outcome.
+//! One host in one cycle: connect, ask, ask again where the answer says so, and always an outcome. And
+//! between cycles, if it is sampled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +10,18 @@ use tokio::time::{Instant, timeout_at};
 use super::clock::Clock;
 use super::memory::HostMemory;
 use super::patience::Patience;
+use super::sampler::{Event, Sampler};
 use crate::batch::HostReport;
 use crate::inventory::{Host, Target};
-use crate::probe::{Answer, Call, Conversation, OUTSTANDING_PATTERN, Step};
-use crate::reading::{Failure, FailureKind, Outcome, Span, Timestamp};
+use crate::probe::{Answer, Call, Conversation, LOOP_PATTERN, OUTSTANDING_PATTERN, Probed, Step};
+use crate::reading::{Failure, FailureKind, GpuReading, Outcome, Span, Timestamp};
 use crate::transport::{Connections, Output, Session};
 
 /// Where nobody can say whether an earlier call still hangs, this long after it a new one may be tried.
 const HUNG_RETRY_AFTER: Duration = Duration::from_mins(10);
+
+/// How long ending a loop that may be left behind may take.
+const END_STRAY_WITHIN: Duration = Duration::from_secs(5);
 
 /// What all host tasks share.
 #[derive(Debug, Clone)]
@@ -33,6 +38,8 @@ pub(super) struct Shared {
 pub(super) struct Tick {
     pub(super) cycle: u64,
     pub(super) closes_at: Instant,
+    /// Another cycle will come, and the host may be sampled until then.
+    pub(super) then_sample: bool,
 }
 
 /// A host's report for a cycle, and what is to be remembered of it.
@@ -52,6 +59,15 @@ pub(super) struct HostTask {
     ticks: mpsc::Receiver<Tick>,
     shared: Shared,
     patience: Patience,
+    sampler: Sampler,
+    /// A loop of ours may still be there: it fell silent, or its connection broke.
+    has_stray: bool,
+}
+
+/// What a host's task wakes for.
+enum Woken {
+    Tick(Tick),
+    Sampler(Event),
 }
 
 impl HostTask {
@@ -61,42 +77,109 @@ impl HostTask {
         ticks: mpsc::Receiver<Tick>,
         shared: Shared,
     ) -> Self {
-        Self { host, memory, ticks, shared, patience: Patience::default() }
+        let sampler = Sampler::new(host.timeout, shared.clock);
+        Self { host, memory, ticks, shared, patience: Patience::default(), sampler, has_stray: false }
     }
 
     /// Reads the host at each tick until no more can come, then closes the session.
     pub(super) async fn run(mut self) {
         let mut session = Session::new(&self.host, &self.shared.connections);
-        while let Some(tick) = self.ticks.recv().await {
-            let report = match &mut session {
-                Ok(session) => self.read(session, tick).await,
-                Err(failure) => unread(&self.host, failure.clone(), self.shared.clock.now()),
+        loop {
+            // Neither loses anything to the other: a tick stays in its channel, samples in their pipe.
+            let woken = tokio::select! {
+                tick = self.ticks.recv() => match tick {
+                    Some(tick) => Woken::Tick(tick),
+                    None => break,
+                },
+                event = self.sampler.event() => Woken::Sampler(event),
             };
-            tracing::debug!(outcome = report.outcome.label(), gpus = report.gpus.len(), "host read");
-            let read =
-                HostRead { host: self.host.clone(), cycle: tick.cycle, report, memory: self.memory.clone() };
-            if self.shared.outbox.send(read).await.is_err() {
-                break;
+            match (woken, &mut session) {
+                (Woken::Tick(tick), Ok(session)) => {
+                    let report = self.read(session, tick).await;
+                    let basis = report.outcome.is_up().then(|| report.gpus.clone());
+                    if !self.send(tick, report).await {
+                        break;
+                    }
+                    self.keep_sampling(session, tick, basis).await;
+                }
+                (Woken::Tick(tick), Err(failure)) => {
+                    let report = unread(&self.host, failure.clone(), self.shared.clock.now());
+                    if !self.send(tick, report).await {
+                        break;
+                    }
+                }
+                (Woken::Sampler(event), Ok(session)) => self.follow(event, session).await,
+                (Woken::Sampler(_), Err(_)) => {}
             }
         }
+        self.sampler.stop();
         if let Ok(session) = session {
             session.close().await;
         }
     }
 
+    /// Hands a report over; false if nobody is there to take it.
+    async fn send(&self, tick: Tick, report: HostReport) -> bool {
+        tracing::debug!(outcome = report.outcome.label(), gpus = report.gpus.len(), "host read");
+        let read =
+            HostRead { host: self.host.clone(), cycle: tick.cycle, report, memory: self.memory.clone() };
+        self.shared.outbox.send(read).await.is_ok()
+    }
+
     async fn read(&mut self, session: &mut Session, tick: Tick) -> HostReport {
+        if let Some(report) = self.read_sampled(session, tick).await {
+            return report;
+        }
+        let mut report = self.read_once(session, tick.closes_at).await;
+        self.sampler.add_samples(&mut report);
+        report
+    }
+
+    /// The report of a host that is being sampled: its last sweep, which is waited for if none has come yet.
+    /// No second call is made meanwhile, since it would hang behind the loop if that hangs. `None` if there
+    /// is no loop, or no longer.
+    async fn read_sampled(&mut self, session: &mut Session, tick: Tick) -> Option<HostReport> {
+        let deadline = tick.closes_at.min(Instant::now() + self.host.timeout);
+        while self.sampler.is_running() && !self.sampler.has_sweep() {
+            match timeout_at(deadline, self.sampler.event()).await {
+                Ok(event) => self.follow(event, session).await,
+                Err(_) => {
+                    let failure = Failure::new(FailureKind::Timeout, "its samples do not come");
+                    return Some(unread(&self.host, failure, self.shared.clock.now()));
+                }
+            }
+        }
+        let (text, at) = self.sampler.last_sweep()?;
+        let (mut conversation, _) = Conversation::open(self.memory.knowledge.clone(), expected(&self.host));
+        let answer = Answer { stdout: text.as_bytes(), stderr: b"", exit: Some(0), truncated: false };
+        let Step::Done(probed) = conversation.answer(answer) else { return None };
+        self.memory.knowledge = probed.knowledge.clone();
+        let span = Span { asked_at: at, answered_at: at };
+        let mut report = report_of(&self.host, *probed, span, Duration::ZERO);
+        self.sampler.compare(&report.gpus);
+        self.sampler.add_samples(&mut report);
+        Some(report)
+    }
+
+    async fn read_once(&mut self, session: &mut Session, closes_at: Instant) -> HostReport {
         let clock = self.shared.clock;
         if let Some(failure) = self.patience.not_yet() {
             return unread(&self.host, failure, clock.now());
         }
-        let Ok(Ok(_slot)) = timeout_at(tick.closes_at, self.shared.slots.acquire()).await else {
+        let Ok(Ok(_slot)) = timeout_at(closes_at, self.shared.slots.clone().acquire_owned()).await else {
             let failure = Failure::new(FailureKind::Late, "no place was free; raise `concurrency`");
             return unread(&self.host, failure, clock.now());
         };
-        let report = match session.wait_for_turn(tick.closes_at).await {
+        let ready = match session.wait_for_turn(closes_at).await {
+            Ok(()) => self.end_stray(session, closes_at.min(Instant::now() + self.host.timeout)).await,
+            Err(failure) => Err(failure),
+        };
+        let report = match ready {
             Ok(()) => {
                 let memory = std::mem::take(&mut self.memory);
-                let (report, memory) = read_over(&self.host, session, memory, clock, tick.closes_at).await;
+                let reading = read_over(&self.host, session, memory, clock, closes_at);
+                // A loop that is to be replaced goes on meanwhile.
+                let (report, memory) = self.sampler.beside(reading).await;
                 self.memory = memory;
                 report
             }
@@ -104,6 +187,65 @@ impl HostTask {
         };
         self.patience.note(&self.host.name, &report.outcome);
         report
+    }
+
+    /// Starts the loop of a host that shall be sampled until the next tick, or replaces one that is due.
+    async fn keep_sampling(&mut self, session: &mut Session, tick: Tick, basis: Option<Vec<GpuReading>>) {
+        let Some(period) = self.host.sample.filter(|_| tick.then_sample) else { return };
+        if self.sampler.is_running() {
+            if !self.sampler.is_due() {
+                return;
+            }
+            // The GPUs may be others by now, which only a new call sees.
+            let report = self.read_once(session, tick.closes_at).await;
+            if report.outcome.is_up() {
+                self.sampler.start(&self.host, session, &self.memory.knowledge, report.gpus, period).await;
+            } else {
+                self.sampler.stop();
+            }
+        } else if let (Some(gpus), true) = (basis, self.sampler.may_start()) {
+            self.sampler.start(&self.host, session, &self.memory.knowledge, gpus, period).await;
+        }
+    }
+
+    /// Follows what became of the loop.
+    async fn follow(&mut self, event: Event, session: &mut Session) {
+        let node = self.host.name.clone();
+        let soon = Instant::now() + END_STRAY_WITHIN.min(self.host.timeout);
+        match event {
+            Event::Sampled => {}
+            Event::Ended(why) => {
+                tracing::warn!(node, %why, "sampling ended");
+                self.sampler.plan_restart(&node, &why);
+                self.has_stray = true;
+            }
+            Event::Due => {
+                if self.end_stray(session, soon).await.is_ok() {
+                    self.sampler.restart(&self.host, session, &self.memory.knowledge).await;
+                }
+            }
+            Event::Stalled => {
+                tracing::warn!(node, "samples do not come any more");
+                self.sampler.plan_restart(&node, &Failure::new(FailureKind::Hung, ""));
+                // Until it is known that it ended, nothing is started behind it.
+                self.memory.hung_since = Some(self.shared.clock.now());
+                self.has_stray = true;
+                if let Err(failure) = self.end_stray(session, soon).await {
+                    tracing::debug!(node, %failure, "a loop that may be there cannot be ended yet");
+                }
+            }
+        }
+    }
+
+    /// Ends a loop that may be left there: one that cannot write never notices that nobody reads. Where it
+    /// cannot be reached now, this is tried again before the next call.
+    async fn end_stray(&mut self, session: &mut Session, deadline: Instant) -> Result<(), Failure> {
+        if self.has_stray && matches!(self.host.target, Target::Ssh(_)) {
+            let args = ["-TERM", "-f", LOOP_PATTERN].map(str::to_owned);
+            session.run("pkill", &args, deadline).await?;
+        }
+        self.has_stray = false;
+        Ok(())
     }
 }
 
@@ -138,17 +280,21 @@ pub(super) async fn read_over(
             }
         }
     };
-    memory.knowledge = probed.knowledge;
-    let report = HostReport {
-        span: Span { asked_at, answered_at: clock.now() },
+    memory.knowledge = probed.knowledge.clone();
+    let span = Span { asked_at, answered_at: clock.now() };
+    (report_of(host, probed, span, probe_time), memory)
+}
+
+fn report_of(host: &Host, probed: Probed, span: Span, probe_time: Duration) -> HostReport {
+    HostReport {
+        span,
         probe_time,
         gpus: probed.gpus,
         gpus_expected: probed.gpus_expected,
         faults: probed.faults,
         outcome: probed.outcome,
-        ..unread(host, Failure::new(FailureKind::Internal, ""), asked_at)
-    };
-    (report, memory)
+        ..unread(host, Failure::new(FailureKind::Internal, ""), span.asked_at)
+    }
 }
 
 /// Makes one call of a conversation.

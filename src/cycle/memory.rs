@@ -172,13 +172,21 @@ impl From<File> for Memory {
         Self {
             hosts: file.hosts.into_iter().map(|(node, row)| (node, row.into())).collect(),
             written: Written(file.written.into_iter().map(facts).collect()),
-            alerts: State::from_value(&file.alerts).unwrap_or_else(|error| {
-                // What still holds is raised anew.
-                tracing::warn!(%error, "what was known of the alerts is forgotten");
-                State::default()
-            }),
+            alerts: kept_alerts(&file.alerts),
         }
     }
+}
+
+/// What is known of the alerts; a file of an earlier version has nothing of them.
+fn kept_alerts(value: &Value) -> State {
+    if value.is_null() {
+        return State::default();
+    }
+    State::from_value(value).unwrap_or_else(|error| {
+        // What still holds is raised anew.
+        tracing::warn!(%error, "what was known of the alerts is forgotten");
+        State::default()
+    })
 }
 
 impl From<&HostMemory> for HostRow {
@@ -290,6 +298,7 @@ mod tests {
             target: crate::inventory::Target::Local,
             probes: vec![crate::inventory::Source::NvidiaSmi],
             timeout: std::time::Duration::from_secs(15),
+            sample: None,
             nvidia_smi: "nvidia-smi".to_owned(),
             gpus: None,
         };

@@ -7,6 +7,7 @@ mod engine;
 mod host_task;
 mod memory;
 mod patience;
+mod sampler;
 
 pub use check::{Checked, check_host};
 pub use clock::Clock;

@@ -29,6 +29,11 @@ impl Patience {
         (Instant::now() < *until).then(|| failure.clone())
     }
 
+    /// When the pause ends, if there is one.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.until.as_ref().map(|(until, _)| *until)
+    }
+
     /// Notes how an attempt ended. Only what failed before anything could be asked makes it pause: an
     /// answer, however bad, costs little.
     pub(super) fn note(&mut self, node: &str, outcome: &Outcome) {

@@ -15,6 +15,10 @@ use super::model::{HostKeyPolicy, MetadataStyle, Source};
 /// No login over any network is faster.
 const SHORTEST_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// What a sampling period may be.
+const SAMPLE_BOUNDS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(10);
+
 /// The longest duration that makes sense anywhere in an inventory.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -216,6 +220,20 @@ pub(super) fn connect_timeout(text: &str) -> Result<Duration, Flaw> {
         ));
     }
     Ok(parsed)
+}
+
+/// How often GPUs are sampled between cycles, `None` for `off`. The sensors renew their value ten times a
+/// second at most on current boards.
+pub(super) fn sample(text: &str) -> Result<Option<Duration>, Flaw> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let remedy = "write a duration from \"100ms\" to \"10s\", or \"off\"";
+    let parsed = duration(text)?;
+    if !SAMPLE_BOUNDS.contains(&parsed) || parsed.subsec_nanos() % 1_000_000 != 0 {
+        return Err(Flaw::new("is out of bounds", "whole milliseconds, from 100ms to 10s", remedy));
+    }
+    Ok(Some(parsed))
 }
 
 /// Which tool is asked.

@@ -33,6 +33,9 @@ pub struct Host {
     pub probes: Vec<Source>,
     /// How long the whole answer may take, connecting included; below the cycle's interval.
     pub timeout: Duration,
+    /// How often the daemon samples its GPUs between cycles; `None` for once a cycle. From 100 ms to 10 s,
+    /// and below the cycle's interval.
+    pub sample: Option<Duration>,
     /// The program that answers; `nvidia-smi` unless the inventory says otherwise. Letters, digits and `/._+-` only.
     pub nvidia_smi: String,
     /// How many GPUs it should have, if the inventory says so.

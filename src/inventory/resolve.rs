@@ -103,6 +103,7 @@ impl Fleet {
             );
             self.wrong_time(site, flaw, drafts);
         }
+        self.check_sample(layer, cycle, drafts);
         if matches!(layer.kind, Some(Kind::Local | Kind::Scripted(_))) {
             return;
         }
@@ -118,6 +119,18 @@ impl Fleet {
                 "lower `connect_timeout`, or raise `timeout`: it is for connecting and answering together",
             );
             self.wrong_time(connect_site.or(timeout_site), flaw, drafts);
+        }
+    }
+
+    fn check_sample(&mut self, layer: &Layer, cycle: &Cycle, drafts: &mut Drafts) {
+        let Some(At { value: Some(sample), site }) = &layer.sample else { return };
+        if let Some(interval) = cycle.interval.filter(|interval| sample >= interval) {
+            let flaw = Flaw::new(
+                format!("the sample of {} is not below the interval of {}", words(*sample), words(interval)),
+                "not below the interval",
+                "samples are what is read within a cycle: lower `sample`, or take it out to ask once a cycle",
+            );
+            self.wrong_time(Some(site.clone()), flaw, drafts);
         }
     }
 
@@ -163,6 +176,7 @@ fn host_of(layer: &Layer, name: String, address: String) -> Host {
         target,
         probes: value_of(&layer.probes).unwrap_or_else(|| vec![Source::NvidiaSmi]),
         timeout: value_of(&layer.timeout).unwrap_or(DEFAULT_TIMEOUT),
+        sample: value_of(&layer.sample).flatten(),
         nvidia_smi: value_of(&layer.nvidia_smi).unwrap_or_else(|| DEFAULT_NVIDIA_SMI.to_owned()),
         gpus: value_of(&layer.gpus),
     }

@@ -81,7 +81,7 @@ const PLANNED: &[&str] = &["solix", "tariff"];
 /// Keys of [alerts] that are planned.
 const PLANNED_ALERTS: &[&str] = &["battery_below"];
 
-const HOST_KEYS: [&str; 17] = [
+const HOST_KEYS: [&str; 18] = [
     "local",
     "scripted",
     "labels",
@@ -95,14 +95,15 @@ const HOST_KEYS: [&str; 17] = [
     "host_key",
     "connect_timeout",
     "timeout",
+    "sample",
     "control_persist",
     "probes",
     "nvidia_smi",
     "gpus",
 ];
 
-const ONE_HOST_KEYS: [&str; 19] = {
-    let mut keys = ["name"; 19];
+const ONE_HOST_KEYS: [&str; 20] = {
+    let mut keys = ["name"; 20];
     keys[1] = "address";
     let (_, rest) = keys.split_at_mut(2);
     rest.copy_from_slice(&HOST_KEYS);
@@ -306,6 +307,7 @@ impl<'a, 'i> Section<'a, 'i> {
 /// A string as it may be written for this key.
 fn example_of(key: &str) -> &'static str {
     match key {
+        "sample" => "\"1s\"",
         "interval" | "timeout" | "connect_timeout" | "control_persist" | "webhook_timeout" => "\"15s\"",
         "gpu_temperature_above" => "\"85C\"",
         "gpu_power_above" => "\"110%\"",

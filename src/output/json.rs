@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::batch::{Batch, HostReport, efficiency, number};
 use crate::reading::{
-    Absent, Clean, Failure, Fault, GpuReading, Measured, Memory, Outcome, Power, Share, Temperature,
+    Absent, Clean, Failure, Fault, GpuReading, Measured, Memory, Outcome, Power, PowerSamples, Share,
+    Temperature,
 };
 
 /// The name and version of the document's shape, in its field `schema`.
@@ -100,6 +101,9 @@ struct FaultShape<'a> {
 struct GpuShape {
     #[serde(flatten)]
     values: Values,
+    /// Only where it was sampled; `power_w` is the mean then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    samples: Option<SamplesShape>,
     absent: BTreeMap<&'static str, AbsentShape>,
 }
 
@@ -126,6 +130,16 @@ struct Values {
     persistence: Value,
     pstate: Value,
     clocks_event_reasons: Value,
+}
+
+#[derive(Serialize)]
+struct SamplesShape {
+    power_min_w: f64,
+    power_max_w: f64,
+    count: u64,
+    absent: u64,
+    energy_j: f64,
+    covered_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -206,7 +220,18 @@ fn gpu_shape(gpu: &GpuReading) -> GpuShape {
             Value::from(format!("{mask:#018x}"))
         }),
     };
-    GpuShape { values, absent: reasons.0 }
+    GpuShape { values, samples: gpu.power_samples.as_ref().map(samples_shape), absent: reasons.0 }
+}
+
+fn samples_shape(samples: &PowerSamples) -> SamplesShape {
+    SamplesShape {
+        power_min_w: samples.min.watts(),
+        power_max_w: samples.max.watts(),
+        count: samples.n_samples,
+        absent: samples.n_absent,
+        energy_j: samples.energy.joules(),
+        covered_ms: u64::try_from(samples.covered.as_millis()).unwrap_or(u64::MAX),
+    }
 }
 
 /// Gathers why values are null while they are taken.

@@ -19,16 +19,22 @@ mod conversation;
 mod fields;
 mod knowledge;
 mod rows;
+mod sweeps;
 
 pub use cell::cell_reason;
 pub use conversation::{Answer, Call, Conversation, Probed, Step};
 pub use fields::{FIELDS, Field, Need};
 pub use knowledge::{Knowledge, KnownGpu};
 pub use rows::{Ending, Rows, read_rows};
+pub use sweeps::{Sample, Sweeps, Tally, went_dark};
 
 /// A pattern for `pgrep -f` that finds a running call of ours. The brackets keep it from finding the
 /// `pgrep` itself, and the shell around it. It holds for every call, since the first three fields are never dropped.
 pub const OUTSTANDING_PATTERN: &str = "[q]uery-gpu=index,uuid,pci.bus_id";
+
+/// The same for a call that keeps printing. It holds for those of any fleetwatt of the same user there; one
+/// that is ended by mistake is started again by its own.
+pub const LOOP_PATTERN: &str = "[q]uery-gpu=index,uuid,pci.bus_id.*--loop-ms=";
 
 /// The most GPUs that one host may have. The largest machines have 16, or 32 with all of a vGPU host's
 /// boards; more rows than this are not nvidia-smi's, and may not grow what is remembered of a host.

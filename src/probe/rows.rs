@@ -12,7 +12,7 @@ use super::fields::{Field, MAX_BOARD, ceiling};
 use crate::reading::{Absent, Clean, Fault, FaultKind, GpuReading, Power, Reason};
 
 /// The longest line that can be a row: nineteen cells, each of at most a name's length.
-const MAX_ROW_BYTES: usize = 2048;
+pub(super) const MAX_ROW_BYTES: usize = 2048;
 
 /// The most faults of one kind that are kept from one answer; the rest is counted in one more.
 const MAX_FAULTS_OF_A_KIND: usize = 16;
@@ -71,10 +71,10 @@ pub fn read_rows(fields: &[&str], text: &str, ending: Ending) -> Rows {
 }
 
 /// How the tool's own warnings begin; they stand behind the rows, which are whole.
-const WARNING: &str = "WARNING:";
+pub(super) const WARNING: &str = "WARNING:";
 
 /// What a line is.
-enum Line<'a> {
+pub(super) enum Line<'a> {
     Nothing,
     Header,
     Row(Vec<&'a str>),
@@ -84,18 +84,19 @@ enum Line<'a> {
 }
 
 /// Where the columns are that tell a row from other lines.
-struct Shape<'a> {
-    names: &'a [&'a str],
+#[derive(Debug)]
+pub(super) struct Shape<'a> {
+    names: Vec<&'a str>,
     fields: Vec<Option<&'static Field>>,
     index_at: Option<usize>,
-    uuid_at: Option<usize>,
+    pub(super) uuid_at: Option<usize>,
     is_name_last: bool,
 }
 
 impl<'a> Shape<'a> {
-    fn new(names: &'a [&'a str]) -> Self {
+    pub(super) fn new(names: &[&'a str]) -> Self {
         Self {
-            names,
+            names: names.to_vec(),
             fields: names.iter().map(|name| Field::named(name)).collect(),
             index_at: names.iter().position(|name| *name == "index"),
             uuid_at: names.iter().position(|name| *name == "uuid"),
@@ -103,7 +104,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    fn judge<'t>(&self, line: &'t str) -> Line<'t> {
+    pub(super) fn judge<'t>(&self, line: &'t str) -> Line<'t> {
         let line = line.trim_start_matches('\u{feff}');
         if line.trim().is_empty() {
             return Line::Nothing;
@@ -159,7 +160,7 @@ fn is_head(line: &str) -> bool {
 }
 
 /// One of the tool's own words in a value's place.
-fn is_word(cell: &str) -> bool {
+pub(super) fn is_word(cell: &str) -> bool {
     cell_reason(cell).is_some_and(|reason| reason != Reason::Empty)
 }
 
@@ -172,7 +173,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(fields: &'a [&'a str]) -> Self {
+    fn new(fields: &[&'a str]) -> Self {
         Self {
             shape: Shape::new(fields),
             rows: Rows::default(),
@@ -245,9 +246,9 @@ impl<'a> Reader<'a> {
         most: Power,
         gpu: &mut GpuReading,
     ) -> Vec<(&'a str, &'t str, Reason)> {
-        let columns = self.shape.names.iter().zip(&self.shape.fields).zip(cells);
+        let columns = self.shape.names.iter().copied().zip(&self.shape.fields).zip(cells);
         columns
-            .filter_map(|((name, field), cell)| Some((*name, *cell, field.as_ref()?.read(cell, most, gpu)?)))
+            .filter_map(|((name, field), cell)| Some((name, *cell, field.as_ref()?.read(cell, most, gpu)?)))
             .collect()
     }
 

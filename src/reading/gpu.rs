@@ -1,6 +1,8 @@
 //! What one GPU said in one answer.
 
-use super::{Absent, Clean, Measured, Memory, Power, Share, Temperature};
+use std::time::Duration;
+
+use super::{Absent, Clean, Energy, Measured, Memory, Power, Share, Temperature};
 
 /// Which of nvidia-smi's power numbers a value is.
 ///
@@ -33,6 +35,28 @@ pub struct PowerDraw {
     pub power: Power,
     /// Which of the board's power numbers this is.
     pub kind: PowerKind,
+}
+
+/// What the samples between two cycles say of a board's draw. At least one of them was a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PowerSamples {
+    /// Which of the board's power numbers was sampled.
+    pub kind: PowerKind,
+    /// Their mean, each sample counting the same.
+    pub mean: Power,
+    /// The least of them.
+    pub min: Power,
+    /// The largest of them.
+    pub max: Power,
+    /// How many had a number.
+    pub n_samples: u64,
+    /// How many rows came without one.
+    pub n_absent: u64,
+    /// The energy over the covered time: the trapezoid between neighbouring samples, the last one of the
+    /// cycle before included.
+    pub energy: Energy,
+    /// The time that the energy is of. What lies between samples too far apart is not in it.
+    pub covered: Duration,
 }
 
 /// One row of an answer: one GPU, each cell a value or absent with its reason.
@@ -78,6 +102,8 @@ pub struct GpuReading {
     pub pstate: Measured<Clean>,
     /// `clocks_event_reasons.active`: the bit mask of why clocks are held down.
     pub clocks_event_reasons: Measured<u64>,
+    /// The samples since the cycle before; `None` where it is not sampled, or no sample had a number.
+    pub power_samples: Option<PowerSamples>,
 }
 
 impl GpuReading {
@@ -106,23 +132,35 @@ impl GpuReading {
             persistence: missing(absent),
             pstate: missing(absent),
             clocks_event_reasons: missing(absent),
+            power_samples: None,
         }
     }
 
     /// The power draw to record: the mean of the last second where the board gives it, since a poll that
-    /// is slower than the sensor integrates it best; then `power.draw`; then the instantaneous value.
+    /// is slower than the sensor integrates it best; then `power.draw`; then the instantaneous value. Where
+    /// it was sampled, the mean of the samples.
     pub fn power(&self) -> Measured<PowerDraw> {
-        let candidates = [
-            (&self.power_average, PowerKind::Average),
-            (&self.power_draw, PowerKind::Draw),
-            (&self.power_instant, PowerKind::Instant),
-        ];
-        for (measured, kind) in candidates {
-            if let Ok(power) = measured {
-                return Ok(PowerDraw { power: *power, kind });
-            }
+        if let Some(samples) = &self.power_samples {
+            return Ok(PowerDraw { power: samples.mean, kind: samples.kind });
         }
-        Err(self.power_draw.clone().err().unwrap_or_else(Absent::not_asked))
+        self.power_now(&[PowerKind::Average, PowerKind::Draw, PowerKind::Instant])
+    }
+
+    /// The first of these kinds that the row has a value of.
+    pub fn power_now(&self, kinds: &[PowerKind]) -> Measured<PowerDraw> {
+        let found = kinds.iter().find_map(|kind| {
+            let power = *self.power_of(*kind).as_ref().ok()?;
+            Some(PowerDraw { power, kind: *kind })
+        });
+        found.ok_or_else(|| self.power_draw.clone().err().unwrap_or_else(Absent::not_asked))
+    }
+
+    const fn power_of(&self, kind: PowerKind) -> &Measured<Power> {
+        match kind {
+            PowerKind::Average => &self.power_average,
+            PowerKind::Draw => &self.power_draw,
+            PowerKind::Instant => &self.power_instant,
+        }
     }
 
     /// The limit in force: `enforced.power.limit`, else `power.limit`.
@@ -149,6 +187,23 @@ mod tests {
         assert_eq!(gpu.power().map(|p| p.kind), Ok(PowerKind::Draw));
         gpu.power_average = Ok(Power::from_watts(10));
         assert_eq!(gpu.power().map(|p| p.kind), Ok(PowerKind::Average));
+    }
+
+    #[test]
+    fn the_mean_of_samples_is_recorded_before_the_last_of_them() {
+        let mut gpu = gpu();
+        gpu.power_average = Ok(Power::from_watts(30));
+        gpu.power_samples = Some(PowerSamples {
+            kind: PowerKind::Instant,
+            mean: Power::from_watts(20),
+            min: Power::from_watts(10),
+            max: Power::from_watts(30),
+            n_samples: 3,
+            n_absent: 0,
+            energy: Energy::from_millijoules(40_000),
+            covered: Duration::from_secs(2),
+        });
+        assert_eq!(gpu.power(), Ok(PowerDraw { power: Power::from_watts(20), kind: PowerKind::Instant }));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! tool, a clock or a database.
 
 mod absent;
+mod causes;
 mod clean;
 mod gpu;
 mod outcome;
@@ -11,8 +12,9 @@ mod time;
 mod units;
 
 pub use absent::{Absent, Measured, Reason};
+pub use causes::with_causes;
 pub use clean::{Clean, MAX_CLEAN_CHARS};
-pub use gpu::{GpuReading, PowerDraw, PowerKind};
+pub use gpu::{GpuReading, PowerDraw, PowerKind, PowerSamples};
 pub use outcome::{Failure, FailureKind, Fault, FaultKind, Outcome};
 pub use time::{Span, Timestamp};
-pub use units::{Memory, Power, Share, Temperature};
+pub use units::{Energy, Memory, Power, Share, Temperature};

@@ -234,6 +234,8 @@ pub enum FaultKind {
     PersistenceOff,
     /// The tool has a warning beside its rows, such as that of a corrupted infoROM.
     Warning,
+    /// Some of the samples between two cycles could not be read, or were not taken.
+    SamplesLost,
 }
 
 impl FaultKind {
@@ -248,6 +250,7 @@ impl FaultKind {
             Self::FrozenSensor => "frozen_sensor",
             Self::PersistenceOff => "persistence_off",
             Self::Warning => "warning",
+            Self::SamplesLost => "samples_lost",
         }
     }
 
@@ -264,6 +267,7 @@ impl FaultKind {
                 "persistence mode is off, so each poll loads the driver; run `nvidia-smi -pm 1` or enable nvidia-persistenced"
             }
             Self::Warning => "nvidia-smi warns",
+            Self::SamplesLost => "samples are missing",
         }
     }
 
@@ -271,7 +275,11 @@ impl FaultKind {
     pub const fn costs_a_reading(self) -> bool {
         match self {
             Self::GpuMissing | Self::GpuLost | Self::BadRow | Self::CutRow => true,
-            Self::Implausible | Self::FrozenSensor | Self::PersistenceOff | Self::Warning => false,
+            Self::Implausible
+            | Self::FrozenSensor
+            | Self::PersistenceOff
+            | Self::Warning
+            | Self::SamplesLost => false,
         }
     }
 
@@ -289,6 +297,9 @@ impl FaultKind {
             }
             Self::PersistenceOff => "",
             Self::Warning => "the readings stand; see what `nvidia-smi -q` says of this board",
+            Self::SamplesLost => {
+                "the coverage says how much is missing; a longer `sample` is gentler on the host"
+            }
         }
     }
 }

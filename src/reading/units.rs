@@ -41,6 +41,27 @@ impl fmt::Display for Power {
     }
 }
 
+/// Electrical energy in millijoules: a milliwatt for a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Energy(i64);
+
+impl Energy {
+    /// From whole millijoules.
+    pub const fn from_millijoules(millijoules: i64) -> Self {
+        Self(millijoules)
+    }
+
+    /// In millijoules.
+    pub const fn millijoules(self) -> i64 {
+        self.0
+    }
+
+    /// In joules, for a database column or a screen.
+    pub fn joules(self) -> f64 {
+        thousandths(self.0)
+    }
+}
+
 /// Temperature in thousandths of a degree Celsius.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Temperature(i64);

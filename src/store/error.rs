@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::reading::with_causes;
+
 /// Which step of the work on a timeline failed. No text of it can hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -384,17 +386,7 @@ impl Error {
 
     /// The error and all its causes, on one line.
     pub fn with_causes(&self) -> String {
-        let mut words = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(inner) = cause {
-            let inner_words = inner.to_string();
-            // Some libraries repeat their cause in their own words.
-            if !words.contains(&inner_words) {
-                words = format!("{words}: {inner_words}");
-            }
-            cause = inner.source();
-        }
-        words
+        with_causes(self)
     }
 
     /// What a person can do about it.

@@ -1,5 +1,7 @@
 //! Events as rows of an insert, with everything taken out that a database would choke on.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -22,20 +24,26 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The row of one event.
-    pub(super) fn of(event: &Event) -> Self {
-        Self {
-            event_type: without_nul(event.event_type),
-            source: without_nul(&event.source),
-            value: event.value.filter(|value| value.is_finite()),
-            metadata: metadata_text(&event.metadata),
-            created_at: event.at.micros(),
-        }
-    }
-
-    /// The rows of some events.
+    /// The rows of some events. Metadata that neighbours share is written out once.
     pub(super) fn all(events: &[Event]) -> Vec<Self> {
-        events.iter().map(Self::of).collect()
+        let mut rows: Vec<Self> = Vec::with_capacity(events.len());
+        let mut before: Option<&Event> = None;
+        for event in events {
+            let is_shared = before.is_some_and(|before| Arc::ptr_eq(&before.metadata, &event.metadata));
+            let metadata = match rows.last() {
+                Some(row) if is_shared => row.metadata.clone(),
+                _ => metadata_text(&event.metadata),
+            };
+            rows.push(Self {
+                event_type: without_nul(event.event_type),
+                source: without_nul(&event.source),
+                value: event.value.filter(|value| value.is_finite()),
+                metadata,
+                created_at: event.at.micros(),
+            });
+            before = Some(event);
+        }
+        rows
     }
 }
 
@@ -80,10 +88,11 @@ mod tests {
             event_type: "node_up",
             source: "node_a\0b".to_owned(),
             value: Some(f64::NAN),
-            metadata: metadata.as_object().unwrap().clone(),
+            metadata: Arc::new(metadata.as_object().unwrap().clone()),
             at: Timestamp::from_micros(7),
         };
-        let row = Row::of(&event);
+        let rows = Row::all(&[event]);
+        let row = &rows[0];
         assert_eq!((row.event_type.as_str(), row.source.as_str()), ("node_up", "node_ab"));
         assert_eq!((row.value, row.created_at), (None, 7));
         let read: Value = serde_json::from_str(row.metadata.get()).unwrap();

@@ -82,7 +82,7 @@ async fn stop(child: &mut Child) {
     }
 }
 
-fn signal_group(child: &Child, signal: Signal) {
+pub(super) fn signal_group(child: &Child, signal: Signal) {
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid
         && let Err(error) = kill_process_group(pid, signal)

@@ -12,6 +12,7 @@ mod local;
 mod master;
 pub mod scripted;
 mod ssh;
+mod stream;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::reading::{Failure, FailureKind};
 
 pub use master::RuntimeDir;
 pub use ssh::{Connections, SshSession};
+pub use stream::{STREAM_BOUND, Stream};
 
 /// The most bytes of standard output that one answer may have. Eight GPUs print about 2 KB.
 pub const MAX_STDOUT: usize = 1 << 20;
@@ -120,6 +122,28 @@ impl Session {
         }
     }
 
+    /// Starts `program`, which keeps printing, and gives its standard output as it comes.
+    ///
+    /// It has no deadline: whoever reads it says how long it may be silent. There it is bounded by
+    /// [`STREAM_BOUND`], so that nothing that cannot write stays for ever. It ends with its [`Stream`]: at
+    /// its next write over SSH, at once here. `deadline` is for connecting and starting.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub async fn stream(
+        &mut self,
+        program: &str,
+        args: &[String],
+        deadline: Instant,
+    ) -> Result<Stream, Failure> {
+        let argv = argv_within(program, args, STREAM_BOUND);
+        match self {
+            Self::Local => Stream::local(&argv),
+            Self::Ssh(ssh) => ssh.stream(&argv, deadline).await,
+            Self::Scripted(scene) => Ok(Stream::scripted((**scene).clone(), args)),
+        }
+    }
+
     /// Ends what shall not outlive this session. A connection that is kept for the next run stays.
     pub async fn close(self) {
         match self {
@@ -133,7 +157,11 @@ impl Session {
 /// itself frozen GPUs (NVIDIA/dcgm-exporter#84), and KILL a second later.
 fn bounded_argv(program: &str, args: &[String], deadline: Instant) -> Vec<String> {
     let left = deadline.saturating_duration_since(Instant::now());
-    let seconds = left.saturating_sub(FAR_SIDE_EARLIER).as_secs().max(1);
+    argv_within(program, args, left.saturating_sub(FAR_SIDE_EARLIER))
+}
+
+fn argv_within(program: &str, args: &[String], bound: Duration) -> Vec<String> {
+    let seconds = bound.as_secs().max(1);
     let mut argv = vec!["timeout".to_owned(), "-k".to_owned(), "1".to_owned(), seconds.to_string()];
     argv.push(program.to_owned());
     argv.extend_from_slice(args);
@@ -160,7 +188,10 @@ async fn run_scripted(
         scripted::Conduct::Delay(delay) if Instant::now() + delay < deadline => {
             tokio::time::sleep(delay).await
         }
-        scripted::Conduct::Delay(_) | scripted::Conduct::Hang | scripted::Conduct::HangIgnoringTerm => {
+        scripted::Conduct::Delay(_)
+        | scripted::Conduct::Loop(_)
+        | scripted::Conduct::Hang
+        | scripted::Conduct::HangIgnoringTerm => {
             tokio::time::sleep_until(deadline).await;
             return Err(no_answer(started_at));
         }

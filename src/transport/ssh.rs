@@ -12,9 +12,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::bounded::{Streams, read_both};
 use super::classify::is_worth_a_retry;
 use super::master::{self, RuntimeDir};
+use super::stream::Stream;
 use super::{Output, bounded_argv, no_answer};
 use crate::inventory::SshTarget;
-use crate::reading::{Failure, FailureKind};
+use crate::reading::{Failure, FailureKind, with_causes};
 
 /// How often a connection that sshd dropped is tried again (`MaxStartups` drops at random).
 const CONNECT_ATTEMPTS: u32 = 4;
@@ -202,6 +203,21 @@ impl SshSession {
         }
     }
 
+    /// Starts a command that keeps printing. A dead or frozen master is replaced, once.
+    pub(super) async fn stream(&mut self, argv: &[String], deadline: Instant) -> Result<Stream, Failure> {
+        if let Some(session) = self.living() {
+            match start(session, argv, &self.connections.starting, self.answer_by(deadline)).await {
+                Ok(started) => return started,
+                Err(lost) => self.drop_master(&lost),
+            }
+        }
+        self.open(deadline).await?;
+        let gone = || Failure::new(FailureKind::Session, "the new connection is gone already");
+        let session = self.living().ok_or_else(gone)?;
+        let started = start(session, argv, &self.connections.starting, deadline).await;
+        started.unwrap_or_else(|_lost| Err(gone()))
+    }
+
     pub(super) async fn close(mut self) {
         if let Some(own) = self.own.take() {
             // Its drop waits for the master on the control socket, so it may not run on a thread of the runtime.
@@ -337,13 +353,32 @@ async fn execute(
     Ok(Ok(Output { stdout, stderr, exit, truncated, took: started_at.elapsed() }))
 }
 
+/// Starts a command whose output is a stream, over a connection that may turn out to be lost.
+async fn start(
+    session: openssh::Session,
+    argv: &[String],
+    starting: &Semaphore,
+    answer_by: Instant,
+) -> Result<Result<Stream, Failure>, Lost> {
+    let Some((program, args)) = argv.split_first() else {
+        return Ok(Err(Failure::new(FailureKind::Internal, "no command")));
+    };
+    let mut command = Arc::new(session).arc_command(program.as_str());
+    command.args(args).stdin(openssh::Stdio::null());
+    command.stdout(openssh::Stdio::piped()).stderr(openssh::Stdio::null());
+    let spawned = async {
+        let _place = starting.acquire().await;
+        command.spawn().await
+    };
+    match timeout_at(answer_by, spawned).await {
+        Ok(Ok(child)) => Ok(Ok(Stream::ssh(child))),
+        Ok(Err(openssh::Error::Disconnected)) => Err(Lost::Gone),
+        Ok(Err(error)) => Ok(Err(session_failure(&error))),
+        Err(_) => Err(Lost::Frozen),
+    }
+}
+
 /// The crate's error with all of its causes: only the innermost says what the other side answered.
 fn session_failure(error: &openssh::Error) -> Failure {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        words = format!("{words}: {inner}");
-        cause = inner.source();
-    }
-    Failure::new(FailureKind::Session, &words)
+    Failure::new(FailureKind::Session, &with_causes(error))
 }

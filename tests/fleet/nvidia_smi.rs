@@ -1,12 +1,14 @@
 //! A stand-in for `nvidia-smi` behind a real sshd: plays the scene that `FAKE_NVIDIA_SMI` names.
 
 use std::env;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
-use fleetwatt::transport::scripted::{Conduct, Reply, Scene};
+use fleetwatt::transport::scripted::{Conduct, Reply, Scene, Swept};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn play() -> io::Result<ExitCode> {
         Conduct::Hang => loop {
             thread::park();
         },
+        Conduct::Loop(pause) => return play_loop(&scene, &args, pause),
         Conduct::HangIgnoringTerm => ignore_term_for_ever()?,
         Conduct::Flood { bytes } => {
             print(&reply)?;
@@ -50,6 +53,44 @@ fn play() -> io::Result<ExitCode> {
         }
     }
     Ok(ExitCode::from(u8::try_from(reply.exit).unwrap_or(u8::MAX)))
+}
+
+/// Prints sweep by sweep, each flushed, until a signal ends it, which is no error.
+fn play_loop(scene: &Scene, args: &[String], pause: Duration) -> io::Result<ExitCode> {
+    let mut log = match scene.loop_log() {
+        Some(path) => Some(File::options().create(true).append(true).open(path)?),
+        None => None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terms = signal(SignalKind::terminate())?;
+        let mut interrupts = signal(SignalKind::interrupt())?;
+        let mut hangups = signal(SignalKind::hangup())?;
+        for number in 0.. {
+            let pause = match scene.sweep(args, number) {
+                Swept::Printed(rows) => {
+                    io::stdout().write_all(&rows)?;
+                    io::stdout().flush()?;
+                    if let Some(log) = &mut log {
+                        log.write_all(format!("{} {number}\n", std::process::id()).as_bytes())?;
+                    }
+                    pause
+                }
+                Swept::Stalled => Duration::MAX,
+                Swept::Died(words, exit) => {
+                    io::stdout().write_all(&words)?;
+                    return Ok(ExitCode::from(u8::try_from(exit).unwrap_or(u8::MAX)));
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = terms.recv() => break,
+                _ = interrupts.recv() => break,
+                _ = hangups.recv() => break,
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn print(reply: &Reply) -> io::Result<()> {

@@ -393,6 +393,30 @@ fn connecting_may_not_take_longer_than_the_whole() {
 }
 
 #[test]
+fn a_sampling_period_has_its_bounds_and_is_below_the_interval() {
+    let written = |sample: &str| format!("[defaults]\nsample = \"{sample}\"\n[[host]]\nname = \"a\"\n");
+    for (sample, period) in [("100ms", 100), ("1s", 1000), ("10s", 10_000)] {
+        assert_eq!(good(&written(sample)).hosts[0].sample, Some(Duration::from_millis(period)));
+    }
+    for sample in ["99ms", "10s 1ms", "0s", "100500us"] {
+        let found = faults_of(loaded(&written(sample)));
+        assert!(found.len() == 1 && found[0].starts_with("2:10 `sample` is "), "{found:?}");
+    }
+    let short = "[cycle]\ninterval = \"5s\"\n[defaults]\ntimeout = \"4s\"\nconnect_timeout = \"2s\"\nsample = \"5s\"\n";
+    let found = faults_of(loaded(&format!("{short}[[host]]\nname = \"a\"\n[[host]]\nname = \"b\"\n")));
+    assert_eq!(found, ["6:10 the sample of 5s is not below the interval of 5s"]);
+}
+
+#[test]
+fn one_host_may_be_left_out_of_the_sampling_of_all_others() {
+    let text =
+        "[defaults]\nsample = \"1s\"\n[[host]]\nname = \"a\"\n[[host]]\nname = \"b\"\nsample = \"off\"\n";
+    let inventory = good(text);
+    let periods: Vec<_> = inventory.hosts.iter().map(|host| host.sample).collect();
+    assert_eq!(periods, [Some(Duration::from_secs(1)), None]);
+}
+
+#[test]
 fn a_host_without_address_has_its_name_as_address() {
     assert_eq!(ssh(&good("[[host]]\nname = \"a[1-2]\"\n"), 1).address, "a2");
 }

@@ -13,6 +13,8 @@ mod poll;
 mod postgres;
 mod program;
 mod run;
+mod sampling;
+mod sampling_ssh;
 mod spool;
 mod spool_once;
 mod spool_proxy;

@@ -139,7 +139,7 @@ async fn a_row_that_the_table_refuses_costs_that_row_only() {
     events[150].value = Some(1e9);
     events[298].source = "gpu_299".to_owned();
     // Only the commit finds this one out.
-    events[200].metadata.insert("node".to_owned(), json!("unknown"));
+    std::sync::Arc::make_mut(&mut events[200].metadata).insert("node".to_owned(), json!("unknown"));
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     let receipt = writer.keep(new_id(), &events).await.unwrap();

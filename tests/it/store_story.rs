@@ -27,7 +27,7 @@ pub(crate) fn event(source: &str, value: Option<f64>, metadata: Value, micros: i
         event_type: "gpu_power_draw",
         source: source.to_owned(),
         value,
-        metadata,
+        metadata: metadata.into(),
         at: Timestamp::from_micros(micros),
     }
 }
@@ -71,7 +71,7 @@ pub(crate) fn expected(events: &[Event]) -> Vec<Row> {
             event.event_type.to_owned(),
             event.source.replace('\0', ""),
             event.value.filter(|value| value.is_finite()),
-            clean(&Value::Object(event.metadata.clone())),
+            clean(&Value::Object((*event.metadata).clone())),
             event.at.micros(),
         )
     };

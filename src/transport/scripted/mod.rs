@@ -17,16 +17,23 @@
 //! | `handle-unknown` | the same with `Unknown Error` | |
 //! | `row-dropped` | index of a GPU that this user may not open: its row is silently missing | |
 //! | `cells-lost` | index of a GPU lost after it was opened: `[GPU is lost]` in every cell | |
+//! | `cells-lost-after` | how many sweeps of a loop come before the cells of `cells-lost` are | 0 |
+//! | `unknown-in-loop` | a field that answers once, and with `[Unknown Error]` in each later sweep of a loop | |
+//! | `loop-dies-after` | how many sweeps a loop prints before it ends with an error | |
+//! | `loop-stalls-after` | how many sweeps a loop prints before it prints no more; TERM ends it | |
+//! | `loop-log` | a file to which a stub adds a line with its process and the sweep's number, behind each sweep | |
 //! | `fault` | what is wrong with the host or its answer: see [`Fault`] | `none` |
 //!
 //! GPU 0 is the capture itself, but for its UUID and serial, since captures have those blanked. The
-//! timestamp is the capture's: there is no clock in here.
+//! timestamp is the capture's: there is no clock in here. In a loop every power rises by a watt from sweep to
+//! sweep, and begins anew with every tenth.
 
 mod args;
 mod driver;
 mod fault;
 mod gpu;
 mod scene;
+mod sweep;
 
 use std::fs;
 use std::io;
@@ -35,6 +42,7 @@ use std::time::Duration;
 
 pub use fault::Fault;
 pub use gpu::gpu_uuid;
+pub use sweep::Swept;
 
 use args::{Header, Question, Units};
 use driver::Driver;
@@ -62,6 +70,7 @@ pub struct Scene {
     handle_unknown: Option<usize>,
     row_dropped: Option<usize>,
     cells_lost: Option<usize>,
+    looping: sweep::Looping,
     fault: Fault,
 }
 
@@ -94,6 +103,8 @@ pub enum Conduct {
         /// How many bytes, those of `stdout` not counted.
         bytes: u64,
     },
+    /// Prints, and goes on with [`Scene::sweep`] after each pause of this length.
+    Loop(Duration),
     /// Prints what it has and is killed.
     Killed,
 }
@@ -176,7 +187,13 @@ impl Scene {
             return reply;
         }
         let mut reply = match Question::parse(args, &self.driver) {
-            Ok(question) => self.fault.at_start(&self.driver).unwrap_or_else(|| self.query(&question)),
+            Ok(question) => {
+                let mut reply = self.fault.at_start(&self.driver).unwrap_or_else(|| self.query(&question, 0));
+                if let (Some(every), Conduct::Answer, 0) = (question.every, reply.conduct, reply.exit) {
+                    reply.conduct = Conduct::Loop(every + self.slow.unwrap_or_default());
+                }
+                reply
+            }
             Err(refusal) => refusal,
         };
         if let (Some(pause), Conduct::Answer) = (self.slow, reply.conduct) {
@@ -185,7 +202,8 @@ impl Scene {
         reply
     }
 
-    fn query(&self, question: &Question) -> Reply {
+    /// The answer that is the sweep with this number of a loop, or the only one.
+    fn query(&self, question: &Question, sweep: u64) -> Reply {
         if let Some(unknown) = question.fields.iter().find(|field| !self.driver.knows(field)) {
             return Reply::said(
                 format!("Field \"{unknown}\" is not a valid field to query.\n\n"),
@@ -201,11 +219,11 @@ impl Scene {
         let asked: Vec<_> =
             question.fields.iter().map(|field| self.dump.answered(field, &self.driver)).collect();
         let mut lines = Vec::new();
-        if question.header == Header::Shown {
+        if question.header == Header::Shown && sweep == 0 {
             lines.push(asked.iter().map(|field| field.header).collect::<Vec<_>>().join(", "));
         }
         for index in chosen {
-            let cells = asked.iter().map(|field| self.cell(index, field, question.units));
+            let cells = asked.iter().map(|field| self.cell(index, field, question.units, sweep));
             lines.push(cells.collect::<Vec<_>>().join(", "));
         }
         self.fault.on_answer(lines)
@@ -261,11 +279,12 @@ impl Scene {
         }
     }
 
-    fn cell(&self, index: usize, asked: &Answered<'_>, units: Units) -> String {
-        if self.cells_lost == Some(index) {
+    fn cell(&self, index: usize, asked: &Answered<'_>, units: Units, sweep: u64) -> String {
+        if self.cells_lost == Some(index) && self.looping.lost_after <= sweep {
             return "[GPU is lost]".to_owned();
         }
-        let cell = self.fault.on_cell(asked.name, self.plain_cell(index, asked));
+        let cell = self.looping.on_cell(asked.name, self.plain_cell(index, asked), sweep);
+        let cell = self.fault.on_cell(asked.name, cell);
         let Some(unit) = asked.unit() else {
             return cell;
         };

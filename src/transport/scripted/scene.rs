@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::driver::{self, Driver};
 use super::gpu::{Board, Dump};
+use super::sweep::Looping;
 use super::{Fault, Scene, SceneError};
 
 /// The file's keys.
@@ -28,6 +29,11 @@ pub(super) struct RawScene {
     handle_unknown: Option<usize>,
     row_dropped: Option<usize>,
     cells_lost: Option<usize>,
+    cells_lost_after: Option<u64>,
+    unknown_in_loop: Option<String>,
+    loop_dies_after: Option<u64>,
+    loop_stalls_after: Option<u64>,
+    loop_log: Option<PathBuf>,
     #[serde(default)]
     fault: Fault,
 }
@@ -68,6 +74,13 @@ impl RawScene {
             handle_unknown: self.handle_unknown,
             row_dropped: self.row_dropped,
             cells_lost: self.cells_lost,
+            looping: Looping {
+                lost_after: self.cells_lost_after.unwrap_or(0),
+                unknown: self.unknown_in_loop,
+                dies_after: self.loop_dies_after,
+                stalls_after: self.loop_stalls_after,
+                log: self.loop_log,
+            },
             fault: self.fault,
         })
     }

@@ -83,7 +83,6 @@ fn other_arguments_are_refused_with_exit_2() {
         "--query-gpu=name --format=xml",
         "--query-gpu=name --format=noheader",
         "--query-gpu=name --format=csv,nohead",
-        "--query-gpu=name --format=csv -l 1",
         "--query-gpu=name --query-gpu=name --format=csv",
         "--query-gpu=name --format=csv -i",
         "--format=csv",
@@ -308,4 +307,46 @@ fn the_demo_scenes_can_be_played() {
     }
     let lost = Scene::load(&demo("lost.toml")).unwrap();
     assert_eq!(said(&lost, "--query-gpu=index --format=csv").1, 15);
+}
+
+#[test]
+fn a_loop_is_refused_at_an_interval_of_zero_and_goes_on_at_any_other() {
+    let scene = scene("slow = '50ms'");
+    let query = "--query-gpu=index --format=csv,noheader";
+    for refused in ["--loop-ms=0", "-lms 0", "-l 0", "--loop=x", "-l 1 -lms 1", "-lms"] {
+        assert_eq!(said(&scene, &format!("{query} {refused}")).1, EXIT_USAGE, "{refused}");
+    }
+    for (looping, millis) in [("--loop-ms=100", 150), ("-lms 100", 150), ("-l 2", 2050), ("--loop=1", 1050)] {
+        let reply = ask(&scene, &format!("{query} {looping}"));
+        assert_eq!(reply.conduct, Conduct::Loop(Duration::from_millis(millis)));
+        assert_eq!(reply.stdout, b"0\n");
+    }
+}
+
+/// The sweeps of a loop up to its end or its silence.
+fn sweeps(scene: &Scene, args: &str, most: u64) -> Vec<Swept> {
+    let args: Vec<_> = args.split(' ').map(str::to_owned).collect();
+    (0..most).map(|number| scene.sweep(&args, number)).collect()
+}
+
+#[test]
+fn the_header_comes_once_and_power_rises_by_a_watt_a_sweep_for_ten_sweeps() {
+    let scene = scene("[set]\n'power.draw' = '100.25 W'");
+    let printed = |text: &str| Swept::Printed(text.as_bytes().to_vec());
+    let all = sweeps(&scene, "--query-gpu=power.draw --format=csv --loop-ms=1", 11);
+    assert_eq!(all[..2], [printed("power.draw [W]\n100.25 W\n"), printed("101.25 W\n")]);
+    assert_eq!(all[9..], [printed("109.25 W\n"), printed("100.25 W\n")]);
+}
+
+#[test]
+fn a_loop_dies_stalls_or_loses_a_board_or_a_field_where_its_scene_says() {
+    let query = "--query-gpu=index,utilization.gpu --format=csv,noheader,nounits --loop-ms=1";
+    let dies = sweeps(&scene("loop-dies-after = 1"), query, 2);
+    assert!(matches!(&dies[..], [Swept::Printed(_), Swept::Died(_, EXIT_OTHER)]), "{dies:?}");
+    let stalls = sweeps(&scene("loop-stalls-after = 1"), query, 2);
+    assert!(matches!(&stalls[..], [Swept::Printed(_), Swept::Stalled]), "{stalls:?}");
+    let text = "gpus = 2\ncells-lost = 1\ncells-lost-after = 1\nunknown-in-loop = 'utilization.gpu'";
+    let changed = sweeps(&scene(text), query, 2);
+    assert_eq!(changed[1], Swept::Printed(b"0, [Unknown Error]\n[GPU is lost], [GPU is lost]\n".to_vec()));
+    assert!(!format!("{:?}", changed[0]).contains("lost"));
 }

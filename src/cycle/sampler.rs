@@ -1,0 +1,340 @@
+//! One host between two cycles: an nvidia-smi that keeps printing, and the meters that its samples fill.
+//!
+//! The loop follows an ordinary answer, whose GPUs and fields it takes over. It is replaced from time to
+//! time, since it opens the GPUs once and sees none that comes later. While it is down, cycles ask as they
+//! would without it; what was sampled until then is told with the next report that has the GPU.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::clock::Clock;
+use super::patience::Patience;
+use crate::batch::{HostReport, PowerMeter};
+use crate::inventory::Host;
+use crate::probe::{Knowledge, Sweeps, Tally, went_dark};
+use crate::reading::{
+    Clean, Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome, PowerKind, Timestamp,
+};
+use crate::transport::{STREAM_BOUND, Session, Stream};
+
+/// A loop is replaced after this long, well before its side ends it.
+const REPLACE_AFTER: Duration = Duration::from_mins(10);
+
+/// A loop that ends after this long was ended by its bound, which is no failure.
+const EXPIRES_AFTER: Duration = STREAM_BOUND.saturating_sub(Duration::from_secs(2));
+
+/// A loop that lives so long pardons those before it; one that dies sooner makes the next pause longer.
+const PROVEN_AFTER: Duration = Duration::from_mins(1);
+
+/// Samples further apart than this many periods have uncovered time between them; so long may a loop be
+/// silent, too, and [`PATIENT`] longer.
+const PERIODS: u32 = 3;
+
+/// What a busy host or network may add to the silence.
+const PATIENT: Duration = Duration::from_secs(5);
+
+/// In how many cycles in a row a number must be an error that was one when the loop was started.
+const DARK_CYCLES: u32 = 2;
+
+/// What became of the loop.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// It printed something, which is in the meters.
+    Sampled,
+    /// It ended. It is gone.
+    Ended(Failure),
+    /// It prints no more. It is gone as far as we are concerned; its process may hang.
+    Stalled,
+    /// The time has come to start it again.
+    Due,
+}
+
+/// The loop of one host, if one runs, and what came of it.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    clock: Clock,
+    /// What the meters count time from.
+    epoch: Instant,
+    /// How long the first sweep may take.
+    first_within: Duration,
+    running: Option<Running>,
+    /// What the last loop was started with.
+    started: Option<(Vec<GpuReading>, Duration)>,
+    meters: Vec<Meter>,
+    restarts: Patience,
+    restart_at: Option<Instant>,
+    /// Lines that were no rows since the last report, and one of them.
+    n_bad: u64,
+    evidence: Option<Clean>,
+}
+
+/// The meter of one GPU. It outlives the loops.
+#[derive(Debug)]
+struct Meter {
+    uuid: Option<Clean>,
+    power: PowerMeter,
+}
+
+#[derive(Debug)]
+struct Running {
+    stream: Stream,
+    sweeps: Sweeps,
+    /// Which meter each place has.
+    meters: Vec<usize>,
+    /// When this long since [`Self::swept_at`] no sweep has come, it stalls.
+    max_silence: Duration,
+    started_at: Instant,
+    /// When the last whole sweep came, or the start.
+    swept_at: Instant,
+    /// When the last row came, by the wall clock.
+    row_at: Timestamp,
+    has_swept: bool,
+    n_sweeps: u64,
+    has_stranger: bool,
+    n_dark_cycles: u32,
+}
+
+impl Sampler {
+    pub(super) fn new(first_within: Duration, clock: Clock) -> Self {
+        Self {
+            clock,
+            epoch: Instant::now(),
+            first_within,
+            running: None,
+            started: None,
+            meters: Vec::new(),
+            restarts: Patience::default(),
+            restart_at: None,
+            n_bad: 0,
+            evidence: None,
+        }
+    }
+
+    /// Waits for what comes next, and takes it. Waits for ever if nothing can come. May be dropped and called
+    /// again: nothing is lost.
+    pub(super) async fn event(&mut self) -> Event {
+        let Some(running) = &mut self.running else {
+            let Some(at) = self.restart_at else { return std::future::pending().await };
+            sleep_until(at).await;
+            self.restart_at = None;
+            return Event::Due;
+        };
+        let allowed = if running.has_swept { running.max_silence } else { self.first_within };
+        let silent_until = running.swept_at + allowed;
+        // A read that is dropped has taken nothing. What is there is read first, should we have been slow.
+        let ended = tokio::select! {
+            biased;
+            read = running.stream.next() => match read {
+                Ok([]) => Failure::new(FailureKind::Session, "it ended"),
+                Ok(bytes) => {
+                    let at = self.epoch.elapsed();
+                    let (meters, places) = (&mut self.meters, &running.meters);
+                    running.sweeps.take(bytes, |sample| {
+                        let meter = places.get(sample.place).and_then(|at| meters.get_mut(*at));
+                        match (meter, sample.power) {
+                            (Some(meter), Ok(power)) => meter.power.add(at, power),
+                            (Some(meter), Err(_)) => meter.power.add_absent(),
+                            (None, _) => {}
+                        }
+                    });
+                    running.row_at = self.clock.now();
+                    self.tally();
+                    return Event::Sampled;
+                }
+                Err(error) => Failure::new(FailureKind::Session, &error.to_string()),
+            },
+            () = sleep_until(silent_until) => {
+                self.stop();
+                return Event::Stalled;
+            }
+        };
+        let words = running.sweeps.last_words().cloned();
+        let is_expired = running.started_at.elapsed() >= EXPIRES_AFTER;
+        let has_swept = running.has_swept;
+        self.stop();
+        if is_expired {
+            self.restart_at = Some(Instant::now());
+            return Event::Sampled;
+        }
+        if !has_swept {
+            // What it was started with does not hold any more.
+            self.started = None;
+        }
+        Event::Ended(Failure { evidence: words.unwrap_or(ended.evidence), ..ended })
+    }
+
+    /// Does other work for this host, and meanwhile reads what the loop prints.
+    pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            // The work goes on where it was when an event is through.
+            tokio::select! {
+                done = &mut work => return done,
+                event = self.event() => tracing::trace!(?event, "sampled beside a call"),
+            }
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Whether a whole sweep has come since the last report.
+    pub(super) fn has_sweep(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.n_sweeps > 0)
+    }
+
+    /// Whether the loop should be replaced by a new one.
+    pub(super) fn is_due(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| {
+            running.has_stranger
+                || running.n_dark_cycles >= DARK_CYCLES
+                || running.started_at.elapsed() >= REPLACE_AFTER
+        })
+    }
+
+    /// Whether a loop may be started behind an ordinary answer.
+    pub(super) fn may_start(&self) -> bool {
+        self.restart_at.is_none() && self.restarts.not_yet().is_none()
+    }
+
+    /// The last row of each GPU as an answer, and when the last of them came; `None` if there is no loop.
+    pub(super) fn last_sweep(&mut self) -> Option<(String, Timestamp)> {
+        let running = self.running.as_mut()?;
+        running.n_sweeps = 0;
+        Some((running.sweeps.last_sweep()?, running.row_at))
+    }
+
+    /// Compares the last sweep with the answer that the loop followed.
+    pub(super) fn compare(&mut self, gpus: &[GpuReading]) {
+        let (Some(running), Some((before, _))) = (&mut self.running, &self.started) else { return };
+        if running.started_at.elapsed() >= PROVEN_AFTER {
+            self.restarts.note("", &Outcome::Complete);
+        }
+        let is_dark = before
+            .iter()
+            .any(|before| gpus.iter().any(|now| before.uuid == now.uuid && went_dark(before, now)));
+        running.n_dark_cycles = if is_dark { running.n_dark_cycles.saturating_add(1) } else { 0 };
+    }
+
+    /// Adds to each GPU of a report what was sampled of it, and what could not be read.
+    pub(super) fn add_samples(&mut self, report: &mut HostReport) {
+        for gpu in &mut report.gpus {
+            let is_its =
+                |meter: &&mut Meter| meter.uuid.is_some() && meter.uuid.as_ref() == gpu.uuid.as_ref().ok();
+            if let Some(meter) = self.meters.iter_mut().find(is_its) {
+                gpu.power_samples = meter.power.take();
+            }
+        }
+        if report.outcome.is_up() && self.n_bad > 0 {
+            let words = self.evidence.take().unwrap_or_else(|| Clean::new(""));
+            let evidence = Clean::new(&format!("{} bad lines, such as {words}", self.n_bad));
+            report.faults.push(Fault { kind: FaultKind::SamplesLost, gpu: None, evidence });
+            self.n_bad = 0;
+        }
+    }
+
+    /// Starts a loop over the GPUs of an ordinary answer, in the place of one that may run.
+    pub(super) async fn start(
+        &mut self,
+        host: &Host,
+        session: &mut Session,
+        knowledge: &Knowledge,
+        gpus: Vec<GpuReading>,
+        period: Duration,
+    ) {
+        let Some((sweeps, call)) = Sweeps::open(knowledge, &gpus, period) else { return self.stop() };
+        let starting = session.stream(&host.nvidia_smi, &call.args, Instant::now() + host.timeout);
+        let started = starting.await;
+        self.stop();
+        match started {
+            Ok(stream) => {
+                let max_gap = period * PERIODS;
+                let now = Instant::now();
+                self.running = Some(Running {
+                    stream,
+                    meters: self.meters_for(&gpus, &sweeps, max_gap),
+                    sweeps,
+                    max_silence: max_gap + PATIENT,
+                    started_at: now,
+                    swept_at: now,
+                    row_at: self.clock.now(),
+                    has_swept: false,
+                    n_sweeps: 0,
+                    has_stranger: false,
+                    n_dark_cycles: 0,
+                });
+                self.started = Some((gpus, period));
+                tracing::debug!(node = host.name, "sampling started");
+            }
+            Err(failure) => {
+                tracing::warn!(node = host.name, %failure, "sampling cannot be started");
+                self.restarts.note(&host.name, &Outcome::Failed(failure));
+                self.started = None;
+            }
+        }
+    }
+
+    /// Starts the loop again as it was.
+    pub(super) async fn restart(&mut self, host: &Host, session: &mut Session, knowledge: &Knowledge) {
+        if let Some((gpus, period)) = self.started.take() {
+            self.start(host, session, knowledge, gpus, period).await;
+        }
+    }
+
+    /// Notes that the loop failed: one that only ended starts again after a pause, one that may hang does not
+    /// before a cycle has found that it is gone.
+    pub(super) fn plan_restart(&mut self, node: &str, why: &Failure) {
+        self.restarts.note(node, &Outcome::Failed(why.clone()));
+        self.restart_at = self.restarts.until().filter(|_| self.started.is_some());
+    }
+
+    /// Ends the loop.
+    pub(super) fn stop(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.sweeps.end();
+            self.tally();
+        }
+        self.running = None;
+    }
+
+    fn tally(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        let Tally { n_sweeps, n_bad, evidence, has_stranger } = running.sweeps.tally();
+        if n_sweeps > 0 {
+            running.n_sweeps += n_sweeps;
+            running.has_swept = true;
+            running.swept_at = Instant::now();
+        }
+        running.has_stranger |= has_stranger;
+        self.n_bad += n_bad;
+        self.evidence = evidence.or_else(|| self.evidence.take());
+    }
+
+    /// A meter for each GPU: the one that it has, or a new one.
+    fn meters_for(&mut self, gpus: &[GpuReading], sweeps: &Sweeps, max_gap: Duration) -> Vec<usize> {
+        let is_there = |uuid: &Clean| gpus.iter().any(|gpu| gpu.uuid.as_ref() == Ok(uuid));
+        self.meters.retain(|meter| meter.uuid.as_ref().is_some_and(is_there));
+        let mut places = Vec::with_capacity(gpus.len());
+        for (place, gpu) in gpus.iter().enumerate() {
+            let kind = sweeps.kind(place).unwrap_or(PowerKind::Draw);
+            let uuid = gpu.uuid.as_ref().ok().cloned();
+            let known =
+                self.meters.iter_mut().enumerate().find(|(_, meter)| uuid.is_some() && meter.uuid == uuid);
+            match known {
+                Some((at, meter)) => {
+                    meter.power.set_kind(kind);
+                    places.push(at);
+                }
+                None => {
+                    places.push(self.meters.len());
+                    self.meters.push(Meter { uuid, power: PowerMeter::new(kind, max_gap) });
+                }
+            }
+        }
+        places
+    }
+}

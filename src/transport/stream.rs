@@ -1,0 +1,222 @@
+//! The standard output of a command that keeps printing.
+//!
+//! Read in pieces of bounded size, and only when somebody asks: a reader that falls behind makes the command
+//! wait in its write. Nothing is kept here.
+
+use std::io;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStdout};
+use tokio::time::Instant;
+
+use super::local::{clean_command, signal_group};
+use super::scripted::{Conduct, Scene, Swept};
+use crate::reading::{Failure, FailureKind};
+
+/// How long a command that keeps printing may live on its side. Whoever wants it for longer starts it anew.
+pub const STREAM_BOUND: Duration = Duration::from_mins(15);
+
+/// The most bytes of one piece: some sweeps of eight GPUs.
+const PIECE: usize = 8 << 10;
+
+/// A command that keeps printing. Dropping it ends the command: here by TERM, over SSH by the closed pipe at
+/// its next write.
+#[derive(Debug)]
+pub struct Stream {
+    source: Source,
+    piece: Box<[u8; PIECE]>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Local(LocalChild),
+    Ssh(SshChild),
+    Scripted(Box<Player>),
+}
+
+#[derive(Debug)]
+struct SshChild {
+    stdout: Option<openssh::ChildStdout>,
+    /// Holds the channel open: without it the master closes the pipe on the other side.
+    _child: Box<openssh::Child<Arc<openssh::Session>>>,
+}
+
+#[derive(Debug)]
+struct LocalChild {
+    child: Child,
+    stdout: Option<ChildStdout>,
+}
+
+impl Drop for LocalChild {
+    fn drop(&mut self) {
+        signal_group(&self.child, Signal::TERM);
+    }
+}
+
+impl Stream {
+    pub(super) fn local(argv: &[String]) -> Result<Self, Failure> {
+        let (program, args) =
+            argv.split_first().ok_or_else(|| Failure::new(FailureKind::Internal, "no command"))?;
+        let mut command = clean_command(program);
+        command.args(args).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        let mut child = command
+            .spawn()
+            .map_err(|error| Failure::new(FailureKind::Spawn, &format!("{program}: {error}")))?;
+        let stdout = child.stdout.take();
+        Ok(Self::of(Source::Local(LocalChild { child, stdout })))
+    }
+
+    pub(super) fn ssh(mut child: openssh::Child<Arc<openssh::Session>>) -> Self {
+        let stdout = child.stdout().take();
+        Self::of(Source::Ssh(SshChild { stdout, _child: Box::new(child) }))
+    }
+
+    pub(super) fn scripted(scene: Scene, args: &[String]) -> Self {
+        let player = Player {
+            scene,
+            args: args.to_vec(),
+            number: 0,
+            next_at: Instant::now(),
+            pause: Duration::ZERO,
+            printed: Vec::new(),
+            is_over: false,
+        };
+        Self::of(Source::Scripted(Box::new(player)))
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, piece: Box::new([0; PIECE]) }
+    }
+
+    /// What was printed next; empty at the end. May be dropped and called again: nothing is lost.
+    ///
+    /// # Errors
+    /// The pipe cannot be read.
+    pub async fn next(&mut self) -> io::Result<&[u8]> {
+        let n_read = match &mut self.source {
+            Source::Local(LocalChild { stdout: Some(stdout), .. }) => stdout.read(&mut *self.piece).await?,
+            Source::Ssh(SshChild { stdout: Some(stdout), .. }) => stdout.read(&mut *self.piece).await?,
+            Source::Local(_) | Source::Ssh(_) => 0,
+            Source::Scripted(player) => player.next(&mut *self.piece).await,
+        };
+        Ok(self.piece.get(..n_read).unwrap_or_default())
+    }
+}
+
+/// A played loop, at its pace.
+#[derive(Debug)]
+struct Player {
+    scene: Scene,
+    args: Vec<String>,
+    number: u64,
+    next_at: Instant,
+    pause: Duration,
+    /// What is printed and not read yet.
+    printed: Vec<u8>,
+    is_over: bool,
+}
+
+impl Player {
+    async fn next(&mut self, piece: &mut [u8]) -> usize {
+        if self.printed.is_empty() && !self.is_over {
+            tokio::time::sleep_until(self.next_at).await;
+            self.print().await;
+        }
+        let n = self.printed.len().min(piece.len());
+        for (to, from) in piece.iter_mut().zip(self.printed.drain(..n)) {
+            *to = from;
+        }
+        n
+    }
+
+    async fn print(&mut self) {
+        if self.number == 0 {
+            let first = self.scene.answer(&self.args);
+            let Conduct::Loop(pause) = first.conduct else {
+                self.is_over = true;
+                self.printed = first.stdout;
+                return;
+            };
+            self.pause = pause;
+        }
+        match self.scene.sweep(&self.args, self.number) {
+            Swept::Printed(rows) => {
+                self.number += 1;
+                self.next_at = Instant::now() + self.pause;
+                self.printed = rows;
+            }
+            Swept::Stalled => std::future::pending().await,
+            Swept::Died(words, _exit) => {
+                self.is_over = true;
+                self.printed = words;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines that a command has printed once there are `n` of them.
+    async fn lines(stream: &mut Stream, n: usize) -> Vec<String> {
+        let mut text = String::new();
+        while text.lines().count() < n {
+            let piece = stream.next().await.unwrap();
+            assert!(!piece.is_empty(), "it ended: {text}");
+            text.push_str(std::str::from_utf8(piece).unwrap());
+        }
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn shell(script: &str) -> Stream {
+        Stream::local(&["sh", "-c", script].map(str::to_owned)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_printed_comes_at_once_and_dropping_ends_all_that_was_started() {
+        let mut stream = shell("echo $$; sleep 600 & echo $!; wait");
+        let pids: Vec<String> = lines(&mut stream, 2).await;
+        drop(stream);
+        let is_there = |pid: &String| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.starts_with(" Z"))
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while pids.iter().any(is_there) {
+            assert!(Instant::now() < deadline, "something is left of it");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_is_empty_and_stays_so() {
+        let mut stream = shell("echo one");
+        assert_eq!(lines(&mut stream, 1).await, ["one"]);
+        for _ in 0..2 {
+            assert!(stream.next().await.unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_comes_in_pieces_and_waits_for_its_reader() {
+        let mut stream = shell("yes");
+        for _ in 0..100 {
+            assert!((1..=PIECE).contains(&stream.next().await.unwrap().len()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_played_loop_prints_at_its_pace() {
+        let scene = Scene::parse("", std::path::Path::new("a.toml")).unwrap();
+        let args = ["--query-gpu=index", "--format=csv,noheader", "--loop-ms=250"].map(str::to_owned);
+        let mut stream = Stream::scripted(scene, &args);
+        let started_at = Instant::now();
+        assert_eq!(lines(&mut stream, 5).await, ["0"; 5]);
+        assert_eq!(started_at.elapsed(), Duration::from_secs(1));
+    }
+}
