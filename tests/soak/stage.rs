@@ -68,7 +68,7 @@ impl Stage {
         // An answer has to be in before the next cycle.
         let defaults = defaults.replace("\"15s\"", "\"900ms\"").replace("\"5s\"", "\"800ms\"");
         let head = format!(
-            "{defaults}kex = \"curve25519-sha256\"\n\n[cycle]\ninterval = \"{interval}\"\n\n[store]\n\
+            "{defaults}kex = \"curve25519-sha256\"\nsample = \"200ms\"\n\n[cycle]\ninterval = \"{interval}\"\n\n[store]\n\
              url = \"postgres://postgres@{}/soak?sslmode=disable\"\n",
             proxy.address
         );
