@@ -128,6 +128,9 @@ impl Error {
                     .to_owned()
             }
             Self::Webhook(_) => "write it as `https://host/path`, and check the CA certificates of this machine".to_owned(),
+            Self::Directory { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "make room on its disk".to_owned()
+            }
             Self::Directory { what: "runtime", .. } => {
                 "set RUNTIME_DIRECTORY to a folder of this user's own, such as /run/fleetwatt".to_owned()
             }

@@ -12,6 +12,9 @@ use super::fault::Flaw;
 use super::hostlist::Hostlist;
 use super::model::{HostKeyPolicy, MetadataStyle, Source};
 
+/// No login over any network is faster.
+const SHORTEST_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// What a sampling period may be.
 const SAMPLE_BOUNDS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(10);
@@ -205,14 +208,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, Flaw> {
     Ok(parsed)
 }
 
-/// How long connecting may take; ssh counts it in whole seconds.
+/// How long connecting may take. ssh counts it in whole seconds, but ours ends it too, and with an interval
+/// of one second it has to be below.
 pub(super) fn connect_timeout(text: &str) -> Result<Duration, Flaw> {
     let parsed = duration(text)?;
-    if parsed < Duration::from_secs(1) {
+    if parsed < SHORTEST_CONNECT_TIMEOUT {
         return Err(Flaw::new(
-            "is below one second",
-            "at least \"1s\"",
-            "write \"1s\" or more; the default is \"5s\"",
+            "is below a tenth of a second",
+            "at least \"100ms\"",
+            "write \"100ms\" or more; the default is \"5s\"",
         ));
     }
     Ok(parsed)
@@ -524,6 +528,12 @@ mod tests {
     #[test]
     fn no_host_key_check_is_refused_with_the_reason() {
         assert!(host_key("no").unwrap_err().remedy.contains("anybody on the way"));
+    }
+
+    #[test]
+    fn a_connect_timeout_fits_below_an_interval_of_one_second() {
+        assert_eq!(connect_timeout("800ms"), Ok(Duration::from_millis(800)));
+        assert!(connect_timeout("99ms").is_err());
     }
 
     #[test]

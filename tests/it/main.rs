@@ -3,6 +3,7 @@
 mod alert_delivery;
 mod cli;
 mod corpus;
+mod faults;
 #[path = "../fleet/fleet.rs"]
 mod fleet;
 mod fleet_self;

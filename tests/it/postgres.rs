@@ -4,6 +4,7 @@
 //! ends in whatever way, `kill -9` included; then the shell stops the server and removes the folder.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+#![allow(dead_code, reason = "several programs use this module, each a part of it")]
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
@@ -80,17 +82,49 @@ fn command(program: &str) -> std::process::Command {
     std::process::Command::new(program)
 }
 
+impl Server {
+    /// Kills the server with all its processes, as the end of its machine would.
+    pub(crate) fn crash(&self) {
+        let pid_file = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let postmaster: i32 = pid_file.lines().next().unwrap().trim().parse().unwrap();
+        let mut pids = vec![postmaster];
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+            if parent == Some(&postmaster.to_string()) {
+                pids.extend(entry.file_name().to_str().and_then(|pid| pid.parse::<i32>().ok()));
+            }
+        }
+        for pid in pids.into_iter().filter_map(Pid::from_raw) {
+            kill_process(pid, Signal::KILL).unwrap_or_default();
+        }
+    }
+
+    /// Starts the server again after [`Self::crash`], and returns when it answers.
+    pub(crate) fn start_again(&self) {
+        let bin = programs().unwrap();
+        let mut start = unprivileged(bin.join("pg_ctl").to_str().unwrap());
+        start.arg("-D").arg(self.folder.join("data")).arg("-l").arg(self.folder.join("server.log"));
+        start.args(["-w", "-t", "60", "start"]).current_dir("/");
+        let status = start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        assert!(status.unwrap().success(), "PostgreSQL did not start again");
+    }
+}
+
+/// A program as a user that PostgreSQL agrees with: it refuses to run as root.
+fn unprivileged(program: &str) -> std::process::Command {
+    if !rustix::process::geteuid().is_root() {
+        return command(program);
+    }
+    let mut setpriv = command("setpriv");
+    setpriv.args(["--reuid=postgres", "--regid=postgres", "--init-groups", program]);
+    setpriv
+}
+
 fn start() -> Server {
     let bin = programs().expect("PostgreSQL's initdb in /usr/lib/postgresql/*/bin or in PATH");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut shell = if rustix::process::geteuid().is_root() {
-        // initdb refuses to run as root.
-        let mut setpriv = command("setpriv");
-        setpriv.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "sh"]);
-        setpriv
-    } else {
-        command("sh")
-    };
+    let mut shell = unprivileged("sh");
     shell.args(["-c", SCRIPT, "sh"]).arg(&bin).arg(port.to_string()).current_dir("/");
     let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();

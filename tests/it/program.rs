@@ -63,12 +63,18 @@ impl Home {
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The program with its environment, for whoever does more with it.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleetwatt"));
         command.args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", self.dir.path()).env("TMPDIR", self.path("tmp"));
         command.env("STATE_DIRECTORY", self.path("s")).env("RUNTIME_DIRECTORY", self.path("r"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        command.stdin(Stdio::null());
+        command
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Ran {

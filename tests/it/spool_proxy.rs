@@ -1,6 +1,8 @@
-//! A TCP proxy before PostgreSQL that can lose the answer to a commit, and go away.
+//! A TCP proxy before PostgreSQL that can lose the answer to a commit, break or hold up its connections,
+//! and go away.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+#![allow(dead_code, reason = "several programs use this module, each a part of it")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// The proxy. It is gone when it is dropped, with all its connections.
@@ -23,6 +26,10 @@ pub(crate) struct Proxy {
 struct Orders {
     swallows: AtomicBool,
     swallowed: AtomicUsize,
+    /// Whether what is sent stays in the proxy.
+    holds: watch::Sender<bool>,
+    /// Connections break when it changes.
+    cuts: watch::Sender<usize>,
 }
 
 impl Proxy {
@@ -44,6 +51,16 @@ impl Proxy {
         self.orders.swallowed.load(Ordering::SeqCst)
     }
 
+    /// From now on: nothing comes through, and nothing breaks; afterwards everything comes late.
+    pub(crate) fn hold(&self, holds: bool) {
+        self.orders.holds.send_replace(holds);
+    }
+
+    /// Breaks every connection once.
+    pub(crate) fn cut(&self) {
+        self.orders.cuts.send_modify(|n_cuts| *n_cuts += 1);
+    }
+
     /// Nobody is there any more, as when the server is stopped.
     pub(crate) async fn stop(&mut self) {
         self.tasks.shutdown().await;
@@ -59,14 +76,26 @@ async fn accept(listener: TcpListener, server: u16, orders: Arc<Orders>) {
     let mut connections = JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.unwrap();
-        let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-        connections.spawn(relay(client, server, orders.clone()));
+        // Without a server the client finds its connection closed.
+        let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { continue };
+        let (orders, mut cuts) = (orders.clone(), orders.cuts.subscribe());
+        connections.spawn(async move {
+            // Either way the connection is over, so nothing is lost that matters.
+            tokio::select! {
+                () = relay(client, server, orders) => (),
+                _ = cuts.changed() => (),
+            }
+        });
     }
 }
 
 async fn relay(mut client: TcpStream, mut server: TcpStream, orders: Arc<Orders>) {
     let (mut question, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let mut holds = orders.holds.subscribe();
     loop {
+        if holds.wait_for(|holds| !holds).await.is_err() {
+            return;
+        }
         tokio::select! {
             read = client.read(&mut question) => {
                 let Ok(n_bytes @ 1..) = read else { return };
