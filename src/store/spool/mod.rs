@@ -23,8 +23,8 @@ use uuid::Uuid;
 use super::rows::Row;
 use super::{Error, FileTrouble};
 use crate::batch::BatchId;
-pub use payload::n_rows_of_payload;
 use payload::Packed;
+pub use payload::n_rows_of_payload;
 
 /// The file's name in the state directory.
 const FILE_NAME: &str = "spool.db";

@@ -11,6 +11,7 @@ mod database;
 mod day;
 mod disk;
 mod hosts;
+mod network;
 mod stops;
 
 use std::collections::BTreeMap;
