@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::reading::{Fault, GpuReading, Outcome, Span, Timestamp};
+use crate::reading::{Fault, GpuReading, Outcome, SolixReport, Span, Timestamp};
 
 /// A batch's identity: a UUID of version 7, so that ids sort by time. It stands in every row's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +54,8 @@ pub struct Batch {
     pub started_at: Timestamp,
     /// One report per host of the inventory, in its order.
     pub reports: Vec<HostReport>,
+    /// What the Solix session learnt since the last cycle; `None` where the inventory has none.
+    pub solix: Option<SolixReport>,
 }
 
 /// One row of the timeline.

@@ -23,6 +23,7 @@ pub(crate) fn fleet() -> Batch {
         id: BatchId(Uuid::from_u128(0x019a_b5c0_0000_7000_8000_0000_0000_0001)),
         started_at: STARTED_AT,
         reports: vec![single(), eight_with_one_lost(), failed("node003"), mig(), gb10()],
+        solix: None,
     }
 }
 

@@ -201,7 +201,7 @@ impl Engine {
         let reports = self.handles.iter().map(|handle| {
             open.reports.remove(&handle.host.name).unwrap_or_else(|| unread(&handle.host, late(), now))
         });
-        Batch { id: open.id, started_at: open.started_at, reports: reports.collect() }
+        Batch { id: open.id, started_at: open.started_at, reports: reports.collect(), solix: None }
     }
 
     /// Asks one host in the open cycle, unless it is still busy with an earlier one.

@@ -281,9 +281,13 @@ impl<'f> Reader<'f> {
         let hosts = resolve(&self.hosts, &self.cycle, &mut self.drafts);
         match self.drafts.into_faults(&mut self.texts) {
             Some(faults) => Err(faults),
-            None => {
-                Ok(Inventory { hosts, cycle: self.cycle.settings, store: self.store, alerts: self.alerts })
-            }
+            None => Ok(Inventory {
+                hosts,
+                cycle: self.cycle.settings,
+                store: self.store,
+                alerts: self.alerts,
+                solix: None,
+            }),
         }
     }
 }

@@ -19,5 +19,6 @@ pub use fault::{Fault, Faults};
 pub use load::{Files, load};
 pub use model::{
     AlertRules, AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, PowerAbove,
-    Secret, Source, SshTarget, StoreSettings, Target, WebhookFormat, WebhookSettings,
+    Secret, SolixServer, SolixSettings, Source, SshTarget, StoreSettings, Target, WebhookFormat,
+    WebhookSettings,
 };

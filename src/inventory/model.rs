@@ -18,6 +18,8 @@ pub struct Inventory {
     pub store: StoreSettings,
     /// `[alerts]`.
     pub alerts: AlertSettings,
+    /// `[solix]`, if it is there and enabled.
+    pub solix: Option<SolixSettings>,
 }
 
 /// One host of the fleet.
@@ -206,6 +208,43 @@ pub enum Secret {
     File(PathBuf),
     /// From this systemd credential, a file of this name in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
+}
+
+/// `[solix]`: the Anker Solix account and how often its stations are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SolixSettings {
+    /// Where the account's e-mail address is to be read from; `ANKER_USER` unless the inventory says
+    /// otherwise. It is not needed while the cached login holds.
+    pub user: Secret,
+    /// Where the account's password is to be read from; `ANKER_PASS` unless the inventory says otherwise.
+    pub password: Secret,
+    /// The account's country, two letters in upper case; `None` is `ANKER_COUNTRY`, else `US`.
+    pub country: Option<String>,
+    /// Which of the vendor's servers; `None` follows the country.
+    pub server: Option<SolixServer>,
+    /// From one request to the next in normal mode.
+    pub interval: Duration,
+    /// From one request to the next in fast mode.
+    pub fast_interval: Duration,
+    /// Every so many intervals the REST interface is asked too.
+    pub rest_every: u32,
+    /// How long a `poll` listens at most.
+    pub listen: Duration,
+    /// Another REST interface than the vendor's, `https://host:port`, for tests.
+    pub api_url: Option<String>,
+    /// Another address of the MQTT broker than the one that the REST interface gives, `host:port`.
+    pub mqtt_address: Option<String>,
+    /// A PEM file of certificates that the REST interface may have beside those this machine trusts.
+    pub extra_ca: Option<PathBuf>,
+}
+
+/// Which of the vendor's servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SolixServer {
+    /// `ankerpower-api.anker.com`.
+    Com,
+    /// `ankerpower-api-eu.anker.com`.
+    Eu,
 }
 
 /// How much of what never changes is repeated in the metadata of each row.

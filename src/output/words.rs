@@ -16,5 +16,6 @@ pub(super) const fn absent_word(reason: Reason) -> &'static str {
         Reason::NotAsked => "not asked",
         Reason::Implausible => "implausible",
         Reason::Garbled => "garbled",
+        Reason::NotReported => "not reported",
     }
 }

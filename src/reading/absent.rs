@@ -20,6 +20,11 @@ impl Absent {
         Self { reason, text: Clean::new(text) }
     }
 
+    /// The device did not say it.
+    pub fn not_reported() -> Self {
+        Self { reason: Reason::NotReported, text: Clean::default() }
+    }
+
     /// The field was not asked for, since this driver does not know it.
     pub fn not_asked() -> Self {
         Self { reason: Reason::NotAsked, text: Clean::default() }
@@ -52,6 +57,8 @@ pub enum Reason {
     Implausible,
     /// Neither a number nor a known text.
     Garbled,
+    /// The device did not say it.
+    NotReported,
 }
 
 impl Reason {
@@ -69,6 +76,7 @@ impl Reason {
             Self::NotAsked => "not_asked",
             Self::Implausible => "implausible",
             Self::Garbled => "garbled",
+            Self::NotReported => "not_reported",
         }
     }
 }

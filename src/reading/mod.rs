@@ -8,6 +8,7 @@ mod causes;
 mod clean;
 mod gpu;
 mod outcome;
+mod station;
 mod time;
 mod units;
 
@@ -16,5 +17,9 @@ pub use causes::with_causes;
 pub use clean::{Clean, MAX_CLEAN_CHARS};
 pub use gpu::{GpuReading, PowerDraw, PowerKind, PowerSamples};
 pub use outcome::{Failure, FailureKind, Fault, FaultKind, Outcome};
+pub use station::{
+    DataSource, GridState, PollingMode, Presence, SolixReport, SolixTrouble, Station, StationReading,
+    StationStatus,
+};
 pub use time::{Span, Timestamp};
 pub use units::{Energy, Memory, Power, Share, Temperature};

@@ -13,6 +13,7 @@ const RANKS: &[(u8, &str)] = &[
     (1, "probe"),
     (2, "batch"),
     (3, "transport"),
+    (3, "solix"),
     (3, "store"),
     (4, "cycle"),
     (4, "output"),

@@ -1,0 +1,144 @@
+//! Readings of a battery station and of what hangs on it, and how its presence is told.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Clean, Energy, Measured, Power, Share, Timestamp};
+
+/// Who a station, panel or solarbank is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Station {
+    /// The serial number, which never changes: the identity.
+    pub serial: Clean,
+    /// The product code, such as `A1790P`.
+    pub model: Clean,
+    /// What its owner calls it, else the product's name.
+    pub name: Clean,
+}
+
+/// What one station said at one time. Every value is measured or absent with its reason; zero watts are a
+/// measurement, silence is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StationReading {
+    /// Who said it.
+    pub station: Station,
+    /// When it was received, by the collector's clock.
+    pub at: Timestamp,
+    /// Which way it came.
+    pub source: DataSource,
+    /// How often the station was being asked.
+    pub mode: PollingMode,
+    /// The state of charge, expansion packs included.
+    pub soc: Measured<Share>,
+    /// All that flows in: grid, solar, car. Never negative.
+    pub power_input: Measured<Power>,
+    /// All that flows out to loads. Never negative.
+    pub power_output: Measured<Power>,
+    /// From the grid; negative is into the grid.
+    pub grid_power: Measured<Power>,
+    /// From solar panels. Never negative.
+    pub solar_power: Measured<Power>,
+    /// What the battery holds when full, if the model's size is known.
+    pub capacity: Option<Energy>,
+    /// Whether the grid is there, as far as this reading tells.
+    pub grid: GridState,
+    /// All that was decoded, by the name of the field map, in the unit of the field map.
+    pub fields: BTreeMap<String, Value>,
+}
+
+/// Which way a reading came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DataSource {
+    /// A frame of the device, over MQTT.
+    Mqtt,
+    /// An answer of the cloud's REST interface.
+    RestApi,
+}
+
+/// How often stations are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum PollingMode {
+    /// At the normal interval.
+    #[default]
+    Normal,
+    /// At the fast interval, since the battery is low or the grid is gone.
+    Fast,
+}
+
+/// Whether the grid is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GridState {
+    /// It is: power comes from it, or the device says so.
+    Present,
+    /// It is not: the device says so, or there is output and nothing comes from the grid.
+    Absent,
+    /// Nothing tells.
+    Unknown,
+}
+
+/// Whether a station is heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing has come yet, and not long enough to say more.
+    Awaited,
+    /// It answers.
+    Live,
+    /// Nothing for more than two intervals, since then.
+    Stale(Timestamp),
+    /// Nothing for more than ten minutes, or the cloud says so, since then.
+    Offline(Timestamp),
+}
+
+/// What is known of a station at the end of a cycle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StationStatus {
+    /// Who it is.
+    pub station: Station,
+    /// Whether it is heard of.
+    pub presence: Presence,
+    /// What it said last, however long ago.
+    pub last: Option<StationReading>,
+}
+
+/// What keeps the whole Solix session from working, if anything does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SolixTrouble {
+    /// A short, stable label: `login_refused`, `login_blocked`, `mqtt_refused`, `unreachable`, …
+    pub kind: &'static str,
+    /// What happened and what to do, for a person.
+    pub words: String,
+    /// Whether it lasts until a person does something.
+    pub needs_person: bool,
+}
+
+/// All that the Solix session learnt between two cycles.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SolixReport {
+    /// What came in, oldest first.
+    pub readings: Vec<StationReading>,
+    /// Every station that the account has, in the order of their serial numbers.
+    pub stations: Vec<StationStatus>,
+    /// What keeps the session from working.
+    pub trouble: Option<SolixTrouble>,
+}
+
+impl DataSource {
+    /// A short, stable label for a database column.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::RestApi => "rest_api",
+        }
+    }
+}
+
+impl PollingMode {
+    /// A short, stable label for a database column.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Fast => "FAST",
+        }
+    }
+}

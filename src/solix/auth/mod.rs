@@ -1,0 +1,1 @@
+//! The login: key agreement, token cache, and when another login is allowed.

@@ -1,0 +1,46 @@
+//! Everything Anker: login, REST, MQTT, frames. Its product is readings of stations.
+//!
+//! The vendor's interface is not documented. What is known of it was found out by the authors of
+//! anker-solix-api and others; see NOTICE.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`wire`] | frames and envelopes to values, and back. Pure |
+//! | [`auth`] | the login: key agreement, token cache, and when another login is allowed |
+//! | [`rest`] | the REST interface: one call, its result, its pace |
+//! | [`mqtt`] | the broker: certificate, connection, subscriptions |
+//! | [`session`] | when and what is asked, and what follows from the answers |
+
+pub mod auth;
+pub mod mqtt;
+pub mod rest;
+pub mod session;
+pub mod wire;
+
+mod hidden;
+
+use std::path::PathBuf;
+
+pub use hidden::Hidden;
+
+use crate::inventory::SolixSettings;
+use crate::reading::{Share, Timestamp};
+
+/// All that the session needs to know before it starts.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[solix]`.
+    pub settings: SolixSettings,
+    /// The account's country, two letters in upper case.
+    pub country: String,
+    /// The account's e-mail address. Without it, and without a cached login, nothing can be asked.
+    pub email: Option<Hidden>,
+    /// The account's password. Without it only a cached login works.
+    pub password: Option<Hidden>,
+    /// Where the login, the certificate and what is remembered are kept, each in a file of mode 0600.
+    pub state_dir: PathBuf,
+    /// At or below this state of charge stations are asked at the fast interval.
+    pub fast_below: Share,
+    /// The wall clock.
+    pub now: fn() -> Timestamp,
+}

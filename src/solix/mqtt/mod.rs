@@ -1,0 +1,1 @@
+//! The broker: certificate, connection, subscriptions.

@@ -1,0 +1,1 @@
+//! The REST interface: one call, its result, its pace.

@@ -1,0 +1,1 @@
+//! When and what is asked, and what follows from the answers.

@@ -1,0 +1,1 @@
+//! Frames and envelopes to values, and back. Pure.
