@@ -17,6 +17,7 @@ pub mod rest;
 pub mod session;
 pub mod wire;
 
+mod chance;
 mod hidden;
 
 use std::path::PathBuf;
