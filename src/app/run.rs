@@ -22,6 +22,7 @@ use crate::batch::{Batch, BatchId};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
 use crate::reading::with_causes;
+use crate::solix::session::Session;
 use crate::transport::{Connections, RuntimeDir};
 
 /// How long closing down may take from SIGTERM on; systemd would kill us later.
@@ -99,6 +100,7 @@ struct Daemon {
     tasks: JoinSet<Result<(), Error>>,
     alerting: Alerting,
     teller: Option<Teller>,
+    session: Option<Session>,
     /// How the store did at the last batch.
     store: StoreState,
     /// Why the last edit of the inventory could not be taken.
@@ -126,7 +128,9 @@ impl Daemon {
         tasks.spawn(writing.run(writer));
         let mut alerting = Alerting::new(&settings, engine.memory().alerts.clone());
         let teller = settings.webhook.clone().map(|webhook| Teller::start(webhook, alerting.state_mut()));
+        let session = settings.solix.clone().map(Session::start);
         let daemon = Self {
+            session,
             ticks: ticks(cycle.interval),
             watch: Watch::new(named, environment, &settings),
             hangups: signal(SignalKind::hangup()).map_err(Error::Signals)?,
@@ -153,7 +157,7 @@ impl Daemon {
             // No branch loses anything when another one wins: each waits for something that stays.
             tokio::select! {
                 () = stop.received() => return self.shut_down().await,
-                batch = self.engine.closed() => self.close_cycle(&batch).await?,
+                batch = self.engine.closed() => self.close_cycle(batch).await?,
                 _ = self.ticks.tick() => self.open_cycle(),
                 () = self.supervisor.due() => self.supervisor.alive(),
                 _ = self.hangups.recv() => self.reload(),
@@ -172,7 +176,8 @@ impl Daemon {
     }
 
     /// Judges the alerts, makes the batch durable, and only then tells anybody.
-    async fn close_cycle(&mut self, batch: &Batch) -> Result<(), Error> {
+    async fn close_cycle(&mut self, batch: Batch) -> Result<(), Error> {
+        let batch = &Batch { solix: self.session.as_mut().map(Session::report), ..batch };
         let around = Surroundings {
             waiting: self.store.waiting,
             away_since: self.store.away.as_ref().map(|(since, _)| *since),
@@ -234,7 +239,17 @@ impl Daemon {
             // The new ones are not to wait for the rest of a long interval.
             self.ticks.reset_immediately();
         }
+        self.adopt_solix(&settings);
         self.settings = settings;
+    }
+
+    /// Another account or another pace is another session. What the old one heard is in the batches, or
+    /// belongs to stations that are no longer asked for.
+    fn adopt_solix(&mut self, settings: &Settings) {
+        if settings.solix != self.settings.solix {
+            tracing::info!("[solix] was changed: its session begins anew");
+            self.session = settings.solix.clone().map(Session::start);
+        }
     }
 
     /// No new cycle; what is gathered is kept; then sessions, the writer and the memory.
@@ -244,11 +259,16 @@ impl Daemon {
         if self.engine.is_open() {
             self.engine.close_soon();
             let batch = self.engine.closed().await;
-            self.close_cycle(&batch).await?;
+            self.close_cycle(batch).await?;
         }
-        let Self { engine, connections, hand, mut tasks, teller, mut alerting, settings, .. } = self;
+        let Self { engine, connections, hand, mut tasks, teller, session, mut alerting, settings, .. } = self;
         drop(hand);
         let closing = engine.shutdown(deadline);
+        let leaving = async {
+            if let Some(session) = session {
+                session.end(deadline).await;
+            }
+        };
         let telling = async {
             match teller {
                 Some(teller) => teller.end(deadline).await,
@@ -263,7 +283,7 @@ impl Daemon {
                 Ok(None) | Err(_) => Ok(()),
             }
         };
-        let (mut memory, left, written) = tokio::join!(closing, telling, writing);
+        let (mut memory, left, written, ()) = tokio::join!(closing, telling, writing, leaving);
         connections.end_all();
         // What could not be told is told at the next start.
         alerting.state_mut().keep_undelivered(left);

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::backoff::Backoff;
 use super::error::{MqttError, MqttErrorKind};
 use super::subscriptions::Subscriptions;
-use crate::reading::{Clean, Station};
+use crate::reading::{Clean, Station, Timestamp};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const CONNECT_WITHIN_SECONDS: u64 = 15;
@@ -65,6 +65,8 @@ pub enum Heard {
         topic: String,
         /// Its payload; at most 256 KiB.
         payload: Vec<u8>,
+        /// When it came.
+        at: Timestamp,
     },
     /// It is lost, or could not be made.
     Lost {
@@ -84,8 +86,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// Begins to connect, for these stations of the app called `app_name`.
-    pub fn start(broker: Broker, app_name: &str, stations: &[Station]) -> Self {
+    /// Begins to connect, for these stations of the app called `app_name`. `now` is the wall clock.
+    pub fn start(broker: Broker, app_name: &str, stations: &[Station], now: fn() -> Timestamp) -> Self {
         let subscriptions = Subscriptions::of(app_name, stations);
         let mut options = MqttOptions::new(broker.client_id, broker.host, broker.port);
         options
@@ -97,7 +99,7 @@ impl Link {
         events.network_options.set_connection_timeout(CONNECT_WITHIN_SECONDS);
         let (outbox, heard) = mpsc::channel(INBOX);
         let keeper =
-            Keeper { client: client.clone(), events, subscriptions, outbox, backoff: Backoff::default() };
+            Keeper { client: client.clone(), events, subscriptions, outbox, backoff: Backoff::default(), now };
         let mut task = JoinSet::new();
         task.spawn(keeper.keep());
         Self { client, heard, task }
@@ -141,6 +143,7 @@ struct Keeper {
     subscriptions: Subscriptions,
     outbox: mpsc::Sender<Heard>,
     backoff: Backoff,
+    now: fn() -> Timestamp,
 }
 
 impl Keeper {
@@ -205,7 +208,7 @@ impl Keeper {
                 self.subscribe(instead)?;
             }
             Event::Incoming(Packet::Publish(message)) => {
-                let message = Heard::Message { topic: message.topic, payload: message.payload.to_vec() };
+                let message = Heard::Message { topic: message.topic, payload: message.payload.to_vec(), at: (self.now)() };
                 if tell(&self.outbox, message).await.is_err() {
                     return Ok(Next::End);
                 }
