@@ -10,7 +10,7 @@ use super::asking::{Asking, Send};
 use super::kept::{Kept, KeptDevice};
 use super::pace::{Condition, next_mode, presence};
 use crate::reading::{
-    Clean, GridState, PollingMode, Presence, Share, Station, StationReading, StationStatus, Timestamp,
+    Clean, DataSource, GridState, PollingMode, Presence, Share, Station, StationReading, StationStatus, Timestamp,
 };
 use crate::solix::rest::BoundDevice;
 use crate::solix::wire::{self, Body, DeviceState, Frame, ModelKind, MsgType};
@@ -133,12 +133,29 @@ impl Stations {
         own.map(|tracked| tracked.station.clone()).collect()
     }
 
-    /// Panels, whose averages the REST interface has.
-    pub(super) fn of_kind(&self, kind: ModelKind) -> Vec<Station> {
-        let is_of = |station: &Station| {
-            wire::model(station.model.as_str()).is_some_and(|model| model.kind == kind)
-        };
-        self.heard().into_iter().filter(is_of).collect()
+    /// Whether some belong to a site, of which the REST interface knows more.
+    pub(super) fn have_site(&self) -> bool {
+        self.tracked.values().any(|tracked| {
+            let model = wire::model(tracked.station.model.as_str());
+            model.is_some_and(|model| matches!(model.kind, ModelKind::Panel | ModelKind::Solarbank))
+        })
+    }
+
+    /// Takes a reading of the REST interface. Gives it back if nothing better is heard of that station.
+    pub(super) fn take_rest(&mut self, mut reading: StationReading, interval: Duration) -> Option<StationReading> {
+        let now = reading.at;
+        let tracked = self.tracked.get_mut(reading.station.serial.as_str())?;
+        let is_live = matches!(tracked.standing().presence(interval, now), Presence::Live);
+        let is_of_broker = tracked.last.as_ref().is_some_and(|last| last.source == DataSource::Mqtt);
+        if (is_live && is_of_broker) || tracked.last.as_ref().is_some_and(|last| reading.at <= last.at) {
+            return None;
+        }
+        reading.mode = self.mode;
+        tracked.device.grid_seen |= reading.grid == GridState::Present;
+        tracked.device.heard_at = Some(tracked.device.heard_at.unwrap_or_default().max(now.micros()));
+        tracked.last = Some(reading.clone());
+        self.judge_mode(interval, now);
+        Some(reading)
     }
 
     /// Begins a new round of questions.

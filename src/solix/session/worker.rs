@@ -11,7 +11,7 @@ use super::patience::{Doubts, Remedy};
 use super::stations::{Question, Standing, Stations};
 use crate::reading::{Clean, PollingMode, SolixTrouble, StationReading, Timestamp, with_causes};
 use crate::solix::mqtt::{Heard, MqttError, MqttErrorKind};
-use crate::solix::rest::{Cloud, MqttCredentials, SolixError};
+use crate::solix::rest::{BoundDevice, Cloud, MqttCredentials, SolixError, readings};
 use crate::solix::{Config, chance};
 
 /// How long a station has to answer a status request, and then a trigger.
@@ -110,6 +110,7 @@ impl Worker {
         // Whoever does not answer a status request soon is triggered soon.
         self.answer_within = (listen / 3).min(ANSWER_WITHIN);
         self.is_short = true;
+        self.cloud.finish_by(Some(deadline));
         let connected_by = Instant::now() + CONNECT_WITHIN;
         loop {
             let until = self.ready_since.map_or(connected_by, |since| since + listen).min(deadline);
@@ -214,12 +215,31 @@ impl Worker {
             if self.stations.bind(&devices, self.now()) {
                 self.connection = None;
             }
-            for reading in self.cloud.panel_readings().await? {
-                self.tell(reading);
-            }
+            self.ask_sites(&devices).await?;
         }
         if self.connection.is_none() && !self.stations.is_empty() {
             self.connect().await?;
+        }
+        Ok(())
+    }
+
+    /// What REST alone knows: panels that are not heard over the broker, and solarbanks.
+    async fn ask_sites(&mut self, devices: &[BoundDevice]) -> Result<(), SolixError> {
+        if !self.stations.have_site() {
+            return Ok(());
+        }
+        for site in self.cloud.sites().await? {
+            let scene = known(self.cloud.scene(&site).await)?.unwrap_or_default();
+            let average = if site.has_panel() {
+                known(self.cloud.panel_average(&site).await)?.flatten()
+            } else {
+                None
+            };
+            for reading in readings(devices, &scene, average.as_ref(), self.now()) {
+                if let Some(reading) = self.stations.take_rest(reading, self.interval()) {
+                    self.tell(reading);
+                }
+            }
         }
         Ok(())
     }
@@ -407,6 +427,15 @@ impl Worker {
         if let Some(connection) = self.connection.take() {
             connection.end(deadline).await;
         }
+    }
+}
+
+/// That a server does not have something is no failure.
+fn known<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(SolixError::Unsupported { .. } | SolixError::Forbidden { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,0 +1,306 @@
+//! Why the cloud could not be asked, or what it answered instead. No error holds a secret, nor anything that
+//! the server wrote.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::reading::{SolixTrouble, Timestamp, with_causes};
+
+/// Why a call to the cloud, or a login, did not lead to what was asked for.
+///
+/// The variants are grouped: what is set up wrongly, why there is no login, and what became of a call.
+#[derive(Debug, thiserror::Error)]
+pub enum SolixError {
+    /// `api_url` cannot be used.
+    #[error("api_url in [solix] is not an https address without a path")]
+    ApiUrl,
+    /// `extra_ca` cannot be used.
+    #[error("the certificates in `{}`", path.display())]
+    ExtraCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody's certificate could be checked.
+    #[error("there are no root certificates on this machine")]
+    NoRoots,
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    /// The HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] reqwest::Error),
+    /// What must outlive this process cannot be written. Without that there is no login, as its count would
+    /// be forgotten.
+    #[error("the Solix file `{}` in the state directory", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// The system gave no random numbers.
+    #[error("no random numbers from the system")]
+    Random,
+
+    /// Nobody is logged in, and there is no e-mail address or no password to log in with.
+    #[error("there is no Solix login, and no e-mail address and password to log in with")]
+    NoCredentials,
+    /// The e-mail address or the password is wrong (26108, 26156). They are not sent again.
+    #[error("the Solix cloud refused the e-mail address or the password at {at}")]
+    CredentialsRefused {
+        /// When it did.
+        at: Timestamp,
+    },
+    /// A verification code is demanded (26050 to 26055, 100032, 100033).
+    #[error("the Solix cloud demands a verification (code {code}) since {at}")]
+    VerificationNeeded {
+        /// The code of the answer.
+        code: i64,
+        /// When it did so first.
+        at: Timestamp,
+    },
+    /// No login before then: what the server demanded, or what we demand of ourselves.
+    #[error("no login to the Solix cloud before {until}: {pause}")]
+    LoginPaused {
+        /// Until when.
+        until: Timestamp,
+        /// Why.
+        pause: Pause,
+    },
+    /// A login was sent, and failed in a way that says nothing of the credentials.
+    #[error("the login to the Solix cloud failed{}", said(*status, *code))]
+    LoginFailed {
+        /// The HTTP status.
+        status: u16,
+        /// The code in the body, if there was one.
+        code: Option<i64>,
+    },
+    /// Another process of this state directory is logging in.
+    #[error("another fleetwatt is logging in to the Solix cloud")]
+    LoginUnderWay,
+
+    /// No answer: the name, the connection, TLS, or a break in between.
+    #[error("no connection to the Solix cloud for {endpoint}")]
+    Unreachable {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+        /// What the client says; without the URL.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// No answer in time, twice.
+    #[error("no answer from the Solix cloud to {endpoint} within {}", humantime::format_duration(*within))]
+    Timeout {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// The deadline of [`Cloud::finish_by`](super::Cloud::finish_by) is too near.
+    #[error("no time left to ask the Solix cloud for {endpoint}")]
+    NoTime {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+    },
+    /// An answer that says no. It may be tried in the next cycle.
+    #[error("the Solix cloud did not answer {endpoint}{}", said(*status, *code))]
+    Failed {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+        /// The HTTP status.
+        status: u16,
+        /// The code in the body, if there was one.
+        code: Option<i64>,
+    },
+    /// The token is not accepted, and a new login did not help or was not allowed.
+    #[error("the Solix cloud does not accept the login for {endpoint}")]
+    NotAccepted {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+    },
+    /// Too many calls to this endpoint from this network (429), also after waiting.
+    #[error("too many calls to {endpoint} of the Solix cloud from this network")]
+    TooManyCalls {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+    },
+    /// This server or this kind of site does not have it. It is not asked before then.
+    #[error("the Solix cloud does not have {endpoint} for this account; it is not asked before {until}")]
+    Unsupported {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// This account may not read it (160003), such as a member of a family. It is not asked before then.
+    #[error("this Solix account may not read {endpoint}; it is not asked before {until}")]
+    Forbidden {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The answer is not what it should be, or larger than it may be.
+    #[error("the answer of the Solix cloud to {endpoint} {what}")]
+    Garbled {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// New MQTT credentials were fetched a short while ago.
+    #[error("new MQTT credentials are not fetched before {until}")]
+    CredentialsTooSoon {
+        /// Until when.
+        until: Timestamp,
+    },
+}
+
+/// Why there is no login before a certain time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// One login in ten minutes is allowed.
+    TooSoon,
+    /// Six logins a day are allowed.
+    DailyLimit,
+    /// The server has locked the account (100053).
+    Locked,
+    /// The server does not accept our key (26070), not even a second one.
+    KeyRefused,
+    /// The last login worked, but its token did not.
+    TokenUseless,
+    /// Another login took this one's place (26084).
+    KickedOut,
+    /// The count of logins was lost, so that one may just have been made.
+    CountLost,
+}
+
+impl std::fmt::Display for Pause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TooSoon => "at most one in ten minutes",
+            Self::DailyLimit => "at most six a day",
+            Self::Locked => "the server has locked the account after too many logins",
+            Self::KeyRefused => "the server does not accept our key",
+            Self::TokenUseless => "the last login worked, but the server did not accept its token",
+            Self::KickedOut => "another login took this one's place",
+            Self::CountLost => "the count of earlier logins was lost",
+        })
+    }
+}
+
+/// A status and a code as people read them; nothing where all was well.
+fn said(status: u16, code: Option<i64>) -> String {
+    match code {
+        Some(code) if status == 200 => format!(": code {code}"),
+        Some(code) => format!(": HTTP status {status}, code {code}"),
+        None => format!(": HTTP status {status}"),
+    }
+}
+
+impl SolixError {
+    /// A short, stable label for a log field or a database column.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::ApiUrl | Self::ExtraCa { .. } | Self::NoRoots | Self::Tls(_) | Self::Client(_) => {
+                "settings"
+            }
+            Self::State { .. } | Self::Random => "state",
+            Self::NoCredentials => "no_credentials",
+            Self::CredentialsRefused { .. } | Self::VerificationNeeded { .. } => "login_refused",
+            Self::LoginPaused { .. } | Self::LoginUnderWay => "login_blocked",
+            Self::LoginFailed { .. } => "login_failed",
+            Self::NotAccepted { .. } => "not_accepted",
+            Self::Unreachable { .. } | Self::Timeout { .. } => "unreachable",
+            Self::NoTime { .. } => "no_time",
+            Self::TooManyCalls { .. } | Self::CredentialsTooSoon { .. } => "too_many_calls",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Failed { .. } | Self::Garbled { .. } => "call_failed",
+        }
+    }
+
+    /// Whether it lasts until a person does something.
+    pub const fn needs_person(&self) -> bool {
+        match self {
+            Self::ApiUrl
+            | Self::ExtraCa { .. }
+            | Self::NoRoots
+            | Self::Tls(_)
+            | Self::Client(_)
+            | Self::State { .. }
+            | Self::NoCredentials
+            | Self::CredentialsRefused { .. }
+            | Self::VerificationNeeded { .. }
+            | Self::Forbidden { .. } => true,
+            Self::Random
+            | Self::LoginPaused { .. }
+            | Self::LoginFailed { .. }
+            | Self::LoginUnderWay
+            | Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::NoTime { .. }
+            | Self::Failed { .. }
+            | Self::NotAccepted { .. }
+            | Self::TooManyCalls { .. }
+            | Self::Unsupported { .. }
+            | Self::Garbled { .. }
+            | Self::CredentialsTooSoon { .. } => false,
+        }
+    }
+
+    /// What a person can do about it.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::ApiUrl => "write it as `https://host:port`, or leave it out: only tests need it",
+            Self::ExtraCa { .. } => "name a PEM file with at least one certificate, or leave extra_ca out",
+            Self::NoRoots => "install ca-certificates, or name a file of them in SSL_CERT_FILE",
+            Self::Tls(_) | Self::Client(_) | Self::Random => {
+                "this is a defect of fleetwatt or of this machine: please report it with the log"
+            }
+            Self::State { .. } => {
+                "make the state directory writable for this user, and look for room on its disk"
+            }
+            Self::NoCredentials => {
+                "run `fleetwatt solix login`, or set what [solix] names: ANKER_USER and ANKER_PASS unless it says otherwise"
+            }
+            Self::CredentialsRefused { .. } => {
+                "correct the e-mail address or the password: the same ones are not sent again"
+            }
+            Self::VerificationNeeded { .. } => {
+                "log in with the phone app once, then run `fleetwatt solix login`"
+            }
+            Self::LoginPaused { pause: Pause::KickedOut, .. } => {
+                "log out of the phone app, or wait: fleetwatt logs in again by itself"
+            }
+            Self::LoginPaused { .. } | Self::LoginUnderWay => "wait: it is tried again by itself",
+            Self::LoginFailed { .. } | Self::NotAccepted { .. } => {
+                "it is tried again by itself; if it stays so, the vendor has changed its interface"
+            }
+            Self::Unreachable { .. } | Self::Timeout { .. } => {
+                "check that this machine may reach the internet; it is tried again by itself"
+            }
+            Self::NoTime { .. } | Self::Failed { .. } | Self::Garbled { .. } => "it is tried again by itself",
+            Self::TooManyCalls { .. } => {
+                "phones and other programs of this network count too; it is tried again by itself"
+            }
+            Self::Unsupported { .. } => "nothing: it is optional",
+            Self::Forbidden { .. } => "use the account that owns the devices",
+            Self::CredentialsTooSoon { .. } => "wait: they are fetched at most once an hour",
+        }
+    }
+
+    /// The same, as the session reports what keeps it from working.
+    pub fn trouble(&self) -> SolixTrouble {
+        SolixTrouble {
+            kind: self.kind(),
+            words: format!("{}; {}", with_causes(self), self.remedy()),
+            needs_person: self.needs_person(),
+        }
+    }
+}
