@@ -9,6 +9,8 @@ mod metadata;
 mod meter;
 #[cfg(test)]
 pub(crate) mod sample;
+mod station_metadata;
+mod stations;
 mod timeline;
 mod totals;
 

@@ -163,6 +163,14 @@ pub struct AlertRules {
     pub spool_older_than: Option<Duration>,
     /// The store has been away for this long.
     pub store_away_for: Option<Duration>,
+    /// A station's battery is below this.
+    pub battery_below: Option<Share>,
+    /// A station's battery is below this, and somebody should look at it now.
+    pub battery_critical_below: Option<Share>,
+    /// A station's grid has been gone for this long; zero is at once.
+    pub grid_lost_for: Option<Duration>,
+    /// Nothing has come from a station for this long.
+    pub station_silent_for: Option<Duration>,
 }
 
 /// From which draw on a GPU draws too much.

@@ -123,6 +123,65 @@ pub struct SolixReport {
     pub trouble: Option<SolixTrouble>,
 }
 
+impl Station {
+    /// What a person calls it: its name, else its model, else its serial number.
+    pub fn called(&self) -> &str {
+        let names = [&self.name, &self.model, &self.serial];
+        names.into_iter().find(|name| !name.is_empty()).map_or("a station without a name", Clean::as_str)
+    }
+}
+
+impl SolixReport {
+    /// What a person calls this station: its name, with its serial number where another one has the same.
+    pub fn name_of(&self, station: &Station) -> String {
+        let called = station.called();
+        let is_other = |other: &&StationStatus| other.station.serial != station.serial;
+        if self.stations.iter().filter(is_other).any(|other| other.station.called() == called) {
+            return format!("{called} ({})", station.serial);
+        }
+        called.to_owned()
+    }
+
+    /// What came from this station since the last report, oldest first.
+    pub fn readings_of<'a>(
+        &'a self,
+        station: &'a Station,
+    ) -> impl DoubleEndedIterator<Item = &'a StationReading> {
+        self.readings.iter().filter(|reading| reading.station.serial == station.serial)
+    }
+}
+
+impl Presence {
+    /// A short, stable label for a database column.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Awaited => "awaited",
+            Self::Live => "live",
+            Self::Stale(_) => "stale",
+            Self::Offline(_) => "offline",
+        }
+    }
+
+    /// Since when nothing has come, if nothing comes.
+    pub const fn silent_since(self) -> Option<Timestamp> {
+        match self {
+            Self::Stale(since) | Self::Offline(since) => Some(since),
+            Self::Awaited | Self::Live => None,
+        }
+    }
+}
+
+impl GridState {
+    /// A short, stable label for a database column.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Absent => "absent",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl DataSource {
     /// A short, stable label for a database column.
     pub const fn label(self) -> &'static str {

@@ -9,6 +9,7 @@ mod fleet;
 mod fleet_self;
 mod inventory;
 mod inventory_alerts;
+mod inventory_solix;
 mod poll;
 mod postgres;
 mod program;
