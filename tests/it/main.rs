@@ -16,6 +16,8 @@ mod program;
 mod run;
 mod sampling;
 mod sampling_ssh;
+mod solix_fieldmap;
+mod solix_wire;
 mod spool;
 mod spool_once;
 mod spool_proxy;

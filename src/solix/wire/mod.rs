@@ -12,16 +12,21 @@ mod command;
 mod decode;
 mod envelope;
 mod frame;
+mod hex;
+mod json;
+mod map;
 mod meaning;
 mod model;
 mod state;
+mod value;
 
 pub use command::{answers_status_request, status_request, trigger};
-pub use decode::{Decoded, Embedded, NamedValue, decode, named_values};
+pub use decode::{Decoded, Embedded, NamedValue, decode, decode_json, named_values};
 pub use envelope::{
     Account, Body, Channel, EnvelopeError, MAX_PAYLOAD_BYTES, Message, read_message, request_envelope,
 };
 pub use frame::{Field, FieldKind, Frame, FrameError, MAX_FRAME_BYTES, MsgType, split};
+pub use hex::{from_hex, to_hex};
 pub use meaning::reading;
 pub use model::{Model, ModelKind, model, models};
 pub use state::DeviceState;
