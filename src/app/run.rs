@@ -28,6 +28,13 @@ use crate::transport::{Connections, RuntimeDir};
 /// How long closing down may take from SIGTERM on; systemd would kill us later.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(4);
 
+/// A cycle asks its hosts over this part of its interval, so that a bastion before them, and this machine, do
+/// not have all questions in one moment.
+const SPREAD_PART: u32 = 20;
+
+/// Over how long a cycle asks its hosts at most.
+const MAX_SPREAD: Duration = Duration::from_secs(1);
+
 /// How often the memory of hosts is written at most. It can be learnt anew, so it need not be exact.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
 
@@ -123,6 +130,7 @@ impl Daemon {
         let mut engine =
             Engine::start(&hosts, cycle.concurrency, connections.clone(), Clock, remembered(&settings));
         engine.sample_between_cycles();
+        engine.spread_over(spread(cycle.interval));
         let (hand, writing, writer) = Writing::open(&settings).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(writing.run(writer));
@@ -235,6 +243,7 @@ impl Daemon {
         tracing::info!(hosts = hosts.len(), before = n_before, new_or_changed = n_anew, "inventory reloaded");
         if settings.inventory.cycle.interval != self.settings.inventory.cycle.interval {
             self.ticks = ticks(settings.inventory.cycle.interval);
+            self.engine.spread_over(spread(settings.inventory.cycle.interval));
         } else if 0 < n_anew && !self.engine.is_open() {
             // The new ones are not to wait for the rest of a long interval.
             self.ticks.reset_immediately();
@@ -314,6 +323,10 @@ fn ticks(interval: Duration) -> Interval {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks
+}
+
+fn spread(interval: Duration) -> Duration {
+    (interval / SPREAD_PART).min(MAX_SPREAD)
 }
 
 fn hosts(settings: &Settings) -> Vec<Arc<Host>> {
