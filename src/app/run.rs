@@ -261,6 +261,17 @@ impl Daemon {
         }
     }
 
+    /// What stations said since the last cycle belongs to none that would still close.
+    async fn keep_last_readings(&mut self) -> Result<(), Error> {
+        let solix = self.session.as_mut().map(Session::report);
+        let Some(solix) = solix.filter(|solix| !solix.readings.is_empty()) else { return Ok(()) };
+        let id = BatchId(Uuid::now_v7());
+        let batch = Batch { id, started_at: Clock.now(), reports: Vec::new(), solix: Some(solix) };
+        let events = batch.station_events(self.settings.inventory.store.metadata);
+        self.hand.over(id, events).await?;
+        Ok(())
+    }
+
     /// No new cycle; what is gathered is kept; then sessions, the writer and the memory.
     async fn shut_down(mut self) -> Result<RunEnd, Error> {
         let deadline = Instant::now() + SHUTDOWN_WITHIN;
@@ -269,6 +280,8 @@ impl Daemon {
             self.engine.close_soon();
             let batch = self.engine.closed().await;
             self.close_cycle(batch).await?;
+        } else {
+            self.keep_last_readings().await?;
         }
         let Self { engine, connections, hand, mut tasks, teller, session, mut alerting, settings, .. } = self;
         drop(hand);

@@ -31,7 +31,7 @@ pub(super) fn config(
         email: secret(environment, "Solix account's e-mail address", &settings.user)?,
         password: secret(environment, "Solix account's password", &settings.password)?,
         state_dir: state_dir.to_owned(),
-        fast_below: FAST_BELOW,
+        fast_below: inventory.alerts.rules.battery_below.unwrap_or(FAST_BELOW),
         leave_no_trace: false,
         now: || Clock.now(),
     }))

@@ -50,6 +50,13 @@ impl Batch {
         events
     }
 
+    /// The rows of what stations said alone: for a session that ends between two cycles.
+    pub fn station_events(&self, style: MetadataStyle) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.push_solix(&mut events, style);
+        events
+    }
+
     fn push_gpu(
         &self,
         events: &mut Vec<Event>,

@@ -353,7 +353,7 @@ impl Worker {
     }
 
     fn tell(&self, reading: StationReading) {
-        tracing::info!("{}: {}", reading.station.name, reading.source.label());
+        tracing::info!("{}", reading.summary());
         if self.readings.try_send(reading).is_err() {
             tracing::warn!("a reading is lost: nobody fetches them");
         }
