@@ -107,7 +107,8 @@ pub struct StationStatus {
 pub struct SolixTrouble {
     /// A short, stable label: `login_refused`, `login_blocked`, `mqtt_refused`, `unreachable`, …
     pub kind: &'static str,
-    /// What happened and what to do, for a person.
+    /// What happened and what to do, for a person. Foreign text in it is cleaned: it is shown and stored as
+    /// it is.
     pub words: String,
     /// Whether it lasts until a person does something.
     pub needs_person: bool,
