@@ -17,7 +17,8 @@ const MAX_FIELD_BYTES: usize = 16 << 10;
 /// How deep a decoded value may be nested. Those that are known are flat.
 const MAX_DEPTH: usize = 4;
 
-const MILLIJOULES_A_WATT_HOUR: f64 = 3_600_000.0;
+const JOULES_A_WATT_HOUR: f64 = 3_600.0;
+const SECONDS_AN_HOUR: f64 = 3_600.0;
 
 /// Who said a value, and how it came: what stands beside each value.
 pub(super) fn origin(reading: &StationReading, style: MetadataStyle) -> Map<String, Value> {
@@ -74,7 +75,7 @@ pub(super) fn runtime(reading: &StationReading, runtime: &Runtime) -> Map<String
 pub(super) fn station_up(status: &StationStatus, at: Timestamp) -> Map<String, Value> {
     let mut metadata = identity(&status.station);
     metadata.insert("presence".to_owned(), json!(status.presence.label()));
-    metadata.insert("words".to_owned(), json!(presence_words(status.presence)));
+    metadata.insert("words".to_owned(), json!(status.presence.to_string()));
     let since = status.presence.silent_since().map(|since| since.to_string());
     metadata.insert("since".to_owned(), json!(since));
     let last = status.last.as_ref().map(|reading| reading.at);
@@ -145,15 +146,6 @@ fn identity(station: &Station) -> Map<String, Value> {
     ])
 }
 
-const fn presence_words(presence: Presence) -> &'static str {
-    match presence {
-        Presence::Awaited => "nothing has come yet",
-        Presence::Live => "it answers",
-        Presence::Stale(_) => "nothing has come for more than two intervals",
-        Presence::Offline(_) => "it is not in the cloud, or has been silent for more than ten minutes",
-    }
-}
-
 /// The value with every text in it cleaned; `None` where it is nested too deeply.
 fn harmless(value: &Value, depth: usize) -> Option<Value> {
     match value {
@@ -173,10 +165,14 @@ fn harmless(value: &Value, depth: usize) -> Option<Value> {
     }
 }
 
-fn watt_hours(energy: Energy) -> Value {
-    #[allow(clippy::cast_precision_loss, reason = "no battery holds 2^53 millijoules, which are 2.5 GWh")]
-    let millijoules = energy.millijoules() as f64;
-    number(millijoules / MILLIJOULES_A_WATT_HOUR)
+/// Energy in watt hours, as batteries are sold by it.
+pub(crate) fn watt_hours(energy: Energy) -> Value {
+    number(energy.joules() / JOULES_A_WATT_HOUR)
+}
+
+/// How long a battery lasts, in hours.
+pub(crate) fn hours(runtime: &Runtime) -> f64 {
+    runtime.lasts.as_secs_f64() / SECONDS_AN_HOUR
 }
 
 #[cfg(test)]

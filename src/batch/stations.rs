@@ -14,8 +14,6 @@ use super::{Batch, Event, metadata, station_metadata};
 /// The session's own name in the timeline.
 const SESSION: &str = "solix";
 
-const SECONDS_AN_HOUR: f64 = 3_600.0;
-
 impl Batch {
     pub(super) fn push_solix(&self, events: &mut Vec<Event>, style: MetadataStyle) {
         let Some(solix) = &self.solix else { return };
@@ -47,7 +45,7 @@ impl Batch {
             }
         }
         if let Some(runtime) = reading.runtime() {
-            let hours = runtime.lasts.as_secs_f64() / SECONDS_AN_HOUR;
+            let hours = station_metadata::hours(&runtime);
             let inputs = station_metadata::runtime(reading, &runtime);
             events.push(self.event(
                 "battery_runtime_estimate",

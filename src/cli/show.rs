@@ -138,10 +138,18 @@ pub(super) fn progress() -> impl FnMut(Progress) + Send {
 fn totals(batch: &Batch) -> String {
     let totals = batch.totals();
     let power = totals.power.map_or_else(|| "no power reading".to_owned(), |power| power.to_string());
-    format!(
+    let mut line = format!(
         "{} of {} nodes, {} GPUs, {power}",
         totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting
-    )
+    );
+    if let Some(solix) = &batch.solix {
+        for status in &solix.stations {
+            if let Some(reading) = solix.readings_of(&status.station).next_back() {
+                write!(line, "; {}", reading.summary()).unwrap_or_default();
+            }
+        }
+    }
+    line
 }
 
 /// What `check` found without leaving this machine.

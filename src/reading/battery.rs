@@ -61,11 +61,9 @@ impl StationReading {
         format!("{}: {}", self.station.called(), self.values_in_words())
     }
 
-    /// The same without the name, and with more: `SOC 62 % in 0 W out 435 W grid 0 W solar 0 W, about 5.5 h
-    /// at the present draw`.
+    /// The same without the name, and with the solar power: `SOC 62 % in 0 W out 435 W grid 0 W solar 0 W`.
     pub fn in_words(&self) -> String {
-        let runtime = self.runtime().map(|runtime| format!(", {runtime}")).unwrap_or_default();
-        format!("{} solar {}{runtime}", self.values_in_words(), watts(&self.solar_power))
+        format!("{} solar {}", self.values_in_words(), watts(&self.solar_power))
     }
 
     fn values_in_words(&self) -> String {
@@ -150,10 +148,7 @@ mod tests {
             ..discharging()
         };
         assert_eq!(reading.summary(), "F3800 Plus: SOC implausible in 0 W out 435 W grid not reported");
-        assert_eq!(
-            discharging().in_words(),
-            "SOC 62 % in 0 W out 435 W grid 0 W solar 0 W, about 5.5 h at the present draw"
-        );
+        assert_eq!(discharging().in_words(), "SOC 62 % in 0 W out 435 W grid 0 W solar 0 W");
     }
 
     #[test]

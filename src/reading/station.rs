@@ -1,6 +1,7 @@
 //! Readings of a battery station and of what hangs on it, and how its presence is told.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -106,7 +107,8 @@ pub struct StationStatus {
 pub struct SolixTrouble {
     /// A short, stable label: `login_refused`, `login_blocked`, `mqtt_refused`, `unreachable`, …
     pub kind: &'static str,
-    /// What happened and what to do, for a person.
+    /// What happened and what to do, for a person. Foreign text in it is cleaned: it is shown and stored as
+    /// it is.
     pub words: String,
     /// Whether it lasts until a person does something.
     pub needs_person: bool,
@@ -142,6 +144,11 @@ impl SolixReport {
         called.to_owned()
     }
 
+    /// Whether the session works and every station answers.
+    pub fn is_well(&self) -> bool {
+        self.trouble.is_none() && self.stations.iter().all(|status| status.presence == Presence::Live)
+    }
+
     /// What came from this station since the last report, oldest first.
     pub fn readings_of<'a>(
         &'a self,
@@ -167,6 +174,17 @@ impl Presence {
         match self {
             Self::Stale(since) | Self::Offline(since) => Some(since),
             Self::Awaited | Self::Live => None,
+        }
+    }
+}
+
+impl fmt::Display for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Awaited => f.write_str("no answer yet"),
+            Self::Live => f.write_str("it answers"),
+            Self::Stale(since) => write!(f, "no answer: stale since {since}"),
+            Self::Offline(since) => write!(f, "no answer: offline since {since}"),
         }
     }
 }

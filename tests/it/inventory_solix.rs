@@ -89,6 +89,18 @@ fn the_commented_section_of_the_federation_loads_and_says_the_defaults() {
 }
 
 #[test]
+fn the_fuzzers_seed_has_the_whole_section() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/inventory/solix.toml");
+    let text = std::fs::read_to_string(path).expect("the seed is there");
+    let inventory = load(Path::new("fleet.toml"), &OneFile(text)).unwrap_or_else(|faults| panic!("{faults}"));
+    let solix = inventory.solix.expect("it is enabled");
+    assert_eq!(solix.country.as_deref(), Some("DE"));
+    assert_eq!(solix.api_url.as_deref(), Some("https://[::1]:4443"));
+    assert_eq!(solix.mqtt_address.as_deref(), Some("127.0.0.1:8883"));
+    assert_eq!(inventory.alerts.rules.station_silent_for, None);
+}
+
+#[test]
 fn an_empty_section_is_enabled_and_has_every_default() {
     let inventory = good("[solix]\n");
     assert_eq!(inventory.solix, Some(defaults()));
