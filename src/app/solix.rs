@@ -37,11 +37,7 @@ pub(super) fn config(
     }))
 }
 
-fn secret(
-    environment: Environment,
-    what: &'static str,
-    secret: &Secret,
-) -> Result<Option<Hidden>, Error> {
+fn secret(environment: Environment, what: &'static str, secret: &Secret) -> Result<Option<Hidden>, Error> {
     match environment.secret(what, secret) {
         Ok(text) => Ok(Some(Hidden::new(text))),
         Err(Error::Secret { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),

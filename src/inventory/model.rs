@@ -240,6 +240,9 @@ pub struct SolixSettings {
     pub listen: Duration,
     /// Another REST interface than the vendor's, `https://host:port`, for tests.
     pub api_url: Option<String>,
+    /// The public key that the password is encrypted for at another `api_url`: an uncompressed point of
+    /// P-256, 130 hexadecimal digits. The vendor's own is known.
+    pub login_key: Option<String>,
     /// Another address of the MQTT broker than the one that the REST interface gives, `host:port`.
     pub mqtt_address: Option<String>,
     /// A PEM file of certificates that the REST interface may have beside those this machine trusts.

@@ -96,6 +96,7 @@ pub(super) const SOLIX: Schema = Schema {
         "rest_every",
         "listen",
         "api_url",
+        "login_key",
         "mqtt_address",
         "extra_ca",
     ],

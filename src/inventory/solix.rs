@@ -45,6 +45,7 @@ pub(super) fn read_solix(section: &mut Section<'_, '_>, base: &Path) -> Option<S
             .parsed("listen", |text| within(text, &LISTENS, DEFAULT_LISTEN))
             .map_or(DEFAULT_LISTEN, |listen| listen.value),
         api_url: section.parsed("api_url", api_url).map(|url| url.value),
+        login_key: read_login_key(section),
         mqtt_address: section.parsed("mqtt_address", mqtt_address).map(|address| address.value),
         extra_ca: section.parsed("extra_ca", |text| file_path(text, base)).map(|path| path.value),
     };
@@ -126,6 +127,31 @@ fn api_url(text: &str) -> Result<String, Flaw> {
         return Ok(format!("https://{place}"));
     }
     Err(Flaw::new("has no host, or a port that is none", "not a host", remedy))
+}
+
+/// A key alone would only encrypt the password for somebody else than who is asked.
+fn read_login_key(section: &mut Section<'_, '_>) -> Option<String> {
+    let key = section.parsed("login_key", login_key);
+    if let (Some(site), None) = (section.key_site("login_key"), section.key_site("api_url")) {
+        let flaw = Flaw::new(
+            "`login_key` without `api_url`",
+            "belongs to another server",
+            "write `api_url` beside it, or take it out: the vendor's own key is known",
+        );
+        section.fault(site, flaw);
+    }
+    key.map(|key| key.value)
+}
+
+fn login_key(text: &str) -> Result<String, Flaw> {
+    if text.len() == 130 && text.starts_with("04") && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Flaw::new(
+        "is not a public key",
+        "not a point of P-256",
+        "write the uncompressed point: `04` and 128 hexadecimal digits",
+    ))
 }
 
 fn mqtt_address(text: &str) -> Result<String, Flaw> {

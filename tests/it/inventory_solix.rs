@@ -49,6 +49,7 @@ fn defaults() -> SolixSettings {
         rest_every: 5,
         listen: seconds(10),
         api_url: None,
+        login_key: None,
         mqtt_address: None,
         extra_ca: None,
     }
@@ -96,8 +97,21 @@ fn the_fuzzers_seed_has_the_whole_section() {
     let solix = inventory.solix.expect("it is enabled");
     assert_eq!(solix.country.as_deref(), Some("DE"));
     assert_eq!(solix.api_url.as_deref(), Some("https://[::1]:4443"));
+    assert!(solix.login_key.is_some_and(|key| key.starts_with("040217e6")));
     assert_eq!(solix.mqtt_address.as_deref(), Some("127.0.0.1:8883"));
     assert_eq!(inventory.alerts.rules.station_silent_for, None);
+}
+
+#[test]
+fn a_login_key_belongs_to_another_server_and_is_a_point() {
+    let written = |line: &str| faults_of(&format!("[solix]\n{line}\n"));
+    let point = format!("login_key = \"04{}\"", "ab".repeat(64));
+    assert_eq!(written(&point), ["4:1 `login_key` without `api_url`"]);
+    assert!(good(&format!("[solix]\napi_url = \"https://h\"\n{point}\n")).solix.is_some());
+    assert_eq!(
+        written("api_url = \"https://h\"\nlogin_key = \"04abc\""),
+        ["5:13 `login_key` is not a public key"]
+    );
 }
 
 #[test]
@@ -316,7 +330,7 @@ station_silent_for     = "never"
     20 | adress        = "x"
        | ^^^^^^ not a key that is known here
        |
-       = help: known here: enabled, country, server, user_env, user_file, user_credential, password_env, password_file, password_credential, interval, fast_interval, rest_every, listen, api_url, mqtt_address, extra_ca
+       = help: known here: enabled, country, server, user_env, user_file, user_credential, password_env, password_file, password_credential, interval, fast_interval, rest_every, listen, api_url, login_key, mqtt_address, extra_ca
 
     error: `battery_below` is not a state of charge
       --> etc/fleet.toml:23:26

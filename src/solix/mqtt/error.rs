@@ -124,8 +124,7 @@ fn of_tls(error: &rustls::Error) -> MqttErrorKind {
     if matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) {
         return MqttErrorKind::BrokerCertificate;
     }
-    let is_refusal =
-        matches!(error, rustls::Error::AlertReceived(alert) if is_about_our_certificate(*alert));
+    let is_refusal = matches!(error, rustls::Error::AlertReceived(alert) if is_about_our_certificate(*alert));
     if is_refusal { MqttErrorKind::Refused } else { MqttErrorKind::Protocol }
 }
 

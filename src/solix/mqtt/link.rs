@@ -98,8 +98,14 @@ impl Link {
         let (client, mut events) = AsyncClient::new(options, OUTBOX + subscriptions.capacity());
         events.network_options.set_connection_timeout(CONNECT_WITHIN_SECONDS);
         let (outbox, heard) = mpsc::channel(INBOX);
-        let keeper =
-            Keeper { client: client.clone(), events, subscriptions, outbox, backoff: Backoff::default(), now };
+        let keeper = Keeper {
+            client: client.clone(),
+            events,
+            subscriptions,
+            outbox,
+            backoff: Backoff::default(),
+            now,
+        };
         let mut task = JoinSet::new();
         task.spawn(keeper.keep());
         Self { client, heard, task }
@@ -208,7 +214,11 @@ impl Keeper {
                 self.subscribe(instead)?;
             }
             Event::Incoming(Packet::Publish(message)) => {
-                let message = Heard::Message { topic: message.topic, payload: message.payload.to_vec(), at: (self.now)() };
+                let message = Heard::Message {
+                    topic: message.topic,
+                    payload: message.payload.to_vec(),
+                    at: (self.now)(),
+                };
                 if tell(&self.outbox, message).await.is_err() {
                     return Ok(Next::End);
                 }

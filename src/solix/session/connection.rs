@@ -71,7 +71,8 @@ impl Connection {
             user_id: self.credentials.user_id.reveal(),
             certificate_id: self.credentials.certificate_id.reveal(),
         };
-        let envelope = wire::request_envelope(&account, question.owner.as_deref(), model, serial, &frame, now);
+        let envelope =
+            wire::request_envelope(&account, question.owner.as_deref(), model, serial, &frame, now);
         let topic = format!("cmd/{}/{model}/{serial}/req", self.credentials.app_name);
         let station = question.station.name.as_str();
         tracing::debug!(station, what = ?question.send, "asked");

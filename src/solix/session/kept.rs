@@ -107,11 +107,7 @@ impl Kept {
 
 impl KeptDevice {
     pub(super) fn station(&self, serial: &str) -> Station {
-        Station {
-            serial: Clean::new(serial),
-            model: Clean::new(&self.model),
-            name: Clean::new(&self.name),
-        }
+        Station { serial: Clean::new(serial), model: Clean::new(&self.model), name: Clean::new(&self.name) }
     }
 
     pub(super) fn heard_at(&self) -> Option<Timestamp> {

@@ -60,11 +60,7 @@ impl Listener {
     ///
     /// # Errors
     /// The cloud refuses, or has no such device.
-    pub async fn open(
-        config: &Config,
-        serial: Option<&str>,
-        makes_speak: bool,
-    ) -> Result<Self, ListenError> {
+    pub async fn open(config: &Config, serial: Option<&str>, makes_speak: bool) -> Result<Self, ListenError> {
         let mut cloud = Cloud::open(config)?;
         let mut devices = cloud.devices().await?;
         devices.retain(|device| serial.is_none_or(|serial| device.serial.as_str() == serial));

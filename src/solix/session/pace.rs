@@ -44,12 +44,9 @@ pub(super) fn next_mode(
 ) -> PollingMode {
     let bound = match mode {
         PollingMode::Normal => below,
-        PollingMode::Fast => {
-            Share::from_millipercent(below.millipercent() + HYSTERESIS.millipercent() - 1)
-        }
+        PollingMode::Fast => Share::from_millipercent(below.millipercent() + HYSTERESIS.millipercent() - 1),
     };
-    let is_low =
-        |one: Condition| one.grid_lost || one.soc.is_some_and(|soc| soc <= bound);
+    let is_low = |one: Condition| one.grid_lost || one.soc.is_some_and(|soc| soc <= bound);
     if conditions.into_iter().any(is_low) { PollingMode::Fast } else { PollingMode::Normal }
 }
 

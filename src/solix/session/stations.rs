@@ -10,7 +10,8 @@ use super::asking::{Asking, Send};
 use super::kept::{Kept, KeptDevice};
 use super::pace::{Condition, next_mode, presence};
 use crate::reading::{
-    Clean, DataSource, GridState, PollingMode, Presence, Share, Station, StationReading, StationStatus, Timestamp,
+    Clean, DataSource, GridState, PollingMode, Presence, Share, Station, StationReading, StationStatus,
+    Timestamp,
 };
 use crate::solix::rest::BoundDevice;
 use crate::solix::wire::{self, Body, DeviceState, Frame, ModelKind, MsgType};
@@ -106,9 +107,11 @@ impl Stations {
             .filter(|device| is_of_interest(device.model.as_str()))
             .map(|device| (device.serial.as_str(), device))
             .collect();
-        self.tracked.retain(|serial, tracked| tracked.device.is_passive || devices.contains_key(serial.as_str()));
+        self.tracked
+            .retain(|serial, tracked| tracked.device.is_passive || devices.contains_key(serial.as_str()));
         for (serial, bound) in devices {
-            let mut device = self.tracked.get(serial).map(|tracked| tracked.device.clone()).unwrap_or_default();
+            let mut device =
+                self.tracked.get(serial).map(|tracked| tracked.device.clone()).unwrap_or_default();
             device.model = bound.model.to_string();
             device.name = bound.name.to_string();
             device.owner = bound.owner_user_id.as_ref().map(|owner| owner.reveal().to_owned());
@@ -142,7 +145,11 @@ impl Stations {
     }
 
     /// Takes a reading of the REST interface. Gives it back if nothing better is heard of that station.
-    pub(super) fn take_rest(&mut self, mut reading: StationReading, interval: Duration) -> Option<StationReading> {
+    pub(super) fn take_rest(
+        &mut self,
+        mut reading: StationReading,
+        interval: Duration,
+    ) -> Option<StationReading> {
         let now = reading.at;
         let tracked = self.tracked.get_mut(reading.station.serial.as_str())?;
         let is_live = matches!(tracked.standing().presence(interval, now), Presence::Live);
@@ -282,12 +289,12 @@ impl Stations {
     /// Chooses the mode anew. Only stations that are heard of count: one that is gone must not keep the
     /// others in fast mode for ever.
     pub(super) fn judge_mode(&mut self, interval: Duration, now: Timestamp) {
-        let live = self.tracked.values().filter(|tracked| {
-            matches!(tracked.standing().presence(interval, now), Presence::Live)
-        });
-        let conditions = live.filter_map(|tracked| {
-            Some(Condition::of(tracked.last.as_ref()?, tracked.device.grid_seen))
-        });
+        let live = self
+            .tracked
+            .values()
+            .filter(|tracked| matches!(tracked.standing().presence(interval, now), Presence::Live));
+        let conditions =
+            live.filter_map(|tracked| Some(Condition::of(tracked.last.as_ref()?, tracked.device.grid_seen)));
         let mode = next_mode(self.mode, self.fast_below, conditions);
         if mode != self.mode {
             tracing::info!(from = self.mode.label(), to = mode.label(), "stations are asked at another pace");
@@ -365,9 +372,10 @@ impl Tracked {
         self.device.grid_seen |= reading.grid == GridState::Present;
         let is_answer = self.asking.is_open();
         let is_due = self.last.as_ref().is_none_or(|last| interval / 2 <= at.since(last.at));
-        let is_turn = self.last.as_ref().is_some_and(|last| {
-            last.grid != reading.grid && reading.grid != GridState::Unknown
-        });
+        let is_turn = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.grid != reading.grid && reading.grid != GridState::Unknown);
         self.asking.answered(at);
         self.device.habit = self.asking.habit;
         if !(is_answer || is_due || is_turn) {

@@ -138,7 +138,11 @@ impl Worker {
 
     fn wake_at(&self) -> Instant {
         let asking = self.stations.due().filter(|_| self.ready_since.is_some());
-        [Some(self.next_poll), self.rest_again_at, asking].into_iter().flatten().min().unwrap_or(self.next_poll)
+        [Some(self.next_poll), self.rest_again_at, asking]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.next_poll)
     }
 
     async fn wake(&mut self) {
@@ -230,11 +234,8 @@ impl Worker {
         }
         for site in self.cloud.sites().await? {
             let scene = known(self.cloud.scene(&site).await)?.unwrap_or_default();
-            let average = if site.has_panel() {
-                known(self.cloud.panel_average(&site).await)?.flatten()
-            } else {
-                None
-            };
+            let average =
+                if site.has_panel() { known(self.cloud.panel_average(&site).await)?.flatten() } else { None };
             for reading in readings(devices, &scene, average.as_ref(), self.now()) {
                 if let Some(reading) = self.stations.take_rest(reading, self.interval()) {
                     self.tell(reading);
@@ -247,8 +248,7 @@ impl Worker {
     /// Begins to connect to the broker, with the certificate that is kept unless it ends soon.
     async fn connect(&mut self) -> Result<(), SolixError> {
         let credentials = self.cloud.mqtt_credentials().await?;
-        let ends_soon =
-            credentials.not_after.is_some_and(|end| end < self.now().plus(CERTIFICATE_ENDS_SOON));
+        let ends_soon = credentials.not_after.is_some_and(|end| end < self.now().plus(CERTIFICATE_ENDS_SOON));
         if ends_soon && self.doubts.certificate_ends(Instant::now()) {
             return self.connect_anew().await;
         }
@@ -395,19 +395,17 @@ impl Worker {
         let is_empty = self.stations.is_empty() && self.kept.rest_at.is_some();
         is_empty.then(|| SolixTrouble {
             kind: "no_stations",
-            words: "the Solix account has no power station, solarbank or panel: see that it is the account of \
+            words:
+                "the Solix account has no power station, solarbank or panel: see that it is the account of \
                     the phone app's owner, and write its `country` into [solix]"
-                .to_owned(),
+                    .to_owned(),
             needs_person: true,
         })
     }
 
     fn publish_known(&self) {
-        let known = Known {
-            stations: self.stations.standing(),
-            trouble: self.trouble(),
-            interval: self.interval(),
-        };
+        let known =
+            Known { stations: self.stations.standing(), trouble: self.trouble(), interval: self.interval() };
         self.known.send_replace(known);
     }
 
