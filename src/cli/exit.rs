@@ -42,7 +42,8 @@ impl Exit {
 
     pub(super) fn of_check(report: &CheckReport) -> Self {
         let n_well = report.hosts.iter().filter(|host| host.is_well()).count();
-        if n_well == report.hosts.len() && report.store.is_ok() {
+        let stations_are_well = report.solix.as_ref().is_none_or(SolixReport::is_well);
+        if n_well == report.hosts.len() && report.store.is_ok() && stations_are_well {
             Self::Ok
         } else if n_well == 0 {
             Self::Nothing
