@@ -198,6 +198,30 @@ pub fn split(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
     })
 }
 
+/// Makes a frame that is sent to a device. It is to be below 64 KiB.
+pub(super) fn build(msg_type: MsgType, fields: &[(u8, Option<FieldKind>, &[u8])]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    frame.extend(MAGIC);
+    frame.extend([0, 0, 0x03, 0x00, 0x0f]);
+    frame.extend(msg_type.0);
+    for (tag, kind, value) in fields {
+        let length = value.len() + usize::from(kind.is_some());
+        frame.push(*tag);
+        match u8::try_from(length) {
+            Ok(length) => frame.push(length),
+            Err(_) => frame.extend(u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes()),
+        }
+        frame.extend(kind.map(FieldKind::byte));
+        frame.extend(*value);
+    }
+    let length = u16::try_from(frame.len() + 1).unwrap_or(u16::MAX).to_le_bytes();
+    for (place, byte) in frame.iter_mut().skip(MAGIC.len()).zip(length) {
+        *place = byte;
+    }
+    frame.push(checksum(&frame));
+    frame
+}
+
 /// The XOR of all bytes; 0 over a whole frame.
 pub(super) fn checksum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, byte| sum ^ byte)
@@ -326,4 +350,63 @@ fn text_runs(bytes: &[u8]) -> Vec<Range<usize>> {
         at += chunk.valid().len() + chunk.invalid().len();
     }
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Built = (u8, Option<FieldKind>, Vec<u8>);
+
+    fn built(fields: &[Built]) -> Vec<u8> {
+        let fields: Vec<_> =
+            fields.iter().map(|(tag, kind, value)| (*tag, *kind, value.as_slice())).collect();
+        build(MsgType([0x04, 0x05]), &fields)
+    }
+
+    fn split_again(bytes: &[u8]) -> Vec<Built> {
+        let frame = split(bytes).unwrap();
+        assert!(frame.is_consistent && frame.is_checksum_ok);
+        frame.fields.iter().map(|field| (field.tag, field.kind, field.value.to_vec())).collect()
+    }
+
+    /// Fields as devices send them: numbers, bits, and long text.
+    fn content() -> impl Strategy<Value = (Option<FieldKind>, Vec<u8>)> {
+        prop_oneof![
+            any::<u8>().prop_map(|byte| (None, vec![byte])),
+            any::<u8>().prop_map(|byte| (Some(FieldKind::U8), vec![byte])),
+            any::<[u8; 2]>().prop_map(|bytes| (Some(FieldKind::I16), bytes.to_vec())),
+            any::<[u8; 4]>().prop_map(|bytes| (Some(FieldKind::Var), bytes.to_vec())),
+            "[A-Za-z0-9_]{1,40}".prop_map(|text| (Some(FieldKind::Text), text.into_bytes())),
+            "\\{[a-z:\"0-9]{300,1200}\\}".prop_map(|text| (Some(FieldKind::Text), text.into_bytes())),
+            prop::collection::vec(any::<u8>(), 1..40).prop_map(|bytes| (Some(FieldKind::Bin), bytes)),
+        ]
+    }
+
+    fn fields() -> impl Strategy<Value = Vec<Built>> {
+        prop::collection::btree_map(0xaa_u8..=0xff, content(), 0..60).prop_map(|fields| {
+            let first = (0xa1, None, vec![0x34]);
+            let rest = fields.into_iter().map(|(tag, (kind, value))| (tag, kind, value));
+            std::iter::once(first).chain(rest).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_of_fields_is_cut_into_those_fields(fields in fields()) {
+            prop_assert_eq!(split_again(&built(&fields)), fields);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, body in prop::collection::vec(any::<u8>(), 0..2000)) {
+            drop(split(&bytes));
+            let mut frame = built(&[]);
+            frame.splice(9..9, body);
+            let length = u16::try_from(frame.len()).unwrap().to_le_bytes();
+            frame[2..4].copy_from_slice(&length);
+            drop(split(&frame));
+        }
+    }
 }

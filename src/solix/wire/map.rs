@@ -17,6 +17,13 @@ pub(super) fn message(model: &str, msg_type: MsgType) -> Option<&'static Message
     MAP.messages.get(idx)
 }
 
+/// All messages of a model that the map knows.
+#[cfg(test)]
+pub(super) fn messages(model: &str) -> impl Iterator<Item = &'static MessageMap> {
+    let owned = MAP.owners.get(model).into_iter().flatten();
+    owned.filter_map(|(_, idx)| MAP.messages.get(*idx))
+}
+
 /// All messages, each once, and who sends them.
 #[derive(Debug, Default)]
 struct Map {
@@ -101,6 +108,12 @@ pub(super) struct Factor {
 }
 
 impl MessageMap {
+    /// The names of all its values.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.values.iter().map(|value| value.name)
+    }
+
     /// The values that stand in the field with this tag.
     pub(super) fn values_of(&self, tag: u8) -> &[ValueMap] {
         let start = self.values.partition_point(|value| value.tag < tag);

@@ -17,6 +17,7 @@ mod json;
 mod map;
 mod meaning;
 mod model;
+mod read;
 mod state;
 mod value;
 
@@ -27,6 +28,6 @@ pub use envelope::{
 };
 pub use frame::{Field, FieldKind, Frame, FrameError, MAX_FRAME_BYTES, MsgType, split};
 pub use hex::{from_hex, to_hex};
-pub use meaning::reading;
 pub use model::{Model, ModelKind, model, models};
+pub use read::reading;
 pub use state::DeviceState;
