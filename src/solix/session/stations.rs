@@ -403,3 +403,7 @@ fn says_something(reading: &StationReading) -> bool {
             .iter()
             .any(|figure| figure.is_ok())
 }
+
+#[cfg(test)]
+#[path = "stations_tests.rs"]
+mod tests;
