@@ -124,7 +124,7 @@ pub enum FrameError {
 }
 
 impl FieldKind {
-    const fn of(byte: u8) -> Self {
+    pub(super) const fn of(byte: u8) -> Self {
         match byte {
             0 => Self::Text,
             1 => Self::U8,
@@ -307,10 +307,9 @@ impl<'a> Splitter<'a> {
         let length = usize::from(u16::from_le_bytes([low, high]));
         let content = at + 3..at + 3 + length;
         let field = self.field(at, tag, content.clone()).filter(|_| 4 <= length)?;
-        let is_possible = match field.kind? {
-            FieldKind::Text => self.is_text(content.start + 1..content.end),
-            FieldKind::Bin => true,
-            _ => false,
+        let is_possible = match field.kind {
+            Some(FieldKind::Text) => self.is_text(content.start + 1..content.end),
+            kind => kind == Some(FieldKind::Bin),
         };
         is_possible.then_some((field, content.end))
     }
