@@ -151,8 +151,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::solix::wire::frame::{FieldKind, MsgType, build, split};
-    use crate::solix::wire::models;
+    use crate::solix::wire::frame::{FieldKind, MsgType, build};
+    use crate::solix::wire::{models, split};
 
     type Part<'a> = (u8, Option<FieldKind>, &'a [u8]);
 
