@@ -12,6 +12,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use fleetwatt::solix::wire::{ModelKind, model, models};
 use serde_json::{Map, Value};
 
 const HEAD: &str = "\
@@ -41,38 +42,41 @@ fn published() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// The message types of one model that have the same lines.
+struct Owner {
+    model: String,
+    types: Vec<String>,
+}
+
 /// The whole table, from the published maps.
 fn table(published: &Value) -> String {
     // Equal messages of several models stand in the table once, where the first of them stands.
-    let mut sections: Vec<(String, Vec<(String, Vec<String>)>)> = Vec::new();
+    let mut sections: Vec<(String, Vec<Owner>)> = Vec::new();
     for (model, facts) in published["models"].as_object().unwrap() {
         for (msg_type, message) in facts["messages"].as_object().unwrap() {
-            let body = message_lines(message);
-            let at = sections.iter().position(|(known, _)| *known == body).unwrap_or(sections.len());
+            let lines = message_lines(message);
+            let at = sections.iter().position(|(known, _)| *known == lines).unwrap_or(sections.len());
             if at == sections.len() {
-                sections.push((body, Vec::new()));
+                sections.push((lines, Vec::new()));
             }
             let owners = &mut sections[at].1;
-            match owners.iter_mut().find(|(owner, _)| owner == model) {
-                Some((_, types)) => types.push(msg_type.clone()),
-                None => owners.push((model.clone(), vec![msg_type.clone()])),
+            match owners.iter_mut().find(|owner| owner.model == *model) {
+                Some(owner) => owner.types.push(msg_type.clone()),
+                None => owners.push(Owner { model: model.clone(), types: vec![msg_type.clone()] }),
             }
         }
     }
     let mut text = HEAD.to_owned();
-    for (body, owners) in sections {
-        let mut by_types: Vec<(Vec<String>, Vec<String>)> = Vec::new();
-        for (model, types) in owners {
-            match by_types.iter_mut().find(|(known, _)| *known == types) {
-                Some((_, models)) => models.push(model),
-                None => by_types.push((types, vec![model])),
-            }
-        }
+    for (lines, mut owners) in sections {
         text.push_str("\n=");
-        for (types, models) in by_types {
-            write!(text, " {}:{}", models.join(","), types.join(",")).unwrap();
+        while let Some(first) = owners.first().map(|owner| owner.types.clone()) {
+            let (alike, others): (Vec<Owner>, Vec<Owner>) =
+                owners.into_iter().partition(|owner| owner.types == first);
+            let models: Vec<String> = alike.into_iter().map(|owner| owner.model).collect();
+            write!(text, " {}:{}", models.join(","), first.join(",")).unwrap();
+            owners = others;
         }
-        text.push_str(&body);
+        text.push_str(&lines);
     }
     text
 }
@@ -170,4 +174,43 @@ fn the_table_is_what_is_made_from_the_published_maps() {
     let differing = made.lines().zip(kept.lines()).find(|(made, kept)| made != kept);
     assert_eq!(differing, None);
     assert_eq!(made.lines().count(), kept.lines().count());
+}
+
+#[test]
+fn every_published_model_is_known_with_its_name_and_size() {
+    let published = published();
+    let published = published["models"].as_object().unwrap();
+    assert_eq!((published.len(), models().count()), (45, 45));
+    for model in models() {
+        let facts = &published[model.code];
+        let watt_hours = model.capacity.map(|capacity| capacity.millijoules() / 3_600_000);
+        assert_eq!(
+            (model.name, watt_hours),
+            (facts["marketing_name"].as_str().unwrap(), facts["capacity_wh"].as_i64())
+        );
+        assert_eq!(model.kind, kind(facts["category"].as_str().unwrap()), "{}", model.code);
+    }
+}
+
+fn kind(category: &str) -> ModelKind {
+    match category {
+        "pps" | "solarbank_pps" => ModelKind::Station,
+        "powerpanel" => ModelKind::Panel,
+        "hes" | "home_backup" | "combiner_box" => ModelKind::HomeSystem,
+        "smartmeter" => ModelKind::Meter,
+        "smartplug" => ModelKind::Plug,
+        "charger" | "ev_charger" => ModelKind::Charger,
+        "powercooler" => ModelKind::Cooler,
+        "generator" => ModelKind::Generator,
+        solarbank => {
+            assert!(solarbank.starts_with("solarbank_"), "{solarbank}");
+            ModelKind::Solarbank
+        }
+    }
+}
+
+#[test]
+fn two_models_go_by_another_code_too() {
+    let code = |code| model(code).map(|model| model.code);
+    assert_eq!((code("A1765"), code("A1785"), code("A9999")), (Some("A1763"), Some("A1783"), None));
 }

@@ -144,3 +144,139 @@ fn embedded_in_json(carried: &Value) -> Option<Embedded> {
     let frame = hex::from_hex(text("tlv")?)?;
     Some(Embedded { serial: Clean::new(text("sn")?), model: Clean::new(text("type")?), frame })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::solix::wire::frame::{FieldKind, MsgType, build};
+    use crate::solix::wire::{models, split};
+
+    type Part<'a> = (u8, Option<FieldKind>, &'a [u8]);
+
+    fn decoded(model: &str, msg_type: &str, fields: &[Part<'_>]) -> Decoded {
+        let bytes = build(MsgType::parse(msg_type).unwrap(), fields);
+        decode(model, &split(&bytes).unwrap())
+    }
+
+    fn values(model: &str, msg_type: &str, field: Part<'_>) -> Value {
+        json!(decoded(model, msg_type, &[(0xa1, None, &[0x34]), field]).values)
+    }
+
+    #[test]
+    fn bytes_of_a_version_and_digits_of_a_version_are_parted_by_dots() {
+        let var = Some(FieldKind::Var);
+        assert_eq!(values("A17C1", "0405", (0xa6, var, &[6, 1, 0, 12])), json!({"sw_version": "6.1.0.12"}));
+        assert_eq!(values("A17C0", "0405", (0xa6, var, &[215, 0, 9, 9])), json!({"sw_version": "2.1.5"}));
+        let digits = (0xb5, Some(FieldKind::I16), [9, 1].as_slice());
+        assert_eq!(values("A1790P", "0405", digits), json!({"sw_version": "2.6.5"}));
+    }
+
+    #[test]
+    fn times_of_day_are_hours_and_minutes_or_seconds() {
+        let start = (0xb5, Some(FieldKind::I16), [30, 22].as_slice());
+        assert_eq!(values("A5191", "0405", start), json!({"light_off_start_time": "22:30"}));
+        let delay = (0xa2, Some(FieldKind::Bin), [5, 4, 3, 1, 0].as_slice());
+        let expected =
+            json!({"toggle_to_delay_time": "03:04:05", "toggle_to_switch": 1, "toggle_timer_mode": 0});
+        // The elapsed time would stand beyond the end.
+        assert_eq!(values("A17X8", "087f", delay), expected);
+    }
+
+    #[test]
+    fn a_sign_is_taken_from_the_map() {
+        let temperature = |byte| values("A1790P", "0405", (0xbe, Some(FieldKind::U8), &[byte]));
+        assert_eq!(temperature(0xfd), json!({"temperature": -3}));
+        let hours = (0xa4, Some(FieldKind::I16), [0xff, 0xff].as_slice());
+        assert_eq!(values("A1790P", "0405", hours), json!({"remaining_time_hours": 6553.5}));
+    }
+
+    #[test]
+    fn bits_of_one_byte_are_several_values() {
+        let bits = (0xba, Some(FieldKind::Bin), [0x41].as_slice());
+        let expected =
+            json!({"light_mode": 1, "light_off_switch": 0, "ac_socket_switch": 0, "temp_unit_fahrenheit": 1});
+        assert_eq!(values("A17C2", "0405", bits), expected);
+    }
+
+    #[test]
+    fn values_follow_one_another_behind_texts_and_schedules_of_any_length() {
+        let pack = [b"\x03PCK".as_slice(), &[0; 5], &[0xfe], &[0], &[77], &[0; 6], b"\x02BP"].concat();
+        let expected =
+            json!({"exp_1_sn": "PCK", "exp_1_temperature": -2, "exp_1_soc": 77, "exp_1_type": "BP"});
+        assert_eq!(values("A1763", "0421", (0xc0, Some(FieldKind::Bin), &pack)), expected);
+        let plan = [&[1, 2, 20, 90, 10][..], &[2, 1, 2, 3, 4, 5, 6], &[0, 1, 0]].concat();
+        let read = values("AS220", "0421", (0xd9, Some(FieldKind::Bin), &plan));
+        assert_eq!(
+            (&read["tou_mode_schedule"], &read["storm_guard_switch"]),
+            (&json!("02010203040506"), &json!(1))
+        );
+    }
+
+    #[test]
+    fn a_number_that_json_has_not_is_no_value() {
+        let nan = [b"\x02SN".as_slice(), &[0; 15], &f32::NAN.to_le_bytes(), &[50]].concat();
+        let read = values("A17C5", "0420", (0xb3, Some(FieldKind::Bin), &nan));
+        assert_eq!(read, json!({"device_1_sn": "SN", "device_1_soc": 50}));
+    }
+
+    #[test]
+    fn lists_in_json_become_numbered_names() {
+        let json =
+            json!({"data": {"dpp": [1, 2], "bds": [{"soc": 61}], "soc": null, "pe": 6293}}).to_string();
+        let read = values("A17B1", "0500", (0xa2, Some(FieldKind::Text), json.as_bytes()));
+        let expected = json!({
+            "disaster_protection_plan_1": 1, "disaster_protection_plan_2": 2, "device_1_data": {"soc": 61},
+            "pv_yield_today": 6.293,
+        });
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn json_without_a_frame_is_read_by_the_same_rules() {
+        let message = json!({"sn": "X\u{1b}1", "ems_data": {"soc": 40, "bp": 500}, "pack_data": [{"t": 20}, {"t": 21}]});
+        let expected = json!({"device_sn": "X1", "battery_soc": 40, "battery_power_signed": -500, "exp_1_temperature": 20, "exp_2_temperature": 21});
+        assert_eq!(json!(decode_json("A5101", &message).values), expected);
+    }
+
+    #[test]
+    fn a_dock_carries_one_frame_in_fields() {
+        let carried = build(MsgType([0x04, 0x05]), &[(0xa1, None, &[0x34])]);
+        let fields: [Part<'_>; 4] = [
+            (0xa1, None, &[0x34]),
+            (0xa2, Some(FieldKind::Text), b"SN1"),
+            (0xa3, Some(FieldKind::Text), b"A17E1"),
+            (0xa4, Some(FieldKind::Bin), &carried),
+        ];
+        let decoded = decoded("AX170", "0666", &fields);
+        let expected = Embedded { serial: Clean::new("SN1"), model: Clean::new("A17E1"), frame: carried };
+        assert_eq!(decoded.embedded, [expected]);
+    }
+
+    #[test]
+    fn an_unknown_model_or_message_has_no_values_and_says_that_it_is_not_mapped() {
+        let field = (0xad, Some(FieldKind::U8), [1].as_slice());
+        assert_eq!(decoded("A9999", "0405", &[field]), Decoded::default());
+        assert!(!decoded("A1790P", "0999", &[field]).is_mapped);
+        assert!(decoded("A1790P", "0804", &[field]).is_mapped);
+    }
+
+    proptest! {
+        #[test]
+        fn no_content_of_any_field_of_any_model_makes_it_panic(
+            contents in prop::collection::vec((0_u8..8, prop::collection::vec(any::<u8>(), 0..60)), 96),
+            msg_type in prop::sample::select(vec!["0405", "0408", "0421", "0420", "0500", "0601", "0666", "0a00", "0830"]),
+        ) {
+            let fields: Vec<Field<'_>> = (0xa0..=0xff).zip(&contents).map(|(tag, (kind, value))| {
+                Field { tag, kind: Some(FieldKind::of(*kind)), value, offset: 0 }
+            }).collect();
+            let msg_type = MsgType::parse(msg_type).unwrap();
+            let frame = Frame { msg_type, status: None, fields, is_checksum_ok: true, is_consistent: true };
+            for model in models() {
+                drop(decode(model.code, &frame));
+            }
+        }
+    }
+}

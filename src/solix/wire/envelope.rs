@@ -67,7 +67,7 @@ pub enum EnvelopeError {
         len: usize,
     },
     /// A part of it is not JSON.
-    #[error("the {part} is not JSON: {reason}")]
+    #[error("{part} is not JSON: {reason}")]
     Json {
         /// `message`, `payload` or `trans`.
         part: &'static str,
@@ -250,13 +250,11 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let json = |part| move |error: &EnvelopeError| matches!(error, EnvelopeError::Json { part: at, .. } if *at == part);
-        assert!(json("payload")(&message("{").unwrap_err()));
-        assert!(
-            json("trans")(&message(r#"{"trans":"e30"#).unwrap_err())
-                || message(r#"{"trans":"e3s="}"#).is_err()
-        );
-        assert!(matches!(message(r#"{"data":"*"}"#), Err(EnvelopeError::Base64 { part: "data", .. })));
+        let words = |payload: &str| message(payload).unwrap_err().to_string();
+        assert!(words("{").starts_with("payload is not JSON: "));
+        assert!(words(r#"{"data":"*"}"#).starts_with("data is not Base64: "));
+        assert!(words(r#"{"trans":"e30"}"#).starts_with("trans is not Base64: "));
+        assert!(words(r#"{"trans":"ew=="}"#).starts_with("trans is not JSON: "));
         assert_eq!(message(r#"{"sn":"x"}"#), Err(EnvelopeError::Empty));
         assert!(matches!(read_message("dt/anker_power/A1790P", b"{}"), Err(EnvelopeError::Topic { .. })));
     }

@@ -40,13 +40,9 @@ fn name(map: &ValueMap, name: &str, value: &Value, named: &mut Vec<NamedValue>) 
             named.push(NamedValue { tag: map.tag, name, value, unit: map.unit });
         }
     };
-    match value {
-        Value::Array(list) => {
-            for (nth, value) in list.iter().enumerate() {
-                push(numbered(name, nth), value);
-            }
-        }
-        value => push(name.replace(NUMBER, "1"), value),
+    let Value::Array(list) = value else { return push(name.replace(NUMBER, "1"), value) };
+    for (nth, value) in list.iter().enumerate() {
+        push(numbered(name, nth), value);
     }
 }
 

@@ -18,6 +18,7 @@ mod map;
 mod meaning;
 mod model;
 mod read;
+mod split;
 mod state;
 mod value;
 
@@ -26,8 +27,9 @@ pub use decode::{Decoded, Embedded, NamedValue, decode, decode_json, named_value
 pub use envelope::{
     Account, Body, Channel, EnvelopeError, MAX_PAYLOAD_BYTES, Message, read_message, request_envelope,
 };
-pub use frame::{Field, FieldKind, Frame, FrameError, MAX_FRAME_BYTES, MsgType, split};
+pub use frame::{Field, FieldKind, Frame, FrameError, MAX_FRAME_BYTES, MsgType};
 pub use hex::{from_hex, to_hex};
 pub use model::{Model, ModelKind, model, models};
 pub use read::reading;
+pub use split::split;
 pub use state::DeviceState;

@@ -160,3 +160,156 @@ fn thousandths(number: f64, plausible: RangeInclusive<f64>) -> Measured<i64> {
     #[allow(clippy::cast_possible_truncation, reason = "the range was checked, and it is small")]
     Ok((number * 1000.0).round() as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::reading::Clean;
+    use crate::solix::wire::MsgType;
+
+    const TELEMETRY: MsgType = MsgType([0x04, 0x05]);
+    const PACKS: MsgType = MsgType([0x04, 0x0a]);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000)
+    }
+
+    fn station(model: &str) -> Station {
+        Station { serial: Clean::new("SN"), model: Clean::new(model), name: Clean::new("Garage") }
+    }
+
+    fn state(values: Value) -> DeviceState {
+        let mut state = DeviceState::default();
+        state.merge(TELEMETRY, &serde_json::from_value(values).unwrap(), at(100));
+        state
+    }
+
+    fn read(model: &str, values: Value) -> StationReading {
+        reading(&station(model), &state(values), at(100), PollingMode::Normal).unwrap()
+    }
+
+    fn reason<T>(measured: &Measured<T>) -> Option<Reason> {
+        measured.as_ref().err().map(|absent| absent.reason)
+    }
+
+    fn f3800(ac_in: i64, solar: i64, out: i64) -> Value {
+        json!({"battery_soc": 87, "ac_input_power": ac_in, "photovoltaic_power": solar, "output_power_total": out})
+    }
+
+    #[test]
+    fn an_f3800_takes_from_grid_and_sun() {
+        let reading = read("A1790P", f3800(500, 640, 435));
+        assert_eq!(reading.soc, Ok(Share::from_millipercent(87_000)));
+        assert_eq!(reading.power_input, Ok(Power::from_watts(1140)));
+        assert_eq!(reading.power_output, Ok(Power::from_watts(435)));
+        assert_eq!(reading.grid_power, Ok(Power::from_watts(500)));
+        assert_eq!(reading.solar_power, Ok(Power::from_watts(640)));
+        assert_eq!(reading.capacity, Some(Energy::from_millijoules(3840 * 3_600_000)));
+        assert_eq!((reading.grid, reading.at), (GridState::Present, at(100)));
+    }
+
+    #[test]
+    fn the_grid_is_gone_if_there_is_output_without_input() {
+        let grid = |ac_in, out| read("A1790P", f3800(ac_in, 0, out)).grid;
+        assert_eq!(
+            (grid(1, 0), grid(0, 1), grid(0, 0)),
+            (GridState::Present, GridState::Absent, GridState::Unknown)
+        );
+        assert_eq!(read("A1790P", json!({"output_power_total": 5})).grid, GridState::Unknown);
+    }
+
+    #[test]
+    fn of_a_station_behind_a_panel_nothing_is_said_about_the_grid() {
+        let mut state = state(f3800(0, 0, 400));
+        state.set_behind_hub();
+        let reading = reading(&station("A1790P"), &state, at(100), PollingMode::Normal).unwrap();
+        assert_eq!(reading.grid, GridState::Unknown);
+    }
+
+    #[test]
+    fn a_figure_without_all_of_its_values_is_not_reported_and_not_a_part_of_it() {
+        let reading = read("A1790P", json!({"ac_input_power": 500}));
+        assert_eq!(reason(&reading.power_input), Some(Reason::NotReported));
+        assert_eq!(reason(&reading.soc), Some(Reason::NotReported));
+        assert_eq!(reading.grid_power, Ok(Power::from_watts(500)));
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_kept_as_text() {
+        let values = json!({"battery_soc": 101, "ac_input_power": 20_001, "photovoltaic_power": -1, "output_power_total": -5});
+        let reading = read("A1790P", values);
+        let soc = reading.soc.unwrap_err();
+        assert_eq!((soc.reason, soc.text.as_str()), (Reason::Implausible, "101"));
+        assert_eq!(reason(&reading.power_input), Some(Reason::Implausible));
+        assert_eq!(reason(&reading.grid_power), Some(Reason::Implausible));
+        assert_eq!(reason(&reading.solar_power), Some(Reason::Implausible));
+        assert_eq!(reason(&reading.power_output), Some(Reason::Implausible));
+    }
+
+    #[test]
+    fn what_is_no_number_is_garbled() {
+        let reading = read("A1790P", json!({"battery_soc": "ae0302"}));
+        assert_eq!(reason(&reading.soc), Some(Reason::Garbled));
+    }
+
+    #[test]
+    fn values_from_before_are_not_given_again() {
+        let mut state = state(f3800(500, 640, 435));
+        state.merge(PACKS, &serde_json::from_value(json!({"expansion_packs": 2})).unwrap(), at(200));
+        let station = station("A1790P");
+        let later = reading(&station, &state, at(150), PollingMode::Fast).unwrap();
+        assert_eq!(reason(&later.power_output), Some(Reason::NotReported));
+        assert_eq!((later.at, later.fields.len()), (at(200), 1));
+        assert_eq!(later.capacity, Some(Energy::from_millijoules(3 * 3840 * 3_600_000)));
+        assert_eq!(reading(&station, &state, at(201), PollingMode::Normal), None);
+    }
+
+    #[test]
+    fn without_a_charge_of_its_own_the_mean_of_the_batteries_counts() {
+        let values = json!({"main_battery_soc": 100, "exp_1_soc": 20, "exp_2_soc": 31, "expansion_packs": 2});
+        assert_eq!(read("A1790", values.clone()).soc, Ok(Share::from_millipercent(50_333)));
+        assert_eq!(read("A1761", values).soc, Ok(Share::from_millipercent(50_333)));
+        let broken = json!({"main_battery_soc": 100, "exp_1_soc": 255, "expansion_packs": 1});
+        assert_eq!(reason(&read("A1761", broken).soc), Some(Reason::Implausible));
+    }
+
+    #[test]
+    fn the_sum_of_both_inputs_of_a_c1000_is_not_counted_as_sun() {
+        let values = json!({"ac_input_power": 584, "dc_input_power": 0, "photovoltaic_power": 584});
+        let reading = read("A1761", values);
+        assert_eq!(reading.power_input, Ok(Power::from_watts(584)));
+        assert_eq!(reading.solar_power, Ok(Power::from_watts(0)));
+    }
+
+    #[test]
+    fn a_panel_counts_sun_and_grid_in_and_the_home_out() {
+        let values = |gp, gs| json!({"battery_soc": 62, "photovoltaic_power": 120, "grid_power_signed": gp, "ac_output_power": 1529, "grid_status": gs});
+        let charging = read("A17B1", values(3705, 0));
+        assert_eq!(charging.power_input, Ok(Power::from_watts(3825)));
+        assert_eq!(charging.grid, GridState::Present);
+        let selling = read("A17B1", values(-100, 0));
+        assert_eq!(selling.power_input, Ok(Power::from_watts(120)));
+        assert_eq!(selling.grid_power, Ok(Power::from_watts(-100)));
+        assert_eq!(read("A17B1", values(0, 1)).grid, GridState::Absent);
+    }
+
+    #[test]
+    fn what_a_model_does_not_have_is_not_supported() {
+        let meter = read("A17X7", json!({"grid_to_home_power": 212, "pv_to_grid_power": 8}));
+        assert_eq!(meter.grid_power, Ok(Power::from_watts(204)));
+        assert_eq!(
+            (reason(&meter.soc), reason(&meter.power_output)),
+            (Some(Reason::NotSupported), Some(Reason::NotSupported))
+        );
+        assert_eq!(meter.capacity, None);
+    }
+
+    #[test]
+    fn a_model_under_another_code_is_read_as_the_one_it_is() {
+        let reading = read("A1765", json!({"battery_soc": 50}));
+        assert_eq!(reading.soc, Ok(Share::from_millipercent(50_000)));
+        assert_eq!(reading.capacity, Some(Energy::from_millijoules(1024 * 3_600_000)));
+    }
+}

@@ -54,7 +54,7 @@ pub(super) fn scaled(number: i64, factor: Option<Factor>) -> Value {
     if factor.n_decimals == 0 {
         return Value::from(product);
     }
-    #[allow(clippy::cast_precision_loss, reason = "four bytes times a few digits are far below 2^53")]
+    #[allow(clippy::cast_precision_loss, reason = "what devices count is far below 2^53")]
     let product = product as f64;
     float(product / 10_f64.powi(i32::from(factor.n_decimals))).unwrap_or(Value::Null)
 }
