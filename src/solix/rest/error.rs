@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::reading::{SolixTrouble, Timestamp, with_causes};
 
 /// Why a call to the cloud, or a login, did not lead to what was asked for.
@@ -162,7 +164,8 @@ pub enum SolixError {
 }
 
 /// Why there is no login before a certain time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pause {
     /// One login in ten minutes is allowed.
     TooSoon,
