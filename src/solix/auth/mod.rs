@@ -11,7 +11,7 @@ mod server;
 
 pub(in crate::solix) use attempts::{AccountId, Asked, Attempts, Credentials, Refusal};
 pub(in crate::solix) use body::LoginBody;
-pub(in crate::solix) use files::{Kept, take_lock};
-pub(in crate::solix) use login::Login;
+pub(in crate::solix) use files::{Found, Kept, take_lock};
+pub(in crate::solix) use login::{LOGIN_FILE, Login};
 pub(in crate::solix) use password::{KeyPair, gtoken, hex};
 pub(in crate::solix) use server::{base_url, server_of_country};

@@ -17,6 +17,9 @@ pub enum SolixError {
     /// `api_url` cannot be used.
     #[error("api_url in [solix] is not an https address without a path")]
     ApiUrl,
+    /// The country is none.
+    #[error("the country of the Solix account is not two capital letters, such as US or DE")]
+    Country,
     /// `extra_ca` cannot be used.
     #[error("the certificates in `{}`", path.display())]
     ExtraCa {
@@ -86,9 +89,18 @@ pub enum SolixError {
     #[error("another fleetwatt is logging in to the Solix cloud")]
     LoginUnderWay,
 
-    /// No answer: the name, the connection, TLS, or a break in between.
+    /// No connection: the name, the address, or TLS. Nothing was sent.
     #[error("no connection to the Solix cloud for {endpoint}")]
-    Unreachable {
+    NoConnection {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+        /// What the client says; without the URL.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The connection broke before the answer was there.
+    #[error("the connection to the Solix cloud broke for {endpoint}")]
+    Interrupted {
         /// The last part of the endpoint's path.
         endpoint: &'static str,
         /// What the client says; without the URL.
@@ -210,16 +222,19 @@ impl SolixError {
     /// A short, stable label for a log field or a database column.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::ApiUrl | Self::ExtraCa { .. } | Self::NoRoots | Self::Tls(_) | Self::Client(_) => {
-                "settings"
-            }
+            Self::ApiUrl
+            | Self::Country
+            | Self::ExtraCa { .. }
+            | Self::NoRoots
+            | Self::Tls(_)
+            | Self::Client(_) => "settings",
             Self::State { .. } | Self::Random => "state",
             Self::NoCredentials => "no_credentials",
             Self::CredentialsRefused { .. } | Self::VerificationNeeded { .. } => "login_refused",
             Self::LoginPaused { .. } | Self::LoginUnderWay => "login_blocked",
             Self::LoginFailed { .. } => "login_failed",
             Self::NotAccepted { .. } => "not_accepted",
-            Self::Unreachable { .. } | Self::Timeout { .. } => "unreachable",
+            Self::NoConnection { .. } | Self::Interrupted { .. } | Self::Timeout { .. } => "unreachable",
             Self::NoTime { .. } => "no_time",
             Self::TooManyCalls { .. } | Self::CredentialsTooSoon { .. } => "too_many_calls",
             Self::Unsupported { .. } => "unsupported",
@@ -232,6 +247,7 @@ impl SolixError {
     pub const fn needs_person(&self) -> bool {
         match self {
             Self::ApiUrl
+            | Self::Country
             | Self::ExtraCa { .. }
             | Self::NoRoots
             | Self::Tls(_)
@@ -245,7 +261,8 @@ impl SolixError {
             | Self::LoginPaused { .. }
             | Self::LoginFailed { .. }
             | Self::LoginUnderWay
-            | Self::Unreachable { .. }
+            | Self::NoConnection { .. }
+            | Self::Interrupted { .. }
             | Self::Timeout { .. }
             | Self::NoTime { .. }
             | Self::Failed { .. }
@@ -261,6 +278,9 @@ impl SolixError {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::ApiUrl => "write it as `https://host:port`, or leave it out: only tests need it",
+            Self::Country => {
+                "write country in [solix], or ANKER_COUNTRY, as two letters: that of the phone app"
+            }
             Self::ExtraCa { .. } => "name a PEM file with at least one certificate, or leave extra_ca out",
             Self::NoRoots => "install ca-certificates, or name a file of them in SSL_CERT_FILE",
             Self::Tls(_) | Self::Client(_) | Self::Random => {
@@ -285,7 +305,7 @@ impl SolixError {
             Self::LoginFailed { .. } | Self::NotAccepted { .. } => {
                 "it is tried again by itself; if it stays so, the vendor has changed its interface"
             }
-            Self::Unreachable { .. } | Self::Timeout { .. } => {
+            Self::NoConnection { .. } | Self::Interrupted { .. } | Self::Timeout { .. } => {
                 "check that this machine may reach the internet; it is tried again by itself"
             }
             Self::NoTime { .. } | Self::Failed { .. } | Self::Garbled { .. } => "it is tried again by itself",
