@@ -1,6 +1,6 @@
 //! What the rules are judged by: what one cycle learnt, and how the program itself fares.
 
-use crate::reading::{Power, Temperature, Timestamp};
+use crate::reading::{GridState, Power, Runtime, Share, SolixTrouble, Temperature, Timestamp};
 
 /// All that is known at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Facts {
     pub store_away_since: Option<Timestamp>,
     /// Why the last edit of the inventory could not be taken, if it could not.
     pub reload_failed: Option<String>,
+    /// The Solix session; `None` where there is none. Whatever the scope, it is about every station.
+    pub solix: Option<SolixFacts>,
 }
 
 /// How much of the fleet the facts are about.
@@ -110,4 +112,43 @@ pub struct SpoolFacts {
     pub n_batches: u64,
     /// When the oldest of them was measured.
     pub oldest_at: Timestamp,
+}
+
+/// What the Solix session learnt.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SolixFacts {
+    /// Every station of the account, as far as the session knows.
+    pub stations: Vec<StationFacts>,
+    /// What keeps the session from working, if anything does.
+    pub trouble: Option<SolixTrouble>,
+}
+
+/// One station. Numbers are those of this cycle: an old one neither raises nor clears anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StationFacts {
+    /// Its name in the timeline: `solix_<serial number>`.
+    pub source: String,
+    /// Its name for a person.
+    pub name: String,
+    /// The state of charge, if it was measured.
+    pub soc: Option<Share>,
+    /// How long the battery lasts, if that can be said.
+    pub runtime: Option<Runtime>,
+    /// Whether the grid is there, by the last reading that tells.
+    pub grid: GridState,
+    /// Whether the grid was there in any reading.
+    pub grid_was_there: bool,
+    /// Whether it is heard of.
+    pub answer: StationAnswer,
+}
+
+/// Whether a station is heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StationAnswer {
+    /// It is.
+    Live,
+    /// Nothing has come since then.
+    Silent(Timestamp),
+    /// It is too early to say.
+    Awaited,
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::state::{Raised, Standing};
+use super::stations::{is_about_solix, why_solix_is_over};
 use super::words::{self, Told};
 use super::{
     Answer, Facts, GpuFacts, Held, MAX_STANDING, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity,
@@ -50,21 +51,22 @@ pub fn evaluate(rules: &Rules, state: &mut State, facts: &Facts) -> Vec<Transiti
     evaluation.judge_jumps(rules, facts, &working);
     evaluation.judge_cluster(rules, facts);
     evaluation.judge_program(rules, facts);
+    evaluation.judge_solix(rules, facts);
     evaluation.settle_unseen(rules, facts);
     evaluation.transitions
 }
 
 /// One alert that may be.
-struct Subject<'a> {
-    rule: Rule,
+pub(super) struct Subject<'a> {
+    pub(super) rule: Rule,
     /// What it is about, for the key.
-    id: &'a str,
-    source: &'a str,
-    node: Option<&'a str>,
+    pub(super) id: &'a str,
+    pub(super) source: &'a str,
+    pub(super) node: Option<&'a str>,
 }
 
 /// What the facts say of a condition.
-enum Verdict {
+pub(super) enum Verdict {
     /// It holds.
     Holds {
         severity: Severity,
@@ -79,14 +81,14 @@ enum Verdict {
 }
 
 impl Verdict {
-    fn at_once(severity: Severity) -> Self {
+    pub(super) fn at_once(severity: Severity) -> Self {
         Self::Holds { severity, held_for: Duration::ZERO, since: None }
     }
 }
 
-struct Evaluation<'s> {
+pub(super) struct Evaluation<'s> {
     at: Timestamp,
-    state: &'s mut State,
+    pub(super) state: &'s mut State,
     /// The keys that the facts said something about.
     seen: BTreeSet<String>,
     transitions: Vec<Transition>,
@@ -245,7 +247,7 @@ impl Evaluation<'_> {
 
     /// Takes a verdict beside what is known. `words` are asked for only where something is to be told; they
     /// are given how long the condition has held.
-    fn judge(
+    pub(super) fn judge(
         &mut self,
         subject: &Subject<'_>,
         verdict: Verdict,
@@ -309,9 +311,7 @@ impl Evaluation<'_> {
             facts.nodes.iter().map(|node| (node.node.as_str(), node)).collect();
         let unseen = self.state.standing.iter().filter(|(key, _)| !self.seen.contains(*key));
         let over: Vec<(String, String)> = unseen
-            .filter_map(|(key, standing)| {
-                Some((key.clone(), why_over(standing, rules, facts.scope, &nodes)?))
-            })
+            .filter_map(|(key, standing)| Some((key.clone(), why_over(standing, rules, facts, &nodes)?)))
             .collect();
         for (key, words) in over {
             self.clear(&key, |_, _| words);
@@ -342,11 +342,15 @@ fn power_verdict(power: Power, bound: Power, severity: Severity, held_for: Durat
 fn why_over(
     standing: &Standing,
     rules: &Rules,
-    scope: Scope,
+    facts: &Facts,
     nodes: &BTreeMap<&str, &NodeFacts>,
 ) -> Option<String> {
+    let scope = facts.scope;
     if !is_watched(standing.rule, rules) {
         return Some(words::not_watched(&standing.source));
+    }
+    if is_about_solix(standing.rule) {
+        return why_solix_is_over(standing, facts);
     }
     let Some(name) = &standing.node else {
         let is_gone = standing.rule == Rule::JumpSilent
@@ -372,7 +376,13 @@ fn why_over(
         | Rule::ClusterPower
         | Rule::SpoolOld
         | Rule::StoreAway
-        | Rule::ReloadFailed => None,
+        | Rule::ReloadFailed
+        | Rule::BatteryLow
+        | Rule::BatteryCritical
+        | Rule::GridLost
+        | Rule::StationSilent
+        | Rule::SolixLogin
+        | Rule::SolixUnreachable => None,
     }
 }
 
@@ -388,6 +398,10 @@ fn is_watched(rule: Rule, rules: &Rules) -> bool {
         Rule::ClusterPower => rules.cluster_power.is_some(),
         Rule::SpoolOld => rules.spool_older_than.is_some(),
         Rule::StoreAway => rules.store_away_for.is_some(),
-        Rule::GpuMissing | Rule::ImplausibleReading | Rule::ReloadFailed => true,
+        Rule::BatteryLow => rules.battery_below.is_some(),
+        Rule::BatteryCritical => rules.battery_critical_below.is_some(),
+        Rule::GridLost => rules.grid_lost_for.is_some(),
+        Rule::StationSilent | Rule::SolixUnreachable => rules.station_silent_for.is_some(),
+        Rule::GpuMissing | Rule::ImplausibleReading | Rule::ReloadFailed | Rule::SolixLogin => true,
     }
 }

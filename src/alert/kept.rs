@@ -1,5 +1,7 @@
 //! The state as JSON, for whoever keeps it across runs.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,6 +45,9 @@ struct StateShape {
     standing: std::collections::BTreeMap<String, StandingShape>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     undelivered: Vec<TransitionShape>,
+    // Not in the files of earlier versions.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    with_grid: BTreeSet<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +84,7 @@ impl State {
             version: VERSION,
             standing: standing.collect(),
             undelivered: self.undelivered.iter().map(TransitionShape::from).collect(),
+            with_grid: self.with_grid.clone(),
         };
         serde_json::to_value(shape).expect("keys are text, so that serialising to memory cannot fail")
     }
@@ -95,6 +101,7 @@ impl State {
         let standing = shape.standing.into_iter().take(super::MAX_STANDING);
         let mut state = Self {
             standing: standing.map(|(key, shape)| Ok((key, shape.try_into()?))).collect::<Result<_, _>>()?,
+            with_grid: shape.with_grid.into_iter().take(super::MAX_STATIONS).collect(),
             ..Self::default()
         };
         let undelivered: Vec<Transition> =

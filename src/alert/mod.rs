@@ -11,12 +11,17 @@ mod rule;
 mod rules;
 mod state;
 #[cfg(test)]
+mod station_tests;
+mod stations;
+#[cfg(test)]
 mod tests;
 mod words;
 
-pub use facts::{Answer, Facts, GpuFacts, NodeFacts, Scope, SpoolFacts, Trouble};
+pub use facts::{
+    Answer, Facts, GpuFacts, NodeFacts, Scope, SolixFacts, SpoolFacts, StationAnswer, StationFacts, Trouble,
+};
 pub use judge::evaluate;
 pub use kept::StateError;
 pub use rule::{Rule, Severity, Transition};
 pub use rules::{Held, PowerThreshold, Rules};
-pub use state::{MAX_STANDING, MAX_UNDELIVERED, State};
+pub use state::{MAX_STANDING, MAX_STATIONS, MAX_UNDELIVERED, State};

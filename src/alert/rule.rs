@@ -52,6 +52,18 @@ labelled! {
         StoreAway = "store_away",
         /// An edit of the inventory could not be taken.
         ReloadFailed = "reload_failed",
+        /// A station's battery is low.
+        BatteryLow = "battery_low",
+        /// A station's battery is nearly empty.
+        BatteryCritical = "battery_critical",
+        /// A station's grid is gone.
+        GridLost = "grid_lost",
+        /// Nothing comes from a station.
+        StationSilent = "station_silent",
+        /// Nothing can be asked of any station until a person does something.
+        SolixLogin = "solix_login",
+        /// Nothing can be asked of any station at present.
+        SolixUnreachable = "solix_unreachable",
     }
 }
 

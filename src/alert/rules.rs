@@ -6,8 +6,8 @@ use crate::reading::{Power, Share, Temperature};
 
 /// Which alerts are wanted, and from where on. What is `None` is not watched.
 ///
-/// A GPU that is missing or lost, an implausible reading and an edit of the inventory that could not be
-/// taken are always watched.
+/// A GPU that is missing or lost, an implausible reading, an edit of the inventory that could not be taken
+/// and a Solix session that waits for a person are always watched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     /// A GPU is hotter than this.
@@ -22,6 +22,14 @@ pub struct Rules {
     pub spool_older_than: Option<Duration>,
     /// The store has been away for this long.
     pub store_away_for: Option<Duration>,
+    /// A station's battery is below this.
+    pub battery_below: Option<Share>,
+    /// A station's battery is below this, and somebody should look at it now.
+    pub battery_critical_below: Option<Share>,
+    /// A station's grid has been gone for this long. Only judged where the grid was seen before.
+    pub grid_lost_for: Option<Duration>,
+    /// Nothing has come from a station for this long, or nothing could be asked of any.
+    pub station_silent_for: Option<Duration>,
 }
 
 /// A threshold, and for how long it must be passed before the alert is raised.

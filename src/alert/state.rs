@@ -1,6 +1,6 @@
 //! What is known of each alert from one evaluation to the next.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Rule, Severity, Transition};
 use crate::reading::Timestamp;
@@ -14,12 +14,17 @@ pub const MAX_STANDING: usize = 16_384;
 /// what matters most is how things are now.
 pub const MAX_UNDELIVERED: usize = 256;
 
+/// The most stations of which is remembered whether they have a grid. No account has so many.
+pub const MAX_STATIONS: usize = 1_024;
+
 /// What is known of the alerts. Plain data, to be kept by the caller: [`State::to_value`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     pub(super) standing: BTreeMap<String, Standing>,
     pub(super) undelivered: VecDeque<Transition>,
     pub(super) n_untracked: u64,
+    /// Stations whose grid was seen, by their names in the timeline: only they can lose it.
+    pub(super) with_grid: BTreeSet<String>,
 }
 
 /// A condition that holds: its alert is raised, or will be if it goes on.

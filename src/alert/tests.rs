@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::station_tests::any_solix;
 use super::*;
 use crate::reading::{Power, Share, Temperature, Timestamp};
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// The instant of the n-th cycle.
-fn cycle(n: u32) -> Timestamp {
+pub(super) fn cycle(n: u32) -> Timestamp {
     Timestamp::from_micros(1_795_503_600_000_000).plus(MINUTE * n)
 }
 
@@ -28,7 +29,7 @@ fn gpu(source: &str) -> GpuFacts {
     }
 }
 
-fn node(name: &str) -> NodeFacts {
+pub(super) fn node(name: &str) -> NodeFacts {
     NodeFacts {
         node: name.to_owned(),
         jump: None,
@@ -42,7 +43,7 @@ fn silent(name: &str) -> NodeFacts {
     NodeFacts { answer: Answer::Silent("no connection".to_owned()), ..node(name) }
 }
 
-fn facts(n: u32, nodes: Vec<NodeFacts>) -> Facts {
+pub(super) fn facts(n: u32, nodes: Vec<NodeFacts>) -> Facts {
     Facts {
         at: cycle(n),
         scope: Scope::Whole,
@@ -51,10 +52,11 @@ fn facts(n: u32, nodes: Vec<NodeFacts>) -> Facts {
         spool: None,
         store_away_since: None,
         reload_failed: None,
+        solix: None,
     }
 }
 
-fn every_rule() -> Rules {
+pub(super) fn every_rule() -> Rules {
     Rules {
         gpu_temperature: Some(Held { above: celsius(85), held_for: Duration::ZERO }),
         gpu_power: Some(Held { above: PowerThreshold::Fixed(Power::from_watts(600)), held_for: MINUTE }),
@@ -62,17 +64,21 @@ fn every_rule() -> Rules {
         cluster_power: Some(Power::from_watts(12_000)),
         spool_older_than: Some(MINUTE * 10),
         store_away_for: Some(MINUTE * 5),
+        battery_below: Some(Share::from_millipercent(30_000)),
+        battery_critical_below: Some(Share::from_millipercent(10_000)),
+        grid_lost_for: Some(Duration::ZERO),
+        station_silent_for: Some(MINUTE * 15),
     }
 }
 
 /// `+` or `-` with the key, of each transition.
-fn keys(transitions: &[Transition]) -> Vec<String> {
+pub(super) fn keys(transitions: &[Transition]) -> Vec<String> {
     let sign = |raised| if raised { "+" } else { "-" };
     transitions.iter().map(|one| format!("{}{}", sign(one.raised), one.key)).collect()
 }
 
 /// Runs a series of facts through the rules, each state through what is kept of it across runs.
-fn run(rules: &Rules, series: impl IntoIterator<Item = Facts>) -> Vec<Vec<Transition>> {
+pub(super) fn run(rules: &Rules, series: impl IntoIterator<Item = Facts>) -> Vec<Vec<Transition>> {
     let mut state = State::default();
     let mut all = Vec::new();
     for facts in series {
@@ -82,7 +88,7 @@ fn run(rules: &Rules, series: impl IntoIterator<Item = Facts>) -> Vec<Vec<Transi
     all
 }
 
-fn run_keys(rules: &Rules, series: impl IntoIterator<Item = Facts>) -> Vec<Vec<String>> {
+pub(super) fn run_keys(rules: &Rules, series: impl IntoIterator<Item = Facts>) -> Vec<Vec<String>> {
     run(rules, series).iter().map(|transitions| keys(transitions)).collect()
 }
 
@@ -387,6 +393,7 @@ prop_compose! {
         spool in proptest::option::of(0..60_u32),
         away in proptest::option::of(0..60_u32),
         reload in any::<bool>(),
+        solix in proptest::option::of(any_solix()),
     ) -> Facts {
         Facts {
             scope: if whole { Scope::Whole } else { Scope::Part },
@@ -394,6 +401,7 @@ prop_compose! {
             spool: spool.map(|oldest| SpoolFacts { n_batches: 1, oldest_at: cycle(oldest) }),
             store_away_since: away.map(cycle),
             reload_failed: reload.then(|| "broken".to_owned()),
+            solix,
             ..facts(minute, nodes)
         }
     }

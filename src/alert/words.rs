@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::PowerThreshold;
-use crate::reading::{Power, Temperature};
+use crate::reading::{Power, Runtime, Share, Temperature};
 
 /// What is to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,42 @@ pub(super) fn reload(reason: &str, told: Told) -> String {
         Told::Raised => format!("the edited inventory is not used, the one before it is: {reason}"),
         Told::Cleared => "the inventory is used as it is written again".to_owned(),
     }
+}
+
+pub(super) fn battery(name: &str, now: Share, below: Share, runtime: Option<Runtime>, told: Told) -> String {
+    let runtime = runtime.map(|runtime| format!(", {runtime}")).unwrap_or_default();
+    format!("{name}: battery at {now}{} (limit {below}){runtime}", again(told))
+}
+
+pub(super) fn grid(
+    name: &str,
+    soc: Option<Share>,
+    runtime: Option<Runtime>,
+    lasted: Duration,
+    told: Told,
+) -> String {
+    let soc = soc.map(|soc| format!("; battery at {soc}")).unwrap_or_default();
+    let runtime = runtime.map(|runtime| format!(", {runtime}")).unwrap_or_default();
+    match told {
+        Told::Raised => format!("{name}: the grid is gone{soc}{runtime}"),
+        Told::Cleared => format!("{name}: the grid is back{}{soc}", after(lasted)),
+    }
+}
+
+pub(super) fn solix_login(trouble: &str) -> String {
+    format!("Solix needs a person: {trouble}")
+}
+
+pub(super) fn solix_unreachable(trouble: &str, lasted: Duration) -> String {
+    format!("Solix has been in trouble{}: {trouble}", for_as_long_as(lasted))
+}
+
+pub(super) fn solix_works(lasted: Duration) -> String {
+    format!("Solix works again{}", after(lasted))
+}
+
+pub(super) fn no_longer_in_account(source: &str) -> String {
+    format!("{source} is no longer among the stations of the account")
 }
 
 pub(super) fn trouble_over(raised: &str) -> String {

@@ -1,15 +1,23 @@
 //! The inventory and the settings, and on demand every step to every host and to the database.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::poll::connections;
 use super::{Error, Settings, store_status};
 use crate::cycle::{Checked, Clock, check_host};
 use crate::inventory::Host;
+use crate::reading::SolixReport;
+use crate::solix::Config;
+use crate::solix::session::ask_once;
 use crate::store::Status;
+
+/// How long stations may take, all steps to them included.
+const STATIONS_WITHIN: Duration = Duration::from_secs(60);
 
 /// What became of each step.
 #[derive(Debug)]
@@ -18,6 +26,8 @@ pub struct CheckReport {
     pub hosts: Vec<HostCheck>,
     /// The timeline.
     pub store: Result<Status, Error>,
+    /// The Solix session, if the inventory has one: what each station said, and what stood in the way.
+    pub solix: Option<SolixReport>,
 }
 
 /// One host's steps.
@@ -63,8 +73,14 @@ pub async fn check(settings: &Settings) -> Result<CheckReport, Error> {
         }
         checks
     };
-    let (hosts, store) = tokio::join!(gather, store_status(settings));
-    Ok(CheckReport { hosts, store })
+    let (hosts, store, solix) = tokio::join!(gather, store_status(settings), ask_stations(settings));
+    Ok(CheckReport { hosts, store, solix })
+}
+
+/// Asks every station as a dry run would: over the kept login, without a trace.
+async fn ask_stations(settings: &Settings) -> Option<SolixReport> {
+    let config = Config { leave_no_trace: true, ..settings.solix.clone()? };
+    Some(ask_once(config, Instant::now() + STATIONS_WITHIN).await)
 }
 
 fn unchecked(host: &Host) -> HostCheck {

@@ -10,6 +10,7 @@ mod poll;
 mod reload;
 mod run;
 mod settings;
+mod solix;
 mod store;
 mod supervisor;
 mod telemetry;

@@ -17,7 +17,8 @@ use crate::alert::Scope;
 use crate::batch::{Batch, BatchId};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::{Host, SshTarget, Target};
-use crate::reading::with_causes;
+use crate::reading::{SolixReport, with_causes};
+use crate::solix::{self, session::ask_once};
 use crate::store::{self, Writer};
 use crate::transport::{Connections, RuntimeDir};
 
@@ -71,10 +72,15 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     let connections = connections(settings, request.dry_run, &hosts)?;
     let (hosts_have, grace) = closes_after(inventory);
     let mut engine = Engine::start(&hosts, inventory.cycle.concurrency, connections, Clock, memory);
-    let cycle = async {
-        engine.begin(BatchId(Uuid::now_v7()), Instant::now() + hosts_have, grace);
+    let closes_at = Instant::now() + hosts_have;
+    let hosts = async {
+        engine.begin(BatchId(Uuid::now_v7()), closes_at, grace);
         let batch = engine.closed().await;
         (batch, engine.shutdown(Instant::now() + CLOSE_WITHIN).await)
+    };
+    let cycle = async {
+        let ((batch, memory), solix) = tokio::join!(hosts, stations(settings, request, closes_at));
+        (Batch { solix, ..batch }, memory)
     };
     if request.dry_run {
         return Ok(Polled { batch: cycle.await.0, kept: Kept::DryRun });
@@ -119,6 +125,13 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     tokio::join!(writer.close(), rest);
     drop(lock);
     Ok(Polled { batch, kept })
+}
+
+/// What the stations of the Solix account say. Whoever asks for one host does not ask for these.
+async fn stations(settings: &Settings, request: &PollRequest, closes_at: Instant) -> Option<SolixReport> {
+    let config = settings.solix.as_ref().filter(|_| request.host.is_none())?;
+    let config = solix::Config { leave_no_trace: request.dry_run, ..config.clone() };
+    Some(ask_once(config, closes_at).await)
 }
 
 /// What the alert rules are to know of the store.

@@ -22,10 +22,18 @@ use crate::batch::{Batch, BatchId};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
 use crate::reading::with_causes;
+use crate::solix::session::Session;
 use crate::transport::{Connections, RuntimeDir};
 
 /// How long closing down may take from SIGTERM on; systemd would kill us later.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(4);
+
+/// A cycle asks its hosts over this part of its interval, so that a bastion before them, and this machine, do
+/// not have all questions in one moment.
+const SPREAD_PART: u32 = 20;
+
+/// Over how long a cycle asks its hosts at most.
+const MAX_SPREAD: Duration = Duration::from_secs(1);
 
 /// How often the memory of hosts is written at most. It can be learnt anew, so it need not be exact.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
@@ -99,6 +107,7 @@ struct Daemon {
     tasks: JoinSet<Result<(), Error>>,
     alerting: Alerting,
     teller: Option<Teller>,
+    session: Option<Session>,
     /// How the store did at the last batch.
     store: StoreState,
     /// Why the last edit of the inventory could not be taken.
@@ -121,12 +130,15 @@ impl Daemon {
         let mut engine =
             Engine::start(&hosts, cycle.concurrency, connections.clone(), Clock, remembered(&settings));
         engine.sample_between_cycles();
+        engine.spread_over(spread(cycle.interval));
         let (hand, writing, writer) = Writing::open(&settings).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(writing.run(writer));
         let mut alerting = Alerting::new(&settings, engine.memory().alerts.clone());
         let teller = settings.webhook.clone().map(|webhook| Teller::start(webhook, alerting.state_mut()));
+        let session = settings.solix.clone().map(Session::start);
         let daemon = Self {
+            session,
             ticks: ticks(cycle.interval),
             watch: Watch::new(named, environment, &settings),
             hangups: signal(SignalKind::hangup()).map_err(Error::Signals)?,
@@ -153,7 +165,7 @@ impl Daemon {
             // No branch loses anything when another one wins: each waits for something that stays.
             tokio::select! {
                 () = stop.received() => return self.shut_down().await,
-                batch = self.engine.closed() => self.close_cycle(&batch).await?,
+                batch = self.engine.closed() => self.close_cycle(batch).await?,
                 _ = self.ticks.tick() => self.open_cycle(),
                 () = self.supervisor.due() => self.supervisor.alive(),
                 _ = self.hangups.recv() => self.reload(),
@@ -172,7 +184,8 @@ impl Daemon {
     }
 
     /// Judges the alerts, makes the batch durable, and only then tells anybody.
-    async fn close_cycle(&mut self, batch: &Batch) -> Result<(), Error> {
+    async fn close_cycle(&mut self, batch: Batch) -> Result<(), Error> {
+        let batch = &Batch { solix: self.session.as_mut().map(Session::report), ..batch };
         let around = Surroundings {
             waiting: self.store.waiting,
             away_since: self.store.away.as_ref().map(|(since, _)| *since),
@@ -230,11 +243,33 @@ impl Daemon {
         tracing::info!(hosts = hosts.len(), before = n_before, new_or_changed = n_anew, "inventory reloaded");
         if settings.inventory.cycle.interval != self.settings.inventory.cycle.interval {
             self.ticks = ticks(settings.inventory.cycle.interval);
+            self.engine.spread_over(spread(settings.inventory.cycle.interval));
         } else if 0 < n_anew && !self.engine.is_open() {
             // The new ones are not to wait for the rest of a long interval.
             self.ticks.reset_immediately();
         }
+        self.adopt_solix(&settings);
         self.settings = settings;
+    }
+
+    /// Another account or another pace is another session. What the old one heard is in the batches, or
+    /// belongs to stations that are no longer asked for.
+    fn adopt_solix(&mut self, settings: &Settings) {
+        if settings.solix != self.settings.solix {
+            tracing::info!("[solix] was changed: its session begins anew");
+            self.session = settings.solix.clone().map(Session::start);
+        }
+    }
+
+    /// What stations said since the last cycle belongs to none that would still close.
+    async fn keep_last_readings(&mut self) -> Result<(), Error> {
+        let solix = self.session.as_mut().map(Session::report);
+        let Some(solix) = solix.filter(|solix| !solix.readings.is_empty()) else { return Ok(()) };
+        let id = BatchId(Uuid::now_v7());
+        let batch = Batch { id, started_at: Clock.now(), reports: Vec::new(), solix: Some(solix) };
+        let events = batch.station_events(self.settings.inventory.store.metadata);
+        self.hand.over(id, events).await?;
+        Ok(())
     }
 
     /// No new cycle; what is gathered is kept; then sessions, the writer and the memory.
@@ -244,11 +279,18 @@ impl Daemon {
         if self.engine.is_open() {
             self.engine.close_soon();
             let batch = self.engine.closed().await;
-            self.close_cycle(&batch).await?;
+            self.close_cycle(batch).await?;
+        } else {
+            self.keep_last_readings().await?;
         }
-        let Self { engine, connections, hand, mut tasks, teller, mut alerting, settings, .. } = self;
+        let Self { engine, connections, hand, mut tasks, teller, session, mut alerting, settings, .. } = self;
         drop(hand);
         let closing = engine.shutdown(deadline);
+        let leaving = async {
+            if let Some(session) = session {
+                session.end(deadline).await;
+            }
+        };
         let telling = async {
             match teller {
                 Some(teller) => teller.end(deadline).await,
@@ -263,7 +305,7 @@ impl Daemon {
                 Ok(None) | Err(_) => Ok(()),
             }
         };
-        let (mut memory, left, written) = tokio::join!(closing, telling, writing);
+        let (mut memory, left, written, ()) = tokio::join!(closing, telling, writing, leaving);
         connections.end_all();
         // What could not be told is told at the next start.
         alerting.state_mut().keep_undelivered(left);
@@ -294,6 +336,10 @@ fn ticks(interval: Duration) -> Interval {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks
+}
+
+fn spread(interval: Duration) -> Duration {
+    (interval / SPREAD_PART).min(MAX_SPREAD)
 }
 
 fn hosts(settings: &Settings) -> Vec<Arc<Host>> {

@@ -10,6 +10,7 @@ use super::alerts::webhook;
 use super::files::{Fingerprint, RealFiles};
 use crate::inventory::{self, Inventory, Secret, StoreSettings};
 use crate::output::notify::Webhook;
+use crate::solix;
 use crate::store::{Location, Password};
 
 /// The file name of the default timeline, in the state directory.
@@ -32,7 +33,7 @@ impl Environment {
     }
 
     /// A variable that is set and not empty.
-    fn get(self, name: &str) -> Option<String> {
+    pub(super) fn get(self, name: &str) -> Option<String> {
         self.0(name).filter(|value| !value.is_empty()).and_then(|value| value.into_string().ok())
     }
 
@@ -78,6 +79,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The sockets of SSH masters: `$RUNTIME_DIRECTORY`, else the user's own folder in /run or /tmp.
     pub runtime_dir: PathBuf,
+    /// The Solix session, if the inventory has one.
+    pub solix: Option<solix::Config>,
     /// Who is told of alerts, if anybody.
     pub(super) webhook: Option<Webhook>,
     /// The files that the fleet was read from, as they were then.
@@ -98,8 +101,9 @@ impl Settings {
         let location = location(&inventory.store, &state_dir, environment)?;
         let runtime_dir = runtime_dir(environment);
         let webhook = webhook(&inventory, environment)?;
+        let solix = super::solix::config(&inventory, &state_dir, environment)?;
         let files = files.fingerprint();
-        Ok(Self { inventory_path, inventory, location, state_dir, runtime_dir, webhook, files })
+        Ok(Self { inventory_path, inventory, location, state_dir, runtime_dir, solix, webhook, files })
     }
 }
 

@@ -5,6 +5,7 @@ use tokio::time::Interval;
 
 use super::writing::StoreState;
 use crate::batch::Batch;
+use crate::reading::{Presence, SolixReport};
 
 /// The service manager, if there is one.
 #[derive(Debug)]
@@ -54,12 +55,30 @@ impl Supervisor {
         let totals = batch.totals();
         let power = totals.power.map_or_else(|| "no power reading".to_owned(), |power| power.to_string());
         let line = format!(
-            "{} of {} nodes, {} GPUs, {power}; {store}",
-            totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting
+            "{} of {} nodes, {} GPUs, {power}{}; {store}",
+            totals.nodes_reporting,
+            totals.nodes_expected,
+            totals.gpus_reporting,
+            batch.solix.as_ref().map(stations).unwrap_or_default()
         );
         tracing::debug!(status = line, "cycle closed");
         tell(&[NotifyState::Status(&line)]);
     }
+}
+
+/// The stations in a few words: the last charge of each, or that it is not heard of.
+fn stations(solix: &SolixReport) -> String {
+    let words = solix.stations.iter().map(|status| {
+        let soc = status.last.as_ref().and_then(|last| last.soc.as_ref().ok());
+        let name = solix.name_of(&status.station);
+        match soc.filter(|_| status.presence == Presence::Live) {
+            Some(soc) => format!("; {name} at {soc}"),
+            None => format!("; {name} {}", status.presence.label()),
+        }
+    });
+    let words: String = words.collect();
+    let trouble = solix.trouble.as_ref().map(|trouble| format!("; solix: {}", trouble.kind));
+    format!("{words}{}", trouble.unwrap_or_default())
 }
 
 fn tell(states: &[NotifyState<'_>]) {

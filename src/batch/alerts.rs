@@ -5,13 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 
+use super::stations::station_source;
 use super::timeline::gpu_sources;
 use super::{Batch, Event, HostReport, metadata};
 use crate::alert::{
-    Answer, Facts, GpuFacts, Held, NodeFacts, PowerThreshold, Rules, Scope, Transition, Trouble,
+    Answer, Facts, GpuFacts, Held, NodeFacts, PowerThreshold, Rules, Scope, SolixFacts, StationAnswer,
+    StationFacts, Transition, Trouble,
 };
 use crate::inventory::{AlertRules, PowerAbove};
-use crate::reading::{Clean, FailureKind, Fault, FaultKind, GpuReading, Outcome};
+use crate::reading::{
+    Clean, FailureKind, Fault, FaultKind, GpuReading, GridState, Outcome, Presence, SolixReport,
+    StationReading, StationStatus,
+};
 
 /// The rules of the inventory, as the alert room judges by them.
 pub fn alert_rules(written: &AlertRules) -> Rules {
@@ -28,6 +33,10 @@ pub fn alert_rules(written: &AlertRules) -> Rules {
         cluster_power: written.cluster_power_above,
         spool_older_than: written.spool_older_than,
         store_away_for: written.store_away_for,
+        battery_below: written.battery_below,
+        battery_critical_below: written.battery_critical_below,
+        grid_lost_for: written.grid_lost_for,
+        station_silent_for: written.station_silent_for,
     }
 }
 
@@ -35,15 +44,15 @@ impl Batch {
     /// What the alert rules are judged by, as far as this cycle tells: spool, store and inventory are for
     /// the caller to fill in.
     pub fn alert_facts(&self, scope: Scope) -> Facts {
-        let ends = self.reports.iter().map(|report| report.span.answered_at);
         Facts {
-            at: ends.max().unwrap_or(self.started_at).max(self.started_at),
+            at: self.closed_at(),
             scope,
             nodes: self.reports.iter().map(node_facts).collect(),
             cluster_power: self.totals().power,
             spool: None,
             store_away_since: None,
             reload_failed: None,
+            solix: self.solix.as_ref().map(solix_facts),
         }
     }
 
@@ -145,6 +154,34 @@ fn whole_node_trouble(report: &HostReport) -> Option<Trouble> {
         matches!(failure.kind, FailureKind::GpuLost | FailureKind::ResetRequired | FailureKind::NoGpus);
     let words = format!("{}: {failure}", report.node);
     is_gone.then(|| Trouble::Missing { gpu: String::new(), words })
+}
+
+fn solix_facts(report: &SolixReport) -> SolixFacts {
+    SolixFacts {
+        stations: report.stations.iter().map(|status| station_facts(report, status)).collect(),
+        trouble: report.trouble.clone(),
+    }
+}
+
+/// What came in this cycle; `status.last` may be from long ago.
+fn station_facts(report: &SolixReport, status: &StationStatus) -> StationFacts {
+    let station = &status.station;
+    let charge = report.readings_of(station).rev().find(|reading| reading.soc.is_ok());
+    let grids = || report.readings_of(station).map(|reading| reading.grid);
+    let answer = match status.presence {
+        Presence::Awaited => StationAnswer::Awaited,
+        Presence::Live => StationAnswer::Live,
+        Presence::Stale(since) | Presence::Offline(since) => StationAnswer::Silent(since),
+    };
+    StationFacts {
+        source: station_source(station),
+        name: report.name_of(station),
+        soc: charge.and_then(|reading| reading.soc.as_ref().ok().copied()),
+        runtime: charge.and_then(StationReading::runtime),
+        grid: grids().rfind(|grid| *grid != GridState::Unknown).unwrap_or(GridState::Unknown),
+        grid_was_there: grids().any(|grid| grid == GridState::Present),
+        answer,
+    }
 }
 
 #[cfg(test)]
@@ -250,5 +287,71 @@ mod tests {
         let cleared = evaluate(&rules(), &mut state, &batch.alert_facts(Scope::Whole));
         let values: Vec<_> = batch.alert_events(&cleared).into_iter().map(|event| event.value).collect();
         assert_eq!(values, [Some(0.0), Some(0.0)]);
+    }
+
+    fn stations(report: SolixReport) -> Vec<StationFacts> {
+        let batch = Batch { solix: Some(report), ..sample::fleet() };
+        batch.alert_facts(Scope::Part).solix.expect("it has a session").stations
+    }
+
+    #[test]
+    fn a_station_is_judged_by_what_came_in_this_cycle_alone() {
+        let mut report = sample::station_report();
+        let fresh = stations(report.clone()).remove(0);
+        assert_eq!((fresh.source.as_str(), fresh.name.as_str()), ("solix_9DNBH3D0PLDBLX1Y", "F3800 Plus"));
+        assert_eq!(fresh.soc, Some(Share::from_millipercent(87_000)));
+        assert!(fresh.runtime.is_some());
+        assert_eq!((fresh.grid, fresh.grid_was_there), (GridState::Absent, false));
+        // What it said before is in `last` still.
+        report.readings.clear();
+        let old = stations(report).remove(0);
+        assert_eq!((old.soc, old.runtime, old.grid), (None, None, GridState::Unknown));
+        assert_eq!(old.answer, StationAnswer::Live);
+    }
+
+    #[test]
+    fn of_several_readings_the_last_that_tells_counts() {
+        let mut report = sample::station_report();
+        let reading = report.readings.remove(0);
+        let with = |percent: Option<i64>, grid| StationReading {
+            soc: percent
+                .map(|percent| Share::from_millipercent(percent * 1000))
+                .ok_or_else(Absent::not_reported),
+            grid,
+            ..reading.clone()
+        };
+        report.readings = vec![
+            with(Some(50), GridState::Present),
+            with(Some(40), GridState::Absent),
+            with(None, GridState::Unknown),
+        ];
+        let facts = stations(report).remove(0);
+        assert_eq!(facts.soc, Some(Share::from_millipercent(40_000)));
+        assert_eq!((facts.grid, facts.grid_was_there), (GridState::Absent, true));
+    }
+
+    #[test]
+    fn a_low_battery_is_raised_through_the_batch() {
+        let mut report = sample::station_report();
+        report.readings[0].soc = Ok(Share::from_millipercent(28_000));
+        report.stations[0].presence = Presence::Offline(sample::STARTED_AT.minus(Duration::from_secs(1_200)));
+        let batch = Batch { solix: Some(report), reports: Vec::new(), ..sample::fleet() };
+        let rules = alert_rules(&AlertRules {
+            battery_below: Some(Share::from_millipercent(30_000)),
+            station_silent_for: Some(Duration::from_secs(900)),
+            ..AlertRules::default()
+        });
+        let told = evaluate(&rules, &mut State::default(), &batch.alert_facts(Scope::Whole));
+        let words: Vec<&str> = told.iter().map(|one| one.words.as_str()).collect();
+        assert_eq!(
+            words,
+            [
+                "F3800 Plus: battery at 28 % (limit 30 %), about 2.5 h at the present draw",
+                "F3800 Plus has given no answer for 20m: check that it is switched on and in its Wi-Fi",
+            ]
+        );
+        let event = &batch.alert_events(&told)[0];
+        assert_eq!((event.source.as_str(), event.value), ("solix_9DNBH3D0PLDBLX1Y", Some(1.0)));
+        assert_eq!(event.metadata["key"], "battery_low:solix_9DNBH3D0PLDBLX1Y");
     }
 }

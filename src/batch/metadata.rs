@@ -176,7 +176,12 @@ fn put_gpu_counts(metadata: &mut Map<String, Value>, report: &HostReport) {
 }
 
 /// The value under `key`; or null, and the reason under `<key>_absent`.
-fn put<T>(to: &mut Map<String, Value>, key: &str, measured: &Measured<T>, value: impl Fn(&T) -> Value) {
+pub(super) fn put<T>(
+    to: &mut Map<String, Value>,
+    key: &str,
+    measured: &Measured<T>,
+    value: impl Fn(&T) -> Value,
+) {
     match measured {
         Ok(measured) => {
             to.insert(key.to_owned(), value(measured));
@@ -188,7 +193,7 @@ fn put<T>(to: &mut Map<String, Value>, key: &str, measured: &Measured<T>, value:
     }
 }
 
-fn object<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
+pub(super) fn object<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
@@ -196,11 +201,11 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn words(text: &Clean) -> Value {
+pub(super) fn words(text: &Clean) -> Value {
     json!(text.as_str())
 }
 
-fn watts(power: &Power) -> Value {
+pub(super) fn watts(power: &Power) -> Value {
     json!(power.watts())
 }
 
@@ -208,7 +213,7 @@ fn celsius(temperature: &Temperature) -> Value {
     number(temperature.celsius())
 }
 
-fn percent(share: &Share) -> Value {
+pub(super) fn percent(share: &Share) -> Value {
     number(share.percent())
 }
 

@@ -9,6 +9,8 @@ mod metadata;
 mod meter;
 #[cfg(test)]
 pub(crate) mod sample;
+mod station_metadata;
+mod stations;
 mod timeline;
 mod totals;
 
@@ -16,5 +18,6 @@ pub use alerts::alert_rules;
 pub use event::{Batch, BatchId, Event, HostReport};
 pub(crate) use metadata::{efficiency, number};
 pub use meter::PowerMeter;
+pub(crate) use station_metadata::{bounded_fields, hours, watt_hours};
 pub use timeline::{Written, WrittenFacts};
 pub use totals::Totals;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::reading::{
-    Absent, Clean, Failure, FailureKind, Fault, FaultKind, GpuReading, Memory, Outcome, Power, Reason, Share,
-    Span, Temperature, Timestamp,
+    Absent, Clean, DataSource, Energy, Failure, FailureKind, Fault, FaultKind, GpuReading, GridState, Memory,
+    Outcome, PollingMode, Power, Presence, Reason, Share, SolixReport, Span, Station, StationReading,
+    StationStatus, Temperature, Timestamp,
 };
 
 use super::{Batch, BatchId, HostReport};
@@ -144,4 +145,42 @@ fn gb10() -> HostReport {
         ..gpu(0, 11_320)
     }];
     report
+}
+
+/// A session that works, with one station that answered once.
+pub(crate) fn station_report() -> SolixReport {
+    let reading = station_reading();
+    SolixReport {
+        stations: vec![StationStatus {
+            station: reading.station.clone(),
+            presence: Presence::Live,
+            last: Some(reading.clone()),
+        }],
+        readings: vec![reading],
+        trouble: None,
+    }
+}
+
+/// An F3800 Plus on solar panels that draws from its battery, two and a half seconds before the cycle.
+pub(crate) fn station_reading() -> StationReading {
+    let fields =
+        [("ac_output_power", 820.into()), ("battery_soc", 87.into()), ("sw_version", "2.6.5".into())];
+    StationReading {
+        station: Station {
+            serial: Clean::new("9DNBH3D0PLDBLX1Y"),
+            model: Clean::new("A1790P"),
+            name: Clean::new("F3800 Plus"),
+        },
+        at: STARTED_AT.minus(Duration::from_millis(2_500)),
+        source: DataSource::Mqtt,
+        mode: PollingMode::Normal,
+        soc: Ok(Share::from_millipercent(87_000)),
+        power_input: Ok(Power::from_watts(412)),
+        power_output: Ok(Power::from_milliwatts(835_500)),
+        grid_power: Ok(Power::from_watts(0)),
+        solar_power: Ok(Power::from_watts(412)),
+        capacity: Some(Energy::from_millijoules(3_840 * 3_600_000)),
+        grid: GridState::Absent,
+        fields: fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+    }
 }

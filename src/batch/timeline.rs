@@ -27,7 +27,8 @@ pub struct WrittenFacts {
 }
 
 impl Batch {
-    /// The rows of the timeline that this cycle gives, host by host, the cluster's total last.
+    /// The rows of the timeline that this cycle gives, host by host, then the stations, the cluster's total
+    /// last.
     ///
     /// `written` is only read and changed in [`MetadataStyle::Slim`]. It then holds what this batch
     /// writes: a caller that may lose the batch keeps its old value.
@@ -39,12 +40,20 @@ impl Batch {
             }
             self.push_node(&mut events, report);
         }
+        self.push_solix(&mut events, style);
         events.push(self.cluster_total());
         if style == MetadataStyle::Slim {
             // What is older is written again anyway, so it need not be kept.
             let yesterday = utc_day(self.started_at) - 1;
             written.0.retain(|_, facts| facts.utc_day >= yesterday);
         }
+        events
+    }
+
+    /// The rows of what stations said alone: for a session that ends between two cycles.
+    pub fn station_events(&self, style: MetadataStyle) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.push_solix(&mut events, style);
         events
     }
 
@@ -93,6 +102,12 @@ impl Batch {
         events.push(self.event("node_up", source, Some(up), metadata::node_up(report), at));
     }
 
+    /// When all of it holds: the end of the last attempt.
+    pub(super) fn closed_at(&self) -> Timestamp {
+        let ends = self.reports.iter().map(|report| report.span.answered_at);
+        ends.max().unwrap_or(self.started_at).max(self.started_at)
+    }
+
     fn cluster_total(&self) -> Event {
         let totals = self.totals();
         // A host that failed measured nothing, so its end is no time of measurement.
@@ -104,7 +119,7 @@ impl Batch {
         self.event("cluster_gpu_power_total", "gpu_cluster".to_owned(), watts, metadata, at)
     }
 
-    fn event(
+    pub(super) fn event(
         &self,
         event_type: &'static str,
         source: String,

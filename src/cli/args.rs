@@ -46,7 +46,7 @@ pub(super) enum Format {
     Text,
     /// One JSON object with a versioned schema
     Json,
-    /// One row a GPU, for a spreadsheet
+    /// One row a GPU, for a spreadsheet; battery stations are only in the others
     Csv,
 }
 
@@ -55,8 +55,8 @@ pub(super) enum Command {
     /// One cycle, then exit: what the timer runs
     ///
     /// Exit code: 0 all well; 1 no host gave a reading, or nothing could be kept; 2 the call or the
-    /// inventory is wrong; 3 kept, but some host failed; 4 kept in the spool, since the database does not
-    /// take it now; 75 another fleetwatt holds the state directory.
+    /// inventory is wrong; 3 kept, but some host or battery station failed; 4 kept in the spool, since the
+    /// database does not take it now; 75 another fleetwatt holds the state directory.
     Poll {
         /// Print the readings and leave no trace: no row, no file, no connection
         #[arg(long)]

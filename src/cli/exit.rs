@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::app::{self, CheckReport, Kept, Polled};
-use crate::reading::Outcome;
+use crate::reading::{Outcome, SolixReport};
 use crate::store::{self, Receipt};
 
 /// How the program ends.
@@ -15,7 +15,7 @@ pub(super) enum Exit {
     Nothing,
     /// The call, the inventory or the settings are wrong.
     Usage,
-    /// Kept, but some host or step failed.
+    /// Kept, but some host, station or step failed.
     Partial,
     /// Kept in the spool: the database does not take it now.
     Spooled,
@@ -32,7 +32,8 @@ impl Exit {
         if matches!(&polled.kept, Kept::Durable(receipt) if receipt.left.is_some()) {
             return Self::Spooled;
         }
-        if reports.iter().all(|report| report.outcome == Outcome::Complete) {
+        let stations_are_well = polled.batch.solix.as_ref().is_none_or(SolixReport::is_well);
+        if stations_are_well && reports.iter().all(|report| report.outcome == Outcome::Complete) {
             Self::Ok
         } else {
             Self::Partial
@@ -41,7 +42,8 @@ impl Exit {
 
     pub(super) fn of_check(report: &CheckReport) -> Self {
         let n_well = report.hosts.iter().filter(|host| host.is_well()).count();
-        if n_well == report.hosts.len() && report.store.is_ok() {
+        let stations_are_well = report.solix.as_ref().is_none_or(SolixReport::is_well);
+        if n_well == report.hosts.len() && report.store.is_ok() && stations_are_well {
             Self::Ok
         } else if n_well == 0 {
             Self::Nothing
@@ -83,5 +85,60 @@ impl From<Exit> for ExitCode {
             Exit::Spooled => 4,
             Exit::Locked => 75,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Batch, sample};
+    use crate::reading::{Presence, SolixTrouble, Timestamp};
+
+    const SINCE: Timestamp = sample::STARTED_AT;
+
+    /// A fleet of one host that is well.
+    fn fleet(solix: Option<SolixReport>) -> Batch {
+        let mut batch = Batch { solix, ..sample::fleet() };
+        batch.reports.truncate(1);
+        batch
+    }
+
+    fn exit(batch: Batch) -> Exit {
+        Exit::of_poll(&Polled { batch, kept: Kept::DryRun })
+    }
+
+    fn with(presence: Presence) -> SolixReport {
+        let mut report = sample::station_report();
+        report.stations[0].presence = presence;
+        report
+    }
+
+    #[test]
+    fn a_fleet_with_a_station_that_answers_is_well() {
+        assert_eq!(exit(fleet(None)), Exit::Ok);
+        assert_eq!(exit(fleet(Some(with(Presence::Live)))), Exit::Ok);
+    }
+
+    #[test]
+    fn a_station_that_does_not_answer_is_partial_and_never_nothing() {
+        for presence in [Presence::Awaited, Presence::Stale(SINCE), Presence::Offline(SINCE)] {
+            assert_eq!(exit(fleet(Some(with(presence)))), Exit::Partial, "{presence:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_in_trouble_is_partial_and_never_nothing() {
+        for needs_person in [false, true] {
+            let trouble = SolixTrouble { kind: "x", words: String::new(), needs_person };
+            let report = SolixReport { trouble: Some(trouble), ..sample::station_report() };
+            assert_eq!(exit(fleet(Some(report))), Exit::Partial);
+        }
+    }
+
+    #[test]
+    fn a_fleet_that_says_nothing_is_nothing_though_a_station_answers() {
+        let mut batch = fleet(Some(with(Presence::Live)));
+        batch.reports = vec![sample::failed("node003")];
+        assert_eq!(exit(batch), Exit::Nothing);
     }
 }

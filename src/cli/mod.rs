@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, Settings};
 use crate::output;
-use crate::reading::Outcome;
+use crate::reading::{Outcome, Presence, SolixReport};
 use args::{Cli, Colour, Command, Format, StoreCommand};
 use exit::Exit;
 
@@ -142,6 +142,9 @@ fn print_polled(
                 Outcome::Failed(_) => tracing::warn!(node = report.node, "{}", report.outcome.advice()),
             }
         }
+        if let Some(solix) = &batch.solix {
+            warn_of_stations(solix);
+        }
     } else {
         let text = match format {
             Format::Text => output::text(batch, &show::text_options(colour_stdout(cli.colour))),
@@ -161,6 +164,15 @@ fn print_polled(
         Kept::Lost(error) => show::not_kept(error, colour_stderr(cli.colour)),
     }
     Ok(Exit::of_poll(polled))
+}
+
+fn warn_of_stations(solix: &SolixReport) {
+    for status in solix.stations.iter().filter(|status| status.presence != Presence::Live) {
+        tracing::warn!(station = solix.name_of(&status.station), "{}", status.presence);
+    }
+    if let Some(trouble) = &solix.trouble {
+        tracing::warn!(kind = trouble.kind, "solix: {}", trouble.words);
+    }
 }
 
 fn print(text: &str) -> std::io::Result<()> {

@@ -10,7 +10,7 @@ use crate::app::{self, CheckReport, HostCheck, Settings};
 use crate::batch::Batch;
 use crate::inventory::Target;
 use crate::output::TextOptions;
-use crate::reading::{Outcome, with_causes};
+use crate::reading::{Outcome, SolixReport, StationStatus, with_causes};
 use crate::store::{self, InitReport, Left, Progress, Receipt, SpoolStatus, Status};
 
 /// A line on standard error, where everything that is not data goes.
@@ -138,10 +138,18 @@ pub(super) fn progress() -> impl FnMut(Progress) + Send {
 fn totals(batch: &Batch) -> String {
     let totals = batch.totals();
     let power = totals.power.map_or_else(|| "no power reading".to_owned(), |power| power.to_string());
-    format!(
+    let mut line = format!(
         "{} of {} nodes, {} GPUs, {power}",
         totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting
-    )
+    );
+    if let Some(solix) = &batch.solix {
+        for status in &solix.stations {
+            if let Some(reading) = solix.readings_of(&status.station).next_back() {
+                write!(line, "; {}", reading.summary()).unwrap_or_default();
+            }
+        }
+    }
+    line
 }
 
 /// What `check` found without leaving this machine.
@@ -155,8 +163,16 @@ pub(super) fn settings(settings: &Settings) -> String {
         .filter(|(n_hosts, _)| 0 < *n_hosts)
         .map(|(n_hosts, kind)| format!("{n_hosts} {kind}"))
         .collect();
+    let solix = settings.solix.as_ref().map(|solix| {
+        let every = humantime::format_duration(solix.settings.interval);
+        let fast = humantime::format_duration(solix.settings.fast_interval);
+        format!(
+            "solix      country {}, stations asked every {every}, in fast mode every {fast}\n",
+            solix.country
+        )
+    });
     format!(
-        "inventory  {}: {} hosts ({})\nstore      {}, table {}\nstate      {}\nsockets    {}\n",
+        "inventory  {}: {} hosts ({})\nstore      {}, table {}\nstate      {}\nsockets    {}\n{}",
         settings.inventory_path.display(),
         hosts.len(),
         kinds.join(", "),
@@ -164,6 +180,7 @@ pub(super) fn settings(settings: &Settings) -> String {
         settings.inventory.store.table,
         settings.state_dir.display(),
         settings.runtime_dir.display(),
+        solix.unwrap_or_default(),
     )
 }
 
@@ -197,7 +214,24 @@ pub(super) fn check(report: &CheckReport) -> String {
             line("", &format!("        {}", error.remedy()));
         }
     }
+    if let Some(solix) = &report.solix {
+        for words in station_lines(solix) {
+            line("solix", &words);
+        }
+    }
     text
+}
+
+fn station_lines(solix: &SolixReport) -> Vec<String> {
+    let station = |status: &StationStatus| {
+        let name = solix.name_of(&status.station);
+        match solix.readings_of(&status.station).next_back() {
+            Some(reading) => format!("ok      {}", reading.summary()),
+            None => format!("FAILED  {name}: {}", status.presence),
+        }
+    };
+    let trouble = solix.trouble.iter().map(|trouble| format!("FAILED  {}", trouble.words));
+    trouble.chain(solix.stations.iter().map(station)).collect()
 }
 
 fn host_lines(host: &HostCheck) -> Vec<String> {

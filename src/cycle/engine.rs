@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -13,6 +13,7 @@ use tracing::Instrument;
 use super::clock::Clock;
 use super::host_task::{HostRead, HostTask, Shared, Tick, unread};
 use super::memory::Memory;
+use super::spread::share_of;
 use crate::batch::{Batch, BatchId, HostReport};
 use crate::inventory::{Host, Inventory};
 use crate::reading::{Failure, FailureKind, Timestamp};
@@ -63,6 +64,10 @@ pub struct Engine {
     open: Option<OpenCycle>,
     /// Hosts are sampled from one cycle to the next.
     samples: bool,
+    /// Over how long a cycle's questions begin.
+    spread: Duration,
+    /// Tells hosts that wait for their moment that the cycle does not.
+    closes_soon: watch::Sender<bool>,
 }
 
 impl Engine {
@@ -76,7 +81,8 @@ impl Engine {
     ) -> Self {
         let (outbox, inbox) = mpsc::channel(OUTBOX);
         let slots = Arc::new(Semaphore::new(concurrency.max(1)));
-        let shared = Shared { connections, slots, clock, outbox };
+        let (closes_soon, told) = watch::channel(false);
+        let shared = Shared { connections, slots, clock, outbox, closes_soon: told };
         let mut engine = Self {
             handles: Vec::new(),
             places: BTreeMap::new(),
@@ -88,6 +94,8 @@ impl Engine {
             n_cycles: 0,
             open: None,
             samples: false,
+            spread: Duration::ZERO,
+            closes_soon,
         };
         engine.reconcile(hosts);
         engine
@@ -97,6 +105,13 @@ impl Engine {
     /// For who means to run many cycles.
     pub fn sample_between_cycles(&mut self) {
         self.samples = true;
+    }
+
+    /// From the next cycle on, the hosts are not asked all in one moment but over `span`, each at its own
+    /// distance from the cycle's beginning, which is always the same. For who means to run many cycles over
+    /// many hosts. A cycle closes no later for it, so `span` is to be short against what the hosts have.
+    pub const fn spread_over(&mut self, span: Duration) {
+        self.spread = span;
     }
 
     /// Makes the fleet be `hosts`: new ones get a task, changed ones a new task, and those that are gone
@@ -122,7 +137,7 @@ impl Engine {
         if let Some(open) = &mut self.open {
             open.missing.retain(|node| self.places.contains_key(node));
         }
-        spawned.iter().for_each(|place| self.send_tick(*place));
+        spawned.iter().for_each(|place| self.send_tick(*place, Duration::ZERO));
         spawned.len()
     }
 
@@ -145,8 +160,8 @@ impl Engine {
         HostHandle { host, ticks, is_busy: false }
     }
 
-    /// Opens a cycle: asks every host that is not still busy. Hosts have until `closes_at`, and the cycle
-    /// closes `grace` later.
+    /// Opens a cycle: asks every host that is not still busy, spread as [`Self::spread_over`] says. Hosts
+    /// have until `closes_at`, and the cycle closes `grace` later.
     ///
     /// A cycle that is still open is given up, which cannot be if the interval is longer than both.
     pub fn begin(&mut self, id: BatchId, closes_at: Instant, grace: Duration) {
@@ -155,6 +170,7 @@ impl Engine {
         }
         self.n_cycles += 1;
         self.shared.connections.forget_failures();
+        self.closes_soon.send_replace(false);
         self.open = Some(OpenCycle {
             id,
             started_at: self.shared.clock.now(),
@@ -164,7 +180,7 @@ impl Engine {
             missing: BTreeSet::new(),
         });
         for place in 0..self.handles.len() {
-            self.send_tick(place);
+            self.send_tick(place, self.spread);
         }
     }
 
@@ -173,10 +189,12 @@ impl Engine {
         self.open.is_some()
     }
 
-    /// Lets the open cycle, if there is one, close soon: what answers now is still gathered.
+    /// Lets the open cycle, if there is one, close soon: what answers now is still gathered, and who was to
+    /// be asked later is asked now.
     pub fn close_soon(&mut self) {
         if let Some(open) = &mut self.open {
             open.closes_at = open.closes_at.min(Instant::now() + STOP_GRACE);
+            self.closes_soon.send_replace(true);
         }
     }
 
@@ -204,11 +222,17 @@ impl Engine {
         Batch { id: open.id, started_at: open.started_at, reports: reports.collect(), solix: None }
     }
 
-    /// Asks one host in the open cycle, unless it is still busy with an earlier one.
-    fn send_tick(&mut self, place: usize) {
+    /// Asks one host in the open cycle, at its moment of the next `span`, unless it is still busy with an
+    /// earlier one.
+    fn send_tick(&mut self, place: usize, span: Duration) {
         let (Some(open), Some(handle)) = (&mut self.open, self.handles.get_mut(place)) else { return };
         let name = &handle.host.name;
-        let tick = Tick { cycle: self.n_cycles, closes_at: open.hosts_by, then_sample: self.samples };
+        let tick = Tick {
+            cycle: self.n_cycles,
+            ask_at: Instant::now() + share_of(span, name),
+            closes_at: open.hosts_by,
+            then_sample: self.samples,
+        };
         if handle.is_busy {
             let busy = Failure::new(FailureKind::StillBusy, "");
             open.reports.insert(name.clone(), unread(&handle.host, busy, self.shared.clock.now()));
@@ -277,3 +301,6 @@ struct OpenCycle {
     reports: BTreeMap<String, HostReport>,
     missing: BTreeSet<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::clock::Clock;
 use super::memory::HostMemory;
@@ -31,12 +31,16 @@ pub(super) struct Shared {
     pub(super) slots: Arc<Semaphore>,
     pub(super) clock: Clock,
     pub(super) outbox: mpsc::Sender<HostRead>,
+    /// The open cycle is to close soon: nobody waits for a moment to be asked any more.
+    pub(super) closes_soon: watch::Receiver<bool>,
 }
 
 /// A cycle asks a host.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tick {
     pub(super) cycle: u64,
+    /// When the host is to be asked: with the cycle's beginning, or a little later.
+    pub(super) ask_at: Instant,
     pub(super) closes_at: Instant,
     /// Another cycle will come, and the host may be sampled until then.
     pub(super) then_sample: bool,
@@ -84,13 +88,21 @@ impl HostTask {
     /// Reads the host at each tick until no more can come, then closes the session.
     pub(super) async fn run(mut self) {
         let mut session = Session::new(&self.host, &self.shared.connections);
+        let mut waiting = None;
         loop {
-            // Neither loses anything to the other: a tick stays in its channel, samples in their pipe.
+            // None loses anything to another: a tick stays in its channel or waits here, samples in their pipe.
             let woken = tokio::select! {
                 tick = self.ticks.recv() => match tick {
-                    Some(tick) => Woken::Tick(tick),
+                    Some(tick) => {
+                        waiting = Some(tick);
+                        continue;
+                    }
                     None => break,
                 },
+                tick = due(waiting, &mut self.shared.closes_soon) => {
+                    waiting = None;
+                    Woken::Tick(tick)
+                }
                 event = self.sampler.event() => Woken::Sampler(event),
             };
             match (woken, &mut session) {
@@ -247,6 +259,20 @@ impl HostTask {
         self.has_stray = false;
         Ok(())
     }
+}
+
+/// Waits until the host of a tick is to be asked, which is at once if the cycle is to close soon; without a
+/// tick for ever.
+async fn due(waiting: Option<Tick>, closes_soon: &mut watch::Receiver<bool>) -> Tick {
+    let Some(tick) = waiting else { return std::future::pending().await };
+    // A timer needs a millisecond also for what is due.
+    if Instant::now() < tick.ask_at {
+        tokio::select! {
+            () = sleep_until(tick.ask_at) => {}
+            _ = closes_soon.wait_for(|is_soon| *is_soon) => {}
+        }
+    }
+    tick
 }
 
 /// Reads one host over a session that may be connected already.

@@ -8,6 +8,7 @@ mod host_task;
 mod memory;
 mod patience;
 mod sampler;
+mod spread;
 
 pub use check::{Checked, check_host};
 pub use clock::Clock;

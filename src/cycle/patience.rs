@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::spread::share_of;
 use crate::reading::{Failure, FailureKind, Outcome};
 
 /// The pause after the first failure; each further one doubles it.
@@ -85,8 +86,7 @@ fn longest_pause(kind: FailureKind) -> Option<Duration> {
 /// Between three quarters and the whole of a pause, by the node's name, so that a rack that came back
 /// together is not connected to in one moment.
 fn spread(node: &str, pause: Duration) -> Duration {
-    let permille = node.bytes().fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 1000);
-    pause * 3 / 4 + pause / 4 * permille / 1000
+    pause * 3 / 4 + share_of(pause / 4, node)
 }
 
 #[cfg(test)]

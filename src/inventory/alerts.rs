@@ -8,6 +8,7 @@ use super::fault::Flaw;
 use super::layer::file_path;
 use super::model::{AlertRules, AlertSettings, PowerAbove, Secret, WebhookFormat, WebhookSettings};
 use super::section::{At, Section};
+use super::station_alerts::{Stations, read_station_rules};
 use crate::reading::{Power, Share, Temperature};
 
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,7 +26,7 @@ const MAX_WATTS: i64 = 1_000_000_000;
 const MAX_PERCENT: i64 = 1_000;
 
 /// Reads `[alerts]`.
-pub(super) fn read_alerts(section: &mut Section<'_, '_>, base: &Path) -> AlertSettings {
+pub(super) fn read_alerts(section: &mut Section<'_, '_>, base: &Path, stations: Stations) -> AlertSettings {
     let temperature = section.parsed("gpu_temperature_above", temperature);
     let power = section.parsed("gpu_power_above", gpu_power);
     let rules = AlertRules {
@@ -37,6 +38,7 @@ pub(super) fn read_alerts(section: &mut Section<'_, '_>, base: &Path) -> AlertSe
         cluster_power_above: section.parsed("cluster_power_above", power_alone).map(|at| at.value),
         spool_older_than: section.parsed("spool_older_than", check::duration).map(|at| at.value),
         store_away_for: section.parsed("store_away_for", check::duration).map(|at| at.value),
+        ..read_station_rules(section, stations)
     };
     AlertSettings { rules, webhook: read_webhook(section, base) }
 }
@@ -152,7 +154,7 @@ fn bounded(thousandths: i64, most: i64, unit: &str, remedy: &str) -> Result<(), 
 }
 
 /// A number with at most three decimals, in thousandths, and the unit behind it.
-fn quantity(text: &str) -> Option<(i64, &str)> {
+pub(super) fn quantity(text: &str) -> Option<(i64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
@@ -187,10 +189,8 @@ fn webhook_timeout(text: &str) -> Result<Duration, Flaw> {
 }
 
 fn webhook_env(text: &str) -> Result<String, Flaw> {
-    check::environment_name(text).map_err(|flaw| {
-        let remedy = "write the name of the variable that holds the URL, such as `FLEETWATT_WEBHOOK`";
-        Flaw { remedy: not_the_url(text, remedy), ..flaw }
-    })
+    check::environment_name(text, "URL", "FLEETWATT_WEBHOOK")
+        .map_err(|flaw| Flaw { remedy: not_the_url(text, &flaw.remedy), ..flaw })
 }
 
 fn webhook_file(text: &str, base: &Path) -> Result<std::path::PathBuf, Flaw> {

@@ -311,7 +311,7 @@ pub(super) fn store_url(text: &str) -> Result<String, Flaw> {
     no_control(text)?;
     let postgres = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
     if postgres.is_some_and(holds_password) {
-        return Err(secret_in_file("has a password in it"));
+        return Err(secret_in_file("has a password in it", "[store]"));
     }
     let sqlite = text.strip_prefix("sqlite:").is_some_and(|file| !file.is_empty());
     if sqlite || postgres.is_some_and(|rest| !rest.is_empty()) {
@@ -332,14 +332,11 @@ fn holds_password(rest: &str) -> bool {
     in_user_part || parameters.split('&').any(|parameter| parameter.starts_with("password"))
 }
 
-/// The fault of a secret that stands in the file itself. Says where to put it, never what it is.
-pub(super) fn secret_in_file(message: &str) -> Flaw {
-    Flaw::new(
-        message,
-        "a secret does not belong in this file",
-        "take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential in [store]",
-    )
-    .hiding()
+/// The fault of a secret that stands in the file itself. Says in which section to put where it is, never
+/// what it is.
+pub(super) fn secret_in_file(message: &str, section: &str) -> Flaw {
+    let remedy = "take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential";
+    Flaw::new(message, "a secret does not belong in this file", format!("{remedy} in {section}")).hiding()
 }
 
 /// The fault of a webhook's URL that stands in the file itself.
@@ -352,15 +349,18 @@ pub(super) fn webhook_in_file(message: &str) -> Flaw {
     .hiding()
 }
 
-/// The name of an environment variable. The flaw does not repeat it: it may be the secret itself.
-pub(super) fn environment_name(text: &str) -> Result<String, Flaw> {
+/// The name of an environment variable that holds `what`. The flaw does not repeat it: it may be the secret
+/// itself.
+pub(super) fn environment_name(text: &str, what: &str, example: &str) -> Result<String, Flaw> {
     let good = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     good.then(|| text.to_owned()).ok_or_else(|| {
         Flaw::new(
             "is not the name of an environment variable",
             "not a variable's name",
-            "write the name of the variable that holds the password, such as `FLEETWATT_DB_PASSWORD`, not the password",
+            format!(
+                "write the name of the variable that holds the {what}, such as `{example}`, not the {what}"
+            ),
         )
         .hiding()
     })

@@ -13,10 +13,12 @@ use super::check;
 use super::fault::{Drafts, Faults, Flaw, Site, Text};
 use super::hostlist::Hostlist;
 use super::layer::Layer;
-use super::model::{AlertSettings, Inventory, StoreSettings};
+use super::model::{AlertSettings, Inventory, SolixSettings, StoreSettings};
 use super::resolve::resolve;
-use super::section::{ALERTS, At, CYCLE, DEFAULTS, HOST, Input, STORE, Section, TOP, find_secrets};
+use super::section::{ALERTS, At, CYCLE, DEFAULTS, HOST, Input, SOLIX, STORE, Section, TOP, find_secrets};
 use super::settings::{Cycle, default_store, read_cycle, read_store};
+use super::solix::read_solix;
+use super::station_alerts::{Stations, default_station_rules};
 use crate::reading::Clean;
 
 /// How the room reads: the caller gives the files.
@@ -73,6 +75,7 @@ struct Reader<'f> {
     cycle: Cycle,
     store: StoreSettings,
     alerts: AlertSettings,
+    solix: Option<SolixSettings>,
 }
 
 impl<'f> Reader<'f> {
@@ -87,6 +90,7 @@ impl<'f> Reader<'f> {
             cycle: Cycle::default(),
             store: default_store(),
             alerts: AlertSettings::default(),
+            solix: None,
         }
     }
 
@@ -175,7 +179,7 @@ impl<'f> Reader<'f> {
 
     fn read_settings(&mut self, input: Input<'_>, table: &DeTable<'_>, base: &Path, is_first: bool) {
         if !is_first {
-            for name in ["cycle", "store", "alerts"] {
+            for name in ["cycle", "store", "alerts", "solix"] {
                 if let Some((key, _)) = table.get_key_value(name) {
                     let flaw = Flaw::new(
                         format!("[{name}] in an included file"),
@@ -193,8 +197,18 @@ impl<'f> Reader<'f> {
         if let Some(written) = self.sub_table(input, table, "store") {
             self.store = read_store(&mut Section::open(input, written, &STORE, &mut self.drafts), base);
         }
+        if let Some(written) = self.sub_table(input, table, "solix") {
+            self.solix = read_solix(&mut Section::open(input, written, &SOLIX, &mut self.drafts), base);
+        }
+        let stations = match &self.solix {
+            Some(_) => Stations::Watched,
+            None if table.contains_key("solix") => Stations::SwitchedOff,
+            None => Stations::Missing,
+        };
+        self.alerts.rules = default_station_rules(stations);
         if let Some(written) = self.sub_table(input, table, "alerts") {
-            self.alerts = read_alerts(&mut Section::open(input, written, &ALERTS, &mut self.drafts), base);
+            let mut section = Section::open(input, written, &ALERTS, &mut self.drafts);
+            self.alerts = read_alerts(&mut section, base, stations);
         }
     }
 
@@ -286,7 +300,7 @@ impl<'f> Reader<'f> {
                 cycle: self.cycle.settings,
                 store: self.store,
                 alerts: self.alerts,
-                solix: None,
+                solix: self.solix,
             }),
         }
     }

@@ -14,6 +14,8 @@ mod quote;
 mod resolve;
 mod section;
 mod settings;
+mod solix;
+mod station_alerts;
 
 pub use fault::{Fault, Faults};
 pub use load::{Files, load};

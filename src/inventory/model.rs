@@ -163,6 +163,14 @@ pub struct AlertRules {
     pub spool_older_than: Option<Duration>,
     /// The store has been away for this long.
     pub store_away_for: Option<Duration>,
+    /// A station's battery is below this.
+    pub battery_below: Option<Share>,
+    /// A station's battery is below this, and somebody should look at it now.
+    pub battery_critical_below: Option<Share>,
+    /// A station's grid has been gone for this long; zero is at once.
+    pub grid_lost_for: Option<Duration>,
+    /// Nothing has come from a station for this long.
+    pub station_silent_for: Option<Duration>,
 }
 
 /// From which draw on a GPU draws too much.
@@ -232,6 +240,9 @@ pub struct SolixSettings {
     pub listen: Duration,
     /// Another REST interface than the vendor's, `https://host:port`, for tests.
     pub api_url: Option<String>,
+    /// The public key that the password is encrypted for at another `api_url`: an uncompressed point of
+    /// P-256, 130 hexadecimal digits. The vendor's own is known.
+    pub login_key: Option<String>,
     /// Another address of the MQTT broker than the one that the REST interface gives, `host:port`.
     pub mqtt_address: Option<String>,
     /// A PEM file of certificates that the REST interface may have beside those this machine trusts.

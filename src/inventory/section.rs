@@ -35,7 +35,7 @@ pub(super) struct Schema {
 
 pub(super) const TOP: Schema = Schema {
     title: "at the top of the file",
-    keys: &["include", "defaults", "host", "cycle", "store", "alerts"],
+    keys: &["include", "defaults", "host", "cycle", "store", "alerts", "solix"],
 };
 pub(super) const DEFAULTS: Schema = Schema { title: "in [defaults]", keys: &HOST_KEYS };
 pub(super) const HOST: Schema = Schema { title: "in [[host]]", keys: &ONE_HOST_KEYS };
@@ -66,6 +66,11 @@ pub(super) const ALERTS: Schema = Schema {
         "cluster_power_above",
         "spool_older_than",
         "store_away_for",
+        "battery_below",
+        "battery_critical_below",
+        "grid_lost",
+        "grid_lost_for",
+        "station_silent_for",
         "webhook_env",
         "webhook_file",
         "webhook_credential",
@@ -74,12 +79,35 @@ pub(super) const ALERTS: Schema = Schema {
     ],
 };
 
+pub(super) const SOLIX: Schema = Schema {
+    title: "in [solix]",
+    keys: &[
+        "enabled",
+        "country",
+        "server",
+        "user_env",
+        "user_file",
+        "user_credential",
+        "password_env",
+        "password_file",
+        "password_credential",
+        "interval",
+        "fast_interval",
+        "rest_every",
+        "listen",
+        "api_url",
+        "login_key",
+        "mqtt_address",
+        "extra_ca",
+    ],
+};
+
+/// Keys under which somebody may write the account's e-mail address itself.
+const EMAIL_KEYS: &[&str] = &["user", "username", "email", "mail", "account"];
+
 /// Sections that are planned. To pass over them in silence would let somebody believe in an alert that
 /// never fires.
-const PLANNED: &[&str] = &["solix", "tariff"];
-
-/// Keys of [alerts] that are planned.
-const PLANNED_ALERTS: &[&str] = &["battery_below"];
+const PLANNED: &[&str] = &["tariff"];
 
 const HOST_KEYS: [&str; 18] = [
     "local",
@@ -125,9 +153,12 @@ impl<'a, 'i> Section<'a, 'i> {
         schema: &Schema,
         drafts: &'a mut Drafts,
     ) -> Self {
-        for key in table.keys() {
+        for (key, value) in table {
             let name: &str = key.get_ref();
             if let Some(flaw) = key_flaw(name, schema) {
+                if flaw.hides {
+                    drafts.hide(Site::new(input.file, &value.span()));
+                }
                 drafts.push(Site::new(input.file, &key.span()), flaw);
             }
         }
@@ -312,7 +343,17 @@ fn example_of(key: &str) -> &'static str {
         "gpu_temperature_above" => "\"85C\"",
         "gpu_power_above" => "\"110%\"",
         "cluster_power_above" => "\"12kW\"",
-        "gpu_temperature_for" | "gpu_power_for" | "host_silent_for" | "store_away_for" => "\"5m\"",
+        "gpu_temperature_for" | "gpu_power_for" | "host_silent_for" | "store_away_for" | "grid_lost_for" => {
+            "\"5m\""
+        }
+        "station_silent_for" => "\"15m\"",
+        "battery_below" => "\"30%\"",
+        "battery_critical_below" => "\"10%\"",
+        "country" => "\"US\"",
+        "server" => "\"com\"",
+        "fast_interval" => "\"30s\"",
+        "listen" => "\"10s\"",
+        "mqtt_address" => "\"127.0.0.1:8883\"",
         "spool_older_than" => "\"10m\"",
         "spool_size" => "\"1GiB\"",
         "spool_age" => "\"30d\"",
@@ -320,22 +361,34 @@ fn example_of(key: &str) -> &'static str {
     }
 }
 
-/// Notes every key, at any depth, under which a secret is kept.
-pub(super) fn find_secrets(input: Input<'_>, table: &DeTable<'_>, drafts: &mut Drafts) {
-    for (key, value) in table {
-        if let Some(flaw) = secret_key_flaw(key.get_ref()) {
-            drafts.push(Site::new(input.file, &key.span()), flaw);
-            drafts.hide(Site::new(input.file, &value.span()));
-        }
-        find_secrets_in_value(input, value.get_ref(), drafts);
+/// Notes every key of a document, at any depth, under which a secret is kept.
+pub(super) fn find_secrets(input: Input<'_>, document: &DeTable<'_>, drafts: &mut Drafts) {
+    for entry in document {
+        let section = if entry.0.get_ref() == "solix" { "[solix]" } else { "[store]" };
+        find_secrets_in_entry(input, entry, section, drafts);
     }
 }
 
-fn find_secrets_in_value(input: Input<'_>, value: &DeValue<'_>, drafts: &mut Drafts) {
+fn find_secrets_in_entry(
+    input: Input<'_>,
+    (key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>),
+    section: &str,
+    drafts: &mut Drafts,
+) {
+    if let Some(flaw) = secret_key_flaw(key.get_ref(), section) {
+        drafts.push(Site::new(input.file, &key.span()), flaw);
+        drafts.hide(Site::new(input.file, &value.span()));
+    }
+    find_secrets_in_value(input, value.get_ref(), section, drafts);
+}
+
+fn find_secrets_in_value(input: Input<'_>, value: &DeValue<'_>, section: &str, drafts: &mut Drafts) {
     match value {
-        DeValue::Table(table) => find_secrets(input, table, drafts),
+        DeValue::Table(table) => {
+            table.iter().for_each(|entry| find_secrets_in_entry(input, entry, section, drafts));
+        }
         DeValue::Array(items) => {
-            items.iter().for_each(|item| find_secrets_in_value(input, item.get_ref(), drafts));
+            items.iter().for_each(|item| find_secrets_in_value(input, item.get_ref(), section, drafts));
         }
         DeValue::String(_)
         | DeValue::Integer(_)
@@ -346,13 +399,18 @@ fn find_secrets_in_value(input: Input<'_>, value: &DeValue<'_>, drafts: &mut Dra
 }
 
 fn is_secret_key(key: &str) -> bool {
-    secret_key_flaw(key).is_some()
+    secret_key_flaw(key, "").is_some()
 }
 
-fn secret_key_flaw(key: &str) -> Option<Flaw> {
+/// The section that has password_env and its like for a secret in the section of this title.
+fn secrets_of(title: &str) -> &'static str {
+    if title == SOLIX.title { "[solix]" } else { "[store]" }
+}
+
+fn secret_key_flaw(key: &str, section: &str) -> Option<Flaw> {
     let key = key.to_ascii_lowercase();
     if matches!(key.as_str(), "passwd" | "passphrase") || key.ends_with("password") {
-        return Some(check::secret_in_file("a password in the inventory"));
+        return Some(check::secret_in_file("a password in the inventory", section));
     }
     matches!(key.as_str(), "webhook" | "webhook_url")
         .then(|| check::webhook_in_file("a webhook's URL in the inventory"))
@@ -371,17 +429,15 @@ fn key_flaw(key: &str, schema: &Schema) -> Option<Flaw> {
             format!("take the section [{key}] out for now: nothing would come of it"),
         ));
     }
-    if title == ALERTS.title && PLANNED_ALERTS.contains(&key) {
-        return Some(Flaw::new(
-            format!("`{key}` is planned; this version does not read it yet"),
-            "not read yet",
-            format!("take `{key}` out for now: it would never raise an alert"),
-        ));
+    if title == SOLIX.title && EMAIL_KEYS.contains(&key) {
+        let remedy = "say where it is by user_env, user_file or user_credential; without them it is in the variable ANKER_USER";
+        let flaw = Flaw::new(format!("`{key}` in [solix]"), "the account itself is not written here", remedy);
+        return Some(flaw.hiding());
     }
     let remedy = match (home_of(key), nearest(key, schema.keys)) {
         (Some(home), _) => format!("`{key}` belongs {home}"),
         (None, Some(near)) => format!("did you mean `{near}`?"),
-        (None, None) if is_secret_word(key) => check::secret_in_file("").remedy,
+        (None, None) if is_secret_word(key) => check::secret_in_file("", secrets_of(title)).remedy,
         (None, None) => format!("known here: {}", schema.keys.join(", ")),
     };
     let message = format!("unknown key `{}` {title}", Clean::new(key));
@@ -393,7 +449,7 @@ fn home_of(key: &str) -> Option<&'static str> {
     if DEFAULTS.keys.contains(&key) {
         return Some("in [defaults] or a [[host]]");
     }
-    [HOST, CYCLE, STORE, ALERTS]
+    [HOST, CYCLE, STORE, ALERTS, SOLIX]
         .into_iter()
         .find(|schema| schema.keys.contains(&key))
         .map(|schema| schema.title)

@@ -77,7 +77,7 @@ pub(super) fn read_store(section: &mut Section<'_, '_>, base: &Path) -> StoreSet
     let default = default_store();
     StoreSettings {
         url: section.parsed("url", check::store_url).map(|url| url.value),
-        password: read_password(section, base),
+        password: read_secret(section, base, "password", "password", "FLEETWATT_DB_PASSWORD"),
         table: section.parsed("table", check::table).map_or(default.table, |table| table.value),
         metadata: section.parsed("metadata", check::metadata).map_or(default.metadata, |style| style.value),
         spool_size: section.parsed("spool_size", check::spool_size).map_or(default.spool_size, |at| at.value),
@@ -85,19 +85,25 @@ pub(super) fn read_store(section: &mut Section<'_, '_>, base: &Path) -> StoreSet
     }
 }
 
-fn read_password(section: &mut Section<'_, '_>, base: &Path) -> Option<Secret> {
-    let env = section.parsed("password_env", |text| check::environment_name(text).map(Secret::Env));
-    let file = section.parsed("password_file", |text| file_path(text, base).map(Secret::File));
-    let credential =
-        section.parsed("password_credential", |text| check::credential_name(text).map(Secret::Credential));
+/// Where a secret comes from: of `<name>_env`, `<name>_file` and `<name>_credential`, at most one.
+pub(super) fn read_secret(
+    section: &mut Section<'_, '_>,
+    base: &Path,
+    name: &str,
+    what: &str,
+    example: &str,
+) -> Option<Secret> {
+    let [env, file, credential] = ["env", "file", "credential"].map(|from| format!("{name}_{from}"));
+    let env = section.parsed(&env, |text| check::environment_name(text, what, example).map(Secret::Env));
+    let file = section.parsed(&file, |text| file_path(text, base).map(Secret::File));
+    let credential = section.parsed(&credential, |text| check::credential_name(text).map(Secret::Credential));
     let mut sources: Vec<At<Secret>> = [env, file, credential].into_iter().flatten().collect();
     sources.sort_by(|a, b| a.site.cmp(&b.site));
     let mut sources = sources.into_iter();
     let first = sources.next();
     for other in sources {
-        let flaw =
-            Flaw::new("the password is said to come from two places", "a second place", "keep one of them");
-        section.fault(other.site, flaw);
+        let message = format!("the {what} is said to come from two places");
+        section.fault(other.site, Flaw::new(message, "a second place", "keep one of them"));
     }
     first.map(|first| first.value)
 }

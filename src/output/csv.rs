@@ -1,5 +1,8 @@
 //! One cycle as CSV: a row per GPU, and one for a host of which no GPU is known. The columns' order may
 //! grow at the end, never change.
+//!
+//! Battery stations are not in it: they have none of these columns, and whoever sums a column would add what
+//! the batteries give to what the GPUs draw.
 
 use crate::batch::{Batch, HostReport, efficiency};
 use crate::reading::{Absent, Clean, GpuReading, Measured, Outcome};
@@ -139,6 +142,12 @@ mod tests {
         mig01,mig01.example,complete,2026-11-24T07:00:00.767000Z,0,GPU-7f9a1c00-0000-0000-0000-000000000000,00000000:0B:00.0,NVIDIA A100-SXM4-40GB,590.48.01,211.4,average,400,52.9,64,,19802,40960,,P0,0x0000000000000004,,utilization_pct=not_supported fan_speed_pct=not_supported module_power_w=not_supported,,,019ab5c0-0000-7000-8000-000000000001
         spark,spark.example,complete,2026-11-24T07:00:00.767000Z,0,GPU-7f9a1c00-0000-0000-0000-000000000000,00000000:0B:00.0,NVIDIA GB10,590.48.01,11.32,average,,,41,0,,,,P0,0x0000000000000004,,power_limit_w=not_supported power_of_limit_pct=not_supported memory_used_mb=not_supported memory_total_mb=not_supported fan_speed_pct=not_supported module_power_w=not_supported,,,019ab5c0-0000-7000-8000-000000000001
         "#);
+    }
+
+    #[test]
+    fn stations_change_nothing() {
+        let batch = Batch { solix: Some(sample::station_report()), ..sample::fleet() };
+        assert_eq!(csv(&batch), csv(&sample::fleet()));
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! One cycle as a JSON document. The shape has a version: a field may be added under the same one, never
 //! renamed or given another meaning.
 
+mod stations;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+
+use stations::SolixShape;
 
 use crate::batch::{Batch, HostReport, efficiency, number};
 use crate::reading::{
@@ -32,6 +36,7 @@ pub fn json(batch: &Batch) -> String {
             nodes_of_unknown_size: totals.nodes_of_unknown_size,
         },
         nodes: batch.reports.iter().map(node).collect(),
+        solix: batch.solix.as_ref().map(SolixShape::new),
     };
     let mut document = serde_json::to_string_pretty(&poll)
         .expect("keys are text and numbers are finite, so that serialising to memory cannot fail");
@@ -46,6 +51,7 @@ struct Poll<'a> {
     started_at: String,
     totals: TotalsShape,
     nodes: Vec<NodeShape<'a>>,
+    solix: Option<SolixShape<'a>>,
 }
 
 #[derive(Serialize)]
@@ -332,7 +338,8 @@ mod tests {
               "gpus": [],
               "faults": []
             }
-          ]
+          ],
+          "solix": null
         }
         "#);
     }

@@ -5,7 +5,6 @@ mod csv;
 mod json;
 pub mod notify;
 mod text;
-mod words;
 
 pub use csv::csv;
 pub use json::{SCHEMA, json};

@@ -1,8 +1,10 @@
-//! One cycle for a person: a table of the GPUs, what went wrong and what to do about it, and the total.
+//! One cycle for a person: a table of the GPUs, what went wrong and what to do about it, the total, and the
+//! battery stations.
 //!
 //! Colour only repeats what the words say.
 
 mod problems;
+mod stations;
 mod table;
 
 use anstyle::{AnsiColor, Style};
@@ -10,6 +12,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::batch::Batch;
 use crate::reading::Power;
+
+const INDENT: &str = "    ";
 
 const PLAIN: Style = Style::new();
 const HEAD: Style = Style::new().bold();
@@ -36,6 +40,9 @@ pub fn text(batch: &Batch, options: &TextOptions) -> String {
     page.push('\n');
     page.push_str(&options.paint(HEAD, &cluster_line(batch)));
     page.push('\n');
+    if let Some(solix) = &batch.solix {
+        page.push_str(&stations::stations(solix, batch.started_at, options));
+    }
     page
 }
 
@@ -69,6 +76,38 @@ impl TextOptions {
     fn paint(&self, style: Style, text: &str) -> String {
         if self.colour && style != PLAIN { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
+}
+
+/// A line with its head in a style, broken to the width, with a line break at its end.
+fn headed(head: &str, words: &str, style: Style, options: &TextOptions) -> String {
+    let wrapped = wrap(&format!("{head}: {words}"), options.width);
+    match wrapped.strip_prefix(head) {
+        Some(rest) => format!("{}{rest}\n", options.paint(style, head)),
+        None => format!("{wrapped}\n"),
+    }
+}
+
+/// Broken between words to the width, the following lines indented.
+fn wrap(line: &str, width: Option<u16>) -> String {
+    let Some(width) = width.map(usize::from).filter(|width| *width > 2 * INDENT.len()) else {
+        return line.to_owned();
+    };
+    let mut wrapped = String::new();
+    let mut used = 0;
+    for word in line.split(' ') {
+        let needed = word.width();
+        if used > 0 && used + 1 + needed > width {
+            wrapped.push('\n');
+            wrapped.push_str(INDENT);
+            used = INDENT.len();
+        } else if used > 0 {
+            wrapped.push(' ');
+            used += 1;
+        }
+        wrapped.push_str(word);
+        used += needed;
+    }
+    wrapped
 }
 
 /// The text, cut to so many columns with an ellipsis.
@@ -122,6 +161,21 @@ mod tests {
     }
 
     #[test]
+    fn stations_stand_below_the_total() {
+        let mut batch = sample::fleet();
+        batch.reports.truncate(1);
+        batch.solix = Some(sample::station_report());
+        insta::assert_snapshot!(text(&batch, &WIDE), @r#"
+        node    GPU  model     draw W  limit W  of limit  util %  temp °C  memory GiB  outcome
+        ──────────────────────────────────────────────────────────────────────────────────────
+        redfin    0  RTX 3090   285.5      300      95 %      98       86  0.9 / 24.0  ok
+
+        Cluster: 1 of 1 nodes, 1 of 1 GPUs, 285.5 W
+        F3800 Plus: SOC 87 % in 412 W out 836 W grid 0 W solar 412 W, about 7.9 h at the present draw
+        "#);
+    }
+
+    #[test]
     fn eighty_columns_are_enough() {
         let page = text(&sample::fleet(), &TextOptions { width: Some(80), ..WIDE });
         assert!(page.lines().all(|line| line.width() <= 80), "{page}");
@@ -154,9 +208,10 @@ mod tests {
 
     #[test]
     fn colour_changes_nothing_but_colour() {
+        let batch = Batch { solix: Some(sample::station_report()), ..sample::fleet() };
         for width in [None, Some(80), Some(40)] {
-            let plain = text(&sample::fleet(), &TextOptions { colour: false, width });
-            let coloured = text(&sample::fleet(), &TextOptions { colour: true, width });
+            let plain = text(&batch, &TextOptions { colour: false, width });
+            let coloured = text(&batch, &TextOptions { colour: true, width });
             assert!(coloured.contains("\u{1b}[31m"), "nothing is red");
             assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
         }
@@ -184,5 +239,11 @@ mod tests {
         assert_eq!(cut("RTX PRO 6000", 12), "RTX PRO 6000");
         assert_eq!(cut("RTX PRO 6000", 8), "RTX PRO…");
         assert_eq!(cut("漢字漢字", 5), "漢字…");
+    }
+
+    #[test]
+    fn long_lines_are_broken_between_words_and_indented() {
+        assert_eq!(wrap("one two three four five", Some(12)), "one two\n    three\n    four\n    five");
+        assert_eq!(wrap("one two three", None), "one two three");
     }
 }

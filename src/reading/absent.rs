@@ -79,4 +79,22 @@ impl Reason {
             Self::NotReported => "not_reported",
         }
     }
+
+    /// What stands for a person where the number is missing. Never a number, never nothing.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NotSupported => "n/a",
+            Self::UnknownError => "unknown error",
+            Self::GpuLost => "lost",
+            Self::ResetRequired => "needs reset",
+            Self::NoPermission => "no permission",
+            Self::Deprecated => "deprecated",
+            Self::OtherError => "error",
+            Self::Empty => "empty",
+            Self::NotAsked => "not asked",
+            Self::Implausible => "implausible",
+            Self::Garbled => "garbled",
+            Self::NotReported => "not reported",
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! tool, a clock or a database.
 
 mod absent;
+mod battery;
 mod causes;
 mod clean;
 mod gpu;
@@ -13,6 +14,7 @@ mod time;
 mod units;
 
 pub use absent::{Absent, Measured, Reason};
+pub use battery::Runtime;
 pub use causes::with_causes;
 pub use clean::{Clean, MAX_CLEAN_CHARS};
 pub use gpu::{GpuReading, PowerDraw, PowerKind, PowerSamples};

@@ -1,6 +1,7 @@
 //! Readings of a battery station and of what hangs on it, and how its presence is told.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -106,7 +107,8 @@ pub struct StationStatus {
 pub struct SolixTrouble {
     /// A short, stable label: `login_refused`, `login_blocked`, `mqtt_refused`, `unreachable`, …
     pub kind: &'static str,
-    /// What happened and what to do, for a person.
+    /// What happened and what to do, for a person. Foreign text in it is cleaned: it is shown and stored as
+    /// it is.
     pub words: String,
     /// Whether it lasts until a person does something.
     pub needs_person: bool,
@@ -121,6 +123,81 @@ pub struct SolixReport {
     pub stations: Vec<StationStatus>,
     /// What keeps the session from working.
     pub trouble: Option<SolixTrouble>,
+}
+
+impl Station {
+    /// What a person calls it: its name, else its model, else its serial number.
+    pub fn called(&self) -> &str {
+        let names = [&self.name, &self.model, &self.serial];
+        names.into_iter().find(|name| !name.is_empty()).map_or("a station without a name", Clean::as_str)
+    }
+}
+
+impl SolixReport {
+    /// What a person calls this station: its name, with its serial number where another one has the same.
+    pub fn name_of(&self, station: &Station) -> String {
+        let called = station.called();
+        let is_other = |other: &&StationStatus| other.station.serial != station.serial;
+        if self.stations.iter().filter(is_other).any(|other| other.station.called() == called) {
+            return format!("{called} ({})", station.serial);
+        }
+        called.to_owned()
+    }
+
+    /// Whether the session works and every station answers.
+    pub fn is_well(&self) -> bool {
+        self.trouble.is_none() && self.stations.iter().all(|status| status.presence == Presence::Live)
+    }
+
+    /// What came from this station since the last report, oldest first.
+    pub fn readings_of<'a>(
+        &'a self,
+        station: &'a Station,
+    ) -> impl DoubleEndedIterator<Item = &'a StationReading> {
+        self.readings.iter().filter(|reading| reading.station.serial == station.serial)
+    }
+}
+
+impl Presence {
+    /// A short, stable label for a database column.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Awaited => "awaited",
+            Self::Live => "live",
+            Self::Stale(_) => "stale",
+            Self::Offline(_) => "offline",
+        }
+    }
+
+    /// Since when nothing has come, if nothing comes.
+    pub const fn silent_since(self) -> Option<Timestamp> {
+        match self {
+            Self::Stale(since) | Self::Offline(since) => Some(since),
+            Self::Awaited | Self::Live => None,
+        }
+    }
+}
+
+impl fmt::Display for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Awaited => f.write_str("no answer yet"),
+            Self::Live => f.write_str("it answers"),
+            Self::Stale(since) => write!(f, "no answer: stale since {since}"),
+            Self::Offline(since) => write!(f, "no answer: offline since {since}"),
+        }
+    }
+}
+
+impl GridState {
+    /// A short, stable label for a database column.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Absent => "absent",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 impl DataSource {

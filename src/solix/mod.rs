@@ -17,6 +17,7 @@ pub mod rest;
 pub mod session;
 pub mod wire;
 
+mod chance;
 mod hidden;
 
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ pub use hidden::Hidden;
 use crate::inventory::SolixSettings;
 use crate::reading::{Share, Timestamp};
 
-/// All that the session needs to know before it starts.
+/// All that the session needs to know before it starts. Two are equal if everything but the clock is.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[solix]`.
@@ -41,6 +42,21 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// At or below this state of charge stations are asked at the fast interval.
     pub fast_below: Share,
+    /// Nothing is written, and nobody else who is connected is disturbed.
+    pub leave_no_trace: bool,
     /// The wall clock.
     pub now: fn() -> Timestamp,
+}
+
+impl PartialEq for Config {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { settings, country, email, password, state_dir, fast_below, leave_no_trace, now: _ } = self;
+        *settings == other.settings
+            && *country == other.country
+            && *email == other.email
+            && *password == other.password
+            && *state_dir == other.state_dir
+            && *fast_below == other.fast_below
+            && *leave_no_trace == other.leave_no_trace
+    }
 }

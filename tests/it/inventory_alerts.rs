@@ -60,6 +60,7 @@ fn the_commented_section_of_the_cluster_has_every_rule() {
                 cluster_power_above: Some(Power::from_watts(1_200_000)),
                 spool_older_than: Some(Duration::from_secs(600)),
                 store_away_for: Some(Duration::from_secs(300)),
+                ..AlertRules::default()
             },
             webhook: Some(WebhookSettings {
                 url: Secret::Credential("alertmanager-url".to_owned()),
@@ -152,13 +153,13 @@ webhook_timeout       = "5m"
       |
       = help: did you mean `spool_older_than`?
 
-    error: `battery_below` is planned; this version does not read it yet
+    error: `battery_below` without [solix]
       --> etc/fleet.toml:10:1
        |
     10 | battery_below         = "30%"
-       | ^^^^^^^^^^^^^ not read yet
+       | ^^^^^^^^^^^^^ there is no station to watch
        |
-       = help: take `battery_below` out for now: it would never raise an alert
+       = help: add the section [solix], or take `battery_below` out: it would never raise an alert
 
     error: a webhook's URL in the inventory
       --> etc/fleet.toml:11:1

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sqlx::{ConnectOptions, Row as _};
+use sqlx::ConnectOptions;
 
 use crate::fleet::Fleet;
 
@@ -102,6 +102,19 @@ impl Home {
 
     /// All rows of the SQLite timeline, in their order; none if there is no file.
     pub(crate) fn rows(&self) -> Vec<Row> {
+        let sql = "SELECT event_type, source, value, metadata FROM unified_timeline ORDER BY id";
+        let rows: Vec<(String, String, Option<f64>, String)> = self.query(sql);
+        let row = |(event_type, source, value, metadata): (_, _, _, String)| {
+            (event_type, source, value, serde_json::from_str(&metadata).unwrap())
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    /// What the SQLite timeline answers; nothing if there is no file.
+    pub(crate) fn query<T>(&self, sql: &'static str) -> Vec<T>
+    where
+        T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
+    {
         let path = self.path("s/fleetwatt.db");
         if !path.exists() {
             return Vec::new();
@@ -110,11 +123,11 @@ impl Home {
         runtime.block_on(async {
             let mut database =
                 sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
-            let query = "SELECT event_type, source, value, metadata FROM unified_timeline ORDER BY id";
-            // A file without its table is one whose first opener was ended, or has not come so far.
-            let Ok(rows) = sqlx::query(query).fetch_all(&mut database).await else { return Vec::new() };
-            let metadata = |row: &sqlx::sqlite::SqliteRow| serde_json::from_str(row.get(3)).unwrap();
-            rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), metadata(row))).collect()
+            match sqlx::query_as(sql).fetch_all(&mut database).await {
+                // A file without its table is one whose first opener was ended, or has not come so far.
+                Err(error) if error.to_string().contains("no such table") => Vec::new(),
+                rows => rows.unwrap(),
+            }
         })
     }
 

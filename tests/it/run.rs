@@ -178,3 +178,18 @@ fn after_a_kill_the_next_start_finds_the_connections_again() {
     assert_eq!(daemon.stop().0, Some(0));
     assert_eq!(logins(&fleet), [1, 1]);
 }
+
+#[test]
+fn the_hosts_of_a_cycle_are_not_asked_in_one_moment() {
+    let home = Home::new();
+    let scene = format!("{}/fixtures/demo/redfin.toml", env!("CARGO_MANIFEST_DIR"));
+    let path = home.inventory(&format!(
+        "[cycle]\ninterval = \"20s\"\n[[host]]\nname = \"node[001-008]\"\nscripted = \"{scene}\"\n"
+    ));
+    let daemon = Daemon::start(&home, &path);
+    wait_for(&home, "the first cycle", |rows| ups(rows).len() == 8);
+    assert_eq!(daemon.stop().0, Some(0));
+    let sql = "SELECT max(created_at) - min(created_at) FROM unified_timeline WHERE event_type = 'node_up'";
+    let [(micros,)] = home.query::<(i64,)>(sql)[..] else { panic!("one row") };
+    assert!(500_000 < micros, "all were asked within {micros} µs, not over a second");
+}

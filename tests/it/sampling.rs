@@ -129,6 +129,18 @@ async fn the_event_of_a_sampled_gpu_has_the_mean_as_its_value_and_the_rest_besid
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_is_asked_later_than_its_cycle_begins_is_sampled_for_whole_cycles_too() {
+    let mut played = Played::new(STEADY, "100ms", SECOND);
+    played.cycles.engine.spread_over(SECOND / 20);
+    played.next().await;
+    played.next().await;
+    for _ in 0..3 {
+        let samples = played.next().await.gpus[0].power_samples.unwrap();
+        assert_eq!((samples.n_samples, samples.covered), (10, SECOND));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_runs_one_cycle_is_asked_once() {
     let mut played = Played::new(STEADY, "100ms", SECOND);
     let hosts: Vec<Arc<Host>> = hosts(&played._dir.path().join("inventory.toml"));

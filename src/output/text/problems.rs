@@ -3,18 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anstyle::Style;
-use unicode_width::UnicodeWidthStr;
 
 use crate::batch::{Batch, HostReport};
 use crate::reading::{Clean, FailureKind, Outcome};
 
-use super::{BAD, CARE, TextOptions};
+use super::{BAD, CARE, TextOptions, headed};
 
 /// More nodes than this with the same trouble are summed up.
 const MAX_ALIKE: usize = 20;
 /// How many of them are named then.
 const N_NAMED: usize = 2;
-const INDENT: &str = "    ";
 
 struct Problem<'a> {
     node: &'a str,
@@ -73,14 +71,8 @@ fn push_group(text: &mut String, pattern: &str, alike: &[Problem<'_>], options: 
 fn push_problem(text: &mut String, head: &str, words: &str, problem: &Problem<'_>, options: &TextOptions) {
     let separator = if problem.remedy.is_empty() { "" } else { "; " };
     // The tools end their sentences; ours goes on.
-    let line = format!("{head}: {}{separator}{}", words.trim_end_matches('.'), problem.remedy);
-    let wrapped = wrap(&line, options.width);
-    let painted = match wrapped.strip_prefix(head) {
-        Some(rest) => format!("{}{rest}", options.paint(problem.style, head)),
-        None => wrapped,
-    };
-    text.push_str(&painted);
-    text.push('\n');
+    let words = format!("{}{separator}{}", words.trim_end_matches('.'), problem.remedy);
+    text.push_str(&headed(head, &words, problem.style, options));
 }
 
 fn failure(report: &HostReport) -> Option<(Likeness<'_>, Problem<'_>)> {
@@ -110,29 +102,6 @@ fn without_names(words: &str, report: &HostReport, gpu: Option<&Clean>) -> Strin
         .chain(host)
         .filter(long_enough)
         .fold(words.to_owned(), |words, (name, other)| words.replace(&name, other))
-}
-
-/// Broken between words to the width, the following lines indented.
-fn wrap(line: &str, width: Option<u16>) -> String {
-    let Some(width) = width.map(usize::from).filter(|width| *width > 2 * INDENT.len()) else {
-        return line.to_owned();
-    };
-    let mut wrapped = String::new();
-    let mut used = 0;
-    for word in line.split(' ') {
-        let needed = word.width();
-        if used > 0 && used + 1 + needed > width {
-            wrapped.push('\n');
-            wrapped.push_str(INDENT);
-            used = INDENT.len();
-        } else if used > 0 {
-            wrapped.push(' ');
-            used += 1;
-        }
-        wrapped.push_str(word);
-        used += needed;
-    }
-    wrapped
 }
 
 #[cfg(test)]
@@ -214,11 +183,5 @@ mod tests {
         let mut batch = sample::fleet();
         batch.reports.truncate(1);
         assert_eq!(problems(&batch, &WIDE), "");
-    }
-
-    #[test]
-    fn long_lines_are_broken_between_words_and_indented() {
-        assert_eq!(wrap("one two three four five", Some(12)), "one two\n    three\n    four\n    five");
-        assert_eq!(wrap("one two three", None), "one two three");
     }
 }

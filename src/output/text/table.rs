@@ -5,7 +5,6 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, Tab
 use unicode_width::UnicodeWidthStr;
 
 use crate::batch::{Batch, HostReport, efficiency};
-use crate::output::words::absent_word;
 use crate::reading::{GpuReading, Measured, Memory, Outcome, Power, Reason};
 
 use super::{BAD, CARE, HEAD, PLAIN, TextOptions, cut};
@@ -148,18 +147,18 @@ fn all_absent_for(gpu: &GpuReading) -> Option<Reason> {
 
 fn gone(gpu: &GpuReading, reason: Reason) -> String {
     match (&gpu.bus_id, &gpu.uuid) {
-        (Ok(name), _) | (Err(_), Ok(name)) => format!("{}: no reading from {name}", absent_word(reason)),
-        (Err(_), Err(_)) => format!("{}: no reading", absent_word(reason)),
+        (Ok(name), _) | (Err(_), Ok(name)) => format!("{}: no reading from {name}", reason.word()),
+        (Err(_), Err(_)) => format!("{}: no reading", reason.word()),
     }
 }
 
 fn cell<T>(measured: &Measured<T>, text: impl Fn(&T) -> String) -> String {
-    measured.as_ref().map_or_else(|absent| absent_word(absent.reason).to_owned(), text)
+    measured.as_ref().map_or_else(|absent| absent.reason.word().to_owned(), text)
 }
 
 fn memory(gpu: &GpuReading) -> String {
     match (&gpu.memory_used, &gpu.memory_total) {
-        (Err(used), Err(total)) if used.reason == total.reason => absent_word(used.reason).to_owned(),
+        (Err(used), Err(total)) if used.reason == total.reason => used.reason.word().to_owned(),
         (used, total) => format!("{} / {}", cell(used, gibibytes), cell(total, gibibytes)),
     }
 }

@@ -1,1 +1,15 @@
 //! The broker: certificate, connection, subscriptions.
+//!
+//! One task owns the connection. It connects, subscribes, listens, and after each loss does so again; what
+//! it hears it tells over a bounded channel. It decides nothing: what a refused certificate calls for, or
+//! a station that is silent, is for the session to say.
+
+mod backoff;
+mod error;
+mod link;
+mod subscriptions;
+mod tls;
+
+pub use error::{MqttError, MqttErrorKind};
+pub use link::{Broker, Heard, Link};
+pub use tls::client_config;

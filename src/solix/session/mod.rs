@@ -1,1 +1,110 @@
 //! When and what is asked, and what follows from the answers.
+//!
+//! A [`Session`] lives in a task of its own: whatever the cloud, the broker or a station does, nobody else
+//! waits for it. Whoever closes a cycle fetches what came since the last one by [`Session::report`].
+//! [`ask_once`] is the same for a program that ends after one cycle.
+
+mod asking;
+mod connection;
+mod kept;
+mod listen;
+mod pace;
+mod patience;
+mod stations;
+mod worker;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+pub use self::listen::{ListenError, Listener, Said};
+use self::worker::{Known, Worker};
+use super::Config;
+use super::rest::SolixError;
+use crate::reading::{SolixReport, StationReading, Timestamp};
+
+/// How many readings may wait to be fetched: more than a cycle of the longest interval brings.
+const INBOX: usize = 1_024;
+
+/// How long saying goodbye to the broker may take.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A session at work.
+#[derive(Debug)]
+pub struct Session {
+    config: Config,
+    readings: mpsc::Receiver<StationReading>,
+    known: watch::Receiver<Known>,
+    stop: oneshot::Sender<()>,
+    task: JoinSet<()>,
+}
+
+impl Session {
+    /// Begins a session. Never waits and never fails: what goes wrong stands in the reports.
+    pub fn start(config: Config) -> Self {
+        let (outbox, readings) = mpsc::channel(INBOX);
+        let (knows, known) = watch::channel(Known::default());
+        let (stop, stopped) = oneshot::channel();
+        let mut task = JoinSet::new();
+        match Worker::new(config.clone(), outbox, knows.clone()) {
+            Ok(worker) => drop(task.spawn(until_stopped(worker, stopped))),
+            Err(error) => cannot_start(&knows, &error),
+        }
+        Self { config, readings, known, stop, task }
+    }
+
+    /// What came since the last report, and how the stations stand now.
+    pub fn report(&mut self) -> SolixReport {
+        if let Some(ended) = self.task.try_join_next() {
+            tracing::error!(failed = ended.is_err(), "the Solix session ended by itself; it is started anew");
+            *self = Self::start(self.config.clone());
+        }
+        report(&mut self.readings, &self.known.borrow(), (self.config.now)())
+    }
+
+    /// Ends the session, by `deadline` at the latest. The last report is fetched before.
+    pub async fn end(self, deadline: Instant) {
+        let Self { stop, mut task, .. } = self;
+        drop(stop);
+        drop(timeout_at(deadline, task.join_next()).await);
+    }
+}
+
+/// Asks every station once, for as long as the inventory says and never beyond `deadline`.
+pub async fn ask_once(config: Config, deadline: Instant) -> SolixReport {
+    let (outbox, mut readings) = mpsc::channel(INBOX);
+    let (knows, known) = watch::channel(Known::default());
+    let now = config.now;
+    match Worker::new(config, outbox, knows.clone()) {
+        Ok(mut worker) => {
+            worker.work_once(deadline).await;
+            worker.end(Instant::now() + GOODBYE).await;
+        }
+        Err(error) => cannot_start(&knows, &error),
+    }
+    let known = known.borrow().clone();
+    report(&mut readings, &known, now())
+}
+
+async fn until_stopped(mut worker: Worker, stopped: oneshot::Receiver<()>) {
+    tokio::select! {
+        () = worker.work() => (),
+        // Dropped or sent, it is the end.
+        _ = stopped => (),
+    }
+    worker.end(Instant::now() + GOODBYE).await;
+}
+
+fn cannot_start(knows: &watch::Sender<Known>, error: &SolixError) {
+    tracing::error!(%error, "the Solix session cannot start");
+    knows.send_modify(|known| known.trouble = Some(error.trouble()));
+}
+
+fn report(readings: &mut mpsc::Receiver<StationReading>, known: &Known, now: Timestamp) -> SolixReport {
+    let mut taken = Vec::new();
+    while let Ok(reading) = readings.try_recv() {
+        taken.push(reading);
+    }
+    let stations = known.stations.iter().map(|standing| standing.status(known.interval, now));
+    SolixReport { readings: taken, stations: stations.collect(), trouble: known.trouble.clone() }
+}

@@ -1,1 +1,35 @@
-//! Frames and envelopes to values, and back. Pure.
+//! Frames and envelopes to values, and back. Pure: no I/O, no clock.
+//!
+//! The way of a message: [`read_message`] opens the JSON envelope, [`split`] cuts the frame in it into
+//! fields, [`decode`] gives them names, [`DeviceState::merge`] keeps what one serial number said, and
+//! [`reading`] says which of it is power and which is charge. Outwards: [`trigger`] and [`status_request`]
+//! make frames, [`request_envelope`] wraps them.
+//!
+//! All of it was found out by the authors of anker-solix-api; see NOTICE. `MEANING.md` beside this file is
+//! the table of what is read as what.
+
+mod command;
+mod decode;
+mod envelope;
+mod frame;
+mod hex;
+mod json;
+mod map;
+mod meaning;
+mod model;
+mod read;
+mod split;
+mod state;
+mod value;
+
+pub use command::{answers_status_request, status_request, trigger};
+pub use decode::{Decoded, Embedded, NamedValue, decode, decode_json, named_values};
+pub use envelope::{
+    Account, Body, Channel, EnvelopeError, MAX_PAYLOAD_BYTES, Message, read_message, request_envelope,
+};
+pub use frame::{Field, FieldKind, Frame, FrameError, MAX_FRAME_BYTES, MsgType};
+pub use hex::{from_hex, to_hex};
+pub use model::{Model, ModelKind, model, models};
+pub use read::reading;
+pub use split::split;
+pub use state::DeviceState;

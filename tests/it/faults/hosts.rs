@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Daemon, PATIENCE, is_slow, say, wait_until};
+use super::{Daemon, PATIENCE, began_at, is_slow, say, wait_until};
 use crate::fleet::{Fleet, HostPlan, Mode};
 use crate::program::{Home, Row};
 
@@ -12,12 +12,6 @@ const WINDOW: u64 = 10_000;
 
 /// How long the host that is there half of the time is away, and then there.
 const HALF_THE_TIME: Duration = Duration::from_millis(2_500);
-
-/// When a batch began, which its id says, in ms since 1970.
-fn began_at(batch: &str) -> u64 {
-    let digits: String = batch.chars().filter(|c| *c != '-').take(12).collect();
-    u64::from_str_radix(&digits, 16).unwrap()
-}
 
 /// Which nodes were up in each cycle, by when it began.
 fn cycles(rows: &[Row]) -> BTreeMap<u64, Vec<String>> {

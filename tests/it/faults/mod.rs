@@ -11,6 +11,7 @@ mod database;
 mod day;
 mod disk;
 mod hosts;
+mod island;
 mod network;
 mod stops;
 
@@ -158,6 +159,12 @@ async fn arrived(database: &Database) -> Vec<(String, i64, i64)> {
     let sql = "SELECT metadata ->> 'batch', count(*), count(DISTINCT (event_type, source, created_at)) \
                FROM unified_timeline GROUP BY 1 ORDER BY min(id)";
     sqlx::query_as(sql).fetch_all(&mut database.admin().await).await.unwrap()
+}
+
+/// When a batch began, which its id says, in ms since 1970.
+fn began_at(batch: &str) -> u64 {
+    let digits: String = batch.chars().filter(|c| *c != '-').take(12).collect();
+    u64::from_str_radix(&digits, 16).unwrap()
 }
 
 /// `store replay`, until the spool is empty.

@@ -1,0 +1,247 @@
+//! The metadata of the rows about stations. The keys are a contract.
+
+use serde_json::{Map, Value, json};
+
+use crate::inventory::MetadataStyle;
+use crate::reading::{
+    Clean, Energy, Presence, Runtime, SolixReport, Station, StationReading, StationStatus, Timestamp,
+};
+
+use super::metadata::{number, object, percent, put, watts, words};
+
+/// The most decoded values that a row holds, and the most bytes of JSON that they take. A station has about
+/// fifty, a home power panel about a hundred.
+const MAX_FIELDS: usize = 200;
+const MAX_FIELD_BYTES: usize = 16 << 10;
+
+/// How deep a decoded value may be nested. Those that are known are flat.
+const MAX_DEPTH: usize = 4;
+
+const JOULES_A_WATT_HOUR: f64 = 3_600.0;
+const SECONDS_AN_HOUR: f64 = 3_600.0;
+
+/// Who said a value, and how it came: what stands beside each value.
+pub(super) fn origin(reading: &StationReading, style: MetadataStyle) -> Map<String, Value> {
+    let mut origin = object([
+        ("device_sn", words(&reading.station.serial)),
+        ("data_source", json!(reading.source.label())),
+        ("polling_mode", json!(reading.mode.label())),
+    ]);
+    if style == MetadataStyle::Full {
+        origin.extend(identity(&reading.station));
+        put_keys(&mut origin, reading);
+    }
+    origin
+}
+
+/// The metadata of `solix_heartbeat`: all that was said.
+pub(super) fn heartbeat(reading: &StationReading) -> Map<String, Value> {
+    let mut all = origin(reading, MetadataStyle::Full);
+    put(&mut all, "soc_pct", &reading.soc, percent);
+    put(&mut all, "power_input_w", &reading.power_input, watts);
+    put(&mut all, "power_output_w", &reading.power_output, watts);
+    put(&mut all, "grid_power_w", &reading.grid_power, watts);
+    put(&mut all, "solar_power_w", &reading.solar_power, watts);
+    all.insert("capacity_wh".to_owned(), json!(reading.capacity.map(watt_hours)));
+    if reading.capacity.is_none() {
+        all.insert("capacity_wh_absent".to_owned(), json!("unknown_model"));
+    }
+    all.insert("grid".to_owned(), json!(reading.grid.label()));
+    let (fields, n_left_out) = bounded_fields(reading);
+    all.insert("fields".to_owned(), Value::Object(fields));
+    if 0 < n_left_out {
+        all.insert("fields_left_out".to_owned(), json!(n_left_out));
+    }
+    all
+}
+
+/// The metadata of `battery_runtime_estimate`: what it follows from.
+pub(super) fn runtime(reading: &StationReading, runtime: &Runtime) -> Map<String, Value> {
+    let mut inputs = identity(&reading.station);
+    inputs.extend(object([
+        ("soc_pct", percent(&runtime.soc)),
+        ("capacity_wh", watt_hours(runtime.capacity)),
+        ("power_input_w", watts(&runtime.power_input)),
+        ("power_output_w", watts(&runtime.power_output)),
+        ("net_draw_w", watts(&runtime.net_draw)),
+    ]));
+    if runtime.is_longer {
+        inputs.insert("is_longer".to_owned(), json!(true));
+    }
+    inputs
+}
+
+/// The metadata of `station_up`, as of `at`.
+pub(super) fn station_up(status: &StationStatus, at: Timestamp) -> Map<String, Value> {
+    let mut metadata = identity(&status.station);
+    metadata.insert("presence".to_owned(), json!(status.presence.label()));
+    metadata.insert("words".to_owned(), json!(status.presence.to_string()));
+    let since = status.presence.silent_since().map(|since| since.to_string());
+    metadata.insert("since".to_owned(), json!(since));
+    let last = status.last.as_ref().map(|reading| reading.at);
+    metadata.insert("last_reading_at".to_owned(), json!(last.map(|last| last.to_string())));
+    let age = last.map(|last| number(at.since(last).as_secs_f64()));
+    metadata.insert("last_reading_age_s".to_owned(), json!(age));
+    if last.is_none() {
+        for key in ["last_reading_at", "last_reading_age_s"] {
+            metadata.insert(format!("{key}_absent"), json!("never_seen"));
+        }
+    }
+    metadata
+}
+
+/// The metadata of `solix_up`.
+pub(super) fn solix_up(solix: &SolixReport) -> Map<String, Value> {
+    let live = solix.stations.iter().filter(|status| status.presence == Presence::Live);
+    let trouble = solix.trouble.as_ref();
+    object([
+        ("kind", json!(trouble.map(|trouble| trouble.kind))),
+        ("words", json!(trouble.map_or("", |trouble| trouble.words.as_str()))),
+        ("needs_person", json!(trouble.is_some_and(|trouble| trouble.needs_person))),
+        ("stations_live", json!(live.count())),
+        ("stations_known", json!(solix.stations.len())),
+        ("readings", json!(solix.readings.len())),
+    ])
+}
+
+/// The decoded values, made harmless and bounded, and how many had to be left out.
+pub(crate) fn bounded_fields(reading: &StationReading) -> (Map<String, Value>, usize) {
+    let mut fields = Map::new();
+    let mut n_bytes = 0;
+    for (key, value) in &reading.fields {
+        let Some(value) = harmless(value, MAX_DEPTH) else { continue };
+        let key = Clean::new(key).to_string();
+        let size = key.len() + value.to_string().len();
+        if fields.len() < MAX_FIELDS && n_bytes + size <= MAX_FIELD_BYTES {
+            n_bytes += size;
+            fields.insert(key, value);
+        }
+    }
+    let n_left_out = reading.fields.len().saturating_sub(fields.len());
+    (fields, n_left_out)
+}
+
+/// The names of the decoded values, as many as there is room for.
+fn put_keys(to: &mut Map<String, Value>, reading: &StationReading) {
+    let mut n_bytes = 0;
+    let keys = reading.fields.keys().map(|key| Clean::new(key).to_string()).take(MAX_FIELDS);
+    let keys: Vec<String> = keys
+        .take_while(|key| {
+            n_bytes += key.len();
+            n_bytes <= MAX_FIELD_BYTES
+        })
+        .collect();
+    let n_left_out = reading.fields.len().saturating_sub(keys.len());
+    to.insert("raw_device_keys".to_owned(), json!(keys));
+    if 0 < n_left_out {
+        to.insert("raw_device_keys_left_out".to_owned(), json!(n_left_out));
+    }
+}
+
+fn identity(station: &Station) -> Map<String, Value> {
+    object([
+        ("device_sn", words(&station.serial)),
+        ("device_name", words(&station.name)),
+        ("device_model", words(&station.model)),
+    ])
+}
+
+/// The value with every text in it cleaned; `None` where it is nested too deeply.
+fn harmless(value: &Value, depth: usize) -> Option<Value> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
+        Value::String(text) => Some(words(&Clean::new(text))),
+        Value::Array(items) => {
+            let depth = depth.checked_sub(1)?;
+            items.iter().map(|item| harmless(item, depth)).collect::<Option<Vec<_>>>().map(Value::Array)
+        }
+        Value::Object(entries) => {
+            let depth = depth.checked_sub(1)?;
+            let entry = |(key, value): (&String, &Value)| {
+                Some((Clean::new(key).to_string(), harmless(value, depth)?))
+            };
+            entries.iter().map(entry).collect::<Option<Map<_, _>>>().map(Value::Object)
+        }
+    }
+}
+
+/// Energy in watt hours, as batteries are sold by it.
+pub(crate) fn watt_hours(energy: Energy) -> Value {
+    number(energy.joules() / JOULES_A_WATT_HOUR)
+}
+
+/// How long a battery lasts, in hours.
+pub(crate) fn hours(runtime: &Runtime) -> f64 {
+    runtime.lasts.as_secs_f64() / SECONDS_AN_HOUR
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::sample;
+
+    fn with_fields(fields: impl IntoIterator<Item = (String, Value)>) -> StationReading {
+        StationReading { fields: fields.into_iter().collect(), ..sample::station_reading() }
+    }
+
+    #[test]
+    fn fields_keep_their_numbers_and_lose_what_could_harm() {
+        let reading = with_fields([
+            ("battery_soc".to_owned(), json!(87)),
+            ("remaining_time_hours".to_owned(), json!(7.2)),
+            ("wifi\u{0}_name".to_owned(), json!("\u{1b}[31mhome\u{0}\n2")),
+            ("list".to_owned(), json!(["\u{0}a", { "k\u{7}": "v" }])),
+        ]);
+        let (fields, n_left_out) = bounded_fields(&reading);
+        assert_eq!(
+            Value::Object(fields),
+            json!({
+                "battery_soc": 87, "remaining_time_hours": 7.2, "wifi_name": "[31mhome 2",
+                "list": ["a", { "k": "v" }],
+            })
+        );
+        assert_eq!(n_left_out, 0);
+    }
+
+    #[test]
+    fn more_fields_than_the_bound_are_counted() {
+        let many = with_fields((0..MAX_FIELDS + 7).map(|n| (format!("field_{n:04}"), json!(n))));
+        let heartbeat = heartbeat(&many);
+        assert_eq!(heartbeat["fields"].as_object().map(Map::len), Some(MAX_FIELDS));
+        assert_eq!(heartbeat["fields_left_out"], 7);
+        assert_eq!(heartbeat["raw_device_keys_left_out"], 7);
+    }
+
+    #[test]
+    fn fields_that_are_too_large_or_too_deep_are_left_out_and_the_others_stay() {
+        let mut deep = json!(1);
+        for _ in 0..100 {
+            deep = json!([deep]);
+        }
+        let reading = with_fields([
+            ("a".to_owned(), json!(vec![123_456_789; 2_000])),
+            ("b".to_owned(), deep),
+            ("c".to_owned(), json!(1)),
+        ]);
+        let heartbeat = heartbeat(&reading);
+        assert_eq!(heartbeat["fields"], json!({ "c": 1 }));
+        assert_eq!(heartbeat["fields_left_out"], 2);
+    }
+
+    #[test]
+    fn a_heartbeat_of_any_size_stays_within_its_bound() {
+        let long = "ä".repeat(500);
+        let reading = with_fields((0..400).map(|n| (format!("{n}{long}"), json!(long))));
+        let size = Value::Object(heartbeat(&reading)).to_string().len();
+        assert!(size < 3 * MAX_FIELD_BYTES, "{size}");
+    }
+
+    #[test]
+    fn a_battery_of_unknown_size_says_so() {
+        let reading = StationReading { capacity: None, ..sample::station_reading() };
+        let heartbeat = heartbeat(&reading);
+        assert_eq!(heartbeat["capacity_wh"], Value::Null);
+        assert_eq!(heartbeat["capacity_wh_absent"], "unknown_model");
+        assert_eq!(super::heartbeat(&sample::station_reading())["capacity_wh"], 3_840);
+    }
+}

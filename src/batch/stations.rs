@@ -1,0 +1,392 @@
+//! From what the Solix session learnt to rows of the timeline.
+//!
+//! A reading gives a row for each value that was measured, at the time of the reading, and a heartbeat
+//! always. A station and the session have one outcome in every cycle, so that silence is told and never
+//! looks like 0 W.
+
+use std::sync::Arc;
+
+use crate::inventory::MetadataStyle;
+use crate::reading::{Measured, Power, Presence, Share, SolixReport, Station, StationReading, StationStatus};
+
+use super::{Batch, Event, metadata, station_metadata};
+
+/// The session's own name in the timeline.
+const SESSION: &str = "solix";
+
+impl Batch {
+    pub(super) fn push_solix(&self, events: &mut Vec<Event>, style: MetadataStyle) {
+        let Some(solix) = &self.solix else { return };
+        for reading in &solix.readings {
+            self.push_reading(events, reading, style);
+        }
+        for status in &solix.stations {
+            self.push_station(events, status);
+        }
+        self.push_session(events, solix);
+    }
+
+    fn push_reading(&self, events: &mut Vec<Event>, reading: &StationReading, style: MetadataStyle) {
+        let source = station_source(&reading.station);
+        let mut origin = station_metadata::origin(reading, style);
+        metadata::stamp(&mut origin, self);
+        let origin = Arc::new(origin);
+        let values = [
+            ("solix_battery_soc", reading.soc.as_ref().ok().copied().map(Share::percent)),
+            ("solix_power_input", watts(&reading.power_input)),
+            ("solix_power_output", watts(&reading.power_output)),
+            ("solix_grid_power", watts(&reading.grid_power)),
+            ("solix_solar_power", watts(&reading.solar_power)),
+        ];
+        for (event_type, value) in values {
+            if value.is_some() {
+                let (source, metadata) = (source.clone(), Arc::clone(&origin));
+                events.push(Event { event_type, source, value, metadata, at: reading.at });
+            }
+        }
+        if let Some(runtime) = reading.runtime() {
+            let hours = station_metadata::hours(&runtime);
+            let inputs = station_metadata::runtime(reading, &runtime);
+            events.push(self.event(
+                "battery_runtime_estimate",
+                source.clone(),
+                Some(hours),
+                inputs,
+                reading.at,
+            ));
+        }
+        let all = station_metadata::heartbeat(reading);
+        events.push(self.event("solix_heartbeat", source, Some(1.0), all, reading.at));
+    }
+
+    /// One row for a station in every cycle. A station that could not be heard yet is neither up nor down.
+    fn push_station(&self, events: &mut Vec<Event>, status: &StationStatus) {
+        let up = match status.presence {
+            Presence::Live => Some(1.0),
+            Presence::Stale(_) | Presence::Offline(_) => Some(0.0),
+            Presence::Awaited => None,
+        };
+        let at = self.closed_at();
+        let metadata = station_metadata::station_up(status, at);
+        events.push(self.event("station_up", station_source(&status.station), up, metadata, at));
+    }
+
+    /// One row for the session in every cycle.
+    fn push_session(&self, events: &mut Vec<Event>, solix: &SolixReport) {
+        let up = if solix.trouble.is_none() { 1.0 } else { 0.0 };
+        let metadata = station_metadata::solix_up(solix);
+        events.push(self.event("solix_up", SESSION.to_owned(), Some(up), metadata, self.closed_at()));
+    }
+}
+
+/// A station's name in the timeline.
+pub(super) fn station_source(station: &Station) -> String {
+    format!("{SESSION}_{}", station.serial)
+}
+
+fn watts(power: &Measured<Power>) -> Option<f64> {
+    power.as_ref().ok().copied().map(Power::watts)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::batch::{Written, sample};
+    use crate::reading::{Absent, Clean, Energy, GridState, Reason, SolixTrouble, Timestamp};
+
+    const VALUES: [&str; 5] = [
+        "solix_battery_soc",
+        "solix_power_input",
+        "solix_power_output",
+        "solix_grid_power",
+        "solix_solar_power",
+    ];
+
+    fn events_of(solix: SolixReport, style: MetadataStyle) -> Vec<Event> {
+        let batch = Batch { reports: Vec::new(), solix: Some(solix), ..sample::fleet() };
+        batch.events(style, &mut Written::default())
+    }
+
+    fn full(solix: SolixReport) -> Vec<Event> {
+        events_of(solix, MetadataStyle::Full)
+    }
+
+    fn one_reading(reading: StationReading) -> SolixReport {
+        SolixReport { readings: vec![reading], ..SolixReport::default() }
+    }
+
+    fn of<'a>(events: &'a [Event], event_type: &str) -> Vec<&'a Event> {
+        events.iter().filter(|event| event.event_type == event_type).collect()
+    }
+
+    fn values(events: &[Event]) -> Vec<(&str, Option<f64>)> {
+        events.iter().map(|event| (event.event_type, event.value)).collect()
+    }
+
+    #[test]
+    fn a_reading_gives_a_row_for_each_value_and_a_heartbeat() {
+        let events = full(one_reading(sample::station_reading()));
+        assert_eq!(
+            values(&events)[..7],
+            [
+                ("solix_battery_soc", Some(87.0)),
+                ("solix_power_input", Some(412.0)),
+                ("solix_power_output", Some(835.5)),
+                ("solix_grid_power", Some(0.0)),
+                ("solix_solar_power", Some(412.0)),
+                ("battery_runtime_estimate", events[5].value),
+                ("solix_heartbeat", Some(1.0)),
+            ]
+        );
+        let at = sample::station_reading().at;
+        assert!(events[..7].iter().all(|event| event.source == "solix_9DNBH3D0PLDBLX1Y" && event.at == at));
+    }
+
+    #[test]
+    fn a_value_that_is_not_there_has_no_row_and_its_reason_in_the_heartbeat() {
+        let reading = StationReading {
+            power_output: Err(Absent::not_reported()),
+            grid_power: Err(Absent::new(Reason::Implausible, "32767")),
+            ..sample::station_reading()
+        };
+        let events = full(one_reading(reading));
+        assert_eq!(of(&events, "solix_power_output").len() + of(&events, "solix_grid_power").len(), 0);
+        let heartbeat = &of(&events, "solix_heartbeat")[0].metadata;
+        assert_eq!(heartbeat["power_output_w"], Value::Null);
+        assert_eq!(heartbeat["power_output_w_absent"], "not_reported");
+        assert_eq!(heartbeat["grid_power_w_absent"], "implausible");
+        assert_eq!(heartbeat["power_input_w"], 412.0);
+    }
+
+    #[test]
+    fn zero_watts_are_a_measurement() {
+        let events = full(one_reading(sample::station_reading()));
+        assert_eq!(of(&events, "solix_grid_power")[0].value, Some(0.0));
+    }
+
+    #[test]
+    fn silence_gives_no_row_but_its_own() {
+        let mut report = sample::station_report();
+        report.readings.clear();
+        let since = sample::STARTED_AT.minus(Duration::from_secs(900));
+        report.stations[0].presence = Presence::Stale(since);
+        let events = full(report);
+        assert_eq!(
+            values(&events),
+            [("station_up", Some(0.0)), ("solix_up", Some(1.0)), ("cluster_gpu_power_total", None)]
+        );
+        let metadata = &events[0].metadata;
+        assert_eq!((&metadata["presence"], &metadata["since"]), (&json!("stale"), &json!(since.to_string())));
+        assert_eq!(metadata["last_reading_age_s"], 2.5);
+    }
+
+    #[test]
+    fn each_presence_has_its_value() {
+        let since = sample::STARTED_AT;
+        let value = |presence| {
+            let mut report = sample::station_report();
+            report.stations[0].presence = presence;
+            of(&full(report), "station_up")[0].value
+        };
+        let presences = [Presence::Live, Presence::Stale(since), Presence::Offline(since), Presence::Awaited];
+        assert_eq!(presences.map(value), [Some(1.0), Some(0.0), Some(0.0), None]);
+    }
+
+    #[test]
+    fn a_station_that_was_never_heard_has_no_age() {
+        let mut report = sample::station_report();
+        report.stations[0].last = None;
+        let metadata = &of(&full(report), "station_up")[0].metadata.clone();
+        assert_eq!(metadata["last_reading_at"], Value::Null);
+        assert_eq!(metadata["last_reading_age_s_absent"], "never_seen");
+    }
+
+    #[test]
+    fn a_trouble_is_down_with_its_kind_and_words() {
+        let words = "the password was refused; log in with `fleetwatt solix login`";
+        let trouble = SolixTrouble { kind: "login_refused", words: words.to_owned(), needs_person: true };
+        let events = full(SolixReport { trouble: Some(trouble), ..SolixReport::default() });
+        let down = of(&events, "solix_up")[0];
+        assert_eq!((down.source.as_str(), down.value), ("solix", Some(0.0)));
+        assert_eq!(down.metadata["kind"], "login_refused");
+        assert_eq!(down.metadata["words"], words);
+        assert_eq!(down.metadata["needs_person"], true);
+    }
+
+    #[test]
+    fn an_inventory_without_stations_has_no_row_about_them() {
+        let events = sample::fleet().events(MetadataStyle::Full, &mut Written::default());
+        assert!(events.iter().all(|event| !event.source.starts_with("solix")));
+    }
+
+    #[test]
+    fn two_readings_of_one_cycle_are_rows_at_two_times() {
+        let (mut report, later) = (sample::station_report(), Duration::from_secs(30));
+        let mut second = report.readings[0].clone();
+        second.at = second.at.plus(later);
+        report.readings.push(second);
+        let events = full(report);
+        let times: Vec<Timestamp> =
+            of(&events, "solix_battery_soc").into_iter().map(|event| event.at).collect();
+        assert_eq!(times, [sample::station_reading().at, sample::station_reading().at.plus(later)]);
+        assert_eq!((of(&events, "solix_heartbeat").len(), of(&events, "station_up").len()), (2, 1));
+    }
+
+    #[test]
+    fn a_row_says_who_measured_it_and_how() {
+        let events = full(one_reading(sample::station_reading()));
+        let metadata = &of(&events, "solix_power_input")[0].metadata;
+        assert_eq!(
+            metadata.keys().collect::<Vec<_>>(),
+            [
+                "batch",
+                "cycle",
+                "data_source",
+                "device_model",
+                "device_name",
+                "device_sn",
+                "polling_mode",
+                "raw_device_keys"
+            ]
+        );
+        assert_eq!((&metadata["data_source"], &metadata["polling_mode"]), (&json!("mqtt"), &json!("normal")));
+        assert_eq!(metadata["raw_device_keys"], json!(["ac_output_power", "battery_soc", "sw_version"]));
+    }
+
+    #[test]
+    fn slim_rows_leave_what_is_always_the_same_to_the_heartbeat() {
+        let events = events_of(one_reading(sample::station_reading()), MetadataStyle::Slim);
+        let metadata = &of(&events, "solix_power_input")[0].metadata;
+        assert_eq!(
+            metadata.keys().collect::<Vec<_>>(),
+            ["batch", "cycle", "data_source", "device_sn", "polling_mode"]
+        );
+        let heartbeat = &of(&events, "solix_heartbeat")[0].metadata;
+        for key in ["device_name", "device_model", "raw_device_keys", "fields", "soc_pct"] {
+            assert!(heartbeat.contains_key(key), "{key} is nowhere");
+        }
+    }
+
+    #[test]
+    fn a_runtime_is_the_usable_energy_by_the_net_draw_with_all_that_it_follows_from() {
+        let events = full(one_reading(sample::station_reading()));
+        let estimate = of(&events, "battery_runtime_estimate")[0];
+        // 87 % of 3,840 Wh by 423.5 W.
+        assert!(estimate.value.is_some_and(|hours| (hours - 7.8885).abs() < 0.001), "{:?}", estimate.value);
+        for (key, value) in [
+            ("soc_pct", json!(87)),
+            ("capacity_wh", json!(3_840)),
+            ("power_output_w", json!(835.5)),
+            ("power_input_w", json!(412.0)),
+            ("net_draw_w", json!(423.5)),
+        ] {
+            assert_eq!(estimate.metadata[key], value, "{key}");
+        }
+        assert!(!estimate.metadata.contains_key("is_longer"));
+    }
+
+    #[test]
+    fn a_battery_that_is_being_charged_has_no_runtime() {
+        let reading =
+            StationReading { power_input: Ok(Power::from_watts(2_000)), ..sample::station_reading() };
+        assert_eq!(of(&full(one_reading(reading)), "battery_runtime_estimate").len(), 0);
+    }
+
+    fn measured<T: std::fmt::Debug + Clone + 'static>(
+        value: impl Strategy<Value = T> + 'static,
+    ) -> impl Strategy<Value = Measured<T>> {
+        prop_oneof![value.prop_map(Ok), "\\PC*".prop_map(|text| Err(Absent::new(Reason::Garbled, &text)))]
+    }
+
+    fn power() -> impl Strategy<Value = Measured<Power>> {
+        measured(any::<i64>().prop_map(Power::from_milliwatts))
+    }
+
+    prop_compose! {
+        fn any_reading()(
+            names in (".*", ".*", ".*"),
+            soc in measured(any::<i64>().prop_map(Share::from_millipercent)),
+            powers in (power(), power(), power(), power()),
+            capacity in proptest::option::of(any::<i64>()),
+            fields in proptest::collection::btree_map(".*", any_field(), 0..8),
+            micros in any::<i64>(),
+        ) -> StationReading {
+            StationReading {
+                station: Station {
+                    serial: Clean::new(&names.0),
+                    model: Clean::new(&names.1),
+                    name: Clean::new(&names.2),
+                },
+                at: Timestamp::from_micros(micros),
+                soc,
+                power_input: powers.0,
+                power_output: powers.1,
+                grid_power: powers.2,
+                solar_power: powers.3,
+                capacity: capacity.map(Energy::from_millijoules),
+                grid: GridState::Unknown,
+                fields,
+                ..sample::station_reading()
+            }
+        }
+    }
+
+    fn any_field() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<f64>().prop_map(|number| json!(number)),
+            any::<bool>().prop_map(Value::Bool),
+            ".*".prop_map(Value::String),
+            proptest::collection::vec(".*", 0..3).prop_map(|texts| json!(texts)),
+            proptest::collection::btree_map(".*", ".*", 0..3).prop_map(|map| json!(map)),
+        ]
+    }
+
+    /// Every text in a JSON value, keys included.
+    fn texts(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) => found.push(text.clone()),
+            Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+            Value::Object(map) => {
+                for (key, value) in map {
+                    found.push(key.clone());
+                    texts(value, found);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => (),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_reading_is_fit_for_the_timeline_and_nothing_is_invented(
+            reading in any_reading(), slim in any::<bool>(),
+        ) {
+            let style = if slim { MetadataStyle::Slim } else { MetadataStyle::Full };
+            let measured = [
+                reading.soc.is_ok(),
+                reading.power_input.is_ok(),
+                reading.power_output.is_ok(),
+                reading.grid_power.is_ok(),
+                reading.solar_power.is_ok(),
+            ];
+            let events = events_of(one_reading(reading), style);
+            for (event_type, is_measured) in VALUES.into_iter().zip(measured) {
+                prop_assert_eq!(of(&events, event_type).len(), usize::from(is_measured), "{}", event_type);
+            }
+            prop_assert_eq!(of(&events, "solix_heartbeat").len(), 1);
+            for event in &events {
+                prop_assert!(event.value.is_none_or(f64::is_finite));
+                let mut found = vec![event.source.clone()];
+                texts(&Value::Object((*event.metadata).clone()), &mut found);
+                for text in found {
+                    prop_assert!(!text.contains(char::is_control), "{:?}", text);
+                }
+            }
+        }
+    }
+}

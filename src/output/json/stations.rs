@@ -1,0 +1,181 @@
+//! The battery stations in the JSON document.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::batch::{bounded_fields, hours, watt_hours};
+use crate::reading::{SolixReport, SolixTrouble, StationReading, StationStatus};
+
+use super::{AbsentShape, Reasons};
+
+/// What the session learnt.
+#[derive(Serialize)]
+pub(super) struct SolixShape<'a> {
+    up: bool,
+    trouble: Option<TroubleShape<'a>>,
+    stations: Vec<StationShape<'a>>,
+}
+
+#[derive(Serialize)]
+struct TroubleShape<'a> {
+    kind: &'static str,
+    words: &'a str,
+    needs_person: bool,
+}
+
+#[derive(Serialize)]
+struct StationShape<'a> {
+    serial: &'a str,
+    model: &'a str,
+    name: &'a str,
+    presence: &'static str,
+    since: Option<String>,
+    /// The last one, however old; `this_cycle` says whether it came in this cycle.
+    reading: Option<ReadingShape>,
+}
+
+/// Every number of a reading by name; where one is null, `absent` says why.
+#[derive(Serialize)]
+struct ReadingShape {
+    at: String,
+    this_cycle: bool,
+    source: &'static str,
+    mode: &'static str,
+    soc_pct: Value,
+    power_input_w: Value,
+    power_output_w: Value,
+    grid_power_w: Value,
+    solar_power_w: Value,
+    capacity_wh: Option<Value>,
+    runtime_h: Option<f64>,
+    grid: &'static str,
+    absent: BTreeMap<&'static str, AbsentShape>,
+    fields: Map<String, Value>,
+    fields_left_out: usize,
+}
+
+impl<'a> SolixShape<'a> {
+    pub(super) fn new(solix: &'a SolixReport) -> Self {
+        Self {
+            up: solix.trouble.is_none(),
+            trouble: solix.trouble.as_ref().map(trouble),
+            stations: solix.stations.iter().map(|status| station(solix, status)).collect(),
+        }
+    }
+}
+
+fn trouble(trouble: &SolixTrouble) -> TroubleShape<'_> {
+    TroubleShape { kind: trouble.kind, words: &trouble.words, needs_person: trouble.needs_person }
+}
+
+fn station<'a>(solix: &SolixReport, status: &'a StationStatus) -> StationShape<'a> {
+    let fresh = solix.readings_of(&status.station).next_back();
+    let last = fresh.or(status.last.as_ref());
+    StationShape {
+        serial: status.station.serial.as_str(),
+        model: status.station.model.as_str(),
+        name: status.station.name.as_str(),
+        presence: status.presence.label(),
+        since: status.presence.silent_since().map(|since| since.to_string()),
+        reading: last.map(|last| reading(last, fresh.is_some())),
+    }
+}
+
+fn reading(reading: &StationReading, this_cycle: bool) -> ReadingShape {
+    let mut reasons = Reasons::default();
+    let (fields, fields_left_out) = bounded_fields(reading);
+    ReadingShape {
+        at: reading.at.to_string(),
+        this_cycle,
+        source: reading.source.label(),
+        mode: reading.mode.label(),
+        soc_pct: reasons.percent("soc_pct", &reading.soc),
+        power_input_w: reasons.watts("power_input_w", &reading.power_input),
+        power_output_w: reasons.watts("power_output_w", &reading.power_output),
+        grid_power_w: reasons.watts("grid_power_w", &reading.grid_power),
+        solar_power_w: reasons.watts("solar_power_w", &reading.solar_power),
+        capacity_wh: reading.capacity.map(watt_hours),
+        runtime_h: reading.runtime().as_ref().map(hours),
+        grid: reading.grid.label(),
+        absent: reasons.0,
+        fields,
+        fields_left_out,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::sample;
+    use crate::reading::{Absent, Presence};
+
+    fn document(report: &SolixReport) -> String {
+        serde_json::to_string_pretty(&SolixShape::new(report)).expect("valid JSON")
+    }
+
+    #[test]
+    fn a_station_that_answered_reads_like_this() {
+        let mut report = sample::station_report();
+        report.readings[0].grid_power = Err(Absent::not_reported());
+        insta::assert_snapshot!(document(&report), @r#"
+        {
+          "up": true,
+          "trouble": null,
+          "stations": [
+            {
+              "serial": "9DNBH3D0PLDBLX1Y",
+              "model": "A1790P",
+              "name": "F3800 Plus",
+              "presence": "live",
+              "since": null,
+              "reading": {
+                "at": "2026-11-24T06:59:57.500000Z",
+                "this_cycle": true,
+                "source": "mqtt",
+                "mode": "normal",
+                "soc_pct": 87,
+                "power_input_w": 412.0,
+                "power_output_w": 835.5,
+                "grid_power_w": null,
+                "solar_power_w": 412.0,
+                "capacity_wh": 3840,
+                "runtime_h": 7.888547777777778,
+                "grid": "absent",
+                "absent": {
+                  "grid_power_w": {
+                    "reason": "not_reported",
+                    "text": ""
+                  }
+                },
+                "fields": {
+                  "ac_output_power": 820,
+                  "battery_soc": 87,
+                  "sw_version": "2.6.5"
+                },
+                "fields_left_out": 0
+              }
+            }
+          ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_silent_station_keeps_its_last_reading_and_a_trouble_its_words() {
+        let mut report = sample::station_report();
+        report.readings.clear();
+        report.stations[0].presence = Presence::Offline(sample::STARTED_AT);
+        let words = "the password was refused".to_owned();
+        report.trouble = Some(SolixTrouble { kind: "login_refused", words, needs_person: true });
+        let document: Value = serde_json::from_str(&document(&report)).expect("valid JSON");
+        assert_eq!(document["up"], false);
+        assert_eq!(document["trouble"]["kind"], "login_refused");
+        assert_eq!(document["stations"][0]["presence"], "offline");
+        assert_eq!(document["stations"][0]["since"], "2026-11-24T07:00:00.000000Z");
+        assert_eq!(document["stations"][0]["reading"]["this_cycle"], false);
+        report.stations[0].last = None;
+        assert!(super::station(&report, &report.stations[0]).reading.is_none());
+    }
+}

@@ -1,0 +1,120 @@
+//! What is kept from one session to the next: who is asked, how, and in which mode. Nothing in it is worth
+//! failing for: it can be learnt anew.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+use super::asking::Habit;
+use crate::reading::{Clean, PollingMode, Station, Timestamp};
+use crate::solix::chance;
+
+const FILE_NAME: &str = "solix-session.json";
+const VERSION: u32 = 1;
+
+/// How many names an account can have at the broker: five digits.
+pub(super) const N_NAMES: u64 = 100_000;
+
+/// What is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    version: u32,
+    /// The end of our name at the broker: the same for ever on this installation, and hardly the same on
+    /// another one.
+    pub(super) client_number: u64,
+    /// In fast mode when it ended.
+    pub(super) is_fast: bool,
+    /// How many times stations were asked.
+    pub(super) n_polls: u64,
+    /// When the REST interface was asked last, in microseconds since 1970.
+    pub(super) rest_at: Option<i64>,
+    /// What the account has, by serial number.
+    pub(super) devices: BTreeMap<String, KeptDevice>,
+}
+
+/// What is kept of one device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct KeptDevice {
+    pub(super) model: String,
+    pub(super) name: String,
+    /// Whose it is, if it is shared with this account. A secret; the file is for its owner's eyes only.
+    pub(super) owner: Option<String>,
+    /// Whether the cloud says that it is connected.
+    pub(super) online: Option<bool>,
+    /// Whether it is only known through a panel that speaks for it.
+    #[serde(default)]
+    pub(super) is_passive: bool,
+    #[serde(default)]
+    pub(super) habit: Habit,
+    /// When it said something last, in microseconds since 1970.
+    #[serde(default)]
+    pub(super) heard_at: Option<i64>,
+    /// Whether it ever had the grid.
+    #[serde(default)]
+    pub(super) grid_seen: bool,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            client_number: chance::number() % N_NAMES,
+            is_fast: false,
+            n_polls: 0,
+            rest_at: None,
+            devices: BTreeMap::new(),
+        }
+    }
+}
+
+impl Kept {
+    /// What an earlier session left, or nothing.
+    pub(super) fn load(state_dir: &Path) -> Self {
+        let path = path(state_dir);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::warn!(path = %path.display(), %error, "cannot be read; learnt anew");
+                }
+                return Self::default();
+            }
+        };
+        match serde_json::from_slice::<Self>(&text) {
+            Ok(kept) if kept.version == VERSION => kept,
+            Ok(_) => Self::default(),
+            Err(_may_show_it) => {
+                tracing::warn!(path = %path.display(), "is not what was written there; learnt anew");
+                Self::default()
+            }
+        }
+    }
+
+    /// Keeps it, for the owner's eyes only.
+    pub(super) fn save(&self, state_dir: &Path) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(state_dir)?;
+        serde_json::to_writer(io::BufWriter::new(&mut file), self)?;
+        file.persist(path(state_dir))?;
+        Ok(())
+    }
+
+    pub(super) fn mode(&self) -> PollingMode {
+        if self.is_fast { PollingMode::Fast } else { PollingMode::Normal }
+    }
+}
+
+impl KeptDevice {
+    pub(super) fn station(&self, serial: &str) -> Station {
+        Station { serial: Clean::new(serial), model: Clean::new(&self.model), name: Clean::new(&self.name) }
+    }
+
+    pub(super) fn heard_at(&self) -> Option<Timestamp> {
+        self.heard_at.map(Timestamp::from_micros)
+    }
+}
+
+fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join(FILE_NAME)
+}

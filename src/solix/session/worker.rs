@@ -1,0 +1,473 @@
+//! The session itself: the cloud is asked who there is, the broker is listened to, stations are asked.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::connection::{Connection, Name};
+use super::kept::{Kept, N_NAMES};
+use super::patience::{Doubts, Remedy};
+use super::stations::{Question, Standing, Stations};
+use crate::reading::{Clean, PollingMode, SolixTrouble, StationReading, Timestamp, with_causes};
+use crate::solix::mqtt::{Heard, MqttError, MqttErrorKind};
+use crate::solix::rest::{BoundDevice, Cloud, MqttCredentials, SolixError, readings};
+use crate::solix::{Config, chance};
+
+/// How long a station has to answer a status request, and then a trigger.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a trigger lets a station speak. The shortest that is common: a station that streams is awake.
+const TRIGGER_FOR: Duration = Duration::from_secs(60);
+
+/// The same in fast mode, and where a poll ends soon anyway; the shortest that stations take.
+const SHORT_TRIGGER_FOR: Duration = Duration::from_secs(30);
+
+/// Every so many polls the session says how it fares.
+const HEARTBEAT_EVERY: u64 = 10;
+
+/// A failed REST poll is repeated after a minute, then after twice as long, up to a quarter of an hour.
+const REST_AGAIN: Duration = Duration::from_secs(60);
+const REST_AGAIN_LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// A certificate that ends within a day is renewed before it is used.
+const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a poll waits for the broker, before it listens.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the session knows, for whoever reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Known {
+    pub(super) stations: Vec<Standing>,
+    pub(super) trouble: Option<SolixTrouble>,
+    /// From one question to the next, at present.
+    pub(super) interval: Duration,
+}
+
+/// The session at work.
+pub(super) struct Worker {
+    config: Config,
+    cloud: Cloud,
+    kept: Kept,
+    stations: Stations,
+    connection: Option<Connection>,
+    /// Its subscriptions are answered, since then.
+    ready_since: Option<Instant>,
+    doubts: Doubts,
+    readings: mpsc::Sender<StationReading>,
+    known: watch::Sender<Known>,
+    rest_trouble: Option<SolixTrouble>,
+    mqtt_trouble: Option<SolixTrouble>,
+    n_rest_failures: u32,
+    rest_again_at: Option<Instant>,
+    next_poll: Instant,
+    answer_within: Duration,
+    is_short: bool,
+}
+
+impl Worker {
+    /// Asks nothing yet.
+    pub(super) fn new(
+        config: Config,
+        readings: mpsc::Sender<StationReading>,
+        known: watch::Sender<Known>,
+    ) -> Result<Self, SolixError> {
+        let cloud = Cloud::open(&config)?;
+        let kept = Kept::load(&config.state_dir);
+        let stations = Stations::new(&kept, config.fast_below, (config.now)());
+        Ok(Self {
+            cloud,
+            kept,
+            stations,
+            connection: None,
+            ready_since: None,
+            doubts: Doubts::default(),
+            readings,
+            known,
+            rest_trouble: None,
+            mqtt_trouble: None,
+            n_rest_failures: 0,
+            rest_again_at: None,
+            next_poll: Instant::now(),
+            answer_within: ANSWER_WITHIN,
+            is_short: false,
+            config,
+        })
+    }
+
+    /// Works until it is dropped.
+    pub(super) async fn work(&mut self) {
+        loop {
+            self.step().await;
+        }
+    }
+
+    /// Works until every station has answered, or cannot answer, or has had its time: the inventory's
+    /// `listen` from when the broker is there, and never beyond `deadline`.
+    pub(super) async fn work_once(&mut self, deadline: Instant) {
+        let listen = self.config.settings.listen;
+        // Whoever does not answer a status request soon is triggered soon.
+        self.answer_within = (listen / 3).min(ANSWER_WITHIN);
+        self.is_short = true;
+        self.cloud.finish_by(Some(deadline));
+        let connected_by = Instant::now() + CONNECT_WITHIN;
+        loop {
+            let until = self.ready_since.map_or(connected_by, |since| since + listen).min(deadline);
+            if timeout_at(until, self.step()).await.is_err() || self.has_asked_all() {
+                return;
+            }
+        }
+    }
+
+    /// Every station was asked and has answered, or none can be asked.
+    fn has_asked_all(&self) -> bool {
+        self.connection.is_none() || (self.ready_since.is_some() && !self.stations.are_asked())
+    }
+
+    /// One thing that happens.
+    async fn step(&mut self) {
+        let wake_at = self.wake_at();
+        // No branch loses anything when the other one wins: each only waits.
+        tokio::select! {
+            heard = heard(&mut self.connection) => self.take(heard).await,
+            () = sleep_until(wake_at) => self.wake().await,
+        }
+        self.publish_known();
+    }
+
+    fn wake_at(&self) -> Instant {
+        let asking = self.stations.due().filter(|_| self.ready_since.is_some());
+        [Some(self.next_poll), self.rest_again_at, asking]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.next_poll)
+    }
+
+    async fn wake(&mut self) {
+        let now = Instant::now();
+        if self.next_poll <= now {
+            self.begin_poll().await;
+        }
+        if self.rest_again_at.is_some_and(|at| at <= now) {
+            self.ask_cloud().await;
+        }
+        let questions = self.stations.expire(Instant::now(), self.answer_within);
+        self.send(&questions);
+    }
+
+    /// A new interval.
+    async fn begin_poll(&mut self) {
+        self.next_poll = Instant::now() + self.interval();
+        self.kept.n_polls += 1;
+        self.stations.judge_mode(self.interval(), self.now());
+        self.ask_stations();
+        if self.is_rest_due() {
+            self.ask_cloud().await;
+        }
+        if self.kept.n_polls.is_multiple_of(HEARTBEAT_EVERY) {
+            self.log_heartbeat();
+        }
+        self.save();
+    }
+
+    fn ask_stations(&mut self) {
+        if self.ready_since.is_some() {
+            let questions = self.stations.begin(Instant::now(), self.now(), self.answer_within);
+            self.send(&questions);
+        }
+    }
+
+    /// REST is asked every so many normal intervals, and as long as there is no connection to the broker.
+    fn is_rest_due(&self) -> bool {
+        let every = self.config.settings.interval.saturating_mul(self.config.settings.rest_every);
+        let last = self.kept.rest_at.map(Timestamp::from_micros);
+        // A tenth is for intervals that are a little short.
+        let is_old = last.is_none_or(|last| last > self.now() || every * 9 / 10 <= self.now().since(last));
+        (is_old || self.connection.is_none()) && self.rest_again_at.is_none()
+    }
+
+    /// Asks the cloud who there is, and connects to the broker if that is still to be done. That the cloud
+    /// fails is told; who is known and connected is not touched by it.
+    async fn ask_cloud(&mut self) {
+        self.rest_again_at = None;
+        match self.ask_cloud_or_fail().await {
+            Ok(()) => {
+                self.n_rest_failures = 0;
+                self.rest_trouble = None;
+            }
+            Err(error) => {
+                let pause = REST_AGAIN.saturating_mul(2_u32.saturating_pow(self.n_rest_failures));
+                self.n_rest_failures = self.n_rest_failures.saturating_add(1);
+                let pause = pause.min(REST_AGAIN_LONGEST);
+                self.rest_again_at = Some(Instant::now() + pause);
+                tracing::warn!(error = with_causes(&error), again_in = ?pause, "the Solix cloud was asked in vain");
+                self.rest_trouble = Some(error.trouble());
+            }
+        }
+    }
+
+    async fn ask_cloud_or_fail(&mut self) -> Result<(), SolixError> {
+        // Who is known already can be listened to before the list is asked for again.
+        if self.connection.is_none() && !self.stations.is_empty() {
+            self.connect().await?;
+        }
+        if self.is_rest_due() {
+            let devices = self.cloud.devices().await?;
+            self.kept.rest_at = Some(self.now().micros());
+            if self.stations.bind(&devices, self.now()) {
+                self.connection = None;
+            }
+            self.ask_sites(&devices).await?;
+        }
+        if self.connection.is_none() && !self.stations.is_empty() {
+            self.connect().await?;
+        }
+        Ok(())
+    }
+
+    /// What REST alone knows: panels that are not heard over the broker, and solarbanks.
+    async fn ask_sites(&mut self, devices: &[BoundDevice]) -> Result<(), SolixError> {
+        if !self.stations.have_site() {
+            return Ok(());
+        }
+        for site in self.cloud.sites().await? {
+            let scene = known(self.cloud.scene(&site).await)?.unwrap_or_default();
+            let average =
+                if site.has_panel() { known(self.cloud.panel_average(&site).await)?.flatten() } else { None };
+            for reading in readings(devices, &scene, average.as_ref(), self.now()) {
+                if let Some(reading) = self.stations.take_rest(reading, self.interval()) {
+                    self.tell(reading);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to connect to the broker, with the certificate that is kept unless it ends soon.
+    async fn connect(&mut self) -> Result<(), SolixError> {
+        let credentials = self.cloud.mqtt_credentials().await?;
+        let ends_soon = credentials.not_after.is_some_and(|end| end < self.now().plus(CERTIFICATE_ENDS_SOON));
+        if ends_soon && self.doubts.certificate_ends(Instant::now()) {
+            return self.connect_anew().await;
+        }
+        self.connect_with(credentials);
+        Ok(())
+    }
+
+    /// Begins to connect with a new certificate.
+    async fn connect_anew(&mut self) -> Result<(), SolixError> {
+        let credentials = self.cloud.mqtt_credentials_anew().await?;
+        self.connect_with(credentials);
+        Ok(())
+    }
+
+    fn connect_with(&mut self, credentials: MqttCredentials) {
+        self.ready_since = None;
+        // The old one goes first: both have the same name.
+        self.connection = None;
+        let heard = self.stations.heard();
+        match Connection::open(&self.config, credentials, self.name(), &heard) {
+            Ok(connection) => self.connection = Some(connection),
+            Err(error) => {
+                tracing::warn!("{error}");
+                self.mqtt_trouble = Some(trouble_of(&error, false));
+            }
+        }
+    }
+
+    /// Somebody who leaves no trace must not take the name of one who is connected.
+    fn name(&self) -> Name {
+        let number =
+            if self.config.leave_no_trace { chance::number() % N_NAMES } else { self.kept.client_number };
+        if self.doubts.wants_app_name() { Name::App(number) } else { Name::Usual(number) }
+    }
+
+    async fn take(&mut self, heard: Heard) {
+        match heard {
+            Heard::Message { topic, payload, at } => self.take_message(&topic, &payload, at),
+            Heard::Ready { refused } => self.take_ready(refused).await,
+            Heard::Lost { error, again_in } => self.take_lost(error, again_in).await,
+        }
+    }
+
+    fn take_message(&mut self, topic: &str, payload: &[u8], at: Timestamp) {
+        let mode = self.stations.mode;
+        for reading in self.stations.take(topic, payload, at, self.interval()) {
+            self.tell(reading);
+        }
+        if (mode, self.stations.mode) == (PollingMode::Normal, PollingMode::Fast) {
+            self.next_poll = self.next_poll.min(Instant::now() + self.interval());
+        }
+    }
+
+    async fn take_ready(&mut self, refused: Vec<Clean>) {
+        self.ready_since = Some(Instant::now());
+        if refused.is_empty() {
+            tracing::info!(stations = self.stations.heard().len(), "connected to the broker");
+            self.doubts.subscribed();
+            self.mqtt_trouble = None;
+        } else {
+            let names: Vec<&str> = refused.iter().map(Clean::as_str).collect();
+            let error = MqttError::new(MqttErrorKind::SubscriptionRefused, &names.join(", "));
+            tracing::warn!("{error}");
+            let remedy = self.doubts.subscription_refused(Instant::now());
+            self.mqtt_trouble = Some(trouble_of(&error, remedy == Remedy::None));
+            if self.apply(remedy).await {
+                return;
+            }
+        }
+        self.ask_stations();
+    }
+
+    async fn take_lost(&mut self, error: MqttError, again_in: Duration) {
+        tracing::warn!(?again_in, "{error}");
+        self.ready_since = None;
+        let remedy = self.doubts.lost(error.kind, Instant::now());
+        self.mqtt_trouble = Some(trouble_of(&error, self.doubts.certificate_is_hopeless()));
+        self.apply(remedy).await;
+    }
+
+    /// Does what may help. Says whether there is a new connection.
+    async fn apply(&mut self, remedy: Remedy) -> bool {
+        let anew = match remedy {
+            Remedy::None => return false,
+            Remedy::AppName => self.connect().await,
+            Remedy::NewCertificate => self.connect_anew().await,
+        };
+        if let Err(error) = &anew {
+            tracing::warn!(error = with_causes(error), "no new connection to the broker");
+        }
+        anew.is_ok()
+    }
+
+    fn send(&self, questions: &[Question]) {
+        if let Some(connection) = &self.connection {
+            questions.iter().for_each(|question| connection.ask(question, self.trigger_for()));
+        }
+    }
+
+    fn trigger_for(&self) -> Duration {
+        if self.is_short || self.stations.mode == PollingMode::Fast { SHORT_TRIGGER_FOR } else { TRIGGER_FOR }
+    }
+
+    fn tell(&self, reading: StationReading) {
+        tracing::info!("{}", reading.summary());
+        if self.readings.try_send(reading).is_err() {
+            tracing::warn!("a reading is lost: nobody fetches them");
+        }
+    }
+
+    fn log_heartbeat(&self) {
+        let trouble = self.trouble().map_or("none", |trouble| trouble.kind);
+        tracing::info!(
+            polls = self.kept.n_polls,
+            mode = self.stations.mode.label(),
+            stations = self.stations.standing().len(),
+            connected = self.ready_since.is_some(),
+            trouble,
+            "the Solix session is alive"
+        );
+    }
+
+    fn interval(&self) -> Duration {
+        match self.stations.mode {
+            PollingMode::Normal => self.config.settings.interval,
+            PollingMode::Fast => self.config.settings.fast_interval,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.config.now)()
+    }
+
+    /// What keeps the session from working. That the cloud is away is none as long as the broker is there,
+    /// unless a person has to do something about it.
+    fn trouble(&self) -> Option<SolixTrouble> {
+        let is_ready = self.ready_since.is_some();
+        let rest = self.rest_trouble.as_ref().filter(|trouble| trouble.needs_person || !is_ready);
+        rest.or(self.mqtt_trouble.as_ref()).cloned().or_else(|| self.no_stations())
+    }
+
+    /// It is the wrong account, or the wrong server: both let everybody in.
+    fn no_stations(&self) -> Option<SolixTrouble> {
+        let is_empty = self.stations.is_empty() && self.kept.rest_at.is_some();
+        is_empty.then(|| SolixTrouble {
+            kind: "no_stations",
+            words:
+                "the Solix account has no power station, solarbank or panel: see that it is the account of \
+                    the phone app's owner, and write its `country` into [solix]"
+                    .to_owned(),
+            needs_person: true,
+        })
+    }
+
+    fn publish_known(&self) {
+        let known =
+            Known { stations: self.stations.standing(), trouble: self.trouble(), interval: self.interval() };
+        self.known.send_replace(known);
+    }
+
+    fn save(&mut self) {
+        if self.config.leave_no_trace {
+            return;
+        }
+        self.stations.keep(&mut self.kept);
+        if let Err(error) = self.kept.save(&self.config.state_dir) {
+            tracing::warn!(%error, "what the Solix session learnt is not kept");
+        }
+    }
+
+    /// Keeps what was learnt and says goodbye to the broker.
+    pub(super) async fn end(mut self, deadline: Instant) {
+        self.save();
+        if let Some(connection) = self.connection.take() {
+            connection.end(deadline).await;
+        }
+    }
+}
+
+/// That a server does not have something is no failure.
+fn known<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(SolixError::Unsupported { .. } | SolixError::Forbidden { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The next thing that the broker tells, if there is a connection.
+async fn heard(connection: &mut Option<Connection>) -> Heard {
+    match connection {
+        Some(connection) => connection.heard().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn trouble_of(error: &MqttError, needs_person: bool) -> SolixTrouble {
+    let kind = match error.kind {
+        MqttErrorKind::Credentials => "mqtt_credentials",
+        MqttErrorKind::Unreachable | MqttErrorKind::Timeout | MqttErrorKind::Closed => "mqtt_lost",
+        MqttErrorKind::BrokerCertificate => "mqtt_broker_certificate",
+        MqttErrorKind::Refused => "mqtt_refused",
+        MqttErrorKind::Protocol => "mqtt_protocol",
+        MqttErrorKind::SubscriptionRefused => "mqtt_subscription_refused",
+    };
+    let remedy = match error.kind {
+        MqttErrorKind::Unreachable | MqttErrorKind::Timeout | MqttErrorKind::Closed => {
+            "it is tried again; if it stays so, see whether this machine reaches the broker"
+        }
+        MqttErrorKind::BrokerCertificate => "somebody may stand between; nothing is sent there",
+        MqttErrorKind::Credentials | MqttErrorKind::Refused => {
+            "a new certificate is asked for once an hour; if it stays so, log in with the phone app and see \
+             whether the station is still bound to this account"
+        }
+        MqttErrorKind::Protocol => "it is tried again",
+        MqttErrorKind::SubscriptionRefused => {
+            "see with the phone app whether it is still bound to this account, and remove and add it there if \
+             the app has no live values either"
+        }
+    };
+    SolixTrouble { kind, words: format!("{error}: {remedy}"), needs_person }
+}
