@@ -2,6 +2,8 @@
 
 mod alert_delivery;
 mod cli;
+#[path = "../cloud/cloud.rs"]
+mod cloud;
 mod corpus;
 mod faults;
 #[path = "../fleet/fleet.rs"]
