@@ -4,6 +4,7 @@ mod alert_delivery;
 mod cli;
 #[path = "../cloud/cloud.rs"]
 mod cloud;
+mod cloud_self;
 mod corpus;
 mod faults;
 #[path = "../fleet/fleet.rs"]
