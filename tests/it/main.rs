@@ -2,6 +2,9 @@
 
 mod alert_delivery;
 mod cli;
+#[path = "../cloud/cloud.rs"]
+mod cloud;
+mod cloud_self;
 mod corpus;
 mod faults;
 #[path = "../fleet/fleet.rs"]
