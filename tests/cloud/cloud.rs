@@ -100,7 +100,7 @@ impl Cloud {
         Ok(Self { running, handle, ports, dir })
     }
 
-    /// The folder with `ca.pem`, `ca.pem.login-key` and the broker's files.
+    /// The folder with `ca.pem` and the broker's files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -130,10 +130,14 @@ impl Cloud {
         format!("http://127.0.0.1:{}", self.ports.control)
     }
 
-    /// The HTTPS CA as PEM. Beside it, under the same name with `.login-key` behind it, is the public key
-    /// for the login: 130 hexadecimal digits and a line break.
+    /// The HTTPS CA as PEM.
     pub fn extra_ca(&self) -> PathBuf {
         self.dir().join("ca.pem")
+    }
+
+    /// The public key that passwords are closed for: 130 hexadecimal digits.
+    pub fn login_key(&self) -> String {
+        self.handle.shared.account.login_key.public_hex()
     }
 
     /// `[solix]` for an inventory, as the last section: more of its keys can be written behind it.
@@ -144,10 +148,12 @@ impl Cloud {
              user_env = \"{USER_VARIABLE}\"\n\
              password_env = \"{PASSWORD_VARIABLE}\"\n\
              api_url = \"{api}\"\n\
+             login_key = \"{key}\"\n\
              mqtt_address = \"{mqtt}\"\n\
              extra_ca = \"{ca}\"\n",
             country = self.handle.shared.account.country,
             api = self.api_url(),
+            key = self.login_key(),
             mqtt = self.mqtt_address(),
             ca = self.extra_ca().display(),
         )

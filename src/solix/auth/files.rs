@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
+use crate::solix::Config;
 use crate::solix::rest::SolixError;
 
 /// No file of ours is larger: it bounds what a wrong file can cost.
@@ -30,6 +31,8 @@ const LOCK_WITHIN: Duration = Duration::from_secs(25);
 #[derive(Debug, Clone)]
 pub(in crate::solix) struct Kept {
     path: PathBuf,
+    /// It is only read: somebody looks who is to leave no trace.
+    is_read_only: bool,
 }
 
 /// What was found in a file.
@@ -46,10 +49,15 @@ pub(in crate::solix) enum Found<T> {
 impl Kept {
     /// The file `name` in the state directory.
     pub(in crate::solix) fn new(state_dir: &Path, name: &str) -> Self {
-        Self { path: state_dir.join(name) }
+        Self { path: state_dir.join(name), is_read_only: false }
     }
 
-    /// Reads it. What cannot be understood is renamed to `….damaged` and said. Rights of others are taken away.
+    /// The same as the session's settings want it: one that leaves no trace only reads.
+    pub(in crate::solix) fn of(config: &Config, name: &str) -> Self {
+        Self { is_read_only: config.leave_no_trace, ..Self::new(&config.state_dir, name) }
+    }
+
+    /// Reads it. What cannot be understood is, unless it is only read, renamed to `….damaged` and said. Rights of others are taken away.
     ///
     /// # Errors
     /// The file cannot be read at all.
@@ -66,7 +74,7 @@ impl Kept {
 
     fn read(&self) -> io::Result<Zeroizing<Vec<u8>>> {
         let mut file = File::open(&self.path)?;
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        if !self.is_read_only && file.metadata()?.permissions().mode() & 0o077 != 0 {
             tracing::warn!(path = %self.path.display(), "others could read this file; they no longer can");
             file.set_permissions(Permissions::from_mode(0o600))?;
         }
@@ -80,6 +88,9 @@ impl Kept {
 
     /// Puts the file out of the way, so that it can be looked at.
     pub(in crate::solix) fn set_aside<T>(&self) -> Found<T> {
+        if self.is_read_only {
+            return Found::Damaged;
+        }
         let mut aside = self.path.clone().into_os_string();
         aside.push(".damaged");
         match std::fs::rename(&self.path, &aside) {
@@ -101,6 +112,9 @@ impl Kept {
     /// # Errors
     /// It cannot be written.
     pub(in crate::solix) fn save<T: Serialize>(&self, content: &T) -> Result<(), SolixError> {
+        if self.is_read_only {
+            return Ok(());
+        }
         let write = || {
             let dir = self.path.parent().unwrap_or(Path::new("."));
             create_private(dir)?;
@@ -122,6 +136,9 @@ impl Kept {
     /// # Errors
     /// It cannot be removed.
     pub(in crate::solix) fn remove(&self) -> Result<(), SolixError> {
+        if self.is_read_only {
+            return Ok(());
+        }
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
             Ok(()) | Err(_) => Ok(()),

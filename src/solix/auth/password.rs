@@ -27,13 +27,18 @@ pub(in crate::solix) struct KeyPair {
 }
 
 impl KeyPair {
-    /// A new one; `None` if the system has no random numbers.
-    pub(in crate::solix) fn generate() -> Option<Self> {
-        Self::of(&SecretKey::try_generate().ok()?)
+    /// A new one for the vendor's server, or for the one with the key `server` (an uncompressed point in hex).
+    /// `None` if that is no point, or the system has no random numbers.
+    pub(in crate::solix) fn generate(server: Option<&str>) -> Option<Self> {
+        let server = match server {
+            Some(hex) => from_hex(hex)?,
+            None => SERVER_KEY.to_vec(),
+        };
+        Self::of(&SecretKey::try_generate().ok()?, &server)
     }
 
-    fn of(secret: &SecretKey) -> Option<Self> {
-        let server = PublicKey::from_sec1_bytes(&SERVER_KEY).ok()?;
+    fn of(secret: &SecretKey, server: &[u8]) -> Option<Self> {
+        let server = PublicKey::from_sec1_bytes(server).ok()?;
         let agreed = diffie_hellman(secret.to_nonzero_scalar(), server.as_affine());
         let shared = <[u8; 32]>::try_from(agreed.raw_secret_bytes().as_slice()).ok()?;
         let public_hex = hex(p256::Sec1Point::from(secret.public_key()).as_bytes());
@@ -61,6 +66,12 @@ impl KeyPair {
 /// is all that stands beside the token.
 pub(in crate::solix) fn gtoken(user_id: &Hidden) -> Hidden {
     Hidden::new(hex(&Md5::digest(user_id.reveal())))
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
 }
 
 /// Lower-case hex.
@@ -92,7 +103,8 @@ mod tests {
     }
 
     fn key_of(vector: &Value) -> KeyPair {
-        KeyPair::of(&SecretKey::from_slice(&bytes(text(vector, "client_private_key_hex"))).unwrap()).unwrap()
+        let secret = SecretKey::from_slice(&bytes(text(vector, "client_private_key_hex"))).unwrap();
+        KeyPair::of(&secret, &SERVER_KEY).unwrap()
     }
 
     #[test]
@@ -116,7 +128,7 @@ mod tests {
 
     #[test]
     fn two_key_pairs_are_different() {
-        let public = || KeyPair::generate().unwrap().public_hex;
+        let public = || KeyPair::generate(None).unwrap().public_hex;
         assert_ne!(public(), public());
     }
 

@@ -55,6 +55,9 @@ pub enum SolixError {
     /// Nobody is logged in, and there is no e-mail address or no password to log in with.
     #[error("there is no Solix login, and no e-mail address and password to log in with")]
     NoCredentials,
+    /// Nobody is logged in, and who asks is to leave no trace.
+    #[error("there is no Solix login, and what leaves no trace does not log in")]
+    NotLoggedIn,
     /// The e-mail address or the password is wrong (26108, 26156). They are not sent again.
     #[error("the Solix cloud refused the e-mail address or the password at {at}")]
     CredentialsRefused {
@@ -230,6 +233,7 @@ impl SolixError {
             | Self::Client(_) => "settings",
             Self::State { .. } | Self::Random => "state",
             Self::NoCredentials => "no_credentials",
+            Self::NotLoggedIn => "not_logged_in",
             Self::CredentialsRefused { .. } | Self::VerificationNeeded { .. } => "login_refused",
             Self::LoginPaused { .. } | Self::LoginUnderWay => "login_blocked",
             Self::LoginFailed { .. } => "login_failed",
@@ -254,6 +258,7 @@ impl SolixError {
             | Self::Client(_)
             | Self::State { .. }
             | Self::NoCredentials
+            | Self::NotLoggedIn
             | Self::CredentialsRefused { .. }
             | Self::VerificationNeeded { .. }
             | Self::Forbidden { .. } => true,
@@ -289,6 +294,7 @@ impl SolixError {
             Self::State { .. } => {
                 "make the state directory writable for this user, and look for room on its disk"
             }
+            Self::NotLoggedIn => "run `fleetwatt solix login`, or a `poll` that is no dry run",
             Self::NoCredentials => {
                 "run `fleetwatt solix login`, or set what [solix] names: ANKER_USER and ANKER_PASS unless it says otherwise"
             }

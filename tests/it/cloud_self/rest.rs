@@ -71,7 +71,7 @@ async fn patient() -> Cloud {
 async fn what_the_reference_makes_of_a_password_is_opened_with_the_clouds_own_key() {
     let cloud = patient().await;
     let caller = Caller::new(&cloud);
-    let own_key = std::fs::read_to_string(format!("{}.login-key", cloud.extra_ca().display())).unwrap();
+    let own_key = cloud.login_key();
     for (private_key, texts) in VECTORS {
         let client = SecretKey::from_slice(&unhex(private_key)).unwrap();
         for (password, text) in PASSWORDS.into_iter().zip(texts) {
@@ -80,7 +80,7 @@ async fn what_the_reference_makes_of_a_password_is_opened_with_the_clouds_own_ke
             let mut body = caller.login_body(&cloud);
             body["client_secret_info"]["public_key"] =
                 Value::from(super::client::hex(&client.public_key().to_sec1_bytes()));
-            body["password"] = Value::from(closed(&client, own_key.trim(), password));
+            body["password"] = Value::from(closed(&client, &own_key, password));
             assert_eq!(caller.post("passport/login", body).await.0, 0, "{password}");
         }
     }
