@@ -100,7 +100,7 @@ impl Cloud {
         Ok(Self { running, handle, ports, dir })
     }
 
-    /// The folder with `ca.pem`, `ca.pem.login-key` and the broker's files.
+    /// The folder with `ca.pem` and the broker's files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -130,8 +130,12 @@ impl Cloud {
         format!("http://127.0.0.1:{}", self.ports.control)
     }
 
-    /// The HTTPS CA as PEM. Beside it, under the same name with `.login-key` behind it, is the public key
-    /// for the login: 130 hexadecimal digits and a line break.
+    /// The public key that passwords are encrypted for: 130 hexadecimal digits.
+    pub fn login_key(&self) -> String {
+        self.handle.shared.account.login_key.public_hex()
+    }
+
+    /// The CA of the REST interface as PEM.
     pub fn extra_ca(&self) -> PathBuf {
         self.dir().join("ca.pem")
     }
@@ -144,10 +148,12 @@ impl Cloud {
              user_env = \"{USER_VARIABLE}\"\n\
              password_env = \"{PASSWORD_VARIABLE}\"\n\
              api_url = \"{api}\"\n\
+             login_key = \"{key}\"\n\
              mqtt_address = \"{mqtt}\"\n\
              extra_ca = \"{ca}\"\n",
             country = self.handle.shared.account.country,
             api = self.api_url(),
+            key = self.login_key(),
             mqtt = self.mqtt_address(),
             ca = self.extra_ca().display(),
         )
@@ -197,7 +203,7 @@ impl Cloud {
         self.requests().into_iter().filter_map(|request| request.asked.err()).collect()
     }
 
-    /// Lets the next `times` calls of an endpoint fail.
+    /// Lets the next `times` calls of an endpoint fail, or of every one but the login (`*`).
     pub fn fail(&self, endpoint: &str, failure: Failure, times: usize) {
         self.handle.fail(endpoint, failure, times);
     }
@@ -235,6 +241,11 @@ impl Cloud {
     /// Whether certificates are handed out that expired yesterday.
     pub fn hand_out_expired_certificates(&self, is_so: bool) -> io::Result<()> {
         self.handle.hand_out_expired_certificates(is_so)
+    }
+
+    /// Whether the broker's CA is handed out as another than it is: a client must not connect then.
+    pub fn hand_out_wrong_root(&self, is_so: bool) {
+        self.handle.hand_out_wrong_root(is_so);
     }
 
     /// The broker.

@@ -1,7 +1,6 @@
 //! `passport/login`: opens what the client closed, and compares.
 
 use std::io;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use aes::cipher::block_padding::Pkcs7;
@@ -48,11 +47,6 @@ impl LoginKey {
     /// 130 hexadecimal digits.
     pub fn public_hex(&self) -> String {
         hex(&self.0.public_key().to_sec1_bytes())
-    }
-
-    /// Writes the public half for the client.
-    pub fn publish(&self, path: &Path) -> io::Result<()> {
-        std::fs::write(path, format!("{}\n", self.public_hex()))
     }
 
     /// The password, if it was closed as it must be.

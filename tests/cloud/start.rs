@@ -69,7 +69,6 @@ pub fn start(dir: &Path, options: &Options) -> io::Result<(Running, Arc<Handle>,
     let user_id = random_hex(20);
     let thing_name = format!("{user_id}-anker_power");
     std::fs::write(dir.join("ca.pem"), authorities.web_pem())?;
-    login_key.publish(&dir.join("ca.pem.login-key"))?;
     authorities.write_broker_files(dir)?;
     broker::write_rights(dir, &thing_name, &options.devices, Refusal::Foreign)?;
     let (keeper, mqtt_port) = start_broker(dir, &plugin)?;
@@ -88,6 +87,7 @@ pub fn start(dir: &Path, options: &Options) -> io::Result<(Running, Arc<Handle>,
         certificate_ids: vec![certificate.id.clone()],
         certificate,
         expired: None,
+        hands_out_wrong_root: false,
         revoked: Vec::new(),
         stations,
     };
