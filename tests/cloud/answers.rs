@@ -202,12 +202,15 @@ impl<'a> Asked<'a> {
 
     fn mqtt_info(&self) -> Value {
         let certificate = self.state.expired.as_ref().unwrap_or(&self.state.certificate);
+        let authorities = &self.account.authorities;
+        let is_wrong = self.state.hands_out_wrong_root;
+        let root = if is_wrong { authorities.web_pem() } else { authorities.iot_pem() };
         json!({
             "user_id": self.account.user_id, "app_name": "anker_power",
             "thing_name": self.account.thing_name,
             "certificate_id": certificate.id, "certificate_pem": certificate.pem,
             "private_key": certificate.key_pem, "public_key": "", "pkcs12": "",
-            "aws_root_ca1_pem": self.account.authorities.iot_pem(),
+            "aws_root_ca1_pem": root,
             "endpoint_addr": "localhost", "origin": "",
         })
     }

@@ -130,14 +130,14 @@ impl Cloud {
         format!("http://127.0.0.1:{}", self.ports.control)
     }
 
-    /// The HTTPS CA as PEM.
-    pub fn extra_ca(&self) -> PathBuf {
-        self.dir().join("ca.pem")
-    }
-
-    /// The public key that passwords are closed for: 130 hexadecimal digits.
+    /// The public key that passwords are encrypted for: 130 hexadecimal digits.
     pub fn login_key(&self) -> String {
         self.handle.shared.account.login_key.public_hex()
+    }
+
+    /// The CA of the REST interface as PEM.
+    pub fn extra_ca(&self) -> PathBuf {
+        self.dir().join("ca.pem")
     }
 
     /// `[solix]` for an inventory, as the last section: more of its keys can be written behind it.
@@ -203,7 +203,7 @@ impl Cloud {
         self.requests().into_iter().filter_map(|request| request.asked.err()).collect()
     }
 
-    /// Lets the next `times` calls of an endpoint fail.
+    /// Lets the next `times` calls of an endpoint fail, or of every one but the login (`*`).
     pub fn fail(&self, endpoint: &str, failure: Failure, times: usize) {
         self.handle.fail(endpoint, failure, times);
     }
@@ -241,6 +241,11 @@ impl Cloud {
     /// Whether certificates are handed out that expired yesterday.
     pub fn hand_out_expired_certificates(&self, is_so: bool) -> io::Result<()> {
         self.handle.hand_out_expired_certificates(is_so)
+    }
+
+    /// Whether the broker's CA is handed out as another than it is: a client must not connect then.
+    pub fn hand_out_wrong_root(&self, is_so: bool) {
+        self.handle.hand_out_wrong_root(is_so);
     }
 
     /// The broker.

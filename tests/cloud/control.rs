@@ -28,6 +28,7 @@ fail/get_site_list/10000      the endpoint answers with this code until it is he
 fail/get_site_list/10000/3    three times
 fail/get_site_list/http/503   with this HTTP status
 fail/get_site_list/hang       not at all
+fail/*/http/401               every endpoint but the login
 heal/get_site_list
 expire                        all tokens expire
 kick                          another login takes all tokens away
@@ -42,6 +43,7 @@ broker/refuse-connections/true    CONNACK 5
 broker/evict                  another client with the same client id
 revoke                        the account's certificate
 expired-certificates/true     the next one that is handed out expired yesterday
+wrong-root/true               another CA is handed out than the broker's
 
 GET log                       calls and requests so far
 ";
@@ -102,6 +104,7 @@ fn turn(handle: &Handle, parts: &[&str]) -> Result<(), String> {
         ["expired-certificates", is_so] => {
             handle.hand_out_expired_certificates(switch(is_so)?).map_err(words)?;
         }
+        ["wrong-root", is_so] => handle.hand_out_wrong_root(switch(is_so)?),
         ["station", serial, what @ ..] => turn_station(handle, serial, what)?,
         what => turn_station(handle, &handle.first_serial(), what)?,
     }

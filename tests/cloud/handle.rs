@@ -61,6 +61,10 @@ impl Handle {
         Ok(())
     }
 
+    pub fn hand_out_wrong_root(&self, is_so: bool) {
+        self.shared.state().hands_out_wrong_root = is_so;
+    }
+
     /// Calls and requests as text.
     pub fn log(&self) -> String {
         let state = self.shared.state();

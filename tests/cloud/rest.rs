@@ -11,7 +11,7 @@ use super::state::{Account, Shared, State, is_named};
 use super::types::{Call, Failure, Region};
 
 /// The only call without a token.
-const LOGIN: &str = "passport/login";
+pub const LOGIN: &str = "passport/login";
 
 /// The window of the limit.
 const MINUTE: Duration = Duration::from_mins(1);

@@ -87,6 +87,7 @@ pub fn start(dir: &Path, options: &Options) -> io::Result<(Running, Arc<Handle>,
         certificate_ids: vec![certificate.id.clone()],
         certificate,
         expired: None,
+        hands_out_wrong_root: false,
         revoked: Vec::new(),
         stations,
     };

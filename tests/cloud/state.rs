@@ -48,6 +48,8 @@ pub struct State {
     pub certificate: AccountCertificate,
     /// Handed out in its place, while it is wanted.
     pub expired: Option<AccountCertificate>,
+    /// Whether the REST interface's CA is said to be the broker's.
+    pub hands_out_wrong_root: bool,
     /// Every one that was handed out or could be.
     pub certificate_ids: Vec<String>,
     pub revoked: Vec<AccountCertificate>,
@@ -123,7 +125,9 @@ impl State {
 
     /// What the next call of an endpoint shall do instead of answering.
     pub fn next_failure(&mut self, endpoint: &str) -> Option<Failure> {
-        let (_, (failure, times)) = self.failures.iter_mut().find(|(name, _)| is_named(endpoint, name))?;
+        // From behind, where `*` comes last.
+        let mut orders = self.failures.iter_mut().rev();
+        let (_, (failure, times)) = orders.find(|(name, _)| is_named(endpoint, name))?;
         let failure = failure.clone();
         if *times != super::FOREVER {
             *times -= 1;
@@ -184,8 +188,11 @@ impl StationState {
     }
 }
 
-/// Whether an endpoint is the one that is meant: its path, or the end of it.
+/// Whether an endpoint is the one that is meant: its path, or the end of it. `*` is all but the login.
 pub fn is_named(endpoint: &str, name: &str) -> bool {
+    if name == "*" {
+        return endpoint != super::rest::LOGIN;
+    }
     endpoint.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
 }
 

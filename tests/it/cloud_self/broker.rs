@@ -91,6 +91,15 @@ async fn certificates_that_expired_or_were_revoked_are_refused_by_tls() {
 }
 
 #[tokio::test]
+async fn the_broker_can_be_another_than_the_one_that_is_vouched_for() {
+    let cloud = Cloud::start(Options::default()).await.unwrap();
+    cloud.hand_out_wrong_root(true);
+    let info = Listener::info(&cloud).await;
+    let refused = Listener::with(&cloud, info).connect().await.unwrap_err();
+    assert!(refused.contains("invalid peer certificate"), "{refused}");
+}
+
+#[tokio::test]
 async fn nobody_gets_in_without_a_certificate() {
     let cloud = Cloud::start(Options::default()).await.unwrap();
     let mut info = Listener::info(&cloud).await;

@@ -89,13 +89,12 @@ impl Caller {
     /// A login as it must be.
     pub(crate) fn login_body(&self, cloud: &Cloud) -> Value {
         let client = SecretKey::from_slice(&[0x11; 32]).unwrap();
-        let server = cloud.login_key();
         json!({
             "ab": "US",
             "client_secret_info": {"public_key": hex(&client.public_key().to_sec1_bytes())},
             "enc": 0,
             "email": self.email,
-            "password": closed(&client, &server, &self.password),
+            "password": closed(&client, &cloud.login_key(), &self.password),
             "time_zone": -18_000_000,
             "transaction": seconds().to_string() + "000",
         })

@@ -2,9 +2,11 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use fleetwatt::inventory::{Files, Secret, load};
 
 use crate::cloud::{Cloud, Options};
 
@@ -58,6 +60,7 @@ fn a_person_can_turn_every_screw() {
         "/broker/refuse-connections/false",
         "/revoke",
         "/expired-certificates/true",
+        "/wrong-root/true",
     ] {
         done(path);
     }
@@ -95,6 +98,32 @@ fn nothing_is_left_of_a_dropped_cloud() {
     drop(cloud);
     assert!(!dir.exists());
     assert!(addresses.iter().all(|address| TcpStream::connect(address).is_err()));
+}
+
+/// An inventory that is no file.
+struct Text(String);
+
+impl Files for Text {
+    fn read(&self, _path: &Path) -> std::io::Result<String> {
+        Ok(self.0.clone())
+    }
+
+    fn glob(&self, _pattern: &Path) -> std::io::Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn the_section_is_one_that_an_inventory_may_have() {
+    let cloud = Cloud::start_blocking(&Options::default()).unwrap();
+    let text = format!("[[host]]\nname = 'a'\n{}interval = '5s'\n", cloud.inventory_section());
+    let inventory = load(Path::new("fleet.toml"), &Text(text)).unwrap_or_else(|faults| panic!("{faults}"));
+    let settings = inventory.solix.unwrap();
+    assert_eq!(settings.api_url, Some(cloud.api_url()));
+    assert_eq!(settings.login_key, Some(cloud.login_key()));
+    assert_eq!(settings.mqtt_address, Some(cloud.mqtt_address()));
+    assert_eq!(settings.extra_ca, Some(cloud.extra_ca()));
+    assert_eq!(settings.user, Secret::Env(cloud.environment()[0].0.clone()));
 }
 
 /// The example, which cargo builds beside the tests.

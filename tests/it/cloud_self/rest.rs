@@ -71,7 +71,6 @@ async fn patient() -> Cloud {
 async fn what_the_reference_makes_of_a_password_is_opened_with_the_clouds_own_key() {
     let cloud = patient().await;
     let caller = Caller::new(&cloud);
-    let own_key = cloud.login_key();
     for (private_key, texts) in VECTORS {
         let client = SecretKey::from_slice(&unhex(private_key)).unwrap();
         for (password, text) in PASSWORDS.into_iter().zip(texts) {
@@ -80,7 +79,7 @@ async fn what_the_reference_makes_of_a_password_is_opened_with_the_clouds_own_ke
             let mut body = caller.login_body(&cloud);
             body["client_secret_info"]["public_key"] =
                 Value::from(super::client::hex(&client.public_key().to_sec1_bytes()));
-            body["password"] = Value::from(closed(&client, &own_key, password));
+            body["password"] = Value::from(closed(&client, &cloud.login_key(), password));
             assert_eq!(caller.post("passport/login", body).await.0, 0, "{password}");
         }
     }
@@ -235,6 +234,10 @@ async fn an_endpoint_fails_as_often_as_it_was_told_to() {
     assert_eq!(caller.post(DEVICES, json!({})).await.0, 0);
     cloud.fail("get_site_list", Failure::Body("{".to_owned()), 1);
     assert_eq!(caller.send("POST", SITES, "{}").await, (200, "{".to_owned()));
+    cloud.fail("*", Failure::Http(401), FOREVER);
+    caller.login(&cloud).await;
+    assert_eq!(caller.send("POST", DEVICES, "{}").await.0, 401, "every call but the login");
+    cloud.heal("*");
     cloud.fail("get_site_list", Failure::Hang, 1);
     let hung = tokio::time::timeout(Duration::from_millis(200), caller.send("POST", SITES, "{}")).await;
     assert!(hung.is_err(), "an answer came");
