@@ -22,6 +22,7 @@ mod sampling_ssh;
 mod solix_decode;
 mod solix_faults;
 mod solix_fieldmap;
+mod solix_listen;
 mod solix_session;
 mod solix_stage;
 mod solix_wire;
