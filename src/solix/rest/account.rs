@@ -40,6 +40,9 @@ impl Cloud {
         if self.take_cached_login()? {
             return Ok(());
         }
+        if self.config.leave_no_trace {
+            return Err(SolixError::NoLogin);
+        }
         let (Some(email), Some(password)) = (self.config.email.clone(), self.config.password.clone()) else {
             return Err(SolixError::NoCredentials);
         };
@@ -124,7 +127,7 @@ impl Cloud {
         if self.deadline.is_some_and(|deadline| deadline < enough) {
             return Err(SolixError::NoTime { endpoint: Endpoint::Login.name() });
         }
-        let key = KeyPair::generate().ok_or(SolixError::Random)?;
+        let key = KeyPair::generate(&self.login_key).ok_or(SolixError::Random)?;
         let country = self.config.country.clone();
         let email = credentials.email.reveal();
         let body = LoginBody::new(&country, email, credentials.password, &key, self.now());

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::inventory::SolixServer;
 use crate::reading::{Clean, Timestamp};
-use crate::solix::auth::{AccountId, Kept, LOGIN_FILE, Login, base_url, server_of_country};
+use crate::solix::auth::{AccountId, Kept, LOGIN_FILE, Login, ServerKey, base_url, server_of_country};
 use crate::solix::{Config, Hidden};
 
 /// One account at one server: the HTTP client, the cached login, the pace, and what is known not to work.
@@ -36,6 +36,9 @@ pub struct Cloud {
     pub(super) other: Option<Url>,
     pub(super) login: Option<Login>,
     pub(super) login_file: Kept,
+    mqtt_file: Kept,
+    /// What passwords are encrypted for.
+    pub(super) login_key: ServerKey,
     /// The token that was refused last: it is not taken from the file again.
     pub(super) dropped: Option<Hidden>,
     pub(super) memory: Memory,
@@ -56,7 +59,7 @@ impl Cloud {
     /// be understood are set aside.
     ///
     /// # Errors
-    /// The country, `api_url`, `extra_ca` or TLS cannot be used, or a file of the state directory not be read.
+    /// The country, `api_url`, `login_key`, `extra_ca` or TLS cannot be used, or a file of the state directory not be read.
     pub fn open(config: &Config) -> Result<Self, SolixError> {
         let settings = &config.settings;
         let vendors = |server| Url::parse(base_url(server)).map_err(|_cannot_be| SolixError::ApiUrl);
@@ -85,7 +88,7 @@ impl Cloud {
         let urls: Vec<Url> = [Some(home.clone()), other.clone()].into_iter().flatten().collect();
         let http = Http::new(&urls, &config.country, config.settings.extra_ca.as_deref())?;
         let account = config.email.as_ref().map(|email| AccountId::of(email.reveal()));
-        let memory = Memory::load(&config.state_dir)?;
+        let memory = Memory::load(config)?;
         let found_at = memory.region(account.as_ref(), &config.country);
         let server = other.clone().filter(|other| found_at == Some(other.as_str()));
         let mut cloud = Self {
@@ -95,7 +98,9 @@ impl Cloud {
             home,
             other,
             login: None,
-            login_file: Kept::new(&config.state_dir, LOGIN_FILE),
+            login_file: Kept::of(config, LOGIN_FILE),
+            mqtt_file: Kept::of(config, credentials::MQTT_FILE),
+            login_key: login_key(config)?,
             dropped: None,
             memory,
             pace: Pace::default(),
@@ -281,7 +286,7 @@ impl Cloud {
     /// # Errors
     /// No login, no answer, or one that says no.
     pub async fn mqtt_credentials(&mut self) -> Result<MqttCredentials, SolixError> {
-        let kept = credentials::load(&self.config.state_dir)?;
+        let kept = credentials::load(&self.mqtt_file)?;
         let account = self.login.as_ref().map(|login| &login.account).or(self.account.as_ref());
         match kept.filter(|kept| kept.is_of(account, self.server.as_str()) && kept.holds(self.now())) {
             Some(kept) => Ok(kept.credentials),
@@ -294,7 +299,7 @@ impl Cloud {
     /// # Errors
     /// [`SolixError::CredentialsTooSoon`]; no login, no answer, or one that says no.
     pub async fn mqtt_credentials_anew(&mut self) -> Result<MqttCredentials, SolixError> {
-        let kept = credentials::load(&self.config.state_dir)?;
+        let kept = credentials::load(&self.mqtt_file)?;
         match kept.and_then(|kept| kept.not_anew_before(self.now())) {
             Some(until) => Err(SolixError::CredentialsTooSoon { until }),
             None => self.fetch_credentials().await,
@@ -305,13 +310,8 @@ impl Cloud {
         let data = self.ask(Endpoint::MqttCredentials, "", &json!({})).await?;
         let credentials = credentials::parse(&data)?;
         let account = self.login.as_ref().map(|login| &login.account).or(self.account.as_ref());
-        let kept = credentials::save(
-            &self.config.state_dir,
-            &credentials,
-            account,
-            self.server.as_str(),
-            self.now(),
-        );
+        let kept =
+            credentials::save(&self.mqtt_file, &credentials, account, self.server.as_str(), self.now());
         if let Err(error) = kept {
             tracing::warn!(%error, "cannot keep the MQTT credentials: they are fetched again next time");
         }
@@ -330,6 +330,12 @@ impl Cloud {
     pub(super) fn now(&self) -> Timestamp {
         (self.config.now)()
     }
+}
+
+/// The vendor's key, unless another server's is named.
+fn login_key(config: &Config) -> Result<ServerKey, SolixError> {
+    let named = config.settings.login_key.as_deref();
+    named.map_or_else(ServerKey::of_vendor, ServerKey::from_hex).ok_or(SolixError::LoginKey)
 }
 
 /// An address of our own choice: scheme, host and port, and nothing else.

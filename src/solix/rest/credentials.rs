@@ -1,6 +1,5 @@
 //! What the MQTT broker takes for a login: a certificate of the account.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use crate::solix::Hidden;
 use crate::solix::auth::{AccountId, Found, Kept};
 
 /// The file's name in the state directory.
-const FILE_NAME: &str = "solix-mqtt.json";
+pub(super) const MQTT_FILE: &str = "solix-mqtt.json";
 
 /// The file's version; another one is set aside.
 const VERSION: u32 = 1;
@@ -110,8 +109,7 @@ fn not_after(pem: &Hidden) -> Option<Timestamp> {
 }
 
 /// The kept ones, of whatever account.
-pub(super) fn load(state_dir: &Path) -> Result<Option<KeptCredentials>, SolixError> {
-    let file = Kept::new(state_dir, FILE_NAME);
+pub(super) fn load(file: &Kept) -> Result<Option<KeptCredentials>, SolixError> {
     let row = match file.load::<Row>()? {
         Found::Whole(row) if row.version == VERSION => row,
         Found::Whole(_other_version) => {
@@ -138,13 +136,13 @@ pub(super) fn load(state_dir: &Path) -> Result<Option<KeptCredentials>, SolixErr
 
 /// Keeps them for the next process.
 pub(super) fn save(
-    state_dir: &Path,
+    file: &Kept,
     credentials: &MqttCredentials,
     account: Option<&AccountId>,
     server: &str,
     now: Timestamp,
 ) -> Result<(), SolixError> {
-    Kept::new(state_dir, FILE_NAME).save(&RowRef {
+    file.save(&RowRef {
         version: VERSION,
         account: account.map(AccountId::as_hex).unwrap_or_default(),
         server,
@@ -218,8 +216,9 @@ mod tests {
     fn kept(account: &str) -> KeptCredentials {
         let dir = tempfile::tempdir().unwrap();
         let credentials = parse(&answer(&certificate())).unwrap();
-        save(dir.path(), &credentials, Some(&AccountId::of(account)), "https://h/", NOW).unwrap();
-        let kept = load(dir.path()).unwrap().unwrap();
+        let file = Kept::new(dir.path(), MQTT_FILE);
+        save(&file, &credentials, Some(&AccountId::of(account)), "https://h/", NOW).unwrap();
+        let kept = load(&file).unwrap().unwrap();
         assert_eq!(kept.credentials, credentials);
         kept
     }

@@ -3,7 +3,6 @@
 //! Nothing here must last. A file that is damaged or cannot be written costs some calls.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::SolixError;
 use super::endpoint::Endpoint;
 use crate::reading::Timestamp;
+use crate::solix::Config;
 use crate::solix::auth::{AccountId, Found, Kept};
 
 /// The file's name in the state directory.
@@ -102,8 +102,11 @@ impl Memory {
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    pub(super) fn load(state_dir: &Path) -> Result<Self, SolixError> {
-        let file = Kept::new(state_dir, FILE_NAME);
+    pub(super) fn load(config: &Config) -> Result<Self, SolixError> {
+        Self::of(Kept::of(config, FILE_NAME))
+    }
+
+    fn of(file: Kept) -> Result<Self, SolixError> {
         let row = match file.load::<Row>()? {
             Found::Whole(row) if row.version == VERSION => row,
             Found::Whole(_other_version) => {
@@ -258,7 +261,13 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn load(dir: &Path) -> Memory {
+        Memory::of(Kept::new(dir, FILE_NAME)).unwrap()
+    }
 
     const START: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
 
@@ -272,13 +281,13 @@ mod tests {
 
     /// Whether another process may ask.
     fn may_ask(dir: &Path, question: Question<'_>, now: Timestamp) -> bool {
-        Memory::load(dir).unwrap().check(question, now).is_ok()
+        load(dir).check(question, now).is_ok()
     }
 
     #[test]
     fn what_a_site_does_not_have_is_asked_again_after_a_day_and_of_other_sites_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = Memory::load(dir.path()).unwrap();
+        let mut memory = load(dir.path());
         memory.not_for_this(panel("a"), START);
         memory.save();
         assert!(!may_ask(dir.path(), panel("a"), hours(23)));
@@ -289,7 +298,7 @@ mod tests {
     #[test]
     fn what_a_server_does_not_have_is_asked_of_no_site_there() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = Memory::load(dir.path()).unwrap();
+        let mut memory = load(dir.path());
         memory.not_on_server(panel("a"), START);
         memory.save();
         assert!(!may_ask(dir.path(), panel("b"), START));
@@ -300,13 +309,13 @@ mod tests {
     fn the_third_outage_in_a_row_is_believed_across_processes() {
         let dir = tempfile::tempdir().unwrap();
         let outage = || {
-            let mut memory = Memory::load(dir.path()).unwrap();
+            let mut memory = load(dir.path());
             let is_off = memory.outage(panel("a"), START).is_some();
             memory.save();
             is_off
         };
         assert!(!outage() && !outage());
-        let mut memory = Memory::load(dir.path()).unwrap();
+        let mut memory = load(dir.path());
         memory.works(panel("b"));
         memory.save();
         assert!(!outage() && !outage() && outage());
@@ -316,18 +325,18 @@ mod tests {
     #[test]
     fn what_a_clock_wrote_that_was_ahead_forbids_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = Memory::load(dir.path()).unwrap();
+        let mut memory = load(dir.path());
         memory.not_for_this(panel("a"), hours(100_000));
         memory.may_ask_panel("a", hours(100_000));
         memory.save();
         assert!(may_ask(dir.path(), panel("a"), START));
-        assert!(Memory::load(dir.path()).unwrap().may_ask_panel("a", START));
+        assert!(load(dir.path()).may_ask_panel("a", START));
     }
 
     #[test]
     fn a_panel_is_asked_every_five_minutes() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = Memory::load(dir.path()).unwrap();
+        let mut memory = load(dir.path());
         let after = |seconds| START.plus(Duration::from_secs(seconds));
         assert!(memory.may_ask_panel("a", START));
         assert!(memory.may_ask_panel("b", START));
@@ -339,7 +348,7 @@ mod tests {
     fn names_are_new_once() {
         let dir = tempfile::tempdir().unwrap();
         let new = |names: &[&str]| {
-            let mut memory = Memory::load(dir.path()).unwrap();
+            let mut memory = load(dir.path());
             let names = names.iter().map(|name| (*name).to_owned()).collect();
             let new = memory.new_names(Endpoint::Devices, "sn", &names).len();
             memory.save();
