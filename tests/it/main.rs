@@ -17,6 +17,7 @@ mod run;
 mod sampling;
 mod sampling_ssh;
 mod solix_fieldmap;
+mod solix_rest;
 mod solix_wire;
 mod spool;
 mod spool_once;
