@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::solix::SolixCommand;
+
 /// What a fleet of GPUs draws, without an agent on any node.
 ///
 /// Reads an inventory of hosts, runs nvidia-smi on each of them, on this machine or over multiplexed
@@ -86,6 +88,11 @@ pub(super) enum Command {
     Store {
         #[command(subcommand)]
         command: StoreCommand,
+    },
+    /// Anker devices: what their frames say
+    Solix {
+        #[command(subcommand)]
+        command: SolixCommand,
     },
     /// Print the completions of a shell
     Completions {

@@ -2,7 +2,9 @@
 
 mod args;
 mod exit;
+mod frame;
 mod show;
+mod solix;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -88,6 +90,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::of_check(&report))
         }
         Command::Store { command } => store(cli, command),
+        Command::Solix { command } => solix::run(command),
     }
 }
 

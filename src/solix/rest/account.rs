@@ -41,7 +41,7 @@ impl Cloud {
             return Ok(());
         }
         if self.config.leave_no_trace {
-            return Err(SolixError::NoLogin);
+            return Err(SolixError::NotLoggedIn);
         }
         let (Some(email), Some(password)) = (self.config.email.clone(), self.config.password.clone()) else {
             return Err(SolixError::NoCredentials);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::discovery::field_names;
 use super::endpoint::Endpoint;
 use super::http::Http;
-use super::memory::Memory;
+use super::memory::{MEMORY_FILE, Memory};
 use super::pace::{Pace, Pacer};
 use super::panel::{self, Day};
 use super::{
@@ -36,7 +36,7 @@ pub struct Cloud {
     pub(super) other: Option<Url>,
     pub(super) login: Option<Login>,
     pub(super) login_file: Kept,
-    mqtt_file: Kept,
+    credentials_file: Kept,
     /// What passwords are encrypted for.
     pub(super) login_key: ServerKey,
     /// The token that was refused last: it is not taken from the file again.
@@ -88,7 +88,7 @@ impl Cloud {
         let urls: Vec<Url> = [Some(home.clone()), other.clone()].into_iter().flatten().collect();
         let http = Http::new(&urls, &config.country, config.settings.extra_ca.as_deref())?;
         let account = config.email.as_ref().map(|email| AccountId::of(email.reveal()));
-        let memory = Memory::load(config)?;
+        let memory = Memory::load(Kept::of(config, MEMORY_FILE))?;
         let found_at = memory.region(account.as_ref(), &config.country);
         let server = other.clone().filter(|other| found_at == Some(other.as_str()));
         let mut cloud = Self {
@@ -99,7 +99,7 @@ impl Cloud {
             other,
             login: None,
             login_file: Kept::of(config, LOGIN_FILE),
-            mqtt_file: Kept::of(config, credentials::MQTT_FILE),
+            credentials_file: Kept::of(config, credentials::CREDENTIALS_FILE),
             login_key: login_key(config)?,
             dropped: None,
             memory,
@@ -281,16 +281,19 @@ impl Cloud {
         Ok(device::parse_attributes(&data))
     }
 
-    /// The MQTT credentials: the kept ones while their certificate is valid, else new ones.
+    /// The MQTT credentials: the kept ones while their certificate is valid, else new ones; these at most once an
+    /// hour, as for [`Cloud::mqtt_credentials_anew`].
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
     pub async fn mqtt_credentials(&mut self) -> Result<MqttCredentials, SolixError> {
-        let kept = credentials::load(&self.mqtt_file)?;
+        let now = self.now();
         let account = self.login.as_ref().map(|login| &login.account).or(self.account.as_ref());
-        match kept.filter(|kept| kept.is_of(account, self.server.as_str()) && kept.holds(self.now())) {
-            Some(kept) => Ok(kept.credentials),
-            None => self.fetch_credentials().await,
+        let kept = credentials::load(&self.credentials_file)?;
+        match kept.filter(|kept| kept.is_of(account, self.server.as_str())) {
+            Some(kept) if kept.holds(now) || kept.not_anew_before(now).is_some() => Ok(kept.credentials),
+            Some(_ended) => self.fetch_credentials(Some(now)).await,
+            None => self.fetch_credentials(None).await,
         }
     }
 
@@ -299,20 +302,20 @@ impl Cloud {
     /// # Errors
     /// [`SolixError::CredentialsTooSoon`]; no login, no answer, or one that says no.
     pub async fn mqtt_credentials_anew(&mut self) -> Result<MqttCredentials, SolixError> {
-        let kept = credentials::load(&self.mqtt_file)?;
-        match kept.and_then(|kept| kept.not_anew_before(self.now())) {
+        let now = self.now();
+        match credentials::load(&self.credentials_file)?.and_then(|kept| kept.not_anew_before(now)) {
             Some(until) => Err(SolixError::CredentialsTooSoon { until }),
-            None => self.fetch_credentials().await,
+            None => self.fetch_credentials(Some(now)).await,
         }
     }
 
-    async fn fetch_credentials(&mut self) -> Result<MqttCredentials, SolixError> {
+    async fn fetch_credentials(&mut self, anew_at: Option<Timestamp>) -> Result<MqttCredentials, SolixError> {
         let data = self.ask(Endpoint::MqttCredentials, "", &json!({})).await?;
         let credentials = credentials::parse(&data)?;
         let account = self.login.as_ref().map(|login| &login.account).or(self.account.as_ref());
-        let kept =
-            credentials::save(&self.mqtt_file, &credentials, account, self.server.as_str(), self.now());
-        if let Err(error) = kept {
+        let server = self.server.as_str();
+        if let Err(error) = credentials::save(&self.credentials_file, &credentials, account, server, anew_at)
+        {
             tracing::warn!(%error, "cannot keep the MQTT credentials: they are fetched again next time");
         }
         Ok(credentials)

@@ -12,7 +12,7 @@ use crate::solix::Hidden;
 use crate::solix::auth::{AccountId, Found, Kept};
 
 /// The file's name in the state directory.
-pub(super) const MQTT_FILE: &str = "solix-mqtt.json";
+pub(super) const CREDENTIALS_FILE: &str = "solix-mqtt.json";
 
 /// The file's version; another one is set aside.
 const VERSION: u32 = 1;
@@ -52,7 +52,8 @@ pub(super) struct KeptCredentials {
     /// The hash of the account; empty if it was not known.
     account: String,
     server: String,
-    fetched_at: Timestamp,
+    /// When they took the place of others that the broker had refused, or that had ended.
+    anew_at: Option<Timestamp>,
 }
 
 impl KeptCredentials {
@@ -68,8 +69,9 @@ impl KeptCredentials {
 
     /// Until when no other ones are fetched; `None` if they are of a clock that was ahead.
     pub(super) fn not_anew_before(&self, now: Timestamp) -> Option<Timestamp> {
-        let until = self.fetched_at.plus(ANEW_EVERY);
-        (now < until && self.fetched_at <= now).then_some(until)
+        let anew_at = self.anew_at?;
+        let until = anew_at.plus(ANEW_EVERY);
+        (now < until && anew_at <= now).then_some(until)
     }
 }
 
@@ -130,23 +132,23 @@ pub(super) fn load(file: &Kept) -> Result<Option<KeptCredentials>, SolixError> {
         ca_pem: Hidden::new(row.ca_pem),
         endpoint: row.endpoint,
     };
-    let fetched_at = Timestamp::from_micros(row.fetched_at_us);
-    Ok(Some(KeptCredentials { credentials, account: row.account, server: row.server, fetched_at }))
+    let anew_at = row.anew_at_us.map(Timestamp::from_micros);
+    Ok(Some(KeptCredentials { credentials, account: row.account, server: row.server, anew_at }))
 }
 
-/// Keeps them for the next process.
+/// Keeps them for the next process. `anew_at` is now, if they take the place of others.
 pub(super) fn save(
     file: &Kept,
     credentials: &MqttCredentials,
     account: Option<&AccountId>,
     server: &str,
-    now: Timestamp,
+    anew_at: Option<Timestamp>,
 ) -> Result<(), SolixError> {
     file.save(&RowRef {
         version: VERSION,
         account: account.map(AccountId::as_hex).unwrap_or_default(),
         server,
-        fetched_at_us: now.micros(),
+        anew_at_us: anew_at.map(Timestamp::micros),
         user_id: credentials.user_id.reveal(),
         app_name: &credentials.app_name,
         thing_name: credentials.thing_name.reveal(),
@@ -163,7 +165,7 @@ struct Row {
     version: u32,
     account: String,
     server: String,
-    fetched_at_us: i64,
+    anew_at_us: Option<i64>,
     user_id: String,
     app_name: String,
     thing_name: String,
@@ -179,7 +181,7 @@ struct RowRef<'a> {
     version: u32,
     account: &'a str,
     server: &'a str,
-    fetched_at_us: i64,
+    anew_at_us: Option<i64>,
     user_id: &'a str,
     app_name: &'a str,
     thing_name: &'a str,
@@ -213,11 +215,11 @@ mod tests {
         params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
     }
 
-    fn kept(account: &str) -> KeptCredentials {
+    fn kept(account: &str, anew_at: Option<Timestamp>) -> KeptCredentials {
         let dir = tempfile::tempdir().unwrap();
         let credentials = parse(&answer(&certificate())).unwrap();
-        let file = Kept::new(dir.path(), MQTT_FILE);
-        save(&file, &credentials, Some(&AccountId::of(account)), "https://h/", NOW).unwrap();
+        let file = Kept::new(dir.path(), CREDENTIALS_FILE);
+        save(&file, &credentials, Some(&AccountId::of(account)), "https://h/", anew_at).unwrap();
         let kept = load(&file).unwrap().unwrap();
         assert_eq!(kept.credentials, credentials);
         kept
@@ -246,7 +248,7 @@ mod tests {
 
     #[test]
     fn kept_ones_are_of_one_account_and_server() {
-        let kept = kept("me@example.com");
+        let kept = kept("me@example.com", None);
         let me = AccountId::of("me@example.com");
         assert!(kept.is_of(Some(&me), "https://h/") && kept.is_of(None, "https://h/"));
         assert!(!kept.is_of(Some(&AccountId::of("you@example.com")), "https://h/"));
@@ -255,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_replaced_on_its_last_day() {
-        let kept = kept("me@example.com");
+        let kept = kept("me@example.com", None);
         let end = kept.credentials.not_after.unwrap();
         let hours = |hours: u64| Duration::from_secs(hours * 3_600);
         assert!(kept.holds(end.minus(hours(25))));
@@ -263,8 +265,13 @@ mod tests {
     }
 
     #[test]
+    fn the_first_ones_may_be_replaced_at_once() {
+        assert_eq!(kept("me@example.com", None).not_anew_before(NOW), None);
+    }
+
+    #[test]
     fn other_ones_are_fetched_at_most_once_an_hour() {
-        let kept = kept("me@example.com");
+        let kept = kept("me@example.com", Some(NOW));
         let after = |minutes: u64| NOW.plus(Duration::from_secs(minutes * 60));
         assert!(kept.not_anew_before(after(59)).is_some());
         assert_eq!(kept.not_anew_before(after(60)), None);

@@ -59,8 +59,8 @@ pub enum SolixError {
     #[error("there is no Solix login, and no e-mail address and password to log in with")]
     NoCredentials,
     /// Nobody is logged in, and whoever is to leave no trace does not log in.
-    #[error("there is no Solix login, and what leaves no trace makes none")]
-    NoLogin,
+    #[error("there is no Solix login, and what leaves no trace does not log in")]
+    NotLoggedIn,
     /// The e-mail address or the password is wrong (26108, 26156). They are not sent again.
     #[error("the Solix cloud refused the e-mail address or the password at {at}")]
     CredentialsRefused {
@@ -236,7 +236,8 @@ impl SolixError {
             | Self::Tls(_)
             | Self::Client(_) => "settings",
             Self::State { .. } | Self::Random => "state",
-            Self::NoCredentials | Self::NoLogin => "no_login",
+            Self::NoCredentials => "no_credentials",
+            Self::NotLoggedIn => "not_logged_in",
             Self::CredentialsRefused { .. } | Self::VerificationNeeded { .. } => "login_refused",
             Self::LoginPaused { .. } | Self::LoginUnderWay => "login_blocked",
             Self::LoginFailed { .. } => "login_failed",
@@ -262,7 +263,7 @@ impl SolixError {
             | Self::Client(_)
             | Self::State { .. }
             | Self::NoCredentials
-            | Self::NoLogin
+            | Self::NotLoggedIn
             | Self::CredentialsRefused { .. }
             | Self::VerificationNeeded { .. }
             | Self::Forbidden { .. } => true,
@@ -304,7 +305,7 @@ impl SolixError {
             Self::NoCredentials => {
                 "run `fleetwatt solix login`, or set what [solix] names: ANKER_USER and ANKER_PASS unless it says otherwise"
             }
-            Self::NoLogin => "run `fleetwatt solix login`, or a poll that is no dry run",
+            Self::NotLoggedIn => "run `fleetwatt solix login`, or a poll that is no dry run",
             Self::CredentialsRefused { .. } => {
                 "correct the e-mail address or the password: the same ones are not sent again"
             }

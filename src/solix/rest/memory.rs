@@ -10,11 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::SolixError;
 use super::endpoint::Endpoint;
 use crate::reading::Timestamp;
-use crate::solix::Config;
 use crate::solix::auth::{AccountId, Found, Kept};
 
 /// The file's name in the state directory.
-const FILE_NAME: &str = "solix-rest.json";
+pub(super) const MEMORY_FILE: &str = "solix-rest.json";
 
 /// The file's version; another one is set aside.
 const VERSION: u32 = 1;
@@ -102,11 +101,7 @@ impl Memory {
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    pub(super) fn load(config: &Config) -> Result<Self, SolixError> {
-        Self::of(Kept::of(config, FILE_NAME))
-    }
-
-    fn of(file: Kept) -> Result<Self, SolixError> {
+    pub(super) fn load(file: Kept) -> Result<Self, SolixError> {
         let row = match file.load::<Row>()? {
             Found::Whole(row) if row.version == VERSION => row,
             Found::Whole(_other_version) => {
@@ -265,10 +260,6 @@ mod tests {
 
     use super::*;
 
-    fn load(dir: &Path) -> Memory {
-        Memory::of(Kept::new(dir, FILE_NAME)).unwrap()
-    }
-
     const START: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
 
     fn hours(hours: u64) -> Timestamp {
@@ -281,13 +272,13 @@ mod tests {
 
     /// Whether another process may ask.
     fn may_ask(dir: &Path, question: Question<'_>, now: Timestamp) -> bool {
-        load(dir).check(question, now).is_ok()
+        Memory::load(Kept::new(dir, MEMORY_FILE)).unwrap().check(question, now).is_ok()
     }
 
     #[test]
     fn what_a_site_does_not_have_is_asked_again_after_a_day_and_of_other_sites_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = load(dir.path());
+        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
         memory.not_for_this(panel("a"), START);
         memory.save();
         assert!(!may_ask(dir.path(), panel("a"), hours(23)));
@@ -298,7 +289,7 @@ mod tests {
     #[test]
     fn what_a_server_does_not_have_is_asked_of_no_site_there() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = load(dir.path());
+        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
         memory.not_on_server(panel("a"), START);
         memory.save();
         assert!(!may_ask(dir.path(), panel("b"), START));
@@ -309,13 +300,13 @@ mod tests {
     fn the_third_outage_in_a_row_is_believed_across_processes() {
         let dir = tempfile::tempdir().unwrap();
         let outage = || {
-            let mut memory = load(dir.path());
+            let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
             let is_off = memory.outage(panel("a"), START).is_some();
             memory.save();
             is_off
         };
         assert!(!outage() && !outage());
-        let mut memory = load(dir.path());
+        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
         memory.works(panel("b"));
         memory.save();
         assert!(!outage() && !outage() && outage());
@@ -325,18 +316,18 @@ mod tests {
     #[test]
     fn what_a_clock_wrote_that_was_ahead_forbids_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = load(dir.path());
+        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
         memory.not_for_this(panel("a"), hours(100_000));
         memory.may_ask_panel("a", hours(100_000));
         memory.save();
         assert!(may_ask(dir.path(), panel("a"), START));
-        assert!(load(dir.path()).may_ask_panel("a", START));
+        assert!(Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap().may_ask_panel("a", START));
     }
 
     #[test]
     fn a_panel_is_asked_every_five_minutes() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = load(dir.path());
+        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
         let after = |seconds| START.plus(Duration::from_secs(seconds));
         assert!(memory.may_ask_panel("a", START));
         assert!(memory.may_ask_panel("b", START));
@@ -348,7 +339,7 @@ mod tests {
     fn names_are_new_once() {
         let dir = tempfile::tempdir().unwrap();
         let new = |names: &[&str]| {
-            let mut memory = load(dir.path());
+            let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
             let names = names.iter().map(|name| (*name).to_owned()).collect();
             let new = memory.new_names(Endpoint::Devices, "sn", &names).len();
             memory.save();

@@ -30,9 +30,6 @@ const HEARTBEAT_EVERY: u64 = 10;
 const REST_AGAIN: Duration = Duration::from_secs(60);
 const REST_AGAIN_LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// A certificate that ends within a day is renewed before it is used.
-const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// How long a poll waits for the broker, before it listens.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -110,11 +107,17 @@ impl Worker {
         // Whoever does not answer a status request soon is triggered soon.
         self.answer_within = (listen / 3).min(ANSWER_WITHIN);
         self.is_short = true;
-        self.cloud.finish_by(Some(deadline));
-        let connected_by = Instant::now() + CONNECT_WITHIN;
+        let connected_by = (Instant::now() + CONNECT_WITHIN).min(deadline);
+        // The cloud gives up by itself, a little earlier: a login that is cut off in the middle would count.
+        self.cloud.finish_by(Some(connected_by - connected_by.duration_since(Instant::now()) / 10));
         loop {
             let until = self.ready_since.map_or(connected_by, |since| since + listen).min(deadline);
-            if timeout_at(until, self.step()).await.is_err() || self.has_asked_all() {
+            let is_late = timeout_at(until, self.step()).await.is_err();
+            if is_late && self.ready_since.is_none() && self.trouble().is_none() {
+                self.mqtt_trouble = Some(no_time());
+                self.publish_known();
+            }
+            if is_late || self.has_asked_all() {
                 return;
             }
         }
@@ -245,13 +248,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins to connect to the broker, with the certificate that is kept unless it ends soon.
+    /// Begins to connect to the broker.
     async fn connect(&mut self) -> Result<(), SolixError> {
         let credentials = self.cloud.mqtt_credentials().await?;
-        let ends_soon = credentials.not_after.is_some_and(|end| end < self.now().plus(CERTIFICATE_ENDS_SOON));
-        if ends_soon && self.doubts.certificate_ends(Instant::now()) {
-            return self.connect_anew().await;
-        }
         self.connect_with(credentials);
         Ok(())
     }
@@ -434,6 +433,16 @@ fn known<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
         Ok(answer) => Ok(Some(answer)),
         Err(SolixError::Unsupported { .. } | SolixError::Forbidden { .. }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+fn no_time() -> SolixTrouble {
+    SolixTrouble {
+        kind: "no_time",
+        words:
+            "there was no connection to the Solix cloud and its broker in time: it is tried again by itself"
+                .to_owned(),
+        needs_person: false,
     }
 }
 

@@ -83,7 +83,7 @@ pub enum EnvelopeError {
         reason: Clean,
     },
     /// Neither `data` nor `trans` is there.
-    #[error("the payload has neither `data` nor `trans`")]
+    #[error("the message carries neither `data` nor `trans`")]
     Empty,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::hex::{from_hex, to_hex};
+use super::hex::from_hex;
 
 /// The most bytes that a frame can have: its length field has two bytes.
 pub const MAX_FRAME_BYTES: usize = 65_535;

@@ -95,10 +95,15 @@ impl<'a> Splitter<'a> {
         false
     }
 
-    /// Appends what can be read with lengths of one byte, in whatever order tags are.
+    /// Appends what can be read with lengths of one byte, up to a tag that does not ascend: what follows
+    /// would be bytes of a value taken for fields.
     fn narrow(&mut self, start: usize) {
-        let mut at = start;
+        let (mut at, mut last_tag) = (start, None);
         while let Some((field, next)) = self.narrow_field(at) {
+            if last_tag.is_some_and(|last_tag| field.tag <= last_tag) {
+                return;
+            }
+            last_tag = Some(field.tag);
             self.fields.push(field);
             at = next;
         }

@@ -167,17 +167,20 @@ fn credentials(certificate_id: &str) -> Reply {
 #[tokio::test]
 async fn mqtt_credentials_are_kept_and_replaced_at_most_once_an_hour() {
     let stage = Stage::new().await;
-    stage.server.once(MQTT, credentials("1")).once(MQTT, credentials("2"));
+    for id in ["1", "2", "3"] {
+        stage.server.once(MQTT, credentials(id));
+    }
     let first = stage.cloud().mqtt_credentials().await.unwrap();
     assert_eq!(stage.cloud().mqtt_credentials().await.unwrap(), first);
-    pass(59 * MINUTE);
-    let error = stage.cloud().mqtt_credentials_anew().await.unwrap_err();
-    assert!(matches!(error, SolixError::CredentialsTooSoon { .. }), "{error:?}");
-    assert_eq!(stage.server.n(MQTT), 1);
-    pass(2 * MINUTE);
     let second = stage.cloud().mqtt_credentials_anew().await.unwrap();
     assert_ne!(first, second);
     assert_eq!(stage.cloud().mqtt_credentials().await.unwrap(), second);
+    pass(59 * MINUTE);
+    let error = stage.cloud().mqtt_credentials_anew().await.unwrap_err();
+    assert!(matches!(error, SolixError::CredentialsTooSoon { .. }), "{error:?}");
+    assert_eq!(stage.server.n(MQTT), 2);
+    pass(2 * MINUTE);
+    assert_ne!(stage.cloud().mqtt_credentials_anew().await.unwrap(), second);
     assert!(super::files(stage.state()).contains(&("solix-mqtt.json".to_owned(), 0o600)));
 }
 

@@ -1,0 +1,167 @@
+//! A decoded frame for people and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+use serde_json::{Value, json};
+
+use crate::solix::wire::{self, Field, Frame, NamedValue};
+
+/// The most bytes of a field that stand in a table. What is longer is text, and stands there as a value.
+const MOST_BYTES: usize = 32;
+
+/// The most characters of a value that stand in a table.
+const MOST_CHARS: usize = 60;
+
+const HEADER: [&str; 6] = ["tag", "type", "name", "value", "unit", "bytes"];
+
+/// A table without boxes: one rule below the header.
+const LIGHT: TableStyle = TableStyle::new().header_separator(LineStyle {
+    left: None,
+    fill: Some('─'),
+    junction: None,
+    right: None,
+});
+
+/// A frame with each of its fields: a line about it, and a table. Frames that it carries follow.
+pub(super) fn text(model: &str, frame: &Frame<'_>) -> String {
+    let mut table = Table::new();
+    table.force_no_tty().load_style(LIGHT).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(HEADER);
+    let named = wire::named_values(model, frame);
+    for field in &frame.fields {
+        for row in rows(field, &named) {
+            table.add_row(row);
+        }
+    }
+    let n_columns = HEADER.len();
+    for (place, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if place + 1 == n_columns { 0 } else { 2 }));
+    }
+    let mut text = headline(model, frame);
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    for carried in &wire::decode(model, frame).embedded {
+        let carried_text = match wire::split(&carried.frame) {
+            Ok(frame) => self::text(carried.model.as_str(), &frame),
+            Err(error) => format!("{error}\n"),
+        };
+        // Writing to a String cannot fail.
+        write!(text, "\ncarried for {}: {carried_text}", carried.serial).unwrap_or_default();
+    }
+    text
+}
+
+/// Values that came without a frame.
+pub(super) fn text_of_json(model: &str, values: &BTreeMap<String, Value>) -> String {
+    let width = values.keys().map(String::len).max().unwrap_or(0);
+    let mut text = format!("{model} JSON, {} values\n", values.len());
+    for (name, value) in values {
+        writeln!(text, "{name:width$}  {}", shown(value)).unwrap_or_default();
+    }
+    text
+}
+
+/// A frame as a JSON object: what it is, its fields as they stand in it, and the values by name.
+pub(super) fn json(model: &str, frame: &Frame<'_>) -> Value {
+    let decoded = wire::decode(model, frame);
+    let named = wire::named_values(model, frame);
+    let fields: Vec<Value> = frame.fields.iter().map(|field| json_of_field(field, &named)).collect();
+    let carried: Vec<Value> = decoded
+        .embedded
+        .iter()
+        .map(|carried| {
+            let frame = match wire::split(&carried.frame) {
+                Ok(frame) => json(carried.model.as_str(), &frame),
+                Err(error) => json!({ "error": error.to_string() }),
+            };
+            json!({ "serial": carried.serial.as_str(), "frame": frame })
+        })
+        .collect();
+    json!({
+        "model": model,
+        "type": frame.msg_type.to_string(),
+        "status": frame.status,
+        "checksum_ok": frame.is_checksum_ok,
+        "consistent": frame.is_consistent,
+        "mapped": decoded.is_mapped,
+        "fields": fields,
+        "values": decoded.values,
+        "carried": carried,
+    })
+}
+
+fn json_of_field(field: &Field<'_>, named: &[NamedValue]) -> Value {
+    let named = named.iter().filter(|named| named.tag == field.tag);
+    let values: Vec<Value> = named
+        .map(|named| json!({ "name": named.name, "value": named.value, "unit": unit_of(named) }))
+        .collect();
+    json!({
+        "tag": format!("{:02x}", field.tag),
+        "type": field.kind.map(|kind| kind.label()),
+        "offset": field.offset,
+        "bytes": wire::to_hex(field.value),
+        "values": values,
+    })
+}
+
+fn unit_of(named: &NamedValue) -> Option<&'static str> {
+    Some(named.unit).filter(|unit| !unit.is_empty())
+}
+
+fn headline(model: &str, frame: &Frame<'_>) -> String {
+    let mut words = vec![format!("{model} {}", frame.msg_type), format!("{} fields", frame.fields.len())];
+    if let Some(status) = frame.status {
+        words.push(format!("status {status:02x}"));
+    }
+    words.push(if frame.is_checksum_ok { "checksum ok" } else { "CHECKSUM WRONG" }.to_owned());
+    if !frame.is_consistent {
+        words.push("NOT CONSISTENT: the end may be cut wrongly".to_owned());
+    }
+    if !wire::decode(model, frame).is_mapped {
+        words.push("no map for this type of message".to_owned());
+    }
+    words.join(", ") + "\n"
+}
+
+/// A row for each value of a field, and one for a field without any.
+fn rows(field: &Field<'_>, named: &[NamedValue]) -> Vec<[String; 6]> {
+    let tag = format!("{:02x}", field.tag);
+    let kind = field.kind.map_or("", |kind| kind.label()).to_owned();
+    let mut rows: Vec<[String; 6]> = named
+        .iter()
+        .filter(|named| named.tag == field.tag)
+        .map(|NamedValue { name, value, unit, .. }| {
+            let [tag, kind, bytes] = [const { String::new() }; 3];
+            [tag, kind, name.clone(), shown(value), (*unit).to_owned(), bytes]
+        })
+        .collect();
+    if rows.is_empty() {
+        rows.push([const { String::new() }; 6]);
+    }
+    if let Some([tag_cell, kind_cell, .., bytes_cell]) = rows.first_mut() {
+        (*tag_cell, *kind_cell, *bytes_cell) = (tag, kind, bytes_of(field));
+    }
+    rows
+}
+
+fn bytes_of(field: &Field<'_>) -> String {
+    match field.value.get(..MOST_BYTES) {
+        Some(head) if MOST_BYTES < field.value.len() => {
+            format!("{}… ({} bytes)", wire::to_hex(head), field.value.len())
+        }
+        _ => wire::to_hex(field.value),
+    }
+}
+
+/// A value on one line. Texts have been cleaned when they were read.
+fn shown(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match text.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}

@@ -1,0 +1,194 @@
+//! `solix`: what concerns Anker devices only.
+
+use std::io::{IsTerminal, Read};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::{Failure, frame, print, show};
+use crate::solix::wire::{self, Body, EnvelopeError, FrameError};
+
+/// The name and version of the shape of `solix decode --format json`.
+const SCHEMA: &str = "fleetwatt.solix.decode/1";
+
+/// The most that is read from standard input: some days of one device's messages.
+const MOST_INPUT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Stands for the topic of a message that a person has without its topic.
+const NO_TOPIC: &str = "dt/anker_power/-/-/-";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SolixCommand {
+    /// Decode frames of a device
+    ///
+    /// A frame is written in hexadecimal digits or in Base64. A whole MQTT message is JSON and names its
+    /// model itself. Without arguments, each line of standard input is one of these.
+    ///
+    /// Exit code: 0 all were decoded; 1 none was; 2 the call is wrong; 3 some were not.
+    Decode {
+        /// The product code, such as A1790P; a message may name another, and this one counts
+        #[arg(short, long, value_name = "CODE", value_parser = known_model)]
+        model: Option<String>,
+        /// How to print
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: DecodeFormat,
+        /// Frames or messages
+        #[arg(value_name = "FRAME")]
+        frames: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DecodeFormat {
+    /// A table of fields for each frame
+    Text,
+    /// One JSON object with a versioned schema
+    Json,
+}
+
+pub(super) fn run(command: &SolixCommand) -> Result<Exit, Failure> {
+    match command {
+        SolixCommand::Decode { model, format, frames } => {
+            let inputs = if frames.is_empty() { lines_of_stdin()? } else { arguments(frames) };
+            decode(model.as_deref(), *format, &inputs)
+        }
+    }
+}
+
+/// What is to be decoded, and where it stood.
+struct Input {
+    place: String,
+    text: String,
+}
+
+/// Why an input could not be decoded.
+#[derive(Debug, thiserror::Error)]
+enum DecodeError {
+    #[error("neither hexadecimal digits nor Base64 nor a JSON message")]
+    Form,
+    #[error("half a byte at the end, or something that is no hexadecimal digit")]
+    Hex,
+    #[error("a frame does not say whose it is: name the model with --model, such as A1790P")]
+    NoModel,
+    #[error("the model {0} is not known: name the one it resembles with --model, such as A1790P")]
+    UnknownModel(String),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+}
+
+fn decode(model: Option<&str>, format: DecodeFormat, inputs: &[Input]) -> Result<Exit, Failure> {
+    let (mut documents, mut n_failed, mut is_call_wrong) = (Vec::new(), 0, false);
+    for Input { place, text } in inputs {
+        match decode_one(model, text) {
+            Ok(document) => documents.push(document),
+            Err(error) => {
+                show::plain_error(&format!("{place}: {error}"));
+                is_call_wrong |= matches!(error, DecodeError::NoModel);
+                n_failed += 1;
+            }
+        }
+    }
+    if !documents.is_empty() {
+        print(&rendered(format, documents))?;
+    } else if inputs.is_empty() {
+        show::plain_error("there is nothing to decode: standard input is empty");
+    }
+    Ok(match (n_failed, n_failed == inputs.len()) {
+        (_, true) if is_call_wrong => Exit::Usage,
+        (_, true) => Exit::Nothing,
+        (0, false) => Exit::Ok,
+        (_, false) => Exit::Partial,
+    })
+}
+
+fn rendered(format: DecodeFormat, documents: Vec<Document>) -> String {
+    match format {
+        DecodeFormat::Text => {
+            let texts: Vec<String> = documents.into_iter().map(|document| document.text).collect();
+            texts.join("\n")
+        }
+        DecodeFormat::Json => {
+            let frames: Vec<Value> = documents.into_iter().map(|document| document.json).collect();
+            format!("{:#}\n", json!({ "schema": SCHEMA, "frames": frames }))
+        }
+    }
+}
+
+/// One decoded input, in the form that was asked for.
+struct Document {
+    text: String,
+    json: Value,
+}
+
+fn decode_one(model: Option<&str>, text: &str) -> Result<Document, DecodeError> {
+    let text = text.trim();
+    if !text.starts_with('{') {
+        let model = model.ok_or(DecodeError::NoModel)?;
+        return document_of_frame(model, &bytes_of(text)?);
+    }
+    let message = wire::read_message(NO_TOPIC, text.as_bytes())?;
+    let said = message.said_model.as_ref().map(|said| said.as_str());
+    let model = model.or(said).ok_or(DecodeError::NoModel)?;
+    if wire::model(model).is_none() {
+        return Err(DecodeError::UnknownModel(model.to_owned()));
+    }
+    match &message.body {
+        Body::Frame(bytes) => document_of_frame(model, bytes),
+        Body::Json(message) => {
+            let values = wire::decode_json(model, message).values;
+            Ok(Document {
+                text: frame::text_of_json(model, &values),
+                json: json!({ "model": model, "values": values }),
+            })
+        }
+    }
+}
+
+fn document_of_frame(model: &str, bytes: &[u8]) -> Result<Document, DecodeError> {
+    let frame = wire::split(bytes)?;
+    Ok(Document { text: frame::text(model, &frame), json: frame::json(model, &frame) })
+}
+
+/// The bytes of a frame as it is written down. In hexadecimal it begins with ff09, in Base64 with /wk.
+fn bytes_of(text: &str) -> Result<Vec<u8>, DecodeError> {
+    if let Some(bytes) = wire::from_hex(text) {
+        return Ok(bytes);
+    }
+    if text.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("ff09")) {
+        return Err(DecodeError::Hex);
+    }
+    STANDARD.decode(text).map_err(|_| DecodeError::Form)
+}
+
+fn arguments(frames: &[String]) -> Vec<Input> {
+    let numbered = (1..).zip(frames);
+    numbered.map(|(nth, text)| Input { place: format!("argument {nth}"), text: text.clone() }).collect()
+}
+
+/// The lines of standard input that are not blank, each with its number.
+fn lines_of_stdin() -> std::io::Result<Vec<Input>> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        show::note("reading frames from standard input, one a line; end with Ctrl-D");
+    }
+    let mut bytes = Vec::new();
+    stdin.lock().take(MOST_INPUT_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    Ok(lines.map(|(nth, line)| Input { place: format!("line {nth}"), text: line.to_owned() }).collect())
+}
+
+/// A product code that has a field map.
+fn known_model(code: &str) -> Result<String, String> {
+    let code = code.to_ascii_uppercase();
+    if wire::model(&code).is_some() {
+        return Ok(code);
+    }
+    let known: Vec<&str> = wire::models().map(|model| model.code).collect();
+    Err(format!("no such model; known are {}", known.join(", ")))
+}
