@@ -21,7 +21,8 @@ fn what_stations_say_is_a_line_each_and_comes_as_long_as_one_listens() {
     stage.cloud.station(&stage.serial()).set_soc(41);
     let ran = listened(&stage, &[]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let telemetry = ran.stdout.lines().filter(|line| line.contains(" 0405 ") && line.contains("battery_soc=41"));
+    let telemetry =
+        ran.stdout.lines().filter(|line| line.contains(" 0405 ") && line.contains("battery_soc=41"));
     assert!(telemetry.count() > 5, "{}", ran.stdout);
     assert_eq!(stage.cloud.wrong_requests(), Vec::<String>::new());
 }
@@ -63,5 +64,9 @@ fn a_serial_number_that_nobody_has_is_told_of() {
     let stage = Stage::new(Options::default());
     let ran = listened(&stage, &["NOBODY"]);
     assert_eq!(ran.code, Some(3));
-    assert!(ran.stderr.contains("no device NOBODY") && ran.stderr.contains("solix devices"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("no device NOBODY") && ran.stderr.contains("solix devices"),
+        "{}",
+        ran.stderr
+    );
 }

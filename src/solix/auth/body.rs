@@ -44,3 +44,29 @@ impl<'a> LoginBody<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use p256::SecretKey;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::solix::auth::ServerKey;
+    use crate::solix::auth::password::unhex;
+
+    #[test]
+    fn the_body_is_that_of_the_reference() {
+        let vectors = include_str!("../../../fixtures/solix/login-vectors.json");
+        let vectors: Value = serde_json::from_str(vectors).unwrap();
+        let captured = &vectors["http_requests_captured"][0]["json"];
+        let passwords = vectors["login_password"].as_array().unwrap();
+        let vector = passwords.iter().find(|vector| vector["ciphertext_base64"] == captured["password"]);
+        let text = |key| vector.unwrap()[key].as_str().unwrap();
+        let secret = SecretKey::from_slice(&unhex(text("client_private_key_hex")).unwrap()).unwrap();
+        let key = KeyPair::of(&secret, &ServerKey::of_vendor().unwrap()).unwrap();
+        let now = Timestamp::from_micros(1_756_813_256_000_000);
+        let password = Hidden::new(text("password").to_owned());
+        let body = LoginBody::new("US", "user@example.com", &password, &key, now);
+        assert_eq!(serde_json::to_value(&body).unwrap(), *captured);
+    }
+}

@@ -31,8 +31,7 @@ const LOCK_WITHIN: Duration = Duration::from_secs(25);
 #[derive(Debug, Clone)]
 pub(in crate::solix) struct Kept {
     path: PathBuf,
-    /// It is only read: somebody looks who is to leave no trace.
-    is_read_only: bool,
+    leave_no_trace: bool,
 }
 
 /// What was found in a file.
@@ -49,15 +48,15 @@ pub(in crate::solix) enum Found<T> {
 impl Kept {
     /// The file `name` in the state directory.
     pub(in crate::solix) fn new(state_dir: &Path, name: &str) -> Self {
-        Self { path: state_dir.join(name), is_read_only: false }
+        Self { path: state_dir.join(name), leave_no_trace: false }
     }
 
-    /// The same as the session's settings want it: one that leaves no trace only reads.
+    /// The same as the settings have it: whoever is to leave no trace reads it, and changes nothing.
     pub(in crate::solix) fn of(config: &Config, name: &str) -> Self {
-        Self { is_read_only: config.leave_no_trace, ..Self::new(&config.state_dir, name) }
+        Self { leave_no_trace: config.leave_no_trace, ..Self::new(&config.state_dir, name) }
     }
 
-    /// Reads it. What cannot be understood is, unless it is only read, renamed to `….damaged` and said. Rights of others are taken away.
+    /// Reads it. What cannot be understood is renamed to `….damaged` and said. Rights of others are taken away.
     ///
     /// # Errors
     /// The file cannot be read at all.
@@ -74,7 +73,7 @@ impl Kept {
 
     fn read(&self) -> io::Result<Zeroizing<Vec<u8>>> {
         let mut file = File::open(&self.path)?;
-        if !self.is_read_only && file.metadata()?.permissions().mode() & 0o077 != 0 {
+        if file.metadata()?.permissions().mode() & 0o077 != 0 && !self.leave_no_trace {
             tracing::warn!(path = %self.path.display(), "others could read this file; they no longer can");
             file.set_permissions(Permissions::from_mode(0o600))?;
         }
@@ -88,7 +87,8 @@ impl Kept {
 
     /// Puts the file out of the way, so that it can be looked at.
     pub(in crate::solix) fn set_aside<T>(&self) -> Found<T> {
-        if self.is_read_only {
+        if self.leave_no_trace {
+            tracing::warn!(path = %self.path.display(), "this file cannot be understood");
             return Found::Damaged;
         }
         let mut aside = self.path.clone().into_os_string();
@@ -112,7 +112,7 @@ impl Kept {
     /// # Errors
     /// It cannot be written.
     pub(in crate::solix) fn save<T: Serialize>(&self, content: &T) -> Result<(), SolixError> {
-        if self.is_read_only {
+        if self.leave_no_trace {
             return Ok(());
         }
         let write = || {
@@ -136,7 +136,7 @@ impl Kept {
     /// # Errors
     /// It cannot be removed.
     pub(in crate::solix) fn remove(&self) -> Result<(), SolixError> {
-        if self.is_read_only {
+        if self.leave_no_trace {
             return Ok(());
         }
         match std::fs::remove_file(&self.path) {
@@ -226,6 +226,19 @@ mod tests {
             assert_eq!(kept.load::<u32>().unwrap(), Found::Nothing);
             assert!(kept.path.with_extension("json.damaged").exists());
         }
+    }
+
+    #[test]
+    fn who_leaves_no_trace_changes_nothing() {
+        let (_dir, kept) = kept();
+        kept.save(&7).unwrap();
+        std::fs::set_permissions(&kept.path, Permissions::from_mode(0o644)).unwrap();
+        let watcher = Kept { leave_no_trace: true, ..kept.clone() };
+        assert_eq!(watcher.load::<u32>().unwrap(), Found::Whole(7));
+        watcher.save(&8).unwrap();
+        watcher.remove().unwrap();
+        assert_eq!(watcher.load::<String>().unwrap(), Found::Damaged);
+        assert_eq!((mode(&kept.path), kept.load::<u32>().unwrap()), (0o644, Found::Whole(7)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,26 @@ const SERVER_KEY: [u8; 65] = [
     0xdc, 0x6e, 0x2d, 0x31, 0xc2, 0xf4, 0x1d, 0xb0, 0x16, 0x16, 0x51, 0xc7, 0xc0, 0x76,
 ];
 
+/// What a server is given passwords for.
+#[derive(Debug, Clone)]
+pub(in crate::solix) struct ServerKey(PublicKey);
+
+impl ServerKey {
+    /// The vendor's.
+    pub(in crate::solix) fn of_vendor() -> Option<Self> {
+        Self::from_point(&SERVER_KEY)
+    }
+
+    /// Another one: an uncompressed point as 130 hexadecimal digits.
+    pub(in crate::solix) fn from_hex(hex: &str) -> Option<Self> {
+        Self::from_point(&unhex(hex)?)
+    }
+
+    fn from_point(point: &[u8]) -> Option<Self> {
+        PublicKey::from_sec1_bytes(point).ok().map(Self)
+    }
+}
+
 /// A key pair of ours, and what it has agreed on with the server.
 pub(in crate::solix) struct KeyPair {
     public_hex: String,
@@ -27,19 +47,13 @@ pub(in crate::solix) struct KeyPair {
 }
 
 impl KeyPair {
-    /// A new one for the vendor's server, or for the one with the key `server` (an uncompressed point in hex).
-    /// `None` if that is no point, or the system has no random numbers.
-    pub(in crate::solix) fn generate(server: Option<&str>) -> Option<Self> {
-        let server = match server {
-            Some(hex) => from_hex(hex)?,
-            None => SERVER_KEY.to_vec(),
-        };
-        Self::of(&SecretKey::try_generate().ok()?, &server)
+    /// A new one; `None` if the system has no random numbers.
+    pub(in crate::solix) fn generate(server: &ServerKey) -> Option<Self> {
+        Self::of(&SecretKey::try_generate().ok()?, server)
     }
 
-    fn of(secret: &SecretKey, server: &[u8]) -> Option<Self> {
-        let server = PublicKey::from_sec1_bytes(server).ok()?;
-        let agreed = diffie_hellman(secret.to_nonzero_scalar(), server.as_affine());
+    pub(super) fn of(secret: &SecretKey, server: &ServerKey) -> Option<Self> {
+        let agreed = diffie_hellman(secret.to_nonzero_scalar(), server.0.as_affine());
         let shared = <[u8; 32]>::try_from(agreed.raw_secret_bytes().as_slice()).ok()?;
         let public_hex = hex(p256::Sec1Point::from(secret.public_key()).as_bytes());
         Some(Self { public_hex, shared: Zeroizing::new(shared) })
@@ -68,12 +82,6 @@ pub(in crate::solix) fn gtoken(user_id: &Hidden) -> Hidden {
     Hidden::new(hex(&Md5::digest(user_id.reveal())))
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
-}
-
 /// Lower-case hex.
 pub(in crate::solix) fn hex(bytes: &[u8]) -> String {
     bytes
@@ -81,6 +89,14 @@ pub(in crate::solix) fn hex(bytes: &[u8]) -> String {
         .flat_map(|byte| [byte >> 4, byte & 15])
         .filter_map(|n| char::from_digit(n.into(), 16))
         .collect()
+}
+
+/// The bytes of hex, if it is some.
+pub(super) fn unhex(hex: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u32>> = hex.chars().map(|c| c.to_digit(16)).collect();
+    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
+    let bytes = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte * 16 + digit));
+    bytes.map(|byte| u8::try_from(byte).ok()).collect()
 }
 
 #[cfg(test)]
@@ -98,13 +114,9 @@ mod tests {
         vector[key].as_str().unwrap()
     }
 
-    fn bytes(hex: &str) -> Vec<u8> {
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-    }
-
     fn key_of(vector: &Value) -> KeyPair {
-        let secret = SecretKey::from_slice(&bytes(text(vector, "client_private_key_hex"))).unwrap();
-        KeyPair::of(&secret, &SERVER_KEY).unwrap()
+        let secret = unhex(text(vector, "client_private_key_hex")).unwrap();
+        KeyPair::of(&SecretKey::from_slice(&secret).unwrap(), &ServerKey::of_vendor().unwrap()).unwrap()
     }
 
     #[test]
@@ -122,13 +134,25 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_key_is_the_one_of_the_reference() {
-        assert_eq!(hex(&SERVER_KEY), text(&vectors(), "server_public_key_hex"));
+    fn the_servers_key_is_the_one_of_the_reference_and_another_is_read_alike() {
+        let vectors = vectors();
+        let hexadecimal = text(&vectors, "server_public_key_hex");
+        assert_eq!(hex(&SERVER_KEY), hexadecimal);
+        assert_eq!(ServerKey::from_hex(hexadecimal).unwrap().0, ServerKey::of_vendor().unwrap().0);
+    }
+
+    #[test]
+    fn what_is_no_point_is_no_key() {
+        let on_no_curve = format!("04{}", "1".repeat(128));
+        for bad in ["", "0", "04", "zz", "ä", &on_no_curve] {
+            assert!(ServerKey::from_hex(bad).is_none(), "{bad}");
+        }
     }
 
     #[test]
     fn two_key_pairs_are_different() {
-        let public = || KeyPair::generate(None).unwrap().public_hex;
+        let server = ServerKey::of_vendor().unwrap();
+        let public = || KeyPair::generate(&server).unwrap().public_hex;
         assert_ne!(public(), public());
     }
 

@@ -40,7 +40,6 @@ impl Cloud {
         if self.take_cached_login()? {
             return Ok(());
         }
-        // A login leaves a trace, in our files and at the vendor's.
         if self.config.leave_no_trace {
             return Err(SolixError::NotLoggedIn);
         }
@@ -128,7 +127,7 @@ impl Cloud {
         if self.deadline.is_some_and(|deadline| deadline < enough) {
             return Err(SolixError::NoTime { endpoint: Endpoint::Login.name() });
         }
-        let key = KeyPair::generate(self.config.settings.login_key.as_deref()).ok_or(SolixError::Random)?;
+        let key = KeyPair::generate(&self.login_key).ok_or(SolixError::Random)?;
         let country = self.config.country.clone();
         let email = credentials.email.reveal();
         let body = LoginBody::new(&country, email, credentials.password, &key, self.now());

@@ -168,9 +168,10 @@ mod tests {
 
     #[test]
     fn a_lock_holds_as_long_as_its_message_says() {
-        let told = |msg| match action(200, Some(100_053), msg) {
-            Action::Locked(told) => told,
-            other => panic!("{other:?}"),
+        let told = |msg| {
+            let action = action(200, Some(100_053), msg);
+            let Action::Locked(told) = action else { panic!("{action:?}") };
+            told
         };
         assert_eq!(told("Too many attempts. Please try again in 1 hours."), HOUR);
         assert_eq!(told("Please try again in 24 hours"), 24 * HOUR);

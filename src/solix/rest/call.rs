@@ -52,10 +52,7 @@ impl Cloud {
             Next::Take(data) => Ok(data),
             Next::Repeat => match self.ask_once(question, body, true).await? {
                 Next::Take(data) => Ok(data),
-                Next::Repeat => Err(SolixError::Garbled {
-                    endpoint: endpoint.name(),
-                    what: "asks for one repetition after another",
-                }),
+                Next::Repeat => Err(SolixError::NotAccepted { endpoint: endpoint.name() }),
             },
         }
     }
@@ -227,6 +224,9 @@ impl Cloud {
     fn pause_logins(&self, long: Duration, pause: Pause) -> Result<SolixError, SolixError> {
         let now = self.now();
         let until = now.plus(long);
+        if self.config.leave_no_trace {
+            return Ok(SolixError::LoginPaused { until, pause });
+        }
         let account: Option<&AccountId> = self.login.as_ref().map(|login| &login.account);
         if let Some(account) = account.or(self.account.as_ref()) {
             Attempts::load(&self.config.state_dir, now)?.pause(account, until, pause)?;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::inventory::SolixServer;
 use crate::reading::{Clean, Timestamp};
-use crate::solix::auth::{AccountId, Kept, LOGIN_FILE, Login, base_url, server_of_country};
+use crate::solix::auth::{AccountId, Kept, LOGIN_FILE, Login, ServerKey, base_url, server_of_country};
 use crate::solix::{Config, Hidden};
 
 /// One account at one server: the HTTP client, the cached login, the pace, and what is known not to work.
@@ -37,6 +37,8 @@ pub struct Cloud {
     pub(super) login: Option<Login>,
     pub(super) login_file: Kept,
     credentials_file: Kept,
+    /// What passwords are encrypted for.
+    pub(super) login_key: ServerKey,
     /// The token that was refused last: it is not taken from the file again.
     pub(super) dropped: Option<Hidden>,
     pub(super) memory: Memory,
@@ -57,7 +59,7 @@ impl Cloud {
     /// be understood are set aside.
     ///
     /// # Errors
-    /// The country, `api_url`, `extra_ca` or TLS cannot be used, or a file of the state directory not be read.
+    /// The country, `api_url`, `login_key`, `extra_ca` or TLS cannot be used, or a file of the state directory not be read.
     pub fn open(config: &Config) -> Result<Self, SolixError> {
         let settings = &config.settings;
         let vendors = |server| Url::parse(base_url(server)).map_err(|_cannot_be| SolixError::ApiUrl);
@@ -98,6 +100,7 @@ impl Cloud {
             login: None,
             login_file: Kept::of(config, LOGIN_FILE),
             credentials_file: Kept::of(config, credentials::CREDENTIALS_FILE),
+            login_key: login_key(config)?,
             dropped: None,
             memory,
             pace: Pace::default(),
@@ -330,6 +333,12 @@ impl Cloud {
     pub(super) fn now(&self) -> Timestamp {
         (self.config.now)()
     }
+}
+
+/// The vendor's key, unless another server's is named.
+fn login_key(config: &Config) -> Result<ServerKey, SolixError> {
+    let named = config.settings.login_key.as_deref();
+    named.map_or_else(ServerKey::of_vendor, ServerKey::from_hex).ok_or(SolixError::LoginKey)
 }
 
 /// An address of our own choice: scheme, host and port, and nothing else.

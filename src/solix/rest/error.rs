@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reading::{SolixTrouble, Timestamp, with_causes};
+use crate::reading::{Clean, SolixTrouble, Timestamp, with_causes};
 
 /// Why a call to the cloud, or a login, did not lead to what was asked for.
 ///
@@ -20,6 +20,9 @@ pub enum SolixError {
     /// The country is none.
     #[error("the country of the Solix account is not two capital letters, such as US or DE")]
     Country,
+    /// `login_key` cannot be used.
+    #[error("login_key in [solix] is not a point of P-256")]
+    LoginKey,
     /// `extra_ca` cannot be used.
     #[error("the certificates in `{}`", path.display())]
     ExtraCa {
@@ -55,7 +58,7 @@ pub enum SolixError {
     /// Nobody is logged in, and there is no e-mail address or no password to log in with.
     #[error("there is no Solix login, and no e-mail address and password to log in with")]
     NoCredentials,
-    /// Nobody is logged in, and who asks is to leave no trace.
+    /// Nobody is logged in, and whoever is to leave no trace does not log in.
     #[error("there is no Solix login, and what leaves no trace does not log in")]
     NotLoggedIn,
     /// The e-mail address or the password is wrong (26108, 26156). They are not sent again.
@@ -227,6 +230,7 @@ impl SolixError {
         match self {
             Self::ApiUrl
             | Self::Country
+            | Self::LoginKey
             | Self::ExtraCa { .. }
             | Self::NoRoots
             | Self::Tls(_)
@@ -252,6 +256,7 @@ impl SolixError {
         match self {
             Self::ApiUrl
             | Self::Country
+            | Self::LoginKey
             | Self::ExtraCa { .. }
             | Self::NoRoots
             | Self::Tls(_)
@@ -283,6 +288,9 @@ impl SolixError {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::ApiUrl => "write it as `https://host:port`, or leave it out: only tests need it",
+            Self::LoginKey => {
+                "write the uncompressed point, 130 hexadecimal digits, or leave it out: only tests need it"
+            }
             Self::Country => {
                 "write country in [solix], or ANKER_COUNTRY, as two letters: that of the phone app"
             }
@@ -294,10 +302,10 @@ impl SolixError {
             Self::State { .. } => {
                 "make the state directory writable for this user, and look for room on its disk"
             }
-            Self::NotLoggedIn => "run `fleetwatt solix login`, or a `poll` that is no dry run",
             Self::NoCredentials => {
                 "run `fleetwatt solix login`, or set what [solix] names: ANKER_USER and ANKER_PASS unless it says otherwise"
             }
+            Self::NotLoggedIn => "run `fleetwatt solix login`, or a poll that is no dry run",
             Self::CredentialsRefused { .. } => {
                 "correct the e-mail address or the password: the same ones are not sent again"
             }
@@ -328,7 +336,7 @@ impl SolixError {
     pub fn trouble(&self) -> SolixTrouble {
         SolixTrouble {
             kind: self.kind(),
-            words: format!("{}; {}", with_causes(self), self.remedy()),
+            words: format!("{}; {}", Clean::new(&with_causes(self)), self.remedy()),
             needs_person: self.needs_person(),
         }
     }

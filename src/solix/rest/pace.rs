@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
+use crate::solix::chance;
 
 /// Once an endpoint has said that it was asked too often: so many calls ...
 const MOST_CALLS: usize = 10;
@@ -43,10 +44,7 @@ impl Default for Pace {
 impl Pace {
     /// How long something waits before it is repeated.
     pub(super) fn before_repeat(&self) -> Duration {
-        let range = self.repeat_after_most.saturating_sub(self.repeat_after_least);
-        // Without random numbers everybody waits equally long, which is worse, but not wrong.
-        let share = getrandom::u32().unwrap_or(u32::MAX / 2);
-        self.repeat_after_least + range.mul_f64(f64::from(share) / f64::from(u32::MAX))
+        chance::between(self.repeat_after_least, self.repeat_after_most)
     }
 }
 

@@ -92,7 +92,19 @@ impl Cloud {
                     }
                 }
                 Action::LogInAgain | Action::WaitAndLogIn => return Ok(Elsewhere::NeedsLogin),
-                _ => return Err(SolixError::Failed { endpoint: endpoint.name(), status, code }),
+                Action::Fail
+                | Action::Throttle
+                | Action::WaitAndRepeat
+                | Action::CountOutage
+                | Action::NotOnServer
+                | Action::NotForThis
+                | Action::Forbidden
+                | Action::RefuseCredentials
+                | Action::AskPerson(_)
+                | Action::NewKey
+                | Action::Locked(_) => {
+                    return Err(SolixError::Failed { endpoint: endpoint.name(), status, code });
+                }
             }
         }
         Ok(Elsewhere::NotFound)
