@@ -2,6 +2,9 @@
 
 mod alert_delivery;
 mod cli;
+#[path = "../cloud/cloud.rs"]
+mod cloud;
+mod cloud_self;
 mod corpus;
 mod faults;
 #[path = "../fleet/fleet.rs"]
@@ -17,7 +20,12 @@ mod run;
 mod sampling;
 mod sampling_ssh;
 mod solix_decode;
+mod solix_faults;
 mod solix_fieldmap;
+mod solix_listen;
+mod solix_rest;
+mod solix_session;
+mod solix_stage;
 mod solix_wire;
 mod spool;
 mod spool_once;

@@ -5,7 +5,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::reading::{SolixTrouble, Timestamp, with_causes};
+use serde::{Deserialize, Serialize};
+
+use crate::reading::{Clean, SolixTrouble, Timestamp, with_causes};
 
 /// Why a call to the cloud, or a login, did not lead to what was asked for.
 ///
@@ -15,6 +17,12 @@ pub enum SolixError {
     /// `api_url` cannot be used.
     #[error("api_url in [solix] is not an https address without a path")]
     ApiUrl,
+    /// The country is none.
+    #[error("the country of the Solix account is not two capital letters, such as US or DE")]
+    Country,
+    /// `login_key` cannot be used.
+    #[error("login_key in [solix] is not a point of P-256")]
+    LoginKey,
     /// `extra_ca` cannot be used.
     #[error("the certificates in `{}`", path.display())]
     ExtraCa {
@@ -50,6 +58,9 @@ pub enum SolixError {
     /// Nobody is logged in, and there is no e-mail address or no password to log in with.
     #[error("there is no Solix login, and no e-mail address and password to log in with")]
     NoCredentials,
+    /// Nobody is logged in, and whoever is to leave no trace does not log in.
+    #[error("there is no Solix login, and what leaves no trace does not log in")]
+    NotLoggedIn,
     /// The e-mail address or the password is wrong (26108, 26156). They are not sent again.
     #[error("the Solix cloud refused the e-mail address or the password at {at}")]
     CredentialsRefused {
@@ -84,9 +95,18 @@ pub enum SolixError {
     #[error("another fleetwatt is logging in to the Solix cloud")]
     LoginUnderWay,
 
-    /// No answer: the name, the connection, TLS, or a break in between.
+    /// No connection: the name, the address, or TLS. Nothing was sent.
     #[error("no connection to the Solix cloud for {endpoint}")]
-    Unreachable {
+    NoConnection {
+        /// The last part of the endpoint's path.
+        endpoint: &'static str,
+        /// What the client says; without the URL.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The connection broke before the answer was there.
+    #[error("the connection to the Solix cloud broke for {endpoint}")]
+    Interrupted {
         /// The last part of the endpoint's path.
         endpoint: &'static str,
         /// What the client says; without the URL.
@@ -162,7 +182,8 @@ pub enum SolixError {
 }
 
 /// Why there is no login before a certain time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pause {
     /// One login in ten minutes is allowed.
     TooSoon,
@@ -207,16 +228,21 @@ impl SolixError {
     /// A short, stable label for a log field or a database column.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::ApiUrl | Self::ExtraCa { .. } | Self::NoRoots | Self::Tls(_) | Self::Client(_) => {
-                "settings"
-            }
+            Self::ApiUrl
+            | Self::Country
+            | Self::LoginKey
+            | Self::ExtraCa { .. }
+            | Self::NoRoots
+            | Self::Tls(_)
+            | Self::Client(_) => "settings",
             Self::State { .. } | Self::Random => "state",
             Self::NoCredentials => "no_credentials",
+            Self::NotLoggedIn => "not_logged_in",
             Self::CredentialsRefused { .. } | Self::VerificationNeeded { .. } => "login_refused",
             Self::LoginPaused { .. } | Self::LoginUnderWay => "login_blocked",
             Self::LoginFailed { .. } => "login_failed",
             Self::NotAccepted { .. } => "not_accepted",
-            Self::Unreachable { .. } | Self::Timeout { .. } => "unreachable",
+            Self::NoConnection { .. } | Self::Interrupted { .. } | Self::Timeout { .. } => "unreachable",
             Self::NoTime { .. } => "no_time",
             Self::TooManyCalls { .. } | Self::CredentialsTooSoon { .. } => "too_many_calls",
             Self::Unsupported { .. } => "unsupported",
@@ -229,12 +255,15 @@ impl SolixError {
     pub const fn needs_person(&self) -> bool {
         match self {
             Self::ApiUrl
+            | Self::Country
+            | Self::LoginKey
             | Self::ExtraCa { .. }
             | Self::NoRoots
             | Self::Tls(_)
             | Self::Client(_)
             | Self::State { .. }
             | Self::NoCredentials
+            | Self::NotLoggedIn
             | Self::CredentialsRefused { .. }
             | Self::VerificationNeeded { .. }
             | Self::Forbidden { .. } => true,
@@ -242,7 +271,8 @@ impl SolixError {
             | Self::LoginPaused { .. }
             | Self::LoginFailed { .. }
             | Self::LoginUnderWay
-            | Self::Unreachable { .. }
+            | Self::NoConnection { .. }
+            | Self::Interrupted { .. }
             | Self::Timeout { .. }
             | Self::NoTime { .. }
             | Self::Failed { .. }
@@ -258,6 +288,12 @@ impl SolixError {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::ApiUrl => "write it as `https://host:port`, or leave it out: only tests need it",
+            Self::LoginKey => {
+                "write the uncompressed point, 130 hexadecimal digits, or leave it out: only tests need it"
+            }
+            Self::Country => {
+                "write country in [solix], or ANKER_COUNTRY, as two letters: that of the phone app"
+            }
             Self::ExtraCa { .. } => "name a PEM file with at least one certificate, or leave extra_ca out",
             Self::NoRoots => "install ca-certificates, or name a file of them in SSL_CERT_FILE",
             Self::Tls(_) | Self::Client(_) | Self::Random => {
@@ -269,6 +305,7 @@ impl SolixError {
             Self::NoCredentials => {
                 "run `fleetwatt solix login`, or set what [solix] names: ANKER_USER and ANKER_PASS unless it says otherwise"
             }
+            Self::NotLoggedIn => "run `fleetwatt solix login`, or a poll that is no dry run",
             Self::CredentialsRefused { .. } => {
                 "correct the e-mail address or the password: the same ones are not sent again"
             }
@@ -282,7 +319,7 @@ impl SolixError {
             Self::LoginFailed { .. } | Self::NotAccepted { .. } => {
                 "it is tried again by itself; if it stays so, the vendor has changed its interface"
             }
-            Self::Unreachable { .. } | Self::Timeout { .. } => {
+            Self::NoConnection { .. } | Self::Interrupted { .. } | Self::Timeout { .. } => {
                 "check that this machine may reach the internet; it is tried again by itself"
             }
             Self::NoTime { .. } | Self::Failed { .. } | Self::Garbled { .. } => "it is tried again by itself",
@@ -299,7 +336,7 @@ impl SolixError {
     pub fn trouble(&self) -> SolixTrouble {
         SolixTrouble {
             kind: self.kind(),
-            words: format!("{}; {}", with_causes(self), self.remedy()),
+            words: format!("{}; {}", Clean::new(&with_causes(self)), self.remedy()),
             needs_person: self.needs_person(),
         }
     }

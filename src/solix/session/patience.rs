@@ -80,15 +80,6 @@ impl Doubts {
         Remedy::None
     }
 
-    /// The certificate ends soon. Says whether it may be renewed now.
-    pub(super) fn certificate_ends(&mut self, now: Instant) -> bool {
-        let may_renew = self.may_renew(now);
-        if may_renew {
-            self.renewed_at = Some(now);
-        }
-        may_renew
-    }
-
     /// Whether a certificate was refused that had just been renewed.
     pub(super) fn certificate_is_hopeless(&self) -> bool {
         self.is_refused_anew

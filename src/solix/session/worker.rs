@@ -30,9 +30,6 @@ const HEARTBEAT_EVERY: u64 = 10;
 const REST_AGAIN: Duration = Duration::from_secs(60);
 const REST_AGAIN_LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// A certificate that ends within a day is renewed before it is used.
-const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// How long a poll waits for the broker, before it listens.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -62,8 +59,8 @@ pub(super) struct Worker {
     n_rest_failures: u32,
     rest_again_at: Option<Instant>,
     next_poll: Instant,
-    answer_within: Duration,
-    is_short: bool,
+    /// For a poll: how long a station has to answer.
+    answers_soon: Option<Duration>,
 }
 
 impl Worker {
@@ -90,8 +87,7 @@ impl Worker {
             n_rest_failures: 0,
             rest_again_at: None,
             next_poll: Instant::now(),
-            answer_within: ANSWER_WITHIN,
-            is_short: false,
+            answers_soon: None,
             config,
         })
     }
@@ -108,13 +104,18 @@ impl Worker {
     pub(super) async fn work_once(&mut self, deadline: Instant) {
         let listen = self.config.settings.listen;
         // Whoever does not answer a status request soon is triggered soon.
-        self.answer_within = (listen / 3).min(ANSWER_WITHIN);
-        self.is_short = true;
-        self.cloud.finish_by(Some(deadline));
-        let connected_by = Instant::now() + CONNECT_WITHIN;
+        self.answers_soon = Some((listen / 3).min(ANSWER_WITHIN));
+        let connected_by = (Instant::now() + CONNECT_WITHIN).min(deadline);
+        // The cloud gives up by itself, a little earlier: a login that is cut off in the middle would count.
+        self.cloud.finish_by(Some(connected_by - connected_by.duration_since(Instant::now()) / 10));
         loop {
             let until = self.ready_since.map_or(connected_by, |since| since + listen).min(deadline);
-            if timeout_at(until, self.step()).await.is_err() || self.has_asked_all() {
+            let is_late = timeout_at(until, self.step()).await.is_err();
+            if is_late && self.ready_since.is_none() && self.trouble().is_none() {
+                self.mqtt_trouble = Some(no_time());
+                self.publish_known();
+            }
+            if is_late || self.has_asked_all() {
                 return;
             }
         }
@@ -153,7 +154,7 @@ impl Worker {
         if self.rest_again_at.is_some_and(|at| at <= now) {
             self.ask_cloud().await;
         }
-        let questions = self.stations.expire(Instant::now(), self.answer_within);
+        let questions = self.stations.expire(Instant::now(), self.answer_within());
         self.send(&questions);
     }
 
@@ -174,7 +175,7 @@ impl Worker {
 
     fn ask_stations(&mut self) {
         if self.ready_since.is_some() {
-            let questions = self.stations.begin(Instant::now(), self.now(), self.answer_within);
+            let questions = self.stations.begin(Instant::now(), self.now(), self.answer_within());
             self.send(&questions);
         }
     }
@@ -245,13 +246,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins to connect to the broker, with the certificate that is kept unless it ends soon.
+    /// Begins to connect to the broker.
     async fn connect(&mut self) -> Result<(), SolixError> {
         let credentials = self.cloud.mqtt_credentials().await?;
-        let ends_soon = credentials.not_after.is_some_and(|end| end < self.now().plus(CERTIFICATE_ENDS_SOON));
-        if ends_soon && self.doubts.certificate_ends(Instant::now()) {
-            return self.connect_anew().await;
-        }
         self.connect_with(credentials);
         Ok(())
     }
@@ -349,7 +346,11 @@ impl Worker {
     }
 
     fn trigger_for(&self) -> Duration {
-        if self.is_short || self.stations.mode == PollingMode::Fast { SHORT_TRIGGER_FOR } else { TRIGGER_FOR }
+        if self.answers_soon.is_some() || self.stations.mode == PollingMode::Fast {
+            SHORT_TRIGGER_FOR
+        } else {
+            TRIGGER_FOR
+        }
     }
 
     fn tell(&self, reading: StationReading) {
@@ -376,6 +377,11 @@ impl Worker {
             PollingMode::Normal => self.config.settings.interval,
             PollingMode::Fast => self.config.settings.fast_interval,
         }
+    }
+
+    /// Request and trigger must both have their time before the next question.
+    fn answer_within(&self) -> Duration {
+        self.answers_soon.unwrap_or_else(|| (self.interval() / 3).min(ANSWER_WITHIN))
     }
 
     fn now(&self) -> Timestamp {
@@ -434,6 +440,16 @@ fn known<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
         Ok(answer) => Ok(Some(answer)),
         Err(SolixError::Unsupported { .. } | SolixError::Forbidden { .. }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+fn no_time() -> SolixTrouble {
+    SolixTrouble {
+        kind: "no_time",
+        words:
+            "there was no connection to the Solix cloud and its broker in time: it is tried again by itself"
+                .to_owned(),
+        needs_person: false,
     }
 }
 

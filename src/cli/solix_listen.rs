@@ -1,0 +1,240 @@
+//! `solix listen`: what stations say, as they say it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use super::frame;
+use crate::reading::{Clean, Timestamp, with_causes};
+use crate::solix::Config;
+use crate::solix::session::{ListenError, Listener, Said};
+use crate::solix::wire::{self, Body, Message, MsgType};
+
+/// How a listener prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// All newest values as one table, drawn anew with each message.
+    Table,
+    /// Each message as a line, or with `--raw` as the fields of its frame.
+    Lines {
+        /// Each field with its bytes.
+        raw: bool,
+    },
+    /// Each message as a line of JSON.
+    Json {
+        /// With each field and its bytes.
+        raw: bool,
+    },
+}
+
+/// What is asked of a listener.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    /// Whom to listen to; all if `None`.
+    pub(super) serial: Option<String>,
+    /// Whether stations are left as silent as they are.
+    pub(super) is_passive: bool,
+    /// When it ends; `None` for never.
+    pub(super) ends_after: Option<Duration>,
+    /// How to print.
+    pub(super) form: Form,
+}
+
+/// Why listening ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It was asked to.
+    Heard {
+        /// How many messages came.
+        n_messages: u64,
+    },
+    /// Nobody reads what is printed.
+    Print(std::io::Error),
+}
+
+/// Listens, and prints by `print`, until Ctrl-C or the time is over.
+pub(super) async fn listen(
+    config: &Config,
+    request: &Request,
+    mut print: impl FnMut(&str) -> std::io::Result<()>,
+) -> Result<Ended, ListenError> {
+    let mut listener = Listener::open(config, request.serial.as_deref(), !request.is_passive).await?;
+    let names: BTreeMap<Clean, Clean> =
+        listener.devices().iter().map(|device| (device.serial.clone(), device.name.clone())).collect();
+    let mut screen = Screen { names, form: request.form, newest: BTreeMap::new() };
+    let ends_at = request.ends_after.map(|after| Instant::now() + after);
+    let mut n_messages = 0;
+    let ended = loop {
+        let said = tokio::select! {
+            said = listener.said() => said,
+            () = until(ends_at) => break Ended::Heard { n_messages },
+            _ = tokio::signal::ctrl_c() => break Ended::Heard { n_messages },
+        };
+        n_messages += u64::from(matches!(said, Said::Message { .. }));
+        let Some(text) = screen.show(&said) else { continue };
+        if let Err(error) = print(&text) {
+            break Ended::Print(error);
+        }
+    };
+    listener.end(Instant::now() + Duration::from_secs(1)).await;
+    Ok(ended)
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is printed, from what is said.
+#[derive(Debug)]
+struct Screen {
+    /// Names by serial number.
+    names: BTreeMap<Clean, Clean>,
+    form: Form,
+    /// The newest value of each name, with its type of message and when it came.
+    newest: BTreeMap<Clean, BTreeMap<String, (Value, MsgType, Timestamp)>>,
+}
+
+/// What one device said: by itself, or through a panel.
+struct Spoken<'a> {
+    serial: &'a Clean,
+    model: &'a str,
+    at: Timestamp,
+}
+
+impl Screen {
+    fn show(&mut self, said: &Said) -> Option<String> {
+        match said {
+            Said::Connected { refused } if refused.is_empty() => tracing::info!("connected to the broker"),
+            Said::Connected { refused } => {
+                let refused: Vec<&str> = refused.iter().map(Clean::as_str).collect();
+                tracing::warn!("the broker refuses the subscription to {}", refused.join(", "));
+            }
+            Said::Lost { error, again_in } => tracing::warn!(?again_in, "{error}"),
+            Said::Message { topic, payload, at } => match wire::read_message(topic, payload) {
+                Ok(message) => return self.show_message(&message, *at),
+                Err(error) => tracing::warn!("a message cannot be read: {}", with_causes(&error)),
+            },
+        }
+        None
+    }
+
+    fn show_message(&mut self, message: &Message, at: Timestamp) -> Option<String> {
+        let spoken = Spoken { serial: &message.serial, model: message.model.as_str(), at };
+        let text = match &message.body {
+            Body::Frame(bytes) => self.show_frame(&spoken, bytes)?,
+            Body::Json(value) => {
+                let decoded = wire::decode_json(spoken.model, value);
+                self.note(&spoken, MsgType::JSON, &decoded.values);
+                self.show_json(&spoken, value, &decoded)
+            }
+        };
+        Some(if self.form == Form::Table { self.table(at) } else { text })
+    }
+
+    fn show_frame(&mut self, spoken: &Spoken<'_>, bytes: &[u8]) -> Option<String> {
+        let frame = match wire::split(bytes) {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::warn!("a frame of {} cannot be read: {error}", spoken.model);
+                return None;
+            }
+        };
+        let decoded = wire::decode(spoken.model, &frame);
+        self.note(spoken, frame.msg_type, &decoded.values);
+        for carried in &decoded.embedded {
+            let model = carried.model.as_str();
+            if let Ok(frame) = wire::split(&carried.frame) {
+                let values = wire::decode(model, &frame).values;
+                self.note(&Spoken { serial: &carried.serial, model, ..*spoken }, frame.msg_type, &values);
+            }
+        }
+        Some(match self.form {
+            Form::Table => String::new(),
+            Form::Lines { raw: true } => {
+                format!("{} {}\n{}\n", clock(spoken.at), self.name(spoken), frame::text(spoken.model, &frame))
+            }
+            Form::Lines { raw: false } => self.line(spoken, frame.msg_type, &decoded.values),
+            Form::Json { raw } => {
+                let mut shown = frame::json(spoken.model, &frame);
+                if let (false, Some(object)) = (raw, shown.as_object_mut()) {
+                    object.remove("fields");
+                }
+                self.json_line(spoken, shown)
+            }
+        })
+    }
+
+    fn show_json(&self, spoken: &Spoken<'_>, value: &Value, decoded: &wire::Decoded) -> String {
+        match self.form {
+            Form::Table => String::new(),
+            Form::Lines { raw: true } => {
+                format!("{} {}\n{}\n", clock(spoken.at), self.name(spoken), Clean::new(&value.to_string()))
+            }
+            Form::Lines { raw: false } => self.line(spoken, MsgType::JSON, &decoded.values),
+            Form::Json { .. } => {
+                self.json_line(spoken, json!({ "model": spoken.model, "values": decoded.values }))
+            }
+        }
+    }
+
+    fn note(&mut self, spoken: &Spoken<'_>, msg_type: MsgType, values: &BTreeMap<String, Value>) {
+        let newest = self.newest.entry(spoken.serial.clone()).or_default();
+        for (name, value) in values {
+            newest.insert(name.clone(), (value.clone(), msg_type, spoken.at));
+        }
+    }
+
+    fn name(&self, spoken: &Spoken<'_>) -> String {
+        self.names.get(spoken.serial).map_or_else(|| spoken.model.to_owned(), Clean::to_string)
+    }
+
+    fn line(&self, spoken: &Spoken<'_>, msg_type: MsgType, values: &BTreeMap<String, Value>) -> String {
+        let mut text = format!("{} {} {msg_type}", clock(spoken.at), self.name(spoken));
+        for (name, value) in values {
+            write!(text, " {name}={}", frame::shown(value)).unwrap_or_default();
+        }
+        text.push('\n');
+        text
+    }
+
+    /// One line of JSON: when and who, and what.
+    fn json_line(&self, spoken: &Spoken<'_>, what: Value) -> String {
+        let mut object = Map::new();
+        object.insert("at".to_owned(), json!(spoken.at.to_string()));
+        object.insert("serial".to_owned(), json!(spoken.serial.as_str()));
+        object.insert("name".to_owned(), json!(self.name(spoken)));
+        if let Value::Object(what) = what {
+            object.extend(what);
+        }
+        format!("{}\n", Value::Object(object))
+    }
+
+    /// All newest values, from the upper left corner of the terminal on.
+    fn table(&self, now: Timestamp) -> String {
+        let mut text = String::from("\x1b[H\x1b[J");
+        for (serial, values) in &self.newest {
+            let name = self.names.get(serial).unwrap_or(serial);
+            writeln!(text, "{name} ({serial})").unwrap_or_default();
+            let width = values.keys().map(String::len).max().unwrap_or(0);
+            for (name, (value, msg_type, at)) in values {
+                let age = now.since(*at).as_secs();
+                let value = frame::shown(value);
+                writeln!(text, "  {name:width$}  {value:>20}  {msg_type}  {age:>4} s ago")
+                    .unwrap_or_default();
+            }
+        }
+        text
+    }
+}
+
+/// The time of day in UTC.
+fn clock(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.get(11..19).unwrap_or(&text).to_owned()
+}

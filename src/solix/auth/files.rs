@@ -1,0 +1,255 @@
+//! Files for this user alone, whole or not at all: the login, the count of logins, the certificate.
+
+use std::fs::{File, Permissions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep};
+use zeroize::Zeroizing;
+
+use crate::solix::Config;
+use crate::solix::rest::SolixError;
+
+/// No file of ours is larger: it bounds what a wrong file can cost.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The file that is locked while somebody logs in. It stays, since a lock on a file that is removed protects
+/// nothing.
+const LOCK_NAME: &str = "solix-login.lock";
+
+/// How often a lock that somebody else holds is tried.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long somebody else's login may take: its timeout, twice, and some pace.
+const LOCK_WITHIN: Duration = Duration::from_secs(25);
+
+/// One file in the state directory.
+#[derive(Debug, Clone)]
+pub(in crate::solix) struct Kept {
+    path: PathBuf,
+    leave_no_trace: bool,
+}
+
+/// What was found in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::solix) enum Found<T> {
+    /// There is no file.
+    Nothing,
+    /// What it holds.
+    Whole(T),
+    /// It could not be understood, and was set aside.
+    Damaged,
+}
+
+impl Kept {
+    /// The file `name` in the state directory.
+    pub(in crate::solix) fn new(state_dir: &Path, name: &str) -> Self {
+        Self { path: state_dir.join(name), leave_no_trace: false }
+    }
+
+    /// The same as the settings have it: whoever is to leave no trace reads it, and changes nothing.
+    pub(in crate::solix) fn of(config: &Config, name: &str) -> Self {
+        Self { leave_no_trace: config.leave_no_trace, ..Self::new(&config.state_dir, name) }
+    }
+
+    /// Reads it. What cannot be understood is renamed to `….damaged` and said. Rights of others are taken away.
+    ///
+    /// # Errors
+    /// The file cannot be read at all.
+    pub(in crate::solix) fn load<T: DeserializeOwned>(&self) -> Result<Found<T>, SolixError> {
+        let bytes = match self.read() {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Ok(self.set_aside()),
+            Err(source) => return Err(self.failed(source)),
+        };
+        // The parser's own words would quote what it stumbled over.
+        Ok(serde_json::from_slice(&bytes).map_or_else(|_quotes| self.set_aside(), Found::Whole))
+    }
+
+    fn read(&self) -> io::Result<Zeroizing<Vec<u8>>> {
+        let mut file = File::open(&self.path)?;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 && !self.leave_no_trace {
+            tracing::warn!(path = %self.path.display(), "others could read this file; they no longer can");
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        let mut bytes = Zeroizing::new(Vec::new());
+        Read::by_ref(&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        if u64::try_from(bytes.len()).is_ok_and(|n_bytes| MAX_BYTES < n_bytes) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes)
+    }
+
+    /// Puts the file out of the way, so that it can be looked at.
+    pub(in crate::solix) fn set_aside<T>(&self) -> Found<T> {
+        if self.leave_no_trace {
+            tracing::warn!(path = %self.path.display(), "this file cannot be understood");
+            return Found::Damaged;
+        }
+        let mut aside = self.path.clone().into_os_string();
+        aside.push(".damaged");
+        match std::fs::rename(&self.path, &aside) {
+            Ok(()) => tracing::warn!(
+                path = %self.path.display(),
+                "this file cannot be understood; it was renamed to ….damaged and begins anew"
+            ),
+            Err(error) => tracing::warn!(
+                path = %self.path.display(), %error,
+                "this file cannot be understood, nor renamed; it begins anew"
+            ),
+        }
+        Found::Damaged
+    }
+
+    /// Writes it: a new file beside it, synced, takes its name, and the folder is synced. Creates the state
+    /// directory if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(in crate::solix) fn save<T: Serialize>(&self, content: &T) -> Result<(), SolixError> {
+        if self.leave_no_trace {
+            return Ok(());
+        }
+        let write = || {
+            let dir = self.path.parent().unwrap_or(Path::new("."));
+            create_private(dir)?;
+            let bytes = Zeroizing::new(serde_json::to_vec(content)?);
+            let mut file = tempfile::Builder::new()
+                .prefix(".solix-")
+                .permissions(Permissions::from_mode(0o600))
+                .tempfile_in(dir)?;
+            file.write_all(&bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(&self.path)?;
+            File::open(dir)?.sync_all()
+        };
+        write().map_err(|source| self.failed(source))
+    }
+
+    /// Removes it, if it is there.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(in crate::solix) fn remove(&self) -> Result<(), SolixError> {
+        if self.leave_no_trace {
+            return Ok(());
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> SolixError {
+        SolixError::State { path: self.path.clone(), source }
+    }
+}
+
+/// Waits until no other process of this state directory logs in, and keeps it so until the file is dropped.
+///
+/// # Errors
+/// The state directory cannot be written, or the other one takes too long.
+pub(in crate::solix) async fn take_lock(
+    state_dir: &Path,
+    deadline: Option<Instant>,
+) -> Result<File, SolixError> {
+    let path = state_dir.join(LOCK_NAME);
+    let fail = |source| SolixError::State { path: path.clone(), source };
+    create_private(state_dir).map_err(fail)?;
+    let file =
+        File::options().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
+    let until = Instant::now() + LOCK_WITHIN;
+    let until = deadline.map_or(until, |deadline| deadline.min(until));
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(fail(source)),
+            Err(TryLockError::WouldBlock) if until <= Instant::now() => {
+                return Err(SolixError::LoginUnderWay);
+            }
+            Err(TryLockError::WouldBlock) => sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+/// Creates a folder for this user alone, if it is not there.
+fn create_private(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept() -> (tempfile::TempDir, Kept) {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Kept::new(&dir.path().join("state"), "solix-x.json");
+        (dir, kept)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_saved_is_read_again_and_nobody_else_can() {
+        let (_dir, kept) = kept();
+        assert_eq!(kept.load::<u32>().unwrap(), Found::Nothing);
+        kept.save(&7).unwrap();
+        kept.save(&8).unwrap();
+        assert_eq!(kept.load::<u32>().unwrap(), Found::Whole(8));
+        assert_eq!(mode(&kept.path), 0o600);
+        assert_eq!(mode(kept.path.parent().unwrap()), 0o700);
+    }
+
+    #[test]
+    fn rights_of_others_are_taken_away() {
+        let (_dir, kept) = kept();
+        kept.save(&7).unwrap();
+        std::fs::set_permissions(&kept.path, Permissions::from_mode(0o644)).unwrap();
+        kept.load::<u32>().unwrap();
+        assert_eq!(mode(&kept.path), 0o600);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_and_a_huge_one_too() {
+        for content in ["{\"token\":", &" ".repeat(2 << 20)] {
+            let (_dir, kept) = kept();
+            kept.save(&7).unwrap();
+            std::fs::write(&kept.path, content).unwrap();
+            assert_eq!(kept.load::<u32>().unwrap(), Found::Damaged);
+            assert_eq!(kept.load::<u32>().unwrap(), Found::Nothing);
+            assert!(kept.path.with_extension("json.damaged").exists());
+        }
+    }
+
+    #[test]
+    fn who_leaves_no_trace_changes_nothing() {
+        let (_dir, kept) = kept();
+        kept.save(&7).unwrap();
+        std::fs::set_permissions(&kept.path, Permissions::from_mode(0o644)).unwrap();
+        let watcher = Kept { leave_no_trace: true, ..kept.clone() };
+        assert_eq!(watcher.load::<u32>().unwrap(), Found::Whole(7));
+        watcher.save(&8).unwrap();
+        watcher.remove().unwrap();
+        assert_eq!(watcher.load::<String>().unwrap(), Found::Damaged);
+        assert_eq!((mode(&kept.path), kept.load::<u32>().unwrap()), (0o644, Found::Whole(7)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_waits_for_another_ones_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = take_lock(dir.path(), None).await.unwrap();
+        let begun_at = Instant::now();
+        let refused = take_lock(dir.path(), Some(begun_at + Duration::from_secs(2))).await;
+        assert!(matches!(refused, Err(SolixError::LoginUnderWay)));
+        assert_eq!((Instant::now() - begun_at).as_secs(), 2);
+        drop(held);
+        assert!(take_lock(dir.path(), None).await.is_ok());
+    }
+}

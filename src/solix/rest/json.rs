@@ -1,0 +1,155 @@
+//! Fields of an answer, read with tolerance: numbers come as numbers or as text, and `""`, `null` and missing
+//! all mean that it is not known. None of them is ever 0.
+
+use serde_json::Value;
+
+use crate::reading::{Absent, Clean, Measured, Power, Reason, Share};
+
+/// More than any home has; what is above is no measurement.
+const MOST_POWER: Power = Power::from_watts(1_000_000);
+
+/// A field's text, if it has one: a text that is not empty, or a number as text.
+pub(super) fn text(object: &Value, key: &str) -> Option<String> {
+    let text = match object.get(key)? {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// The same, for a person.
+pub(super) fn clean(object: &Value, key: &str) -> Option<Clean> {
+    text(object, key).map(|text| Clean::new(&text)).filter(|text| !text.is_empty())
+}
+
+/// A whole number.
+pub(super) fn integer(object: &Value, key: &str) -> Option<i64> {
+    text(object, key)?.parse().ok()
+}
+
+/// A switch: `true`, 1, `"1"`, `"true"` and their opposites.
+pub(super) fn switch(object: &Value, key: &str) -> Option<bool> {
+    if let Value::Bool(switch) = object.get(key)? {
+        return Some(*switch);
+    }
+    match text(object, key)?.as_str() {
+        "1" | "true" => Some(true),
+        "0" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// A list; an empty one where there is none.
+pub(super) fn list<'a>(object: &'a Value, key: &str) -> &'a [Value] {
+    object.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// A power in `unit`, which stands in a field beside it. Without a unit it is not known: some answers are in W,
+/// some in kW.
+pub(super) fn power(object: &Value, key: &str, unit: Option<&str>) -> Measured<Power> {
+    let text = text(object, key).ok_or_else(Absent::not_reported)?;
+    let places = match unit.map(str::to_ascii_lowercase).as_deref() {
+        Some("w") => 3,
+        Some("kw") => 6,
+        _ => return Err(Absent::new(Reason::Garbled, &text)),
+    };
+    let milliwatts = decimal(&text, places).ok_or_else(|| Absent::new(Reason::Garbled, &text))?;
+    if MOST_POWER.milliwatts() < milliwatts.saturating_abs() {
+        return Err(Absent::new(Reason::Implausible, &text));
+    }
+    Ok(Power::from_milliwatts(milliwatts))
+}
+
+/// A state of charge in percent.
+pub(super) fn percent(object: &Value, key: &str) -> Measured<Share> {
+    let text = text(object, key).ok_or_else(Absent::not_reported)?;
+    let millipercent = decimal(&text, 3).ok_or_else(|| Absent::new(Reason::Garbled, &text))?;
+    if !(0..=100_000).contains(&millipercent) {
+        return Err(Absent::new(Reason::Implausible, &text));
+    }
+    Ok(Share::from_millipercent(millipercent))
+}
+
+/// An energy in watt-hours, whose unit is `unit`.
+pub(super) fn watt_hours(object: &Value, key: &str, unit: Option<&str>) -> Option<i64> {
+    let places = match unit?.to_ascii_lowercase().as_str() {
+        "wh" => 0,
+        "kwh" => 3,
+        "mwh" => 6,
+        "gwh" => 9,
+        _ => return None,
+    };
+    decimal(&text(object, key)?, places)
+}
+
+/// A plain decimal number times ten to the `places`, exactly; what is finer is cut off. Exponents and what does
+/// not fit are no numbers.
+fn decimal(text: &str, places: usize) -> Option<i64> {
+    let (is_negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let fraction = fraction.chars().chain(std::iter::repeat('0')).take(places);
+    let number: i64 = whole.chars().chain(fraction).collect::<String>().parse().ok()?;
+    Some(if is_negative { -number } else { number })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_power_is_read_in_the_unit_that_stands_beside_it() {
+        let object = json!({"a": "4.11", "b": 212, "c": "-2.63"});
+        let milliwatts = |key, unit| power(&object, key, Some(unit)).map(Power::milliwatts);
+        assert_eq!(milliwatts("a", "KW"), Ok(4_110_000));
+        assert_eq!(milliwatts("b", "W"), Ok(212_000));
+        assert_eq!(milliwatts("c", "kW"), Ok(-2_630_000));
+        assert_eq!(power(&object, "a", None).unwrap_err().reason, Reason::Garbled);
+    }
+
+    #[test]
+    fn what_is_empty_null_or_missing_is_absent_and_not_zero() {
+        let object = json!({"empty": "", "blank": " ", "null": null, "list": []});
+        for key in ["empty", "blank", "null", "list", "missing"] {
+            assert_eq!(power(&object, key, Some("W")).unwrap_err().reason, Reason::NotReported, "{key}");
+            assert_eq!(percent(&object, key).unwrap_err().reason, Reason::NotReported, "{key}");
+            assert_eq!((text(&object, key), switch(&object, key), integer(&object, key)), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn a_state_of_charge_above_a_hundred_is_implausible() {
+        assert_eq!(percent(&json!({"a": "101"}), "a").unwrap_err().reason, Reason::Implausible);
+        assert_eq!(percent(&json!({"a": 100}), "a"), Ok(Share::from_millipercent(100_000)));
+    }
+
+    #[test]
+    fn energies_are_watt_hours() {
+        let object = json!({"a": "0.13", "b": 1234});
+        assert_eq!(watt_hours(&object, "a", Some("KWh")), Some(130));
+        assert_eq!(watt_hours(&object, "b", Some("wh")), Some(1_234));
+        assert_eq!(watt_hours(&object, "a", None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_value_or_absent(value in ".*", unit in "(kw|W|.*)") {
+            let object = json!({"a": value});
+            let read = power(&object, "a", Some(&unit));
+            prop_assert!(read.is_err() || read.is_ok_and(|power| power.milliwatts().abs() <= 1_000_000_000));
+        }
+
+        #[test]
+        fn a_number_survives_printing_and_reading(number in -999_999_999_i64..999_999_999) {
+            let printed = format!("{}{}.{:03}", if number < 0 { "-" } else { "" }, number.abs() / 1000, number.abs() % 1000);
+            prop_assert_eq!(decimal(&printed, 3), Some(number));
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The Solix session against a simulated cloud: real TLS, a real broker, the program as it is run.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
+
+use crate::cloud::Options;
+use crate::program::of_type;
+use crate::solix_stage::{Stage, batch_of, values};
+
+fn stage() -> Stage {
+    let stage = Stage::new(Options::default());
+    let serial = stage.serial();
+    stage.cloud.station(&serial).set_soc(87).set_ac_input(200).set_solar(330, 310).set_output(435);
+    stage
+}
+
+#[test]
+fn a_batch_has_gpus_and_stations_of_the_same_cycle() {
+    let stage = stage();
+    let daemon = stage.run("");
+    let rows = stage.wait_for("a reading", |rows| !of_type(rows, "solix_heartbeat").is_empty());
+    daemon.stop();
+    assert_eq!(values(&rows, "solix_battery_soc")[0], Some(87.0));
+    assert_eq!(values(&rows, "solix_power_input")[0], Some(840.0));
+    assert_eq!(values(&rows, "solix_power_output")[0], Some(435.0));
+    assert_eq!(values(&rows, "solix_grid_power")[0], Some(200.0));
+    assert_eq!(values(&rows, "solix_solar_power")[0], Some(640.0));
+    let soc = of_type(&rows, "solix_battery_soc")[0];
+    assert_eq!(soc.1, format!("solix_{}", stage.serial()));
+    assert_eq!(soc.3["data_source"], "mqtt");
+    let of_batch = rows.iter().filter(|row| batch_of(row) == batch_of(soc));
+    let types: Vec<&str> = of_batch.map(|row| row.0.as_str()).collect();
+    assert!(types.contains(&"gpu_power_draw") && types.contains(&"station_up"), "{types:?}");
+}
+
+#[test]
+fn a_daemon_logs_in_once_and_after_a_restart_not_at_all() {
+    let stage = stage();
+    for _ in 0..2 {
+        let daemon = stage.run("");
+        stage.wait_for_more("solix_heartbeat", 1);
+        daemon.stop();
+    }
+    assert_eq!(stage.cloud.logins(), 1);
+    assert_eq!(stage.cloud.calls("get_user_mqtt_info"), 1);
+    let names: std::collections::BTreeSet<String> =
+        stage.cloud.broker().connections().into_iter().map(|one| one.client_id).collect();
+    assert_eq!(names.len(), 1, "one name at the broker: {names:?}");
+}
+
+#[test]
+fn two_polls_log_in_once_and_read_twice() {
+    let stage = stage();
+    let first = stage.poll(&[]);
+    assert_eq!(first.code, Some(0), "{}\n{}", first.stderr, stage.cloud.log());
+    assert!(first.stdout.contains("SOC 87 % in 840 W out 435 W grid 200 W"), "{}", first.stdout);
+    let second = stage.poll(&["--format", "json"]);
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+    assert_eq!(stage.cloud.logins(), 1);
+    assert_eq!(stage.cloud.calls("get_relate_and_bind_devices"), 1, "the second poll asks the broker only");
+    assert_eq!(values(&stage.home.rows(), "solix_battery_soc"), [Some(87.0), Some(87.0)]);
+}
+
+#[test]
+fn a_dry_run_reads_over_the_kept_login_and_leaves_no_trace() {
+    let stage = stage();
+    assert_eq!(stage.poll(&[]).code, Some(0));
+    let before = stage.home.everything();
+    let dry = stage.poll(&["--dry-run"]);
+    assert!(dry.stdout.contains("SOC 87 %"), "{}{}", dry.stdout, dry.stderr);
+    assert_eq!(stage.home.everything(), before);
+    assert_eq!(stage.cloud.logins(), 1);
+}
+
+#[test]
+fn a_dry_run_without_a_login_does_not_log_in() {
+    let stage = stage();
+    let dry = stage.poll(&["--dry-run"]);
+    assert!(dry.stdout.contains("solix login"), "{}{}", dry.stdout, dry.stderr);
+    assert_eq!((dry.code, stage.cloud.logins()), (Some(3), 0));
+}
+
+#[test]
+fn a_poll_of_one_host_does_not_ask_stations() {
+    let stage = stage();
+    let polled = stage.poll(&["--host", "redfin"]);
+    assert_eq!((polled.code, stage.cloud.logins()), (Some(0), 0), "{}", polled.stderr);
+    assert!(values(&stage.home.rows(), "solix_up").is_empty());
+}
+
+#[test]
+fn a_cloud_that_is_away_costs_no_gpu_reading() {
+    let stage = stage();
+    stage.cloud.fail("passport/login", crate::cloud::Failure::Hang, crate::cloud::FOREVER);
+    let polled = stage.poll(&[]);
+    assert_eq!(polled.code, Some(3), "{}", polled.stderr);
+    let rows = stage.home.rows();
+    assert_eq!(values(&rows, "node_up"), [Some(1.0)]);
+    assert_eq!(values(&rows, "solix_up"), [Some(0.0)]);
+    assert!(values(&rows, "solix_battery_soc").is_empty());
+}
+
+#[test]
+fn a_station_that_knows_no_status_request_is_triggered() {
+    let stage = stage();
+    let serial = stage.serial();
+    stage.cloud.station(&serial).answer_status(false);
+    let polled = stage.poll(&[]);
+    assert!(polled.stdout.contains("SOC 87 %"), "{}{}", polled.stdout, polled.stderr);
+    assert_eq!(stage.cloud.wrong_requests(), Vec::<String>::new());
+}
+
+#[test]
+fn an_account_without_a_station_is_told_of() {
+    let stage = Stage::new(Options { devices: Vec::new(), ..Options::default() });
+    let polled = stage.poll(&[]);
+    assert_eq!(polled.code, Some(3), "{}", polled.stderr);
+    assert!(polled.stdout.contains("has no power station"), "{}", polled.stdout);
+}
+
+#[test]
+fn stations_behind_a_panel_are_read_through_it() {
+    let stage = Stage::new(Options::with_panel());
+    let daemon = stage.run("");
+    let rows = stage.wait_for("a station behind the panel", |rows| {
+        of_type(rows, "solix_heartbeat").iter().any(|row| row.3["device_model"] == "A1790")
+            && of_type(rows, "solix_heartbeat").iter().any(|row| row.3["device_model"] == "A17B1")
+    });
+    daemon.stop();
+    assert!(of_type(&rows, "solix_battery_soc").len() >= 2);
+}
+
+#[test]
+fn check_says_of_each_station_whether_it_answers() {
+    let stage = stage();
+    assert_eq!(stage.poll(&[]).code, Some(0));
+    let inventory = stage.inventory("", "");
+    let checked = stage.home.run(&["check", "--connect", "--inventory", inventory.to_str().unwrap()]);
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    assert!(checked.stdout.contains("solix   ok      "), "{}", checked.stdout);
+    assert!(checked.stdout.contains("SOC 87 % in 840 W out 435 W grid 200 W"), "{}", checked.stdout);
+}
