@@ -4,9 +4,6 @@ use std::fmt;
 
 use super::hex::from_hex;
 
-/// The most bytes that a frame can have: its length field has two bytes.
-pub const MAX_FRAME_BYTES: usize = 65_535;
-
 /// What every frame begins with.
 pub(super) const MAGIC: [u8; 2] = [0xff, 0x09];
 

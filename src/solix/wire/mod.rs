@@ -30,7 +30,7 @@ pub use decode::{Decoded, Embedded, NamedValue, decode, decode_json, named_value
 pub use envelope::{
     Account, Body, Channel, EnvelopeError, MAX_PAYLOAD_BYTES, Message, read_message, request_envelope,
 };
-pub use frame::{Field, FieldKind, Frame, FrameError, MAX_FRAME_BYTES, MsgType};
+pub use frame::{Field, FieldKind, Frame, FrameError, MsgType};
 pub use hex::{from_hex, to_hex};
 pub use model::{Model, ModelKind, model, models};
 pub use read::reading;

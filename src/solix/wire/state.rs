@@ -58,11 +58,6 @@ impl DeviceState {
         &self.messages
     }
 
-    /// When the newest message came.
-    pub fn newest(&self) -> Option<Timestamp> {
-        self.messages.values().copied().max()
-    }
-
     /// The values that came at `since` or later, each with its time.
     pub fn values_since(&self, since: Timestamp) -> impl Iterator<Item = (&str, &Value, Timestamp)> {
         self.received_at.iter().filter(move |(_, at)| since <= **at).filter_map(|(name, at)| {
@@ -134,7 +129,7 @@ mod tests {
     fn what_comes_late_does_not_replace_what_is_newer() {
         let mut state = merged(&[json!({}), json!({"battery_soc": 79})]);
         state.merge(TELEMETRY, &values(json!({"battery_soc": 80})), at(0));
-        assert_eq!((&state.values()["battery_soc"], state.newest()), (&json!(79), Some(at(1))));
+        assert_eq!((&state.values()["battery_soc"], state.received()[&TELEMETRY]), (&json!(79), at(1)));
     }
 
     #[test]
