@@ -5,6 +5,7 @@ mod exit;
 mod frame;
 mod show;
 mod solix;
+mod solix_account;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -90,7 +91,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::of_check(&report))
         }
         Command::Store { command } => store(cli, command),
-        Command::Solix { command } => solix::run(command),
+        Command::Solix { command } => solix::run(cli, command),
     }
 }
 

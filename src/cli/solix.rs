@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::args::Cli;
 use super::exit::Exit;
+use super::solix_account::{self, ListFormat};
 use super::{Failure, frame, print, show};
 use crate::solix::wire::{self, Body, EnvelopeError, FrameError};
 
@@ -22,6 +24,28 @@ const NO_TOPIC: &str = "dt/anker_power/-/-/-";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SolixCommand {
+    /// Log in to the Solix account, and keep the login
+    ///
+    /// Takes the e-mail address and the password from where the inventory says, and asks on a terminal for what
+    /// is not there. A login that holds is not made anew. At most one in ten minutes and six a day are sent, and
+    /// a refused password is not sent again: the vendor locks accounts.
+    ///
+    /// Exit code: 0 logged in; 1 refused, or not allowed now; 2 the call, the inventory or the settings are
+    /// wrong.
+    Login {
+        /// Log in although there is a login that holds
+        #[arg(long)]
+        anew: bool,
+    },
+    /// List the devices of the Solix account
+    ///
+    /// Exit code: 0 listed; 1 there are none, or the cloud does not say; 2 the call, the inventory or the
+    /// settings are wrong.
+    Devices {
+        /// How to print
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: ListFormat,
+    },
     /// Decode frames of a device
     ///
     /// A frame is written in hexadecimal digits or in Base64. A whole MQTT message is JSON and names its
@@ -49,8 +73,10 @@ pub(super) enum DecodeFormat {
     Json,
 }
 
-pub(super) fn run(command: &SolixCommand) -> Result<Exit, Failure> {
+pub(super) fn run(cli: &Cli, command: &SolixCommand) -> Result<Exit, Failure> {
     match command {
+        SolixCommand::Login { anew } => solix_account::login(cli, *anew),
+        SolixCommand::Devices { format } => solix_account::devices(cli, *format),
         SolixCommand::Decode { model, format, frames } => {
             let inputs = if frames.is_empty() { lines_of_stdin()? } else { arguments(frames) };
             decode(model.as_deref(), *format, &inputs)
