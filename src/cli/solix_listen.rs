@@ -7,7 +7,10 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::frame;
+use super::args::Cli;
+use super::exit::Exit;
+use super::solix_account::no_section;
+use super::{Failure, block_on, frame, print, settings, show};
 use crate::reading::{Clean, Timestamp, with_causes};
 use crate::solix::Config;
 use crate::solix::session::{ListenError, Listener, Said};
@@ -45,7 +48,7 @@ pub(super) struct Request {
 
 /// Why listening ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+enum Ended {
     /// It was asked to.
     Heard {
         /// How many messages came.
@@ -55,8 +58,27 @@ pub(super) enum Ended {
     Print(std::io::Error),
 }
 
+/// Listens to the account's stations.
+pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
+    let settings = settings(cli)?;
+    let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
+    let job = async { Ok(listen(config, request, print).await) };
+    match block_on(job)? {
+        Ok(Ended::Heard { n_messages: 0 }) => {
+            show::plain_error("nothing was heard: see `fleetwatt solix devices` for who is connected");
+            Ok(Exit::Nothing)
+        }
+        Ok(Ended::Heard { .. }) => Ok(Exit::Ok),
+        Ok(Ended::Print(error)) => Err(Failure::Print(error)),
+        Err(error) => {
+            show::plain_error(&error.in_words());
+            Ok(Exit::Partial)
+        }
+    }
+}
+
 /// Listens, and prints by `print`, until Ctrl-C or the time is over.
-pub(super) async fn listen(
+async fn listen(
     config: &Config,
     request: &Request,
     mut print: impl FnMut(&str) -> std::io::Result<()>,
