@@ -13,9 +13,10 @@ use crate::solix::mqtt::{Heard, MqttError};
 use crate::solix::rest::{BoundDevice, Cloud, SolixError};
 use crate::solix::{Config, chance};
 
-/// How long a trigger holds, and when it is renewed: as the phone app does it.
-const TRIGGER_FOR: Duration = Duration::from_secs(300);
-const RENEWED_AFTER: Duration = Duration::from_secs(295);
+/// How long a trigger holds, and when it is renewed. The phone app's hold for five minutes; with these the
+/// stations sleep again a minute after nobody listens any more.
+const TRIGGER_FOR: Duration = Duration::from_secs(60);
+const RENEWED_AFTER: Duration = Duration::from_secs(55);
 
 /// Somebody who listens.
 #[derive(Debug)]
