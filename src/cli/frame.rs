@@ -158,7 +158,7 @@ fn bytes_of(field: &Field<'_>) -> String {
 }
 
 /// A value on one line. Texts have been cleaned when they were read.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match text.char_indices().nth(MOST_CHARS) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

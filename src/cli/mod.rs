@@ -6,6 +6,7 @@ mod frame;
 mod show;
 mod solix;
 mod solix_account;
+mod solix_listen;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! `solix`: what concerns Anker devices only.
 
 use std::io::{IsTerminal, Read};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use super::args::Cli;
 use super::exit::Exit;
 use super::solix_account::{self, ListFormat};
+use super::solix_listen::{self, Form, Request};
 use super::{Failure, frame, print, show};
 use crate::solix::wire::{self, Body, EnvelopeError, FrameError};
 
@@ -46,6 +48,31 @@ pub(super) enum SolixCommand {
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: ListFormat,
     },
+    /// Print what stations say, as they say it
+    ///
+    /// Stations are silent by themselves: they are made to speak every few seconds for as long as this runs,
+    /// which keeps them awake. On a terminal the newest values stand in a table; otherwise each message is a
+    /// line. Ends with Ctrl-C.
+    ///
+    /// Exit code: 0 something was heard; 1 nothing was; 2 the call or the inventory is wrong; 3 the cloud or
+    /// the broker does not let us.
+    Listen {
+        /// The serial number of the one to listen to; all without it
+        #[arg(value_name = "SERIAL")]
+        serial: Option<String>,
+        /// How to print
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: ListenFormat,
+        /// Show each field of each frame with its bytes
+        #[arg(long)]
+        raw: bool,
+        /// Leave stations as silent as they are: hear what they say to others
+        #[arg(long)]
+        passive: bool,
+        /// End after this time, such as 30s
+        #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+        ends_after: Option<Duration>,
+    },
     /// Decode frames of a device
     ///
     /// A frame is written in hexadecimal digits or in Base64. A whole MQTT message is JSON and names its
@@ -66,6 +93,14 @@ pub(super) enum SolixCommand {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListenFormat {
+    /// A table on a terminal, else a line for each message
+    Text,
+    /// A line of JSON for each message
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum DecodeFormat {
     /// A table of fields for each frame
     Text,
@@ -77,6 +112,16 @@ pub(super) fn run(cli: &Cli, command: &SolixCommand) -> Result<Exit, Failure> {
     match command {
         SolixCommand::Login { anew } => solix_account::login(cli, *anew),
         SolixCommand::Devices { format } => solix_account::devices(cli, *format),
+        SolixCommand::Listen { serial, format, raw, passive, ends_after } => {
+            let is_terminal = std::io::stdout().is_terminal();
+            let form = match (format, raw) {
+                (ListenFormat::Json, raw) => Form::Json { raw: *raw },
+                (ListenFormat::Text, false) if is_terminal => Form::Table,
+                (ListenFormat::Text, raw) => Form::Lines { raw: *raw },
+            };
+            let (serial, ends_after) = (serial.clone(), *ends_after);
+            solix_listen::run(cli, &Request { serial, is_passive: *passive, ends_after, form })
+        }
         SolixCommand::Decode { model, format, frames } => {
             let inputs = if frames.is_empty() { lines_of_stdin()? } else { arguments(frames) };
             decode(model.as_deref(), *format, &inputs)

@@ -154,7 +154,7 @@ fn as_json(devices: &[BoundDevice]) -> Value {
 }
 
 /// The inventory has no account.
-fn no_section(settings: &Settings) -> Exit {
+pub(super) fn no_section(settings: &Settings) -> Exit {
     show::plain_error(&format!(
         "the inventory {} has no [solix]: write that section, with the `country` of the account",
         settings.inventory_path.display()

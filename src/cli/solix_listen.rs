@@ -7,11 +7,14 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::solix_frame;
+use super::args::Cli;
+use super::exit::Exit;
+use super::solix_account::no_section;
+use super::{Failure, block_on, frame, print, settings, show};
 use crate::reading::{Clean, Timestamp, with_causes};
-use crate::solix::session::{ListenError, Listener, Said};
-use crate::solix::wire::{self, Body, Message};
 use crate::solix::Config;
+use crate::solix::session::{ListenError, Listener, Said};
+use crate::solix::wire::{self, Body, Message, MsgType};
 
 /// How a listener prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +48,7 @@ pub(super) struct Request {
 
 /// Why listening ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+enum Ended {
     /// It was asked to.
     Heard {
         /// How many messages came.
@@ -55,8 +58,27 @@ pub(super) enum Ended {
     Print(std::io::Error),
 }
 
+/// Listens to the account's stations.
+pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
+    let settings = settings(cli)?;
+    let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
+    let job = async { Ok(listen(config, request, print).await) };
+    match block_on(job)? {
+        Ok(Ended::Heard { n_messages: 0 }) => {
+            show::plain_error("nothing was heard: see `fleetwatt solix devices` for who is connected");
+            Ok(Exit::Nothing)
+        }
+        Ok(Ended::Heard { .. }) => Ok(Exit::Ok),
+        Ok(Ended::Print(error)) => Err(Failure::Print(error)),
+        Err(error) => {
+            show::plain_error(&error.in_words());
+            Ok(Exit::Partial)
+        }
+    }
+}
+
 /// Listens, and prints by `print`, until Ctrl-C or the time is over.
-pub(super) async fn listen(
+async fn listen(
     config: &Config,
     request: &Request,
     mut print: impl FnMut(&str) -> std::io::Result<()>,
@@ -97,136 +119,120 @@ struct Screen {
     names: BTreeMap<Clean, Clean>,
     form: Form,
     /// The newest value of each name, with its type of message and when it came.
-    newest: BTreeMap<Clean, BTreeMap<String, (Value, String, Timestamp)>>,
+    newest: BTreeMap<Clean, BTreeMap<String, (Value, MsgType, Timestamp)>>,
 }
 
-/// One frame of one device: of a message, or one that a panel carries in it.
+/// What one device said: by itself, or through a panel.
 struct Spoken<'a> {
-    serial: Clean,
-    model: Clean,
-    bytes: &'a [u8],
+    serial: &'a Clean,
+    model: &'a str,
     at: Timestamp,
 }
 
 impl Screen {
     fn show(&mut self, said: &Said) -> Option<String> {
         match said {
-            Said::Connected { refused } if refused.is_empty() => {
-                tracing::info!("connected to the broker");
-                None
-            }
+            Said::Connected { refused } if refused.is_empty() => tracing::info!("connected to the broker"),
             Said::Connected { refused } => {
                 let refused: Vec<&str> = refused.iter().map(Clean::as_str).collect();
                 tracing::warn!("the broker refuses the subscription to {}", refused.join(", "));
-                None
             }
-            Said::Lost { error, again_in } => {
-                tracing::warn!(?again_in, "{error}");
-                None
-            }
+            Said::Lost { error, again_in } => tracing::warn!(?again_in, "{error}"),
             Said::Message { topic, payload, at } => match wire::read_message(topic, payload) {
-                Ok(message) => self.show_message(&message, *at),
-                Err(error) => {
-                    tracing::warn!("a message cannot be read: {}", with_causes(&error));
-                    None
-                }
+                Ok(message) => return self.show_message(&message, *at),
+                Err(error) => tracing::warn!("a message cannot be read: {}", with_causes(&error)),
             },
         }
+        None
     }
 
     fn show_message(&mut self, message: &Message, at: Timestamp) -> Option<String> {
-        let (serial, model) = (message.serial.clone(), message.model.clone());
-        match &message.body {
-            Body::Frame(bytes) => self.show_frame(&Spoken { serial, model, bytes, at }, true),
+        let spoken = Spoken { serial: &message.serial, model: message.model.as_str(), at };
+        let text = match &message.body {
+            Body::Frame(bytes) => self.show_frame(&spoken, bytes)?,
             Body::Json(value) => {
-                let shown = json!({
-                    "at": at.to_string(), "device_sn": serial.as_str(), "device_model": model.as_str(), "json": value,
-                });
-                Some(format!("{shown}\n"))
+                let decoded = wire::decode_json(spoken.model, value);
+                self.note(&spoken, MsgType::JSON, &decoded.values);
+                self.show_json(&spoken, value, &decoded)
             }
-        }
+        };
+        Some(if self.form == Form::Table { self.table(at) } else { text })
     }
 
-    fn show_frame(&mut self, spoken: &Spoken<'_>, may_embed: bool) -> Option<String> {
-        let frame = match wire::split(spoken.bytes) {
+    fn show_frame(&mut self, spoken: &Spoken<'_>, bytes: &[u8]) -> Option<String> {
+        let frame = match wire::split(bytes) {
             Ok(frame) => frame,
             Err(error) => {
                 tracing::warn!("a frame of {} cannot be read: {error}", spoken.model);
                 return None;
             }
         };
-        if !frame.is_checksum_ok {
-            tracing::warn!("a frame {} of {} has a wrong checksum", frame.msg_type, spoken.model);
+        let decoded = wire::decode(spoken.model, &frame);
+        self.note(spoken, frame.msg_type, &decoded.values);
+        for carried in &decoded.embedded {
+            let model = carried.model.as_str();
+            if let Ok(frame) = wire::split(&carried.frame) {
+                let values = wire::decode(model, &frame).values;
+                self.note(&Spoken { serial: &carried.serial, model, ..*spoken }, frame.msg_type, &values);
+            }
         }
-        let decoded = wire::decode(spoken.model.as_str(), &frame);
-        let newest = self.newest.entry(spoken.serial.clone()).or_default();
-        for (name, value) in &decoded.values {
-            newest.insert(name.clone(), (value.clone(), frame.msg_type.to_string(), spoken.at));
-        }
-        let mut text = match self.form {
+        Some(match self.form {
             Form::Table => String::new(),
-            Form::Lines { raw } => self.line(spoken, &frame, &decoded.values, raw),
-            Form::Json { raw } => self.json(spoken, &frame, &decoded.values, raw),
-        };
-        if may_embed {
-            for embedded in &decoded.embedded {
-                let spoken = Spoken {
-                    serial: embedded.serial.clone(),
-                    model: embedded.model.clone(),
-                    bytes: &embedded.frame,
-                    at: spoken.at,
-                };
-                text.push_str(&self.show_frame(&spoken, false).unwrap_or_default());
+            Form::Lines { raw: true } => {
+                format!("{} {}\n{}\n", clock(spoken.at), self.name(spoken), frame::text(spoken.model, &frame))
             }
-            if self.form == Form::Table {
-                text = self.table(spoken.at);
+            Form::Lines { raw: false } => self.line(spoken, frame.msg_type, &decoded.values),
+            Form::Json { raw } => {
+                let mut shown = frame::json(spoken.model, &frame);
+                if let (false, Some(object)) = (raw, shown.as_object_mut()) {
+                    object.remove("fields");
+                }
+                self.json_line(spoken, shown)
+            }
+        })
+    }
+
+    fn show_json(&self, spoken: &Spoken<'_>, value: &Value, decoded: &wire::Decoded) -> String {
+        match self.form {
+            Form::Table => String::new(),
+            Form::Lines { raw: true } => {
+                format!("{} {}\n{}\n", clock(spoken.at), self.name(spoken), Clean::new(&value.to_string()))
+            }
+            Form::Lines { raw: false } => self.line(spoken, MsgType::JSON, &decoded.values),
+            Form::Json { .. } => {
+                self.json_line(spoken, json!({ "model": spoken.model, "values": decoded.values }))
             }
         }
-        Some(text)
+    }
+
+    fn note(&mut self, spoken: &Spoken<'_>, msg_type: MsgType, values: &BTreeMap<String, Value>) {
+        let newest = self.newest.entry(spoken.serial.clone()).or_default();
+        for (name, value) in values {
+            newest.insert(name.clone(), (value.clone(), msg_type, spoken.at));
+        }
     }
 
     fn name(&self, spoken: &Spoken<'_>) -> String {
-        self.names.get(&spoken.serial).unwrap_or(&spoken.model).to_string()
+        self.names.get(spoken.serial).map_or_else(|| spoken.model.to_owned(), Clean::to_string)
     }
 
-    fn line(
-        &self,
-        spoken: &Spoken<'_>,
-        frame: &wire::Frame<'_>,
-        values: &BTreeMap<String, Value>,
-        raw: bool,
-    ) -> String {
-        let status = frame.status.map(|status| format!(" status {status:02x}")).unwrap_or_default();
-        let mut text = format!("{} {} {}{status}", clock(spoken.at), self.name(spoken), frame.msg_type);
-        if raw {
-            write!(text, "\n{}", solix_frame::fields(spoken.model.as_str(), frame)).unwrap_or_default();
-            return text;
-        }
+    fn line(&self, spoken: &Spoken<'_>, msg_type: MsgType, values: &BTreeMap<String, Value>) -> String {
+        let mut text = format!("{} {} {msg_type}", clock(spoken.at), self.name(spoken));
         for (name, value) in values {
-            write!(text, " {name}={}", plain(value)).unwrap_or_default();
+            write!(text, " {name}={}", frame::shown(value)).unwrap_or_default();
         }
         text.push('\n');
         text
     }
 
-    fn json(
-        &self,
-        spoken: &Spoken<'_>,
-        frame: &wire::Frame<'_>,
-        values: &BTreeMap<String, Value>,
-        raw: bool,
-    ) -> String {
+    /// One line of JSON: when and who, and what.
+    fn json_line(&self, spoken: &Spoken<'_>, what: Value) -> String {
         let mut object = Map::new();
-        let mut put = |key: &str, value: Value| drop(object.insert(key.to_owned(), value));
-        put("at", json!(spoken.at.to_string()));
-        put("device_sn", json!(spoken.serial.as_str()));
-        put("device_model", json!(spoken.model.as_str()));
-        put("device_name", json!(self.name(spoken)));
-        put("message", json!(frame.msg_type.to_string()));
-        put("status", json!(frame.status));
-        put("values", json!(values));
-        if raw {
-            put("fields", solix_frame::fields_json(spoken.model.as_str(), frame));
+        object.insert("at".to_owned(), json!(spoken.at.to_string()));
+        object.insert("serial".to_owned(), json!(spoken.serial.as_str()));
+        object.insert("name".to_owned(), json!(self.name(spoken)));
+        if let Value::Object(what) = what {
+            object.extend(what);
         }
         format!("{}\n", Value::Object(object))
     }
@@ -240,7 +246,9 @@ impl Screen {
             let width = values.keys().map(String::len).max().unwrap_or(0);
             for (name, (value, msg_type, at)) in values {
                 let age = now.since(*at).as_secs();
-                writeln!(text, "  {name:width$}  {:>16}  {msg_type}  {age:>4} s", plain(value)).unwrap_or_default();
+                let value = frame::shown(value);
+                writeln!(text, "  {name:width$}  {value:>20}  {msg_type}  {age:>4} s ago")
+                    .unwrap_or_default();
             }
         }
         text
@@ -251,14 +259,4 @@ impl Screen {
 fn clock(at: Timestamp) -> String {
     let text = at.to_string();
     text.get(11..19).unwrap_or(&text).to_owned()
-}
-
-/// A value as people read it: text without quotes, cleaned.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => Clean::new(text).to_string(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            Clean::new(&value.to_string()).to_string()
-        }
-    }
 }

@@ -23,6 +23,7 @@ mod solix_account;
 mod solix_decode;
 mod solix_faults;
 mod solix_fieldmap;
+mod solix_listen;
 mod solix_rest;
 mod solix_session;
 mod solix_stage;

@@ -1,5 +1,7 @@
 //! `solix decode`: frames as people have them, and what is wrong with them.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
+
 use std::fs::File;
 
 use serde_json::Value;

@@ -116,3 +116,26 @@ fn an_account_without_a_station_is_told_of() {
     assert_eq!(polled.code, Some(3), "{}", polled.stderr);
     assert!(polled.stdout.contains("has no power station"), "{}", polled.stdout);
 }
+
+#[test]
+fn stations_behind_a_panel_are_read_through_it() {
+    let stage = Stage::new(Options::with_panel());
+    let daemon = stage.run("");
+    let rows = stage.wait_for("a station behind the panel", |rows| {
+        of_type(rows, "solix_heartbeat").iter().any(|row| row.3["device_sn"] != "UUBABYTEST000001")
+            && of_type(rows, "solix_heartbeat").iter().any(|row| row.3["device_model"] == "A17B1")
+    });
+    daemon.stop();
+    assert!(of_type(&rows, "solix_battery_soc").len() >= 2);
+}
+
+#[test]
+fn check_says_of_each_station_whether_it_answers() {
+    let stage = stage();
+    assert_eq!(stage.poll(&[]).code, Some(0));
+    let inventory = stage.inventory("", "");
+    let checked = stage.home.run(&["check", "--connect", "--inventory", inventory.to_str().unwrap()]);
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    assert!(checked.stdout.contains("solix   ok      "), "{}", checked.stdout);
+    assert!(checked.stdout.contains("SOC 87 % in 840 W out 435 W grid 200 W"), "{}", checked.stdout);
+}

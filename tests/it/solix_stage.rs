@@ -29,7 +29,7 @@ impl Stage {
         Self { cloud, home, serial }
     }
 
-    /// One host and the account, asked every five seconds. `more` comes before `[solix]`, `of_solix` into it.
+    /// One host and the account. `more` comes before `[solix]`, `of_solix` into it.
     pub(crate) fn inventory(&self, more: &str, of_solix: &str) -> PathBuf {
         let scene = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo/redfin.toml");
         self.home.inventory(&format!(
@@ -39,10 +39,14 @@ impl Stage {
         ))
     }
 
+    /// The same with the account asked every five seconds.
+    pub(crate) fn hasty_inventory(&self, more: &str) -> PathBuf {
+        self.inventory(more, "interval = \"5s\"\nfast_interval = \"5s\"\nrest_every = 1\n")
+    }
+
     /// The daemon, asking every five seconds.
     pub(crate) fn run(&self, more: &str) -> Daemon<'_> {
-        let inventory = self.inventory(more, "interval = \"5s\"\nfast_interval = \"5s\"\nrest_every = 1\n");
-        Daemon::start(self, &inventory, &["-v"])
+        Daemon::start(self, &self.hasty_inventory(more), &["-v"])
     }
 
     /// One poll. Its cycle is long enough for a login.

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
-use rumqttc::{ConnectReturnCode, ConnectionError, StateError, TlsError};
+use rumqttc::{ConnectReturnCode, ConnectionError, StateError};
 use rustls::AlertDescription;
 
 use crate::reading::Clean;
@@ -44,22 +44,27 @@ impl MqttError {
         Self { kind, detail: Clean::new(detail) }
     }
 
-    /// What a failed connection means.
+    /// What a failed connection means. What the system said counts, in whatever it was wrapped on the way.
     pub(super) fn of_connection(error: &ConnectionError) -> Self {
+        if let Some(told) = causes(error).find_map(of_cause) {
+            return told;
+        }
         let kind = match error {
             ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => MqttErrorKind::Timeout,
-            ConnectionError::Tls(TlsError::Io(error)) => of_io(error),
-            ConnectionError::Tls(TlsError::TLS(error)) => of_tls(error),
-            ConnectionError::Tls(_) | ConnectionError::NotConnAck(_) => MqttErrorKind::Protocol,
-            ConnectionError::Io(error) => of_io(error),
             ConnectionError::ConnectionRefused(code) => of_code(*code),
-            ConnectionError::RequestsDone => MqttErrorKind::Closed,
-            ConnectionError::MqttState(error) => of_state(error),
+            ConnectionError::MqttState(StateError::AwaitPingResp) => MqttErrorKind::Timeout,
+            ConnectionError::RequestsDone | ConnectionError::MqttState(StateError::ConnectionAborted) => {
+                MqttErrorKind::Closed
+            }
+            ConnectionError::Io(_)
+            | ConnectionError::Tls(_)
+            | ConnectionError::NotConnAck(_)
+            | ConnectionError::MqttState(_) => MqttErrorKind::Protocol,
         };
         // The packet could hold anything.
         let is_packet = matches!(error, ConnectionError::NotConnAck(_));
-        let detail = if is_packet { "no CONNACK came first".to_owned() } else { innermost(error) };
-        Self::new(kind, &detail)
+        let innermost = causes(error).last().map(ToString::to_string).unwrap_or_default();
+        Self::new(kind, if is_packet { "no CONNACK came first" } else { &innermost })
     }
 
     fn words(&self) -> String {
@@ -81,43 +86,38 @@ impl MqttError {
     }
 }
 
-/// The cause at the end of the chain, which says it best.
-fn innermost(error: &ConnectionError) -> String {
-    let mut innermost: &dyn StdError = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
+/// An error and its causes, the outermost first.
+fn causes(error: &ConnectionError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    let outermost: &(dyn StdError + 'static) = error;
+    std::iter::successors(Some(outermost), |error: &&(dyn StdError + 'static)| (*error).source())
 }
 
-fn of_io(error: &io::Error) -> MqttErrorKind {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match (inner, error.kind()) {
-        (Some(tls), _) => of_tls(tls),
-        (None, io::ErrorKind::TimedOut) => MqttErrorKind::Timeout,
-        (
-            None,
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe,
-        ) => MqttErrorKind::Closed,
-        (None, _) => MqttErrorKind::Unreachable,
-    }
-}
+/// How the system says that the other side has hung up.
+const CUT: [io::ErrorKind; 3] =
+    [io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionAborted, io::ErrorKind::BrokenPipe];
 
-fn of_state(error: &StateError) -> MqttErrorKind {
-    match error {
-        StateError::Io(error) => of_io(error),
-        StateError::AwaitPingResp => MqttErrorKind::Timeout,
-        StateError::ConnectionAborted => MqttErrorKind::Closed,
-        StateError::InvalidState
-        | StateError::Unsolicited(_)
-        | StateError::WrongPacket
-        | StateError::CollisionTimeout
-        | StateError::EmptySubscription
-        | StateError::Deserialization(_) => MqttErrorKind::Protocol,
+/// What the system or TLS said, if this is that.
+fn of_cause(cause: &(dyn StdError + 'static)) -> Option<MqttError> {
+    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+        return Some(MqttError::new(of_tls(error), &error.to_string()));
     }
+    let error = cause.downcast_ref::<io::Error>()?;
+    // An I/O error hides what it wraps from the chain.
+    if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return Some(MqttError::new(of_tls(inner), &inner.to_string()));
+    }
+    let is = |kinds: &[io::ErrorKind]| kinds.contains(&error.kind());
+    let kind = if is(&[io::ErrorKind::UnexpectedEof]) {
+        // rustls says it with a page of its manual.
+        return Some(MqttError::new(MqttErrorKind::Closed, "without a word"));
+    } else if is(&[io::ErrorKind::TimedOut]) {
+        MqttErrorKind::Timeout
+    } else if is(&CUT) {
+        MqttErrorKind::Closed
+    } else {
+        MqttErrorKind::Unreachable
+    };
+    Some(MqttError::new(kind, &error.to_string()))
 }
 
 fn of_tls(error: &rustls::Error) -> MqttErrorKind {
@@ -166,8 +166,9 @@ mod tests {
         };
         let errors = [
             ConnectionError::Io(alert()),
-            ConnectionError::Tls(TlsError::Io(alert())),
+            ConnectionError::Tls(rumqttc::TlsError::Io(alert())),
             ConnectionError::MqttState(StateError::Io(alert())),
+            ConnectionError::MqttState(StateError::Deserialization(rumqttc::mqttbytes::Error::Io(alert()))),
         ];
         for error in &errors {
             let told = MqttError::of_connection(error);

@@ -139,6 +139,17 @@ pub enum ListenError {
     },
 }
 
+impl ListenError {
+    /// What happened and what to do, for a person.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.trouble().words,
+            Self::Mqtt(error) => error.to_string(),
+            Self::NoDevice { .. } => format!("{self}; `fleetwatt solix devices` lists them"),
+        }
+    }
+}
+
 fn station(device: &BoundDevice) -> Station {
     Station { serial: device.serial.clone(), model: device.model.clone(), name: device.name.clone() }
 }

@@ -14,7 +14,7 @@ use crate::reading::{
     Timestamp,
 };
 use crate::solix::rest::BoundDevice;
-use crate::solix::wire::{self, Body, DeviceState, Frame, ModelKind, MsgType};
+use crate::solix::wire::{self, Body, Decoded, DeviceState, ModelKind, MsgType};
 
 /// Values that came this long before the newest one still belong to the same reading: some models spread
 /// them over several messages.
@@ -38,7 +38,7 @@ pub(super) struct Stations {
     pub(super) mode: PollingMode,
     fast_below: Share,
     /// Which types of message were told of, by model: each is told once.
-    told: BTreeSet<(String, String)>,
+    told: BTreeSet<(String, MsgType)>,
     n_dropped: u64,
 }
 
@@ -216,15 +216,21 @@ impl Stations {
         if !self.tracked.contains_key(&serial) {
             return Vec::new();
         }
-        match &message.body {
-            Body::Frame(frame) => self.take_frame(&serial, &model, frame, at, interval, true),
-            Body::Json(_) => {
-                self.tell_once(&model, "json", || "JSON, which has no field map".to_owned());
-                Vec::new()
+        let readings = match &message.body {
+            Body::Frame(frame) => self.take_frame(&serial, &model, frame, at, interval),
+            Body::Json(value) => {
+                let decoded = wire::decode_json(&model, value);
+                self.tell_fields(&model, MsgType::JSON, &decoded);
+                self.take_values(&serial, MsgType::JSON, &decoded, at, interval).into_iter().collect()
             }
+        };
+        if !readings.is_empty() {
+            self.judge_mode(interval, at);
         }
+        readings
     }
 
+    /// A frame, and those that it carries.
     fn take_frame(
         &mut self,
         serial: &str,
@@ -232,38 +238,50 @@ impl Stations {
         bytes: &[u8],
         at: Timestamp,
         interval: Duration,
-        may_embed: bool,
     ) -> Vec<StationReading> {
-        let frame = match wire::split(bytes) {
-            Ok(frame) if frame.is_checksum_ok => frame,
+        let Some((msg_type, decoded)) = self.decoded(model, bytes) else { return Vec::new() };
+        let mut readings: Vec<_> =
+            self.take_values(serial, msg_type, &decoded, at, interval).into_iter().collect();
+        for embedded in &decoded.embedded {
+            let (serial, model) = (embedded.serial.as_str(), embedded.model.as_str());
+            if self.knows_embedded(serial, model, at)
+                && let Some((msg_type, decoded)) = self.decoded(model, &embedded.frame)
+            {
+                readings.extend(self.take_values(serial, msg_type, &decoded, at, interval));
+            }
+        }
+        readings
+    }
+
+    /// What a frame says, if it is whole.
+    fn decoded(&mut self, model: &str, bytes: &[u8]) -> Option<(MsgType, Decoded)> {
+        match wire::split(bytes) {
+            Ok(frame) if frame.is_checksum_ok => {
+                let decoded = wire::decode(model, &frame);
+                self.tell_fields(model, frame.msg_type, &decoded);
+                Some((frame.msg_type, decoded))
+            }
             Ok(frame) => {
                 self.dropped(&format!("a frame {} of {model} has a wrong checksum", frame.msg_type));
-                return Vec::new();
+                None
             }
             Err(error) => {
                 self.dropped(&error.to_string());
-                return Vec::new();
+                None
             }
-        };
-        let decoded = wire::decode(model, &frame);
-        self.tell_fields(model, &frame, &decoded);
+        }
+    }
+
+    fn take_values(
+        &mut self,
+        serial: &str,
+        msg_type: MsgType,
+        decoded: &Decoded,
+        at: Timestamp,
+        interval: Duration,
+    ) -> Option<StationReading> {
         let mode = self.mode;
-        let mut readings = Vec::new();
-        if let Some(tracked) = self.tracked.get_mut(serial) {
-            readings.extend(tracked.take(frame.msg_type, &decoded.values, at, mode, interval));
-        }
-        if may_embed {
-            for embedded in &decoded.embedded {
-                let (serial, model) = (embedded.serial.as_str(), embedded.model.as_str());
-                if self.knows_embedded(serial, model, at) {
-                    readings.extend(self.take_frame(serial, model, &embedded.frame, at, interval, false));
-                }
-            }
-        }
-        if !readings.is_empty() {
-            self.judge_mode(interval, at);
-        }
-        readings
+        self.tracked.get_mut(serial)?.take(msg_type, &decoded.values, at, mode, interval)
     }
 
     /// A device that a panel speaks for is tracked from its first word on.
@@ -306,22 +324,19 @@ impl Stations {
         self.tracked.values().map(Tracked::standing).collect()
     }
 
-    fn tell_fields(&mut self, model: &str, frame: &Frame<'_>, decoded: &wire::Decoded) {
-        let msg_type = frame.msg_type.to_string();
-        self.tell_once(model, &msg_type, || {
-            if !decoded.is_mapped {
-                let n_fields = frame.fields.len();
-                return format!("{n_fields} fields that no map describes; `solix listen --raw` shows them");
-            }
+    /// Tells once of each type of message of a model what is in it.
+    fn tell_fields(&mut self, model: &str, msg_type: MsgType, decoded: &Decoded) {
+        if !self.told.insert((model.to_owned(), msg_type)) {
+            return;
+        }
+        let model = Clean::new(model);
+        if decoded.is_mapped {
             let names: Vec<&str> = decoded.values.keys().map(String::as_str).collect();
-            names.join(", ")
-        });
-    }
-
-    fn tell_once(&mut self, model: &str, msg_type: &str, what: impl FnOnce() -> String) {
-        if self.told.insert((model.to_owned(), msg_type.to_owned())) {
-            let (model, what) = (Clean::new(model), what());
-            tracing::info!("MQTT fields for {model} ({msg_type}): {what}");
+            tracing::info!("MQTT fields for {model} ({msg_type}): {}", names.join(", "));
+        } else {
+            tracing::info!(
+                "MQTT message {msg_type} of {model} has no field map; `solix listen --raw` shows it"
+            );
         }
     }
 

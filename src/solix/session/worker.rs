@@ -59,8 +59,8 @@ pub(super) struct Worker {
     n_rest_failures: u32,
     rest_again_at: Option<Instant>,
     next_poll: Instant,
-    answer_within: Duration,
-    is_short: bool,
+    /// For a poll: how long a station has to answer.
+    answers_soon: Option<Duration>,
 }
 
 impl Worker {
@@ -87,8 +87,7 @@ impl Worker {
             n_rest_failures: 0,
             rest_again_at: None,
             next_poll: Instant::now(),
-            answer_within: ANSWER_WITHIN,
-            is_short: false,
+            answers_soon: None,
             config,
         })
     }
@@ -105,8 +104,7 @@ impl Worker {
     pub(super) async fn work_once(&mut self, deadline: Instant) {
         let listen = self.config.settings.listen;
         // Whoever does not answer a status request soon is triggered soon.
-        self.answer_within = (listen / 3).min(ANSWER_WITHIN);
-        self.is_short = true;
+        self.answers_soon = Some((listen / 3).min(ANSWER_WITHIN));
         let connected_by = (Instant::now() + CONNECT_WITHIN).min(deadline);
         // The cloud gives up by itself, a little earlier: a login that is cut off in the middle would count.
         self.cloud.finish_by(Some(connected_by - connected_by.duration_since(Instant::now()) / 10));
@@ -156,7 +154,7 @@ impl Worker {
         if self.rest_again_at.is_some_and(|at| at <= now) {
             self.ask_cloud().await;
         }
-        let questions = self.stations.expire(Instant::now(), self.answer_within);
+        let questions = self.stations.expire(Instant::now(), self.answer_within());
         self.send(&questions);
     }
 
@@ -177,7 +175,7 @@ impl Worker {
 
     fn ask_stations(&mut self) {
         if self.ready_since.is_some() {
-            let questions = self.stations.begin(Instant::now(), self.now(), self.answer_within);
+            let questions = self.stations.begin(Instant::now(), self.now(), self.answer_within());
             self.send(&questions);
         }
     }
@@ -348,7 +346,11 @@ impl Worker {
     }
 
     fn trigger_for(&self) -> Duration {
-        if self.is_short || self.stations.mode == PollingMode::Fast { SHORT_TRIGGER_FOR } else { TRIGGER_FOR }
+        if self.answers_soon.is_some() || self.stations.mode == PollingMode::Fast {
+            SHORT_TRIGGER_FOR
+        } else {
+            TRIGGER_FOR
+        }
     }
 
     fn tell(&self, reading: StationReading) {
@@ -375,6 +377,11 @@ impl Worker {
             PollingMode::Normal => self.config.settings.interval,
             PollingMode::Fast => self.config.settings.fast_interval,
         }
+    }
+
+    /// Request and trigger must both have their time before the next question.
+    fn answer_within(&self) -> Duration {
+        self.answers_soon.unwrap_or_else(|| (self.interval() / 3).min(ANSWER_WITHIN))
     }
 
     fn now(&self) -> Timestamp {

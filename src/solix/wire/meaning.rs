@@ -252,8 +252,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fmt::Write as _;
 
-    use super::super::map;
     use super::*;
+    use crate::solix::wire::map;
     use crate::solix::wire::models;
 
     fn sum(sum: Sum) -> String {

@@ -5,8 +5,11 @@
 //! [`reading`] says which of it is power and which is charge. Outwards: [`trigger`] and [`status_request`]
 //! make frames, [`request_envelope`] wraps them.
 //!
-//! All of it was found out by the authors of anker-solix-api; see NOTICE. `MEANING.md` beside this file is
-//! the table of what is read as what.
+//! On live data a frame whose checksum is wrong is to be dropped, and so is one that is not consistent: its
+//! values may be bytes of something else.
+//!
+//! All of it was found out by the authors of anker-solix-api; see NOTICE. `MEANING.md` beside this file says
+//! what is read as what, and what is doubtful.
 
 mod command;
 mod decode;

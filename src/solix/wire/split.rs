@@ -179,8 +179,8 @@ fn text_runs(bytes: &[u8]) -> Vec<Range<usize>> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::frame::build;
     use super::*;
+    use crate::solix::wire::frame::build;
 
     type Built = (u8, Option<FieldKind>, Vec<u8>);
 
