@@ -34,7 +34,7 @@ pub(super) fn login(cli: &Cli, anew: bool) -> Result<Exit, Failure> {
     let job = async { Ok(log_in(config, anew).await) };
     match block_on(job)? {
         Ok(words) => {
-            print(&format!("{words}; it is kept in {}\n", settings.state_dir.display()))?;
+            print(&format!("{words}\nthe login is kept in {}\n", settings.state_dir.display()))?;
             Ok(Exit::Ok)
         }
         Err(error) => Ok(failed(cli, &error)),
@@ -51,13 +51,13 @@ async fn log_in(config: &Config, anew: bool) -> Result<String, SolixError> {
     Ok(format!("logged in{}", until(login, config)))
 }
 
+/// Until when it holds, and what comes then.
 fn until(login: LoggedIn, config: &Config) -> String {
-    let renewed = match (&config.email, &config.password) {
-        (Some(_), Some(_)) => "is renewed by itself",
-        _ => "then `fleetwatt solix login` is needed again, as no password is set",
-    };
     let until = login.until.map(|until| format!(" until {until}")).unwrap_or_default();
-    format!("{until}; the login {renewed}")
+    match (&config.email, &config.password) {
+        (Some(_), Some(_)) => format!("{until}, and then anew by itself"),
+        _ => format!("{until}; then `fleetwatt solix login` is needed again, as no password is set"),
+    }
 }
 
 /// What is set, and the rest from whoever sits at the terminal.
