@@ -89,7 +89,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: StoreCommand,
     },
-    /// Anker devices: what their frames say
+    /// The Anker Solix account and its battery stations
     Solix {
         #[command(subcommand)]
         command: SolixCommand,

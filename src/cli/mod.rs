@@ -5,6 +5,7 @@ mod exit;
 mod frame;
 mod show;
 mod solix;
+mod solix_account;
 mod solix_listen;
 
 use std::io::{IsTerminal, Write};

@@ -62,7 +62,8 @@ pub(super) fn left(receipt: &Receipt, colour: bool) {
     }
 }
 
-fn explain(words: &str, remedy: &str, colour: bool) {
+/// An error in words, and what to do about it.
+pub(super) fn explain(words: &str, remedy: &str, colour: bool) {
     say("error", AnsiColor::Red, words, remedy, colour);
 }
 

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::args::Cli;
 use super::exit::Exit;
-use super::solix_listen::{self, Ended, Form, Request};
-use super::{Failure, block_on, frame, print, settings, show};
-use crate::app::Settings;
+use super::solix_account::{self, ListFormat};
+use super::solix_listen::{self, Form, Request};
+use super::{Failure, frame, print, show};
 use crate::solix::wire::{self, Body, EnvelopeError, FrameError};
 
 /// The name and version of the shape of `solix decode --format json`.
@@ -26,6 +26,28 @@ const NO_TOPIC: &str = "dt/anker_power/-/-/-";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SolixCommand {
+    /// Log in to the Solix account, and keep the login
+    ///
+    /// Takes the e-mail address and the password from where the inventory says, and asks on a terminal for what
+    /// is not there. A login that holds is not made anew. At most one in ten minutes and six a day are sent, and
+    /// a refused password is not sent again: the vendor locks accounts.
+    ///
+    /// Exit code: 0 logged in; 1 refused, or not allowed now; 2 the call, the inventory or the settings are
+    /// wrong.
+    Login {
+        /// Log in although there is a login that holds
+        #[arg(long)]
+        anew: bool,
+    },
+    /// List the devices of the Solix account
+    ///
+    /// Exit code: 0 listed; 1 there are none, or the cloud does not say; 2 the call, the inventory or the
+    /// settings are wrong.
+    Devices {
+        /// How to print
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: ListFormat,
+    },
     /// Print what stations say, as they say it
     ///
     /// Stations are silent by themselves: they are made to speak every few seconds for as long as this runs,
@@ -88,6 +110,8 @@ pub(super) enum DecodeFormat {
 
 pub(super) fn run(cli: &Cli, command: &SolixCommand) -> Result<Exit, Failure> {
     match command {
+        SolixCommand::Login { anew } => solix_account::login(cli, *anew),
+        SolixCommand::Devices { format } => solix_account::devices(cli, *format),
         SolixCommand::Listen { serial, format, raw, passive, ends_after } => {
             let is_terminal = std::io::stdout().is_terminal();
             let form = match (format, raw) {
@@ -96,40 +120,13 @@ pub(super) fn run(cli: &Cli, command: &SolixCommand) -> Result<Exit, Failure> {
                 (ListenFormat::Text, raw) => Form::Lines { raw: *raw },
             };
             let (serial, ends_after) = (serial.clone(), *ends_after);
-            listen(cli, &Request { serial, is_passive: *passive, ends_after, form })
+            solix_listen::run(cli, &Request { serial, is_passive: *passive, ends_after, form })
         }
         SolixCommand::Decode { model, format, frames } => {
             let inputs = if frames.is_empty() { lines_of_stdin()? } else { arguments(frames) };
             decode(model.as_deref(), *format, &inputs)
         }
     }
-}
-
-fn listen(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
-    let settings = settings(cli)?;
-    let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
-    let job = async { Ok(solix_listen::listen(config, request, print).await) };
-    match block_on(job)? {
-        Ok(Ended::Heard { n_messages: 0 }) => {
-            show::plain_error("nothing was heard: see `fleetwatt solix devices` for who is connected");
-            Ok(Exit::Nothing)
-        }
-        Ok(Ended::Heard { .. }) => Ok(Exit::Ok),
-        Ok(Ended::Print(error)) => Err(Failure::Print(error)),
-        Err(error) => {
-            show::plain_error(&error.in_words());
-            Ok(Exit::Partial)
-        }
-    }
-}
-
-/// The inventory has no account.
-fn no_section(settings: &Settings) -> Exit {
-    show::plain_error(&format!(
-        "the inventory {} has no [solix]: write that section, with the `country` of the account",
-        settings.inventory_path.display()
-    ));
-    Exit::Usage
 }
 
 /// What is to be decoded, and where it stood.

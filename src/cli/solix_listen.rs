@@ -7,10 +7,14 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::frame;
+use super::args::Cli;
+use super::exit::Exit;
+use super::solix_account::no_section;
+use super::{Failure, block_on, frame, print, settings, show};
 use crate::reading::{Clean, Timestamp, with_causes};
 use crate::solix::Config;
-use crate::solix::session::{ListenError, Listener, Said};
+use crate::solix::mqtt::Heard;
+use crate::solix::session::{ListenError, Listener};
 use crate::solix::wire::{self, Body, Message, MsgType};
 
 /// How a listener prints.
@@ -45,7 +49,7 @@ pub(super) struct Request {
 
 /// Why listening ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+enum Ended {
     /// It was asked to.
     Heard {
         /// How many messages came.
@@ -55,8 +59,27 @@ pub(super) enum Ended {
     Print(std::io::Error),
 }
 
+/// Listens to the account's stations.
+pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
+    let settings = settings(cli)?;
+    let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
+    let job = async { Ok(listen(config, request, print).await) };
+    match block_on(job)? {
+        Ok(Ended::Heard { n_messages: 0 }) => {
+            show::plain_error("nothing was heard: see `fleetwatt solix devices` for who is connected");
+            Ok(Exit::Nothing)
+        }
+        Ok(Ended::Heard { .. }) => Ok(Exit::Ok),
+        Ok(Ended::Print(error)) => Err(Failure::Print(error)),
+        Err(error) => {
+            show::plain_error(&error.in_words());
+            Ok(Exit::Partial)
+        }
+    }
+}
+
 /// Listens, and prints by `print`, until Ctrl-C or the time is over.
-pub(super) async fn listen(
+async fn listen(
     config: &Config,
     request: &Request,
     mut print: impl FnMut(&str) -> std::io::Result<()>,
@@ -69,11 +92,11 @@ pub(super) async fn listen(
     let mut n_messages = 0;
     let ended = loop {
         let said = tokio::select! {
-            said = listener.said() => said,
+            said = listener.heard() => said,
             () = until(ends_at) => break Ended::Heard { n_messages },
             _ = tokio::signal::ctrl_c() => break Ended::Heard { n_messages },
         };
-        n_messages += u64::from(matches!(said, Said::Message { .. }));
+        n_messages += u64::from(matches!(said, Heard::Message { .. }));
         let Some(text) = screen.show(&said) else { continue };
         if let Err(error) = print(&text) {
             break Ended::Print(error);
@@ -108,15 +131,15 @@ struct Spoken<'a> {
 }
 
 impl Screen {
-    fn show(&mut self, said: &Said) -> Option<String> {
+    fn show(&mut self, said: &Heard) -> Option<String> {
         match said {
-            Said::Connected { refused } if refused.is_empty() => tracing::info!("connected to the broker"),
-            Said::Connected { refused } => {
+            Heard::Ready { refused } if refused.is_empty() => tracing::info!("connected to the broker"),
+            Heard::Ready { refused } => {
                 let refused: Vec<&str> = refused.iter().map(Clean::as_str).collect();
                 tracing::warn!("the broker refuses the subscription to {}", refused.join(", "));
             }
-            Said::Lost { error, again_in } => tracing::warn!(?again_in, "{error}"),
-            Said::Message { topic, payload, at } => match wire::read_message(topic, payload) {
+            Heard::Lost { error, again_in } => tracing::warn!(?again_in, "{error}"),
+            Heard::Message { topic, payload, at } => match wire::read_message(topic, payload) {
                 Ok(message) => return self.show_message(&message, *at),
                 Err(error) => tracing::warn!("a message cannot be read: {}", with_causes(&error)),
             },

@@ -19,6 +19,7 @@ mod program;
 mod run;
 mod sampling;
 mod sampling_ssh;
+mod solix_account;
 mod solix_decode;
 mod solix_faults;
 mod solix_fieldmap;

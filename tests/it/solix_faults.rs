@@ -65,7 +65,7 @@ fn a_revoked_certificate_is_replaced_by_a_new_one() {
 }
 
 #[test]
-fn a_certificate_that_has_ended_is_not_even_tried() {
+fn a_certificate_that_has_ended_is_replaced_at_most_once_an_hour() {
     let stage = stage();
     stage.cloud.hand_out_expired_certificates(true).unwrap();
     let daemon = stage.run("");

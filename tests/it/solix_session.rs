@@ -122,7 +122,7 @@ fn stations_behind_a_panel_are_read_through_it() {
     let stage = Stage::new(Options::with_panel());
     let daemon = stage.run("");
     let rows = stage.wait_for("a station behind the panel", |rows| {
-        of_type(rows, "solix_heartbeat").iter().any(|row| row.3["device_model"] == "A1790")
+        of_type(rows, "solix_heartbeat").iter().any(|row| row.3["device_sn"] != "UUBABYTEST000001")
             && of_type(rows, "solix_heartbeat").iter().any(|row| row.3["device_model"] == "A17B1")
     });
     daemon.stop();

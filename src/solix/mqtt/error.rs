@@ -92,6 +92,10 @@ fn causes(error: &ConnectionError) -> impl Iterator<Item = &(dyn StdError + 'sta
     std::iter::successors(Some(outermost), |error: &&(dyn StdError + 'static)| (*error).source())
 }
 
+/// How the system says that the other side has hung up.
+const CUT: [io::ErrorKind; 3] =
+    [io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionAborted, io::ErrorKind::BrokenPipe];
+
 /// What the system or TLS said, if this is that.
 fn of_cause(cause: &(dyn StdError + 'static)) -> Option<MqttError> {
     if let Some(error) = cause.downcast_ref::<rustls::Error>() {
@@ -102,14 +106,16 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<MqttError> {
     if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return Some(MqttError::new(of_tls(inner), &inner.to_string()));
     }
-    let kind = match error.kind() {
-        io::ErrorKind::TimedOut => MqttErrorKind::Timeout,
+    let is = |kinds: &[io::ErrorKind]| kinds.contains(&error.kind());
+    let kind = if is(&[io::ErrorKind::UnexpectedEof]) {
         // rustls says it with a page of its manual.
-        io::ErrorKind::UnexpectedEof => return Some(MqttError::new(MqttErrorKind::Closed, "without a word")),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-            MqttErrorKind::Closed
-        }
-        _ => MqttErrorKind::Unreachable,
+        return Some(MqttError::new(MqttErrorKind::Closed, "without a word"));
+    } else if is(&[io::ErrorKind::TimedOut]) {
+        MqttErrorKind::Timeout
+    } else if is(&CUT) {
+        MqttErrorKind::Closed
+    } else {
+        MqttErrorKind::Unreachable
     };
     Some(MqttError::new(kind, &error.to_string()))
 }

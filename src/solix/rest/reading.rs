@@ -126,9 +126,9 @@ fn note<T: Copy>(
 mod tests {
     use serde_json::json;
 
-    use super::super::{device, site};
     use super::*;
     use crate::reading::Clean;
+    use crate::solix::rest::{device, site};
 
     const AT: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
 

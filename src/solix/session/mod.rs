@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-pub use self::listen::{ListenError, Listener, Said};
+pub use self::listen::{ListenError, Listener};
 use self::worker::{Known, Worker};
 use super::Config;
 use super::rest::SolixError;

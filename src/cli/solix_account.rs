@@ -1,0 +1,204 @@
+//! `solix login` and `solix devices`: the account.
+
+use std::io::{IsTerminal, Write};
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
+
+use super::args::Cli;
+use super::exit::Exit;
+use super::{Failure, block_on, colour_stderr, print, settings, show};
+use crate::app::Settings;
+use crate::reading::{Clean, with_causes};
+use crate::solix::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
+use crate::solix::{Config, Hidden};
+
+/// The name and version of the shape of `solix devices --format json`.
+const SCHEMA: &str = "fleetwatt.solix.devices/1";
+
+const HEADER: [&str; 6] = ["name", "serial", "model", "online", "whose", "firmware"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListFormat {
+    /// A table for people
+    Text,
+    /// One JSON object with a versioned schema
+    Json,
+}
+
+/// Logs in, unless there is a login that holds; anew, if it is asked for.
+pub(super) fn login(cli: &Cli, anew: bool) -> Result<Exit, Failure> {
+    let settings = settings(cli)?;
+    let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
+    let job = async { Ok(log_in(config, anew).await) };
+    match block_on(job)? {
+        Ok(words) => {
+            print(&format!("{words}\nthe login is kept in {}\n", settings.state_dir.display()))?;
+            Ok(Exit::Ok)
+        }
+        Err(error) => Ok(failed(cli, &error)),
+    }
+}
+
+async fn log_in(config: &Config, anew: bool) -> Result<String, SolixError> {
+    let mut cloud = Cloud::open(config)?;
+    if let Some(login) = cloud.login().filter(|_| !anew) {
+        return Ok(format!("already logged in{}", until(login, config)));
+    }
+    let (email, password) = credentials(config)?;
+    let login = cloud.log_in(email.reveal(), &password).await?;
+    Ok(format!("logged in{}", until(login, config)))
+}
+
+/// Until when it holds, and what comes then.
+fn until(login: LoggedIn, config: &Config) -> String {
+    let until = login.until.map(|until| format!(" until {until}")).unwrap_or_default();
+    match (&config.email, &config.password) {
+        (Some(_), Some(_)) => format!("{until}, and then anew by itself"),
+        _ => format!("{until}; then `fleetwatt solix login` is needed again, as no password is set"),
+    }
+}
+
+/// What is set, and the rest from whoever sits at the terminal.
+fn credentials(config: &Config) -> Result<(Hidden, Hidden), SolixError> {
+    let email = config.email.clone().map_or_else(ask_email, Ok)?;
+    let password = config.password.clone().map_or_else(ask_password, Ok)?;
+    Ok((email, password))
+}
+
+fn ask_email() -> Result<Hidden, SolixError> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(SolixError::NoCredentials);
+    }
+    let mut stderr = std::io::stderr();
+    let mut line = String::new();
+    let asked = stderr.write_all(b"e-mail address of the Solix account: ").and_then(|()| stderr.flush());
+    asked.and_then(|()| stdin.read_line(&mut line)).map_err(|_nobody_there| SolixError::NoCredentials)?;
+    some(line.trim().to_owned())
+}
+
+fn ask_password() -> Result<Hidden, SolixError> {
+    if !std::io::stdin().is_terminal() {
+        return Err(SolixError::NoCredentials);
+    }
+    let asked = rpassword::prompt_password("password: ");
+    some(asked.map_err(|_nobody_there| SolixError::NoCredentials)?)
+}
+
+fn some(text: String) -> Result<Hidden, SolixError> {
+    if text.is_empty() { Err(SolixError::NoCredentials) } else { Ok(Hidden::new(text)) }
+}
+
+/// Lists what the account has.
+pub(super) fn devices(cli: &Cli, format: ListFormat) -> Result<Exit, Failure> {
+    let settings = settings(cli)?;
+    let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
+    let job = async { Ok(list(config).await) };
+    let devices = match block_on(job)? {
+        Ok(devices) => devices,
+        Err(error) => return Ok(failed(cli, &error)),
+    };
+    match format {
+        ListFormat::Json => print(&format!("{:#}\n", as_json(&devices)))?,
+        ListFormat::Text if devices.is_empty() => show::note("the account has no devices"),
+        ListFormat::Text => print(&table(&devices))?,
+    }
+    Ok(if devices.is_empty() { Exit::Nothing } else { Exit::Ok })
+}
+
+async fn list(config: &Config) -> Result<Vec<BoundDevice>, SolixError> {
+    Cloud::open(config)?.devices().await
+}
+
+fn table(devices: &[BoundDevice]) -> String {
+    let rows = devices.iter().map(|device| {
+        let online = match device.wifi_online {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "?",
+        };
+        let firmware = device.software.as_ref().map_or("?", Clean::as_str);
+        let whose = if device.is_own { "own" } else { "shared" };
+        [device.name.as_str(), device.serial.as_str(), device.model.as_str(), online, whose, firmware]
+    });
+    let rows: Vec<[&str; 6]> = std::iter::once(HEADER).chain(rows).collect();
+    let widths: Vec<usize> = (0..HEADER.len())
+        .map(|column| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
+        })
+        .collect();
+    let line = |row: &[&str; 6]| {
+        let cells = row.iter().zip(&widths);
+        let padded = cells.map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width())));
+        format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn as_json(devices: &[BoundDevice]) -> Value {
+    let device = |device: &BoundDevice| {
+        json!({
+            "name": device.name.as_str(),
+            "serial": device.serial.as_str(),
+            "model": device.model.as_str(),
+            "online": device.wifi_online,
+            "own": device.is_own,
+            "firmware": device.software.as_ref().map(Clean::as_str),
+            "rssi_dbm": device.rssi_dbm,
+            "time_zone": device.time_zone.as_ref().map(Clean::as_str),
+        })
+    };
+    json!({"schema": SCHEMA, "devices": devices.iter().map(device).collect::<Vec<_>>()})
+}
+
+/// The inventory has no account.
+pub(super) fn no_section(settings: &Settings) -> Exit {
+    show::plain_error(&format!(
+        "the inventory {} has no [solix]: write that section, with the `country` of the account",
+        settings.inventory_path.display()
+    ));
+    Exit::Usage
+}
+
+fn failed(cli: &Cli, error: &SolixError) -> Exit {
+    show::explain(&with_causes(error), error.remedy(), colour_stderr(cli.colour));
+    if matches!(error.kind(), "settings" | "no_credentials") { Exit::Usage } else { Exit::Nothing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str, wifi_online: Option<bool>, is_own: bool) -> BoundDevice {
+        BoundDevice {
+            serial: Clean::new("9DNC2C0TEST00001"),
+            model: Clean::new("A1790P"),
+            name: Clean::new(name),
+            wifi_online,
+            is_own,
+            owner_user_id: Some(Hidden::new("canary".to_owned())),
+            software: wifi_online.map(|_| Clean::new("2.6.5")),
+            rssi_dbm: Some(-54),
+            time_zone: None,
+        }
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_device_and_its_columns_are_straight() {
+        let devices = [device("Küche 電池", Some(true), true), device("Shed", None, false)];
+        let expected = "name        serial            model   online  whose   firmware\n\
+                        Küche 電池  9DNC2C0TEST00001  A1790P  yes     own     2.6.5\n\
+                        Shed        9DNC2C0TEST00001  A1790P  ?       shared  ?\n";
+        assert_eq!(table(&devices), expected);
+    }
+
+    #[test]
+    fn json_has_what_is_known_and_no_account() {
+        let json = as_json(&[device("Shed", None, true)]);
+        assert_eq!(json["devices"][0]["online"], Value::Null);
+        assert_eq!(json["devices"][0]["rssi_dbm"], -54);
+        assert!(!json.to_string().contains("canary"));
+    }
+}
