@@ -192,7 +192,8 @@ async fn a_loop_that_is_killed_there_starts_again_and_shutting_down_leaves_none(
     assert_eq!(logins(&site.fleet), [1]);
     let (counted, (_, printed)) = (n_samples(&batches), site.printed(1));
     shut(cycles).await;
-    assert!(counted <= printed && printed <= counted + 10, "{counted} of {printed}");
+    // A sweep is written down behind its printing: the killed loop's last may not be, the present one not yet.
+    assert!(counted <= printed + 2 && printed <= counted + 10, "{counted} of {printed}");
     site.wait_for_quiet(5 * SECOND);
     assert_eq!(masters_below(&site.home.path("r")), Vec::<i32>::new());
 }
