@@ -271,12 +271,12 @@ fn received(messages: &[(String, Vec<u8>)]) -> BTreeMap<String, DeviceState> {
         let frame = split(bytes).unwrap();
         let decoded = decode(message.model.as_str(), &frame);
         let serial = message.serial.as_str().to_owned();
-        states.entry(serial).or_default().merge(frame.msg_type, &decoded.values, at);
+        states.entry(serial).or_default().merge(&decoded.values, at);
         for embedded in &decoded.embedded {
             let carried = split(&embedded.frame).unwrap();
             let values = decode(embedded.model.as_str(), &carried).values;
             let state = states.entry(embedded.serial.as_str().to_owned()).or_default();
-            state.merge(carried.msg_type, &values, at);
+            state.merge(&values, at);
         }
     }
     states
@@ -313,7 +313,7 @@ fn recorded_devices_come_to_the_state_that_the_reference_keeps() {
         let serial = recording.topic.split('/').nth(3).unwrap().to_owned();
         let state = states.entry(serial).or_default();
         for second in recording.at {
-            state.merge(frame.msg_type, &values, Timestamp::from_micros(second * 1_000_000));
+            state.merge(&values, Timestamp::from_micros(second * 1_000_000));
         }
     }
     for (serial, kept) in json("caches.json").as_object().unwrap() {
@@ -342,7 +342,7 @@ fn a_recorded_station_with_a_pack_has_the_mean_of_both_charges() {
     let frame = split(&recording.frame).unwrap();
     let at = Timestamp::from_micros(recording.at[0] * 1_000_000);
     let mut state = DeviceState::default();
-    state.merge(frame.msg_type, &decode("A1761", &frame).values, at);
+    state.merge(&decode("A1761", &frame).values, at);
     let station = Station { serial: Clean::new("SN"), model: Clean::new("A1761"), name: Clean::new("C1000") };
     let reading = reading(&station, &state, at, PollingMode::Normal).unwrap();
     assert_eq!(reading.soc, Ok(Share::from_millipercent(60_000)));

@@ -221,7 +221,7 @@ impl Stations {
             Body::Json(value) => {
                 let decoded = wire::decode_json(&model, value);
                 self.tell_fields(&model, MsgType::JSON, &decoded);
-                self.take_values(&serial, MsgType::JSON, &decoded, at, interval).into_iter().collect()
+                self.take_values(&serial, &decoded, at, interval).into_iter().collect()
             }
         };
         if !readings.is_empty() {
@@ -239,30 +239,30 @@ impl Stations {
         at: Timestamp,
         interval: Duration,
     ) -> Vec<StationReading> {
-        let Some((msg_type, decoded)) = self.decoded(model, bytes) else { return Vec::new() };
-        let mut readings: Vec<_> =
-            self.take_values(serial, msg_type, &decoded, at, interval).into_iter().collect();
+        let Some(decoded) = self.decoded(model, bytes) else { return Vec::new() };
+        let mut readings: Vec<_> = self.take_values(serial, &decoded, at, interval).into_iter().collect();
         for embedded in &decoded.embedded {
             let (serial, model) = (embedded.serial.as_str(), embedded.model.as_str());
             if self.knows_embedded(serial, model, at)
-                && let Some((msg_type, decoded)) = self.decoded(model, &embedded.frame)
+                && let Some(decoded) = self.decoded(model, &embedded.frame)
             {
-                readings.extend(self.take_values(serial, msg_type, &decoded, at, interval));
+                readings.extend(self.take_values(serial, &decoded, at, interval));
             }
         }
         readings
     }
 
     /// What a frame says, if it is whole.
-    fn decoded(&mut self, model: &str, bytes: &[u8]) -> Option<(MsgType, Decoded)> {
+    fn decoded(&mut self, model: &str, bytes: &[u8]) -> Option<Decoded> {
         match wire::split(bytes) {
-            Ok(frame) if frame.is_checksum_ok => {
+            Ok(frame) if frame.is_checksum_ok && frame.is_consistent => {
                 let decoded = wire::decode(model, &frame);
                 self.tell_fields(model, frame.msg_type, &decoded);
-                Some((frame.msg_type, decoded))
+                Some(decoded)
             }
             Ok(frame) => {
-                self.dropped(&format!("a frame {} of {model} has a wrong checksum", frame.msg_type));
+                let what = if frame.is_checksum_ok { "fields that do not fit" } else { "a wrong checksum" };
+                self.dropped(&format!("a frame {} of {model} has {what}", frame.msg_type));
                 None
             }
             Err(error) => {
@@ -275,18 +275,19 @@ impl Stations {
     fn take_values(
         &mut self,
         serial: &str,
-        msg_type: MsgType,
         decoded: &Decoded,
         at: Timestamp,
         interval: Duration,
     ) -> Option<StationReading> {
         let mode = self.mode;
-        self.tracked.get_mut(serial)?.take(msg_type, &decoded.values, at, mode, interval)
+        self.tracked.get_mut(serial)?.take(&decoded.values, at, mode, interval)
     }
 
-    /// A device that a panel speaks for is tracked from its first word on.
+    /// A device that a panel speaks for is tracked from its first word on. What comes in from the grid is the
+    /// panel's to say then.
     fn knows_embedded(&mut self, serial: &str, model: &str, at: Timestamp) -> bool {
-        if self.tracked.contains_key(serial) {
+        if let Some(tracked) = self.tracked.get_mut(serial) {
+            tracked.state.set_behind_hub();
             return true;
         }
         let n_passive = self.tracked.values().filter(|tracked| tracked.device.is_passive).count();
@@ -300,7 +301,9 @@ impl Stations {
             is_passive: true,
             ..KeptDevice::default()
         };
-        self.tracked.insert(serial.to_owned(), Tracked::new(device.station(serial), device, at));
+        let mut tracked = Tracked::new(device.station(serial), device, at);
+        tracked.state.set_behind_hub();
+        self.tracked.insert(serial.to_owned(), tracked);
         true
     }
 
@@ -374,14 +377,13 @@ impl Tracked {
     /// has passed; a grid that went or came back, at once.
     fn take(
         &mut self,
-        msg_type: MsgType,
         values: &BTreeMap<String, serde_json::Value>,
         at: Timestamp,
         mode: PollingMode,
         interval: Duration,
     ) -> Option<StationReading> {
         self.device.heard_at = Some(at.micros());
-        self.state.merge(msg_type, values, at);
+        self.state.merge(values, at);
         let since = at.minus(ONE_READING);
         let reading = wire::reading(&self.station, &self.state, since, mode).filter(says_something)?;
         self.device.grid_seen |= reading.grid == GridState::Present;

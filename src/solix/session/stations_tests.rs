@@ -151,6 +151,18 @@ fn what_cannot_be_read_is_dropped_and_is_no_sign_of_life() {
 }
 
 #[test]
+fn a_frame_whose_fields_do_not_fit_is_dropped() {
+    let mut one = one();
+    let mut cut = frame(CALM);
+    let xor = cut.pop().unwrap();
+    // One more field that says to be longer than the frame.
+    cut.extend([0xff, 0x30, 0x01]);
+    cut[2] += 3;
+    cut.push(xor ^ 0xff ^ 0x30 ^ 0x01 ^ (cut[2] ^ (cut[2] - 3)));
+    assert!(one.take(TOPIC, &message(&cut), after(1), INTERVAL).is_empty());
+}
+
+#[test]
 fn a_stranger_is_not_listened_to() {
     let mut one = one();
     let topic = TOPIC.replace(SERIAL, "SOMEBODYELSE0001");
@@ -248,6 +260,7 @@ fn stations_behind_a_panel_are_read_through_it_and_not_asked() {
     assert_eq!(readings.len(), 1, "{readings:?}");
     assert_eq!(readings[0].station.serial.as_str(), SERIAL);
     assert_eq!(readings[0].station.name.as_str(), "SOLIX F3800");
+    assert_eq!(readings[0].grid, GridState::Unknown, "its grid is the panel's");
     assert_eq!(stations.begin(Instant::now(), START, WITHIN).len(), 1);
     assert_eq!(stations.heard().len(), 1);
     // The cloud lists it too, as not connected: it stays one station.

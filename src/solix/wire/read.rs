@@ -167,10 +167,6 @@ mod tests {
 
     use super::*;
     use crate::reading::Clean;
-    use crate::solix::wire::MsgType;
-
-    const TELEMETRY: MsgType = MsgType([0x04, 0x05]);
-    const PACKS: MsgType = MsgType([0x04, 0x0a]);
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_micros(second * 1_000_000)
@@ -182,7 +178,7 @@ mod tests {
 
     fn state(values: Value) -> DeviceState {
         let mut state = DeviceState::default();
-        state.merge(TELEMETRY, &serde_json::from_value(values).unwrap(), at(100));
+        state.merge(&serde_json::from_value(values).unwrap(), at(100));
         state
     }
 
@@ -257,7 +253,7 @@ mod tests {
     #[test]
     fn values_from_before_are_not_given_again() {
         let mut state = state(f3800(500, 640, 435));
-        state.merge(PACKS, &serde_json::from_value(json!({"expansion_packs": 2})).unwrap(), at(200));
+        state.merge(&serde_json::from_value(json!({"expansion_packs": 2})).unwrap(), at(200));
         let station = station("A1790P");
         let later = reading(&station, &state, at(150), PollingMode::Fast).unwrap();
         assert_eq!(reason(&later.power_output), Some(Reason::NotReported));

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::frame::MsgType;
 use crate::reading::Timestamp;
 
 /// The merged values of one serial number. Newer values replace older ones by name; a frame that lacks a
@@ -17,17 +16,13 @@ pub struct DeviceState {
     values: BTreeMap<String, Value>,
     /// When each of them came.
     received_at: BTreeMap<String, Timestamp>,
-    /// When each type of message came last.
-    messages: BTreeMap<MsgType, Timestamp>,
     is_behind_hub: bool,
 }
 
 impl DeviceState {
     /// Takes in what a frame said that was received at `at`, by the collector's clock. What comes out of
     /// order does not replace what is newer, and the same twice is the same once.
-    pub fn merge(&mut self, msg_type: MsgType, values: &BTreeMap<String, Value>, at: Timestamp) {
-        let latest = self.messages.entry(msg_type).or_insert(at);
-        *latest = at.max(*latest);
+    pub fn merge(&mut self, values: &BTreeMap<String, Value>, at: Timestamp) {
         for (name, value) in values {
             let is_newer = self.received_at.get(name).is_none_or(|known| *known <= at);
             if is_newer && self.accepts(name, value, values) {
@@ -51,11 +46,6 @@ impl DeviceState {
     /// All values, however old.
     pub fn values(&self) -> &BTreeMap<String, Value> {
         &self.values
-    }
-
-    /// When each type of message came last.
-    pub fn received(&self) -> &BTreeMap<MsgType, Timestamp> {
-        &self.messages
     }
 
     /// The values that came at `since` or later, each with its time.
@@ -99,8 +89,6 @@ mod tests {
 
     use super::*;
 
-    const TELEMETRY: MsgType = MsgType([0x04, 0x05]);
-
     fn at(second: i64) -> Timestamp {
         Timestamp::from_micros(second * 1_000_000)
     }
@@ -112,7 +100,7 @@ mod tests {
     fn merged(frames: &[Value]) -> DeviceState {
         let mut state = DeviceState::default();
         for (second, frame) in (0..).zip(frames) {
-            state.merge(TELEMETRY, &values(frame.clone()), at(second));
+            state.merge(&values(frame.clone()), at(second));
         }
         state
     }
@@ -128,8 +116,9 @@ mod tests {
     #[test]
     fn what_comes_late_does_not_replace_what_is_newer() {
         let mut state = merged(&[json!({}), json!({"battery_soc": 79})]);
-        state.merge(TELEMETRY, &values(json!({"battery_soc": 80})), at(0));
-        assert_eq!((&state.values()["battery_soc"], state.received()[&TELEMETRY]), (&json!(79), at(1)));
+        state.merge(&values(json!({"battery_soc": 80})), at(0));
+        let kept: Vec<_> = state.values_since(at(1)).collect();
+        assert_eq!(kept, [("battery_soc", &json!(79), at(1))]);
     }
 
     #[test]
@@ -159,9 +148,9 @@ mod tests {
         ) {
             let mut once = DeviceState::default();
             for (second, frame) in &frames {
-                once.merge(TELEMETRY, frame, at(*second));
+                once.merge(frame, at(*second));
                 let mut twice = once.clone();
-                twice.merge(TELEMETRY, frame, at(*second));
+                twice.merge(frame, at(*second));
                 prop_assert_eq!(&twice, &once);
             }
         }

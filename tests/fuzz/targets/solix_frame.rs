@@ -30,7 +30,7 @@ fn read(bytes: &[u8], depth: u32) {
     for model in wire::models() {
         let decoded = wire::decode(model.code, &frame);
         let mut state = DeviceState::default();
-        state.merge(frame.msg_type, &decoded.values, Timestamp::from_micros(0));
+        state.merge(&decoded.values, Timestamp::from_micros(0));
         let (serial, code) = (Clean::new("SN"), Clean::new(model.code));
         let station = Station { serial, model: code.clone(), name: code };
         let reading = wire::reading(&station, &state, Timestamp::from_micros(0), PollingMode::Normal);
