@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::frame::{FieldKind, MsgType, build};
-use super::model::{ModelKind, model, resolved};
+use super::model::resolved;
 use crate::reading::Timestamp;
 
 /// How long devices take a trigger for.
@@ -37,20 +37,6 @@ pub fn status_request(model: &str, now: Timestamp) -> Vec<u8> {
     build(status_type(model), &fields)
 }
 
-/// Whether a frame of this type, sent by this model, says what a status request asks for: the answer itself
-/// (0840, 0900, 0a00), or the telemetry that is pushed (0405, 0421; of the panel 0500 to 0505; JSON).
-pub fn answers_status_request(code: &str, msg_type: MsgType) -> bool {
-    let MsgType([first, second]) = status_type(code);
-    let is_answer = msg_type == MsgType([first | 0x08, second]);
-    let is_panel = || model(code).is_some_and(|model| model.kind == ModelKind::Panel);
-    is_answer
-        || match msg_type.0 {
-            [0x04, 0x05 | 0x21] => true,
-            [0x05, 0x00 | 0x02 | 0x03 | 0x05] => is_panel(),
-            _ => msg_type == MsgType::JSON,
-        }
-}
-
 fn status_type(model: &str) -> MsgType {
     MsgType(match resolved(model) {
         "A1763" | "A1783" | "AS220" | "A1782" => [0x01, 0x00],
@@ -82,21 +68,6 @@ mod tests {
     fn stations_of_the_second_generation_are_asked_by_0100_also_under_another_code() {
         let request = to_hex(&status_request("A1765", NOW));
         assert!(request.starts_with("ff09140003000f0100a10122fe0503c8d7b668"), "{request}");
-        let answers = |msg_type| answers_status_request("A1765", MsgType::parse(msg_type).unwrap());
-        assert!(answers("0900") && answers("0421") && !answers("0840") && !answers("0857"));
-    }
-
-    #[test]
-    fn an_answer_has_the_type_of_its_request_with_one_bit_more() {
-        for (model, answer) in [("A1790P", "0840"), ("A1763", "0900"), ("A2345", "0a00")] {
-            assert!(answers_status_request(model, MsgType::parse(answer).unwrap()), "{model}");
-        }
-    }
-
-    #[test]
-    fn a_panel_answers_with_its_json() {
-        let telemetry = MsgType::parse("0500").unwrap();
-        assert!(answers_status_request("A17B1", telemetry) && !answers_status_request("A17C5", telemetry));
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod split;
 mod state;
 mod value;
 
-pub use command::{answers_status_request, status_request, trigger};
+pub use command::{status_request, trigger};
 pub use decode::{Decoded, Embedded, NamedValue, decode, decode_json, named_values};
 pub use envelope::{
     Account, Body, Channel, EnvelopeError, MAX_PAYLOAD_BYTES, Message, read_message, request_envelope,

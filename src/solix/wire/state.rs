@@ -39,7 +39,7 @@ impl DeviceState {
     }
 
     /// Whether it is heard only through a hub.
-    pub fn is_behind_hub(&self) -> bool {
+    pub(super) fn is_behind_hub(&self) -> bool {
         self.is_behind_hub
     }
 
