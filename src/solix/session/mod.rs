@@ -57,6 +57,9 @@ impl Session {
     pub fn report(&mut self) -> SolixReport {
         if let Some(ended) = self.task.try_join_next() {
             tracing::error!(failed = ended.is_err(), "the Solix session ended by itself; it is started anew");
+        }
+        // One that could not start is tried again too: a file may be there now.
+        if self.task.is_empty() {
             *self = Self::start(self.config.clone());
         }
         report(&mut self.readings, &self.known.borrow(), (self.config.now)())

@@ -23,6 +23,12 @@ const ONE_READING: Duration = Duration::from_secs(15);
 /// How many devices can be known only through a panel: what a panel says is bounded like all else.
 const MAX_PASSIVE: usize = 32;
 
+/// One that no panel has spoken for in this long has left.
+const PASSIVE_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How many types of message are told of at most.
+const MAX_TOLD: usize = 500;
+
 /// One question that is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Question {
@@ -107,8 +113,9 @@ impl Stations {
             .filter(|device| is_of_interest(device.model.as_str()))
             .map(|device| (device.serial.as_str(), device))
             .collect();
-        self.tracked
-            .retain(|serial, tracked| tracked.device.is_passive || devices.contains_key(serial.as_str()));
+        self.tracked.retain(|serial, tracked| {
+            devices.contains_key(serial.as_str()) || (tracked.device.is_passive && tracked.is_recent(now))
+        });
         for (serial, bound) in devices {
             let mut device =
                 self.tracked.get(serial).map(|tracked| tracked.device.clone()).unwrap_or_default();
@@ -329,7 +336,7 @@ impl Stations {
 
     /// Tells once of each type of message of a model what is in it.
     fn tell_fields(&mut self, model: &str, msg_type: MsgType, decoded: &Decoded) {
-        if !self.told.insert((model.to_owned(), msg_type)) {
+        if MAX_TOLD <= self.told.len() || !self.told.insert((model.to_owned(), msg_type)) {
             return;
         }
         let model = Clean::new(model);
@@ -367,6 +374,10 @@ impl Tracked {
     fn new(station: Station, device: KeptDevice, now: Timestamp) -> Self {
         let asking = Asking::new(device.habit);
         Self { station, device, state: DeviceState::default(), asking, awaited_since: now, last: None }
+    }
+
+    fn is_recent(&self, now: Timestamp) -> bool {
+        self.device.heard_at().is_some_and(|heard_at| now.since(heard_at) < PASSIVE_FOR)
     }
 
     fn question(&self, send: Send) -> Question {

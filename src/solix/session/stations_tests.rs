@@ -263,7 +263,8 @@ fn stations_behind_a_panel_are_read_through_it_and_not_asked() {
     assert_eq!(readings[0].grid, GridState::Unknown, "its grid is the panel's");
     assert_eq!(stations.begin(Instant::now(), START, WITHIN).len(), 1);
     assert_eq!(stations.heard().len(), 1);
-    // The cloud lists it too, as not connected: it stays one station.
     stations.bind(&[bound("PANEL00000000001", "A17B1")], after(2));
     assert_eq!(stations.standing().len(), 2);
+    stations.bind(&[bound("PANEL00000000001", "A17B1")], after(8 * 86_400));
+    assert_eq!(stations.standing().len(), 1, "nobody has spoken for it in a week");
 }
