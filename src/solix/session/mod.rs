@@ -11,6 +11,7 @@ mod listen;
 mod pace;
 mod patience;
 mod stations;
+mod trouble;
 mod worker;
 
 use tokio::sync::{mpsc, oneshot, watch};

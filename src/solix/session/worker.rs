@@ -9,6 +9,7 @@ use super::connection::{Connection, Name};
 use super::kept::{Kept, N_NAMES};
 use super::patience::{Doubts, Remedy};
 use super::stations::{Question, Standing, Stations};
+use super::trouble;
 use crate::reading::{Clean, PollingMode, SolixTrouble, StationReading, Timestamp, with_causes};
 use crate::solix::mqtt::{Heard, MqttError, MqttErrorKind};
 use crate::solix::rest::{BoundDevice, Cloud, MqttCredentials, SolixError, readings};
@@ -112,7 +113,7 @@ impl Worker {
             let until = self.ready_since.map_or(connected_by, |since| since + listen).min(deadline);
             let is_late = timeout_at(until, self.step()).await.is_err();
             if is_late && self.ready_since.is_none() && self.trouble().is_none() {
-                self.mqtt_trouble = Some(no_time());
+                self.mqtt_trouble = Some(trouble::no_time());
                 self.publish_known();
             }
             if is_late || self.has_asked_all() {
@@ -269,7 +270,7 @@ impl Worker {
             Ok(connection) => self.connection = Some(connection),
             Err(error) => {
                 tracing::warn!("{error}");
-                self.mqtt_trouble = Some(trouble_of(&error, false));
+                self.mqtt_trouble = Some(trouble::of_broker(&error, false));
             }
         }
     }
@@ -310,7 +311,7 @@ impl Worker {
             let error = MqttError::new(MqttErrorKind::SubscriptionRefused, &names.join(", "));
             tracing::warn!("{error}");
             let remedy = self.doubts.subscription_refused(Instant::now());
-            self.mqtt_trouble = Some(trouble_of(&error, remedy == Remedy::None));
+            self.mqtt_trouble = Some(trouble::of_broker(&error, remedy == Remedy::None));
             if self.apply(remedy).await {
                 return;
             }
@@ -322,7 +323,7 @@ impl Worker {
         tracing::warn!(?again_in, "{error}");
         self.ready_since = None;
         let remedy = self.doubts.lost(error.kind, Instant::now());
-        self.mqtt_trouble = Some(trouble_of(&error, self.doubts.certificate_is_hopeless()));
+        self.mqtt_trouble = Some(trouble::of_broker(&error, self.doubts.certificate_is_hopeless()));
         self.apply(remedy).await;
     }
 
@@ -393,20 +394,9 @@ impl Worker {
     fn trouble(&self) -> Option<SolixTrouble> {
         let is_ready = self.ready_since.is_some();
         let rest = self.rest_trouble.as_ref().filter(|trouble| trouble.needs_person || !is_ready);
-        rest.or(self.mqtt_trouble.as_ref()).cloned().or_else(|| self.no_stations())
-    }
-
-    /// It is the wrong account, or the wrong server: both let everybody in.
-    fn no_stations(&self) -> Option<SolixTrouble> {
+        let known = rest.or(self.mqtt_trouble.as_ref()).cloned();
         let is_empty = self.stations.is_empty() && self.kept.rest_at.is_some();
-        is_empty.then(|| SolixTrouble {
-            kind: "no_stations",
-            words:
-                "the Solix account has no power station, solarbank or panel: see that it is the account of \
-                    the phone app's owner, and write its `country` into [solix]"
-                    .to_owned(),
-            needs_person: true,
-        })
+        known.or_else(|| is_empty.then(trouble::no_stations))
     }
 
     fn publish_known(&self) {
@@ -443,47 +433,10 @@ fn known<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
     }
 }
 
-fn no_time() -> SolixTrouble {
-    SolixTrouble {
-        kind: "no_time",
-        words:
-            "there was no connection to the Solix cloud and its broker in time: it is tried again by itself"
-                .to_owned(),
-        needs_person: false,
-    }
-}
-
 /// The next thing that the broker tells, if there is a connection.
 async fn heard(connection: &mut Option<Connection>) -> Heard {
     match connection {
         Some(connection) => connection.heard().await,
         None => std::future::pending().await,
     }
-}
-
-fn trouble_of(error: &MqttError, needs_person: bool) -> SolixTrouble {
-    let kind = match error.kind {
-        MqttErrorKind::Credentials => "mqtt_credentials",
-        MqttErrorKind::Unreachable | MqttErrorKind::Timeout | MqttErrorKind::Closed => "mqtt_lost",
-        MqttErrorKind::BrokerCertificate => "mqtt_broker_certificate",
-        MqttErrorKind::Refused => "mqtt_refused",
-        MqttErrorKind::Protocol => "mqtt_protocol",
-        MqttErrorKind::SubscriptionRefused => "mqtt_subscription_refused",
-    };
-    let remedy = match error.kind {
-        MqttErrorKind::Unreachable | MqttErrorKind::Timeout | MqttErrorKind::Closed => {
-            "it is tried again; if it stays so, see whether this machine reaches the broker"
-        }
-        MqttErrorKind::BrokerCertificate => "somebody may stand between; nothing is sent there",
-        MqttErrorKind::Credentials | MqttErrorKind::Refused => {
-            "a new certificate is asked for once an hour; if it stays so, log in with the phone app and see \
-             whether the station is still bound to this account"
-        }
-        MqttErrorKind::Protocol => "it is tried again",
-        MqttErrorKind::SubscriptionRefused => {
-            "see with the phone app whether it is still bound to this account, and remove and add it there if \
-             the app has no live values either"
-        }
-    };
-    SolixTrouble { kind, words: format!("{error}: {remedy}"), needs_person }
 }
