@@ -2,14 +2,14 @@
 //! failing for: it can be learnt anew.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
 use super::asking::Habit;
-use crate::reading::{Clean, PollingMode, Station, Timestamp};
-use crate::solix::chance;
+use crate::reading::{Clean, PollingMode, Station, Timestamp, with_causes};
+use crate::solix::auth::{Found, Kept as PrivateFile};
+use crate::solix::rest::SolixError;
+use crate::solix::{Config, chance};
 
 const FILE_NAME: &str = "solix-session.json";
 const VERSION: u32 = 1;
@@ -71,33 +71,23 @@ impl Default for Kept {
 
 impl Kept {
     /// What an earlier session left, or nothing.
-    pub(super) fn load(state_dir: &Path) -> Self {
-        let path = path(state_dir);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
+    pub(super) fn load(config: &Config) -> Self {
+        match PrivateFile::of(config, FILE_NAME).load::<Self>() {
+            Ok(Found::Whole(kept)) if kept.version == VERSION => kept,
+            Ok(Found::Whole(_) | Found::Nothing | Found::Damaged) => Self::default(),
             Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(path = %path.display(), %error, "cannot be read; learnt anew");
-                }
-                return Self::default();
-            }
-        };
-        match serde_json::from_slice::<Self>(&text) {
-            Ok(kept) if kept.version == VERSION => kept,
-            Ok(_) => Self::default(),
-            Err(_may_show_it) => {
-                tracing::warn!(path = %path.display(), "is not what was written there; learnt anew");
+                tracing::warn!(error = with_causes(&error), "what the last session learnt is learnt anew");
                 Self::default()
             }
         }
     }
 
-    /// Keeps it, for the owner's eyes only.
-    pub(super) fn save(&self, state_dir: &Path) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(state_dir)?;
-        serde_json::to_writer(io::BufWriter::new(&mut file), self)?;
-        file.persist(path(state_dir))?;
-        Ok(())
+    /// Keeps it, unless no trace is to be left.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn save(&self, config: &Config) -> Result<(), SolixError> {
+        PrivateFile::of(config, FILE_NAME).save(self)
     }
 
     pub(super) fn mode(&self) -> PollingMode {
@@ -113,8 +103,4 @@ impl KeptDevice {
     pub(super) fn heard_at(&self) -> Option<Timestamp> {
         self.heard_at.map(Timestamp::from_micros)
     }
-}
-
-fn path(state_dir: &Path) -> PathBuf {
-    state_dir.join(FILE_NAME)
 }

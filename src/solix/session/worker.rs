@@ -72,7 +72,7 @@ impl Worker {
         known: watch::Sender<Known>,
     ) -> Result<Self, SolixError> {
         let cloud = Cloud::open(&config)?;
-        let kept = Kept::load(&config.state_dir);
+        let kept = Kept::load(&config);
         let stations = Stations::new(&kept, config.fast_below, (config.now)());
         Ok(Self {
             cloud,
@@ -406,12 +406,9 @@ impl Worker {
     }
 
     fn save(&mut self) {
-        if self.config.leave_no_trace {
-            return;
-        }
         self.stations.keep(&mut self.kept);
-        if let Err(error) = self.kept.save(&self.config.state_dir) {
-            tracing::warn!(%error, "what the Solix session learnt is not kept");
+        if let Err(error) = self.kept.save(&self.config) {
+            tracing::warn!(error = with_causes(&error), "what the Solix session learnt is not kept");
         }
     }
 
