@@ -27,6 +27,8 @@ fn a_batch_has_gpus_and_stations_of_the_same_cycle() {
     let soc = of_type(&rows, "solix_battery_soc")[0];
     assert_eq!(soc.1, format!("solix_{}", stage.serial()));
     assert_eq!(soc.3["data_source"], "mqtt");
+    let first = of_type(&rows, "solix_up")[0];
+    assert_eq!((first.2, &first.3["kind"]), (Some(0.0), &serde_json::json!("connecting")), "before it was");
     let of_batch = rows.iter().filter(|row| batch_of(row) == batch_of(soc));
     let types: Vec<&str> = of_batch.map(|row| row.0.as_str()).collect();
     assert!(types.contains(&"gpu_power_draw") && types.contains(&"station_up"), "{types:?}");

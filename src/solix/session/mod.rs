@@ -44,7 +44,7 @@ impl Session {
     /// Begins a session. Never waits and never fails: what goes wrong stands in the reports.
     pub fn start(config: Config) -> Self {
         let (outbox, readings) = mpsc::channel(INBOX);
-        let (knows, known) = watch::channel(Known::default());
+        let (knows, known) = watch::channel(Known::new());
         let (stop, stopped) = oneshot::channel();
         let mut task = JoinSet::new();
         match Worker::new(config.clone(), outbox, knows.clone()) {
@@ -77,7 +77,7 @@ impl Session {
 /// Asks every station once, for as long as the inventory says and never beyond `deadline`.
 pub async fn ask_once(config: Config, deadline: Instant) -> SolixReport {
     let (outbox, mut readings) = mpsc::channel(INBOX);
-    let (knows, known) = watch::channel(Known::default());
+    let (knows, known) = watch::channel(Known::new());
     let now = config.now;
     match Worker::new(config, outbox, knows.clone()) {
         Ok(mut worker) => {

@@ -31,13 +31,12 @@ pub(super) fn of_broker(error: &MqttError, needs_person: bool) -> SolixTrouble {
     SolixTrouble { kind, words: format!("{error}: {remedy}"), needs_person }
 }
 
-/// A poll had no time left.
-pub(super) fn no_time() -> SolixTrouble {
+/// The session has only just begun, or a poll had no more time.
+pub(super) fn connecting() -> SolixTrouble {
     SolixTrouble {
-        kind: "no_time",
-        words:
-            "there was no connection to the Solix cloud and its broker in time: it is tried again by itself"
-                .to_owned(),
+        kind: "connecting",
+        words: "there is no connection to the Solix cloud and its broker yet: it is tried by itself"
+            .to_owned(),
         needs_person: false,
     }
 }

@@ -35,12 +35,19 @@ const REST_AGAIN_LONGEST: Duration = Duration::from_secs(15 * 60);
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the session knows, for whoever reports it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) stations: Vec<Standing>,
     pub(super) trouble: Option<SolixTrouble>,
     /// From one question to the next, at present.
     pub(super) interval: Duration,
+}
+
+impl Known {
+    /// Before anything is known.
+    pub(super) fn new() -> Self {
+        Self { stations: Vec::new(), trouble: Some(trouble::connecting()), interval: Duration::ZERO }
+    }
 }
 
 /// The session at work.
@@ -112,10 +119,6 @@ impl Worker {
         loop {
             let until = self.ready_since.map_or(connected_by, |since| since + listen).min(deadline);
             let is_late = timeout_at(until, self.step()).await.is_err();
-            if is_late && self.ready_since.is_none() && self.trouble().is_none() {
-                self.mqtt_trouble = Some(trouble::no_time());
-                self.publish_known();
-            }
             if is_late || self.has_asked_all() {
                 return;
             }
@@ -396,7 +399,9 @@ impl Worker {
         let rest = self.rest_trouble.as_ref().filter(|trouble| trouble.needs_person || !is_ready);
         let known = rest.or(self.mqtt_trouble.as_ref()).cloned();
         let is_empty = self.stations.is_empty() && self.kept.rest_at.is_some();
-        known.or_else(|| is_empty.then(trouble::no_stations))
+        known
+            .or_else(|| is_empty.then(trouble::no_stations))
+            .or_else(|| (!is_ready).then(trouble::connecting))
     }
 
     fn publish_known(&self) {
