@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fleetwatt::batch::{Batch, HostReport};
@@ -27,14 +28,21 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What every host draws in the first sweep of a loop; each later one of ten is a watt more.
 const WATTS: i64 = 100;
 
+/// Held by who has a [`Site`]. Its hosts are one machine, on which ending a loop that may be left behind ends those
+/// of every other test too.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// Hosts that write down each sweep that they print.
 struct Site {
     fleet: Fleet,
     home: Home,
+    /// Dropped last.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Site {
     fn new(n_hosts: usize, scene: &str) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let home = Home::new();
         let plan = |number: usize| {
             let log = home.path(&format!("log{number}"));
@@ -42,7 +50,7 @@ impl Site {
             HostPlan::new(&format!("node{number:03}"), &scene)
         };
         let plans: Vec<HostPlan> = (1..=n_hosts).map(plan).collect();
-        Self { fleet: Fleet::start(plans).unwrap(), home }
+        Self { fleet: Fleet::start(plans).unwrap(), home, _alone: alone }
     }
 
     fn inventory(&self, sample: &str) -> PathBuf {
