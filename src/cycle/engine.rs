@@ -284,7 +284,8 @@ impl Engine {
     pub async fn shutdown(mut self, deadline: Instant) -> Memory {
         self.handles.clear();
         while let Ok(Some(_)) = timeout_at(deadline, self.tasks.join_next()).await {}
-        self.tasks.abort_all();
+        // Only when they are gone is nothing started any more.
+        self.tasks.shutdown().await;
         self.memory
     }
 }

@@ -212,28 +212,39 @@ async fn read_first(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) 
     }
 }
 
-/// Ends a master that does not answer, and removes its socket.
+/// Ends masters that do not answer, and removes their sockets, which are all in one folder. Also those that are
+/// still logging in and have no socket yet, or found it taken when they were done.
 ///
-/// Its process is found by the socket's path among its arguments: it was started by an earlier run, or it
-/// has forked since, so nobody knows its number.
-pub(super) fn kill(socket: &Path) {
-    let needle = socket.as_os_str().as_encoded_bytes();
+/// A process is found by the socket's path among its arguments, or in the title that it takes in the background:
+/// it was started by an earlier run, or it has forked since, so nobody knows its number. `/proc` is gone through
+/// once, however many sockets there are.
+pub(super) fn kill_all(sockets: &BTreeSet<PathBuf>) {
+    let Some(folder) = sockets.first().and_then(|socket| socket.parent()) else { return };
+    let mut prefix = folder.as_os_str().as_encoded_bytes().to_vec();
+    prefix.push(b'/');
     let own_uid = rustix::process::geteuid().as_raw();
-    let Ok(processes) = std::fs::read_dir("/proc") else { return remove(socket) };
-    for process in processes.filter_map(Result::ok) {
+    for process in std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
         let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
         let is_ours = process.metadata().is_ok_and(|metadata| metadata.uid() == own_uid);
         let (Some(pid), true) = (pid, is_ours) else { continue };
         let Ok(cmdline) = std::fs::read(process.path().join("cmdline")) else { continue };
-        let names_it = cmdline.windows(needle.len()).any(|window| window == needle);
-        if cmdline.starts_with(b"ssh") && names_it {
+        let named = socket_in(&cmdline, &prefix).map(|name| folder.join(name));
+        if cmdline.starts_with(b"ssh") && named.is_some_and(|socket| sockets.contains(&socket)) {
             match kill_process(pid, Signal::KILL) {
                 Ok(()) => tracing::warn!(pid = pid.as_raw_pid(), "ended an ssh master that did not answer"),
                 Err(error) => tracing::debug!(%error, "cannot end an ssh master that does not answer"),
             }
         }
     }
-    remove(socket);
+    sockets.iter().for_each(|socket| remove(socket));
+}
+
+/// The name of the socket in a folder that a command line names; `prefix` is the folder with its slash.
+fn socket_in<'a>(cmdline: &'a [u8], prefix: &[u8]) -> Option<&'a str> {
+    let at = cmdline.windows(prefix.len()).position(|window| window == prefix)?;
+    let rest = cmdline.get(at + prefix.len()..)?;
+    let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    std::str::from_utf8(rest.get(..end)?).ok()
 }
 
 /// Removes a socket that nobody listens on.
@@ -288,6 +299,14 @@ mod tests {
         std::fs::DirBuilder::new().mode(0o700).create(&open).unwrap();
         std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
         assert_eq!(RuntimeDir::create(&open).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_socket_is_found_in_arguments_and_in_a_title() {
+        let found = |cmdline: &str| socket_in(cmdline.as_bytes(), b"/run/f/").map(str::to_owned);
+        assert_eq!(found("ssh\0-M\0-S\0/run/f/0a1b\0-o\0x").as_deref(), Some("0a1b"));
+        assert_eq!(found("ssh: /run/f/0a1b [mux]\0\0").as_deref(), Some("0a1b"));
+        assert_eq!(found("ssh\0-S\0/run/g/0a1b"), None);
     }
 
     #[test]

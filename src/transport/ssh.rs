@@ -90,7 +90,7 @@ impl Connections {
     /// Ends the masters of sessions that were not closed, since their hosts hung.
     pub fn end_all(&self) {
         let ending = std::mem::take(&mut *self.ending.lock().unwrap_or_else(PoisonError::into_inner));
-        ending.iter().filter(|socket| socket.exists()).for_each(|socket| master::kill(socket));
+        master::kill_all(&ending);
     }
 
     async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
@@ -230,7 +230,7 @@ impl SshSession {
             match timeout(END_WITHIN, session.close()).await {
                 Ok(Ok(())) => (),
                 Ok(Err(_)) => master::remove(socket),
-                Err(_) => master::kill(socket),
+                Err(_) => master::kill_all(&BTreeSet::from([socket.clone()])),
             }
         }
     }
@@ -249,7 +249,7 @@ impl SshSession {
         };
         match lost {
             Lost::Gone => master::remove(&socket),
-            Lost::Frozen => master::kill(&socket),
+            Lost::Frozen => master::kill_all(&BTreeSet::from([socket])),
         }
     }
 
