@@ -127,8 +127,12 @@ fn stations_behind_a_panel_are_read_through_it() {
         of_type(rows, "solix_heartbeat").iter().any(|row| row.3["device_sn"] != "UUBABYTEST000001")
             && of_type(rows, "solix_heartbeat").iter().any(|row| row.3["device_model"] == "A17B1")
     });
-    daemon.stop();
+    let said = daemon.stop();
     assert!(of_type(&rows, "solix_battery_soc").len() >= 2);
+    for endpoint in ["get_scen_info", "energy_statistics", "get_system_running_info", "get_device_attrs"] {
+        let told = said.matches(&format!("({endpoint}):")).count();
+        assert!(said.contains("REST API fields for ") && 0 < told, "{endpoint} in {said}");
+    }
 }
 
 #[test]

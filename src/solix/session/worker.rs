@@ -12,7 +12,7 @@ use super::stations::{Question, Standing, Stations};
 use super::trouble;
 use crate::reading::{Clean, PollingMode, SolixTrouble, StationReading, Timestamp, with_causes};
 use crate::solix::mqtt::{Heard, MqttError, MqttErrorKind};
-use crate::solix::rest::{BoundDevice, Cloud, MqttCredentials, SolixError, readings};
+use crate::solix::rest::{BoundDevice, Cloud, MqttCredentials, Site, SolixError, readings};
 use crate::solix::{Config, chance};
 
 /// How long a station has to answer a status request, and then a trigger.
@@ -67,6 +67,8 @@ pub(super) struct Worker {
     n_rest_failures: u32,
     rest_again_at: Option<Instant>,
     next_poll: Instant,
+    /// What is only of interest for its names of fields was asked for.
+    has_discovered: bool,
     /// For a poll: how long a station has to answer.
     answers_soon: Option<Duration>,
 }
@@ -95,6 +97,7 @@ impl Worker {
             n_rest_failures: 0,
             rest_again_at: None,
             next_poll: Instant::now(),
+            has_discovered: false,
             answers_soon: None,
             config,
         })
@@ -224,30 +227,47 @@ impl Worker {
             if self.stations.bind(&devices, self.now()) {
                 self.connection = None;
             }
-            self.ask_sites(&devices).await?;
-        }
-        if self.connection.is_none() && !self.stations.is_empty() {
-            self.connect().await?;
+            let sites = self.ask_sites(&devices).await?;
+            if self.connection.is_none() && !self.stations.is_empty() {
+                self.connect().await?;
+            }
+            self.discover(&devices, &sites).await;
         }
         Ok(())
     }
 
-    /// What REST alone knows: panels that are not heard over the broker, and solarbanks.
-    async fn ask_sites(&mut self, devices: &[BoundDevice]) -> Result<(), SolixError> {
-        if !self.stations.have_site() {
-            return Ok(());
+    /// Asks once for what no reading needs, so that the log has the names of its fields: whoever adds a model
+    /// looks for them there. Not in a poll, which has no time for it. That it fails harms nothing.
+    async fn discover(&mut self, devices: &[BoundDevice], sites: &[Site]) {
+        if self.has_discovered || self.answers_soon.is_some() {
+            return;
         }
-        for site in self.cloud.sites().await? {
-            let scene = known(self.cloud.scene(&site).await)?.unwrap_or_default();
+        self.has_discovered = true;
+        for site in sites.iter().filter(|site| site.has_panel()) {
+            note_failure(self.cloud.panel_running_info(site).await);
+        }
+        for device in devices {
+            note_failure(self.cloud.device_attributes(device).await);
+        }
+    }
+
+    /// What REST alone knows: panels that are not heard over the broker, and solarbanks. Gives the sites.
+    async fn ask_sites(&mut self, devices: &[BoundDevice]) -> Result<Vec<Site>, SolixError> {
+        if !self.stations.have_site() {
+            return Ok(Vec::new());
+        }
+        let sites = self.cloud.sites().await?;
+        for site in &sites {
+            let scene = known(self.cloud.scene(site).await)?.unwrap_or_default();
             let average =
-                if site.has_panel() { known(self.cloud.panel_average(&site).await)?.flatten() } else { None };
+                if site.has_panel() { known(self.cloud.panel_average(site).await)?.flatten() } else { None };
             for reading in readings(devices, &scene, average.as_ref(), self.now()) {
                 if let Some(reading) = self.stations.take_rest(reading, self.interval()) {
                     self.tell(reading);
                 }
             }
         }
-        Ok(())
+        Ok(sites)
     }
 
     /// Begins to connect to the broker.
@@ -432,6 +452,12 @@ fn known<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
         Ok(answer) => Ok(Some(answer)),
         Err(SolixError::Unsupported { .. } | SolixError::Forbidden { .. }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+fn note_failure<T>(answer: Result<T, SolixError>) {
+    if let Err(error) = answer {
+        tracing::debug!(error = with_causes(&error), "not discovered");
     }
 }
 
