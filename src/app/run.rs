@@ -21,7 +21,7 @@ use crate::alert::Scope;
 use crate::batch::{Batch, BatchId};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
-use crate::reading::with_causes;
+use crate::reading::{SolixReport, StationReading, with_causes};
 use crate::solix::session::Session;
 use crate::transport::{Connections, RuntimeDir};
 
@@ -108,6 +108,8 @@ struct Daemon {
     alerting: Alerting,
     teller: Option<Teller>,
     session: Option<Session>,
+    /// What a session said that was replaced since the last cycle.
+    heard_before: Vec<StationReading>,
     /// How the store did at the last batch.
     store: StoreState,
     /// Why the last edit of the inventory could not be taken.
@@ -139,6 +141,7 @@ impl Daemon {
         let session = settings.solix.clone().map(Session::start);
         let daemon = Self {
             session,
+            heard_before: Vec::new(),
             ticks: ticks(cycle.interval),
             watch: Watch::new(named, environment, &settings),
             hangups: signal(SignalKind::hangup()).map_err(Error::Signals)?,
@@ -185,7 +188,7 @@ impl Daemon {
 
     /// Judges the alerts, makes the batch durable, and only then tells anybody.
     async fn close_cycle(&mut self, batch: Batch) -> Result<(), Error> {
-        let batch = &Batch { solix: self.session.as_mut().map(Session::report), ..batch };
+        let batch = &Batch { solix: self.solix_report(), ..batch };
         let around = Surroundings {
             waiting: self.store.waiting,
             away_since: self.store.away.as_ref().map(|(since, _)| *since),
@@ -252,19 +255,33 @@ impl Daemon {
         self.settings = settings;
     }
 
-    /// Another account or another pace is another session. What the old one heard is in the batches, or
-    /// belongs to stations that are no longer asked for.
+    /// Another account or another pace is another session. What the old one heard last goes with the next cycle.
     fn adopt_solix(&mut self, settings: &Settings) {
-        if settings.solix != self.settings.solix {
-            tracing::info!("[solix] was changed: its session begins anew");
-            self.session = settings.solix.clone().map(Session::start);
+        if settings.solix == self.settings.solix {
+            return;
         }
+        tracing::info!("[solix] was changed: its session begins anew");
+        self.heard_before.extend(self.session.as_mut().map(Session::report).unwrap_or_default().readings);
+        self.session = settings.solix.clone().map(Session::start);
+    }
+
+    /// What came since the last cycle; `None` where there is no session, and nothing left of one.
+    fn solix_report(&mut self) -> Option<SolixReport> {
+        let heard_before = std::mem::take(&mut self.heard_before);
+        let report = self.session.as_mut().map(Session::report);
+        if report.is_none() && heard_before.is_empty() {
+            return None;
+        }
+        let mut report = report.unwrap_or_default();
+        report.readings.splice(0..0, heard_before);
+        Some(report)
     }
 
     /// What stations said since the last cycle belongs to none that would still close.
     async fn keep_last_readings(&mut self) -> Result<(), Error> {
-        let solix = self.session.as_mut().map(Session::report);
-        let Some(solix) = solix.filter(|solix| !solix.readings.is_empty()) else { return Ok(()) };
+        let Some(solix) = self.solix_report().filter(|solix| !solix.readings.is_empty()) else {
+            return Ok(());
+        };
         let id = BatchId(Uuid::now_v7());
         let batch = Batch { id, started_at: Clock.now(), reports: Vec::new(), solix: Some(solix) };
         let events = batch.station_events(self.settings.inventory.store.metadata);

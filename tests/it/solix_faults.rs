@@ -148,6 +148,21 @@ fn a_wrong_password_is_tried_once_and_a_person_is_called() {
 }
 
 #[test]
+fn a_locked_account_is_told_of_at_once_and_not_tried_again() {
+    let stage = stage();
+    let locked = Failure::CodeWithMessage(100_053, "Please try again in 1 hours.".to_owned());
+    stage.cloud.fail("passport/login", locked, crate::cloud::FOREVER);
+    let daemon = stage.run("");
+    let rows = stage.wait_for("the alert", |rows| alerts(rows, "solix_login") == [1.0]);
+    stage.wait_for_more("solix_up", 4);
+    daemon.stop();
+    gpus_are_untouched(&rows);
+    assert_eq!(stage.cloud.logins(), 1);
+    let told = of_type(&rows, "solix_up").last().unwrap().3["words"].as_str().unwrap().to_owned();
+    assert!(told.contains("has locked the account") && told.contains("phone app"), "{told}");
+}
+
+#[test]
 fn a_falling_charge_is_fast_and_an_alert_once_and_rising_again_neither() {
     let stage = stage();
     let serial = stage.serial();

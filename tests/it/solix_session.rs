@@ -145,3 +145,17 @@ fn check_says_of_each_station_whether_it_answers() {
     assert!(checked.stdout.contains("solix   ok      "), "{}", checked.stdout);
     assert!(checked.stdout.contains("SOC 87 % in 840 W out 435 W grid 200 W"), "{}", checked.stdout);
 }
+
+#[test]
+fn an_edit_of_the_section_begins_anew_without_a_login_and_every_reading_is_kept() {
+    let stage = stage();
+    let daemon = stage.run("");
+    stage.wait_for("a reading", |rows| !of_type(rows, "solix_heartbeat").is_empty());
+    stage.inventory("", "interval = \"6s\"\nfast_interval = \"5s\"\n");
+    stage.wait_for_more("solix_heartbeat", 2);
+    let said = daemon.stop();
+    assert!(said.contains("its session begins anew"), "{said}");
+    assert_eq!(stage.cloud.logins(), 1);
+    // Each reading is told when it comes, also the last one.
+    assert_eq!(said.matches(": SOC 87 %").count(), of_type(&stage.home.rows(), "solix_heartbeat").len());
+}

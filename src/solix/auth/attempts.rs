@@ -9,16 +9,13 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
 use super::files::{Found, Kept};
-use super::hex;
 use crate::reading::Timestamp;
 use crate::solix::Hidden;
 use crate::solix::rest::{Pause, SolixError};
+use crate::solix::wire::to_hex;
 
 /// The file's name in the state directory.
 const FILE_NAME: &str = "solix-attempts.json";
-
-/// The file's version; another one is set aside.
-const VERSION: u32 = 1;
 
 /// From one login of an account to the next.
 const BETWEEN: Duration = Duration::from_secs(10 * 60);
@@ -42,7 +39,7 @@ pub(in crate::solix) struct AccountId(String);
 impl AccountId {
     /// The account of an e-mail address, however it is written.
     pub(in crate::solix) fn of(email: &str) -> Self {
-        Self(hex(&Md5::digest(email.trim().to_lowercase())))
+        Self(to_hex(&Md5::digest(email.trim().to_lowercase())))
     }
 
     pub(super) fn from_hex(hex: String) -> Self {
@@ -89,7 +86,6 @@ pub(in crate::solix) struct Attempts {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
-    version: u32,
     /// Makes equal passwords of two machines look different.
     salt: String,
     accounts: BTreeMap<String, Account>,
@@ -122,11 +118,7 @@ impl Attempts {
     /// The file cannot be read, or a lost count cannot be noted.
     pub(in crate::solix) fn load(state_dir: &Path, now: Timestamp) -> Result<Self, SolixError> {
         let file = Kept::new(state_dir, FILE_NAME);
-        let mut found = file.load::<State>()?;
-        if matches!(&found, Found::Whole(state) if state.version != VERSION) {
-            found = file.set_aside();
-        }
-        let mut attempts = match found {
+        let mut attempts = match file.load::<State>()? {
             Found::Whole(state) => Self { file, state },
             Found::Nothing => Self { file, state: State::new()? },
             Found::Damaged => {
@@ -289,7 +281,7 @@ impl State {
     fn new() -> Result<Self, SolixError> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).map_err(|_says_nothing| SolixError::Random)?;
-        Ok(Self { version: VERSION, salt: hex(&salt), accounts: BTreeMap::new(), lost_until_us: None })
+        Ok(Self { salt: to_hex(&salt), accounts: BTreeMap::new(), lost_until_us: None })
     }
 
     /// Whether a clock wrote in it that was ahead of ours.

@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::solix::auth::ServerKey;
-    use crate::solix::auth::password::unhex;
+    use crate::solix::wire::from_hex;
 
     #[test]
     fn the_body_is_that_of_the_reference() {
@@ -62,7 +62,7 @@ mod tests {
         let passwords = vectors["login_password"].as_array().unwrap();
         let vector = passwords.iter().find(|vector| vector["ciphertext_base64"] == captured["password"]);
         let text = |key| vector.unwrap()[key].as_str().unwrap();
-        let secret = SecretKey::from_slice(&unhex(text("client_private_key_hex")).unwrap()).unwrap();
+        let secret = SecretKey::from_slice(&from_hex(text("client_private_key_hex")).unwrap()).unwrap();
         let key = KeyPair::of(&secret, &ServerKey::of_vendor().unwrap()).unwrap();
         let now = Timestamp::from_micros(1_756_813_256_000_000);
         let password = Hidden::new(text("password").to_owned());

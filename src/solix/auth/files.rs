@@ -6,13 +6,16 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use crate::solix::Config;
 use crate::solix::rest::SolixError;
+
+/// The version of all of them; a file of another one is set aside.
+const VERSION: u32 = 1;
 
 /// No file of ours is larger: it bounds what a wrong file can cost.
 const MAX_BYTES: u64 = 1 << 20;
@@ -32,6 +35,13 @@ const LOCK_WITHIN: Duration = Duration::from_secs(25);
 pub(in crate::solix) struct Kept {
     path: PathBuf,
     leave_no_trace: bool,
+}
+
+/// What stands in a file.
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    version: u32,
+    content: T,
 }
 
 /// What was found in a file.
@@ -56,7 +66,7 @@ impl Kept {
         Self { leave_no_trace: config.leave_no_trace, ..Self::new(&config.state_dir, name) }
     }
 
-    /// Reads it. What cannot be understood is renamed to `….damaged` and said. Rights of others are taken away.
+    /// Reads it. What cannot be understood, or is of another version, is renamed to `….damaged` and said. Rights of others are taken away.
     ///
     /// # Errors
     /// The file cannot be read at all.
@@ -68,7 +78,10 @@ impl Kept {
             Err(source) => return Err(self.failed(source)),
         };
         // The parser's own words would quote what it stumbled over.
-        Ok(serde_json::from_slice(&bytes).map_or_else(|_quotes| self.set_aside(), Found::Whole))
+        match serde_json::from_slice::<Versioned<T>>(&bytes) {
+            Ok(Versioned { version: VERSION, content }) => Ok(Found::Whole(content)),
+            Ok(_) | Err(_) => Ok(self.set_aside()),
+        }
     }
 
     fn read(&self) -> io::Result<Zeroizing<Vec<u8>>> {
@@ -86,7 +99,7 @@ impl Kept {
     }
 
     /// Puts the file out of the way, so that it can be looked at.
-    pub(in crate::solix) fn set_aside<T>(&self) -> Found<T> {
+    fn set_aside<T>(&self) -> Found<T> {
         if self.leave_no_trace {
             tracing::warn!(path = %self.path.display(), "this file cannot be understood");
             return Found::Damaged;
@@ -118,7 +131,7 @@ impl Kept {
         let write = || {
             let dir = self.path.parent().unwrap_or(Path::new("."));
             create_private(dir)?;
-            let bytes = Zeroizing::new(serde_json::to_vec(content)?);
+            let bytes = Zeroizing::new(serde_json::to_vec(&Versioned { version: VERSION, content })?);
             let mut file = tempfile::Builder::new()
                 .prefix(".solix-")
                 .permissions(Permissions::from_mode(0o600))
@@ -226,6 +239,16 @@ mod tests {
             assert_eq!(kept.load::<u32>().unwrap(), Found::Nothing);
             assert!(kept.path.with_extension("json.damaged").exists());
         }
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_set_aside() {
+        let (_dir, kept) = kept();
+        kept.save(&7).unwrap();
+        let text = std::fs::read_to_string(&kept.path).unwrap();
+        std::fs::write(&kept.path, text.replace("\"version\":1", "\"version\":2")).unwrap();
+        assert_eq!(kept.load::<u32>().unwrap(), Found::Damaged);
+        assert!(!kept.path.exists());
     }
 
     #[test]

@@ -13,9 +13,6 @@ use crate::solix::rest::SolixError;
 /// The file's name in the state directory.
 pub(in crate::solix) const LOGIN_FILE: &str = "solix-login.json";
 
-/// The file's version; another one is set aside.
-const VERSION: u32 = 1;
-
 /// A login is renewed when it holds for less than this.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 
@@ -58,11 +55,7 @@ impl Login {
     /// The cached one, of whatever account.
     pub(in crate::solix) fn load(file: &Kept) -> Result<Option<Self>, SolixError> {
         let row = match file.load::<Row>()? {
-            Found::Whole(row) if row.version == VERSION => row,
-            Found::Whole(_other_version) => {
-                file.set_aside::<()>();
-                return Ok(None);
-            }
+            Found::Whole(row) => row,
             Found::Nothing | Found::Damaged => return Ok(None),
         };
         let (token, user_id) = (Hidden::new(row.token), Hidden::new(row.user_id));
@@ -81,7 +74,6 @@ impl Login {
     /// Caches it for the next process.
     pub(in crate::solix) fn save(&self, file: &Kept) -> Result<(), SolixError> {
         file.save(&RowRef {
-            version: VERSION,
             account: self.account.as_hex(),
             country: &self.country,
             server: &self.server,
@@ -95,7 +87,6 @@ impl Login {
 
 #[derive(Deserialize)]
 struct Row {
-    version: u32,
     account: String,
     country: String,
     server: String,
@@ -107,7 +98,6 @@ struct Row {
 
 #[derive(Serialize)]
 struct RowRef<'a> {
-    version: u32,
     account: &'a str,
     country: &'a str,
     server: &'a str,
@@ -146,17 +136,5 @@ mod tests {
             login.save(&file).unwrap();
             assert_eq!(Login::load(&file).unwrap(), Some(login));
         }
-    }
-
-    #[test]
-    fn a_file_of_another_version_is_set_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = Kept::new(dir.path(), LOGIN_FILE);
-        login(None).save(&file).unwrap();
-        let path = dir.path().join(LOGIN_FILE);
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.replace("\"version\":1", "\"version\":2")).unwrap();
-        assert_eq!(Login::load(&file).unwrap(), None);
-        assert!(!path.exists());
     }
 }

@@ -13,5 +13,5 @@ pub(in crate::solix) use attempts::{AccountId, Asked, Attempts, Credentials, Ref
 pub(in crate::solix) use body::LoginBody;
 pub(in crate::solix) use files::{Found, Kept, take_lock};
 pub(in crate::solix) use login::{LOGIN_FILE, Login};
-pub(in crate::solix) use password::{KeyPair, ServerKey, gtoken, hex};
+pub(in crate::solix) use password::{KeyPair, ServerKey, gtoken};
 pub(in crate::solix) use server::{base_url, server_of_country};

@@ -11,6 +11,7 @@ use p256::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
 use crate::solix::Hidden;
+use crate::solix::wire::{from_hex, to_hex};
 
 /// The server's key, an uncompressed P-256 point: the same in all regions, and a constant of every open client.
 const SERVER_KEY: [u8; 65] = [
@@ -32,7 +33,7 @@ impl ServerKey {
 
     /// Another one: an uncompressed point as 130 hexadecimal digits.
     pub(in crate::solix) fn from_hex(hex: &str) -> Option<Self> {
-        Self::from_point(&unhex(hex)?)
+        Self::from_point(&from_hex(hex)?)
     }
 
     fn from_point(point: &[u8]) -> Option<Self> {
@@ -55,7 +56,7 @@ impl KeyPair {
     pub(super) fn of(secret: &SecretKey, server: &ServerKey) -> Option<Self> {
         let agreed = diffie_hellman(secret.to_nonzero_scalar(), server.0.as_affine());
         let shared = <[u8; 32]>::try_from(agreed.raw_secret_bytes().as_slice()).ok()?;
-        let public_hex = hex(p256::Sec1Point::from(secret.public_key()).as_bytes());
+        let public_hex = to_hex(p256::Sec1Point::from(secret.public_key()).as_bytes());
         Some(Self { public_hex, shared: Zeroizing::new(shared) })
     }
 
@@ -79,24 +80,7 @@ impl KeyPair {
 /// The hash of the account in the header of every call: MD5 of its id, in hex. As good as a secret, since it
 /// is all that stands beside the token.
 pub(in crate::solix) fn gtoken(user_id: &Hidden) -> Hidden {
-    Hidden::new(hex(&Md5::digest(user_id.reveal())))
-}
-
-/// Lower-case hex.
-pub(in crate::solix) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|n| char::from_digit(n.into(), 16))
-        .collect()
-}
-
-/// The bytes of hex, if it is some.
-pub(super) fn unhex(hex: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = hex.chars().map(|c| c.to_digit(16)).collect();
-    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
-    let bytes = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte * 16 + digit));
-    bytes.map(|byte| u8::try_from(byte).ok()).collect()
+    Hidden::new(to_hex(&Md5::digest(user_id.reveal())))
 }
 
 #[cfg(test)]
@@ -115,7 +99,7 @@ mod tests {
     }
 
     fn key_of(vector: &Value) -> KeyPair {
-        let secret = unhex(text(vector, "client_private_key_hex")).unwrap();
+        let secret = from_hex(text(vector, "client_private_key_hex")).unwrap();
         KeyPair::of(&SecretKey::from_slice(&secret).unwrap(), &ServerKey::of_vendor().unwrap()).unwrap()
     }
 
@@ -127,7 +111,7 @@ mod tests {
         for vector in vectors {
             let key = key_of(vector);
             assert_eq!(key.public_hex(), text(vector, "client_public_key_hex"));
-            assert_eq!(hex(&*key.shared), text(vector, "shared_secret_hex"));
+            assert_eq!(to_hex(&*key.shared), text(vector, "shared_secret_hex"));
             let password = Hidden::new(text(vector, "password").to_owned());
             assert_eq!(key.encrypt(&password), text(vector, "ciphertext_base64"));
         }
@@ -137,7 +121,7 @@ mod tests {
     fn the_servers_key_is_the_one_of_the_reference_and_another_is_read_alike() {
         let vectors = vectors();
         let hexadecimal = text(&vectors, "server_public_key_hex");
-        assert_eq!(hex(&SERVER_KEY), hexadecimal);
+        assert_eq!(to_hex(&SERVER_KEY), hexadecimal);
         assert_eq!(ServerKey::from_hex(hexadecimal).unwrap().0, ServerKey::of_vendor().unwrap().0);
     }
 

@@ -14,9 +14,6 @@ use crate::solix::auth::{AccountId, Found, Kept};
 /// The file's name in the state directory.
 pub(super) const CREDENTIALS_FILE: &str = "solix-mqtt.json";
 
-/// The file's version; another one is set aside.
-const VERSION: u32 = 1;
-
 /// How long before its end a certificate is replaced. They are said to hold for ten years.
 const REPLACE_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -113,11 +110,7 @@ fn not_after(pem: &Hidden) -> Option<Timestamp> {
 /// The kept ones, of whatever account.
 pub(super) fn load(file: &Kept) -> Result<Option<KeptCredentials>, SolixError> {
     let row = match file.load::<Row>()? {
-        Found::Whole(row) if row.version == VERSION => row,
-        Found::Whole(_other_version) => {
-            file.set_aside::<()>();
-            return Ok(None);
-        }
+        Found::Whole(row) => row,
         Found::Nothing | Found::Damaged => return Ok(None),
     };
     let certificate_pem = Hidden::new(row.certificate_pem);
@@ -145,7 +138,6 @@ pub(super) fn save(
     anew_at: Option<Timestamp>,
 ) -> Result<(), SolixError> {
     file.save(&RowRef {
-        version: VERSION,
         account: account.map(AccountId::as_hex).unwrap_or_default(),
         server,
         anew_at_us: anew_at.map(Timestamp::micros),
@@ -162,7 +154,6 @@ pub(super) fn save(
 
 #[derive(Deserialize)]
 struct Row {
-    version: u32,
     account: String,
     server: String,
     anew_at_us: Option<i64>,
@@ -178,7 +169,6 @@ struct Row {
 
 #[derive(Serialize)]
 struct RowRef<'a> {
-    version: u32,
     account: &'a str,
     server: &'a str,
     anew_at_us: Option<i64>,

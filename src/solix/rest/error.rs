@@ -251,7 +251,8 @@ impl SolixError {
         }
     }
 
-    /// Whether it lasts until a person does something.
+    /// Whether a person has to know of it at once: it lasts until they do something, or the vendor has locked
+    /// the account.
     pub const fn needs_person(&self) -> bool {
         match self {
             Self::ApiUrl
@@ -266,6 +267,7 @@ impl SolixError {
             | Self::NotLoggedIn
             | Self::CredentialsRefused { .. }
             | Self::VerificationNeeded { .. }
+            | Self::LoginPaused { pause: Pause::Locked | Pause::KeyRefused, .. }
             | Self::Forbidden { .. } => true,
             Self::Random
             | Self::LoginPaused { .. }
@@ -314,6 +316,9 @@ impl SolixError {
             }
             Self::LoginPaused { pause: Pause::KickedOut, .. } => {
                 "log out of the phone app, or wait: fleetwatt logs in again by itself"
+            }
+            Self::LoginPaused { pause: Pause::Locked | Pause::KeyRefused, .. } => {
+                "see with the phone app whether the account still works; it is tried again by itself then"
             }
             Self::LoginPaused { .. } | Self::LoginUnderWay => "wait: it is tried again by itself",
             Self::LoginFailed { .. } | Self::NotAccepted { .. } => {

@@ -15,9 +15,6 @@ use crate::solix::auth::{AccountId, Found, Kept};
 /// The file's name in the state directory.
 pub(super) const MEMORY_FILE: &str = "solix-rest.json";
 
-/// The file's version; another one is set aside.
-const VERSION: u32 = 1;
-
 /// How long something that is not there is not asked for.
 const OFF_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -41,7 +38,6 @@ pub(super) struct Memory {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Row {
-    version: u32,
     #[serde(default)]
     region: Option<Region>,
     /// Until when something is not asked for, and why.
@@ -103,14 +99,9 @@ impl Memory {
     /// The file is there and cannot be read.
     pub(super) fn load(file: Kept) -> Result<Self, SolixError> {
         let row = match file.load::<Row>()? {
-            Found::Whole(row) if row.version == VERSION => row,
-            Found::Whole(_other_version) => {
-                file.set_aside::<Row>();
-                Row::default()
-            }
+            Found::Whole(row) => row,
             Found::Nothing | Found::Damaged => Row::default(),
         };
-        let row = Row { version: VERSION, ..row };
         Ok(Self { file, row, is_changed: false, has_failed: false })
     }
 

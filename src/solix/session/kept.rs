@@ -12,7 +12,6 @@ use crate::solix::rest::SolixError;
 use crate::solix::{Config, chance};
 
 const FILE_NAME: &str = "solix-session.json";
-const VERSION: u32 = 1;
 
 /// How many names an account can have at the broker: five digits.
 pub(super) const N_NAMES: u64 = 100_000;
@@ -20,7 +19,6 @@ pub(super) const N_NAMES: u64 = 100_000;
 /// What is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
-    version: u32,
     /// The end of our name at the broker: the same for ever on this installation, and hardly the same on
     /// another one.
     pub(super) client_number: u64,
@@ -59,7 +57,6 @@ pub(super) struct KeptDevice {
 impl Default for Kept {
     fn default() -> Self {
         Self {
-            version: VERSION,
             client_number: chance::number() % N_NAMES,
             is_fast: false,
             n_polls: 0,
@@ -73,8 +70,8 @@ impl Kept {
     /// What an earlier session left, or nothing.
     pub(super) fn load(config: &Config) -> Self {
         match PrivateFile::of(config, FILE_NAME).load::<Self>() {
-            Ok(Found::Whole(kept)) if kept.version == VERSION => kept,
-            Ok(Found::Whole(_) | Found::Nothing | Found::Damaged) => Self::default(),
+            Ok(Found::Whole(kept)) => kept,
+            Ok(Found::Nothing | Found::Damaged) => Self::default(),
             Err(error) => {
                 tracing::warn!(error = with_causes(&error), "what the last session learnt is learnt anew");
                 Self::default()

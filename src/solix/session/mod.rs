@@ -56,6 +56,7 @@ impl Session {
 
     /// What came since the last report, and how the stations stand now.
     pub fn report(&mut self) -> SolixReport {
+        let taken = taken(&mut self.readings);
         if let Some(ended) = self.task.try_join_next() {
             tracing::error!(failed = ended.is_err(), "the Solix session ended by itself; it is started anew");
         }
@@ -63,7 +64,7 @@ impl Session {
         if self.task.is_empty() {
             *self = Self::start(self.config.clone());
         }
-        report(&mut self.readings, &self.known.borrow(), (self.config.now)())
+        report(taken, &self.known.borrow(), (self.config.now)())
     }
 
     /// Ends the session, by `deadline` at the latest. The last report is fetched before.
@@ -87,7 +88,7 @@ pub async fn ask_once(config: Config, deadline: Instant) -> SolixReport {
         Err(error) => cannot_start(&knows, &error),
     }
     let known = known.borrow().clone();
-    report(&mut readings, &known, now())
+    report(taken(&mut readings), &known, now())
 }
 
 async fn until_stopped(mut worker: Worker, stopped: oneshot::Receiver<()>) {
@@ -104,11 +105,12 @@ fn cannot_start(knows: &watch::Sender<Known>, error: &SolixError) {
     knows.send_modify(|known| known.trouble = Some(error.trouble()));
 }
 
-fn report(readings: &mut mpsc::Receiver<StationReading>, known: &Known, now: Timestamp) -> SolixReport {
-    let mut taken = Vec::new();
-    while let Ok(reading) = readings.try_recv() {
-        taken.push(reading);
-    }
+/// What waits to be fetched, oldest first.
+fn taken(readings: &mut mpsc::Receiver<StationReading>) -> Vec<StationReading> {
+    std::iter::from_fn(|| readings.try_recv().ok()).collect()
+}
+
+fn report(readings: Vec<StationReading>, known: &Known, now: Timestamp) -> SolixReport {
     let stations = known.stations.iter().map(|standing| standing.status(known.interval, now));
-    SolixReport { readings: taken, stations: stations.collect(), trouble: known.trouble.clone() }
+    SolixReport { readings, stations: stations.collect(), trouble: known.trouble.clone() }
 }
