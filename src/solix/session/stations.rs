@@ -107,7 +107,7 @@ impl Stations {
 
     /// Makes them be what the account has. Says whether other topics are to be listened to now.
     pub(super) fn bind(&mut self, devices: &[BoundDevice], now: Timestamp) -> bool {
-        let before = self.heard();
+        let before = self.listened_to();
         let devices: BTreeMap<&str, &BoundDevice> = devices
             .iter()
             .filter(|device| is_of_interest(device.model.as_str()))
@@ -130,7 +130,12 @@ impl Stations {
                 None => drop(self.tracked.insert(serial.to_owned(), Tracked::new(station, device, now))),
             }
         }
-        before != self.heard()
+        before != self.listened_to()
+    }
+
+    /// What makes up the topics that are listened to: another name is no other topic.
+    fn listened_to(&self) -> Vec<(Clean, Clean)> {
+        self.heard().into_iter().map(|station| (station.serial, station.model)).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -395,8 +400,9 @@ impl Tracked {
     ) -> Option<StationReading> {
         self.device.heard_at = Some(at.micros());
         self.state.merge(values, at);
-        let since = at.minus(ONE_READING);
-        let reading = wire::reading(&self.station, &self.state, since, mode).filter(says_something)?;
+        // An acknowledgement that comes soon after figures must not make these a reading once more.
+        wire::reading(&self.station, &self.state, at, mode).filter(says_something)?;
+        let reading = wire::reading(&self.station, &self.state, at.minus(ONE_READING), mode)?;
         self.device.grid_seen |= reading.grid == GridState::Present;
         let is_answer = self.asking.is_open();
         let is_due = self.last.as_ref().is_none_or(|last| interval / 2 <= at.since(last.at));

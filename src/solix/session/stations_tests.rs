@@ -182,6 +182,16 @@ fn an_acknowledgement_is_a_sign_of_life_and_no_reading() {
 }
 
 #[test]
+fn an_acknowledgement_soon_after_figures_is_not_the_same_reading_once_more() {
+    let mut one = one();
+    said(&mut one, CALM, 1);
+    one.begin(Instant::now(), after(2), WITHIN);
+    let acknowledgement = b"\xff\x09\x0e\x00\x03\x01\x0f\x08\x57\x00\xa1\x01\x32\x38";
+    assert!(one.take(TOPIC, &message(acknowledgement), after(3), INTERVAL).is_empty());
+    assert!(one.are_asked(), "the figures are those of before the question");
+}
+
+#[test]
 fn silence_is_stale_and_then_offline_with_the_last_reading_beside_it() {
     let mut one = one();
     said(&mut one, CALM, 0);
@@ -207,7 +217,7 @@ fn a_name_that_was_changed_is_the_same_station() {
     let mut one = one();
     said(&mut one, CALM, 1);
     let renamed = BoundDevice { name: Clean::new("Shed"), ..bound(SERIAL, "A1790P") };
-    one.bind(&[renamed], after(2));
+    assert!(!one.bind(&[renamed], after(2)), "the topics are the same");
     let status = one.standing()[0].status(INTERVAL, after(3));
     assert_eq!((status.station.name.as_str(), status.presence), ("Shed", Presence::Live));
 }
