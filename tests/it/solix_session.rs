@@ -136,6 +136,18 @@ fn stations_behind_a_panel_are_read_through_it() {
 }
 
 #[test]
+fn a_cloud_without_sites_keeps_nobody_from_the_broker() {
+    let stage = Stage::new(Options::with_panel());
+    stage.cloud.fail("get_site_list", crate::cloud::Failure::Http(500), crate::cloud::FOREVER);
+    let daemon = stage.run("");
+    let rows = stage.wait_for("the panel", |rows| {
+        of_type(rows, "solix_heartbeat").iter().any(|row| row.3["data_source"] == "mqtt")
+    });
+    daemon.stop();
+    assert_eq!(values(&rows, "solix_up").last(), Some(&Some(1.0)));
+}
+
+#[test]
 fn check_says_of_each_station_whether_it_answers() {
     let stage = stage();
     assert_eq!(stage.poll(&[]).code, Some(0));

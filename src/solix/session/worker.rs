@@ -225,12 +225,12 @@ impl Worker {
             let devices = self.cloud.devices().await?;
             self.kept.rest_at = Some(self.now().micros());
             if self.stations.bind(&devices, self.now()) {
-                self.connection = None;
+                self.disconnect();
             }
-            let sites = self.ask_sites(&devices).await?;
             if self.connection.is_none() && !self.stations.is_empty() {
                 self.connect().await?;
             }
+            let sites = self.ask_sites(&devices).await?;
             self.discover(&devices, &sites).await;
         }
         Ok(())
@@ -285,9 +285,8 @@ impl Worker {
     }
 
     fn connect_with(&mut self, credentials: MqttCredentials) {
-        self.ready_since = None;
         // The old one goes first: both have the same name.
-        self.connection = None;
+        self.disconnect();
         let heard = self.stations.heard();
         match Connection::open(&self.config, credentials, self.name(), &heard) {
             Ok(connection) => self.connection = Some(connection),
@@ -296,6 +295,11 @@ impl Worker {
                 self.mqtt_trouble = Some(trouble::of_broker(&error, false));
             }
         }
+    }
+
+    fn disconnect(&mut self) {
+        self.ready_since = None;
+        self.connection = None;
     }
 
     /// Somebody who leaves no trace must not take the name of one who is connected.
