@@ -1,13 +1,10 @@
 //! Between a cycle and its alerts: the facts that follow from it, and the timeline events of what they
 //! raised and cleared.
 
-use std::sync::Arc;
-
-use serde_json::{Map, json};
-
+use super::entries::Entries;
 use super::stations::station_source;
 use super::timeline::gpu_sources;
-use super::{Batch, Event, HostReport, metadata};
+use super::{Batch, Event, HostReport};
 use crate::alert::{
     Answer, Facts, GpuFacts, Held, NodeFacts, PowerThreshold, Rules, Scope, SolixFacts, StationAnswer,
     StationFacts, Transition, Trouble,
@@ -62,20 +59,14 @@ impl Batch {
     }
 
     fn alert_event(&self, transition: &Transition) -> Event {
-        let mut metadata = Map::new();
-        metadata.insert("key".to_owned(), json!(transition.key));
-        metadata.insert("rule".to_owned(), json!(transition.rule.label()));
-        metadata.insert("severity".to_owned(), json!(transition.severity.label()));
-        metadata.insert("words".to_owned(), json!(transition.words));
-        metadata.insert("raised_at".to_owned(), json!(transition.raised_at.to_string()));
-        metadata::stamp(&mut metadata, self);
-        Event {
-            event_type: "alert",
-            source: transition.source.clone(),
-            value: Some(if transition.raised { 1.0 } else { 0.0 }),
-            metadata: Arc::new(metadata),
-            at: transition.at,
-        }
+        let mut metadata = Entries::default();
+        metadata.text("key", &transition.key);
+        metadata.text("rule", transition.rule.label());
+        metadata.text("severity", transition.severity.label());
+        metadata.text("words", &transition.words);
+        metadata.put("raised_at", transition.raised_at.to_string());
+        let value = if transition.raised { 1.0 } else { 0.0 };
+        self.event("alert", transition.source.clone(), Some(value), metadata, transition.at)
     }
 }
 
@@ -271,7 +262,7 @@ mod tests {
         let mut batch = sample::fleet();
         let mut state = State::default();
         let raised = evaluate(&rules(), &mut state, &batch.alert_facts(Scope::Whole));
-        let event = &batch.alert_events(&raised)[0];
+        let event = &sample::seen(&batch.alert_events(&raised))[0];
         assert_eq!(
             (event.event_type, event.source.as_str(), event.value),
             ("alert", "gpu_redfin", Some(1.0))
@@ -350,7 +341,7 @@ mod tests {
                 "F3800 Plus has given no answer for 20m: check that it is switched on and in its Wi-Fi",
             ]
         );
-        let event = &batch.alert_events(&told)[0];
+        let event = &sample::seen(&batch.alert_events(&told))[0];
         assert_eq!((event.source.as_str(), event.value), ("solix_9DNBH3D0PLDBLX1Y", Some(1.0)));
         assert_eq!(event.metadata["key"], "battery_low:solix_9DNBH3D0PLDBLX1Y");
     }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::Metadata;
 use crate::reading::{Fault, GpuReading, Outcome, SolixReport, Span, Timestamp};
 
 /// A batch's identity: a UUID of version 7, so that ids sort by time. It stands in every row's metadata.
@@ -67,9 +66,8 @@ pub struct Event {
     pub source: String,
     /// The value in the event type's unit; `None` where there is none. Always finite.
     pub value: Option<f64>,
-    /// Everything else; always a JSON object. Holds the batch's id as `batch`. Shared, since a GPU's events
-    /// have the same.
-    pub metadata: Arc<Map<String, Value>>,
+    /// Everything else. Holds the batch's id as `batch`.
+    pub metadata: Metadata,
     /// The time of measurement.
     pub at: Timestamp,
 }

@@ -1,45 +1,35 @@
 //! The metadata of events: what a dashboard reads beside the value. The keys are a contract.
 
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Number, Value, json};
 
 use crate::reading::{
     Absent, Clean, GpuReading, Measured, Memory, Power, PowerSamples, Reason, Share, Temperature,
 };
 
+use super::entries::Entries;
 use super::{Batch, HostReport, Totals};
 
-/// What never or seldom changes about a GPU: repeated in every row, or in `gpu_inventory` only.
-pub(super) fn facts(report: &HostReport, gpu: &GpuReading) -> Map<String, Value> {
-    let mut facts = identity(gpu);
-    facts.insert("node".to_owned(), json!(report.node));
-    facts.insert("ip".to_owned(), json!(report.address));
-    facts.insert("labels".to_owned(), json!(report.labels));
-    put(&mut facts, "gpu_bus_id", &gpu.bus_id, words);
-    put(&mut facts, "gpu_model", &gpu.model, words);
-    put(&mut facts, "driver_version", &gpu.driver_version, words);
-    put(&mut facts, "power_limit_w", &gpu.limit(), watts);
-    put(&mut facts, "memory_total_mb", &gpu.memory_total, mebibytes);
-    facts
-}
+/// Entries of a GPU's row where nothing is absent, and some more.
+const USUAL_ENTRIES: usize = 32;
 
 /// What a GPU said in this cycle, with as much identity as it takes to find its facts.
-pub(super) fn sample(gpu: &GpuReading) -> Map<String, Value> {
-    let mut sample = identity(gpu);
-    put(&mut sample, "power_draw_w", &gpu.power().map(|draw| draw.power), watts);
-    put(&mut sample, "temperature_c", &gpu.temperature, celsius);
-    put(&mut sample, "memory_used_mb", &gpu.memory_used, mebibytes);
-    put(&mut sample, "gpu_utilization_pct", &gpu.utilization, percent);
-    put(&mut sample, "fan_speed_pct", &gpu.fan_speed, percent);
-    put(&mut sample, "power_efficiency_pct", &efficiency(gpu), percent);
-    put(&mut sample, "pstate", &gpu.pstate, words);
-    put(&mut sample, "clocks_event_reasons", &gpu.clocks_event_reasons, |mask| {
-        json!(format!("{mask:#018x}"))
-    });
+pub(super) fn sample(gpu: &GpuReading) -> Entries<'_> {
+    let mut sample = Entries::with_room_for(USUAL_ENTRIES);
+    put_identity(&mut sample, gpu);
+    sample.measured("power_draw_w", gpu.power().map(|draw| draw.power.watts()));
+    sample.measured("temperature_c", gpu.temperature.as_ref().map(celsius));
+    sample.measured("memory_used_mb", gpu.memory_used.as_ref().map(mebibytes));
+    sample.measured("gpu_utilization_pct", gpu.utilization.as_ref().map(percent));
+    sample.measured("fan_speed_pct", gpu.fan_speed.as_ref().map(percent));
+    sample.measured("power_efficiency_pct", efficiency(gpu).as_ref().map(percent));
+    sample.measured_text("pstate", &gpu.pstate);
+    let reasons = gpu.clocks_event_reasons.as_ref();
+    sample.measured("clocks_event_reasons", reasons.map(|mask| format!("{mask:#018x}")));
     if let Ok(draw) = gpu.power() {
-        sample.insert("power_kind".to_owned(), json!(draw.kind.label()));
+        sample.text("power_kind", draw.kind.label());
     }
     if let Some(samples) = &gpu.power_samples {
-        sample.extend(sampled(samples));
+        put_samples(&mut sample, samples);
     }
     // Most boards have none of these, and their absence says nothing about the reading.
     let extras = [
@@ -49,49 +39,63 @@ pub(super) fn sample(gpu: &GpuReading) -> Map<String, Value> {
     ];
     for (key, measured) in extras {
         if let Ok(power) = measured {
-            sample.insert(key.to_owned(), watts(power));
+            sample.put(key, power.watts());
         }
     }
     sample
 }
 
+/// What never or seldom changes about a GPU: repeated in every row, or in `gpu_inventory` only.
+pub(super) fn put_facts<'a>(to: &mut Entries<'a>, report: &'a HostReport, gpu: &'a GpuReading) {
+    to.text("node", &report.node);
+    to.text("ip", &report.address);
+    to.put("labels", json!(report.labels));
+    to.measured_text("gpu_bus_id", &gpu.bus_id);
+    to.measured_text("gpu_model", &gpu.model);
+    to.measured_text("driver_version", &gpu.driver_version);
+    to.measured("power_limit_w", gpu.limit().map(Power::watts));
+    to.measured("memory_total_mb", gpu.memory_total.as_ref().map(mebibytes));
+}
+
+/// Which GPU it is.
+pub(super) fn put_identity<'a>(to: &mut Entries<'a>, gpu: &'a GpuReading) {
+    to.measured("gpu_index", gpu.index.as_ref().copied());
+    to.measured_text("gpu_uuid", &gpu.uuid);
+}
+
 /// What the samples of a cycle add to its mean, which is the value itself.
-fn sampled(samples: &PowerSamples) -> Map<String, Value> {
-    object([
-        ("power_min_w", watts(&samples.min)),
-        ("power_max_w", watts(&samples.max)),
-        ("power_samples", json!(samples.n_samples)),
-        ("power_samples_absent", json!(samples.n_absent)),
-        ("power_energy_j", json!(samples.energy.joules())),
-        ("power_covered_ms", json!(milliseconds(samples.covered))),
-    ])
+fn put_samples(to: &mut Entries<'_>, samples: &PowerSamples) {
+    to.put("power_min_w", samples.min.watts());
+    to.put("power_max_w", samples.max.watts());
+    to.put("power_samples", samples.n_samples);
+    to.put("power_samples_absent", samples.n_absent);
+    to.put("power_energy_j", samples.energy.joules());
+    to.put("power_covered_ms", milliseconds(samples.covered));
 }
 
 /// The metadata of `node_gpu_power_total`.
-pub(super) fn node_total(report: &HostReport) -> Map<String, Value> {
-    let mut metadata = object([("node", json!(report.node)), ("ip", json!(report.address))]);
+pub(super) fn node_total(report: &HostReport) -> Entries<'_> {
+    let mut metadata = Entries::default();
+    metadata.text("node", &report.node);
+    metadata.text("ip", &report.address);
     put_gpu_counts(&mut metadata, report);
     metadata
 }
 
 /// The metadata of `cluster_gpu_power_total`, without its timestamp.
-pub(super) fn cluster_total(totals: &Totals) -> Map<String, Value> {
-    let mut metadata = object([
-        ("nodes_reporting", json!(totals.nodes_reporting)),
-        ("nodes_expected", json!(totals.nodes_expected)),
-        ("nodes_of_unknown_size", json!(totals.nodes_of_unknown_size)),
-        ("gpus_reporting", json!(totals.gpus_reporting)),
-        ("gpus_expected", json!(totals.gpus_expected)),
-        ("total_watts", json!(totals.power.map(Power::watts))),
-    ]);
-    if totals.power.is_none() {
-        metadata.insert("total_watts_absent".to_owned(), json!("no_reading"));
-    }
+pub(super) fn cluster_total(totals: &Totals) -> Entries<'static> {
+    let mut metadata = Entries::default();
+    metadata.put("nodes_reporting", totals.nodes_reporting);
+    metadata.put("nodes_expected", totals.nodes_expected);
+    metadata.put("nodes_of_unknown_size", totals.nodes_of_unknown_size);
+    metadata.put("gpus_reporting", totals.gpus_reporting);
+    metadata.put("gpus_expected", totals.gpus_expected);
+    metadata.known("total_watts", totals.power.map(Power::watts), "no_reading");
     metadata
 }
 
 /// The metadata of `node_up`: how the attempt ended, and what is missing of this host.
-pub(super) fn node_up(report: &HostReport) -> Map<String, Value> {
+pub(super) fn node_up(report: &HostReport) -> Entries<'_> {
     use crate::reading::Outcome;
 
     let failure = match &report.outcome {
@@ -107,29 +111,28 @@ pub(super) fn node_up(report: &HostReport) -> Map<String, Value> {
         })
         .collect();
     let span = report.span.answered_at.since(report.span.asked_at);
-    let mut metadata = object([
-        ("node", json!(report.node)),
-        ("ip", json!(report.address)),
-        ("labels", json!(report.labels)),
-        ("outcome", json!(report.outcome.label())),
-        ("words", json!(report.outcome.advice())),
-        ("evidence", json!(failure.map_or("", |failure| failure.evidence.as_str()))),
-        ("milliseconds", json!(milliseconds(span))),
-        ("probe_ms", json!(milliseconds(report.probe_time))),
-        ("faults", Value::Array(faults)),
-        ("gpus", Value::Array(report.gpus.iter().filter_map(without_power).collect())),
-    ]);
+    let mut metadata = Entries::default();
+    metadata.text("node", &report.node);
+    metadata.text("ip", &report.address);
+    metadata.put("labels", json!(report.labels));
+    metadata.text("outcome", report.outcome.label());
+    metadata.put("words", report.outcome.advice());
+    metadata.text("evidence", failure.map_or("", |failure| failure.evidence.as_str()));
+    metadata.put("milliseconds", milliseconds(span));
+    metadata.put("probe_ms", milliseconds(report.probe_time));
+    metadata.put("faults", faults);
+    metadata.put("gpus", report.gpus.iter().filter_map(without_power).collect::<Vec<_>>());
     if let Some(since) = failure.and_then(|failure| failure.since) {
-        metadata.insert("since".to_owned(), json!(since.to_string()));
+        metadata.put("since", since.to_string());
     }
     put_gpu_counts(&mut metadata, report);
     metadata
 }
 
 /// What stands in every row: the batch, and the cycle's start.
-pub(super) fn stamp(metadata: &mut Map<String, Value>, batch: &Batch) {
-    metadata.insert("batch".to_owned(), json!(batch.id.to_string()));
-    metadata.insert("cycle".to_owned(), json!(batch.started_at.to_string()));
+pub(super) fn stamp(metadata: &mut Entries<'_>, batch: &Batch) {
+    metadata.put("batch", batch.id.to_string());
+    metadata.put("cycle", batch.started_at.to_string());
 }
 
 /// Draw of limit, rounded to one decimal.
@@ -151,74 +154,40 @@ pub(crate) fn number(value: f64) -> Value {
     value.to_string().parse::<Number>().map_or(Value::Null, Value::Number)
 }
 
-fn identity(gpu: &GpuReading) -> Map<String, Value> {
-    let mut identity = Map::new();
-    put(&mut identity, "gpu_index", &gpu.index, |index| json!(index));
-    put(&mut identity, "gpu_uuid", &gpu.uuid, words);
-    identity
-}
-
 /// A GPU without a power reading, as `node_up` lists it.
 fn without_power(gpu: &GpuReading) -> Option<Value> {
     let absent = gpu.power().err()?;
-    let mut entry = identity(gpu);
-    put(&mut entry, "gpu_bus_id", &gpu.bus_id, words);
-    entry.insert("power_absent".to_owned(), json!(absent.reason.label()));
-    Some(Value::Object(entry))
+    let mut entry = Entries::default();
+    put_identity(&mut entry, gpu);
+    entry.measured_text("gpu_bus_id", &gpu.bus_id);
+    entry.text("power_absent", absent.reason.label());
+    Some(entry.into_value())
 }
 
-fn put_gpu_counts(metadata: &mut Map<String, Value>, report: &HostReport) {
-    metadata.insert("gpus_reporting".to_owned(), json!(report.gpus_reporting()));
-    metadata.insert("gpus_expected".to_owned(), json!(report.gpus_known()));
-    if report.gpus_known().is_none() {
-        metadata.insert("gpus_expected_absent".to_owned(), json!("never_seen"));
-    }
-}
-
-/// The value under `key`; or null, and the reason under `<key>_absent`.
-pub(super) fn put<T>(
-    to: &mut Map<String, Value>,
-    key: &str,
-    measured: &Measured<T>,
-    value: impl Fn(&T) -> Value,
-) {
-    match measured {
-        Ok(measured) => {
-            to.insert(key.to_owned(), value(measured));
-        }
-        Err(absent) => {
-            to.insert(key.to_owned(), Value::Null);
-            to.insert(format!("{key}_absent"), json!(absent.reason.label()));
-        }
-    }
-}
-
-pub(super) fn object<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+fn put_gpu_counts(metadata: &mut Entries<'_>, report: &HostReport) {
+    metadata.put("gpus_reporting", report.gpus_reporting());
+    metadata.known("gpus_expected", report.gpus_known(), "never_seen");
 }
 
 fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-pub(super) fn words(text: &Clean) -> Value {
-    json!(text.as_str())
-}
-
-pub(super) fn watts(power: &Power) -> Value {
-    json!(power.watts())
-}
-
 fn celsius(temperature: &Temperature) -> Value {
-    number(temperature.celsius())
+    whole_or(temperature.millicelsius(), temperature.celsius())
 }
 
 pub(super) fn percent(share: &Share) -> Value {
-    number(share.percent())
+    whole_or(share.millipercent(), share.percent())
 }
 
-fn mebibytes(memory: &Memory) -> Value {
-    json!(memory.mebibytes())
+/// As [`number`], of a value that is known in thousandths, which takes no printing and parsing.
+fn whole_or(thousandths: i64, value: f64) -> Value {
+    if thousandths % 1000 == 0 { Value::from(thousandths / 1000) } else { Value::from(value) }
+}
+
+fn mebibytes(memory: &Memory) -> u64 {
+    memory.mebibytes()
 }
 
 #[cfg(test)]
@@ -228,9 +197,9 @@ mod tests {
 
     #[test]
     fn numbers_stand_as_the_tool_wrote_them() {
-        let sample = Value::Object(sample(&fleet::fleet().reports[0].gpus[0])).to_string();
+        let sample = sample(&fleet::fleet().reports[0].gpus[0]).into_metadata().text().to_owned();
         assert!(sample.contains(r#""power_draw_w":285.5,"#), "{sample}");
-        assert!(sample.contains(r#""temperature_c":86}"#), "{sample}");
+        assert!(sample.contains(r#""temperature_c":86,"#), "{sample}");
         assert!(sample.contains(r#""power_efficiency_pct":95.2,"#), "{sample}");
         assert!(sample.contains(r#""fan_speed_pct":71,"#), "{sample}");
         assert!(sample.contains(r#""clocks_event_reasons":"0x0000000000000004""#), "{sample}");
@@ -245,7 +214,8 @@ mod tests {
 
     #[test]
     fn an_efficiency_without_a_limit_is_absent_for_the_limits_reason() {
-        let sample = sample(&fleet::fleet().reports[4].gpus[0]);
+        let fleet = fleet::fleet();
+        let sample = sample(&fleet.reports[4].gpus[0]).into_value();
         assert_eq!(sample["power_efficiency_pct"], Value::Null);
         assert_eq!(sample["power_efficiency_pct_absent"], "not_supported");
         assert_eq!(sample["power_draw_w"], 11.32);
@@ -255,7 +225,7 @@ mod tests {
     fn the_kinds_of_power_stand_beside_the_recorded_one() {
         let mut gpu = fleet::gpu(0, 612_250);
         gpu.module_power_instant = Ok(Power::from_watts(900));
-        let sample = sample(&gpu);
+        let sample = sample(&gpu).into_value();
         assert_eq!(sample["power_kind"], "average");
         assert_eq!(sample["power_draw_average_w"], 612.25);
         assert_eq!(sample["power_draw_instant_w"], 613.38);

@@ -4,6 +4,7 @@
 //! and showing.
 
 mod alerts;
+mod entries;
 mod event;
 mod metadata;
 mod meter;
@@ -15,6 +16,7 @@ mod timeline;
 mod totals;
 
 pub use alerts::alert_rules;
+pub use entries::Metadata;
 pub use event::{Batch, BatchId, Event, HostReport};
 pub(crate) use metadata::{efficiency, number};
 pub use meter::PowerMeter;

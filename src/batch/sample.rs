@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::reading::{
@@ -12,7 +13,7 @@ use crate::reading::{
     StationStatus, Temperature, Timestamp,
 };
 
-use super::{Batch, BatchId, HostReport};
+use super::{Batch, BatchId, Event, HostReport};
 
 /// 2026-11-24T07:00:00Z.
 pub(crate) const STARTED_AT: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
@@ -183,4 +184,25 @@ pub(crate) fn station_reading() -> StationReading {
         grid: GridState::Absent,
         fields: fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
     }
+}
+
+/// An event with its metadata read.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) event_type: &'static str,
+    pub(crate) source: String,
+    pub(crate) value: Option<f64>,
+    pub(crate) metadata: Map<String, Value>,
+    pub(crate) at: Timestamp,
+}
+
+pub(crate) fn seen(events: &[Event]) -> Vec<Seen> {
+    let read = |event: &Event| Seen {
+        event_type: event.event_type,
+        source: event.source.clone(),
+        value: event.value,
+        metadata: serde_json::from_str(event.metadata.text()).expect("metadata is an object"),
+        at: event.at,
+    };
+    events.iter().map(read).collect()
 }

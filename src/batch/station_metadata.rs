@@ -1,13 +1,14 @@
 //! The metadata of the rows about stations. The keys are a contract.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::inventory::MetadataStyle;
 use crate::reading::{
-    Clean, Energy, Presence, Runtime, SolixReport, Station, StationReading, StationStatus, Timestamp,
+    Clean, Energy, Power, Presence, Runtime, SolixReport, Station, StationReading, StationStatus, Timestamp,
 };
 
-use super::metadata::{number, object, percent, put, watts, words};
+use super::entries::Entries;
+use super::metadata::{number, percent};
 
 /// The most decoded values that a row holds, and the most bytes of JSON that they take. A station has about
 /// fifty, a home power panel about a hundred.
@@ -21,87 +22,79 @@ const JOULES_A_WATT_HOUR: f64 = 3_600.0;
 const SECONDS_AN_HOUR: f64 = 3_600.0;
 
 /// Who said a value, and how it came: what stands beside each value.
-pub(super) fn origin(reading: &StationReading, style: MetadataStyle) -> Map<String, Value> {
-    let mut origin = object([
-        ("device_sn", words(&reading.station.serial)),
-        ("data_source", json!(reading.source.label())),
-        ("polling_mode", json!(reading.mode.label())),
-    ]);
-    if style == MetadataStyle::Full {
-        origin.extend(identity(&reading.station));
-        put_keys(&mut origin, reading);
+pub(super) fn origin(reading: &StationReading, style: MetadataStyle) -> Entries<'_> {
+    let mut origin = Entries::default();
+    match style {
+        MetadataStyle::Full => {
+            put_identity(&mut origin, &reading.station);
+            put_keys(&mut origin, reading);
+        }
+        MetadataStyle::Slim => origin.text("device_sn", reading.station.serial.as_str()),
     }
+    origin.text("data_source", reading.source.label());
+    origin.text("polling_mode", reading.mode.label());
     origin
 }
 
 /// The metadata of `solix_heartbeat`: all that was said.
-pub(super) fn heartbeat(reading: &StationReading) -> Map<String, Value> {
+pub(super) fn heartbeat(reading: &StationReading) -> Entries<'_> {
     let mut all = origin(reading, MetadataStyle::Full);
-    put(&mut all, "soc_pct", &reading.soc, percent);
-    put(&mut all, "power_input_w", &reading.power_input, watts);
-    put(&mut all, "power_output_w", &reading.power_output, watts);
-    put(&mut all, "grid_power_w", &reading.grid_power, watts);
-    put(&mut all, "solar_power_w", &reading.solar_power, watts);
-    all.insert("capacity_wh".to_owned(), json!(reading.capacity.map(watt_hours)));
-    if reading.capacity.is_none() {
-        all.insert("capacity_wh_absent".to_owned(), json!("unknown_model"));
-    }
-    all.insert("grid".to_owned(), json!(reading.grid.label()));
+    all.measured("soc_pct", reading.soc.as_ref().map(percent));
+    all.measured("power_input_w", reading.power_input.as_ref().map(watts));
+    all.measured("power_output_w", reading.power_output.as_ref().map(watts));
+    all.measured("grid_power_w", reading.grid_power.as_ref().map(watts));
+    all.measured("solar_power_w", reading.solar_power.as_ref().map(watts));
+    all.known("capacity_wh", reading.capacity.map(watt_hours), "unknown_model");
+    all.text("grid", reading.grid.label());
     let (fields, n_left_out) = bounded_fields(reading);
-    all.insert("fields".to_owned(), Value::Object(fields));
+    all.put("fields", fields);
     if 0 < n_left_out {
-        all.insert("fields_left_out".to_owned(), json!(n_left_out));
+        all.put("fields_left_out", n_left_out);
     }
     all
 }
 
 /// The metadata of `battery_runtime_estimate`: what it follows from.
-pub(super) fn runtime(reading: &StationReading, runtime: &Runtime) -> Map<String, Value> {
-    let mut inputs = identity(&reading.station);
-    inputs.extend(object([
-        ("soc_pct", percent(&runtime.soc)),
-        ("capacity_wh", watt_hours(runtime.capacity)),
-        ("power_input_w", watts(&runtime.power_input)),
-        ("power_output_w", watts(&runtime.power_output)),
-        ("net_draw_w", watts(&runtime.net_draw)),
-    ]));
+pub(super) fn runtime<'a>(reading: &'a StationReading, runtime: &Runtime) -> Entries<'a> {
+    let mut inputs = Entries::default();
+    put_identity(&mut inputs, &reading.station);
+    inputs.put("soc_pct", percent(&runtime.soc));
+    inputs.put("capacity_wh", watt_hours(runtime.capacity));
+    inputs.put("power_input_w", watts(&runtime.power_input));
+    inputs.put("power_output_w", watts(&runtime.power_output));
+    inputs.put("net_draw_w", watts(&runtime.net_draw));
     if runtime.is_longer {
-        inputs.insert("is_longer".to_owned(), json!(true));
+        inputs.put("is_longer", true);
     }
     inputs
 }
 
 /// The metadata of `station_up`, as of `at`.
-pub(super) fn station_up(status: &StationStatus, at: Timestamp) -> Map<String, Value> {
-    let mut metadata = identity(&status.station);
-    metadata.insert("presence".to_owned(), json!(status.presence.label()));
-    metadata.insert("words".to_owned(), json!(status.presence.to_string()));
-    let since = status.presence.silent_since().map(|since| since.to_string());
-    metadata.insert("since".to_owned(), json!(since));
+pub(super) fn station_up(status: &StationStatus, at: Timestamp) -> Entries<'_> {
+    let mut metadata = Entries::default();
+    put_identity(&mut metadata, &status.station);
+    metadata.text("presence", status.presence.label());
+    metadata.put("words", status.presence.to_string());
+    metadata.put("since", status.presence.silent_since().map(|since| since.to_string()));
     let last = status.last.as_ref().map(|reading| reading.at);
-    metadata.insert("last_reading_at".to_owned(), json!(last.map(|last| last.to_string())));
+    metadata.known("last_reading_at", last.map(|last| last.to_string()), "never_seen");
     let age = last.map(|last| number(at.since(last).as_secs_f64()));
-    metadata.insert("last_reading_age_s".to_owned(), json!(age));
-    if last.is_none() {
-        for key in ["last_reading_at", "last_reading_age_s"] {
-            metadata.insert(format!("{key}_absent"), json!("never_seen"));
-        }
-    }
+    metadata.known("last_reading_age_s", age, "never_seen");
     metadata
 }
 
 /// The metadata of `solix_up`.
-pub(super) fn solix_up(solix: &SolixReport) -> Map<String, Value> {
+pub(super) fn solix_up(solix: &SolixReport) -> Entries<'_> {
     let live = solix.stations.iter().filter(|status| status.presence == Presence::Live);
     let trouble = solix.trouble.as_ref();
-    object([
-        ("kind", json!(trouble.map(|trouble| trouble.kind))),
-        ("words", json!(trouble.map_or("", |trouble| trouble.words.as_str()))),
-        ("needs_person", json!(trouble.is_some_and(|trouble| trouble.needs_person))),
-        ("stations_live", json!(live.count())),
-        ("stations_known", json!(solix.stations.len())),
-        ("readings", json!(solix.readings.len())),
-    ])
+    let mut metadata = Entries::default();
+    metadata.put("kind", trouble.map(|trouble| trouble.kind));
+    metadata.text("words", trouble.map_or("", |trouble| trouble.words.as_str()));
+    metadata.put("needs_person", trouble.is_some_and(|trouble| trouble.needs_person));
+    metadata.put("stations_live", live.count());
+    metadata.put("stations_known", solix.stations.len());
+    metadata.put("readings", solix.readings.len());
+    metadata
 }
 
 /// The decoded values, made harmless and bounded, and how many had to be left out.
@@ -122,7 +115,7 @@ pub(crate) fn bounded_fields(reading: &StationReading) -> (Map<String, Value>, u
 }
 
 /// The names of the decoded values, as many as there is room for.
-fn put_keys(to: &mut Map<String, Value>, reading: &StationReading) {
+fn put_keys(to: &mut Entries<'_>, reading: &StationReading) {
     let mut n_bytes = 0;
     let keys = reading.fields.keys().map(|key| Clean::new(key).to_string()).take(MAX_FIELDS);
     let keys: Vec<String> = keys
@@ -132,25 +125,23 @@ fn put_keys(to: &mut Map<String, Value>, reading: &StationReading) {
         })
         .collect();
     let n_left_out = reading.fields.len().saturating_sub(keys.len());
-    to.insert("raw_device_keys".to_owned(), json!(keys));
+    to.put("raw_device_keys", keys);
     if 0 < n_left_out {
-        to.insert("raw_device_keys_left_out".to_owned(), json!(n_left_out));
+        to.put("raw_device_keys_left_out", n_left_out);
     }
 }
 
-fn identity(station: &Station) -> Map<String, Value> {
-    object([
-        ("device_sn", words(&station.serial)),
-        ("device_name", words(&station.name)),
-        ("device_model", words(&station.model)),
-    ])
+fn put_identity<'a>(to: &mut Entries<'a>, station: &'a Station) {
+    to.text("device_sn", station.serial.as_str());
+    to.text("device_name", station.name.as_str());
+    to.text("device_model", station.model.as_str());
 }
 
 /// The value with every text in it cleaned; `None` where it is nested too deeply.
 fn harmless(value: &Value, depth: usize) -> Option<Value> {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
-        Value::String(text) => Some(words(&Clean::new(text))),
+        Value::String(text) => Some(Value::String(Clean::new(text).to_string())),
         Value::Array(items) => {
             let depth = depth.checked_sub(1)?;
             items.iter().map(|item| harmless(item, depth)).collect::<Option<Vec<_>>>().map(Value::Array)
@@ -170,6 +161,10 @@ pub(crate) fn watt_hours(energy: Energy) -> Value {
     number(energy.joules() / JOULES_A_WATT_HOUR)
 }
 
+fn watts(power: &Power) -> f64 {
+    power.watts()
+}
+
 /// How long a battery lasts, in hours.
 pub(crate) fn hours(runtime: &Runtime) -> f64 {
     runtime.lasts.as_secs_f64() / SECONDS_AN_HOUR
@@ -177,6 +172,8 @@ pub(crate) fn hours(runtime: &Runtime) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::batch::sample;
 
@@ -206,7 +203,7 @@ mod tests {
     #[test]
     fn more_fields_than_the_bound_are_counted() {
         let many = with_fields((0..MAX_FIELDS + 7).map(|n| (format!("field_{n:04}"), json!(n))));
-        let heartbeat = heartbeat(&many);
+        let heartbeat = heartbeat(&many).into_value();
         assert_eq!(heartbeat["fields"].as_object().map(Map::len), Some(MAX_FIELDS));
         assert_eq!(heartbeat["fields_left_out"], 7);
         assert_eq!(heartbeat["raw_device_keys_left_out"], 7);
@@ -223,7 +220,7 @@ mod tests {
             ("b".to_owned(), deep),
             ("c".to_owned(), json!(1)),
         ]);
-        let heartbeat = heartbeat(&reading);
+        let heartbeat = heartbeat(&reading).into_value();
         assert_eq!(heartbeat["fields"], json!({ "c": 1 }));
         assert_eq!(heartbeat["fields_left_out"], 2);
     }
@@ -232,16 +229,16 @@ mod tests {
     fn a_heartbeat_of_any_size_stays_within_its_bound() {
         let long = "ä".repeat(500);
         let reading = with_fields((0..400).map(|n| (format!("{n}{long}"), json!(long))));
-        let size = Value::Object(heartbeat(&reading)).to_string().len();
+        let size = heartbeat(&reading).into_metadata().text().len();
         assert!(size < 3 * MAX_FIELD_BYTES, "{size}");
     }
 
     #[test]
     fn a_battery_of_unknown_size_says_so() {
         let reading = StationReading { capacity: None, ..sample::station_reading() };
-        let heartbeat = heartbeat(&reading);
+        let heartbeat = heartbeat(&reading).into_value();
         assert_eq!(heartbeat["capacity_wh"], Value::Null);
         assert_eq!(heartbeat["capacity_wh_absent"], "unknown_model");
-        assert_eq!(super::heartbeat(&sample::station_reading())["capacity_wh"], 3_840);
+        assert_eq!(super::heartbeat(&sample::station_reading()).into_value()["capacity_wh"], 3_840);
     }
 }

@@ -4,8 +4,6 @@
 //! always. A station and the session have one outcome in every cycle, so that silence is told and never
 //! looks like 0 W.
 
-use std::sync::Arc;
-
 use crate::inventory::MetadataStyle;
 use crate::reading::{Measured, Power, Presence, Share, SolixReport, Station, StationReading, StationStatus};
 
@@ -30,7 +28,7 @@ impl Batch {
         let source = station_source(&reading.station);
         let mut origin = station_metadata::origin(reading, style);
         metadata::stamp(&mut origin, self);
-        let origin = Arc::new(origin);
+        let origin = origin.into_metadata();
         let values = [
             ("solix_battery_soc", reading.soc.as_ref().ok().copied().map(Share::percent)),
             ("solix_power_input", watts(&reading.power_input)),
@@ -40,7 +38,7 @@ impl Batch {
         ];
         for (event_type, value) in values {
             if value.is_some() {
-                let (source, metadata) = (source.clone(), Arc::clone(&origin));
+                let (source, metadata) = (source.clone(), origin.clone());
                 events.push(Event { event_type, source, value, metadata, at: reading.at });
             }
         }
@@ -96,7 +94,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::batch::{Written, sample};
+    use crate::batch::Written;
+    use crate::batch::sample::{self, Seen, seen};
     use crate::reading::{Absent, Clean, Energy, GridState, Reason, SolixTrouble, Timestamp};
 
     const VALUES: [&str; 5] = [
@@ -107,12 +106,12 @@ mod tests {
         "solix_solar_power",
     ];
 
-    fn events_of(solix: SolixReport, style: MetadataStyle) -> Vec<Event> {
+    fn events_of(solix: SolixReport, style: MetadataStyle) -> Vec<Seen> {
         let batch = Batch { reports: Vec::new(), solix: Some(solix), ..sample::fleet() };
-        batch.events(style, &mut Written::default())
+        seen(&batch.events(style, &mut Written::default()))
     }
 
-    fn full(solix: SolixReport) -> Vec<Event> {
+    fn full(solix: SolixReport) -> Vec<Seen> {
         events_of(solix, MetadataStyle::Full)
     }
 
@@ -120,11 +119,11 @@ mod tests {
         SolixReport { readings: vec![reading], ..SolixReport::default() }
     }
 
-    fn of<'a>(events: &'a [Event], event_type: &str) -> Vec<&'a Event> {
+    fn of<'a>(events: &'a [Seen], event_type: &str) -> Vec<&'a Seen> {
         events.iter().filter(|event| event.event_type == event_type).collect()
     }
 
-    fn values(events: &[Event]) -> Vec<(&str, Option<f64>)> {
+    fn values(events: &[Seen]) -> Vec<(&str, Option<f64>)> {
         events.iter().map(|event| (event.event_type, event.value)).collect()
     }
 
@@ -382,7 +381,7 @@ mod tests {
             for event in &events {
                 prop_assert!(event.value.is_none_or(f64::is_finite));
                 let mut found = vec![event.source.clone()];
-                texts(&Value::Object((*event.metadata).clone()), &mut found);
+                texts(&Value::Object(event.metadata.clone()), &mut found);
                 for text in found {
                     prop_assert!(!text.contains(char::is_control), "{:?}", text);
                 }

@@ -1,13 +1,11 @@
 //! From reports to rows of the timeline. Which event exists under which condition is a contract.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-use serde_json::{Map, Value, json};
 
 use crate::inventory::MetadataStyle;
 use crate::reading::{Clean, GpuReading, Power, Share, Temperature, Timestamp};
 
+use super::entries::Entries;
 use super::{Batch, Event, HostReport, metadata};
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
@@ -20,7 +18,7 @@ pub struct Written(pub BTreeMap<String, WrittenFacts>);
 /// The facts of one GPU as last written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenFacts {
-    /// The facts themselves, as JSON with sorted keys.
+    /// The facts themselves, as JSON.
     pub facts: String,
     /// The day of writing, in days since 1970 in UTC.
     pub utc_day: i64,
@@ -68,13 +66,16 @@ impl Batch {
     ) {
         let at = report.span.answered_at;
         let mut metadata = metadata::sample(gpu);
-        let facts = metadata::facts(report, gpu);
         match style {
-            MetadataStyle::Full => metadata.extend(facts),
-            MetadataStyle::Slim if is_news(written, source, gpu, &facts, at) => {
-                events.push(self.event("gpu_inventory", source.to_owned(), None, facts, at));
+            MetadataStyle::Full => metadata::put_facts(&mut metadata, report, gpu),
+            MetadataStyle::Slim => {
+                let mut facts = Entries::default();
+                metadata::put_identity(&mut facts, gpu);
+                metadata::put_facts(&mut facts, report, gpu);
+                if is_news(written, source, gpu, &facts, at) {
+                    events.push(self.event("gpu_inventory", source.to_owned(), None, facts, at));
+                }
             }
-            MetadataStyle::Slim => {}
         }
         let values = [
             ("gpu_power_draw", gpu.power().ok().map(|draw| draw.power.watts())),
@@ -82,10 +83,10 @@ impl Batch {
             ("gpu_utilization", gpu.utilization.as_ref().ok().copied().map(Share::percent)),
         ];
         metadata::stamp(&mut metadata, self);
-        let metadata = Arc::new(metadata);
+        let metadata = metadata.into_metadata();
         for (event_type, value) in values {
             if value.is_some() {
-                let (source, metadata) = (source.to_owned(), Arc::clone(&metadata));
+                let (source, metadata) = (source.to_owned(), metadata.clone());
                 events.push(Event { event_type, source, value, metadata, at });
             }
         }
@@ -114,7 +115,7 @@ impl Batch {
         let answered = self.reports.iter().filter(|report| report.outcome.is_up());
         let at = answered.map(|report| report.span.answered_at).max().unwrap_or(self.started_at);
         let mut metadata = metadata::cluster_total(&totals);
-        metadata.insert("timestamp".to_owned(), json!(at.to_string()));
+        metadata.put("timestamp", at.to_string());
         let watts = totals.power.map(Power::watts);
         self.event("cluster_gpu_power_total", "gpu_cluster".to_owned(), watts, metadata, at)
     }
@@ -124,11 +125,11 @@ impl Batch {
         event_type: &'static str,
         source: String,
         value: Option<f64>,
-        mut metadata: Map<String, Value>,
+        mut metadata: Entries<'_>,
         at: Timestamp,
     ) -> Event {
         metadata::stamp(&mut metadata, self);
-        Event { event_type, source, value, metadata: Arc::new(metadata), at }
+        Event { event_type, source, value, metadata: metadata.into_metadata(), at }
     }
 }
 
@@ -168,7 +169,7 @@ fn is_news(
     written: &mut Written,
     source: &str,
     gpu: &GpuReading,
-    facts: &Map<String, Value>,
+    facts: &Entries<'_>,
     at: Timestamp,
 ) -> bool {
     if gpu.model.is_err() && gpu.limit().is_err() && gpu.memory_total.is_err() && gpu.driver_version.is_err()
@@ -176,7 +177,8 @@ fn is_news(
         // A lost board forgets all that it was. What stands in the timeline about it stays true.
         return false;
     }
-    let current = WrittenFacts { facts: Value::Object(facts.clone()).to_string(), utc_day: utc_day(at) };
+    let text = facts.clone().into_metadata().text().to_owned();
+    let current = WrittenFacts { facts: text, utc_day: utc_day(at) };
     if written.0.get(source) == Some(&current) {
         return false;
     }
@@ -193,16 +195,17 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::sample::{self, Seen, seen};
     use crate::reading::{Absent, Outcome, Reason};
 
-    fn full(batch: &Batch) -> Vec<Event> {
-        batch.events(MetadataStyle::Full, &mut Written::default())
+    fn full(batch: &Batch) -> Vec<Seen> {
+        seen(&batch.events(MetadataStyle::Full, &mut Written::default()))
     }
 
-    fn of<'a>(events: &'a [Event], event_type: &str, source: &str) -> Vec<&'a Event> {
+    fn of<'a>(events: &'a [Seen], event_type: &str, source: &str) -> Vec<&'a Seen> {
         events.iter().filter(|event| event.event_type == event_type && event.source == source).collect()
     }
 
@@ -335,7 +338,7 @@ mod tests {
     #[test]
     fn slim_rows_leave_the_facts_to_an_inventory_row() {
         let mut written = Written::default();
-        let events = sample::fleet().events(MetadataStyle::Slim, &mut written);
+        let events = seen(&sample::fleet().events(MetadataStyle::Slim, &mut written));
         let facts = of(&events, "gpu_inventory", "gpu_redfin")[0];
         assert_eq!(facts.value, None);
         assert_eq!(facts.metadata["gpu_model"], "NVIDIA GeForce RTX 3090");
@@ -394,7 +397,7 @@ mod tests {
         }
     }
 
-    fn milliwatts(event: &Event) -> Option<i64> {
+    fn milliwatts(event: &Seen) -> Option<i64> {
         event.value.map(|watts| format!("{:.0}", watts * 1000.0).parse().expect("a whole number"))
     }
 
@@ -406,7 +409,7 @@ mod tests {
         ) {
             let batch = batch_of(reports);
             let style = if slim { MetadataStyle::Slim } else { MetadataStyle::Full };
-            let events = batch.events(style, &mut Written::default());
+            let events = seen(&batch.events(style, &mut Written::default()));
             let node_totals: Vec<i64> = events
                 .iter()
                 .filter(|event| event.event_type == "node_gpu_power_total")

@@ -1,12 +1,9 @@
 //! Events as rows of an insert, with everything taken out that a database would choke on.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::batch::Event;
+use crate::batch::{Event, Metadata};
 
 /// One row, as it is inserted and as it waits in the spool.
 ///
@@ -17,22 +14,23 @@ pub(super) struct Row {
     pub(super) event_type: String,
     pub(super) source: String,
     pub(super) value: Option<f64>,
-    /// As text, so that it reaches the database as it was written, by whatever way it went.
-    pub(super) metadata: Box<RawValue>,
+    /// It reaches the database as it was written, by whatever way it went.
+    pub(super) metadata: Metadata,
     /// Microseconds since 1970 in UTC.
     pub(super) created_at: i64,
 }
 
 impl Row {
-    /// The rows of some events. Metadata that neighbours share is written out once.
+    /// The rows of some events.
     pub(super) fn all(events: &[Event]) -> Vec<Self> {
         let mut rows: Vec<Self> = Vec::with_capacity(events.len());
         let mut before: Option<&Event> = None;
         for event in events {
-            let is_shared = before.is_some_and(|before| Arc::ptr_eq(&before.metadata, &event.metadata));
+            // What neighbours share is looked through once.
+            let is_shared = before.is_some_and(|before| before.metadata.is_clone_of(&event.metadata));
             let metadata = match rows.last() {
                 Some(row) if is_shared => row.metadata.clone(),
-                _ => metadata_text(&event.metadata),
+                _ => metadata_without_nul(&event.metadata),
             };
             rows.push(Self {
                 event_type: without_nul(event.event_type),
@@ -47,14 +45,13 @@ impl Row {
     }
 }
 
-fn metadata_text(metadata: &Map<String, Value>) -> Box<RawValue> {
-    let text = raw(metadata);
-    // serde_json writes NUL in no other way; a text that only talks about `\u0000` is cleaned for nothing.
-    if text.get().contains("\\u0000") { raw(&object_without_nul(metadata)) } else { text }
-}
-
-fn raw(metadata: &Map<String, Value>) -> Box<RawValue> {
-    serde_json::value::to_raw_value(metadata).expect("a map with string keys is always JSON")
+fn metadata_without_nul(metadata: &Metadata) -> Metadata {
+    // JSON has NUL in no other way; a text that only talks about `\u0000` is cleaned for nothing.
+    if !metadata.text().contains("\\u0000") {
+        return metadata.clone();
+    }
+    let object: Map<String, Value> = serde_json::from_str(metadata.text()).expect("metadata is an object");
+    Metadata::of(&object_without_nul(&object))
 }
 
 fn object_without_nul(object: &Map<String, Value>) -> Map<String, Value> {
@@ -88,14 +85,14 @@ mod tests {
             event_type: "node_up",
             source: "node_a\0b".to_owned(),
             value: Some(f64::NAN),
-            metadata: Arc::new(metadata.as_object().unwrap().clone()),
+            metadata: Metadata::of(&metadata),
             at: Timestamp::from_micros(7),
         };
         let rows = Row::all(&[event]);
         let row = &rows[0];
         assert_eq!((row.event_type.as_str(), row.source.as_str()), ("node_up", "node_ab"));
         assert_eq!((row.value, row.created_at), (None, 7));
-        let read: Value = serde_json::from_str(row.metadata.get()).unwrap();
+        let read: Value = serde_json::from_str(row.metadata.text()).unwrap();
         assert_eq!(read, json!({"a": ["xy", {"b": ""}], "path": "C:\\u0000", "n": 1}));
     }
 }

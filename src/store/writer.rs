@@ -13,7 +13,7 @@ use super::rows::Row;
 use super::spool::{Dropped, Spool, SpoolLimits, SpoolStatus, Waiting};
 use super::table::TableName;
 use super::{Error, FileTrouble, Location, Refusal, Timeline, failpoint};
-use crate::batch::{BatchId, Event};
+use crate::batch::{BatchId, Event, Metadata};
 
 /// What a cycle may spend on batches of the past: after an outage of a day there are 1,440, and at 30 ms
 /// each they are delivered within ten cycles of a minute.
@@ -387,7 +387,7 @@ pub(super) fn dropped_row(id: BatchId, rows: &[Row], dropped: Dropped) -> Row {
         event_type: DROPPED_EVENT.to_owned(),
         source: "fleetwatt".to_owned(),
         value: u32::try_from(dropped.batches).ok().map(f64::from),
-        metadata: serde_json::value::to_raw_value(&metadata).expect("an object with string keys is JSON"),
+        metadata: Metadata::of(&metadata),
         created_at: rows.iter().map(|row| row.created_at).max().unwrap_or_default(),
     }
 }

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use fleetwatt::batch::Metadata;
 use fleetwatt::store::{Location, SpoolLimits, Timeline, Writer};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -139,7 +140,7 @@ async fn a_row_that_the_table_refuses_costs_that_row_only() {
     events[150].value = Some(1e9);
     events[298].source = "gpu_299".to_owned();
     // Only the commit finds this one out.
-    std::sync::Arc::make_mut(&mut events[200].metadata).insert("node".to_owned(), json!("unknown"));
+    events[200].metadata = Metadata::of(&json!({"node": "unknown"}));
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     let receipt = writer.keep(new_id(), &events).await.unwrap();

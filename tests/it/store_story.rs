@@ -4,7 +4,7 @@
 
 use std::process::Stdio;
 
-use fleetwatt::batch::{BatchId, Event};
+use fleetwatt::batch::{BatchId, Event, Metadata};
 use fleetwatt::reading::Timestamp;
 use fleetwatt::store::{Location, Timeline};
 use serde_json::{Value, json};
@@ -22,12 +22,11 @@ pub(crate) fn new_id() -> BatchId {
 }
 
 pub(crate) fn event(source: &str, value: Option<f64>, metadata: Value, micros: i64) -> Event {
-    let Value::Object(metadata) = metadata else { panic!("metadata is an object") };
     Event {
         event_type: "gpu_power_draw",
         source: source.to_owned(),
         value,
-        metadata: metadata.into(),
+        metadata: Metadata::of(&metadata),
         at: Timestamp::from_micros(micros),
     }
 }
@@ -71,7 +70,7 @@ pub(crate) fn expected(events: &[Event]) -> Vec<Row> {
             event.event_type.to_owned(),
             event.source.replace('\0', ""),
             event.value.filter(|value| value.is_finite()),
-            clean(&Value::Object((*event.metadata).clone())),
+            clean(&serde_json::from_str(event.metadata.text()).unwrap()),
             event.at.micros(),
         )
     };

@@ -76,7 +76,7 @@ impl Fitted {
             let text = match limit.column {
                 "event_type" => &row.event_type,
                 "source" => &row.source,
-                _ => row.metadata.get(),
+                _ => row.metadata.text(),
             };
             limit.check(text, &row.event_type)?;
         }

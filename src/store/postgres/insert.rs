@@ -19,7 +19,7 @@ pub(super) async fn all(connection: &mut PgConnection, table: &Fitted, rows: &[R
             .bind(column(|row| &row.event_type))
             .bind(column(|row| &row.source))
             .bind(chunk.iter().map(|row| row.value).collect::<Vec<_>>())
-            .bind(column(|row| row.metadata.get()))
+            .bind(column(|row| row.metadata.text()))
             .bind(chunk.iter().map(|row| row.created_at).collect::<Vec<_>>())
             .persistent(false)
             .execute(&mut *connection)

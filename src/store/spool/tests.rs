@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
 use serde_json::json;
-use serde_json::value::to_raw_value;
 use tempfile::TempDir;
 
 use super::*;
+use crate::batch::Metadata;
 
 const ROOMY: SpoolLimits = SpoolLimits { bytes: 1 << 30, age: Duration::from_secs(3_600) };
 
@@ -22,7 +22,7 @@ fn rows(n: usize, n_rows: usize) -> Vec<Row> {
         event_type: "gpu_power_draw".to_owned(),
         source: format!("gpu_{n}_{i}"),
         value: Some(f64::from(u32::try_from(n * 31 + i).unwrap()) / 7.0),
-        metadata: to_raw_value(&json!({"batch": id(n).to_string(), "noise": noise(n, i)})).unwrap(),
+        metadata: Metadata::of(&json!({"batch": id(n).to_string(), "noise": noise(n, i)})),
         created_at: 1,
     };
     (0..n_rows).map(row).collect()

@@ -1,0 +1,190 @@
+//! JSON objects that are written once, entry by entry: a fleet of 2,048 GPUs has a hundred thousand entries in
+//! each cycle, and a map of each object would cost more than everything else about them.
+
+use std::borrow::Borrow;
+use std::sync::Arc;
+
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::reading::{Absent, Clean, Measured};
+
+/// The metadata of an event: one JSON object, as text. Clones share it, since a GPU's events have the same.
+#[derive(Debug, Clone)]
+pub struct Metadata(Arc<RawValue>);
+
+impl Metadata {
+    /// What serialises to a JSON object.
+    pub fn of(object: &impl Serialize) -> Self {
+        let text = serde_json::value::to_raw_value(object);
+        Self(Arc::from(text.expect("an object with string keys is always JSON")))
+    }
+
+    /// The JSON.
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Whether these are clones of each other, which takes no comparing.
+    pub fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(|text| Self(Arc::from(text)))
+    }
+}
+
+/// The entries of an object that is still being put together, in the order in which they are written. Each key
+/// is given once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entries<'a>(Vec<(Key, Entry<'a>)>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Of(&'static str),
+    /// Why the value of this key is null.
+    AbsenceOf(&'static str),
+}
+
+#[derive(Debug, Clone)]
+enum Entry<'a> {
+    Text(&'a str),
+    Value(Value),
+}
+
+impl<'a> Entries<'a> {
+    /// No entries, and room for this many.
+    pub(super) fn with_room_for(n_entries: usize) -> Self {
+        Self(Vec::with_capacity(n_entries))
+    }
+
+    pub(super) fn put(&mut self, key: &'static str, value: impl Into<Value>) {
+        self.push(Key::Of(key), Entry::Value(value.into()));
+    }
+
+    pub(super) fn text(&mut self, key: &'static str, text: &'a str) {
+        self.push(Key::Of(key), Entry::Text(text));
+    }
+
+    /// The value; or null, and the reason under `<key>_absent`.
+    pub(super) fn measured<V: Into<Value>, A: Borrow<Absent>>(
+        &mut self,
+        key: &'static str,
+        measured: Result<V, A>,
+    ) {
+        match measured {
+            Ok(value) => self.put(key, value),
+            Err(absent) => self.null(key, absent.borrow().reason.label()),
+        }
+    }
+
+    /// The same of a text.
+    pub(super) fn measured_text(&mut self, key: &'static str, measured: &'a Measured<Clean>) {
+        match measured {
+            Ok(text) => self.text(key, text.as_str()),
+            Err(absent) => self.null(key, absent.reason.label()),
+        }
+    }
+
+    /// The value; or null, and this reason for it.
+    pub(super) fn known(&mut self, key: &'static str, value: Option<impl Into<Value>>, or: &'static str) {
+        match value {
+            Some(value) => self.put(key, value),
+            None => self.null(key, or),
+        }
+    }
+
+    fn null(&mut self, key: &'static str, reason: &'static str) {
+        self.put(key, Value::Null);
+        self.push(Key::AbsenceOf(key), Entry::Text(reason));
+    }
+
+    pub(super) fn into_metadata(self) -> Metadata {
+        Metadata::of(&self)
+    }
+
+    /// The object alone, such as one within another.
+    pub(super) fn into_value(self) -> Value {
+        serde_json::to_value(&self).expect("an object with string keys is always JSON")
+    }
+
+    fn push(&mut self, key: Key, entry: Entry<'a>) {
+        debug_assert!(self.0.iter().all(|(known, _)| *known != key), "{key:?} is given twice");
+        self.0.push((key, entry));
+    }
+}
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, entry) in &self.0 {
+            map.serialize_entry(key, entry)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Of(key) => serializer.serialize_str(key),
+            Self::AbsenceOf(key) => serializer.collect_str(&format_args!("{key}_absent")),
+        }
+    }
+}
+
+impl Serialize for Entry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Value(value) => value.serialize(serializer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::reading::Reason;
+
+    #[test]
+    fn an_absent_value_is_null_and_its_reason_stands_beside_it() {
+        let (model, lost) = (Ok(Clean::new("H \"100\"")), Absent::new(Reason::GpuLost, "?"));
+        let mut entries = Entries::with_room_for(4);
+        entries.measured_text("model", &model);
+        entries.measured("draw_w", Err::<f64, _>(&lost));
+        entries.measured("index", Ok::<_, Absent>(3));
+        entries.known("gpus", None::<usize>, "never_seen");
+        let text = r#"{"model":"H \"100\"","draw_w":null,"draw_w_absent":"gpu_lost","index":3,"gpus":null,"gpus_absent":"never_seen"}"#;
+        assert_eq!(entries.clone().into_metadata().text(), text);
+        assert_eq!(entries.into_value()["index"], json!(3));
+    }
+
+    #[test]
+    fn metadata_is_read_back_as_it_was_written() {
+        let metadata = Metadata::of(&json!({"watts": 700.0, "text": "ä\n"}));
+        let stored = serde_json::to_string(&metadata).unwrap();
+        let read: Metadata = serde_json::from_str(&stored).unwrap();
+        assert_eq!((read.text(), read.is_clone_of(&metadata)), (metadata.text(), false));
+        assert!(metadata.clone().is_clone_of(&metadata));
+    }
+}
