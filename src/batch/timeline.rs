@@ -145,13 +145,12 @@ pub(super) fn gpu_sources(report: &HostReport) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let mut sources = Vec::new();
     for (row, gpu) in report.gpus.iter().enumerate() {
-        let names = [
-            gpu.index.as_ref().ok().map(u32::to_string),
-            gpu.bus_id.as_ref().ok().map(Clean::to_string),
-            gpu.uuid.as_ref().ok().map(|uuid| uuid_tail(uuid).to_owned()),
-        ];
         // Two rows with one index would be two values at one time in one series.
-        let free = names.into_iter().flatten().find(|name| !taken.contains(name));
+        let is_free = |name: &String| !taken.contains(name);
+        let by_index = gpu.index.as_ref().ok().map(u32::to_string).filter(is_free);
+        let by_bus = || gpu.bus_id.as_ref().ok().map(Clean::to_string).filter(is_free);
+        let by_uuid = || gpu.uuid.as_ref().ok().map(|uuid| uuid_tail(uuid).to_owned()).filter(is_free);
+        let free = by_index.or_else(by_bus).or_else(by_uuid);
         let name = free.unwrap_or_else(|| format!("row{row}"));
         sources.push(format!("gpu_{}_{name}", report.node));
         taken.insert(name);

@@ -13,6 +13,7 @@ mod fleet_self;
 mod inventory;
 mod inventory_alerts;
 mod inventory_solix;
+mod pgbouncer;
 mod poll;
 mod postgres;
 mod program;

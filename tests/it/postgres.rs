@@ -112,7 +112,7 @@ impl Server {
 }
 
 /// A program as a user that PostgreSQL agrees with: it refuses to run as root.
-fn unprivileged(program: &str) -> std::process::Command {
+pub(crate) fn unprivileged(program: &str) -> std::process::Command {
     if !rustix::process::geteuid().is_root() {
         return command(program);
     }

@@ -67,8 +67,9 @@ async fn options(server: &Server) -> Result<PgConnectOptions, Error> {
         options = options.ssl_client_key_from_pem(pem(path).await?);
     }
     let mode = server.ssl_mode.map_or_else(|| options.get_ssl_mode(), PgSslMode::from);
-    // No statement is ever named, so that the connection may be pgbouncer's.
-    let options = options.statement_cache_capacity(0).disable_statement_logging();
+    // No statement is ever named, so that the connection may be pgbouncer's, which also refuses a login that
+    // sets `extra_float_digits`. Numbers go in binary form and need no digits.
+    let options = options.statement_cache_capacity(0).extra_float_digits(None).disable_statement_logging();
     with_root_certificate(options, server, mode).await
 }
 
