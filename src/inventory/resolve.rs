@@ -1,6 +1,8 @@
 //! Written hosts become hosts: ranges expanded, defaults applied, and checked against each other.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check;
@@ -34,10 +36,48 @@ struct Fleet {
     hosts: Vec<Host>,
     /// Every name, and where it was given first.
     names: BTreeMap<String, Site>,
+    /// Every machine, by what it is asked with, and the name and place that it was given first.
+    machines: BTreeMap<Machine, (String, Site)>,
     n_expanded: u64,
     is_full: bool,
     /// Times that were found wrong; defaults hold for many hosts and are one fault.
     wrong_times: BTreeSet<Option<Site>>,
+}
+
+/// What makes two hosts one machine for certain, whose GPUs would be counted twice. One address may lead to several
+/// by port, by jump host, and through a gateway even by user.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Machine {
+    /// `None` is this machine.
+    ssh: Option<Route>,
+    nvidia_smi: String,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Route {
+    address: String,
+    port: Option<u16>,
+    user: Option<String>,
+    jump: Option<String>,
+    ssh_config: Option<PathBuf>,
+}
+
+impl Machine {
+    /// `None` for a host that is played from a file, which may stand for any number.
+    fn of(host: &Host) -> Option<Self> {
+        let ssh = match &host.target {
+            Target::Local => None,
+            Target::Scripted { .. } => return None,
+            Target::Ssh(ssh) => Some(Route {
+                address: ssh.address.to_ascii_lowercase(),
+                port: ssh.port,
+                user: ssh.user.clone(),
+                jump: ssh.jump.clone(),
+                ssh_config: ssh.ssh_config.clone(),
+            }),
+        };
+        Some(Self { ssh, nvidia_smi: host.nvidia_smi.clone() })
+    }
 }
 
 impl Fleet {
@@ -61,15 +101,44 @@ impl Fleet {
 
     fn add(&mut self, host: &WrittenHost, drafts: &mut Drafts) {
         let names = host.name.value.expand();
-        self.note_names(&names, &host.name.site, drafts);
+        let are_new = self.note_names(&names, &host.name.site, drafts);
         let Some(addresses) = addresses(host, &names, drafts) else { return };
-        for (name, address) in names.into_iter().zip(addresses) {
-            self.hosts.push(host_of(&host.layer, name, address));
+        let hosts =
+            names.into_iter().zip(addresses).map(|(name, address)| host_of(&host.layer, name, address));
+        let hosts: Vec<Host> = hosts.collect();
+        if are_new {
+            let address = host.address.as_ref().map(|address| &address.site);
+            self.note_machines(&hosts, address.unwrap_or(&host.name.site), drafts);
+        }
+        self.hosts.extend(hosts);
+    }
+
+    /// Notes machines that are in the fleet already under another name: one fault for each `[[host]]`.
+    fn note_machines(&mut self, hosts: &[Host], site: &Site, drafts: &mut Drafts) {
+        let mut first_double = None;
+        for host in hosts {
+            let Some(machine) = Machine::of(host) else { continue };
+            match self.machines.entry(machine) {
+                Entry::Vacant(place) => {
+                    place.insert((host.name.clone(), site.clone()));
+                }
+                Entry::Occupied(earlier) => {
+                    first_double.get_or_insert((host.name.clone(), earlier.get().clone()));
+                }
+            }
+        }
+        if let Some((name, (other, earlier))) = first_double {
+            let flaw = Flaw::new(
+                format!("`{name}` and `{other}` are one machine"),
+                "a machine that is asked already",
+                "its GPUs would be counted twice: take one of the two out, or correct its `address` or `port`",
+            );
+            drafts.push_clash(site.clone(), flaw, "first given at", earlier);
         }
     }
 
-    /// Notes names that were given before: one fault for each `[[host]]`, however many names it repeats.
-    fn note_names(&mut self, names: &[String], site: &Site, drafts: &mut Drafts) {
+    /// Notes names, and whether all are new: one fault for each `[[host]]`, however many names it repeats.
+    fn note_names(&mut self, names: &[String], site: &Site, drafts: &mut Drafts) -> bool {
         let mut first_double: Option<(&String, Site)> = None;
         let mut n_doubles = 0_usize;
         for name in names {
@@ -80,6 +149,7 @@ impl Fleet {
                 self.names.insert(name.clone(), site.clone());
             }
         }
+        let are_new = first_double.is_none();
         if let Some((name, earlier)) = first_double {
             let others = if n_doubles > 1 { format!(" (and {} more)", n_doubles - 1) } else { String::new() };
             let flaw = Flaw::new(
@@ -89,6 +159,7 @@ impl Fleet {
             );
             drafts.push_clash(site.clone(), flaw, "first given at", earlier);
         }
+        are_new
     }
 
     fn check_times(&mut self, layer: &Layer, cycle: &Cycle, drafts: &mut Drafts) {
