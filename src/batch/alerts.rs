@@ -130,7 +130,8 @@ fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Tro
         | FaultKind::CutRow
         | FaultKind::PersistenceOff
         | FaultKind::Warning
-        | FaultKind::SamplesLost => None,
+        | FaultKind::SamplesLost
+        | FaultKind::CountedElsewhere => None,
     }
 }
 

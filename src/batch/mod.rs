@@ -4,6 +4,7 @@
 //! and showing.
 
 mod alerts;
+mod doubles;
 mod entries;
 mod event;
 mod metadata;
@@ -16,6 +17,7 @@ mod timeline;
 mod totals;
 
 pub use alerts::alert_rules;
+pub use doubles::note_doubles;
 pub use entries::Metadata;
 pub use event::{Batch, BatchId, Event, HostReport};
 pub(crate) use metadata::{efficiency, number};

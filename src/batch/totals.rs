@@ -4,7 +4,7 @@ use crate::reading::Power;
 
 use super::{Batch, HostReport};
 
-/// What a cycle adds up to.
+/// What a cycle adds up to. A GPU that several hosts show is in it once.
 ///
 /// Reporting means: gave a power reading. A host that answered without any power reading is up, but does
 /// not report here, so that the counts say what the sum is made of.
@@ -36,14 +36,19 @@ impl Batch {
             nodes_of_unknown_size: 0,
         };
         for report in &self.reports {
-            totals.gpus_reporting += report.gpus_reporting();
+            let (elsewhere, own): (Vec<_>, Vec<_>) =
+                report.gpus.iter().partition(|gpu| report.is_counted_elsewhere(gpu));
             match report.gpus_known() {
-                Some(n_gpus) => totals.gpus_expected += n_gpus,
+                Some(n_gpus) => totals.gpus_expected += n_gpus.saturating_sub(elsewhere.len()),
                 None => totals.nodes_of_unknown_size += 1,
             }
-            if let Some(power) = report.power() {
+            if report.gpus_reporting() > 0 {
                 totals.nodes_reporting += 1;
-                totals.power = Some(totals.power.into_iter().chain([power]).sum());
+            }
+            let draws: Vec<Power> = own.iter().filter_map(|gpu| Some(gpu.power().ok()?.power)).collect();
+            totals.gpus_reporting += draws.len();
+            if !draws.is_empty() {
+                totals.power = Some(totals.power.into_iter().chain(draws).sum());
             }
         }
         totals

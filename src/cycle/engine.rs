@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::host_task::{HostRead, HostTask, Shared, Tick, unread};
 use super::memory::Memory;
 use super::spread::share_of;
-use crate::batch::{Batch, BatchId, HostReport};
+use crate::batch::{Batch, BatchId, HostReport, note_doubles};
 use crate::inventory::{Host, Inventory};
 use crate::reading::{Failure, FailureKind, Timestamp};
 use crate::transport::Connections;
@@ -219,7 +219,9 @@ impl Engine {
         let reports = self.handles.iter().map(|handle| {
             open.reports.remove(&handle.host.name).unwrap_or_else(|| unread(&handle.host, late(), now))
         });
-        Batch { id: open.id, started_at: open.started_at, reports: reports.collect(), solix: None }
+        let mut reports: Vec<HostReport> = reports.collect();
+        note_doubles(&mut reports);
+        Batch { id: open.id, started_at: open.started_at, reports, solix: None }
     }
 
     /// Asks one host in the open cycle, at its moment of the next `span`, unless it is still busy with an

@@ -236,6 +236,8 @@ pub enum FaultKind {
     Warning,
     /// Some of the samples between two cycles could not be read, or were not taken.
     SamplesLost,
+    /// Another host of the inventory shows the same GPU, and it is in the cluster's sums as that one's.
+    CountedElsewhere,
 }
 
 impl FaultKind {
@@ -251,6 +253,7 @@ impl FaultKind {
             Self::PersistenceOff => "persistence_off",
             Self::Warning => "warning",
             Self::SamplesLost => "samples_lost",
+            Self::CountedElsewhere => "counted_elsewhere",
         }
     }
 
@@ -268,6 +271,7 @@ impl FaultKind {
             }
             Self::Warning => "nvidia-smi warns",
             Self::SamplesLost => "samples are missing",
+            Self::CountedElsewhere => "the same GPU as on another host, where it is counted",
         }
     }
 
@@ -279,7 +283,8 @@ impl FaultKind {
             | Self::FrozenSensor
             | Self::PersistenceOff
             | Self::Warning
-            | Self::SamplesLost => false,
+            | Self::SamplesLost
+            | Self::CountedElsewhere => false,
         }
     }
 
@@ -300,6 +305,7 @@ impl FaultKind {
             Self::SamplesLost => {
                 "the coverage says how much is missing; a longer `sample` is gentler on the host"
             }
+            Self::CountedElsewhere => "if both are names of one machine, take one out of the inventory",
         }
     }
 }

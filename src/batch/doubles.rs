@@ -1,0 +1,107 @@
+//! One GPU under two names of the inventory: two aliases of one host, or two containers on it.
+
+use std::collections::HashMap;
+
+use super::HostReport;
+use crate::reading::{Clean, Fault, FaultKind, GpuReading};
+
+/// Notes at each GPU that an earlier host of the inventory has shown too that it is counted there: in the
+/// cluster's sums each board is once.
+pub fn note_doubles(reports: &mut [HostReport]) {
+    let mut first_seen: HashMap<&Clean, &str> = HashMap::new();
+    let mut faults = Vec::new();
+    for (place, report) in reports.iter().enumerate() {
+        for uuid in report.gpus.iter().filter_map(|gpu| gpu.uuid.as_ref().ok()) {
+            let node = *first_seen.entry(uuid).or_insert(&report.node);
+            // Two rows of one host with one UUID are a matter of that answer.
+            if node != report.node {
+                let evidence = Clean::new(node);
+                let kind = FaultKind::CountedElsewhere;
+                faults.push((place, Fault { kind, gpu: Some(uuid.clone()), evidence }));
+            }
+        }
+    }
+    for (place, fault) in faults {
+        if let Some(report) = reports.get_mut(place) {
+            report.faults.push(fault);
+        }
+    }
+}
+
+impl HostReport {
+    /// Whether this GPU is in the cluster's sums as another host's.
+    pub(super) fn is_counted_elsewhere(&self, gpu: &GpuReading) -> bool {
+        let is_it = |fault: &Fault| {
+            fault.kind == FaultKind::CountedElsewhere && fault.gpu.as_ref() == gpu.uuid.as_ref().ok()
+        };
+        self.faults.iter().any(is_it)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::batch::{Batch, sample};
+    use crate::reading::{Absent, Outcome, Power};
+
+    fn named(node: &str, gpus: Vec<GpuReading>) -> HostReport {
+        HostReport { gpus, ..sample::host(node, 0) }
+    }
+
+    #[test]
+    fn a_host_with_two_names_is_summed_once_and_the_second_name_says_why() {
+        let gpus = || vec![sample::gpu(0, 100_000), sample::gpu(1, 200_000)];
+        let mut batch =
+            Batch { reports: vec![named("a", gpus()), named("alias", gpus())], ..sample::fleet() };
+        note_doubles(&mut batch.reports);
+        let totals = batch.totals();
+        assert_eq!(totals.power, Some(Power::from_watts(300)));
+        assert_eq!((totals.gpus_reporting, totals.gpus_expected), (2, 2));
+        assert_eq!((totals.nodes_reporting, totals.nodes_expected), (2, 2));
+        assert_eq!(batch.reports[0].faults, []);
+        assert_eq!(batch.reports[1].outcome, Outcome::Complete);
+        assert_eq!(batch.reports[1].power(), Some(Power::from_watts(300)));
+        assert_eq!(
+            batch.reports[1].faults[0].to_string(),
+            "the same GPU as on another host, where it is counted (GPU-7f9a1c00-0000-0000-0000-000000000000): a"
+        );
+    }
+
+    #[test]
+    fn a_host_that_gave_nothing_takes_no_gpu_from_its_other_name() {
+        let mut reports = vec![sample::failed("a"), named("alias", vec![sample::gpu(0, 100_000)])];
+        note_doubles(&mut reports);
+        assert_eq!(reports[1].faults, []);
+    }
+
+    #[test]
+    fn gpus_without_a_uuid_are_all_counted() {
+        let nameless = || GpuReading { uuid: Err(Absent::not_asked()), ..sample::gpu(0, 1_000) };
+        let reports = vec![named("a", vec![nameless()]), named("b", vec![nameless()])];
+        let mut batch = Batch { reports, ..sample::fleet() };
+        note_doubles(&mut batch.reports);
+        assert_eq!(batch.totals().power, Some(Power::from_watts(2)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_sum_is_that_of_the_boards(hosts in proptest::collection::vec(
+            proptest::collection::btree_set(0..12_u32, 0..5), 0..8,
+        )) {
+            let draw = |index: u32| i64::from(index + 1) * 1_000;
+            let report = |(number, boards): (usize, &std::collections::BTreeSet<u32>)| {
+                named(&format!("n{number}"), boards.iter().map(|board| sample::gpu(*board, draw(*board))).collect())
+            };
+            let reports = hosts.iter().enumerate().map(report).collect();
+            let mut batch = Batch { reports, ..sample::fleet() };
+            note_doubles(&mut batch.reports);
+            let boards: std::collections::BTreeSet<u32> = hosts.iter().flatten().copied().collect();
+            let totals = batch.totals();
+            let sum: i64 = boards.iter().map(|board| draw(*board)).sum();
+            prop_assert_eq!(totals.power.map_or(0, Power::milliwatts), sum);
+            prop_assert_eq!((totals.gpus_reporting, totals.gpus_expected), (boards.len(), boards.len()));
+        }
+    }
+}
