@@ -11,13 +11,17 @@ pub fn note_doubles(reports: &mut [HostReport]) {
     let mut first_seen: HashMap<&Clean, &str> = HashMap::new();
     let mut faults = Vec::new();
     for (place, report) in reports.iter().enumerate() {
-        for uuid in report.gpus.iter().filter_map(|gpu| gpu.uuid.as_ref().ok()) {
-            let node = *first_seen.entry(uuid).or_insert(&report.node);
-            // Two rows of one host with one UUID are a matter of that answer.
-            if node != report.node {
-                let evidence = Clean::new(node);
-                let kind = FaultKind::CountedElsewhere;
-                faults.push((place, Fault { kind, gpu: Some(uuid.clone()), evidence }));
+        for gpu in &report.gpus {
+            let Ok(uuid) = &gpu.uuid else { continue };
+            match first_seen.get(uuid) {
+                // Two rows of one host with one UUID are a matter of that answer.
+                Some(node) if *node != report.node => {
+                    let (kind, evidence) = (FaultKind::CountedElsewhere, Clean::new(node));
+                    faults.push((place, Fault { kind, gpu: Some(uuid.clone()), evidence }));
+                }
+                // Who gave no power has nothing that could be counted twice.
+                Some(_) | None if gpu.power().is_ok() => drop(first_seen.insert(uuid, &report.node)),
+                Some(_) | None => {}
             }
         }
     }
@@ -44,7 +48,7 @@ mod tests {
 
     use super::*;
     use crate::batch::{Batch, sample};
-    use crate::reading::{Absent, Outcome, Power};
+    use crate::reading::{Absent, Outcome, Power, Reason};
 
     fn named(node: &str, gpus: Vec<GpuReading>) -> HostReport {
         HostReport { gpus, ..sample::host(node, 0) }
@@ -74,6 +78,18 @@ mod tests {
         let mut reports = vec![sample::failed("a"), named("alias", vec![sample::gpu(0, 100_000)])];
         note_doubles(&mut reports);
         assert_eq!(reports[1].faults, []);
+    }
+
+    #[test]
+    fn a_gpu_whose_power_only_its_second_name_may_read_is_counted_there() {
+        let absent = GpuReading {
+            uuid: sample::gpu(0, 1).uuid,
+            ..GpuReading::all_absent(&Absent::new(Reason::NoPermission, "[Insufficient Permissions]"))
+        };
+        let reports = vec![named("a", vec![absent]), named("alias", vec![sample::gpu(0, 100_000)])];
+        let mut batch = Batch { reports, ..sample::fleet() };
+        note_doubles(&mut batch.reports);
+        assert_eq!(batch.totals().power, Some(Power::from_watts(100)));
     }
 
     #[test]

@@ -70,6 +70,28 @@ fn each_of_eight_hosts_has_its_outcome_and_the_good_readings_are_one_batch() {
 }
 
 #[test]
+fn a_host_that_is_in_the_inventory_by_two_ways_is_counted_once() {
+    let (fleet, home) = (Fleet::start(vec![HostPlan::new("one", TWO_GPUS)]).unwrap(), Home::new());
+    let config = std::fs::read_to_string(fleet.ssh_config()).unwrap();
+    let port = config.split("Port ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let twin = format!("[[host]]\nname = \"twin\"\naddress = \"one\"\nport = {port}\n");
+    let ran = home.poll(&inventory_of(&fleet, &home, &twin), &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(
+        ran.stdout.contains("twin: the same GPU as on another host, where it is counted"),
+        "{}",
+        ran.stdout
+    );
+    let rows = home.rows();
+    let watts =
+        |event_type| of_type(&rows, event_type).iter().map(|row| row.2.unwrap()).collect::<Vec<f64>>();
+    let (nodes, cluster) = (watts("node_gpu_power_total"), watts("cluster_gpu_power_total"));
+    assert_eq!((nodes.len(), cluster.len()), (2, 1));
+    assert!((nodes[0] - cluster[0]).abs() < 0.001, "{nodes:?} {cluster:?}");
+    assert_eq!(of_type(&rows, "cluster_gpu_power_total")[0].3["gpus_expected"], 2);
+}
+
+#[test]
 fn each_failure_says_what_happened_and_what_to_do() {
     let (fleet, home) = (mixed_fleet(), Home::new());
     let ran = home.poll(&inventory_of(&fleet, &home, ""), &["--dry-run"]);
