@@ -52,16 +52,16 @@ impl Files for OnDisk {
     }
 }
 
-fn loaded(text: &str) -> Result<Inventory, Faults> {
+pub(crate) fn loaded(text: &str) -> Result<Inventory, Faults> {
     load(Path::new("fleet.toml"), &InMemory::default().with("fleet.toml", text))
 }
 
-fn good(text: &str) -> Inventory {
+pub(crate) fn good(text: &str) -> Inventory {
     loaded(text).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 /// `line:column message` of each fault.
-fn faults_of(result: Result<Inventory, Faults>) -> Vec<String> {
+pub(crate) fn faults_of(result: Result<Inventory, Faults>) -> Vec<String> {
     let faults = result.expect_err("the inventory is wrong");
     faults.iter().map(|fault| format!("{}:{} {}", fault.line, fault.column, fault.message)).collect()
 }
@@ -369,33 +369,6 @@ fn a_name_given_twice_across_ranges_names_the_first_place() {
     let faults = loaded("[[host]]\nname = \"n[1-4]\"\n[[host]]\nname = \"n[3-9]\"\n").unwrap_err();
     assert_eq!(faults_of(Err(faults.clone())), ["4:8 the name `n3` (and 1 more) is given twice"]);
     assert!(faults.render(false).contains("first given at fleet.toml:2"));
-}
-
-#[test]
-fn two_names_of_one_machine_are_a_fault_that_says_why() {
-    let local = "[[host]]\nname = \"a\"\nlocal = true\n[[host]]\nname = \"b\"\nlocal = true\n";
-    let faults = loaded(local).unwrap_err();
-    assert_eq!(faults_of(Err(faults.clone())), ["5:8 `b` and `a` are one machine"]);
-    let words = faults.render(false);
-    assert!(words.contains("first given at fleet.toml:2") && words.contains("counted twice"), "{words}");
-    let ranges = "[[host]]\nname = \"n[1-3]\"\naddress = \"10.0.0.[1-3]\"\n[[host]]\nname = \"m\"\naddress = \"10.0.0.2\"\n";
-    assert_eq!(faults_of(loaded(ranges)), ["6:11 `m` and `n2` are one machine"]);
-}
-
-#[test]
-fn one_address_may_lead_to_several_machines() {
-    let host =
-        |name: &str, more: &str| format!("[[host]]\nname = \"{name}\"\naddress = \"gateway\"\n{more}\n");
-    let hosts = [
-        host("a", ""),
-        host("b", "port = 2222"),
-        host("c", "user = \"c\""),
-        host("d", "jump = \"bastion\""),
-        host("e", "ssh_config = \"other\""),
-        // Another program may see other boards.
-        host("f", "nvidia_smi = \"/opt/slice2/nvidia-smi\""),
-    ];
-    assert_eq!(good(&hosts.concat()).hosts.len(), 6);
 }
 
 #[test]

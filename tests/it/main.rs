@@ -12,6 +12,7 @@ mod fleet;
 mod fleet_self;
 mod inventory;
 mod inventory_alerts;
+mod inventory_machines;
 mod inventory_solix;
 mod pgbouncer;
 mod poll;
