@@ -1,5 +1,5 @@
-//! JSON objects that are written once, entry by entry: a fleet of 2,048 GPUs has a hundred thousand entries in
-//! each cycle, and a map of each object would cost more than everything else about them.
+//! JSON objects that are written once, entry by entry. A fleet of 2,048 GPUs has some 60,000 entries in each
+//! cycle; with a map for each object, a poll took a quarter more CPU time.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ impl<'de> Deserialize<'de> for Metadata {
     }
 }
 
-/// The entries of an object that is still being put together, in the order in which they are written. Each key
-/// is given once.
+/// The entries of an object that is still being put together, in the order in which they are written. Each
+/// key is given once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Entries<'a>(Vec<(Key, Entry<'a>)>);
 
@@ -75,10 +75,12 @@ impl<'a> Entries<'a> {
         Self(Vec::with_capacity(n_entries))
     }
 
+    /// An entry that is always there.
     pub(super) fn put(&mut self, key: &'static str, value: impl Into<Value>) {
         self.push(Key::Of(key), Entry::Value(value.into()));
     }
 
+    /// The same of a text, which is borrowed.
     pub(super) fn text(&mut self, key: &'static str, text: &'a str) {
         self.push(Key::Of(key), Entry::Text(text));
     }

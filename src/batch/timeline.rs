@@ -6,7 +6,7 @@ use crate::inventory::MetadataStyle;
 use crate::reading::{Clean, GpuReading, Power, Share, Temperature, Timestamp};
 
 use super::entries::Entries;
-use super::{Batch, Event, HostReport, metadata};
+use super::{Batch, Event, HostReport, Metadata, metadata};
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
@@ -176,8 +176,7 @@ fn is_news(
         // A lost board forgets all that it was. What stands in the timeline about it stays true.
         return false;
     }
-    let text = facts.clone().into_metadata().text().to_owned();
-    let current = WrittenFacts { facts: text, utc_day: utc_day(at) };
+    let current = WrittenFacts { facts: Metadata::of(facts).text().to_owned(), utc_day: utc_day(at) };
     if written.0.get(source) == Some(&current) {
         return false;
     }

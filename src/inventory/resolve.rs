@@ -44,8 +44,8 @@ struct Fleet {
     wrong_times: BTreeSet<Option<Site>>,
 }
 
-/// What makes two hosts one machine for certain, whose GPUs would be counted twice. One address may lead to several
-/// by port, by jump host, and through a gateway even by user.
+/// What makes two hosts one machine for certain, whose GPUs would be counted twice. One address may lead to
+/// several by port, by jump host, and through a gateway even by user.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Machine {
     /// `None` is this machine.
