@@ -1,4 +1,4 @@
-//! JSON objects that are written once, entry by entry. A fleet of 2,048 GPUs has some 60,000 entries in each
+//! JSON objects that are written once, entry by entry. A fleet of 2,048 GPUs has some 50,000 entries in each
 //! cycle; with a map for each object, a poll took a quarter more CPU time.
 
 use std::borrow::Borrow;

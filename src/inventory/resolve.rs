@@ -131,7 +131,7 @@ impl Fleet {
             let flaw = Flaw::new(
                 format!("`{name}` and `{other}` are one machine"),
                 "a machine that is asked already",
-                "its GPUs would be counted twice: take one of the two out, or correct its `address` or `port`",
+                "its GPUs would be counted twice: take one of the two out, or give the right `address`",
             );
             drafts.push_clash(site.clone(), flaw, "first given at", earlier);
         }
