@@ -30,6 +30,7 @@ pub(super) struct Layer {
     /// Without a duration, sampling is said to be off.
     pub(super) sample: Option<At<Option<Duration>>>,
     pub(super) control_persist: Option<At<Duration>>,
+    pub(super) keep_shell: Option<At<bool>>,
     pub(super) probes: Option<At<Vec<Source>>>,
     pub(super) nvidia_smi: Option<At<String>>,
     pub(super) gpus: Option<At<u32>>,
@@ -56,6 +57,7 @@ const SSH_KEYS: &[&str] = &[
     "host_key",
     "connect_timeout",
     "control_persist",
+    "keep_shell",
 ];
 
 impl Layer {
@@ -90,6 +92,7 @@ impl Layer {
             timeout: section.parsed("timeout", check::duration),
             sample: section.parsed("sample", check::sample),
             control_persist: section.parsed("control_persist", check::duration),
+            keep_shell: section.flag("keep_shell"),
             probes: read_probes(section),
             nvidia_smi: section.parsed("nvidia_smi", check::program),
             gpus: section.integer("gpus", 1..=MAX_GPUS),
@@ -118,6 +121,7 @@ impl Layer {
             timeout: either(&self.timeout, &under.timeout),
             sample: either(&self.sample, &under.sample),
             control_persist: either(&self.control_persist, &under.control_persist),
+            keep_shell: either(&self.keep_shell, &under.keep_shell),
             probes: either(&self.probes, &under.probes),
             nvidia_smi: either(&self.nvidia_smi, &under.nvidia_smi),
             gpus: either(&self.gpus, &under.gpus),

@@ -95,6 +95,9 @@ pub struct SshTarget {
     pub connect_timeout: Duration,
     /// How long an idle connection is kept for the next run of `poll`.
     pub control_persist: Duration,
+    /// Whether a shell waits on the host for as long as its connection is kept, so that none need be
+    /// started for each call.
+    pub keep_shell: bool,
 }
 
 /// What to do with a host key that is not in `known_hosts`. A changed key is always refused.

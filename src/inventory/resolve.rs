@@ -266,6 +266,7 @@ fn ssh_target(layer: &Layer, address: String) -> SshTarget {
         host_key: value_of(&layer.host_key).unwrap_or_default(),
         connect_timeout: value_of(&layer.connect_timeout).unwrap_or(DEFAULT_CONNECT_TIMEOUT),
         control_persist: value_of(&layer.control_persist).unwrap_or(DEFAULT_CONTROL_PERSIST),
+        keep_shell: value_of(&layer.keep_shell).unwrap_or(true),
     }
 }
 

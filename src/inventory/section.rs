@@ -109,7 +109,7 @@ const EMAIL_KEYS: &[&str] = &["user", "username", "email", "mail", "account"];
 /// never fires.
 const PLANNED: &[&str] = &["tariff"];
 
-const HOST_KEYS: [&str; 18] = [
+const HOST_KEYS: [&str; 19] = [
     "local",
     "scripted",
     "labels",
@@ -125,13 +125,14 @@ const HOST_KEYS: [&str; 18] = [
     "timeout",
     "sample",
     "control_persist",
+    "keep_shell",
     "probes",
     "nvidia_smi",
     "gpus",
 ];
 
-const ONE_HOST_KEYS: [&str; 20] = {
-    let mut keys = ["name"; 20];
+const ONE_HOST_KEYS: [&str; 21] = {
+    let mut keys = ["name"; 21];
     keys[1] = "address";
     let (_, rest) = keys.split_at_mut(2);
     rest.copy_from_slice(&HOST_KEYS);

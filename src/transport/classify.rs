@@ -50,6 +50,11 @@ pub(super) fn classify(stderr: &str, jump: Option<&str>) -> Failure {
     Failure::new(kind, &evidence(&lines, kind, line))
 }
 
+/// Whether ssh's messages tell of a connection that failed.
+pub(super) fn is_known(stderr: &str) -> bool {
+    TEXTS.iter().any(|(text, _)| stderr.contains(text))
+}
+
 /// Whether the connection may succeed if it is tried again at once: sshd drops connections at random
 /// when too many are opening (`MaxStartups`).
 pub(super) fn is_worth_a_retry(failure: &Failure) -> bool {

@@ -14,13 +14,19 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::UnixStream;
+use tokio::process::Child;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use super::classify::classify;
+use super::classify::{classify, is_known};
 use super::local::clean_command;
+use super::shell::{self, Ends, Listening, Shell};
 use crate::inventory::{HostKeyPolicy, SshTarget};
 use crate::reading::{Failure, FailureKind};
+
+/// How ssh exits when it is not the command there that ended.
+const SSH_FAILED: i32 = 255;
 
 /// A Unix socket's path has at most 107 bytes, and ssh first binds to the name with 17 bytes more.
 const MAX_SOCKET_PATH: usize = 107 - 17;
@@ -74,38 +80,37 @@ impl RuntimeDir {
         self.0.join(Uuid::new_v5(&Uuid::NAMESPACE_URL, how.as_bytes()).simple().to_string())
     }
 
-    /// Removes the sockets of hosts that are not among `targets` and whose masters are gone. A master that
-    /// ends in order removes its own; one that was killed cannot.
+    /// Removes the sockets of hosts that are not among `targets` and whose masters are gone, and the pipes
+    /// beside them. A master that ends in order removes its socket; one that was killed cannot.
     pub fn sweep<'a>(&self, targets: impl Iterator<Item = &'a SshTarget>) {
         let in_use: BTreeSet<PathBuf> = targets.map(|target| self.socket(target)).collect();
         let Ok(entries) = std::fs::read_dir(&self.0) else { return };
-        let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-        for path in paths.filter(|path| !in_use.contains(path)) {
-            let is_dead = std::os::unix::net::UnixStream::connect(&path)
-                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        let sockets: BTreeSet<PathBuf> =
+            entries.filter_map(Result::ok).map(|entry| entry.path().with_extension("")).collect();
+        for socket in sockets.difference(&in_use) {
+            let is_dead = std::os::unix::net::UnixStream::connect(socket).is_err_and(|error| {
+                matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+            });
             if is_dead {
-                remove(&path);
+                remove(socket);
+                Shell::beside(socket).forget();
             }
         }
     }
 }
 
-/// Starts a master for `target` that listens on `socket`, and waits until it is logged in.
+/// Starts a master for `target` that listens on `socket` and waits in the background, and waits until it is
+/// logged in.
 pub(super) async fn launch(
     target: &SshTarget,
     socket: &Path,
     persist: Duration,
     deadline: Instant,
 ) -> Result<(), Failure> {
-    if socket.as_os_str().len() > MAX_SOCKET_PATH {
-        let words =
-            format!("{}: longer than {MAX_SOCKET_PATH} bytes; set RUNTIME_DIRECTORY", socket.display());
-        return Err(Failure::new(FailureKind::Spawn, &words));
-    }
+    is_short_enough(socket)?;
     let mut command = clean_command("ssh");
-    command.args(arguments(target, socket, persist)).kill_on_drop(true);
-    let mut child =
-        command.spawn().map_err(|error| Failure::new(FailureKind::Spawn, &format!("ssh: {error}")))?;
+    command.args(arguments(target, socket, Some(persist))).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| cannot_start(&error))?;
     let mut messages = Vec::new();
     let stderr = child.stderr.take();
     let ended = {
@@ -127,27 +132,161 @@ pub(super) async fn launch(
         };
         timeout_at(deadline, waiting).await
     };
-    let messages = String::from_utf8_lossy(&messages);
     match ended {
         Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(_)) => Err(classify(&messages, target.jump.as_deref())),
-        Ok(Err(error)) => Err(Failure::new(FailureKind::Spawn, &format!("ssh: {error}"))),
-        Err(_) if messages.trim().is_empty() => {
-            Err(Failure::new(FailureKind::ConnectTimeout, "no login within the time for connecting"))
+        Ok(Ok(_)) => Err(classify(&String::from_utf8_lossy(&messages), target.jump.as_deref())),
+        Ok(Err(error)) => Err(cannot_start(&error)),
+        Err(_) => Err(no_login(target, &messages)),
+    }
+}
+
+/// Starts a master for `target` that listens on `socket`, whose own session is a shell that waits for
+/// commands, and waits until that says that it is there. It ends with the shell.
+///
+/// False if there was a login and no shell: a forced command, a host without bash, start-up files that take
+/// longer than a login may. No master is left then.
+pub(super) async fn launch_with_shell(
+    target: &SshTarget,
+    socket: &Path,
+    idle: Duration,
+    deadline: Instant,
+) -> Result<bool, Failure> {
+    is_short_enough(socket)?;
+    let pipes = Shell::beside(socket);
+    let (ends, listening) = match pipes.make() {
+        Ok(made) => made,
+        Err(error) => {
+            tracing::warn!(socket = %socket.display(), %error, "cannot make the pipes of a shell");
+            return Ok(false);
         }
-        Err(_) => {
-            let said = classify(&messages, target.jump.as_deref());
-            Err(Failure { kind: FailureKind::ConnectTimeout, ..said })
+    };
+    let child = spawn_with_shell(target, socket, idle, ends).map_err(|error| cannot_start(&error))?;
+    let mut unfinished = Unfinished(Some(child));
+    let Listening { answers, messages: said } = listening;
+    let mut messages = Vec::new();
+    let came = {
+        let mut drain = std::pin::pin!(read_first(Some(said), &mut messages));
+        let waiting = async {
+            let mut ready = std::pin::pin!(shell::is_ready(&answers));
+            let mut said_all = false;
+            // Dropping the losing branch loses nothing: both go on below.
+            let is_ready = tokio::select! {
+                is_ready = &mut ready => is_ready,
+                () = &mut drain => {
+                    said_all = true;
+                    ready.await
+                }
+            };
+            // If the pipe ended, so did ssh.
+            if is_ready.is_err() && !said_all && timeout(LAST_WORDS, &mut drain).await.is_err() {
+                tracing::trace!("something that ssh started holds on to its messages");
+            }
+            is_ready.ok()
+        };
+        timeout_at(deadline, waiting).await
+    };
+    match came {
+        Ok(Some(true)) => {
+            unfinished.stays();
+            Ok(true)
+        }
+        Ok(None) => {
+            let status = unfinished.wait().await.map_err(|error| cannot_start(&error))?;
+            let messages = String::from_utf8_lossy(&messages);
+            if status.code() == Some(SSH_FAILED) && is_known(&messages) {
+                pipes.remove();
+                return Err(classify(&messages, target.jump.as_deref()));
+            }
+            Ok(false)
+        }
+        // Whoever is logged in listens.
+        Ok(Some(false)) | Err(_) if socket.exists() => {
+            unfinished.kill().await;
+            remove(socket);
+            Ok(false)
+        }
+        Ok(Some(false)) | Err(_) => {
+            pipes.remove();
+            Err(no_login(target, &messages))
         }
     }
 }
 
-/// The arguments that make `ssh` a master in the background. What the inventory says goes into option
-/// values and behind `--` only, so that nothing in it can become an option.
-fn arguments(target: &SshTarget, socket: &Path, persist: Duration) -> Vec<OsString> {
-    let mut args: Vec<OsString> = vec!["-M".into(), "-N".into(), "-f".into(), "-S".into(), socket.into()];
+/// In a process group of its own, so that it outlives us, and the keys that end us on a terminal.
+fn spawn_with_shell(target: &SshTarget, socket: &Path, idle: Duration, ends: Ends) -> io::Result<Child> {
+    let mut command = clean_command("ssh");
+    command.args(arguments(target, socket, None)).arg(shell::command(idle)).process_group(0);
+    command.stdin(ends.stdin).stdout(ends.stdout).stderr(ends.stderr);
+    command.spawn()
+}
+
+/// An `ssh` that is to end if nobody waits for it any more, unless it got where it should.
+struct Unfinished(Option<Child>);
+
+impl Unfinished {
+    fn stays(&mut self) {
+        self.0 = None;
+    }
+
+    async fn wait(&mut self) -> io::Result<std::process::ExitStatus> {
+        match &mut self.0 {
+            Some(child) => child.wait().await,
+            None => Err(io::Error::other("it was left to itself")),
+        }
+    }
+
+    async fn kill(&mut self) {
+        if let Some(child) = &mut self.0
+            && let Err(error) = child.kill().await
+        {
+            tracing::debug!(%error, "cannot end an ssh");
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0
+            && let Err(error) = child.start_kill()
+        {
+            tracing::debug!(%error, "cannot end an ssh");
+        }
+    }
+}
+
+fn is_short_enough(socket: &Path) -> Result<(), Failure> {
+    if socket.as_os_str().len() <= MAX_SOCKET_PATH {
+        return Ok(());
+    }
+    let words = format!("{}: longer than {MAX_SOCKET_PATH} bytes; set RUNTIME_DIRECTORY", socket.display());
+    Err(Failure::new(FailureKind::Spawn, &words))
+}
+
+fn cannot_start(error: &io::Error) -> Failure {
+    Failure::new(FailureKind::Spawn, &format!("ssh: {error}"))
+}
+
+/// The failure of an ssh that did not log in in time.
+fn no_login(target: &SshTarget, messages: &[u8]) -> Failure {
+    let messages = String::from_utf8_lossy(messages);
+    if messages.trim().is_empty() {
+        return Failure::new(FailureKind::ConnectTimeout, "no login within the time for connecting");
+    }
+    let said = classify(&messages, target.jump.as_deref());
+    Failure { kind: FailureKind::ConnectTimeout, ..said }
+}
+
+/// The arguments that make `ssh` a master: in the background, if it is to persist there, or else for as long
+/// as the command runs that is to follow. What the inventory says goes into option values and behind `--`
+/// only, so that nothing in it can become an option.
+fn arguments(target: &SshTarget, socket: &Path, persist: Option<Duration>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["-M".into(), "-S".into(), socket.into()];
+    args.extend(if persist.is_some() { vec!["-N".into(), "-f".into()] } else { vec!["-T".into()] });
     let mut option = |value: String| args.extend(["-o".into(), OsString::from(value)]);
-    option(format!("ControlPersist={}s", persist.as_secs().max(1)));
+    option(match persist {
+        Some(persist) => format!("ControlPersist={}s", persist.as_secs().max(1)),
+        None => "ControlPersist=no".to_owned(),
+    });
     option("BatchMode=yes".to_owned());
     option(format!(
         "StrictHostKeyChecking={}",
@@ -212,6 +351,28 @@ async fn read_first(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) 
     }
 }
 
+/// Ends the master that listens on `socket`, and waits until it is gone. False if it is one in the
+/// background: the process that began to listen was the one that logged in, and that has ended since.
+///
+/// # Errors
+/// Nobody listens there.
+pub(super) async fn end_with_shell(socket: &Path) -> io::Result<bool> {
+    let mut connection = UnixStream::connect(socket).await?;
+    let listener = connection.peer_cred()?.pid().and_then(Pid::from_raw);
+    let Some(pid) = listener.filter(|pid| is_master(*pid, socket)) else { return Ok(false) };
+    kill_process(pid, Signal::TERM)?;
+    // Its greeting, and then its end.
+    let mut greeting = [0_u8; 64];
+    while connection.read(&mut greeting).await.is_ok_and(|n_read| 0 < n_read) {}
+    Ok(true)
+}
+
+fn is_master(pid: Pid, socket: &Path) -> bool {
+    let cmdline = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_pid())).unwrap_or_default();
+    let is_named = cmdline.split(|byte| *byte == 0).any(|word| word == socket.as_os_str().as_encoded_bytes());
+    cmdline.starts_with(b"ssh\0") && is_named
+}
+
 /// Ends masters that do not answer, and removes their sockets, which are all in one folder. Also those that are
 /// still logging in and have no socket yet, or found it taken when they were done.
 ///
@@ -247,8 +408,9 @@ fn socket_in<'a>(cmdline: &'a [u8], prefix: &[u8]) -> Option<&'a str> {
     std::str::from_utf8(rest.get(..end)?).ok()
 }
 
-/// Removes a socket that nobody listens on.
+/// Removes a socket that nobody listens on, and the pipes beside it.
 pub(super) fn remove(socket: &Path) {
+    Shell::beside(socket).remove();
     if let Err(error) = std::fs::remove_file(socket)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -273,12 +435,13 @@ mod tests {
             host_key: HostKeyPolicy::Strict,
             connect_timeout: Duration::from_secs(5),
             control_persist: Duration::from_secs(600),
+            keep_shell: true,
         }
     }
 
     #[test]
     fn the_host_stands_behind_the_end_of_options() {
-        let args = arguments(&target(), Path::new("/run/x"), Duration::from_secs(600));
+        let args = arguments(&target(), Path::new("/run/x"), Some(Duration::from_secs(600)));
         assert_eq!(args[args.len() - 2..], [OsString::from("--"), OsString::from("gpu1")]);
     }
 
@@ -310,12 +473,17 @@ mod tests {
     }
 
     #[test]
-    fn sweeping_removes_dead_sockets_and_leaves_living_ones() {
+    fn sweeping_removes_dead_sockets_with_what_is_beside_them_and_leaves_living_ones() {
         let dir = tempfile::tempdir().unwrap();
         let (dead, living) = (dir.path().join("dead"), dir.path().join("living"));
+        for beside in ["dead.in", "living.in", "gone.out", "gone.noshell"] {
+            std::fs::write(dir.path().join(beside), "").unwrap();
+        }
         drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
         let _listener = std::os::unix::net::UnixListener::bind(&living).unwrap();
         RuntimeDir(dir.path().to_owned()).sweep(std::iter::empty());
-        assert!(!dead.exists() && living.exists());
+        let left = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: BTreeSet<_> = left.collect();
+        assert_eq!(left, BTreeSet::from(["living".into(), "living.in".into()]));
     }
 }

@@ -11,6 +11,7 @@ mod classify;
 mod local;
 mod master;
 pub mod scripted;
+mod shell;
 mod ssh;
 mod stream;
 

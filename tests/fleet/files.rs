@@ -92,7 +92,9 @@ impl Site {
              PrintLastLog no\n\
              LogLevel VERBOSE\n\
              MaxStartups 1000\n\
-             SetEnv HOME={home} PATH={bin}:/usr/bin:/bin FAKE_NVIDIA_SMI={scene}\n",
+             SetEnv HOME={home} PATH={bin}:/usr/bin:/bin FAKE_NVIDIA_SMI={scene}\n\
+             ForceCommand {forced}\n",
+            forced = plan.forced.as_deref().unwrap_or("none"),
             key = self.host_file(&plan.name, "key").display(),
             pid = self.host_file(&plan.name, "pid").display(),
             keys = self.path(keys).display(),

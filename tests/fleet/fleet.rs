@@ -78,12 +78,14 @@ pub struct HostPlan {
     pub mode: Mode,
     /// The text of its scene; relative dumps are found as those of `fixtures/demo` are.
     pub scene: String,
+    /// The only thing that its sshd runs, whatever it is asked for (`ForceCommand`).
+    pub forced: Option<String>,
 }
 
 impl HostPlan {
     /// A host that is up and plays this scene; an empty text is one loaded H100.
     pub fn new(name: &str, scene: &str) -> Self {
-        Self { name: name.to_owned(), mode: Mode::Up, scene: scene.to_owned() }
+        Self { name: name.to_owned(), mode: Mode::Up, scene: scene.to_owned(), forced: None }
     }
 
     /// A host that plays a scene file, wherever that is.
@@ -101,6 +103,12 @@ impl HostPlan {
     #[must_use]
     pub fn mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
+    }
+
+    /// The same host, whose sshd only runs `command`.
+    #[must_use]
+    pub fn forced(self, command: &str) -> Self {
+        Self { forced: Some(command.to_owned()), ..self }
     }
 
     /// `n` hosts `node001` and so on, all up with the same scene.
@@ -182,7 +190,13 @@ impl Fleet {
         self.log(host).matches("Accepted publickey").count()
     }
 
-    /// How many commands a host has started.
+    /// How often the played `nvidia-smi` was started on a host.
+    pub fn calls(&self, host: &str) -> usize {
+        let calls = fs::read_to_string(self.site.scene(host).with_extension("calls"));
+        calls.unwrap_or_default().lines().count()
+    }
+
+    /// How many commands a host's sshd has started, each with a login shell around it.
     pub fn commands(&self, host: &str) -> usize {
         self.log(host).matches("Starting session: command").count()
     }
@@ -259,6 +273,7 @@ impl Fleet {
             let name = &host.plan.name;
             fs::create_dir(self.site.host_file(name, ""))?;
             self.site.write_scene(name, &host.plan.scene)?;
+            fs::write(self.site.scene(name).with_extension("calls"), "")?;
             if host.plan.mode.has_sshd() {
                 keys.push(self.site.host_file(name, "key"));
             }

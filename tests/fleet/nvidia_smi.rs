@@ -31,6 +31,7 @@ fn play() -> io::Result<ExitCode> {
         io::Error::other(format!("{error}{}", source.unwrap_or_default()))
     })?;
     let args: Vec<_> = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    note_call(Path::new(&path))?;
     let reply = scene.answer(&args);
     match reply.conduct {
         Conduct::Answer => print(&reply)?,
@@ -53,6 +54,15 @@ fn play() -> io::Result<ExitCode> {
         }
     }
     Ok(ExitCode::from(u8::try_from(reply.exit).unwrap_or(u8::MAX)))
+}
+
+/// A line for each call, where somebody counts them.
+fn note_call(scene: &Path) -> io::Result<()> {
+    match File::options().append(true).open(scene.with_extension("calls")) {
+        Ok(mut calls) => calls.write_all(b"called\n"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Prints sweep by sweep, each flushed, until a signal ends it, which is no error.

@@ -94,7 +94,7 @@ fn a_check_with_connections_says_per_host_which_step_failed() {
         ran.stdout
     );
     assert!(line("store").contains("ok"), "{}", ran.stdout);
-    assert!(home.sockets().is_empty());
+    assert!(home.runtime_files().is_empty());
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod inventory;
 mod inventory_alerts;
 mod inventory_machines;
 mod inventory_solix;
+mod kept_shell;
 mod pgbouncer;
 mod poll;
 mod postgres;

@@ -183,9 +183,9 @@ fn an_old_driver_is_asked_once_from_the_second_cycle_on_and_gives_full_readings(
     let home = Home::new();
     let mut n_calls = Vec::new();
     for _ in 0..3 {
-        let before = fleet.commands("old");
+        let before = fleet.calls("old");
         assert_eq!(home.poll(&fleet.inventory(), &[]).code, Some(0));
-        n_calls.push(fleet.commands("old") - before);
+        n_calls.push(fleet.calls("old") - before);
     }
     assert_eq!(n_calls[1..], [1, 1], "calls of each cycle: {n_calls:?}");
     assert!(1 < n_calls[0]);
@@ -201,7 +201,7 @@ fn a_new_driver_that_renamed_fields_is_asked_once() {
     let fleet = Fleet::start(vec![HostPlan::new("new", new)]).unwrap();
     let home = Home::new();
     assert_eq!(home.poll(&fleet.inventory(), &[]).code, Some(0));
-    assert_eq!(fleet.commands("new"), 1);
+    assert_eq!(fleet.calls("new"), 1);
     let rows = home.rows();
     let power = of_type(&rows, "gpu_power_draw");
     assert_eq!(power[0].3["power_kind"], Value::from("average"));

@@ -145,10 +145,15 @@ impl Home {
         found
     }
 
-    /// The masters that are kept for the next run.
-    pub(crate) fn sockets(&self) -> Vec<PathBuf> {
+    /// Everything in the runtime directory: the sockets of masters, and what is beside each.
+    pub(crate) fn runtime_files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path("r")).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).collect()
+    }
+
+    /// The sockets of the masters that are kept for the next run.
+    pub(crate) fn sockets(&self) -> Vec<PathBuf> {
+        self.runtime_files().into_iter().filter(|path| path.extension().is_none()).collect()
     }
 }
 

@@ -145,7 +145,7 @@ async fn ten_samples_a_second_of_four_hosts_are_all_in_their_cycles() {
     assert_eq!(
         (logins(&site.fleet), commands),
         (vec![1; 4], vec![2; 4]),
-        "one answer to follow, and the loop"
+        "the shell that waits, and the loop"
     );
     assert!(site.fleet.names().iter().all(|name| site.fleet.running(name) == 1));
     // With the loops ended, and none that comes later printing a row, what was printed is known.

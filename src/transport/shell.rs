@@ -1,0 +1,452 @@
+//! A shell that waits on a host for the next command, so that a poll need not start one there.
+//!
+//! Over a living connection most of what a poll costs is sshd starting a login shell, which reads the
+//! user's start-up files and ends again. So the session that a master is started with is one `bash` that
+//! reads commands, a line each, and ends when none came for as long as connections are kept. Its ends are
+//! three named pipes beside the control socket. ssh holds each of them open for reading and for writing,
+//! so that they outlive a poll: none ever ends, and none ever breaks, before ssh itself does.
+//!
+//! Every command's answer ends with a line of ours that has the command's own number, and so an answer
+//! that nobody waited for is known for what it is. Whoever calls holds a lock: a second process that finds
+//! it held, or a pipe without a reader, goes the way without a shell.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use tokio::net::unix::pipe::Receiver;
+use uuid::Uuid;
+
+use super::{MAX_STDERR, MAX_STDOUT};
+
+/// What is written to a pipe in one go is there whole or not at all up to this size (`PIPE_BUF`).
+const MAX_REQUEST: usize = 4096;
+
+/// How the line begins that ends an answer. No program that is asked prints one.
+const END: &str = "\n=fleetwatt ";
+
+/// What the shell says first, as if an answer had ended. Its script has it in two pieces: whatever only
+/// repeats the script is no shell.
+const READY: &[u8] = b"\n=fleetwatt ready 0\n";
+
+/// The most bytes of earlier answers that are thrown away before a call; behind them the call fails.
+const MAX_STALE: usize = 256 << 10;
+
+/// The most bytes that are read at once: eight GPUs print 2 KB.
+const PIECE: usize = 8 << 10;
+
+/// The names of a shell's pipes.
+#[derive(Debug, Clone)]
+pub(super) struct Shell {
+    requests: PathBuf,
+    answers: PathBuf,
+    messages: PathBuf,
+    /// Says that there is no shell to be had at this host.
+    refused: PathBuf,
+}
+
+/// What the other ends of the pipes are for ssh: its standard input, output and error.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) stdin: File,
+    pub(super) stdout: File,
+    pub(super) stderr: File,
+}
+
+/// Our ends while the shell is being started.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) answers: Receiver,
+    /// What ssh says, and whatever the host says beside it.
+    pub(super) messages: Receiver,
+}
+
+impl Shell {
+    /// The shell of the master that listens on `socket`.
+    pub(super) fn beside(socket: &Path) -> Self {
+        let named = |extension: &str| socket.with_extension(extension);
+        Self {
+            requests: named("in"),
+            answers: named("out"),
+            messages: named("err"),
+            refused: named("noshell"),
+        }
+    }
+
+    /// Makes the pipes anew, for us alone.
+    pub(super) fn make(&self) -> io::Result<(Ends, Listening)> {
+        self.remove();
+        for path in self.pipes() {
+            mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        }
+        let both = |path: &Path| OpenOptions::new().read(true).write(true).open(path);
+        let ends = Ends {
+            stdin: both(&self.requests)?,
+            stdout: both(&self.answers)?,
+            stderr: both(&self.messages)?,
+        };
+        let ours = |path: &Path| Receiver::from_file(reader(path)?);
+        Ok((ends, Listening { answers: ours(&self.answers)?, messages: ours(&self.messages)? }))
+    }
+
+    /// Removes the pipes. A shell that reads them goes on until it ends by itself.
+    pub(super) fn remove(&self) {
+        self.pipes().into_iter().for_each(remove);
+    }
+
+    /// Removes the pipes, and forgets whether the host has a shell for us.
+    pub(super) fn forget(&self) {
+        self.remove();
+        remove(&self.refused);
+    }
+
+    /// Notes that the host has no shell for us, so that it is not tried at each login. Forgotten with the
+    /// folder, which is at the next boot.
+    pub(super) fn refuse(&self) {
+        self.remove();
+        if let Err(error) = File::create(&self.refused) {
+            tracing::debug!(%error, "cannot note that a host has no shell for us");
+        }
+    }
+
+    /// Whether the host had no shell for us.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.exists()
+    }
+
+    fn pipes(&self) -> [&Path; 3] {
+        [&self.requests, &self.answers, &self.messages]
+    }
+
+    /// Hands a command to the shell. `None` if there is no shell, somebody else uses it, or the command is
+    /// none that fits a line.
+    pub(super) fn call(&self, argv: &[String]) -> Option<Call> {
+        let requests = self.requests()?;
+        let number = Uuid::now_v7().simple().to_string();
+        let request = request(argv, &number)?;
+        let answers = emptied(&self.answers)?;
+        let messages = emptied(&self.messages)?;
+        let answers = Receiver::from_file(answers).ok()?;
+        // It fits the pipe, which is empty, or else the shell does not read: then no call is made.
+        let n_written = (&requests).write(&request).ok()?;
+        (n_written == request.len()).then(|| Call {
+            _locked: requests,
+            answers,
+            messages,
+            number,
+            stdout: Vec::new(),
+            exit: None,
+            stderr: Vec::new(),
+        })
+    }
+
+    /// Keeps the shell from ending, as a command would.
+    pub(super) fn poke(&self) {
+        if let Some(mut requests) = self.requests()
+            && let Err(error) = requests.write_all(b":\n")
+        {
+            tracing::debug!(%error, "cannot keep a shell from ending");
+        }
+    }
+
+    /// The pipe of requests, locked, if somebody reads it.
+    fn requests(&self) -> Option<File> {
+        let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).ok()?;
+        let requests = OpenOptions::new().write(true).custom_flags(nonblocking).open(&self.requests).ok()?;
+        let is_pipe = requests.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
+        (is_pipe && requests.try_lock().is_ok()).then_some(requests)
+    }
+}
+
+/// The command that the other side is to run: a shell that needs nothing of the login shell but `exec`.
+///
+/// It waits for a line's first character only: bash reads by the character, and with a bound on its time it
+/// makes five system calls for each, which for one line was 1 ms on the host.
+pub(super) fn command(idle: Duration) -> String {
+    let seconds = idle.as_secs().max(1);
+    format!(
+        "exec bash --norc -c 'set +h; printf \"\\n=%s ready 0\\n\" fleetwatt; \
+         while IFS= read -r -t {seconds} -n 1 first && IFS= read -r rest; do eval \"$first$rest\"; done' fleetwatt"
+    )
+}
+
+/// The line that runs `argv` and then says that it ended. What `argv` holds stays data: every word is quoted.
+fn request(argv: &[String], number: &str) -> Option<Vec<u8>> {
+    if argv.iter().any(|word| word.contains(char::is_control)) {
+        return None;
+    }
+    let words: Vec<_> = argv.iter().map(|word| shell_escape::unix::escape(word.into())).collect();
+    let mark = END.trim_start();
+    let line = format!(
+        "{} </dev/null; e=$?; [ $e -eq 0 ] || printf '\\n{mark}{number} %d\\n' $e >&2; \
+         printf '\\n{mark}{number} %d\\n' $e\n",
+        words.join(" ")
+    );
+    (line.len() <= MAX_REQUEST).then(|| line.into_bytes())
+}
+
+/// What is new about a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// It goes on, and said something.
+    Some,
+    /// It ended.
+    Ended,
+    /// It said more than may be kept.
+    TooMuch,
+}
+
+/// A command that was handed to the shell. Whoever drops it leaves the rest of its answer in the pipes.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Open, it has the lock.
+    _locked: File,
+    answers: Receiver,
+    messages: File,
+    number: String,
+    stdout: Vec<u8>,
+    exit: Option<i32>,
+    stderr: Vec<u8>,
+}
+
+impl Call {
+    /// Waits for the next piece of the answer. May be dropped and called again: nothing is lost.
+    ///
+    /// # Errors
+    /// The pipe ended or cannot be read: ssh is gone.
+    pub(super) async fn news(&mut self) -> io::Result<News> {
+        let searched = self.stdout.len();
+        more(&self.answers, &mut self.stdout).await?;
+        let Some((end, exit)) = end_of(&self.stdout, searched, &self.number) else {
+            return Ok(if MAX_STDOUT < self.stdout.len() { News::TooMuch } else { News::Some });
+        };
+        self.exit = Some(exit);
+        self.stdout.truncate(end);
+        self.stdout.drain(..begin_of(&self.stdout));
+        Ok(if MAX_STDOUT < self.stdout.len() { News::TooMuch } else { News::Ended })
+    }
+
+    /// What the command wrote to standard error, if it failed; `true` if that was more than may be kept. Of
+    /// one that did well nobody needs it.
+    ///
+    /// # Errors
+    /// The pipe ended or cannot be read: ssh is gone.
+    pub(super) async fn messages(&mut self) -> io::Result<bool> {
+        if self.exit == Some(0) {
+            return Ok(false);
+        }
+        let messages = Receiver::from_file(self.messages.try_clone()?)?;
+        while self.stderr.len() <= MAX_STDERR {
+            let searched = self.stderr.len();
+            more(&messages, &mut self.stderr).await?;
+            if let Some((end, _)) = end_of(&self.stderr, searched, &self.number) {
+                self.stderr.truncate(end);
+                self.stderr.drain(..begin_of(&self.stderr));
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Standard output, standard error and the exit code, as far as they came.
+    pub(super) fn into_parts(mut self) -> (Vec<u8>, Vec<u8>, Option<i32>) {
+        self.stdout.truncate(MAX_STDOUT);
+        self.stderr.truncate(MAX_STDERR);
+        (self.stdout, self.stderr, self.exit.and_then(exit_code))
+    }
+}
+
+/// Waits until the shell says that it is there: false if something else goes on talking.
+///
+/// # Errors
+/// The pipe ended or cannot be read: ssh is gone.
+pub(super) async fn is_ready(answers: &Receiver) -> io::Result<bool> {
+    let mut said = Vec::new();
+    while said.len() <= MAX_STDERR {
+        more(answers, &mut said).await?;
+        if said.ends_with(READY) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A shell says 128 + n of what signal n ended. 137 is also how `timeout` says that it had to kill.
+fn exit_code(code: i32) -> Option<i32> {
+    let is_signal = (129..=159).contains(&code) && code != 137;
+    (!is_signal).then_some(code)
+}
+
+/// Reads what is there, waiting for something.
+async fn more(pipe: &Receiver, kept: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        pipe.readable().await?;
+        match read_now(pipe, kept) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+    }
+}
+
+fn read_now(pipe: &Receiver, kept: &mut Vec<u8>) -> io::Result<()> {
+    let mut piece = [0_u8; PIECE];
+    let n_read = pipe.try_read(&mut piece)?;
+    if n_read == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    kept.extend_from_slice(piece.get(..n_read).unwrap_or_default());
+    Ok(())
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "cannot remove what belongs to a shell");
+    }
+}
+
+fn reader(path: &Path) -> io::Result<File> {
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    OpenOptions::new().read(true).custom_flags(nonblocking).open(path)
+}
+
+/// A pipe without what earlier calls left in it. `None` if it does not get empty.
+fn emptied(path: &Path) -> Option<File> {
+    let pipe = reader(path).ok()?;
+    let mut stale = [0_u8; PIECE];
+    let mut n_stale = 0;
+    while n_stale < MAX_STALE {
+        match (&pipe).read(&mut stale) {
+            Ok(0) => return None,
+            Ok(n_read) => n_stale += n_read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(pipe),
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// Where the answer ends that has this number, and with which code. Nothing before `searched` is looked at
+/// again.
+fn end_of(said: &[u8], searched: usize, number: &str) -> Option<(usize, i32)> {
+    let mark = format!("{END}{number} ");
+    // The line may have begun in an earlier piece, with a code of some digits.
+    let from = searched.saturating_sub(mark.len() + 8);
+    let at = from + find(said.get(from..)?, mark.as_bytes())?;
+    let rest = said.get(at + mark.len()..)?;
+    let code = rest.get(..rest.iter().position(|byte| *byte == b'\n')?)?;
+    Some((at, std::str::from_utf8(code).ok()?.parse().ok()?))
+}
+
+/// Where an answer begins: behind the end of an earlier one, if there is one.
+fn begin_of(said: &[u8]) -> usize {
+    let mut begin = 0;
+    while let Some(at) = find(said.get(begin..).unwrap_or_default(), END.as_bytes()) {
+        let line = begin + at + END.len();
+        let rest = said.get(line..).unwrap_or_default();
+        begin = line + rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
+    }
+    begin
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What real bash prints when it waits for commands as on a host, and is given these.
+    #[allow(clippy::disallowed_methods, reason = "this room is the one that starts processes")]
+    fn run(requests: &[u8]) -> (String, String) {
+        let mut login = Command::new("sh");
+        login.arg("-c").arg(command(Duration::from_secs(60)));
+        login.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut shell = login.spawn().unwrap();
+        shell.stdin.take().unwrap().write_all(requests).unwrap();
+        let output = shell.wait_with_output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn argv(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn words_are_data_whatever_they_hold() {
+        let hostile = ["a b", "'; echo no; '", "$(echo no)", "`echo no`", "!!", "\\", "*", "", "ü", "#", "~"];
+        let request = request(&argv(&[&["printf", "<%s>"][..], &hostile].concat()), "7").unwrap();
+        let wanted: String = hostile.iter().map(|word| format!("<{word}>")).collect();
+        assert_eq!(run(&request).0, format!("\n=fleetwatt ready 0\n{wanted}\n=fleetwatt 7 0\n"));
+    }
+
+    #[test]
+    fn a_failure_is_told_on_both_streams_and_the_shell_goes_on() {
+        let failing = request(&argv(&["sh", "-c", "echo why >&2; exit 9"]), "1").unwrap();
+        let next = request(&argv(&["cat"]), "2").unwrap();
+        let (stdout, stderr) = run(&[failing, b":\n".to_vec(), next].concat());
+        assert_eq!(stdout, "\n=fleetwatt ready 0\n\n=fleetwatt 1 9\n\n=fleetwatt 2 0\n");
+        assert_eq!(stderr, "why\n\n=fleetwatt 1 9\n");
+    }
+
+    #[test]
+    fn a_command_that_is_no_line_is_not_handed_over() {
+        assert_eq!(request(&argv(&["echo", "a\nreboot"]), "1"), None);
+        assert_eq!(request(&argv(&["echo", &"x".repeat(MAX_REQUEST)]), "1"), None);
+    }
+
+    #[test]
+    fn a_signals_end_is_no_exit_code() {
+        assert_eq!([0, 9, 124, 137, 255].map(exit_code), [0, 9, 124, 137, 255].map(Some));
+        assert_eq!([129, 139, 143].map(exit_code), [None; 3]);
+    }
+
+    /// Feeds an answer in pieces, and gives back what would be kept of it.
+    fn fed(answer: &[u8], pieces: &[usize], number: &str) -> Option<(Vec<u8>, i32)> {
+        let (mut said, mut left) = (Vec::new(), answer);
+        for piece in pieces.iter().chain(&[answer.len()]) {
+            let (now, later) = left.split_at(left.len().min(*piece));
+            let searched = said.len();
+            said.extend_from_slice(now);
+            left = later;
+            if let Some((end, exit)) = end_of(&said, searched, number) {
+                said.truncate(end);
+                said.drain(..begin_of(&said));
+                return Some((said, exit));
+            }
+        }
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn an_answer_is_whole_however_it_comes_and_whatever_came_before(
+            body in "[a-z,=\n ]{0,200}",
+            stale in proptest::option::of("[a-z,=\n ]{0,100}"),
+            exit in 0..256,
+            pieces in proptest::collection::vec(1_usize..40, 0..20),
+        ) {
+            let stale = stale.map(|body| format!("{body}\n=fleetwatt 6 124\n")).unwrap_or_default();
+            let answer = format!("{stale}{body}\n=fleetwatt 7 {exit}\n");
+            prop_assert_eq!(fed(answer.as_bytes(), &pieces, "7"), Some((body.into_bytes(), exit)));
+        }
+
+        #[test]
+        fn whatever_a_host_says_is_only_data(
+            answer in proptest::collection::vec(any::<u8>(), 0..200),
+            end in "\n?=fleetwatt [67]? ?-?[0-9]{0,12}\n?",
+            pieces in proptest::collection::vec(1_usize..40, 0..20),
+        ) {
+            fed(&[&answer, end.as_bytes()].concat(), &pieces, "7");
+        }
+    }
+}
