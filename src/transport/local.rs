@@ -1,8 +1,10 @@
 //! Commands on this machine.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::fs::Access;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -20,7 +22,9 @@ const INHERITED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK",
 /// A command with a cleaned environment and nothing to read; English messages, whatever our own locale.
 #[allow(clippy::disallowed_methods, reason = "this room is the one that starts processes")]
 pub(super) fn clean_command(program: &str) -> Command {
-    let mut command = Command::new(program);
+    // By its path, or the standard library would have to copy this whole process to look for it in `PATH`.
+    let mut command = Command::new(path_of(program).unwrap_or_else(|| program.into()));
+    command.arg0(program);
     command.env_clear();
     for name in INHERITED {
         if let Some(value) = std::env::var_os(name) {
@@ -29,6 +33,15 @@ pub(super) fn clean_command(program: &str) -> Command {
     }
     command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
+}
+
+/// Where a program is that is named without a folder.
+fn path_of(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return None;
+    }
+    let is_program = |path: &PathBuf| rustix::fs::access(path, Access::EXEC_OK).is_ok() && path.is_file();
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(program)).find(is_program)
 }
 
 /// Runs `argv` here, with our own deadline behind that of its `timeout`.
@@ -130,6 +143,13 @@ mod tests {
         let output = run(&argv(&["yes"]), soon()).await.unwrap();
         assert!(output.truncated);
         assert_eq!(output.exit, None);
+    }
+
+    #[tokio::test]
+    async fn a_program_is_found_by_its_name_and_keeps_it() {
+        let output = run(&argv(&["sh", "-c", "echo $0"]), soon()).await.unwrap();
+        assert_eq!(output.stdout, b"sh\n");
+        assert!(path_of("sh").unwrap().is_absolute() && path_of("/bin/sh").is_none());
     }
 
     #[tokio::test]

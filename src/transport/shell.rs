@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use rustix::io::Errno;
 use tokio::net::unix::pipe::Receiver;
 use uuid::Uuid;
 
@@ -76,11 +77,13 @@ impl Shell {
         }
     }
 
-    /// Makes the pipes anew, for us alone.
+    /// Makes the pipes for us alone. Those that a master left, and that nobody has open, are as good as new.
     pub(super) fn make(&self) -> io::Result<(Ends, Listening)> {
-        self.remove();
         for path in self.pipes() {
-            mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+            if !is_unused(path) {
+                remove(path);
+                mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+            }
         }
         let both = |path: &Path| OpenOptions::new().read(true).write(true).open(path);
         let ends = Ends {
@@ -154,8 +157,7 @@ impl Shell {
 
     /// The pipe of requests, locked, if somebody reads it.
     fn requests(&self) -> Option<File> {
-        let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).ok()?;
-        let requests = OpenOptions::new().write(true).custom_flags(nonblocking).open(&self.requests).ok()?;
+        let requests = writer(&self.requests).ok()?;
         let is_pipe = requests.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
         (is_pipe && requests.try_lock().is_ok()).then_some(requests)
     }
@@ -307,6 +309,18 @@ fn remove(path: &Path) {
     {
         tracing::warn!(path = %path.display(), %error, "cannot remove what belongs to a shell");
     }
+}
+
+fn writer(path: &Path) -> io::Result<File> {
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    OpenOptions::new().write(true).custom_flags(nonblocking).open(path)
+}
+
+/// Whether this is a pipe, and no ssh has it open: that would be a reader too.
+fn is_unused(path: &Path) -> bool {
+    let is_pipe = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    let no_reader = Some(Errno::NXIO.raw_os_error());
+    is_pipe && writer(path).is_err_and(|error| error.raw_os_error() == no_reader)
 }
 
 fn reader(path: &Path) -> io::Result<File> {
