@@ -152,8 +152,7 @@ pub(super) async fn launch_with_shell(
     deadline: Instant,
 ) -> Result<bool, Failure> {
     is_short_enough(socket)?;
-    let pipes = Shell::beside(socket);
-    let (ends, listening) = match pipes.make() {
+    let (ends, listening) = match Shell::beside(socket).make() {
         Ok(made) => made,
         Err(error) => {
             tracing::warn!(socket = %socket.display(), %error, "cannot make the pipes of a shell");
@@ -193,8 +192,8 @@ pub(super) async fn launch_with_shell(
         Ok(None) => {
             let status = unfinished.wait().await.map_err(|error| cannot_start(&error))?;
             let messages = String::from_utf8_lossy(&messages);
+            // The pipes stay: whoever comes next can use them.
             if status.code() == Some(SSH_FAILED) && is_known(&messages) {
-                pipes.remove();
                 return Err(classify(&messages, target.jump.as_deref()));
             }
             Ok(false)
@@ -205,10 +204,7 @@ pub(super) async fn launch_with_shell(
             remove(socket);
             Ok(false)
         }
-        Ok(Some(false)) | Err(_) => {
-            pipes.remove();
-            Err(no_login(target, &messages))
-        }
+        Ok(Some(false)) | Err(_) => Err(no_login(target, &messages)),
     }
 }
 

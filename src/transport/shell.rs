@@ -33,7 +33,8 @@ const END: &str = "\n=fleetwatt ";
 /// repeats the script is no shell.
 const READY: &[u8] = b"\n=fleetwatt ready 0\n";
 
-/// The most bytes of earlier answers that are thrown away before a call; behind them the call fails.
+/// The most bytes of earlier answers that are thrown away before a call. Where there are more, something
+/// still floods, and no call is made.
 const MAX_STALE: usize = 256 << 10;
 
 /// The most bytes that are read at once: eight GPUs print 2 KB.
@@ -190,7 +191,7 @@ fn request(argv: &[String], number: &str) -> Option<Vec<u8>> {
     (line.len() <= MAX_REQUEST).then(|| line.into_bytes())
 }
 
-/// What is new about a call.
+/// What came of a call since it was last asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum News {
     /// It goes on, and said something.
