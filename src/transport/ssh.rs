@@ -338,25 +338,28 @@ impl SshSession {
     }
 
     async fn open_once(&mut self, deadline: Instant) -> Result<(), Failure> {
-        // Connecting is one step, authenticating another: ssh's own timeout bounds only the first.
-        let login_by = deadline.min(Instant::now() + self.target.connect_timeout * 2);
         if self.connections.masters != Masters::LeaveNoTrace
             && let Some(socket) = &self.kept
         {
-            return self.open_kept(socket, login_by, deadline).await;
+            return self.open_kept(socket, deadline).await;
         }
-        self.open_own(login_by).await
+        self.open_own(deadline).await
+    }
+
+    /// Connecting is one step, authenticating another: ssh's own timeout bounds only the first.
+    fn login_by(&self, deadline: Instant) -> Instant {
+        deadline.min(Instant::now() + self.target.connect_timeout * 2)
     }
 
     /// Starts a master that is kept, with a shell that waits if the host has one for us.
-    async fn open_kept(&self, socket: &Path, login_by: Instant, deadline: Instant) -> Result<(), Failure> {
+    async fn open_kept(&self, socket: &Path, deadline: Instant) -> Result<(), Failure> {
         let persist = self.target.control_persist;
         if let Some(shell) = self.shell().filter(|shell| !shell.is_refused()) {
             let idle = match self.connections.masters {
                 Masters::EndWithUs => persist.max(STREAM_BOUND + LEEWAY),
                 Masters::Outlive | Masters::LeaveNoTrace => persist,
             };
-            if master::launch_with_shell(&self.target, socket, idle, login_by).await? {
+            if master::launch_with_shell(&self.target, socket, idle, self.login_by(deadline)).await? {
                 return Ok(());
             }
             tracing::info!(
@@ -365,17 +368,16 @@ impl SshSession {
             );
             shell.refuse();
         }
-        let login_by = deadline.min(Instant::now() + self.target.connect_timeout * 2);
-        master::launch(&self.target, socket, persist, login_by).await
+        master::launch(&self.target, socket, persist, self.login_by(deadline)).await
     }
 
-    async fn open_own(&mut self, login_by: Instant) -> Result<(), Failure> {
+    async fn open_own(&mut self, deadline: Instant) -> Result<(), Failure> {
         let home = tempfile::Builder::new().prefix("fleetwatt-").tempdir().map_err(|error| {
             Failure::new(FailureKind::Spawn, &format!("a folder for the ssh socket: {error}"))
         })?;
         // The crate's own name for the socket; its session removes the folder and ends the master on drop.
         let socket = home.path().join("master");
-        master::launch(&self.target, &socket, OWN_PERSIST, login_by).await?;
+        master::launch(&self.target, &socket, OWN_PERSIST, self.login_by(deadline)).await?;
         self.own = Some(openssh::Session::new_native_mux(home));
         Ok(())
     }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::Value;
 
 use crate::fleet::{Fleet, HostPlan};
 use crate::program::{Home, logins, masters_below, of_type, outcomes, signal};
@@ -36,12 +35,6 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "{what} did not come");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// How many GPUs each cycle read.
-fn read(home: &Home) -> Vec<Value> {
-    let rows = home.rows();
-    of_type(&rows, "node_up").iter().map(|row| row.3["gpus_reporting"].clone()).collect()
 }
 
 #[test]
@@ -93,7 +86,18 @@ fn an_answer_that_nobody_waited_for_is_not_the_next_ones() {
     fleet.set_scene("node", "gpus = 2").unwrap();
     assert_eq!(home.poll(&fleet.inventory(), &[]).code, Some(0));
     let power = of_type(&home.rows(), "gpu_power_draw").len();
-    assert_eq!((power, logins(&fleet)), (1 + 2, vec![1]), "{:?}", read(&home));
+    assert_eq!((power, logins(&fleet)), (1 + 2, vec![1]));
+}
+
+#[test]
+fn a_call_that_loses_its_connection_is_not_made_again() {
+    let (fleet, home) = (one("gpus = 2\nslow = \"8s\""), Home::new());
+    let mut poll = home.start(&["poll", "--inventory", fleet.inventory().to_str().unwrap()]);
+    // When that has ended there, the program knows that the connection lives.
+    wait_until("a look at the silent connection", || fleet.log("node").contains("Close session"));
+    masters_below(&home.path("r")).into_iter().for_each(|pid| signal(pid, Signal::KILL));
+    assert_eq!(poll.wait().unwrap().code(), Some(1));
+    assert_eq!((outcomes(&home.rows()), fleet.calls("node")), (vec!["node: session".to_owned()], 1));
 }
 
 #[test]
