@@ -24,7 +24,7 @@ pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, run};
 pub use settings::{Environment, Settings};
 pub use store::{spool_status, store_init, store_replay, store_status};
-pub use telemetry::log_to_stderr;
+pub use telemetry::{Log, LogOf, Priority, log_to_stderr, stderr_is_journal};
 
 use crate::inventory;
 use crate::output::notify::WebhookError;

@@ -47,7 +47,7 @@ pub enum RunEnd {
     Aborted,
 }
 
-/// Polls the fleet until SIGTERM or SIGINT.
+/// Polls the fleet until SIGTERM or SIGINT. `in_words` says what is wrong with an inventory, in several lines.
 ///
 /// # Errors
 /// It could not be started, or what it learns can no longer be kept at all.
@@ -55,12 +55,12 @@ pub async fn run(
     settings: Settings,
     named: Option<PathBuf>,
     environment: Environment,
-    on_fault: fn(&Error),
+    in_words: fn(&Error) -> String,
 ) -> Result<RunEnd, Error> {
     let lock = lock_state(&settings.state_dir)?;
     // Every listener hears every signal.
     let (mut first, mut second) = (StopSignals::new()?, StopSignals::new()?);
-    let daemon = Daemon::start(settings, named, environment, on_fault).await?;
+    let daemon = Daemon::start(settings, named, environment, in_words).await?;
     let end = tokio::select! {
         end = daemon.work(&mut first) => end,
         () = second.received_twice() => Ok(RunEnd::Aborted),
@@ -116,7 +116,7 @@ struct Daemon {
     reload_failed: Option<String>,
     supervisor: Supervisor,
     saved_at: Instant,
-    on_fault: fn(&Error),
+    in_words: fn(&Error) -> String,
 }
 
 impl Daemon {
@@ -124,7 +124,7 @@ impl Daemon {
         settings: Settings,
         named: Option<PathBuf>,
         environment: Environment,
-        on_fault: fn(&Error),
+        in_words: fn(&Error) -> String,
     ) -> Result<Self, Error> {
         let connections = connections(&settings)?;
         let hosts = hosts(&settings);
@@ -156,7 +156,7 @@ impl Daemon {
             supervisor: Supervisor::from_environment(),
             saved_at: Instant::now(),
             settings,
-            on_fault,
+            in_words,
         };
         daemon.supervisor.ready();
         Ok(daemon)
@@ -222,8 +222,7 @@ impl Daemon {
         match self.watch.reload() {
             Ok(settings) => self.adopt(settings),
             Err(error) => {
-                tracing::error!("the inventory is broken; the old fleet stays");
-                (self.on_fault)(&error);
+                tracing::error!("the inventory is broken; the old fleet stays\n{}", (self.in_words)(&error));
                 self.reload_failed = Some(error.in_one_line());
             }
         }

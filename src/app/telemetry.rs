@@ -1,30 +1,237 @@
-//! Logs on standard error. Under systemd they end in the journal, which adds the time itself.
+//! Logs on standard error. In the journal each line has a priority, and the journal adds the time itself.
+//!
+//! A log that cannot be written is dropped: a full disk, a closed pipe or a terminal that was stopped costs
+//! lines, and nothing else.
 
-use std::io::IsTerminal;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
 
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 /// The variable that sets the log's filter in tracing's own syntax: `fleetwatt=debug`.
 const FILTER_VARIABLE: &str = "FLEETWATT_LOG";
 
-/// Starts logging to standard error: warnings, or more by `verbosity` (1 info, 2 debug, 3 trace) or by
-/// `$FLEETWATT_LOG`.
-pub fn log_to_stderr(verbosity: u8) {
-    let level = match verbosity {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
+/// Lines that may wait for standard error. More of them are dropped.
+const MAX_WAITING: usize = 4_096;
+
+/// How long the last lines may take at the end.
+const FLUSH_WITHIN: Duration = Duration::from_millis(500);
+
+/// Who reads the log, and so what is in it without `-v`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogOf {
+    /// A person at a terminal, who sees the command's own output beside it: warnings.
+    Command,
+    /// A journal or a file that a timer's runs write to: what changes, too.
+    Timer,
+    /// The same of a daemon, which no reader of its log may stop.
+    Daemon,
+}
+
+/// The log. What waits is written when it is dropped.
+#[derive(Debug)]
+pub struct Log(Option<SyncSender<Line>>);
+
+/// A priority of the journal (`SD_WARNING` and its like, sd-daemon(3)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// Something is wrong: 3.
+    Error,
+    /// Somebody should look at it: 4.
+    Warning,
+    /// Good to know: 6.
+    Info,
+    /// For whoever looks for a defect: 7.
+    Debug,
+}
+
+impl Priority {
+    const fn of(level: Level) -> Self {
+        match level {
+            Level::ERROR => Self::Error,
+            Level::WARN => Self::Warning,
+            Level::INFO => Self::Info,
+            Level::DEBUG | Level::TRACE => Self::Debug,
+        }
+    }
+
+    const fn number(self) -> u8 {
+        match self {
+            Self::Error => 3,
+            Self::Warning => 4,
+            Self::Info => 6,
+            Self::Debug => 7,
+        }
+    }
+
+    /// Each line of a text as the journal wants it.
+    pub fn mark(self, text: &str) -> String {
+        let number = self.number();
+        text.lines().map(|line| format!("<{number}>{line}\n")).collect()
+    }
+}
+
+/// Starts logging to standard error: warnings, or what changes too, and more by `verbosity` or by
+/// `$FLEETWATT_LOG`. A daemon's log is written by a thread of its own, so that a reader who stopped reading never
+/// stops a cycle.
+pub fn log_to_stderr(verbosity: u8, of: LogOf) -> Log {
+    let level = match (of, verbosity) {
+        (LogOf::Command, 0) => "warn",
+        (LogOf::Command, 1) | (LogOf::Timer | LogOf::Daemon, 0) => "info",
+        (LogOf::Command, 2) | (LogOf::Timer | LogOf::Daemon, 1) => "debug",
+        (LogOf::Command | LogOf::Timer | LogOf::Daemon, _) => "trace",
     };
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE)
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,fleetwatt={level}")));
-    let under_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let default = || EnvFilter::new(format!("warn,fleetwatt={level}"));
+    let written = std::env::var(FILTER_VARIABLE).ok().filter(|written| !written.is_empty());
+    let (filter, refused) = match written.as_deref().map(EnvFilter::try_new) {
+        None => (default(), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (default(), Some(error)),
+    };
+    let is_journal = stderr_is_journal();
+    let relay = (of == LogOf::Daemon).then(Relay::start).flatten();
+    let log = Log(relay.as_ref().map(|relay| relay.0.clone()));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    let started = if under_journal { builder.without_time().try_init() } else { builder.try_init() };
+        .with_writer(move || Out(relay.clone()))
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        // Its own word on a write that fails would go to the same place, by a macro that panics then.
+        .log_internal_errors(false)
+        .with_target(false);
+    let started = if is_journal {
+        builder
+            .event_format(Journal(Format::default().without_time().with_level(false).with_target(false)))
+            .try_init()
+    } else {
+        builder.try_init()
+    };
     // Only a second call in one process fails, and then the first one's settings hold.
     drop(started);
+    if let Some(error) = refused {
+        tracing::warn!(%error, "${FILTER_VARIABLE} is not a filter; it is passed over");
+    }
+    log
+}
+
+/// Whether standard error is the journal, so that a line may begin with its priority. systemd says which stream
+/// it connected (`JOURNAL_STREAM`, systemd.exec(5)); the variable alone is inherited by whoever redirects.
+pub fn stderr_is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stat) = rustix::fs::fstat(io::stderr().as_fd()) else { return false };
+    is_stream(&stream, stat.st_dev, stat.st_ino)
+}
+
+/// Whether `device:inode` in decimal is this one.
+fn is_stream(written: &str, device: u64, inode: u64) -> bool {
+    let Some((written_device, written_inode)) = written.split_once(':') else { return false };
+    written_device.parse() == Ok(device) && written_inode.parse() == Ok(inode)
+}
+
+/// Lines with the journal's priorities in front.
+struct Journal(Format<Full, ()>);
+
+impl<S, N> FormatEvent<S, N> for Journal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        self.0.format_event(context, Writer::new(&mut text), event)?;
+        writer.write_str(&Priority::of(*event.metadata().level()).mark(text.trim_end()))
+    }
+}
+
+/// What the thread that writes is given.
+#[derive(Debug)]
+enum Line {
+    Text(Vec<u8>),
+    /// Everything before it is written.
+    Flush(SyncSender<()>),
+}
+
+/// The way to the thread that writes.
+#[derive(Debug, Clone)]
+struct Relay(SyncSender<Line>);
+
+impl Relay {
+    /// `None` where there can be no thread; then lines are written directly.
+    fn start() -> Option<Self> {
+        let (sender, lines) = sync_channel(MAX_WAITING);
+        let started = thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&lines));
+        started.is_ok().then_some(Self(sender))
+    }
+}
+
+/// Writes until nobody can send any more.
+fn write_lines(lines: &Receiver<Line>) {
+    for line in lines {
+        match line {
+            // What cannot be written is dropped.
+            Line::Text(text) => io::stderr().write_all(&text).unwrap_or_default(),
+            Line::Flush(done) => done.send(()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let Some(lines) = &self.0 else { return };
+        let (done, written) = sync_channel(1);
+        if lines.try_send(Line::Flush(done)).is_ok() {
+            // In time or not: it is the end.
+            written.recv_timeout(FLUSH_WITHIN).unwrap_or_default();
+        }
+    }
+}
+
+/// Where the log goes. Never fails, and with a relay never waits.
+struct Out(Option<Relay>);
+
+impl Write for Out {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            // A full channel drops the line.
+            Some(Relay(lines)) => drop(lines.try_send(Line::Text(text.to_owned()))),
+            None => io::stderr().write_all(text).unwrap_or_default(),
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_stream_that_systemd_connected_is_the_journal() {
+        assert!(is_stream("9:1234", 9, 1234));
+        for other in ["", "9", "9:", "9:1235", "8:1234", "9:1234:1", "x:y"] {
+            assert!(!is_stream(other, 9, 1234), "{other}");
+        }
+    }
+
+    #[test]
+    fn each_line_of_a_text_has_its_priority() {
+        assert_eq!(Priority::Error.mark("a\nb"), "<3>a\n<3>b\n");
+        assert_eq!(Priority::of(Level::WARN).mark("a"), "<4>a\n");
+        assert_eq!(Priority::of(Level::INFO).mark("a"), "<6>a\n");
+    }
 }

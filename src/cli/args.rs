@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::solix::SolixCommand;
+use crate::app::LogOf;
 
 /// What a fleet of GPUs draws, without an agent on any node.
 ///
@@ -101,6 +102,22 @@ pub(super) enum Command {
     },
     /// Print the manual page (roff)
     Man,
+}
+
+impl Command {
+    /// Who reads its log.
+    pub(super) const fn log_of(&self) -> LogOf {
+        match self {
+            Self::Run => LogOf::Daemon,
+            Self::Poll { quiet: true, .. } => LogOf::Timer,
+            Self::Poll { quiet: false, .. }
+            | Self::Check { .. }
+            | Self::Store { .. }
+            | Self::Solix { .. }
+            | Self::Completions { .. }
+            | Self::Man => LogOf::Command,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -21,20 +21,37 @@ use exit::Exit;
 
 /// Runs the program: the process's arguments in, its exit code out.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    app::log_to_stderr(cli.verbose);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return said_by_clap(&error),
+    };
+    let log = app::log_to_stderr(cli.verbose, cli.command.log_of());
     raise_file_limit();
-    match dispatch(&cli) {
-        Ok(exit) => exit.into(),
+    let exit = outcome(&cli);
+    drop(log);
+    exit.into()
+}
+
+/// Help, a version, or what is wrong with the call.
+fn said_by_clap(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Nothing.into(),
+        Ok(()) | Err(_) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+    }
+}
+
+fn outcome(cli: &Cli) -> Exit {
+    match dispatch(cli) {
+        Ok(exit) => exit,
         Err(Failure::App(error)) => {
             show::error(&error, colour_stderr(cli.colour));
-            Exit::of_error(&error).into()
+            Exit::of_error(&error)
         }
-        // Whoever reads our output has left, as `| head` does.
-        Err(Failure::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok.into(),
+        // The reader of our output has left, as `| head` does.
+        Err(Failure::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
         Err(Failure::Print(error)) => {
             show::plain_error(&format!("standard output: {error}"));
-            Exit::Nothing.into()
+            Exit::Nothing
         }
     }
 }
@@ -60,11 +77,15 @@ impl From<std::io::Error> for Failure {
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "fleetwatt", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "fleetwatt", &mut script);
+            print_bytes(&script)?;
             Ok(Exit::Ok)
         }
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            print_bytes(&page)?;
             Ok(Exit::Ok)
         }
         Command::Poll { dry_run, format, host, quiet } => {
@@ -75,8 +96,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Run => {
             let (settings, named) = (settings(cli)?, cli.inventory.clone());
-            let on_fault = |error: &app::Error| show::error(error, false);
-            match block_on(app::run(settings, named, Environment::of_process(), on_fault))? {
+            let in_words = |error: &app::Error| show::in_words(error, false);
+            match block_on(app::run(settings, named, Environment::of_process(), in_words))? {
                 RunEnd::Stopped => Ok(Exit::Ok),
                 RunEnd::Aborted => Ok(Exit::Nothing),
             }
@@ -135,6 +156,7 @@ fn print_polled(
     quiet: bool,
 ) -> Result<Exit, Failure> {
     let batch = &polled.batch;
+    let mut printed = Ok(());
     if quiet {
         for report in &batch.reports {
             match &report.outcome {
@@ -156,7 +178,7 @@ fn print_polled(
             Format::Json => output::json(batch),
             Format::Csv => output::csv(batch),
         };
-        print(&text)?;
+        printed = print(&text);
     }
     match &polled.kept {
         Kept::DryRun => (),
@@ -168,7 +190,11 @@ fn print_polled(
         }
         Kept::Lost(error) => show::not_kept(error, colour_stderr(cli.colour)),
     }
-    Ok(Exit::of_poll(polled))
+    match printed {
+        // That nobody reads the table takes nothing away from what became of the readings.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(Exit::of_poll(polled)),
+    }
 }
 
 fn warn_of_stations(solix: &SolixReport) {
@@ -181,8 +207,12 @@ fn warn_of_stations(solix: &SolixReport) {
 }
 
 fn print(text: &str) -> std::io::Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(bytes)?;
     stdout.flush()
 }
 

@@ -6,30 +6,41 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::app::{self, CheckReport, HostCheck, Settings};
+use crate::app::{self, CheckReport, HostCheck, Priority, Settings};
 use crate::batch::Batch;
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{Outcome, SolixReport, StationStatus, with_causes};
 use crate::store::{self, InitReport, Left, Progress, Receipt, SpoolStatus, Status};
 
-/// A line on standard error, where everything that is not data goes.
-#[allow(clippy::print_stderr, reason = "this is where the program speaks to people")]
+/// Text on standard error, where everything that is not data goes. That it cannot be written, for a disk that is
+/// full or a reader who has left, changes nothing else.
+fn speak(priority: Priority, text: &str) {
+    let text = if app::stderr_is_journal() { priority.mark(text) } else { format!("{text}\n") };
+    std::io::stderr().write_all(text.as_bytes()).unwrap_or_default();
+}
+
+/// A line that is good to know.
 pub(super) fn note(line: &str) {
-    eprintln!("{line}");
+    speak(Priority::Info, line);
 }
 
 /// An error without causes or remedy.
 pub(super) fn plain_error(words: &str) {
-    note(&format!("error: {words}"));
+    speak(Priority::Error, &format!("error: {words}"));
 }
 
 /// An error, its causes, and what to do about it.
 pub(super) fn error(error: &app::Error, colour: bool) {
+    speak(Priority::Error, &in_words(error, colour));
+}
+
+/// The same as text, without a line break at its end.
+pub(super) fn in_words(error: &app::Error, colour: bool) -> String {
     if let app::Error::Inventory(faults) = error {
-        return note(faults.render(colour).trim_end());
+        return faults.render(colour).trim_end().to_owned();
     }
-    explain(&with_causes(error), &error.remedy(), colour);
+    labelled(Priority::Error, &with_causes(error), &error.remedy(), colour)
 }
 
 /// The readings of a cycle could not be kept.
@@ -47,36 +58,39 @@ pub(super) fn left(receipt: &Receipt, colour: bool) {
     );
     match error {
         Some(error) => {
-            say(
-                "warning",
-                AnsiColor::Yellow,
-                &format!("{words}: {}", with_causes(error)),
-                &error.remedy(),
-                colour,
-            );
+            say(Priority::Warning, &format!("{words}: {}", with_causes(error)), &error.remedy(), colour);
         }
         None => {
             let remedy = "the next cycles deliver them, or `fleetwatt store replay` now";
-            say("warning", AnsiColor::Yellow, &format!("{words}: there was no more time"), remedy, colour);
+            say(Priority::Warning, &format!("{words}: there was no more time"), remedy, colour);
         }
     }
 }
 
 /// An error in words, and what to do about it.
 pub(super) fn explain(words: &str, remedy: &str, colour: bool) {
-    say("error", AnsiColor::Red, words, remedy, colour);
+    say(Priority::Error, words, remedy, colour);
 }
 
-fn say(label: &str, label_colour: AnsiColor, words: &str, remedy: &str, colour: bool) {
+fn say(priority: Priority, words: &str, remedy: &str, colour: bool) {
+    speak(priority, &labelled(priority, words, remedy, colour));
+}
+
+fn labelled(priority: Priority, words: &str, remedy: &str, colour: bool) -> String {
+    let (label, label_colour) = match priority {
+        Priority::Error => ("error", AnsiColor::Red),
+        Priority::Warning | Priority::Info | Priority::Debug => ("warning", AnsiColor::Yellow),
+    };
     let (strong, bold) = if colour {
         (Style::new().bold().fg_color(Some(label_colour.into())), Style::new().bold())
     } else {
         (Style::new(), Style::new())
     };
-    note(&format!("{strong}{label}{strong:#}: {words}"));
+    let mut text = format!("{strong}{label}{strong:#}: {words}");
     if !remedy.is_empty() {
-        note(&format!("  {bold}help{bold:#}: {remedy}"));
+        write!(text, "\n  {bold}help{bold:#}: {remedy}").unwrap_or_default();
     }
+    text
 }
 
 /// How wide and how colourful a table may be.

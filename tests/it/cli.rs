@@ -43,7 +43,8 @@ fn a_reader_that_leaves_is_no_error() {
     let mut child = home.start(&["poll", "--dry-run", "--format", "csv", "--inventory", &demo()]);
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    // One GPU of the demo is lost, whether somebody reads it or not.
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(3), &b""[..]));
 }
 
 #[test]

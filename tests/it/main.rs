@@ -37,4 +37,5 @@ mod spool_proxy;
 mod store_postgres;
 mod store_sqlite;
 mod store_story;
+mod streams;
 mod tidy;
