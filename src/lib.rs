@@ -5,11 +5,12 @@
 //! cycle learned to one timeline table in one transaction.
 //!
 //! The rooms, in reading order. A room may use only rooms of a lower rank; `tests/it/tidy.rs` holds
-//! that. Ranks 0 to 2 are the core: no async, no I/O, no clock.
+//! that. Ranks 0 to 2 are the core, but for `support`: no async, no I/O, no clock.
 //!
 //! | rank | room | what it is |
 //! |---|---|---|
 //! | 0 | [`reading`] | units, value or absent, outcome of an attempt |
+//! | 0 | [`support`] | what several rooms need: the writer of kept files |
 //! | 1 | [`inventory`] | the fleet as written becomes the fleet as meant |
 //! | 1 | [`probe`] | the exact command, and the pure parser of its answer |
 //! | 1 | [`alert`] | rules and their state machine: facts in, transitions out |
@@ -23,6 +24,7 @@
 //! | 6 | [`cli`] | subcommands, exit codes, words for people |
 
 pub mod reading;
+pub mod support;
 
 pub mod alert;
 pub mod inventory;

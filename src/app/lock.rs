@@ -1,10 +1,11 @@
 //! One fleetwatt a state directory: a lock that the kernel frees when its holder dies, however it dies.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use super::Error;
+use crate::support::state_file;
 
 /// The file that is locked. Its content is for people: the holder's process number.
 const FILE_NAME: &str = "lock";
@@ -18,7 +19,7 @@ pub(super) struct StateLock {
 /// Takes the lock of a state directory, which is created if it is not there.
 pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
     let fail = |source| Error::Directory { what: "state", path: state_dir.to_owned(), source };
-    create_private(state_dir).map_err(fail)?;
+    state_file::create_folder(state_dir).map_err(fail)?;
     let path = state_dir.join(FILE_NAME);
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
@@ -37,14 +38,11 @@ pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
         file.rewind()?;
         writeln!(file, "{}", std::process::id())
     };
-    note(&mut file).map_err(fail)?;
+    if let Err(error) = note(&mut file) {
+        // The lock holds without it, and a database may still take what a full disk does not.
+        tracing::debug!(%error, "the lock does not say who holds it");
+    }
     Ok(StateLock { _file: file })
-}
-
-/// Creates a folder for this user alone.
-fn create_private(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]

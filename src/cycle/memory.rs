@@ -16,6 +16,7 @@ use crate::batch::{Written, WrittenFacts};
 use crate::inventory::Host;
 use crate::probe::{Knowledge, KnownGpu};
 use crate::reading::{Power, Temperature, Timestamp};
+use crate::support::state_file::{self, WriteError};
 
 /// The file's name in the state directory.
 const FILE_NAME: &str = "hosts.json";
@@ -55,7 +56,7 @@ pub struct Memory {
     pub alerts: State,
 }
 
-/// The memory could not be read or kept.
+/// The memory could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the memory of hosts in `{path}`")]
 pub struct MemoryError {
@@ -88,15 +89,12 @@ impl Memory {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, state_dir: &Path) -> Result<(), MemoryError> {
+    pub fn save(&self, state_dir: &Path) -> Result<(), WriteError> {
         let path = state_dir.join(FILE_NAME);
-        let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(state_dir)?;
-            serde_json::to_writer(io::BufWriter::new(&mut file), &File::from(self))?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        write().map_err(|source| MemoryError { path: path.clone(), source })
+        match serde_json::to_vec(&File::from(self)) {
+            Ok(content) => state_file::write(&path, &content),
+            Err(error) => Err(WriteError { path, source: error.into() }),
+        }
     }
 
     pub(super) fn of(&self, node: &str) -> HostMemory {

@@ -22,6 +22,8 @@ use tokio::net::unix::pipe::Receiver;
 use uuid::Uuid;
 
 use super::{MAX_STDERR, MAX_STDOUT};
+use crate::reading::with_causes;
+use crate::support::state_file;
 
 /// What is written to a pipe in one go is there whole or not at all up to this size (`PIPE_BUF`).
 const MAX_REQUEST: usize = 4096;
@@ -111,8 +113,8 @@ impl Shell {
     /// folder, which is at the next boot.
     pub(super) fn refuse(&self) {
         self.remove();
-        if let Err(error) = File::create(&self.refused) {
-            tracing::debug!(%error, "cannot note that a host has no shell for us");
+        if let Err(error) = state_file::write(&self.refused, b"") {
+            tracing::debug!(error = with_causes(&error), "cannot note that a host has no shell for us");
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Rooms by rank. A room may use rooms of a lower rank only.
 const RANKS: &[(u8, &str)] = &[
     (0, "reading"),
+    (0, "support"),
     (1, "alert"),
     (1, "inventory"),
     (1, "probe"),
@@ -21,8 +22,10 @@ const RANKS: &[(u8, &str)] = &[
     (6, "cli"),
 ];
 
-/// The ranks of the core, and what no file in it may name: no async, no I/O, no clock.
+/// The ranks of the core, and what no file in it may name: no async, no I/O, no clock. `support` is below
+/// it, since rooms of all ranks may need it, and is no part of it.
 const CORE: std::ops::RangeInclusive<u8> = 0..=2;
+const NOT_CORE: &str = "support";
 const NOT_IN_CORE: &[&str] = &[
     "tokio",
     "sqlx",
@@ -38,6 +41,30 @@ const NOT_IN_CORE: &[&str] = &[
     "std::process",
     "SystemTime",
     "time::Instant",
+    "crate::support::state_file",
+];
+
+/// The file that writes all files that are kept, and what others would write one with.
+const FILE_WRITER: &str = "support/state_file.rs";
+const WRITES_FILES: &[&str] = &[
+    "fs::write",
+    "fs::rename",
+    "fs::copy",
+    "File::create",
+    "File::create_new",
+    "NamedTempFile",
+    "tempfile_in",
+    "create(true)",
+    "create_new(true)",
+];
+
+/// Files that do so for another reason.
+const WRITES_OTHERWISE: &[(&str, &str)] = &[
+    ("app/lock.rs", "locks a file"),
+    ("solix/auth/files.rs", "locks a file"),
+    ("store/failpoint.rs", "says to a test how far it is"),
+    ("store/spool/mod.rs", "creates a database"),
+    ("store/spool/rescue.rs", "renames databases"),
 ];
 
 /// Arrows that the ranks alone would allow.
@@ -131,7 +158,8 @@ fn a_room_uses_only_rooms_of_a_lower_rank() {
 #[test]
 fn the_core_names_nothing_that_does_io_or_waits() {
     let mut faults = Vec::new();
-    for (file, room, _) in room_files().into_iter().filter(|(_, _, rank)| CORE.contains(rank)) {
+    let is_core = |room: &str, rank: u8| CORE.contains(&rank) && room != NOT_CORE;
+    for (file, room, _) in room_files().into_iter().filter(|(_, room, rank)| is_core(room, *rank)) {
         for line in code_lines(&file) {
             for word in NOT_IN_CORE.iter().filter(|word| names(&line, word)) {
                 faults.push(format!(
@@ -139,6 +167,30 @@ fn the_core_names_nothing_that_does_io_or_waits() {
                     file.display(),
                     line.trim()
                 ));
+            }
+        }
+    }
+    report(&faults);
+}
+
+/// The code of a file without its tests.
+fn lines_without_tests(path: &Path) -> Vec<String> {
+    let is_test = path.ends_with("tests.rs") || path.to_str().unwrap().ends_with("_tests.rs");
+    let lines = if is_test { Vec::new() } else { code_lines(path) };
+    lines.into_iter().take_while(|line| line != "mod tests {").collect()
+}
+
+#[test]
+fn files_that_are_kept_are_written_in_one_place() {
+    let mut faults = Vec::new();
+    for (file, ..) in room_files() {
+        let is_let = |end: &str| file.ends_with(end);
+        if is_let(FILE_WRITER) || WRITES_OTHERWISE.iter().any(|(end, _)| is_let(end)) {
+            continue;
+        }
+        for line in lines_without_tests(&file) {
+            for word in WRITES_FILES.iter().filter(|word| line.contains(**word)) {
+                faults.push(format!("{}: {word}: write files with {FILE_WRITER}", file.display()));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Files for this user alone, whole or not at all: the login, the count of logins, the certificate.
 
 use std::fs::{File, Permissions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::solix::Config;
 use crate::solix::rest::SolixError;
+use crate::support::state_file;
 
 /// The version of all of them; a file of another one is set aside.
 const VERSION: u32 = 1;
@@ -104,9 +105,7 @@ impl Kept {
             tracing::warn!(path = %self.path.display(), "this file cannot be understood");
             return Found::Damaged;
         }
-        let mut aside = self.path.clone().into_os_string();
-        aside.push(".damaged");
-        match std::fs::rename(&self.path, &aside) {
+        match state_file::set_aside(&self.path) {
             Ok(()) => tracing::warn!(
                 path = %self.path.display(),
                 "this file cannot be understood; it was renamed to ….damaged and begins anew"
@@ -119,8 +118,7 @@ impl Kept {
         Found::Damaged
     }
 
-    /// Writes it: a new file beside it, synced, takes its name, and the folder is synced. Creates the state
-    /// directory if it is not there.
+    /// Writes it, whole or not at all. Creates the state directory if it is not there.
     ///
     /// # Errors
     /// It cannot be written.
@@ -128,20 +126,11 @@ impl Kept {
         if self.leave_no_trace {
             return Ok(());
         }
-        let write = || {
-            let dir = self.path.parent().unwrap_or(Path::new("."));
-            create_private(dir)?;
-            let bytes = Zeroizing::new(serde_json::to_vec(&Versioned { version: VERSION, content })?);
-            let mut file = tempfile::Builder::new()
-                .prefix(".solix-")
-                .permissions(Permissions::from_mode(0o600))
-                .tempfile_in(dir)?;
-            file.write_all(&bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(&self.path)?;
-            File::open(dir)?.sync_all()
-        };
-        write().map_err(|source| self.failed(source))
+        let create = || self.path.parent().map_or(Ok(()), state_file::create_folder);
+        create().map_err(|source| self.failed(source))?;
+        let bytes = serde_json::to_vec(&Versioned { version: VERSION, content });
+        let bytes = Zeroizing::new(bytes.map_err(|error| self.failed(error.into()))?);
+        state_file::write(&self.path, &bytes).map_err(|error| self.failed(error.source))
     }
 
     /// Removes it, if it is there.
@@ -173,7 +162,7 @@ pub(in crate::solix) async fn take_lock(
 ) -> Result<File, SolixError> {
     let path = state_dir.join(LOCK_NAME);
     let fail = |source| SolixError::State { path: path.clone(), source };
-    create_private(state_dir).map_err(fail)?;
+    state_file::create_folder(state_dir).map_err(fail)?;
     let file =
         File::options().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
     let until = Instant::now() + LOCK_WITHIN;
@@ -188,11 +177,6 @@ pub(in crate::solix) async fn take_lock(
             Err(TryLockError::WouldBlock) => sleep(LOOK_EVERY).await,
         }
     }
-}
-
-/// Creates a folder for this user alone, if it is not there.
-fn create_private(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]

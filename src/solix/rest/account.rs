@@ -10,7 +10,7 @@ use super::cloud::{Cloud, LoggedIn};
 use super::endpoint::Endpoint;
 use super::http::{Answer, secret_header};
 use super::{Pause, SolixError, json};
-use crate::reading::Timestamp;
+use crate::reading::{Timestamp, with_causes};
 use crate::solix::Hidden;
 use crate::solix::auth::{
     AccountId, Asked, Attempts, Credentials, KeyPair, Login, LoginBody, Refusal, take_lock,
@@ -106,7 +106,7 @@ impl Cloud {
         };
         // It is in force whether it can be kept or not.
         if let Err(error) = attempts.accept(credentials).and_then(|()| login.save(&self.login_file)) {
-            tracing::warn!(%error, "cannot keep the login");
+            tracing::warn!(error = with_causes(&error), "cannot keep the login");
         }
         match login.expires_at {
             Some(until) => tracing::info!(%until, "logged in to the Solix cloud"),

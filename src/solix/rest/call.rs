@@ -11,6 +11,7 @@ use super::endpoint::Endpoint;
 use super::http::{Answer, Broken};
 use super::memory::Question;
 use super::{Pause, SolixError};
+use crate::reading::with_causes;
 use crate::solix::auth::{AccountId, Attempts, Login};
 
 /// How long we leave the account to whoever has kicked us out, so that a phone is not kicked out in turn.
@@ -167,7 +168,7 @@ impl Cloud {
         let Some(login) = self.login.as_mut().filter(|login| !login.is_proven) else { return };
         login.is_proven = true;
         if let Err(error) = login.save(&self.login_file) {
-            tracing::warn!(%error, "cannot keep the login");
+            tracing::warn!(error = with_causes(&error), "cannot keep the login");
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
     credentials, device, site,
 };
 use crate::inventory::SolixServer;
-use crate::reading::{Clean, Timestamp};
+use crate::reading::{Clean, Timestamp, with_causes};
 use crate::solix::auth::{AccountId, Kept, LOGIN_FILE, Login, ServerKey, base_url, server_of_country};
 use crate::solix::{Config, Hidden};
 
@@ -316,7 +316,10 @@ impl Cloud {
         let server = self.server.as_str();
         if let Err(error) = credentials::save(&self.credentials_file, &credentials, account, server, anew_at)
         {
-            tracing::warn!(%error, "cannot keep the MQTT credentials: they are fetched again next time");
+            tracing::warn!(
+                error = with_causes(&error),
+                "cannot keep the MQTT credentials: they are fetched again next time"
+            );
         }
         Ok(credentials)
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SolixError;
 use super::endpoint::Endpoint;
-use crate::reading::Timestamp;
+use crate::reading::{Timestamp, with_causes};
 use crate::solix::auth::{AccountId, Found, Kept};
 
 /// The file's name in the state directory.
@@ -113,11 +113,14 @@ impl Memory {
         match self.file.save(&self.row) {
             Ok(()) => self.has_failed = false,
             Err(error) if self.has_failed => {
-                tracing::debug!(%error, "cannot keep what was learnt of the cloud")
+                tracing::debug!(error = with_causes(&error), "cannot keep what was learnt of the cloud")
             }
             Err(error) => {
                 self.has_failed = true;
-                tracing::warn!(%error, "cannot keep what was learnt of the cloud: it is asked more often");
+                tracing::warn!(
+                    error = with_causes(&error),
+                    "cannot keep what was learnt of the cloud: it is asked more often"
+                );
             }
         }
     }

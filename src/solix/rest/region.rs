@@ -8,6 +8,7 @@ use super::cloud::Cloud;
 use super::endpoint::Endpoint;
 use super::memory::Region;
 use super::{BoundDevice, SolixError, device, site};
+use crate::reading::with_causes;
 
 /// What the other server says to the token of this one.
 enum Elsewhere {
@@ -72,7 +73,10 @@ impl Cloud {
             Err(error) => {
                 // That was no try: it comes again with the next question.
                 self.server = here;
-                tracing::debug!(%error, "cannot look for the account at the other server");
+                tracing::debug!(
+                    error = with_causes(&error),
+                    "cannot look for the account at the other server"
+                );
                 Ok(Vec::new())
             }
         }

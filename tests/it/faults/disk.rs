@@ -12,7 +12,7 @@ use crate::spool_once::TABLE;
 /// Runs a script in a mount namespace of its own. `$0` is the program, `$1` the state directory. `None` if
 /// this may not be done here.
 #[allow(clippy::disallowed_methods, reason = "a test mounts what it needs")]
-fn in_namespace(home: &Home, script: &str, more: &[&Path]) -> Option<Output> {
+pub(super) fn in_namespace(home: &Home, script: &str, more: &[&Path]) -> Option<Output> {
     let can = std::process::Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
     if !can.is_ok_and(|status| status.success()) {
         say("passed over: no mount namespace can be made here");
@@ -26,7 +26,7 @@ fn in_namespace(home: &Home, script: &str, more: &[&Path]) -> Option<Output> {
     Some(command.env("FLEETWATT_LOG", "fleetwatt=debug").stdin(Stdio::null()).output().unwrap())
 }
 
-fn texts(output: &Output) -> (String, String) {
+pub(super) fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }

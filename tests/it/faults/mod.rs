@@ -12,6 +12,7 @@ mod day;
 mod disk;
 mod hosts;
 mod island;
+mod kept_files;
 mod network;
 mod stops;
 

@@ -1,0 +1,3 @@
+//! What several rooms need and none of them owns.
+
+pub mod state_file;

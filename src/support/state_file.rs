@@ -1,0 +1,156 @@
+//! The one way to write a file that is kept: whole, or not at all.
+//!
+//! The content goes into a new file beside the old one, is synced, and takes the old one's name; then the
+//! folder is synced. A full disk, a quota, a read-only folder or a disk that fails leaves the old content
+//! as it was, and is an error that names the file. After a power cut there is the old content or the new,
+//! never part of either.
+//!
+//! Every file is for its owner alone (mode 0600), whether it holds a secret or not.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The end of a new file's name until it takes its place.
+const NEW: &str = ".new";
+
+/// A new file that is so much older than the last one was left by a process that was killed.
+const LEFT_AFTER: Duration = Duration::from_secs(60);
+
+/// A file could not be written. The old one is as it was, unless only the last step failed, the folder's
+/// sync: then the new content is there, and may not outlive a power cut.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` cannot be written", path.display())]
+pub struct WriteError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system says.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Writes a file as this module says. Its folder is there.
+///
+/// # Errors
+/// Any step fails.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), WriteError> {
+    replace(path, content).map_err(|source| WriteError { path: path.to_owned(), source })
+}
+
+/// Renames a file that cannot be used to `….damaged`, so that a person can look at it.
+///
+/// # Errors
+/// It cannot be renamed.
+pub fn set_aside(path: &Path) -> io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    std::fs::rename(path, aside)?;
+    sync(folder_of(path))
+}
+
+/// Creates a folder, and those above it, for this user alone, unless it is there.
+///
+/// # Errors
+/// It cannot be created.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = folder_of(path);
+    let prefix = prefix_of(path)?;
+    // Removed again when a step fails, so that a full disk does not get fuller.
+    let mut new = tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(NEW)
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)?;
+    // No buffer in between: what it could not write would be lost when it is dropped.
+    new.write_all(content)?;
+    new.as_file().sync_all()?;
+    let new = new.persist(path)?;
+    sync(folder)?;
+    sweep(folder, &prefix, &new);
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The beginning of the names that new files have until they take the place of `path`.
+fn prefix_of(path: &Path) -> io::Result<String> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.map(|name| format!(".{name}.")).ok_or_else(|| io::ErrorKind::InvalidFilename.into())
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Removes what earlier processes left when they were killed halfway. Nothing depends on it.
+fn sweep(folder: &Path, prefix: &str, newest: &File) {
+    let written_at = newest.metadata().and_then(|metadata| metadata.modified());
+    let (Ok(written_at), Ok(entries)) = (written_at, folder.read_dir()) else { return };
+    for entry in entries.flatten() {
+        let is_new =
+            entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(NEW));
+        let age = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = age.ok().and_then(|at| written_at.duration_since(at).ok()).unwrap_or_default();
+        if is_new && LEFT_AFTER < age {
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = folder.read_dir().unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_new_content_replaces_the_old_and_only_its_owner_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        std::fs::write(&path, "a longer old content").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        write(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(names(folder.path()), ["x.json"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_another_one_writes_now_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str, age: u64| {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(file.metadata().unwrap().modified().unwrap() - Duration::from_secs(age))
+                .unwrap();
+        };
+        at(".x.json.abc.new", 120);
+        at(".x.json.def.new", 1);
+        at(".y.json.abc.new", 120);
+        write(&folder.path().join("x.json"), b"new").unwrap();
+        assert_eq!(names(folder.path()), [".x.json.def.new", ".y.json.abc.new", "x.json"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_take_its_place_is_an_error_that_names_it_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        std::fs::create_dir_all(path.join("in the way")).unwrap();
+        let error = write(&path, b"new").unwrap_err();
+        assert!(error.to_string().contains("x.json"), "{error}");
+        assert_eq!(names(folder.path()), ["x.json"]);
+    }
+}
