@@ -119,7 +119,7 @@ fn headline(model: &str, frame: &Frame<'_>) -> String {
     }
     words.push(if frame.is_checksum_ok { "checksum ok" } else { "CHECKSUM WRONG" }.to_owned());
     if !frame.is_consistent {
-        words.push("NOT CONSISTENT: the end may be cut wrongly".to_owned());
+        words.push("NOT CONSISTENT: only the beginning could be read".to_owned());
     }
     if !wire::decode(model, frame).is_mapped {
         words.push("no map for this type of message".to_owned());

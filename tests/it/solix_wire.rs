@@ -10,7 +10,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fleetwatt::reading::{Clean, Energy, PollingMode, Power, Share, Station, Timestamp};
+use fleetwatt::reading::{
+    Clean, Energy, Measured, PollingMode, Power, Share, Station, StationReading, Timestamp,
+};
 use fleetwatt::solix::wire::{
     Account, Body, Channel, Decoded, DeviceState, Embedded, Field, FieldKind, decode, from_hex, read_message,
     reading, request_envelope, split, status_request, to_hex, trigger,
@@ -280,6 +282,44 @@ fn received(messages: &[(String, Vec<u8>)]) -> BTreeMap<String, DeviceState> {
         }
     }
     states
+}
+
+/// What a station of this model says by one frame.
+fn read_frame(model: &str, bytes: &[u8]) -> StationReading {
+    let (name, at) = (Clean::new(model), Timestamp::from_micros(0));
+    let mut state = DeviceState::default();
+    state.merge(&decoded(model, bytes).values, at);
+    let station = Station { serial: Clean::new("SN"), model: name.clone(), name };
+    reading(&station, &state, at, PollingMode::Normal).unwrap()
+}
+
+#[test]
+fn frames_that_were_captured_over_bluetooth_have_the_figures_of_the_display() {
+    for captured in json("ble-frames.json").as_array().unwrap() {
+        let read = read_frame(text(&captured["model"]), &from_hex(text(&captured["frame"])).unwrap());
+        let watts = |power: &Measured<Power>| power.as_ref().ok().copied().map(Power::watts);
+        let figures = [
+            ("soc", read.soc.as_ref().ok().copied().map(Share::percent)),
+            ("inp", watts(&read.power_input)),
+            ("out", watts(&read.power_output)),
+            ("solar", watts(&read.solar_power)),
+            ("grid", watts(&read.grid_power)),
+        ];
+        for (name, figure) in figures {
+            if let Some(shown) = captured["figures"][name].as_f64() {
+                assert_eq!(figure, Some(shown), "{name} of {}", captured["name"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_solarbank_whose_tags_do_not_ascend_has_its_figures() {
+    let read = read_frame("A17C1", &from_hex(fixture("sb2pro-0405.hex").trim()).unwrap());
+    assert_eq!(read.soc, Ok(Share::from_millipercent(93_000)));
+    assert_eq!(read.solar_power, Ok(Power::from_milliwatts(989_000)));
+    assert_eq!(read.power_output, Ok(Power::from_watts(50)));
+    assert_eq!(read.fields["grid_status"], 3);
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub(super) struct Stations {
     fast_below: Share,
     /// Which types of message were told of, by model: each is told once.
     told: BTreeSet<(String, MsgType)>,
+    /// The same of those that are read in part.
+    told_cut: BTreeSet<(String, MsgType)>,
     n_dropped: u64,
 }
 
@@ -94,6 +96,7 @@ impl Stations {
             mode: kept.mode(),
             fast_below,
             told: BTreeSet::new(),
+            told_cut: BTreeSet::new(),
             n_dropped: 0,
         }
     }
@@ -264,17 +267,19 @@ impl Stations {
         readings
     }
 
-    /// What a frame says, if it is whole.
+    /// What a frame says. One of which only the beginning could be read says that, and is told of once.
     fn decoded(&mut self, model: &str, bytes: &[u8]) -> Option<Decoded> {
         match wire::split(bytes) {
-            Ok(frame) if frame.is_checksum_ok && frame.is_consistent => {
+            Ok(frame) if frame.is_checksum_ok => {
                 let decoded = wire::decode(model, &frame);
+                if !frame.is_consistent {
+                    self.tell_cut(model, frame.msg_type);
+                }
                 self.tell_fields(model, frame.msg_type, &decoded);
                 Some(decoded)
             }
             Ok(frame) => {
-                let what = if frame.is_checksum_ok { "fields that do not fit" } else { "a wrong checksum" };
-                self.dropped(&format!("a frame {} of {model} has {what}", frame.msg_type));
+                self.dropped(&format!("a frame {} of {model} has a wrong checksum", frame.msg_type));
                 None
             }
             Err(error) => {
@@ -351,6 +356,17 @@ impl Stations {
         } else {
             tracing::info!(
                 "MQTT message {msg_type} of {model} has no field map; `solix listen --raw` shows it"
+            );
+        }
+    }
+
+    /// Tells once of each type of message of a model that frames of it are read in part.
+    fn tell_cut(&mut self, model: &str, msg_type: MsgType) {
+        if self.told_cut.len() < MAX_TOLD && self.told_cut.insert((model.to_owned(), msg_type)) {
+            let model = Clean::new(model);
+            tracing::warn!(
+                "frames {msg_type} of {model} are read in part: the fields in them are of an unknown form; \
+                 please report one, as `solix listen --raw` shows it"
             );
         }
     }

@@ -151,7 +151,7 @@ fn what_cannot_be_read_is_dropped_and_is_no_sign_of_life() {
 }
 
 #[test]
-fn a_frame_whose_fields_do_not_fit_is_dropped() {
+fn a_frame_whose_end_does_not_fit_is_read_up_to_there() {
     let mut one = one();
     let mut cut = frame(CALM);
     let xor = cut.pop().unwrap();
@@ -159,7 +159,21 @@ fn a_frame_whose_fields_do_not_fit_is_dropped() {
     cut.extend([0xff, 0x30, 0x01]);
     cut[2] += 3;
     cut.push(xor ^ 0xff ^ 0x30 ^ 0x01 ^ (cut[2] ^ (cut[2] - 3)));
-    assert!(one.take(TOPIC, &message(&cut), after(1), INTERVAL).is_empty());
+    let readings = one.take(TOPIC, &message(&cut), after(1), INTERVAL);
+    assert_eq!(readings[0].summary(), "F3800 Plus: SOC 87 % in 640 W out 435 W grid 200 W");
+}
+
+#[test]
+fn a_frame_that_cannot_be_cut_is_a_sign_of_life() {
+    let mut one = one();
+    let mut odd = frame(CALM);
+    odd.truncate(9);
+    // Nothing in it has a length that fits.
+    odd.extend([0xa5, 0xff, 0x01, 0]);
+    odd[2] = 13;
+    odd[12] = odd.iter().fold(0, |xor, byte| xor ^ byte);
+    assert!(one.take(TOPIC, &message(&odd), after(1), INTERVAL).is_empty());
+    assert_eq!(one.standing()[0].status(INTERVAL, after(2)).presence, Presence::Live);
 }
 
 #[test]

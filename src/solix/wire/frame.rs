@@ -39,8 +39,9 @@ pub struct Frame<'a> {
     pub fields: Vec<Field<'a>>,
     /// Whether the last byte is the XOR of all others. On live data a frame without it is to be dropped.
     pub is_checksum_ok: bool,
-    /// Whether the fields fill the frame exactly and their tags ascend. If not, `fields` is what could be
-    /// read up to the first fault, and its end may be wrong.
+    /// Whether the fields fill the frame exactly, and in one way that stands out: their tags ascend, or the
+    /// checksum holds and each tag stands once or no other way fills the frame. If not, `fields` is what could
+    /// be read from the beginning.
     pub is_consistent: bool,
 }
 
