@@ -3,6 +3,7 @@
 //! A job returns what happened as a value; saying it is the business of `cli`.
 
 mod alerts;
+mod announce;
 mod check;
 mod files;
 mod lock;
@@ -19,6 +20,7 @@ mod writing;
 use std::io;
 use std::path::PathBuf;
 
+pub use announce::log_lines;
 pub use check::{CheckReport, HostCheck, check};
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, run};

@@ -13,8 +13,8 @@ use super::lock::lock_state;
 use super::run::save;
 use super::store::open_writer;
 use super::{Error, Settings};
-use crate::alert::Scope;
-use crate::batch::{Batch, BatchId};
+use crate::alert::{Scope, State, Transition};
+use crate::batch::{Batch, BatchId, Line, Now, Said, StoreNow};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::{Host, SshTarget, Target};
 use crate::reading::{SolixReport, with_causes};
@@ -38,6 +38,14 @@ pub struct PollRequest {
     pub dry_run: bool,
     /// Only the hosts whose names match, as a shell matches file names.
     pub host: Option<String>,
+    /// Say what changed since the last poll that was asked so.
+    pub changes_only: bool,
+}
+
+impl PollRequest {
+    fn scope(&self) -> Scope {
+        if self.host.is_some() { Scope::Part } else { Scope::Whole }
+    }
 }
 
 /// What a poll brought.
@@ -47,6 +55,16 @@ pub struct Polled {
     pub batch: Batch,
     /// What became of it.
     pub kept: Kept,
+    /// Every alert that is raised now, each as the transition that raised it.
+    pub alerts: Vec<Transition>,
+    /// What changed since the last poll, if that was asked for.
+    pub changes: Vec<Line>,
+}
+
+impl Polled {
+    fn new(batch: Batch, kept: Kept, alerts: Vec<Transition>) -> Self {
+        Self { batch, kept, alerts, changes: Vec::new() }
+    }
 }
 
 /// What became of a batch.
@@ -83,35 +101,35 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         (Batch { solix, ..batch }, memory)
     };
     if request.dry_run {
-        return Ok(Polled { batch: cycle.await.0, kept: Kept::DryRun });
+        let (batch, memory) = cycle.await;
+        return Ok(Polled::new(batch, Kept::DryRun, memory.alerts.firing()));
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
     let ((batch, mut memory), writer) = tokio::join!(cycle, connected(settings));
     tracing::debug!(hosts = batch.reports.len(), "cycle closed");
     let mut writer = match writer {
         Ok(writer) => writer,
-        Err(error) => return Ok(Polled { batch, kept: Kept::Lost(error) }),
+        Err(error) => return Ok(Polled::new(batch, Kept::Lost(error), memory.alerts.firing())),
     };
     let mut alerting = Alerting::new(settings, memory.alerts.clone());
-    let scope = if request.host.is_some() { Scope::Part } else { Scope::Whole };
+    let scope = request.scope();
     let (transitions, alerts) = alerting.judge(&batch, scope, around(settings, &writer).await);
     let mut written = memory.written.clone();
     let mut events = batch.events(inventory.store.metadata, &mut written);
     events.extend(batch.alert_events(&transitions));
-    if request.host.is_some() {
+    if scope == Scope::Part {
         events.retain(|event| event.event_type != CLUSTER_TOTAL);
     } else {
         let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
         memory.retain(|node| names.contains(node));
     }
     tracing::debug!(events = events.len(), "batch made");
-    let kept = match writer.keep(batch.id, &events).await {
-        Ok(receipt) => Kept::Durable(receipt),
-        Err(error) => Kept::Lost(error),
-    };
+    let kept = writer.keep(batch.id, &events).await.map_or_else(Kept::Lost, Kept::Durable);
     tracing::debug!(batch = %batch.id, "batch kept");
+    let mut changes = Vec::new();
     let rest = async {
-        if matches!(kept, Kept::Durable(_)) {
+        if let Kept::Durable(receipt) = &kept {
+            changes = changed(&mut memory.said, request, &batch, receipt, (&transitions, &alerts));
             memory.written = written;
             alerting.accept(alerts);
             if let Some(webhook) = &settings.webhook {
@@ -124,7 +142,30 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     // The database tidies up while the rest is done here.
     tokio::join!(writer.close(), rest);
     drop(lock);
-    Ok(Polled { batch, kept })
+    Ok(Polled { batch, kept, alerts: memory.alerts.firing(), changes })
+}
+
+/// What is new, for a log that is asked for.
+fn changed(
+    said: &mut Said,
+    request: &PollRequest,
+    batch: &Batch,
+    receipt: &store::Receipt,
+    (transitions, alerts): (&[Transition], &State),
+) -> Vec<Line> {
+    if !request.changes_only {
+        return Vec::new();
+    }
+    let left = receipt.left.as_ref();
+    let error = left.and_then(|left| left.error.as_ref()).map(store::Error::with_causes);
+    said.changes(&Now {
+        batch,
+        scope: request.scope(),
+        transitions,
+        n_alerts: alerts.firing().len(),
+        n_waiting: left.map_or(0, |left| left.batches),
+        store: Some(error.as_deref().map_or(StoreNow::There, StoreNow::Away)),
+    })
 }
 
 /// What the stations of the Solix account say. Whoever asks for one host does not ask for these.

@@ -11,14 +11,15 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use uuid::Uuid;
 
 use super::alerts::{Alerting, Surroundings, Teller};
+use super::announce::{difference, log_lines, log_start};
 use super::lock::lock_state;
 use super::poll::{remembered, ssh_target};
 use super::reload::Watch;
 use super::supervisor::Supervisor;
 use super::writing::{Hand, StoreState, Writing};
 use super::{Environment, Error, Settings};
-use crate::alert::Scope;
-use crate::batch::{Batch, BatchId};
+use crate::alert::{Scope, Transition};
+use crate::batch::{Batch, BatchId, Now, Said};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
 use crate::reading::{SolixReport, StationReading, with_causes};
@@ -116,6 +117,8 @@ struct Daemon {
     reload_failed: Option<String>,
     supervisor: Supervisor,
     saved_at: Instant,
+    /// What the log last said of the fleet.
+    said: Said,
     in_words: fn(&Error) -> String,
 }
 
@@ -155,9 +158,11 @@ impl Daemon {
             reload_failed: None,
             supervisor: Supervisor::from_environment(),
             saved_at: Instant::now(),
+            said: Said::default(),
             settings,
             in_words,
         };
+        log_start(&daemon.settings);
         daemon.supervisor.ready();
         Ok(daemon)
     }
@@ -200,6 +205,7 @@ impl Daemon {
         events.extend(batch.alert_events(&transitions));
         self.store = self.hand.over(batch.id, events).await?;
         self.alerting.accept(alerts);
+        self.say_changes(batch, &transitions);
         if let Some(teller) = &self.teller {
             teller.tell(transitions);
         }
@@ -208,6 +214,14 @@ impl Daemon {
             self.save();
         }
         Ok(())
+    }
+
+    /// The store's own coming and going is said by the writer, which knows it first.
+    fn say_changes(&mut self, batch: &Batch, transitions: &[Transition]) {
+        let n_alerts = self.alerting.state().firing().len();
+        let n_waiting = self.store.waiting.map_or(0, |(n_batches, _)| n_batches);
+        let now = Now { batch, scope: Scope::Whole, transitions, n_alerts, n_waiting, store: None };
+        log_lines(&self.said.changes(&now));
     }
 
     fn save(&mut self) {
@@ -238,11 +252,11 @@ impl Daemon {
         self.reload_failed = None;
         self.alerting.adopt(&settings);
         let hosts = hosts(&settings);
-        let n_before = self.settings.inventory.hosts.len();
         let n_anew = self.engine.reconcile(&hosts);
         let names: BTreeSet<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
         self.engine.memory_mut().retain(|node| names.contains(node));
-        tracing::info!(hosts = hosts.len(), before = n_before, new_or_changed = n_anew, "inventory reloaded");
+        let difference = difference(&self.settings.inventory.hosts, &settings.inventory.hosts);
+        tracing::info!("inventory reloaded: {difference}");
         if settings.inventory.cycle.interval != self.settings.inventory.cycle.interval {
             self.ticks = ticks(settings.inventory.cycle.interval);
             self.engine.spread_over(spread(settings.inventory.cycle.interval));

@@ -174,9 +174,9 @@ impl Writing {
         }
         match &self.state.away {
             Some((_, words)) if !was_away => {
-                tracing::warn!(error = words, "database takes nothing; batches wait")
+                tracing::warn!("database unavailable, batches wait in the spool: {words}")
             }
-            None if was_away => tracing::info!(batches = receipt.batches, "database takes batches again"),
+            None if was_away => tracing::info!(batches = receipt.batches, "the database takes batches again"),
             Some(_) | None => (),
         }
         Ok(())

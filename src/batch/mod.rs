@@ -4,11 +4,13 @@
 //! and showing.
 
 mod alerts;
+mod changes;
 mod doubles;
 mod entries;
 mod event;
 mod metadata;
 mod meter;
+mod problems;
 #[cfg(test)]
 pub(crate) mod sample;
 mod station_metadata;
@@ -17,11 +19,13 @@ mod timeline;
 mod totals;
 
 pub use alerts::alert_rules;
+pub use changes::{Line, Now, Said, StoreNow, Urgency};
 pub use doubles::note_doubles;
 pub use entries::Metadata;
 pub use event::{Batch, BatchId, Event, HostReport};
 pub(crate) use metadata::{efficiency, number};
 pub use meter::PowerMeter;
+pub use problems::{Group, Problem, Weight, grouped};
 pub(crate) use station_metadata::{bounded_fields, hours, watt_hours};
 pub use timeline::{Written, WrittenFacts};
 pub use totals::Totals;

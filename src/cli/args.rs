@@ -28,7 +28,7 @@ pub(super) struct Cli {
     )]
     pub(super) colour: Colour,
 
-    /// Say more on standard error: -v, -vv, -vvv; $FLEETWATT_LOG takes a filter
+    /// Increase log verbosity (-v, -vv, -vvv); $FLEETWATT_LOG takes a filter, such as `fleetwatt=debug`
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
 
@@ -70,12 +70,14 @@ pub(super) enum Command {
         /// Only the hosts whose names match, as a shell matches file names: 'rack1-*'
         #[arg(long, value_name = "GLOB")]
         host: Option<String>,
-        /// Print no readings, only what is wrong and one summary line: for the timer
+        /// Print no readings, only what changed since the last quiet poll, and a summary once an hour: for
+        /// the timer
         #[arg(short, long, conflicts_with_all = ["format", "dry_run"])]
         quiet: bool,
     },
-    /// Cycles for ever: the daemon
+    /// Run as a daemon, polling every interval
     ///
+    /// Logs what changes: hosts that go down and come back, alerts, the store, and a summary once an hour.
     /// Reads the inventory again when it changes or on SIGHUP; a broken edit keeps the old fleet and says
     /// where it is wrong. SIGTERM and SIGINT end it in order, a second one at once.
     Run,

@@ -104,7 +104,8 @@ mod tests {
     }
 
     fn exit(batch: Batch) -> Exit {
-        Exit::of_poll(&Polled { batch, kept: Kept::DryRun })
+        let kept = Kept::DryRun;
+        Exit::of_poll(&Polled { batch, kept, alerts: Vec::new(), changes: Vec::new() })
     }
 
     fn with(presence: Presence) -> SolixReport {

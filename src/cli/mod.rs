@@ -15,7 +15,6 @@ use clap::{CommandFactory, Parser};
 
 use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, Settings};
 use crate::output;
-use crate::reading::{Outcome, Presence, SolixReport};
 use args::{Cli, Colour, Command, Format, StoreCommand};
 use exit::Exit;
 
@@ -89,7 +88,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Poll { dry_run, format, host, quiet } => {
-            let request = PollRequest { dry_run: *dry_run, host: host.clone() };
+            let request = PollRequest { dry_run: *dry_run, host: host.clone(), changes_only: *quiet };
             let settings = settings(cli)?;
             let polled = block_on(app::poll(&settings, &request))?;
             print_polled(cli, &settings, &polled, *format, *quiet)
@@ -158,33 +157,23 @@ fn print_polled(
     let batch = &polled.batch;
     let mut printed = Ok(());
     if quiet {
-        for report in &batch.reports {
-            match &report.outcome {
-                Outcome::Complete => (),
-                Outcome::Partial => {
-                    for fault in report.faults.iter().filter(|fault| fault.kind.costs_a_reading()) {
-                        tracing::warn!(node = report.node, "{fault}");
-                    }
-                }
-                Outcome::Failed(_) => tracing::warn!(node = report.node, "{}", report.outcome.advice()),
-            }
-        }
-        if let Some(solix) = &batch.solix {
-            warn_of_stations(solix);
-        }
+        app::log_lines(&polled.changes);
     } else {
+        let alerts = &polled.alerts;
         let text = match format {
-            Format::Text => output::text(batch, &show::text_options(colour_stdout(cli.colour))),
-            Format::Json => output::json(batch),
+            Format::Text => output::text(batch, alerts, &show::text_options(colour_stdout(cli.colour))),
+            Format::Json => output::json(batch, alerts),
             Format::Csv => output::csv(batch),
         };
         printed = print(&text);
     }
     match &polled.kept {
         Kept::DryRun => (),
+        // What waits, and why, is among the changes.
+        Kept::Durable(_) if quiet => (),
         Kept::Durable(receipt) => {
-            if 0 < receipt.batches || quiet {
-                show::note(&show::kept(batch, receipt, settings, quiet));
+            if 0 < receipt.batches {
+                show::note(&show::delivered(receipt, settings));
             }
             show::left(receipt, colour_stderr(cli.colour));
         }
@@ -194,15 +183,6 @@ fn print_polled(
         // That nobody reads the table takes nothing away from what became of the readings.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         Ok(()) | Err(_) => Ok(Exit::of_poll(polled)),
-    }
-}
-
-fn warn_of_stations(solix: &SolixReport) {
-    for status in solix.stations.iter().filter(|status| status.presence != Presence::Live) {
-        tracing::warn!(station = solix.name_of(&status.station), "{}", status.presence);
-    }
-    if let Some(trouble) = &solix.trouble {
-        tracing::warn!(kind = trouble.kind, "solix: {}", trouble.words);
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 
 use crate::app::{self, CheckReport, HostCheck, Priority, Settings};
-use crate::batch::Batch;
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{Outcome, SolixReport, StationStatus, with_causes};
@@ -104,17 +103,8 @@ fn terminal_width() -> Option<u16> {
     (0 < size.ws_col).then_some(size.ws_col)
 }
 
-/// One line about what a cycle brought into the timeline.
-pub(super) fn kept(batch: &Batch, receipt: &Receipt, settings: &Settings, with_totals: bool) -> String {
-    let line = delivered(receipt, settings);
-    match (with_totals, receipt.batches) {
-        (true, 0) => totals(batch),
-        (true, _) => format!("{}; {line}", totals(batch)),
-        (false, _) => line,
-    }
-}
-
-fn delivered(receipt: &Receipt, settings: &Settings) -> String {
+/// One line about what was brought into the timeline.
+pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
     let of_batches =
         if receipt.batches == 1 { String::new() } else { format!(" of {} batches", receipt.batches) };
     let (rows, location, took) = (receipt.rows, &settings.location, rounded(receipt.took));
@@ -148,23 +138,6 @@ pub(super) fn progress() -> impl FnMut(Progress) + Send {
         // A terminal that is gone is no reason to stop.
         write!(std::io::stderr(), "\r{delivered} of {of} batches{end}").unwrap_or_default();
     }
-}
-
-fn totals(batch: &Batch) -> String {
-    let totals = batch.totals();
-    let power = totals.power.map_or_else(|| "no power reading".to_owned(), |power| power.to_string());
-    let mut line = format!(
-        "{} of {} nodes, {} GPUs, {power}",
-        totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting
-    );
-    if let Some(solix) = &batch.solix {
-        for status in &solix.stations {
-            if let Some(reading) = solix.readings_of(&status.station).next_back() {
-                write!(line, "; {}", reading.summary()).unwrap_or_default();
-            }
-        }
-    }
-    line
 }
 
 /// What `check` found without leaving this machine.

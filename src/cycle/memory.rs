@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::alert::State;
-use crate::batch::{Written, WrittenFacts};
+use crate::batch::{Said, Written, WrittenFacts};
 use crate::inventory::Host;
 use crate::probe::{Knowledge, KnownGpu};
 use crate::reading::{Power, Temperature, Timestamp};
@@ -54,6 +54,8 @@ pub struct Memory {
     pub written: Written,
     /// What is known of the alerts.
     pub alerts: State,
+    /// What a poll's log last said, so that the next one says what changed.
+    pub said: Said,
 }
 
 /// The memory could not be read.
@@ -119,6 +121,8 @@ struct File {
     written: BTreeMap<String, (String, i64)>,
     #[serde(default)]
     alerts: Value,
+    #[serde(default)]
+    said: Said,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -157,6 +161,7 @@ impl From<&Memory> for File {
             version: VERSION,
             hosts: memory.hosts.iter().map(|(node, host)| (node.clone(), host.into())).collect(),
             alerts: memory.alerts.to_value(),
+            said: memory.said.clone(),
             written: written
                 .map(|(source, facts)| (source.clone(), (facts.facts.clone(), facts.utc_day)))
                 .collect(),
@@ -171,6 +176,7 @@ impl From<File> for Memory {
             hosts: file.hosts.into_iter().map(|(node, row)| (node, row.into())).collect(),
             written: Written(file.written.into_iter().map(facts).collect()),
             alerts: kept_alerts(&file.alerts),
+            said: file.said,
         }
     }
 }
@@ -265,6 +271,7 @@ mod tests {
             hosts: BTreeMap::from([("node1".to_owned(), host)]),
             written: Written(BTreeMap::from([("gpu_node1".to_owned(), facts)])),
             alerts: State::default(),
+            said: Said::default(),
         }
     }
 

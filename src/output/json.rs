@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use stations::SolixShape;
 
+use crate::alert::Transition;
 use crate::batch::{Batch, HostReport, efficiency, number};
 use crate::reading::{
     Absent, Clean, Failure, Fault, GpuReading, Measured, Memory, Outcome, Power, PowerSamples, Share,
@@ -20,8 +21,8 @@ use crate::reading::{
 /// The name and version of the document's shape, in its field `schema`.
 pub const SCHEMA: &str = "fleetwatt.poll/1";
 
-/// The batch as one indented JSON document, with a line break at its end.
-pub fn json(batch: &Batch) -> String {
+/// The batch and the alerts that are raised as one indented JSON document, with a line break at its end.
+pub fn json(batch: &Batch, alerts: &[Transition]) -> String {
     let totals = batch.totals();
     let poll = Poll {
         schema: SCHEMA,
@@ -36,6 +37,7 @@ pub fn json(batch: &Batch) -> String {
             nodes_of_unknown_size: totals.nodes_of_unknown_size,
         },
         nodes: batch.reports.iter().map(node).collect(),
+        alerts: alerts.iter().map(alert).collect(),
         solix: batch.solix.as_ref().map(SolixShape::new),
     };
     let mut document = serde_json::to_string_pretty(&poll)
@@ -51,6 +53,7 @@ struct Poll<'a> {
     started_at: String,
     totals: TotalsShape,
     nodes: Vec<NodeShape<'a>>,
+    alerts: Vec<AlertShape<'a>>,
     solix: Option<SolixShape<'a>>,
 }
 
@@ -82,6 +85,16 @@ struct NodeShape<'a> {
     gpus_expected: Option<usize>,
     gpus: Vec<GpuShape>,
     faults: Vec<FaultShape<'a>>,
+}
+
+#[derive(Serialize)]
+struct AlertShape<'a> {
+    key: &'a str,
+    rule: &'static str,
+    severity: &'static str,
+    source: &'a str,
+    words: &'a str,
+    raised_at: String,
 }
 
 #[derive(Serialize)]
@@ -175,6 +188,17 @@ fn node(report: &HostReport) -> NodeShape<'_> {
         gpus_expected: report.gpus_known(),
         gpus: report.gpus.iter().map(gpu_shape).collect(),
         faults: report.faults.iter().map(fault_shape).collect(),
+    }
+}
+
+fn alert(alert: &Transition) -> AlertShape<'_> {
+    AlertShape {
+        key: &alert.key,
+        rule: alert.rule.label(),
+        severity: alert.severity.label(),
+        source: &alert.source,
+        words: &alert.words,
+        raised_at: alert.raised_at.to_string(),
     }
 }
 
@@ -287,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_document_is_one_poll_with_its_schema() {
-        let document: Value = serde_json::from_str(&json(&sample::fleet())).expect("valid JSON");
+        let document: Value = serde_json::from_str(&json(&sample::fleet(), &[])).expect("valid JSON");
         assert_eq!(document["schema"], "fleetwatt.poll/1");
         assert_eq!(document["nodes"].as_array().map(Vec::len), Some(5));
         assert_eq!(document["totals"]["power_w"], 4793.97);
@@ -300,7 +324,7 @@ mod tests {
     fn a_failed_node_reads_like_this() {
         let mut batch = sample::fleet();
         batch.reports = vec![batch.reports.swap_remove(2)];
-        insta::assert_snapshot!(json(&batch), @r#"
+        insta::assert_snapshot!(json(&batch, &[]), @r#"
         {
           "schema": "fleetwatt.poll/1",
           "batch": "019ab5c0-0000-7000-8000-000000000001",
@@ -339,6 +363,7 @@ mod tests {
               "faults": []
             }
           ],
+          "alerts": [],
           "solix": null
         }
         "#);

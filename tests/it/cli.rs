@@ -58,12 +58,34 @@ fn the_formats_are_one_document_each_on_standard_output() {
 }
 
 #[test]
-fn a_quiet_poll_prints_no_readings_and_one_summary() {
+fn a_quiet_poll_says_what_changed_and_the_next_one_nothing() {
     let home = Home::new();
-    let ran = home.run(&["poll", "--quiet", "--inventory", &demo()]);
-    assert_eq!(ran.stdout, "");
-    assert_eq!(ran.stderr.lines().filter(|line| line.contains("rows written")).count(), 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("6 of 6 nodes, 21 GPUs"), "{}", ran.stderr);
+    let first = home.run(&["poll", "--quiet", "--inventory", &demo()]);
+    assert_eq!(first.stdout, "");
+    assert!(first.stderr.contains("6 of 6 nodes, 21 of 22 GPUs"), "{}", first.stderr);
+    assert!(first.stderr.contains("critical alert raised: "), "{}", first.stderr);
+    assert!(first.stderr.contains("rack1-03: a GPU is "), "{}", first.stderr);
+    let second = home.run(&["poll", "--quiet", "--inventory", &demo()]);
+    assert_eq!((second.code, second.stdout.as_str(), second.stderr.as_str()), (Some(3), "", ""));
+}
+
+#[test]
+fn a_poll_for_a_person_leaves_the_news_to_the_timers_log() {
+    let home = Home::new();
+    home.run(&["poll", "--inventory", &demo()]);
+    let quiet = home.run(&["poll", "--quiet", "--inventory", &demo()]);
+    assert!(quiet.stderr.contains("rack1-03: a GPU is "), "{}", quiet.stderr);
+}
+
+#[test]
+fn active_alerts_stand_in_the_table_and_in_the_document() {
+    let home = Home::new();
+    let first = home.run(&["poll", "--inventory", &demo()]);
+    assert_eq!(first.stdout.matches("critical alert: ").count(), 1, "{}", first.stdout);
+    let second = home.run(&["poll", "--format", "json", "--inventory", &demo()]);
+    let document: serde_json::Value = serde_json::from_str(&second.stdout).unwrap();
+    assert_eq!(document["alerts"].as_array().map(Vec::len), Some(1));
+    assert_eq!(document["alerts"][0]["rule"], "gpu_missing");
 }
 
 #[test]

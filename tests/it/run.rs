@@ -140,7 +140,31 @@ fn a_hangup_reads_the_inventory_again() {
     wait_for(&home, "two more cycles", |rows| n_before + 2 <= ups(rows)["node001"]);
     let (code, said, _) = daemon.stop();
     assert_eq!(code, Some(0));
-    assert!(said.contains("inventory reloaded"), "{said}");
+    assert!(said.contains("inventory reloaded: 1 host, none added, removed or changed"), "{said}");
+}
+
+#[test]
+fn the_log_says_once_that_a_host_is_gone_and_once_that_it_is_back() {
+    let (fleet, home) = (Fleet::start(HostPlan::many(2, "")).unwrap(), Home::new());
+    let alerts = "[alerts]\nhost_silent_for = \"1s\"\n";
+    let path = inventory(&fleet, &home, &(alerts.to_owned() + &host("node[001-002]")));
+    let daemon = Daemon::start(&home, &path);
+    wait_for(&home, "the first cycle", |rows| ups(rows).contains_key("node002"));
+    fleet.freeze_host("node002").unwrap();
+    wait_for(&home, "an alert", |rows| !of_type(rows, "alert").is_empty());
+    fleet.thaw_host("node002").unwrap();
+    wait_for(&home, "its end", |rows| of_type(rows, "alert").len() == 2);
+    let (code, said, _) = daemon.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let n_lines = |text: &str| said.lines().filter(|line| line.contains(text)).count();
+    let start = format!("fleetwatt {} polls 2 hosts of ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(n_lines(&start), 1, "{said}");
+    assert_eq!(n_lines("INFO node002 answers again, after "), 1, "{said}");
+    assert_eq!(n_lines("critical alert raised: node002 has given no answer"), 1, "{said}");
+    assert_eq!(n_lines("critical alert cleared: node002 answers again"), 1, "{said}");
+    // In one way or two: while the host hangs, and while a new connection does.
+    assert!((1..=3).contains(&n_lines("WARN node002: ")), "{said}");
+    assert_eq!(n_lines("2 of 2 nodes, 2 of 2 GPUs, "), 1, "{said}");
 }
 
 #[test]

@@ -1,114 +1,31 @@
 //! What went wrong, one line each, with what to do; what is the same for many nodes is said once.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use anstyle::Style;
-
-use crate::batch::{Batch, HostReport};
-use crate::reading::{Clean, FailureKind, Outcome};
+use crate::batch::{Batch, Weight, grouped};
 
 use super::{BAD, CARE, TextOptions, headed};
 
 /// More nodes than this with the same trouble are summed up.
 const MAX_ALIKE: usize = 20;
-/// How many of them are named then.
-const N_NAMED: usize = 2;
-
-struct Problem<'a> {
-    node: &'a str,
-    /// The jump host that failed, if that is the trouble.
-    jump: Option<&'a str>,
-    /// What happened, with this node's own evidence.
-    words: String,
-    remedy: &'static str,
-    style: Style,
-}
-
-/// What makes problems the same: their kind, and their evidence without the names of the host and GPU.
-type Likeness<'a> = (&'static str, Option<&'a str>, String);
 
 /// Failures first, then faults, each in the order of the inventory. Empty when all is well.
 pub(super) fn problems(batch: &Batch, options: &TextOptions) -> String {
-    let mut groups: Vec<(Likeness<'_>, Vec<Problem<'_>>)> = Vec::new();
-    let mut places = BTreeMap::new();
-    let failures = batch.reports.iter().filter_map(failure);
-    let faults = batch.reports.iter().flat_map(faults);
-    for (likeness, problem) in failures.chain(faults) {
-        let place = *places.entry(likeness.clone()).or_insert(groups.len());
-        match groups.get_mut(place) {
-            Some((_, alike)) => alike.push(problem),
-            None => groups.push((likeness, vec![problem])),
-        }
-    }
-    let mut text = String::new();
-    for ((_, _, pattern), alike) in &groups {
-        push_group(&mut text, pattern, alike, options);
-    }
-    text
-}
-
-fn push_group(text: &mut String, pattern: &str, alike: &[Problem<'_>], options: &TextOptions) {
-    let Some(first) = alike.first() else { return };
-    let nodes: BTreeSet<&str> = alike.iter().map(|problem| problem.node).collect();
-    let head = match first.jump {
-        Some(jump) if nodes.len() > 1 => format!("{} nodes behind {jump}", nodes.len()),
-        Some(_) | None if nodes.len() > MAX_ALIKE => {
-            let mut named: Vec<&str> = alike.iter().map(|problem| problem.node).collect();
-            named.dedup();
-            named.truncate(N_NAMED);
-            format!("{} … and {} more", named.join(", "), nodes.len() - named.len())
-        }
-        Some(_) | None => {
-            for problem in alike {
-                push_problem(text, problem.node, &problem.words, problem, options);
-            }
-            return;
-        }
+    let groups = grouped(&batch.problems(), MAX_ALIKE);
+    let line = |group: &crate::batch::Group| {
+        let style = match group.weight {
+            Weight::Failure => BAD,
+            Weight::Fault | Weight::Remark => CARE,
+        };
+        headed(&group.head, &group.sentence, style, options)
     };
-    push_problem(text, &head, pattern, first, options);
-}
-
-fn push_problem(text: &mut String, head: &str, words: &str, problem: &Problem<'_>, options: &TextOptions) {
-    let separator = if problem.remedy.is_empty() { "" } else { "; " };
-    // The tools end their sentences; ours goes on.
-    let words = format!("{}{separator}{}", words.trim_end_matches('.'), problem.remedy);
-    text.push_str(&headed(head, &words, problem.style, options));
-}
-
-fn failure(report: &HostReport) -> Option<(Likeness<'_>, Problem<'_>)> {
-    let Outcome::Failed(failure) = &report.outcome else { return None };
-    let jump = (failure.kind == FailureKind::Jump).then(|| report.jump.as_deref().unwrap_or("one jump host"));
-    let words = failure.to_string();
-    let likeness = (failure.kind.label(), jump, without_names(&words, report, None));
-    Some((likeness, Problem { node: &report.node, jump, words, remedy: failure.kind.remedy(), style: BAD }))
-}
-
-fn faults(report: &HostReport) -> impl Iterator<Item = (Likeness<'_>, Problem<'_>)> {
-    report.faults.iter().map(|fault| {
-        let words = fault.to_string();
-        let likeness = (fault.kind.label(), None, without_names(&words, report, fault.gpu.as_ref()));
-        let remedy = fault.kind.remedy();
-        (likeness, Problem { node: &report.node, jump: None, words, remedy, style: CARE })
-    })
-}
-
-/// The words as they would be of another host: ssh's messages hold the address.
-fn without_names(words: &str, report: &HostReport, gpu: Option<&Clean>) -> String {
-    let gpu = gpu.map(|gpu| (format!(" ({gpu})"), ""));
-    let host = [&report.address, &report.node].map(|name| (name.clone(), "<host>"));
-    // A name of a letter or two stands inside of ordinary words.
-    let long_enough = |(name, _): &(String, &str)| name.len() > 2;
-    gpu.into_iter()
-        .chain(host)
-        .filter(long_enough)
-        .fold(words.to_owned(), |words, (name, other)| words.replace(&name, other))
+    groups.iter().map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::HostReport;
     use crate::batch::sample;
-    use crate::reading::{Failure, Fault, FaultKind};
+    use crate::reading::{Clean, Failure, FailureKind, Fault, FaultKind, Outcome};
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
 

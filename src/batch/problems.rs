@@ -1,0 +1,157 @@
+//! What is wrong with a cycle, host by host, and in groups: what is the same for many hosts is said once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::reading::{Clean, FailureKind, Outcome};
+
+use super::{Batch, HostReport};
+
+/// How many hosts of a group are named.
+const N_NAMED: usize = 2;
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// The host gave nothing.
+    Failure,
+    /// A reading is missing.
+    Fault,
+    /// A remark: every reading is there.
+    Remark,
+}
+
+/// One thing that is wrong with one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem<'a> {
+    /// The host.
+    pub node: &'a str,
+    /// The jump host that failed, if that is the trouble.
+    pub jump: Option<&'a str>,
+    /// The short, stable label of the failure or fault.
+    pub kind: &'static str,
+    /// The GPU that it is about, if it is about one.
+    pub gpu: Option<&'a str>,
+    /// What happened, with this host's own evidence.
+    pub words: String,
+    /// What a person can do about it. May be empty.
+    pub hint: &'static str,
+    /// How bad it is.
+    pub weight: Weight,
+    /// The words as they would be of another host.
+    pattern: String,
+}
+
+/// Problems that are said in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Whose they are: a host's name, or names and a number.
+    pub head: String,
+    /// What happened and what to do about it.
+    pub sentence: String,
+    /// How bad it is.
+    pub weight: Weight,
+}
+
+impl Batch {
+    /// Failures first, then faults and remarks, each in the order of the inventory. Empty when all is well.
+    pub fn problems(&self) -> Vec<Problem<'_>> {
+        let failures = self.reports.iter().filter_map(failure);
+        failures.chain(self.reports.iter().flat_map(faults)).collect()
+    }
+}
+
+/// The problems in the order of their first ones. More than `max_alike` hosts with the same trouble are one
+/// group, and hosts behind one failing jump host always.
+pub fn grouped(problems: &[Problem<'_>], max_alike: usize) -> Vec<Group> {
+    // The same: their kind, and their evidence without the names of the host and GPU.
+    let mut alike: Vec<Vec<&Problem<'_>>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for problem in problems {
+        let place = *places.entry((problem.kind, problem.jump, &problem.pattern)).or_insert(alike.len());
+        match alike.get_mut(place) {
+            Some(group) => group.push(problem),
+            None => alike.push(vec![problem]),
+        }
+    }
+    alike.iter().flat_map(|alike| lines_of(alike, max_alike)).collect()
+}
+
+fn lines_of(alike: &[&Problem<'_>], max_alike: usize) -> Vec<Group> {
+    let Some(first) = alike.first() else { return Vec::new() };
+    let mut nodes: Vec<&str> = alike.iter().map(|problem| problem.node).collect();
+    nodes.dedup();
+    let n_nodes = nodes.iter().collect::<BTreeSet<_>>().len();
+    let head = match first.jump {
+        Some(jump) if n_nodes > 1 => format!("{n_nodes} nodes behind {jump}"),
+        Some(_) | None if n_nodes > max_alike => named(&nodes),
+        Some(_) | None => {
+            return alike
+                .iter()
+                .map(|problem| first.group(problem.node.to_owned(), &problem.words))
+                .collect();
+        }
+    };
+    vec![first.group(head, &first.pattern)]
+}
+
+/// The first of several names, and how many more there are.
+pub(super) fn named(names: &[&str]) -> String {
+    let shown: Vec<&str> = names.iter().take(N_NAMED).copied().collect();
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        n_more => format!("{} … and {n_more} more", shown.join(", ")),
+    }
+}
+
+impl Problem<'_> {
+    fn group(&self, head: String, words: &str) -> Group {
+        let separator = if self.hint.is_empty() { "" } else { "; " };
+        // The tools end their sentences; ours goes on.
+        let sentence = format!("{}{separator}{}", words.trim_end_matches('.'), self.hint);
+        Group { head, sentence, weight: self.weight }
+    }
+}
+
+fn failure(report: &HostReport) -> Option<Problem<'_>> {
+    let Outcome::Failed(failure) = &report.outcome else { return None };
+    let jump = (failure.kind == FailureKind::Jump).then(|| report.jump.as_deref().unwrap_or("one jump host"));
+    let words = failure.to_string();
+    Some(Problem {
+        node: &report.node,
+        jump,
+        kind: failure.kind.label(),
+        gpu: None,
+        pattern: without_names(&words, report, None),
+        words,
+        hint: failure.kind.remedy(),
+        weight: Weight::Failure,
+    })
+}
+
+fn faults(report: &HostReport) -> impl Iterator<Item = Problem<'_>> {
+    report.faults.iter().map(|fault| {
+        let words = fault.to_string();
+        Problem {
+            node: &report.node,
+            jump: None,
+            kind: fault.kind.label(),
+            gpu: fault.gpu.as_ref().map(Clean::as_str),
+            pattern: without_names(&words, report, fault.gpu.as_ref()),
+            words,
+            hint: fault.kind.remedy(),
+            weight: if fault.kind.costs_a_reading() { Weight::Fault } else { Weight::Remark },
+        }
+    })
+}
+
+/// The words as they would be of another host: ssh's messages hold the address.
+fn without_names(words: &str, report: &HostReport, gpu: Option<&Clean>) -> String {
+    let gpu = gpu.map(|gpu| (format!(" ({gpu})"), ""));
+    let host = [&report.address, &report.node].map(|name| (name.clone(), "<host>"));
+    // A name of a letter or two stands inside of ordinary words.
+    let long_enough = |(name, _): &(String, &str)| name.len() > 2;
+    gpu.into_iter()
+        .chain(host)
+        .filter(long_enough)
+        .fold(words.to_owned(), |words, (name, other)| words.replace(&name, other))
+}
