@@ -18,6 +18,8 @@ pub struct Facts {
     /// Since when the store has been away, if it is. A caller that does not know since when gives the
     /// present: the earliest instant that was said counts.
     pub store_away_since: Option<Timestamp>,
+    /// How many rows lie aside, since the store refused them for what is in them.
+    pub rows_aside: u64,
     /// Why the last edit of the inventory could not be taken, if it could not.
     pub reload_failed: Option<String>,
     /// The Solix session; `None` where there is none. Whatever the scope, it is about every station.

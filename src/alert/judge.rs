@@ -238,6 +238,9 @@ impl Evaluation<'_> {
             };
             self.judge(&subject(Rule::StoreAway), verdict, |told, lasted| words::store_away(lasted, told));
         }
+        let n_aside = facts.rows_aside;
+        let verdict = if 0 < n_aside { Verdict::at_once(Severity::Warning) } else { Verdict::Clear };
+        self.judge(&subject(Rule::RowsRefused), verdict, |told, _| words::rows_refused(n_aside, told));
         let (verdict, reason) = match &facts.reload_failed {
             Some(reason) => (Verdict::at_once(Severity::Warning), reason.as_str()),
             None => (Verdict::Clear, ""),
@@ -376,6 +379,7 @@ fn why_over(
         | Rule::ClusterPower
         | Rule::SpoolOld
         | Rule::StoreAway
+        | Rule::RowsRefused
         | Rule::ReloadFailed
         | Rule::BatteryLow
         | Rule::BatteryCritical
@@ -402,6 +406,10 @@ fn is_watched(rule: Rule, rules: &Rules) -> bool {
         Rule::BatteryCritical => rules.battery_critical_below.is_some(),
         Rule::GridLost => rules.grid_lost_for.is_some(),
         Rule::StationSilent | Rule::SolixUnreachable => rules.station_silent_for.is_some(),
-        Rule::GpuMissing | Rule::ImplausibleReading | Rule::ReloadFailed | Rule::SolixLogin => true,
+        Rule::GpuMissing
+        | Rule::ImplausibleReading
+        | Rule::RowsRefused
+        | Rule::ReloadFailed
+        | Rule::SolixLogin => true,
     }
 }

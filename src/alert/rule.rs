@@ -50,6 +50,8 @@ labelled! {
         SpoolOld = "spool_old",
         /// The store is away.
         StoreAway = "store_away",
+        /// The store refused rows for what is in them.
+        RowsRefused = "rows_refused",
         /// An edit of the inventory could not be taken.
         ReloadFailed = "reload_failed",
         /// A station's battery is low.

@@ -6,8 +6,8 @@ use crate::reading::{Power, Share, Temperature};
 
 /// Which alerts are wanted, and from where on. What is `None` is not watched.
 ///
-/// A GPU that is missing or lost, an implausible reading, an edit of the inventory that could not be taken
-/// and a Solix session that waits for a person are always watched.
+/// A GPU that is missing or lost, an implausible reading, rows that the store refused, an edit of the inventory
+/// that could not be taken and a Solix session that waits for a person are always watched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     /// A GPU is hotter than this.

@@ -51,6 +51,7 @@ pub(super) fn facts(n: u32, nodes: Vec<NodeFacts>) -> Facts {
         cluster_power: None,
         spool: None,
         store_away_since: None,
+        rows_aside: 0,
         reload_failed: None,
         solix: None,
     }
@@ -256,6 +257,15 @@ fn a_store_that_is_away_is_told_after_its_time_whether_or_not_the_beginning_is_k
     let told = run_keys(&every_rule(), [away(0, 0), away(4, 4), away(5, 5), facts(6, Vec::new())]);
     assert_eq!(told.concat(), ["+store_away:fleetwatt", "-store_away:fleetwatt"]);
     assert_eq!(told[2].len(), 1);
+}
+
+#[test]
+fn rows_that_lie_aside_are_told_without_any_rule_and_over_when_none_does() {
+    let aside = |n, rows_aside| Facts { rows_aside, ..facts(n, Vec::new()) };
+    let told = run(&Rules::default(), [aside(0, 0), aside(1, 7), aside(2, 9), aside(3, 0)]);
+    assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 0, 1]);
+    assert_eq!((told[1][0].key.as_str(), told[3][0].raised), ("rows_refused:fleetwatt", false));
+    assert!(told[1][0].words.starts_with("7 rows lie aside"), "{}", told[1][0].words);
 }
 
 #[test]

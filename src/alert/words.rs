@@ -72,6 +72,16 @@ pub(super) fn store_away(lasted: Duration, told: Told) -> String {
     }
 }
 
+pub(super) fn rows_refused(n_rows: u64, told: Told) -> String {
+    match told {
+        Told::Raised => {
+            let lie = if n_rows == 1 { "1 row lies" } else { &format!("{n_rows} rows lie") };
+            format!("{lie} aside, refused by the store (`fleetwatt store dead-letters list`)")
+        }
+        Told::Cleared => "no row lies aside any more".to_owned(),
+    }
+}
+
 pub(super) fn reload(reason: &str, told: Told) -> String {
     match told {
         Told::Raised => format!("the edited inventory is not used, the one before it is: {reason}"),

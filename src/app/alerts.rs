@@ -26,6 +26,8 @@ pub(super) struct Surroundings {
     pub(super) waiting: Option<(u64, Timestamp)>,
     /// Since when the database takes nothing.
     pub(super) away_since: Option<Timestamp>,
+    /// How many rows lie aside, since the database refused them.
+    pub(super) rows_aside: u64,
     /// Why the last edit of the inventory could not be taken.
     pub(super) reload_failed: Option<String>,
 }
@@ -51,6 +53,7 @@ impl Alerting {
         let facts = Facts {
             spool: around.waiting.map(|(n_batches, oldest_at)| SpoolFacts { n_batches, oldest_at }),
             store_away_since: around.away_since,
+            rows_aside: around.rows_aside,
             reload_failed: around.reload_failed,
             ..batch.alert_facts(scope)
         };

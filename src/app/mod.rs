@@ -25,7 +25,9 @@ pub use check::{CheckReport, HostCheck, check};
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, run};
 pub use settings::{Environment, Settings};
-pub use store::{spool_status, store_init, store_replay, store_status};
+pub use store::{
+    spool_status, store_dead_letters, store_discard, store_init, store_replay, store_retry, store_status,
+};
 pub use telemetry::{Log, LogOf, Priority, log_to_stderr, stderr_is_journal};
 
 use crate::inventory;

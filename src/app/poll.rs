@@ -179,8 +179,9 @@ async fn stations(settings: &Settings, request: &PollRequest, closes_at: Instant
 async fn around(settings: &Settings, writer: &Writer) -> Surroundings {
     let now = Clock.now();
     let spool = store::spool_status(&settings.state_dir).await.ok().flatten();
+    let rows_aside = spool.as_ref().map_or(0, |spool| spool.dead_letters);
     let waiting = spool.and_then(|spool| Some((spool.batches, now.minus(spool.oldest?))));
-    Surroundings { waiting, away_since: writer.is_away().then_some(now), reload_failed: None }
+    Surroundings { waiting, away_since: writer.is_away().then_some(now), rows_aside, reload_failed: None }
 }
 
 /// What earlier runs remember of the hosts. Nothing in it is worth failing for.

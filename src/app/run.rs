@@ -197,6 +197,7 @@ impl Daemon {
         let around = Surroundings {
             waiting: self.store.waiting,
             away_since: self.store.away.as_ref().map(|(since, _)| *since),
+            rows_aside: self.store.rows_aside,
             reload_failed: self.reload_failed.clone(),
         };
         let (transitions, alerts) = self.alerting.judge(batch, Scope::Whole, around);

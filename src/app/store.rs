@@ -2,7 +2,10 @@
 
 use super::lock::lock_state;
 use super::{Error, Settings};
-use crate::store::{self, InitReport, Progress, Receipt, SpoolLimits, SpoolStatus, Status, Timeline, Writer};
+use crate::store::{
+    self, DeadLetter, InitReport, Progress, Receipt, Retried, SpoolLimits, SpoolStatus, Status, Timeline,
+    Writer,
+};
 
 /// Creates the timeline's table where there is none.
 ///
@@ -48,9 +51,51 @@ pub async fn store_replay(
     receipt
 }
 
+/// The first `limit` rows that are laid aside in the spool. Needs no database and no lock.
+///
+/// # Errors
+/// The spool cannot be read.
+pub async fn store_dead_letters(settings: &Settings, limit: u32) -> Result<Vec<DeadLetter>, Error> {
+    store::dead_letters(&settings.state_dir, limit).await.map_err(Error::Timeline)
+}
+
+/// Discards rows that are laid aside, all of them without `ids`; says how many there were.
+///
+/// # Errors
+/// The spool cannot be written.
+pub async fn store_discard(settings: &Settings, ids: Option<&[i64]>) -> Result<u64, Error> {
+    store::discard_dead_letters(&settings.state_dir, ids).await.map_err(Error::Timeline)
+}
+
+/// Brings rows that are laid aside into the timeline, all of them without `ids`. Beside a daemon they only go into
+/// the queue, which it delivers.
+///
+/// # Errors
+/// The database is away, or the spool cannot be used.
+pub async fn store_retry(settings: &Settings, ids: Option<&[i64]>) -> Result<Retried, Error> {
+    let lock = lock_state(&settings.state_dir);
+    let writer = match &lock {
+        Ok(_) => Some(open_writer(settings).await.map_err(Error::Timeline)?),
+        Err(Error::Locked { .. }) => {
+            let (table, limits) = (&settings.inventory.store.table, limits(settings));
+            let writer = Writer::beside_another(&settings.state_dir, &settings.location, table, limits);
+            writer.await.map_err(Error::Timeline)?
+        }
+        Err(_) => return lock.map(|_| Retried::default()),
+    };
+    let Some(mut writer) = writer else { return Ok(Retried::default()) };
+    let retried = writer.retry_dead_letters(ids).await.map_err(Error::Timeline);
+    writer.close().await;
+    retried
+}
+
 /// The way of a batch, as the settings have it.
 pub(super) async fn open_writer(settings: &Settings) -> Result<Writer, store::Error> {
+    let table = &settings.inventory.store.table;
+    Writer::open(&settings.state_dir, &settings.location, table, limits(settings)).await
+}
+
+fn limits(settings: &Settings) -> SpoolLimits {
     let store = &settings.inventory.store;
-    let limits = SpoolLimits { bytes: store.spool_size, age: store.spool_age };
-    Writer::open(&settings.state_dir, &settings.location, &store.table, limits).await
+    SpoolLimits { bytes: store.spool_size, age: store.spool_age }
 }

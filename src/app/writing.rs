@@ -38,6 +38,8 @@ pub(super) struct StoreState {
     pub(super) waiting: Option<(u64, Timestamp)>,
     /// Since when the database takes nothing, and why.
     pub(super) away: Option<(Timestamp, String)>,
+    /// How many rows lie aside, since the database refused them.
+    pub(super) rows_aside: u64,
 }
 
 impl fmt::Display for StoreState {
@@ -184,6 +186,7 @@ impl Writing {
 
     fn judge(&mut self, receipt: &Receipt) {
         let now = Clock.now();
+        self.state.rows_aside = receipt.aside;
         self.state.waiting = receipt.left.as_ref().map(|left| (left.batches, now.minus(left.oldest)));
         let error = receipt.left.as_ref().and_then(|left| left.error.as_ref());
         self.state.away = error.map(|error| {

@@ -48,6 +48,7 @@ impl Batch {
             cluster_power: self.totals().power,
             spool: None,
             store_away_since: None,
+            rows_aside: 0,
             reload_failed: None,
             solix: self.solix.as_ref().map(solix_facts),
         }

@@ -53,13 +53,21 @@ pub(super) enum Format {
     Csv,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListFormat {
+    /// A table for people
+    Text,
+    /// One JSON array of objects
+    Json,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// One cycle, then exit: what the timer runs
     ///
     /// Exit code: 0 all well; 1 no host gave a reading, or nothing could be kept; 2 the call or the
-    /// inventory is wrong; 3 kept, but some host or battery station failed; 4 kept in the spool, since the
-    /// database does not take it now; 75 another fleetwatt holds the state directory.
+    /// inventory is wrong; 3 kept, but some host or battery station failed, or the database refused some rows; 4
+    /// kept in the spool, since the database does not take it now; 75 another fleetwatt holds the state directory.
     Poll {
         /// Print the readings and leave no trace: no row, no file, no connection
         #[arg(long)]
@@ -133,6 +141,42 @@ pub(super) enum StoreCommand {
     Status,
     /// Deliver everything that waits in the spool; a poll does it by and by
     ///
-    /// Exit code: 0 the spool is empty; 4 the database does not take it now.
+    /// Exit code: 0 the spool is empty; 3 the database refused some rows for what is in them; 4 the database does
+    /// not take it now.
     Replay,
+    /// Rows that the database refused for what is in them, and that are laid aside
+    DeadLetters {
+        #[command(subcommand)]
+        command: DeadLettersCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadLettersCommand {
+    /// Show them, with the database's words
+    List {
+        /// How to print them
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: ListFormat,
+        /// At most so many, the oldest first
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: u32,
+    },
+    /// Bring them into the timeline, once its table takes them; each is there once
+    ///
+    /// Exit code: 0 all are brought in; 3 the table still refuses some; 4 the database does not take them now.
+    Retry {
+        /// Their numbers, as `list` shows them [default: all]
+        #[arg(value_name = "ID")]
+        ids: Vec<i64>,
+    },
+    /// Remove them for good
+    Discard {
+        /// Their numbers, as `list` shows them
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        ids: Vec<i64>,
+        /// All of them
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
 }

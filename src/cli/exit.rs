@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::app::{self, CheckReport, Kept, Polled};
 use crate::reading::{Outcome, SolixReport};
-use crate::store::{self, Receipt};
+use crate::store::{self, Receipt, Retried};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,12 @@ impl Exit {
         if matches!(&polled.kept, Kept::Durable(receipt) if receipt.left.is_some()) {
             return Self::Spooled;
         }
+        let cost_something = matches!(&polled.kept, Kept::Durable(receipt) if receipt.cost_something());
         let stations_are_well = polled.batch.solix.as_ref().is_none_or(SolixReport::is_well);
-        if stations_are_well && reports.iter().all(|report| report.outcome == Outcome::Complete) {
+        if !cost_something
+            && stations_are_well
+            && reports.iter().all(|report| report.outcome == Outcome::Complete)
+        {
             Self::Ok
         } else {
             Self::Partial
@@ -53,7 +57,22 @@ impl Exit {
     }
 
     pub(super) const fn of_replay(receipt: &Receipt) -> Self {
-        if receipt.left.is_some() { Self::Spooled } else { Self::Ok }
+        if receipt.left.is_some() {
+            Self::Spooled
+        } else if receipt.cost_something() {
+            Self::Partial
+        } else {
+            Self::Ok
+        }
+    }
+
+    pub(super) const fn of_retry(retried: &Retried) -> Self {
+        match &retried.receipt {
+            _ if retried.stopped_by.is_some() => Self::Spooled,
+            Some(receipt) if receipt.left.is_some() => Self::Spooled,
+            _ if 0 < retried.refused => Self::Partial,
+            _ => Self::Ok,
+        }
     }
 
     pub(super) fn of_error(error: &app::Error) -> Self {

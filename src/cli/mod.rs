@@ -1,6 +1,7 @@
 //! Subcommands, exit codes, words for people. The only room that prints.
 
 mod args;
+mod dead_letters;
 mod exit;
 mod frame;
 mod show;
@@ -135,6 +136,7 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
             show::left(&receipt, colour_stderr(cli.colour));
             Ok(Exit::of_replay(&receipt))
         }
+        StoreCommand::DeadLetters { command } => dead_letters::run(cli, &settings, command),
     }
 }
 

@@ -110,7 +110,9 @@ pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
     let (rows, location, took) = (receipt.rows, &settings.location, rounded(receipt.took));
     let mut line = format!("{rows} rows{of_batches} written to {location} in {took}");
     if 0 < receipt.dead_letters {
-        write!(line, "; {} rows were refused and are laid aside", receipt.dead_letters).unwrap_or_default();
+        let n_rows = receipt.dead_letters;
+        write!(line, "; {n_rows} refused and laid aside, see `fleetwatt store dead-letters list`")
+            .unwrap_or_default();
     }
     line
 }
@@ -296,11 +298,13 @@ pub(super) fn spool_status(spool: Option<&SpoolStatus>) -> String {
     if let Some((attempts, error)) = &spool.last_error {
         line("error", format!("{error} (tried {attempts} times)"));
     }
-    for (name, number) in
-        [("refused", spool.dead_letters), ("dropped", spool.dropped_total), ("lost", spool.lost_total)]
-    {
+    for (name, number, what) in [
+        ("refused", spool.dead_letters, "rows lie aside, see `fleetwatt store dead-letters list`"),
+        ("refused", spool.dead_letters_dropped_total, "rows in all were dropped, as too many lay aside"),
+        ("dropped", spool.dropped_total, "batches in all"),
+        ("lost", spool.lost_total, "batches in all"),
+    ] {
         if 0 < number {
-            let what = if name == "refused" { "rows, see the table dead_letter" } else { "batches in all" };
             line(name, format!("{number} {what}"));
         }
     }

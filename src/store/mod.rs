@@ -9,12 +9,15 @@
 //! [`Writer`] is the way of a cycle's events: into the spool, from there into the timeline, and out of
 //! the spool when the timeline has them. Batches have ids, so that one that is sent twice is there once.
 
+mod delivery;
 mod error;
 mod failpoint;
 mod halves;
 mod intake;
+mod letters;
 mod location;
 mod postgres;
+mod receipt;
 mod rows;
 mod spool;
 mod sqlite;
@@ -26,10 +29,12 @@ use std::time::Duration;
 
 pub use error::{Error, FileTrouble};
 pub use intake::Intake;
+pub use letters::{DeadLetter, Retried, dead_letters, discard_dead_letters};
 pub use location::{Location, Password};
+pub use receipt::{Left, Progress, Receipt};
 pub use spool::{Dropped, SpoolLimits, SpoolStatus, n_rows_of_payload};
 pub use status::{ColumnFound, Guarantee, InitReport, Status};
-pub use writer::{Left, Progress, Receipt, Writer};
+pub use writer::Writer;
 
 use uuid::Uuid;
 

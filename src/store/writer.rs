@@ -5,20 +5,17 @@
 //! could not take: another program's lock, a full disk.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::delivery::Bound;
 use super::intake::Intake;
 use super::location::Place;
+use super::receipt::{Left, Progress, Receipt};
 use super::rows::Row;
-use super::spool::{Dropped, Spool, SpoolLimits, SpoolStatus, Waiting};
+use super::spool::{Dropped, Spool, SpoolLimits, SpoolStatus};
 use super::table::TableName;
-use super::{Error, FileTrouble, Location, Refusal, Timeline, failpoint};
+use super::{Error, FileTrouble, Location, Timeline, failpoint};
 use crate::batch::{BatchId, Event, Metadata};
-
-/// What a cycle may spend on batches of the past: after an outage of a day there are 1,440, and at 30 ms
-/// each they are delivered within ten cycles of a minute.
-const BATCHES_A_CALL: u64 = 500;
-const DELIVER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The event that says that batches were dropped; its value is how many.
 const DROPPED_EVENT: &str = "spool_dropped";
@@ -34,52 +31,10 @@ pub struct Writer {
     spool: Option<Spool>,
     timeline: Option<Timeline>,
     /// What [`Self::connect`] met; the next delivery does not wait for the same again.
-    refused: Option<Error>,
+    pub(super) refused: Option<Error>,
     has_failing_disk: bool,
-}
-
-/// What one call kept and delivered.
-#[derive(Debug, Default)]
-pub struct Receipt {
-    /// Batches that are in the timeline now.
-    pub batches: u64,
-    /// The rows that came with them.
-    pub rows: u64,
-    /// How long the timeline took.
-    pub took: Duration,
-    /// What is left in the spool.
-    pub left: Option<Left>,
-    /// Rows that the database refused for what is in them; they are laid aside in the spool.
-    pub dead_letters: u64,
-    /// What no longer fitted into the spool. An event `spool_dropped` of the same batch says so too.
-    pub dropped: Dropped,
-}
-
-/// What is left in the spool.
-#[derive(Debug)]
-pub struct Left {
-    /// How many batches; at least.
-    pub batches: u64,
-    /// How long the oldest has been waiting.
-    pub oldest: Duration,
-    /// Why they wait; `None` if this call only had no more time.
-    pub error: Option<Error>,
-}
-
-/// How far a replay has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Batches delivered by now.
-    pub delivered: u64,
-    /// Batches that waited when it began.
-    pub of: u64,
-}
-
-/// Where a delivery stops.
-#[derive(Debug, Clone, Copy)]
-struct Bound {
-    batches: u64,
-    within: Duration,
+    /// Another program works with the same spool, and delivers what is in it.
+    is_beside_another: bool,
 }
 
 impl Writer {
@@ -106,7 +61,40 @@ impl Writer {
             timeline: None,
             refused: None,
             has_failing_disk: false,
+            is_beside_another: false,
         })
+    }
+
+    /// Opens the spool that another fleetwatt works with: it is not mended, and not delivered. `None` where there
+    /// is none.
+    ///
+    /// # Errors
+    ///
+    /// The table's name cannot be used, or the spool cannot be opened.
+    pub async fn beside_another(
+        state_dir: &Path,
+        location: &Location,
+        table: &str,
+        limits: SpoolLimits,
+    ) -> Result<Option<Self>, Error> {
+        TableName::parse(table)?;
+        let Some(spool) = Spool::beside(state_dir).await? else { return Ok(None) };
+        Ok(Some(Self {
+            state_dir: state_dir.to_owned(),
+            location: location.clone(),
+            table: table.to_owned(),
+            limits,
+            spool: Some(spool),
+            timeline: None,
+            refused: None,
+            has_failing_disk: false,
+            is_beside_another: true,
+        }))
+    }
+
+    /// Whether what waits in the spool is this one's to deliver.
+    pub(super) const fn delivers(&self) -> bool {
+        !self.is_beside_another
     }
 
     /// Connects to the database, so that the next call need not. An error is that call's to tell.
@@ -162,9 +150,8 @@ impl Writer {
     ///
     /// The spool cannot be read. That the database is away stands in the receipt.
     pub async fn deliver_some(&mut self) -> Result<Receipt, Error> {
-        let bound = Bound { batches: BATCHES_A_CALL, within: DELIVER_WITHIN };
         let mut receipt = Receipt::default();
-        let done = self.deliver(bound, &mut receipt, &mut |_| ()).await;
+        let done = self.deliver(Bound::CYCLE, &mut receipt, &mut |_| ()).await;
         self.watch(done.map(|()| receipt))
     }
 
@@ -174,7 +161,7 @@ impl Writer {
     ///
     /// The spool cannot be read. That the database is away stands in the receipt.
     pub async fn replay(&mut self, mut progress: impl FnMut(Progress) + Send) -> Result<Receipt, Error> {
-        let bound = Bound { batches: u64::MAX, within: Duration::MAX };
+        let bound = Bound::ALL;
         let mut receipt = Receipt::default();
         if self.spool.is_none() {
             return Ok(receipt);
@@ -214,7 +201,7 @@ impl Writer {
             return Err(Error::Spool { path, trouble: Some(FileTrouble::DiskFails), source: None });
         }
         let mut receipt = Receipt::default();
-        if matches!(self.location.place(), Place::Sqlite(_)) && self.is_empty().await? {
+        if matches!(self.location.place(), Place::Sqlite(_)) && self.is_empty(&mut receipt).await? {
             match self.deliver_rows(id, rows, &mut receipt).await {
                 Ok(()) => return Ok(receipt),
                 // It goes the long way, which has an answer to this.
@@ -230,8 +217,7 @@ impl Writer {
             tracing::error!(batches, rows, "spool is full or too old, the oldest batches are dropped");
         }
         failpoint::reach(failpoint::AFTER_SPOOL_APPEND).await;
-        let bound = Bound { batches: BATCHES_A_CALL, within: DELIVER_WITHIN };
-        match self.deliver(bound, &mut receipt, &mut |_| ()).await {
+        match self.deliver(Bound::CYCLE, &mut receipt, &mut |_| ()).await {
             Err(error) if error.is_damaged_spool() || error.is_failing_disk() => return Err(error),
             // The batch is durable, and what is wrong with the spool now, a full disk, does not change that.
             Err(error) => {
@@ -242,90 +228,7 @@ impl Writer {
         Ok(receipt)
     }
 
-    /// Delivers from the front of the spool until it is empty, the database refuses, or the bound is met.
-    async fn deliver(
-        &mut self,
-        bound: Bound,
-        receipt: &mut Receipt,
-        progress: &mut (impl FnMut(Progress) + Send),
-    ) -> Result<(), Error> {
-        let started = Instant::now();
-        let of = self.spool().await?.status().await?.batches;
-        let mut stopped_by = None;
-        while receipt.batches < bound.batches && started.elapsed() < bound.within {
-            let Some(batch) = self.spool().await?.oldest().await? else {
-                self.spool().await?.shrink().await?;
-                receipt.left = None;
-                return Ok(());
-            };
-            match self.deliver_rows(batch.id, &batch.rows, receipt).await {
-                Ok(()) => {
-                    failpoint::reach(failpoint::AFTER_COMMIT_BEFORE_DELETE).await;
-                    self.spool().await?.delivered(batch.seq).await?;
-                    progress(Progress { delivered: receipt.batches, of });
-                }
-                Err(error) if error.is_of_the_rows() => match self.bury(&batch, error).await? {
-                    Ok(n_rows) => receipt.dead_letters += n_rows,
-                    Err(error) => {
-                        stopped_by = Some((batch.seq, error));
-                        break;
-                    }
-                },
-                Err(error) => {
-                    stopped_by = Some((batch.seq, error));
-                    break;
-                }
-            }
-        }
-        if let Some((seq, error)) = &stopped_by {
-            self.spool().await?.failed(*seq, &error.with_causes()).await?;
-        }
-        let status = self.spool().await?.status().await?;
-        let error = stopped_by.map(|(_, error)| error);
-        receipt.left = status.oldest.map(|oldest| Left { batches: status.batches, oldest, error });
-        Ok(())
-    }
-
-    /// One batch into the timeline.
-    async fn deliver_rows(&mut self, id: BatchId, rows: &[Row], receipt: &mut Receipt) -> Result<(), Error> {
-        if let Some(error) = self.refused.take() {
-            return Err(error);
-        }
-        let written = self.timeline().await?.deliver(id, rows).await?;
-        receipt.batches += 1;
-        receipt.rows += written.rows;
-        receipt.took += written.took;
-        Ok(())
-    }
-
-    /// Lays the refused rows of a batch aside; says how many, or why the whole batch has to wait.
-    async fn bury(&mut self, batch: &Waiting, error: Error) -> Result<Result<u64, Error>, Error> {
-        let refused = match self.timeline().await {
-            Ok(timeline) => timeline.sift(&batch.rows).await,
-            Err(error) => Err(error),
-        };
-        let refused = match refused {
-            Ok(refused) => refused,
-            Err(error) => return Ok(Err(error)),
-        };
-        if is_of_the_table(&refused, batch.rows.len()) {
-            return Ok(Err(error));
-        }
-        let mut refused: Vec<(usize, String)> =
-            refused.iter().map(|Refusal { row, error }| (*row, error.with_causes())).collect();
-        if refused.is_empty() {
-            // Each row alone is taken and all together are not. Nobody else may have to wait behind them.
-            let words = error.with_causes();
-            refused = (0..batch.rows.len()).map(|row| (row, words.clone())).collect();
-        }
-        let n_rows = refused.len();
-        let first = refused.first().map(|(_, error)| error.as_str()).unwrap_or_default();
-        tracing::error!(batch = %batch.id, n_rows, first, "rows are refused and laid aside");
-        self.spool().await?.bury(batch, &refused).await?;
-        Ok(Ok(u64::try_from(refused.len()).unwrap_or(u64::MAX)))
-    }
-
-    async fn timeline(&mut self) -> Result<&Timeline, Error> {
+    pub(super) async fn timeline(&mut self) -> Result<&Timeline, Error> {
         let timeline = match self.timeline.take() {
             Some(timeline) => timeline,
             None => Timeline::open(&self.location, &self.table).await?,
@@ -333,7 +236,7 @@ impl Writer {
         Ok(self.timeline.insert(timeline))
     }
 
-    async fn spool(&mut self) -> Result<&mut Spool, Error> {
+    pub(super) async fn spool(&mut self) -> Result<&mut Spool, Error> {
         let spool = match self.spool.take() {
             Some(spool) => spool,
             None => Spool::open(&self.state_dir).await?,
@@ -349,11 +252,11 @@ impl Writer {
     }
 
     /// Whether nothing waits before the next batch.
-    async fn is_empty(&mut self) -> Result<bool, Error> {
-        match &mut self.spool {
-            Some(spool) => Ok(spool.status().await?.batches == 0),
-            None => Ok(true),
-        }
+    async fn is_empty(&mut self, receipt: &mut Receipt) -> Result<bool, Error> {
+        let Some(spool) = &mut self.spool else { return Ok(true) };
+        let status = spool.status().await?;
+        receipt.aside = status.dead_letters;
+        Ok(status.batches == 0)
     }
 
     /// What a failing disk said was durable may not be, and a second try would not find that out.
@@ -366,17 +269,6 @@ impl Writer {
         }
         done
     }
-}
-
-/// Whether it is the table that takes no rows now, such as one without a partition for this month: every
-/// row is refused, and for the same reason. Laid aside, they would not come back by themselves.
-fn is_of_the_table(refused: &[Refusal], n_rows: usize) -> bool {
-    let mut words = refused.iter().map(|refusal| refusal.error.with_causes());
-    let first = words.next();
-    1 < n_rows
-        && refused.len() == n_rows
-        && refused.iter().all(|refusal| matches!(refusal.error, Error::Refused { .. }))
-        && words.all(|words| Some(words) == first)
 }
 
 /// The row that says that batches were dropped, at the time of the batch that it goes with.

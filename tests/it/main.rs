@@ -6,6 +6,7 @@ mod cli;
 mod cloud;
 mod cloud_self;
 mod corpus;
+mod dead_letters;
 mod faults;
 #[path = "../fleet/fleet.rs"]
 mod fleet;

@@ -1,7 +1,6 @@
 //! Finds the rows that a table refuses, in a transaction that is rolled back.
 
-use sqlx::Connection;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgTransaction};
 
 use super::failure::Context;
 use super::fit::Fitted;
@@ -9,6 +8,10 @@ use super::insert;
 use crate::store::halves::Halves;
 use crate::store::rows::Row;
 use crate::store::{Error, Refusal};
+
+/// After so many ranges were taken the transaction begins anew: each keeps a lock until its end, and all
+/// transactions together have some thousands.
+const SAVEPOINTS: usize = 256;
 
 /// The rows that are refused, in their order. Rows are tried on top of those that were taken, so that
 /// what is left is taken together.
@@ -19,29 +22,24 @@ pub(super) async fn refused(
     rows: &[Row],
 ) -> Result<Vec<Refusal>, Error> {
     let failed = |error| context.sort(error);
-    let mut transaction = super::begin(connection, context).await?;
-    // What is only checked at the commit has to be checked at each try.
-    sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *transaction).await.map_err(failed)?;
+    let mut transaction = begin(&mut *connection, context).await?;
     let mut refused = Vec::new();
+    let mut taken: Vec<Row> = Vec::new();
+    let mut n_savepoints = 0;
     let mut halves = Halves::of(rows.len());
     while let Some(range) = halves.next() {
+        if n_savepoints == SAVEPOINTS {
+            transaction.rollback().await.map_err(failed)?;
+            transaction = begin(&mut *connection, context).await?;
+            insert::all(&mut transaction, table, &taken).await.map_err(failed)?;
+            n_savepoints = 0;
+        }
         let some = rows.get(range.clone()).unwrap_or_default();
-        let tried = match some.iter().try_for_each(|row| table.check_lengths(row)) {
+        match attempt(&mut transaction, context, table, some).await {
             Ok(()) => {
-                // A savepoint: a refused statement would end the whole transaction.
-                let mut attempt = transaction.begin().await.map_err(failed)?;
-                match insert::all(&mut attempt, table, some).await {
-                    Ok(_) => attempt.commit().await.map_err(failed),
-                    Err(error) => {
-                        attempt.rollback().await.map_err(failed)?;
-                        Err(failed(error))
-                    }
-                }
+                taken.extend_from_slice(some);
+                n_savepoints += 1;
             }
-            Err(error) => Err(error),
-        };
-        match tried {
-            Ok(()) => {}
             Err(error) if error.is_of_the_rows() => {
                 if halves.refuse(range.clone()) {
                     refused.push(Refusal { row: range.start, error });
@@ -52,4 +50,34 @@ pub(super) async fn refused(
     }
     transaction.rollback().await.map_err(failed)?;
     Ok(refused)
+}
+
+async fn begin<'c>(
+    connection: &'c mut PgConnection,
+    context: &Context<'_>,
+) -> Result<PgTransaction<'c>, Error> {
+    let mut transaction = super::begin(connection, context).await?;
+    // What is only checked at the commit has to be checked at each try.
+    let done = sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *transaction).await;
+    done.map(|_| transaction).map_err(|error| context.sort(error))
+}
+
+/// In a savepoint, since a refused statement would end the whole transaction. It is given up either way: those that
+/// are only rolled back to would pile up.
+async fn attempt(
+    connection: &mut PgConnection,
+    context: &Context<'_>,
+    table: &Fitted,
+    rows: &[Row],
+) -> Result<(), Error> {
+    let failed = |error| context.sort(error);
+    rows.iter().try_for_each(|row| table.check_lengths(row))?;
+    sqlx::raw_sql("SAVEPOINT fleetwatt").execute(&mut *connection).await.map_err(failed)?;
+    let done = insert::all(&mut *connection, table, rows).await.map_err(failed);
+    let end = match &done {
+        Ok(_) => "RELEASE SAVEPOINT fleetwatt",
+        Err(_) => "ROLLBACK TO SAVEPOINT fleetwatt; RELEASE SAVEPOINT fleetwatt",
+    };
+    let ended = sqlx::raw_sql(end).execute(connection).await.map_err(failed);
+    done.and_then(|_| ended.map(|_| ()))
 }

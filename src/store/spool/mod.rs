@@ -6,6 +6,7 @@
 //!
 //! Its clock is SQLite's, since ages matter here only among themselves.
 
+mod letters;
 mod payload;
 mod rescue;
 #[cfg(test)]
@@ -17,12 +18,13 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use uuid::Uuid;
 
 use super::rows::Row;
 use super::{Error, FileTrouble};
 use crate::batch::BatchId;
+pub(super) use letters::{Letter, MAX_DEAD_LETTERS};
 use payload::Packed;
 pub use payload::n_rows_of_payload;
 
@@ -34,9 +36,6 @@ const SCHEMA_VERSION: i64 = 1;
 
 /// How long to wait for another program: `store status` looks, and an operator may.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// As many refused rows are kept for a person to look at; each is about a kilobyte.
-const MAX_DEAD_LETTERS: i64 = 10_000;
 
 /// Up to this many pages of 4 KiB the whole file is checked on opening, which takes some milliseconds.
 const CHECKED_PAGES: i64 = 2_048;
@@ -110,6 +109,8 @@ pub struct SpoolStatus {
     pub dropped_total: u64,
     /// Batches that were ever lost because the file was damaged.
     pub lost_total: u64,
+    /// Refused rows that were ever dropped because too many of them lay aside.
+    pub dead_letters_dropped_total: u64,
 }
 
 /// A batch that waits.
@@ -154,15 +155,21 @@ impl Spool {
 
     /// What is in the spool of a state directory, if there is one: creates nothing and mends nothing.
     pub(super) async fn look(state_dir: &Path) -> Result<Option<SpoolStatus>, Error> {
+        let Some(mut spool) = Self::beside(state_dir).await? else { return Ok(None) };
+        let status = spool.status().await;
+        spool.close().await;
+        status.map(Some)
+    }
+
+    /// Opens the spool of a state directory that another program may work with: creates nothing and mends
+    /// nothing.
+    pub(super) async fn beside(state_dir: &Path) -> Result<Option<Self>, Error> {
         let path = state_dir.join(FILE_NAME);
         if !path.exists() {
             return Ok(None);
         }
         let connection = connect(&path).await.map_err(|source| trouble(&path, source))?;
-        let mut spool = Self { path, connection };
-        let status = spool.status().await;
-        spool.close().await;
-        status.map(Some)
+        Ok(Some(Self { path, connection }))
     }
 
     /// Sets the file aside, and goes on with what could be saved from it.
@@ -217,28 +224,25 @@ impl Spool {
             rows.push(note(dropped));
             (packed, n_rows) = (Packed::of(id, &rows), rows.len());
         }
-        // The same batch again is the same batch: whoever calls may not know what became of the first call.
-        let sql = "INSERT INTO batch (batch_id, created_us, rows, bytes, crc32, payload) \
-                   VALUES (?, CAST(unixepoch('subsec') * 1000000 AS INTEGER), ?, ?, ?, ?) ON CONFLICT DO NOTHING";
-        sqlx::query(sql)
-            .bind(id.to_string())
-            .bind(as_i64(n_rows))
-            .bind(packed.bytes())
-            .bind(i64::from(packed.crc32))
-            .bind(packed.payload)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
+        insert(&mut transaction, id, n_rows, packed).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         Ok(dropped)
     }
 
     /// The batch that is to be delivered next.
     pub(super) async fn oldest(&mut self) -> Result<Option<Waiting>, Error> {
+        self.waiting("SELECT seq FROM batch WHERE seq > ? ORDER BY seq LIMIT 1", i64::MIN).await
+    }
+
+    /// The batch that came last, if it came after `seq`.
+    pub(super) async fn newest_after(&mut self, seq: i64) -> Result<Option<Waiting>, Error> {
+        self.waiting("SELECT seq FROM batch WHERE seq > ? ORDER BY seq DESC LIMIT 1", seq).await
+    }
+
+    async fn waiting(&mut self, sql: &'static str, after: i64) -> Result<Option<Waiting>, Error> {
         let failed = |source| trouble(&self.path, source);
-        let sql = "SELECT seq FROM batch ORDER BY seq LIMIT 1";
         let seq: Option<i64> =
-            sqlx::query_scalar(sql).fetch_optional(&mut self.connection).await.map_err(failed)?;
+            sqlx::query_scalar(sql).bind(after).fetch_optional(&mut self.connection).await.map_err(failed)?;
         let Some(seq) = seq else { return Ok(None) };
         let stored = read(&mut self.connection, seq).await.map_err(failed)?;
         let damaged =
@@ -262,53 +266,18 @@ impl Spool {
         done.map(|_| ()).map_err(failed)
     }
 
-    /// Takes refused rows out of a batch and lays them aside with what the database said. The rest goes
-    /// on waiting in its place.
-    pub(super) async fn bury(&mut self, batch: &Waiting, refused: &[(usize, String)]) -> Result<(), Error> {
-        let failed = |source| trouble(&self.path, source);
-        let is_refused = |row: usize| refused.iter().any(|(refused, _)| *refused == row);
-        let good: Vec<Row> = batch
-            .rows
-            .iter()
-            .enumerate()
-            .filter(|(row, _)| !is_refused(*row))
-            .map(|(_, row)| row.clone())
-            .collect();
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        for (row, error) in refused {
-            let Some(row) = batch.rows.get(*row) else { continue };
-            let json = serde_json::to_string(row).unwrap_or_default();
-            let sql = "INSERT INTO dead_letter (batch_id, row_json, error, at_us) \
-                       VALUES (?, ?, ?, CAST(unixepoch('subsec') * 1000000 AS INTEGER))";
-            let query = sqlx::query(sql).bind(batch.id.to_string()).bind(json).bind(error.as_str());
-            query.execute(&mut *transaction).await.map_err(failed)?;
-        }
-        let bound = "DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?";
-        sqlx::query(bound).bind(MAX_DEAD_LETTERS).execute(&mut *transaction).await.map_err(failed)?;
-        let query = if good.is_empty() {
-            sqlx::query("DELETE FROM batch WHERE seq = ?").bind(batch.seq)
-        } else {
-            let packed = Packed::of(batch.id, &good);
-            let sql = "UPDATE batch SET rows = ?, bytes = ?, crc32 = ?, payload = ? WHERE seq = ?";
-            let query = sqlx::query(sql).bind(as_i64(good.len())).bind(packed.bytes());
-            query.bind(i64::from(packed.crc32)).bind(packed.payload).bind(batch.seq)
-        };
-        query.execute(&mut *transaction).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)
-    }
-
     /// What is in it.
     pub(super) async fn status(&mut self) -> Result<SpoolStatus, Error> {
         let failed = |source| trouble(&self.path, source);
         let sql = format!(
             "SELECT count(*), coalesce(sum(rows), 0), coalesce(sum(bytes), 0), max(0, {NOW} - min(created_us)), \
              (SELECT count(*) FROM dead_letter), \
-             (SELECT value FROM meta WHERE key = 'dropped_total'), (SELECT value FROM meta WHERE key = 'lost_total') \
-             FROM batch"
+             (SELECT value FROM meta WHERE key = 'dropped_total'), (SELECT value FROM meta WHERE key = 'lost_total'), \
+             (SELECT value FROM meta WHERE key = 'dead_letters_dropped_total') FROM batch"
         );
-        type Counts = (i64, i64, i64, Option<i64>, i64, Option<i64>, Option<i64>);
-        let (batches, rows, bytes, oldest, dead_letters, dropped, lost): Counts =
-            sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.map_err(failed)?;
+        type Counts = (i64, i64, i64, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>);
+        let (batches, rows, bytes, oldest, dead_letters, dropped, lost, letters_dropped): Counts =
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.map_err(failed)?;
         let sql = "SELECT attempts, last_error FROM batch WHERE seq = (SELECT min(seq) FROM batch)";
         let error: Option<(i64, Option<String>)> =
             sqlx::query_as(sql).fetch_optional(&mut self.connection).await.map_err(failed)?;
@@ -322,6 +291,7 @@ impl Spool {
             dead_letters: as_u64(dead_letters),
             dropped_total: as_u64(dropped.unwrap_or(0)),
             lost_total: as_u64(lost.unwrap_or(0)),
+            dead_letters_dropped_total: as_u64(letters_dropped.unwrap_or(0)),
         })
     }
 
@@ -366,6 +336,29 @@ async fn prepare(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>>
     sqlx::query_scalar(sql).fetch_optional(connection).await
 }
 
+/// The same batch again is the same batch: whoever calls may not know what became of the first call.
+async fn insert(
+    connection: &mut SqliteConnection,
+    id: BatchId,
+    n_rows: usize,
+    packed: Packed,
+) -> sqlx::Result<()> {
+    let sql = format!(
+        "INSERT INTO batch (batch_id, created_us, rows, bytes, crc32, payload) VALUES (?, {NOW}, ?, ?, ?, ?) \
+         ON CONFLICT DO NOTHING"
+    );
+    let query =
+        sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).bind(as_i64(n_rows)).bind(packed.bytes());
+    let query = query.bind(i64::from(packed.crc32)).bind(packed.payload);
+    query.execute(connection).await.map(|_| ())
+}
+
+/// Adds to one of the numbers in `meta`.
+async fn count(connection: &mut SqliteConnection, key: &str, more: i64) -> sqlx::Result<()> {
+    let sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value";
+    sqlx::query(sql).bind(key).bind(more).execute(connection).await.map(|_| ())
+}
+
 /// Drops what is too old, and the oldest until `more` bytes fit.
 async fn make_room(
     connection: &mut SqliteConnection,
@@ -387,15 +380,12 @@ async fn make_room(
         return Ok(Dropped::default());
     }
     let rows: Vec<i64> =
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(room).bind(age).fetch_all(&mut *connection).await?;
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(room).bind(age).fetch_all(&mut *connection).await?;
     let dropped = Dropped {
         batches: u64::try_from(rows.len()).unwrap_or(0),
         rows: rows.iter().copied().map(as_u64).sum(),
     };
-    sqlx::query("UPDATE meta SET value = value + ? WHERE key = 'dropped_total'")
-        .bind(as_i64(rows.len()))
-        .execute(connection)
-        .await?;
+    count(connection, "dropped_total", as_i64(rows.len())).await?;
     Ok(dropped)
 }
 

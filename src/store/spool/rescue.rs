@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::{Spool, Stored, as_i64, connect, file_trouble, read, sync_folder, trouble, unpack};
+use super::{Spool, Stored, as_i64, connect, count, file_trouble, read, sync_folder, trouble, unpack};
 use crate::store::Error;
 
 /// The new spool while it is being filled.
@@ -119,7 +119,7 @@ async fn fill(new: &mut Spool, old: &Path) -> sqlx::Result<(u64, u64)> {
         lost += span.saturating_sub(saved + lost);
     }
     copy_dead_letters(into, &mut from).await?;
-    for key in ["dropped_total", "lost_total"] {
+    for key in ["dropped_total", "lost_total", "dead_letters_dropped_total"] {
         let sql = "SELECT value FROM meta WHERE key = ?";
         let value = sqlx::query_scalar(sql).bind(key).fetch_optional(&mut from).await;
         let value: i64 = value.ok().flatten().unwrap_or(0);
@@ -187,9 +187,4 @@ async fn copy_dead_letters(into: &mut SqliteConnection, from: &mut SqliteConnect
         let query = sqlx::query(sql).bind(id).bind(batch_id).bind(row).bind(error).bind(at_us);
         query.execute(&mut *into).await?;
     }
-}
-
-async fn count(into: &mut SqliteConnection, key: &str, more: i64) -> sqlx::Result<()> {
-    let sql = "UPDATE meta SET value = value + ? WHERE key = ?";
-    sqlx::query(sql).bind(more).bind(key).execute(into).await.map(|_| ())
 }

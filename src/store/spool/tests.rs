@@ -311,6 +311,21 @@ async fn refused_rows_are_laid_aside_and_the_rest_keeps_its_place() {
 }
 
 #[tokio::test]
+async fn of_too_many_refused_rows_the_oldest_are_dropped_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    let refused: Vec<(usize, String)> = (0..6_000).map(|row| (row, "no".to_owned())).collect();
+    for (n, n_dropped) in [(0, 0), (1, 2_000)] {
+        append(&mut spool, n, 6_000, ROOMY).await.unwrap();
+        let batch = spool.oldest().await.unwrap().unwrap();
+        assert_eq!(spool.bury(&batch, &refused).await.unwrap(), n_dropped);
+    }
+    let status = spool.status().await.unwrap();
+    assert_eq!((status.dead_letters, status.dead_letters_dropped_total), (10_000, 2_000));
+    assert_eq!(spool.letters_after(i64::MIN, 1).await.unwrap()[0].id, 2_001);
+}
+
+#[tokio::test]
 async fn a_full_disk_is_said_and_what_was_there_stays() {
     let folder = tempfile::tempdir().unwrap();
     let mut spool = opened(&folder).await;

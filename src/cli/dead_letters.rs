@@ -1,0 +1,106 @@
+//! `store dead-letters`: rows that the database refused for what is in them.
+
+use serde_json::json;
+
+use super::args::{Cli, DeadLettersCommand, ListFormat};
+use super::exit::Exit;
+use super::{Failure, block_on, colour_stderr, print, show};
+use crate::app::{self, Settings};
+use crate::reading::Clean;
+use crate::store::{DeadLetter, Retried};
+
+pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) -> Result<Exit, Failure> {
+    match command {
+        DeadLettersCommand::List { format, limit } => {
+            let letters = block_on(app::store_dead_letters(settings, *limit))?;
+            print(&match format {
+                ListFormat::Text => {
+                    let n_all = block_on(app::spool_status(settings))?.map_or(0, |spool| spool.dead_letters);
+                    text(&letters, n_all)
+                }
+                ListFormat::Json => as_json(&letters),
+            })?;
+            Ok(Exit::Ok)
+        }
+        DeadLettersCommand::Retry { ids } => {
+            let retried =
+                block_on(app::store_retry(settings, Some(ids.as_slice()).filter(|ids| !ids.is_empty())))?;
+            print(&words(&retried))?;
+            if let Some(error) = &retried.stopped_by {
+                show::explain(&error.with_causes(), &error.remedy(), colour_stderr(cli.colour));
+            }
+            if let Some(receipt) = &retried.receipt {
+                show::left(receipt, colour_stderr(cli.colour));
+            }
+            Ok(Exit::of_retry(&retried))
+        }
+        DeadLettersCommand::Discard { ids, all } => {
+            let n_rows = block_on(app::store_discard(settings, if *all { None } else { Some(ids) }))?;
+            print(&format!("{n_rows} {} discarded\n", rows(n_rows)))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn text(letters: &[DeadLetter], n_all: u64) -> String {
+    if letters.is_empty() {
+        return "no row lies aside\n".to_owned();
+    }
+    let mut lines: Vec<String> = letters.iter().map(line).collect();
+    let n_more = n_all.saturating_sub(u64::try_from(letters.len()).unwrap_or(u64::MAX));
+    if 0 < n_more {
+        lines.push(format!("and {n_more} more; --limit shows them"));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn line(letter: &DeadLetter) -> String {
+    let what = match letter.measured_at {
+        Some(at) => {
+            let value = letter.value.map_or_else(|| "no value".to_owned(), |value| value.to_string());
+            format!("{} {} {value} of {at}", Clean::new(&letter.event_type), Clean::new(&letter.source))
+        }
+        None => "a row that cannot be read".to_owned(),
+    };
+    format!("{}  {what}: {}", letter.id, Clean::new(&letter.error))
+}
+
+fn as_json(letters: &[DeadLetter]) -> String {
+    let object = |letter: &DeadLetter| {
+        json!({
+            "id": letter.id,
+            "batch": Clean::new(&letter.batch).as_str(),
+            "event_type": Clean::new(&letter.event_type).as_str(),
+            "source": Clean::new(&letter.source).as_str(),
+            "value": letter.value,
+            "measured_at": letter.measured_at.map(|at| at.to_string()),
+            "error": Clean::new(&letter.error).as_str(),
+            "aside_at": letter.aside_at.to_string(),
+        })
+    };
+    format!("{:#}\n", serde_json::Value::Array(letters.iter().map(object).collect()))
+}
+
+fn words(retried: &Retried) -> String {
+    let Retried { taken, refused, receipt, stopped_by } = retried;
+    if stopped_by.is_some() && *taken == 0 {
+        return "the rows lie aside as before\n".to_owned();
+    }
+    if *taken == 0 && *refused == 0 {
+        return "no row lies aside\n".to_owned();
+    }
+    let place = match receipt {
+        Some(receipt) if receipt.left.is_none() => "brought into the timeline",
+        Some(_) => "waiting in the spool",
+        None => "waiting in the spool, for the fleetwatt that runs to deliver",
+    };
+    let mut line = format!("{taken} {} {place}", rows(*taken));
+    if 0 < *refused {
+        line += &format!("; {refused} still refused, see `fleetwatt store dead-letters list`");
+    }
+    line + "\n"
+}
+
+const fn rows(n_rows: u64) -> &'static str {
+    if n_rows == 1 { "row" } else { "rows" }
+}

@@ -1,0 +1,155 @@
+//! The way out of the spool: batches go to the timeline in their order, and what the table does not take is
+//! told apart.
+//!
+//! Rows that are refused for what is in them are laid aside, and the rest of their batch goes on. A batch of
+//! which every row is refused is taken for the table's state (a partition that is missing, a trigger for the time
+//! of some work), whatever the words are: it waits. Only when the table takes rows of the newest batch is it that
+//! batch's own fault, and it is laid aside too, so that nobody waits behind it for ever.
+
+use std::time::{Duration, Instant};
+
+use super::receipt::{Left, Progress, Receipt};
+use super::rows::Row;
+use super::spool::Waiting;
+use super::writer::Writer;
+use super::{Error, Refusal, failpoint};
+use crate::batch::BatchId;
+
+/// Where a delivery stops.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    batches: u64,
+    within: Duration,
+}
+
+impl Bound {
+    /// What a cycle may spend on batches of the past: after an outage of a day there are 1,440, and at 30 ms
+    /// each they are delivered within ten cycles of a minute.
+    pub(super) const CYCLE: Self = Self { batches: 500, within: Duration::from_secs(5) };
+
+    /// All that waits.
+    pub(super) const ALL: Self = Self { batches: u64::MAX, within: Duration::MAX };
+}
+
+impl Writer {
+    /// Delivers from the front of the spool until it is empty, the database refuses, or the bound is met.
+    pub(super) async fn deliver(
+        &mut self,
+        bound: Bound,
+        receipt: &mut Receipt,
+        progress: &mut (impl FnMut(Progress) + Send),
+    ) -> Result<(), Error> {
+        let started = Instant::now();
+        let before = self.spool().await?.status().await?;
+        receipt.aside = before.dead_letters;
+        let mut stopped_by = None;
+        while receipt.batches < bound.batches && started.elapsed() < bound.within {
+            let Some(batch) = self.spool().await?.oldest().await? else {
+                self.spool().await?.shrink().await?;
+                receipt.left = None;
+                return Ok(());
+            };
+            let refused_by = match self.deliver_rows(batch.id, &batch.rows, receipt).await {
+                Ok(()) => {
+                    failpoint::reach(failpoint::AFTER_COMMIT_BEFORE_DELETE).await;
+                    self.spool().await?.delivered(batch.seq).await?;
+                    progress(Progress { delivered: receipt.batches, of: before.batches });
+                    None
+                }
+                Err(error) if error.is_of_the_rows() => self.lay_aside(&batch, error, receipt).await?,
+                Err(error) => Some(error),
+            };
+            if let Some(error) = refused_by {
+                stopped_by = Some((batch.seq, error));
+                break;
+            }
+        }
+        if let Some((seq, error)) = &stopped_by {
+            self.spool().await?.failed(*seq, &error.with_causes()).await?;
+        }
+        let status = self.spool().await?.status().await?;
+        let error = stopped_by.map(|(_, error)| error);
+        receipt.left = status.oldest.map(|oldest| Left { batches: status.batches, oldest, error });
+        Ok(())
+    }
+
+    /// One batch into the timeline.
+    pub(super) async fn deliver_rows(
+        &mut self,
+        id: BatchId,
+        rows: &[Row],
+        receipt: &mut Receipt,
+    ) -> Result<(), Error> {
+        if let Some(error) = self.refused.take() {
+            return Err(error);
+        }
+        let written = self.timeline().await?.deliver(id, rows).await?;
+        receipt.batches += 1;
+        receipt.rows += written.rows;
+        receipt.took += written.took;
+        Ok(())
+    }
+
+    /// Lays the refused rows of a batch aside; `Some` says why the whole batch has to wait.
+    async fn lay_aside(
+        &mut self,
+        batch: &Waiting,
+        error: Error,
+        receipt: &mut Receipt,
+    ) -> Result<Option<Error>, Error> {
+        let refused = match self.refusals(&batch.rows).await {
+            Ok(refused) => refused,
+            Err(error) => return Ok(Some(error)),
+        };
+        let mut refused: Vec<(usize, String)> =
+            refused.iter().map(|Refusal { row, error }| (*row, error.with_causes())).collect();
+        if refused.is_empty() {
+            // Each row is taken and the batch is not: what refused it may be over.
+            match self.deliver_rows(batch.id, &batch.rows, receipt).await {
+                Ok(()) => return self.spool().await?.delivered(batch.seq).await.map(|()| None),
+                Err(error) if error.is_of_the_rows() => {
+                    let words = error.with_causes();
+                    refused = (0..batch.rows.len()).map(|row| (row, words.clone())).collect();
+                }
+                Err(error) => return Ok(Some(error)),
+            }
+        }
+        if refused.len() == batch.rows.len() {
+            match self.is_own_fault(batch, receipt.aside).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Some(error)),
+                Err(error) if error.is_damaged_spool() => return Err(error),
+                Err(error) => return Ok(Some(error)),
+            }
+        }
+        let n_rows = as_u64(refused.len());
+        let first = refused.first().map(|(_, error)| error.as_str()).unwrap_or_default();
+        tracing::error!(batch = %batch.id, n_rows, first, "rows are refused and laid aside");
+        let n_dropped = self.spool().await?.bury(batch, &refused).await?;
+        if 0 < n_dropped {
+            tracing::error!(rows = n_dropped, "too many rows lie aside, the oldest are dropped");
+        }
+        receipt.dead_letters += n_rows;
+        receipt.aside = (receipt.aside + n_rows).saturating_sub(n_dropped);
+        receipt.dead_letters_dropped += n_dropped;
+        Ok(None)
+    }
+
+    /// Whether a batch of which no row is taken can be laid aside: the table takes other rows, so it is not the
+    /// table, and nothing has to be dropped for it.
+    async fn is_own_fault(&mut self, batch: &Waiting, n_aside: u64) -> Result<bool, Error> {
+        let Some(newest) = self.spool().await?.newest_after(batch.seq).await? else { return Ok(false) };
+        let refused = self.refusals(&newest.rows).await?;
+        let has_room = n_aside + as_u64(batch.rows.len()) <= super::spool::MAX_DEAD_LETTERS;
+        Ok(refused.len() < newest.rows.len() && has_room)
+    }
+
+    /// The rows that the table does not take. Writes nothing.
+    pub(super) async fn refusals(&mut self, rows: &[Row]) -> Result<Vec<Refusal>, Error> {
+        self.timeline().await?.sift(rows).await
+    }
+}
+
+fn as_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,159 @@
+//! Rows that were laid aside, for people: to look at, to bring in, to discard.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::delivery::Bound;
+use super::receipt::{Progress, Receipt};
+use super::rows::Row;
+use super::spool::{Letter, Spool};
+use super::writer::Writer;
+use super::{Error, Refusal};
+use crate::batch::{BatchId, Metadata};
+use crate::reading::Timestamp;
+
+/// So many are tried and brought in together.
+const ROWS_A_BATCH: u32 = 1_000;
+
+/// A row that the timeline refused for what is in it. Its texts are as they are in the spool: clean them before they
+/// are shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// Its number, to name it by.
+    pub id: i64,
+    /// The batch that it came with.
+    pub batch: String,
+    /// What it is; empty if it cannot be read any more.
+    pub event_type: String,
+    /// What it is about.
+    pub source: String,
+    /// The value, if it has one.
+    pub value: Option<f64>,
+    /// When it was measured.
+    pub measured_at: Option<Timestamp>,
+    /// The database's words.
+    pub error: String,
+    /// When it was laid aside.
+    pub aside_at: Timestamp,
+}
+
+/// What bringing rows in came to.
+#[derive(Debug, Default)]
+pub struct Retried {
+    /// Rows that the table takes by now. They are in the queue, or in the timeline.
+    pub taken: u64,
+    /// Rows that it still refuses. They lie aside as before.
+    pub refused: u64,
+    /// What was delivered, unless another program has the spool and delivers.
+    pub receipt: Option<Receipt>,
+    /// Why the rest was not tried: the database is away.
+    pub stopped_by: Option<Error>,
+}
+
+/// The first `limit` rows that are laid aside in a state directory, in their order.
+///
+/// # Errors
+///
+/// The spool cannot be read.
+pub async fn dead_letters(state_dir: &Path, limit: u32) -> Result<Vec<DeadLetter>, Error> {
+    let Some(mut spool) = Spool::beside(state_dir).await? else { return Ok(Vec::new()) };
+    let letters = spool.letters_after(i64::MIN, limit).await;
+    spool.close().await;
+    Ok(letters?.into_iter().map(shown).collect())
+}
+
+/// Discards rows that are laid aside, all of them without `ids`; says how many there were.
+///
+/// # Errors
+///
+/// The spool cannot be written.
+pub async fn discard_dead_letters(state_dir: &Path, ids: Option<&[i64]>) -> Result<u64, Error> {
+    let Some(mut spool) = Spool::beside(state_dir).await? else { return Ok(0) };
+    let n_rows = spool.discard(ids).await;
+    spool.close().await;
+    n_rows
+}
+
+impl Writer {
+    /// Brings rows that are laid aside into the timeline, as far as it takes them by now; all of them without
+    /// `ids`. Each is there once: it leaves the others in the transaction in which it comes into the queue.
+    ///
+    /// # Errors
+    ///
+    /// The spool or the table cannot be used. What was not brought in lies aside as before.
+    pub async fn retry_dead_letters(&mut self, ids: Option<&[i64]>) -> Result<Retried, Error> {
+        let wanted: Option<BTreeSet<i64>> = ids.map(|ids| ids.iter().copied().collect());
+        let mut retried = Retried::default();
+        let mut after = i64::MIN;
+        loop {
+            let letters = self.spool().await?.letters_after(after, ROWS_A_BATCH).await?;
+            let Some(last) = letters.last() else { break };
+            after = last.id;
+            let is_wanted = |letter: &Letter| wanted.as_ref().is_none_or(|ids| ids.contains(&letter.id));
+            let letters: Vec<Letter> = letters.into_iter().filter(is_wanted).collect();
+            match self.retry(letters, &mut retried).await {
+                Err(error) if error.is_away() => {
+                    retried.stopped_by = Some(error);
+                    return Ok(retried);
+                }
+                done => done?,
+            }
+        }
+        if self.delivers() {
+            let mut receipt = Receipt::default();
+            self.deliver(Bound::ALL, &mut receipt, &mut |_: Progress| ()).await?;
+            retried.receipt = Some(receipt);
+        }
+        Ok(retried)
+    }
+
+    async fn retry(&mut self, letters: Vec<Letter>, retried: &mut Retried) -> Result<(), Error> {
+        let id = BatchId(Uuid::now_v7());
+        let n_letters = letters.len();
+        let (ids, rows): (Vec<i64>, Vec<Row>) =
+            letters.into_iter().filter_map(|letter| Some((letter.id, of_batch(letter.row?, id)))).unzip();
+        let refused = if rows.is_empty() { Vec::new() } else { self.refusals(&rows).await? };
+        let refused: BTreeSet<usize> = refused.iter().map(|Refusal { row, .. }| *row).collect();
+        let taken = ids.into_iter().zip(rows).enumerate().filter(|(row, _)| !refused.contains(row));
+        let (ids, rows): (Vec<i64>, Vec<Row>) = taken.map(|(_, taken)| taken).unzip();
+        let is_taken = !ids.is_empty() && self.spool().await?.revive(id, &ids, &rows).await?;
+        let n_taken = if is_taken { ids.len() } else { 0 };
+        retried.taken += as_u64(n_taken);
+        retried.refused += as_u64(n_letters - n_taken);
+        Ok(())
+    }
+}
+
+/// The row as one of another batch. What keeps a batch from being written twice goes by its id in the metadata;
+/// the other rows of its first batch are there already.
+fn of_batch(row: Row, id: BatchId) -> Row {
+    let Ok(mut metadata) = serde_json::from_str::<Map<String, Value>>(row.metadata.text()) else {
+        return row;
+    };
+    if let Some(first) = metadata.insert("batch".to_owned(), Value::String(id.to_string())) {
+        metadata.entry("first_batch").or_insert(first);
+    }
+    Row { metadata: Metadata::of(&metadata), ..row }
+}
+
+fn shown(letter: Letter) -> DeadLetter {
+    let Letter { id, batch, row, error, at_us } = letter;
+    let aside_at = Timestamp::from_micros(at_us);
+    match row {
+        Some(Row { event_type, source, value, created_at, .. }) => {
+            let measured_at = Some(Timestamp::from_micros(created_at));
+            DeadLetter { id, batch, event_type, source, value, measured_at, error, aside_at }
+        }
+        None => {
+            let (event_type, source) = (String::new(), String::new());
+            DeadLetter { id, batch, event_type, source, value: None, measured_at: None, error, aside_at }
+        }
+    }
+}
+
+fn as_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

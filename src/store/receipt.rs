@@ -1,0 +1,54 @@
+//! What a call to the writer did, for whoever made it.
+
+use std::time::Duration;
+
+use super::Error;
+use super::spool::Dropped;
+
+/// What one call kept and delivered.
+#[derive(Debug, Default)]
+pub struct Receipt {
+    /// Batches that are in the timeline now.
+    pub batches: u64,
+    /// The rows that came with them.
+    pub rows: u64,
+    /// How long the timeline took.
+    pub took: Duration,
+    /// What is left in the spool.
+    pub left: Option<Left>,
+    /// Rows that the database refused for what is in them; they are laid aside in the spool.
+    pub dead_letters: u64,
+    /// The oldest rows of those that lay aside, dropped since there were too many.
+    pub dead_letters_dropped: u64,
+    /// All rows that lie aside in the spool by now.
+    pub aside: u64,
+    /// What no longer fitted into the spool. An event `spool_dropped` of the same batch says so too.
+    pub dropped: Dropped,
+}
+
+impl Receipt {
+    /// Whether the store took all else and something is missing in it that a person should see to.
+    pub const fn cost_something(&self) -> bool {
+        0 < self.dead_letters
+    }
+}
+
+/// What is left in the spool.
+#[derive(Debug)]
+pub struct Left {
+    /// How many batches; at least.
+    pub batches: u64,
+    /// How long the oldest has been waiting.
+    pub oldest: Duration,
+    /// Why they wait; `None` if this call only had no more time.
+    pub error: Option<Error>,
+}
+
+/// How far a replay has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Batches delivered by now.
+    pub delivered: u64,
+    /// Batches that waited when it began.
+    pub of: u64,
+}

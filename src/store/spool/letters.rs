@@ -1,0 +1,137 @@
+//! Rows that the timeline refused for what is in them, laid aside until a person brings them in or discards
+//! them.
+
+use std::collections::BTreeSet;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection};
+
+use super::payload::Packed;
+use super::{NOW, Spool, Waiting, as_i64, count, insert, trouble};
+use crate::batch::BatchId;
+use crate::store::Error;
+use crate::store::rows::Row;
+
+/// As many refused rows are kept; each is about a kilobyte. What comes then drops the oldest, which is counted.
+pub(in crate::store) const MAX_DEAD_LETTERS: u64 = 10_000;
+
+/// A row that is laid aside.
+#[derive(Debug)]
+pub(in crate::store) struct Letter {
+    pub(in crate::store) id: i64,
+    /// The batch that it came with.
+    pub(in crate::store) batch: String,
+    /// `None` if it cannot be read.
+    pub(in crate::store) row: Option<Row>,
+    /// The database's words.
+    pub(in crate::store) error: String,
+    /// Microseconds since 1970 in UTC.
+    pub(in crate::store) at_us: i64,
+}
+
+impl Spool {
+    /// Takes refused rows out of a batch and lays them aside with what the database said. The rest goes
+    /// on waiting in its place. Says how many of the oldest were dropped, as there were too many.
+    pub(in crate::store) async fn bury(
+        &mut self,
+        batch: &Waiting,
+        refused: &[(usize, String)],
+    ) -> Result<u64, Error> {
+        let failed = |source| trouble(&self.path, source);
+        let places: BTreeSet<usize> = refused.iter().map(|(row, _)| *row).collect();
+        let rows = batch.rows.iter().enumerate().filter(|(row, _)| !places.contains(row));
+        let good: Vec<Row> = rows.map(|(_, row)| row.clone()).collect();
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        for (row, error) in refused {
+            let Some(row) = batch.rows.get(*row) else { continue };
+            let json = serde_json::to_string(row).unwrap_or_default();
+            let sql =
+                format!("INSERT INTO dead_letter (batch_id, row_json, error, at_us) VALUES (?, ?, ?, {NOW})");
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(batch.id.to_string()).bind(json);
+            query.bind(error.as_str()).execute(&mut *transaction).await.map_err(failed)?;
+        }
+        let n_dropped = drop_too_many(&mut transaction).await.map_err(failed)?;
+        let query = if good.is_empty() {
+            sqlx::query("DELETE FROM batch WHERE seq = ?").bind(batch.seq)
+        } else {
+            let packed = Packed::of(batch.id, &good);
+            let sql = "UPDATE batch SET rows = ?, bytes = ?, crc32 = ?, payload = ? WHERE seq = ?";
+            let query = sqlx::query(sql).bind(as_i64(good.len())).bind(packed.bytes());
+            query.bind(i64::from(packed.crc32)).bind(packed.payload).bind(batch.seq)
+        };
+        query.execute(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(n_dropped)
+    }
+
+    /// At most `limit` of the rows that are laid aside, those after `id`, in their order.
+    pub(in crate::store) async fn letters_after(
+        &mut self,
+        id: i64,
+        limit: u32,
+    ) -> Result<Vec<Letter>, Error> {
+        let failed = |source| trouble(&self.path, source);
+        let sql =
+            "SELECT id, batch_id, row_json, error, at_us FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?";
+        let letters: Vec<(i64, String, String, String, i64)> =
+            sqlx::query_as(sql).bind(id).bind(limit).fetch_all(&mut self.connection).await.map_err(failed)?;
+        let letter = |(id, batch, json, error, at_us): (_, _, String, _, _)| {
+            let row = serde_json::from_str(&json).ok();
+            Letter { id, batch, row, error, at_us }
+        };
+        Ok(letters.into_iter().map(letter).collect())
+    }
+
+    /// Takes rows that were laid aside back into the queue, as a batch of their own: in one transaction, so that
+    /// each is in one of the two places. Says whether it was done: not when somebody else took one of them.
+    pub(in crate::store) async fn revive(
+        &mut self,
+        id: BatchId,
+        letters: &[i64],
+        rows: &[Row],
+    ) -> Result<bool, Error> {
+        let failed = |source| trouble(&self.path, source);
+        let packed = Packed::of(id, rows);
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        insert(&mut transaction, id, rows.len(), packed).await.map_err(failed)?;
+        let n_there = delete(&mut transaction, letters).await.map_err(failed)?;
+        if usize::try_from(n_there) != Ok(letters.len()) {
+            transaction.rollback().await.map_err(failed)?;
+            return Ok(false);
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(true)
+    }
+
+    /// Removes rows that were laid aside for good, all of them without `letters`; says how many.
+    pub(in crate::store) async fn discard(&mut self, letters: Option<&[i64]>) -> Result<u64, Error> {
+        let failed = |source| trouble(&self.path, source);
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let n_rows = match letters {
+            Some(letters) => delete(&mut transaction, letters).await.map_err(failed)?,
+            None => {
+                let done = sqlx::query("DELETE FROM dead_letter").execute(&mut *transaction).await;
+                done.map_err(failed)?.rows_affected()
+            }
+        };
+        transaction.commit().await.map_err(failed)?;
+        Ok(n_rows)
+    }
+}
+
+async fn delete(connection: &mut SqliteConnection, letters: &[i64]) -> sqlx::Result<u64> {
+    let ids = serde_json::json!(letters).to_string();
+    let sql = "DELETE FROM dead_letter WHERE id IN (SELECT value FROM json_each(?))";
+    Ok(sqlx::query(sql).bind(ids).execute(connection).await?.rows_affected())
+}
+
+async fn drop_too_many(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+    let sql = "DELETE FROM dead_letter WHERE id IN \
+               (SELECT id FROM dead_letter ORDER BY id LIMIT max(0, (SELECT count(*) FROM dead_letter) - ?))";
+    let most = i64::try_from(MAX_DEAD_LETTERS).unwrap_or(i64::MAX);
+    let n_dropped = sqlx::query(sql).bind(most).execute(&mut *connection).await?.rows_affected();
+    if 0 < n_dropped {
+        count(connection, "dead_letters_dropped_total", i64::try_from(n_dropped).unwrap_or(i64::MAX)).await?;
+    }
+    Ok(n_dropped)
+}

@@ -1,0 +1,148 @@
+//! Rows that a table refuses: what waits, what is laid aside, and how it is brought in.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
+
+use std::path::Path;
+
+use fleetwatt::store::{dead_letters, discard_dead_letters};
+use serde_json::{Value, json};
+
+use crate::postgres::Database;
+use crate::program::Home;
+use crate::spool_once::{TABLE, batch, delivered, writer};
+use crate::spool_proxy::Proxy;
+use crate::store_story::{AT, event, new_id};
+
+/// A trigger that refuses rows for which `condition` holds, each in words of its own.
+fn trigger(condition: &str) -> String {
+    format!(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF {condition} THEN RAISE EXCEPTION 'no place for % at %', new.source, new.created_at; END IF; \
+         RETURN new; END $$; \
+         CREATE TRIGGER no BEFORE INSERT ON unified_timeline FOR EACH ROW EXECUTE FUNCTION no()"
+    )
+}
+
+async fn count(database: &Database, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(&mut database.admin().await).await.unwrap()
+}
+
+async fn n_aside(state_dir: &Path) -> usize {
+    dead_letters(state_dir, 1_000).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_trigger_that_refuses_every_row_in_its_own_words_keeps_the_batches() {
+    let database = Database::new("letters_all", &format!("{TABLE}; {}", trigger("true"))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
+    for number in 0..3 {
+        let (id, events) = batch(number);
+        let left = writer.keep(id, &events).await.unwrap().left.unwrap();
+        assert_eq!((left.batches, left.error.unwrap().kind()), (u64::from(number) + 1, "refused"));
+    }
+    database.run("DROP TRIGGER no ON unified_timeline").await;
+    assert!(writer.replay(|_| ()).await.unwrap().left.is_none());
+    assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![0, 1, 2], 0));
+}
+
+#[tokio::test]
+async fn a_batch_that_alone_is_refused_waits_for_the_next_and_holds_nobody_up() {
+    let database = Database::new("letters_one", &format!("{TABLE}; {}", trigger("new.value = 0"))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
+    let (id, events) = batch(0);
+    assert_eq!(writer.keep(id, &events).await.unwrap().left.unwrap().batches, 1);
+    let (id, events) = batch(1);
+    let receipt = writer.keep(id, &events).await.unwrap();
+    assert!(receipt.left.is_none() && receipt.dead_letters == 5 && receipt.batches == 1, "{receipt:?}");
+    assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![1], 5));
+}
+
+#[tokio::test]
+async fn what_was_laid_aside_comes_in_once_also_when_the_answer_to_its_commit_is_lost() {
+    let sql = format!("{TABLE}; {}", trigger("new.source = 'gpu_2'"));
+    for (name, has_ledger) in [("letters_ledger", true), ("letters_lookup", false)] {
+        let database = Database::new(name, &sql).await;
+        if has_ledger {
+            let location = fleetwatt::store::Location::parse(&database.url("postgres", ""), None).unwrap();
+            fleetwatt::store::Timeline::init(&location, "unified_timeline").await.unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let proxy = Proxy::before(database.server.port).await;
+        let url = format!("postgres://postgres@{}/{name}?sslmode=disable", proxy.address);
+        let mut writer = writer(folder.path(), &url).await;
+        for number in 0..2 {
+            let (id, events) = batch(number);
+            assert_eq!(writer.keep(id, &events).await.unwrap().dead_letters, 1);
+        }
+        let retried = writer.retry_dead_letters(None).await.unwrap();
+        assert_eq!((retried.taken, retried.refused, n_aside(folder.path()).await), (0, 2, 2));
+        database.run("DROP TRIGGER no ON unified_timeline").await;
+        proxy.swallow_commits(true);
+        let retried = writer.retry_dead_letters(None).await.unwrap();
+        assert_eq!((retried.taken, retried.receipt.unwrap().left.unwrap().batches), (2, 1));
+        proxy.swallow_commits(false);
+        assert!(writer.replay(|_| ()).await.unwrap().left.is_none());
+        assert!(0 < proxy.swallowed());
+        assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![0, 1], 0), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn many_rows_that_are_refused_among_good_ones_are_all_found() {
+    let database =
+        Database::new("letters_many", &format!("{TABLE}; {}", trigger("new.source = 'bad'"))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
+    let name = |i| if i % 2 == 0 { "bad" } else { "good" };
+    let events: Vec<_> = (0..1_600).map(|i| event(name(i), Some(1.0), json!({}), AT + i)).collect();
+    assert_eq!(writer.keep(new_id(), &events).await.unwrap().dead_letters, 800);
+    assert!(writer.replay(|_| ()).await.unwrap().left.is_none());
+    assert_eq!(count(&database, "SELECT count(*) FROM unified_timeline WHERE source = 'good'").await, 800);
+    let locks = "SELECT setting::bigint FROM pg_settings WHERE name = 'max_locks_per_transaction'";
+    assert!(count(&database, locks).await < 800, "this is about more savepoints than there are locks for");
+}
+
+#[tokio::test]
+async fn the_program_says_what_lies_aside_and_brings_it_in_or_discards_it() {
+    let database =
+        Database::new("letters_cli", &format!("{TABLE}; {}", trigger("new.event_type = 'node_up'"))).await;
+    let home = Home::new().with("DATABASE_URL", database.url("postgres", ""));
+    let demo = format!("{}/inventory/demo.toml", env!("CARGO_MANIFEST_DIR"));
+    let run = |args: &[&str]| home.run(&[args, &["--inventory", &demo]].concat());
+    let letters = |args: &[&str]| run(&[&["store", "dead-letters"], args].concat());
+    let ran = run(&["poll", "--quiet"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert!(ran.stderr.contains("6 refused and laid aside"), "{}", ran.stderr);
+    let ran = letters(&["list", "--limit", "2"]);
+    assert!(
+        ran.stdout.contains("1  node_up node_redfin 1 of ") && ran.stdout.contains("no place for"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.ends_with("and 4 more; --limit shows them\n"), "{}", ran.stdout);
+    let ran = letters(&["list", "--format", "json"]);
+    let listed: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((listed.len(), &listed[0]["source"]), (6, &json!("node_redfin")));
+    // The next poll says it as an alert, and lays its own rows aside.
+    assert_eq!(run(&["poll", "--quiet"]).code, Some(3));
+    let alerts = "SELECT count(*) FROM unified_timeline WHERE event_type = 'alert' AND metadata ->> 'rule' = 'rows_refused'";
+    assert_eq!(count(&database, alerts).await, 1);
+    assert_eq!(letters(&["discard"]).code, Some(2), "neither numbers nor --all");
+    assert!(letters(&["discard", "12"]).stdout.starts_with("1 row discarded"));
+    let ran = letters(&["retry"]);
+    assert_eq!(ran.code, Some(3), "{}{}", ran.stdout, ran.stderr);
+    database.run("DROP TRIGGER no ON unified_timeline").await;
+    let ran = letters(&["retry", "1", "2"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "2 rows brought into the timeline\n"));
+    assert_eq!(letters(&["retry"]).stdout, "9 rows brought into the timeline\n");
+    let twice = "SELECT count(*) - count(DISTINCT (source, created_at)) FROM unified_timeline WHERE event_type = 'node_up'";
+    assert_eq!(count(&database, twice).await, 0);
+    assert_eq!(
+        count(&database, "SELECT count(*) FROM unified_timeline WHERE event_type = 'node_up'").await,
+        11
+    );
+    assert_eq!(letters(&["list"]).stdout, "no row lies aside\n");
+    assert_eq!(discard_dead_letters(&home.path("s"), None).await.unwrap(), 0);
+}
