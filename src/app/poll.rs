@@ -124,7 +124,7 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         memory.retain(|node| names.contains(node));
     }
     tracing::debug!(events = events.len(), "batch made");
-    let kept = writer.keep(batch.id, &events).await.map_or_else(Kept::Lost, Kept::Durable);
+    let kept = writer.keep(batch.id, &events, None).await.map_or_else(Kept::Lost, Kept::Durable);
     tracing::debug!(batch = %batch.id, "batch kept");
     let mut changes = Vec::new();
     let rest = async {

@@ -144,8 +144,8 @@ impl Writing {
     async fn take(&mut self, handed: Handed, idle: &mut Option<Writer>) -> Result<(), Error> {
         let Handed { id, events, kept } = handed;
         let done = match (&mut self.intake, idle) {
-            (Some(intake), _) => intake.take(id, &events).await.map(|_dropped| ()),
-            (None, Some(writer)) => writer.keep(id, &events).await.map(|receipt| self.judge(&receipt)),
+            (Some(intake), _) => intake.take(id, &events, None).await.map(|_dropped| ()),
+            (None, Some(writer)) => writer.keep(id, &events, None).await.map(|receipt| self.judge(&receipt)),
             (None, None) => return Err(Error::TaskEnded),
         };
         self.is_due = self.intake.is_some() || self.state.waiting.is_some();

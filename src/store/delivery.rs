@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::alerts::AlertRecord;
 use super::receipt::{Left, Progress, Receipt};
 use super::rows::Row;
 use super::spool::Waiting;
@@ -49,7 +50,7 @@ impl Writer {
                 receipt.left = None;
                 return Ok(());
             };
-            let refused_by = match self.deliver_rows(batch.id, &batch.rows, receipt).await {
+            let refused_by = match self.deliver_rows(batch.id, &batch.rows, None, receipt).await {
                 Ok(()) => {
                     failpoint::reach(failpoint::AFTER_COMMIT_BEFORE_DELETE).await;
                     self.spool().await?.delivered(batch.seq).await?;
@@ -78,12 +79,13 @@ impl Writer {
         &mut self,
         id: BatchId,
         rows: &[Row],
+        alerts: Option<&AlertRecord>,
         receipt: &mut Receipt,
     ) -> Result<(), Error> {
         if let Some(error) = self.refused.take() {
             return Err(error);
         }
-        let written = self.timeline().await?.deliver(id, rows).await?;
+        let written = self.timeline().await?.deliver(id, rows, alerts).await?;
         receipt.batches += 1;
         receipt.rows += written.rows;
         receipt.took += written.took;
@@ -105,7 +107,7 @@ impl Writer {
             refused.iter().map(|Refusal { row, error }| (*row, error.with_causes())).collect();
         if refused.is_empty() {
             // Each row is taken and the batch is not: what refused it may be over.
-            match self.deliver_rows(batch.id, &batch.rows, receipt).await {
+            match self.deliver_rows(batch.id, &batch.rows, None, receipt).await {
                 Ok(()) => return self.spool().await?.delivered(batch.seq).await.map(|()| None),
                 Err(error) if error.is_of_the_rows() => {
                     let words = error.with_causes();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::alerts::KeptState;
 use crate::reading::with_causes;
 
 /// Which step of the work on a timeline failed. No text of it can hold a password.
@@ -205,6 +206,12 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// Another process judged the alerts since they were read. Nothing was written.
+    #[error("another fleetwatt has judged the alerts meanwhile")]
+    AlertsMoved {
+        /// What is known of them now.
+        kept: KeptState,
+    },
     /// Any other answer of the database.
     #[error("the database failed ({step})")]
     Other {
@@ -334,6 +341,7 @@ impl Error {
             Self::Lost { .. } => "lost",
             Self::CommitUnknown { .. } => "commit_unknown",
             Self::Spool { .. } => "spool",
+            Self::AlertsMoved { .. } => "alerts_moved",
             Self::Other { .. } => "other",
         }
     }
@@ -364,6 +372,7 @@ impl Error {
             | Self::TooLong { .. }
             | Self::Refused { .. }
             | Self::Spool { .. }
+            | Self::AlertsMoved { .. }
             | Self::Other { .. } => false,
         }
     }
@@ -444,6 +453,7 @@ impl Error {
             Self::Lost { .. } => "the next cycle connects anew; if it stays, look into the server's log",
             Self::CommitUnknown { .. } => "look for the batch's id in the metadata before writing it again",
             Self::Spool { trouble, .. } => spool_remedy(*trouble),
+            Self::AlertsMoved { .. } => "nothing: the next cycle judges by what is known now",
             Self::Other { .. } => "the database's words name the reason",
         }
     }

@@ -1,9 +1,9 @@
 //! For a daemon: the side of the spool that takes batches, apart from the side that delivers them, so that
 //! a database that keeps us waiting delays no cycle.
 
-use super::rows::Row;
+use super::alerts::AlertRecord;
 use super::spool::{Dropped, Spool, SpoolLimits};
-use super::writer::dropped_row;
+use super::writer::{all_rows, dropped_row};
 use super::{Error, failpoint};
 use crate::batch::{BatchId, Event};
 
@@ -19,15 +19,21 @@ impl Intake {
         Self { spool, limits }
     }
 
-    /// Takes a batch. When this returns without an error, the batch is durable.
+    /// Takes a batch. When this returns without an error, the batch is durable, and so is what it says of
+    /// the alerts.
     ///
     /// # Errors
     ///
     /// It is not: the disk is full or fails, or the spool is damaged.
-    pub async fn take(&mut self, id: BatchId, events: &[Event]) -> Result<Dropped, Error> {
-        let rows = Row::all(events);
+    pub async fn take(
+        &mut self,
+        id: BatchId,
+        events: &[Event],
+        alerts: Option<&AlertRecord>,
+    ) -> Result<Dropped, Error> {
+        let rows = all_rows(events, alerts);
         let note = |dropped: Dropped| dropped_row(id, &rows, dropped);
-        let dropped = self.spool.append(id, &rows, self.limits, note).await?;
+        let dropped = self.spool.append(id, &rows, self.limits, note, alerts).await?;
         if dropped != Dropped::default() {
             let Dropped { batches, rows } = dropped;
             tracing::error!(batches, rows, "spool is full or too old, the oldest batches are dropped");

@@ -9,6 +9,7 @@
 //! [`Writer`] is the way of a cycle's events: into the spool, from there into the timeline, and out of
 //! the spool when the timeline has them. Batches have ids, so that one that is sent twice is there once.
 
+mod alerts;
 mod delivery;
 mod error;
 mod failpoint;
@@ -27,6 +28,7 @@ mod writer;
 
 use std::time::Duration;
 
+pub use alerts::{AlertRecord, KeptAlerts, KeptState, Outbox, OutboxMessage, kept_alerts};
 pub use error::{Error, FileTrouble};
 pub use intake::Intake;
 pub use letters::{DeadLetter, Retried, dead_letters, discard_dead_letters};
@@ -106,12 +108,19 @@ impl Timeline {
     /// Which step failed. After any error but [`Error::CommitUnknown`] nothing was written, unless a disk
     /// fails under SQLite ([`FileTrouble::DiskFails`]): then nobody should write on.
     pub async fn write(&self, id: BatchId, events: &[Event]) -> Result<Written, Error> {
-        self.deliver(id, &Row::all(events)).await
+        self.deliver(id, &Row::all(events), None).await
     }
 
-    async fn deliver(&self, id: BatchId, rows: &[Row]) -> Result<Written, Error> {
+    /// The same with rows, and in a file with what the batch says of the alerts; a server has no place for
+    /// that.
+    async fn deliver(
+        &self,
+        id: BatchId,
+        rows: &[Row],
+        alerts: Option<&AlertRecord>,
+    ) -> Result<Written, Error> {
         match &self.0 {
-            Kind::Sqlite(sqlite) => sqlite.write(id, rows).await,
+            Kind::Sqlite(sqlite) => sqlite.write(id, rows, alerts).await,
             Kind::Postgres(postgres) => postgres.write(id, rows).await,
         }
     }
@@ -199,7 +208,7 @@ mod tests {
         let limits = SpoolLimits { bytes: 0, age: Duration::ZERO };
         is_send(Writer::open("".as_ref(), location, "", limits));
         is_send(writer.connect());
-        is_send(writer.keep(BatchId(Uuid::nil()), &[]));
+        is_send(writer.keep(BatchId(Uuid::nil()), &[], None));
         is_send(writer.replay(|_| ()));
         is_send(writer.close());
     }

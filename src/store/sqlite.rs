@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, QueryBuilder, Row, Sqlite as Dialect};
 use tokio::sync::Mutex;
 
+use super::alerts::{self, AlertRecord, Tables};
 use super::halves::Halves;
 use super::rows;
 use super::table::{TableName, quoted};
@@ -64,7 +65,12 @@ impl Sqlite {
         Ok((Self { path: path.to_owned(), table, connection: Mutex::new(connection) }, report))
     }
 
-    pub(super) async fn write(&self, id: BatchId, rows: &[rows::Row]) -> Result<Written, Error> {
+    pub(super) async fn write(
+        &self,
+        id: BatchId,
+        rows: &[rows::Row],
+        record: Option<&AlertRecord>,
+    ) -> Result<Written, Error> {
         let failed = |step| move |source| Error::from_sqlite(&self.path, step, source);
         let started = Instant::now();
         let mut connection = self.connection.lock().await;
@@ -73,6 +79,12 @@ impl Sqlite {
         if !enter(&mut transaction, id, rows.len()).await.map_err(failed("look for delivered batches"))? {
             tracing::info!(batch = %id, "batch was delivered before");
             return Ok(Written { rows: 0, took: started.elapsed() });
+        }
+        if let Some(record) = record {
+            let moved = alerts::keep(&mut transaction, Tables::OfTimeline, id, record).await;
+            if let Some(kept) = moved.map_err(failed("keep the alerts"))? {
+                return Err(Error::AlertsMoved { kept });
+            }
         }
         let n_rows = insert(&mut transaction, &self.table, rows).await.map_err(failed("insert"))?;
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
@@ -235,7 +247,8 @@ async fn ensure_schema(
     let report =
         |created, ledger| InitReport { table: table.to_string(), created, ledger, owner_sql: Vec::new() };
     let (created, ledger) = missing(connection, path, table).await?;
-    if created.is_empty() && ledger.is_empty() {
+    let has_alerts = alerts::are_there(connection, Tables::OfTimeline).await.map_err(failed)?;
+    if created.is_empty() && ledger.is_empty() && has_alerts {
         return Ok(report(created, ledger));
     }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
@@ -244,6 +257,7 @@ async fn ensure_schema(
     for statement in created.iter().chain(&ledger) {
         sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *transaction).await.map_err(failed)?;
     }
+    alerts::create(&mut transaction, Tables::OfTimeline).await.map_err(failed)?;
     let version: i64 =
         sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(failed)?;
     // Version 0 with the table there is a file of somebody else's, whose version is not ours to say.
@@ -365,7 +379,7 @@ mod tests {
             metadata,
             created_at: 0,
         };
-        let error = sqlite.write(BatchId(Uuid::nil()), &[row]).await.unwrap_err();
+        let error = sqlite.write(BatchId(Uuid::nil()), &[row], None).await.unwrap_err();
         assert!(matches!(error, Error::File { trouble: FileTrouble::Full, .. }), "{error:?}");
         assert!(error.is_away());
         assert_eq!(sqlite.status().await.unwrap().newest, None);

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::alerts::AlertRecord;
 use super::delivery::Bound;
 use super::intake::Intake;
 use super::location::Place;
@@ -113,18 +114,25 @@ impl Writer {
     }
 
     /// Keeps a batch, and delivers what waits, the oldest first, within bounds of number and time. When
-    /// this returns without an error, the batch is durable: in the timeline, or in the spool.
+    /// this returns without an error, the batch is durable: in the timeline, or in the spool, and so is
+    /// what it says of the alerts, in the same transaction.
     ///
     /// # Errors
     ///
-    /// The batch could not be kept. After [`Error::is_failing_disk`] nothing is kept any more.
-    pub async fn keep(&mut self, id: BatchId, events: &[Event]) -> Result<Receipt, Error> {
-        let rows = Row::all(events);
-        let done = match self.keep_rows(id, &rows).await {
+    /// The batch could not be kept. After [`Error::is_failing_disk`] nothing is kept any more. After
+    /// [`Error::AlertsMoved`] the alerts are to be judged again.
+    pub async fn keep(
+        &mut self,
+        id: BatchId,
+        events: &[Event],
+        alerts: Option<&AlertRecord>,
+    ) -> Result<Receipt, Error> {
+        let rows = all_rows(events, alerts);
+        let done = match self.keep_rows(id, &rows, alerts).await {
             // What was done before is safe to do again: a batch has an id.
             Err(error) if error.is_damaged_spool() => {
                 self.mend().await?;
-                self.keep_rows(id, &rows).await
+                self.keep_rows(id, &rows, alerts).await
             }
             done => done,
         };
@@ -195,15 +203,21 @@ impl Writer {
         }
     }
 
-    async fn keep_rows(&mut self, id: BatchId, rows: &[Row]) -> Result<Receipt, Error> {
+    async fn keep_rows(
+        &mut self,
+        id: BatchId,
+        rows: &[Row],
+        alerts: Option<&AlertRecord>,
+    ) -> Result<Receipt, Error> {
         if self.has_failing_disk {
             let path = self.state_dir.clone();
             return Err(Error::Spool { path, trouble: Some(FileTrouble::DiskFails), source: None });
         }
         let mut receipt = Receipt::default();
         if matches!(self.location.place(), Place::Sqlite(_)) && self.is_empty(&mut receipt).await? {
-            match self.deliver_rows(id, rows, &mut receipt).await {
+            match self.deliver_rows(id, rows, alerts, &mut receipt).await {
                 Ok(()) => return Ok(receipt),
+                Err(error @ Error::AlertsMoved { .. }) => return Err(error),
                 // It goes the long way, which has an answer to this.
                 Err(error) if error.is_of_the_rows() => {}
                 Err(error) => self.refused = Some(error),
@@ -211,7 +225,7 @@ impl Writer {
         }
         let limits = self.limits;
         let note = |dropped: Dropped| dropped_row(id, rows, dropped);
-        receipt.dropped = self.spool().await?.append(id, rows, limits, note).await?;
+        receipt.dropped = self.spool().await?.append(id, rows, limits, note, alerts).await?;
         if receipt.dropped != Dropped::default() {
             let Dropped { batches, rows } = receipt.dropped;
             tracing::error!(batches, rows, "spool is full or too old, the oldest batches are dropped");
@@ -271,6 +285,13 @@ impl Writer {
     }
 }
 
+/// The rows of a batch, those of its alerts last.
+pub(super) fn all_rows(events: &[Event], alerts: Option<&AlertRecord>) -> Vec<Row> {
+    let mut rows = Row::all(events);
+    rows.extend(Row::all(alerts.map_or(&[], |alerts| &alerts.events)));
+    rows
+}
+
 /// The row that says that batches were dropped, at the time of the batch that it goes with.
 pub(super) fn dropped_row(id: BatchId, rows: &[Row], dropped: Dropped) -> Row {
     let metadata =
@@ -295,9 +316,9 @@ mod tests {
         let limits = SpoolLimits { bytes: 1 << 20, age: Duration::from_secs(3_600) };
         let mut writer = Writer::open(folder.path(), &location, "unified_timeline", limits).await.unwrap();
         let id = BatchId(uuid::Uuid::now_v7());
-        assert!(writer.keep(id, &[]).await.is_ok());
+        assert!(writer.keep(id, &[], None).await.is_ok());
         let fails = Error::Spool { path: "s".into(), trouble: Some(FileTrouble::DiskFails), source: None };
         assert!(writer.watch(Err(fails)).unwrap_err().is_failing_disk());
-        assert!(writer.keep(id, &[]).await.unwrap_err().is_failing_disk());
+        assert!(writer.keep(id, &[], None).await.unwrap_err().is_failing_disk());
     }
 }

@@ -78,7 +78,7 @@ async fn batches_of_several_writers_that_share_two_connections_come_once_each() 
             for number in 0..10 {
                 let (id, events) = batch(of * 10 + number);
                 for _twice in 0..2 {
-                    assert!(writer.keep(id, &events).await.unwrap().left.is_none());
+                    assert!(writer.keep(id, &events, None).await.unwrap().left.is_none());
                 }
             }
             writer.close().await;

@@ -74,7 +74,7 @@ async fn lose_answers(database: &Database, n: u32) {
     proxy.swallow_commits(true);
     for number in 0..n {
         let (id, events) = batch(number);
-        let receipt = writer.keep(id, &events).await.unwrap();
+        let receipt = writer.keep(id, &events, None).await.unwrap();
         let left = receipt.left.unwrap();
         assert_eq!(left.error.unwrap().kind(), "commit_unknown", "{number}");
     }
@@ -151,7 +151,7 @@ async fn race(database: &Database, url: &str) {
     b.connect().await;
     for number in 0..30 {
         let (id, events) = batch(number);
-        let (a, b) = tokio::join!(a.keep(id, &events), b.keep(id, &events));
+        let (a, b) = tokio::join!(a.keep(id, &events, None), b.keep(id, &events, None));
         let well = |receipt: &Receipt| receipt.left.is_none() && receipt.batches == 1;
         let (a, b) = (a.unwrap(), b.unwrap());
         assert!(well(&a) && well(&b), "{a:?} {b:?}");

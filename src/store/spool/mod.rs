@@ -21,6 +21,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use uuid::Uuid;
 
+use super::alerts::{self, AlertRecord, Tables};
 use super::rows::Row;
 use super::{Error, FileTrouble};
 use crate::batch::BatchId;
@@ -132,6 +133,11 @@ pub(super) struct Spool {
 type Stored = (String, i64, i64, Vec<u8>);
 
 impl Spool {
+    /// Where the spool of a state directory is.
+    pub(super) fn path_in(state_dir: &Path) -> PathBuf {
+        state_dir.join(FILE_NAME)
+    }
+
     /// Whether a state directory has a spool, or what a rescue left of one.
     pub(super) fn is_there(state_dir: &Path) -> bool {
         state_dir.join(FILE_NAME).exists() || rescue::is_unfinished(state_dir)
@@ -213,10 +219,19 @@ impl Spool {
         rows: &[Row],
         limits: SpoolLimits,
         note: impl FnOnce(Dropped) -> Row + Send,
+        record: Option<&AlertRecord>,
     ) -> Result<Dropped, Error> {
         let failed = |source| trouble(&self.path, source);
         let mut packed = Packed::of(id, rows);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        if let Some(record) = record
+            && !is_there(&mut transaction, id).await.map_err(failed)?
+        {
+            let moved = alerts::keep(&mut transaction, Tables::OfSpool, id, record).await;
+            if let Some(kept) = moved.map_err(failed)? {
+                return Err(Error::AlertsMoved { kept });
+            }
+        }
         let dropped = make_room(&mut transaction, packed.bytes(), limits).await.map_err(failed)?;
         let mut n_rows = rows.len();
         if dropped != Dropped::default() {
@@ -320,9 +335,13 @@ impl Spool {
 async fn prepare(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
     let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'meta'";
     let there: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
-    if there == 0 {
+    if there == 0 || !alerts::are_there(connection, Tables::OfSpool).await? {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
+        if there == 0 {
+            sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
+        }
+        // They came later; an earlier fleetwatt takes no notice of them.
+        alerts::create(&mut transaction, Tables::OfSpool).await?;
         transaction.commit().await?;
     }
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await?;
@@ -357,6 +376,13 @@ async fn insert(
 async fn count(connection: &mut SqliteConnection, key: &str, more: i64) -> sqlx::Result<()> {
     let sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value";
     sqlx::query(sql).bind(key).bind(more).execute(connection).await.map(|_| ())
+}
+
+/// Whether a batch waits already.
+async fn is_there(connection: &mut SqliteConnection, id: BatchId) -> sqlx::Result<bool> {
+    let sql = "SELECT count(*) FROM batch WHERE batch_id = ?";
+    let n_there: i64 = sqlx::query_scalar(sql).bind(id.to_string()).fetch_one(connection).await?;
+    Ok(0 < n_there)
 }
 
 /// Drops what is too old, and the oldest until `more` bytes fit.

@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::{Spool, Stored, as_i64, connect, count, file_trouble, read, sync_folder, trouble, unpack};
-use crate::store::Error;
+use crate::store::{Error, alerts};
 
 /// The new spool while it is being filled.
 const FILLING: &str = "spool.rescue";
@@ -119,6 +119,7 @@ async fn fill(new: &mut Spool, old: &Path) -> sqlx::Result<(u64, u64)> {
         lost += span.saturating_sub(saved + lost);
     }
     copy_dead_letters(into, &mut from).await?;
+    alerts::rescue(into, &mut from).await?;
     for key in ["dropped_total", "lost_total", "dead_letters_dropped_total"] {
         let sql = "SELECT value FROM meta WHERE key = ?";
         let value = sqlx::query_scalar(sql).bind(key).fetch_optional(&mut from).await;

@@ -43,7 +43,7 @@ async fn append(spool: &mut Spool, n: usize, n_rows: usize, limits: SpoolLimits)
         note.source = format!("dropped {} {}", dropped.batches, dropped.rows);
         note
     };
-    spool.append(id(n), &rows(n, n_rows), limits, note).await
+    spool.append(id(n), &rows(n, n_rows), limits, note, None).await
 }
 
 async fn opened(folder: &TempDir) -> Spool {
