@@ -6,7 +6,7 @@ use std::fmt;
 pub const MAX_CLEAN_CHARS: usize = 200;
 
 /// Foreign text that can be shown, logged and stored: no control character (so no terminal escape,
-/// no NUL, no line break), no bidirectional override, at most [`MAX_CLEAN_CHARS`] characters.
+/// no NUL, no line break), no invisible or bidirectional mark, at most [`MAX_CLEAN_CHARS`] characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Clean(String);
 
@@ -63,12 +63,40 @@ impl fmt::Display for Clean {
     }
 }
 
-/// Control characters, and the invisible ones that reorder or hide text on a screen.
+/// Control characters, and the invisible ones that reorder or hide text on a screen: Unicode's category of
+/// format characters (Cf), which has every bidirectional mark, and what it calls default-ignorable.
 fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-        || matches!(c, '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+    c.is_control() || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
+
+/// The ranges of `General_Category=Cf` and `Default_Ignorable_Code_Point` in Unicode 16, ends included.
+const INVISIBLE: &[(char, char)] = &[
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{6dd}', '\u{6dd}'),
+    ('\u{70f}', '\u{70f}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8e2}', '\u{8e2}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{202a}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{110bd}', '\u{110bd}'),
+    ('\u{110cd}', '\u{110cd}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
 
 #[cfg(test)]
 mod tests {
@@ -78,6 +106,17 @@ mod tests {
     fn terminal_escapes_and_line_breaks_do_not_survive() {
         let hostile = "\u{1b}]0;owned\u{7}NVIDIA\u{1b}[31m L4\r\nnext\0line";
         assert_eq!(Clean::new(hostile).as_str(), "]0;ownedNVIDIA[31m L4 nextline");
+    }
+
+    #[test]
+    fn no_mark_that_reorders_or_hides_text_survives() {
+        let bidi =
+            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        let hidden = "\u{ad}\u{34f}\u{180e}\u{200b}\u{2060}\u{3164}\u{fe0f}\u{feff}\u{fff9}\u{e0041}";
+        for c in bidi.chars().chain(hidden.chars()) {
+            assert_eq!(Clean::new(&format!("1{c}2")).as_str(), "12", "{}", c.escape_unicode());
+        }
+        assert_eq!(Clean::new("Ünï 漢字 عربي").as_str(), "Ünï 漢字 عربي");
     }
 
     #[test]
