@@ -91,12 +91,17 @@ pub struct GpuFacts {
 /// Something that is wrong with one of a host's GPUs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// A GPU is missing, lost or must be reset.
+    /// A GPU is missing, lost, must be reset, or gives no power for another reason.
     Missing {
         /// Which one, as its bus id or UUID; empty where nobody knows.
         gpu: String,
         /// What is known of it, for a person.
         words: String,
+    },
+    /// A GPU was not asked: whether it is missing, nobody knows, and what was said of it before stands.
+    NotAsked {
+        /// Which one, as its bus id or UUID.
+        gpu: String,
     },
     /// A reading cannot be true.
     Implausible {

@@ -148,11 +148,18 @@ impl Evaluation<'_> {
     fn judge_troubles(&mut self, node: &NodeFacts) {
         for trouble in &node.troubles {
             let node_source = format!("node_{}", node.node);
+            let id_of = |gpu: &String| {
+                if gpu.is_empty() { node_source.clone() } else { format!("{node_source}/{gpu}") }
+            };
             let (rule, id, source, severity, words) = match trouble {
                 Trouble::Missing { gpu, words } => {
-                    let id =
-                        if gpu.is_empty() { node_source.clone() } else { format!("{node_source}/{gpu}") };
-                    (Rule::GpuMissing, id, &node_source, Severity::Critical, words)
+                    (Rule::GpuMissing, id_of(gpu), &node_source, Severity::Critical, words)
+                }
+                Trouble::NotAsked { gpu } => {
+                    let (id, source) = (&id_of(gpu), &node_source);
+                    let subject = Subject { rule: Rule::GpuMissing, id, source, node: Some(&node.node) };
+                    self.judge(&subject, Verdict::Close, |_, _| String::new());
+                    continue;
                 }
                 Trouble::Implausible { source, words } => {
                     (Rule::ImplausibleReading, source.clone(), source, Severity::Warning, words)

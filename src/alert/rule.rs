@@ -36,7 +36,7 @@ labelled! {
         GpuTemperatureCritical = "gpu_temperature_critical",
         /// A GPU draws too much.
         GpuPower = "gpu_power",
-        /// A GPU is missing, lost, or must be reset.
+        /// A GPU is missing, lost, must be reset, or gives no power for another reason.
         GpuMissing = "gpu_missing",
         /// A reading cannot be true, or its sensor is frozen.
         ImplausibleReading = "implausible_reading",

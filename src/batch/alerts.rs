@@ -114,13 +114,15 @@ fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Tro
     let words = format!("{}: {fault}", report.node);
     let row = fault.gpu.as_ref().and_then(|name| report.gpus.iter().position(|gpu| is_named(gpu, name)));
     match fault.kind {
-        FaultKind::GpuMissing | FaultKind::GpuLost => {
-            // A GPU is named by its bus id where that is known, so that lost and then missing is one alert.
-            let bus_id = row.and_then(|row| report.gpus.get(row)?.bus_id.as_ref().ok());
-            let gpu = bus_id.or(fault.gpu.as_ref()).map(Clean::to_string).unwrap_or_default();
-            Some(Trouble::Missing { gpu, words })
-        }
-        FaultKind::Implausible | FaultKind::FrozenSensor => {
+        FaultKind::GpuMissing
+        | FaultKind::GpuLost
+        | FaultKind::ResetRequired
+        | FaultKind::UnknownError
+        | FaultKind::NoPermission
+        | FaultKind::GpuTimeout
+        | FaultKind::NoPower => Some(Trouble::Missing { gpu: gpu_name_of(report, fault, row), words }),
+        FaultKind::NotAsked => Some(Trouble::NotAsked { gpu: gpu_name_of(report, fault, row) }),
+        FaultKind::Implausible | FaultKind::ImplausiblePower | FaultKind::FrozenSensor => {
             let source = row.and_then(|row| sources.get(row)).cloned();
             Some(Trouble::Implausible {
                 source: source.unwrap_or_else(|| format!("node_{}", report.node)),
@@ -129,11 +131,21 @@ fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Tro
         }
         FaultKind::BadRow
         | FaultKind::CutRow
+        | FaultKind::KindChanged
+        | FaultKind::RecoveryAction
+        | FaultKind::Remark
         | FaultKind::PersistenceOff
         | FaultKind::Warning
         | FaultKind::SamplesLost
         | FaultKind::CountedElsewhere => None,
     }
+}
+
+/// How the alert of a missing GPU names it: by its bus id where that is known, so that lost and then missing is
+/// one alert.
+fn gpu_name_of(report: &HostReport, fault: &Fault, row: Option<usize>) -> String {
+    let bus_id = row.and_then(|row| report.gpus.get(row)?.bus_id.as_ref().ok());
+    bus_id.or(fault.gpu.as_ref()).map(Clean::to_string).unwrap_or_default()
 }
 
 fn is_named(gpu: &GpuReading, name: &Clean) -> bool {
@@ -143,8 +155,10 @@ fn is_named(gpu: &GpuReading, name: &Clean) -> bool {
 /// A host that fails because none of its GPUs can be used: that is no matter of waiting for an answer.
 fn whole_node_trouble(report: &HostReport) -> Option<Trouble> {
     let Outcome::Failed(failure) = &report.outcome else { return None };
-    let is_gone =
-        matches!(failure.kind, FailureKind::GpuLost | FailureKind::ResetRequired | FailureKind::NoGpus);
+    // A board that is named has an alert of its own.
+    let is_named = report.faults.iter().any(|fault| fault.kind.costs_a_reading() && fault.gpu.is_some());
+    let is_gone = !is_named
+        && matches!(failure.kind, FailureKind::GpuLost | FailureKind::ResetRequired | FailureKind::NoGpus);
     let words = format!("{}: {failure}", report.node);
     is_gone.then(|| Trouble::Missing { gpu: String::new(), words })
 }
@@ -229,11 +243,7 @@ mod tests {
     #[test]
     fn an_implausible_number_is_about_its_gpu_where_that_is_known() {
         let mut batch = sample::fleet();
-        let fault = |gpu: &str| Fault {
-            kind: FaultKind::Implausible,
-            gpu: Some(Clean::new(gpu)),
-            evidence: Clean::new("9999.00"),
-        };
+        let fault = |gpu: &str| Fault::new(FaultKind::Implausible, Some(Clean::new(gpu)), "9999.00");
         batch.reports[1].faults = vec![fault("00000000:0C:00.0"), fault("?")];
         let keys: Vec<_> = told(&batch).into_iter().map(|one| one.key).collect();
         assert!(keys.contains(&"implausible_reading:gpu_node001_1".to_owned()), "{keys:?}");

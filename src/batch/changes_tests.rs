@@ -119,11 +119,7 @@ fn a_lost_gpu_is_said_once_and_its_end_once_and_not_while_its_host_is_down() {
 #[test]
 fn a_remark_that_comes_and_goes_is_said_once() {
     let mut said = Said::default();
-    let fault = crate::reading::Fault {
-        kind: crate::reading::FaultKind::PersistenceOff,
-        gpu: None,
-        evidence: crate::reading::Clean::default(),
-    };
+    let fault = crate::reading::Fault::new(crate::reading::FaultKind::PersistenceOff, None, "");
     let remarked = HostReport { faults: vec![fault], ..up("a") };
     assert!(
         lines(&mut said, &cycle(0, vec![remarked.clone()]))[0].starts_with("Info a: persistence mode is off")

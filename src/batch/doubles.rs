@@ -16,8 +16,8 @@ pub fn note_doubles(reports: &mut [HostReport]) {
             match first_seen.get(uuid) {
                 // Two rows of one host with one UUID are a matter of that answer.
                 Some(node) if *node != report.node => {
-                    let (kind, evidence) = (FaultKind::CountedElsewhere, Clean::new(node));
-                    faults.push((place, Fault { kind, gpu: Some(uuid.clone()), evidence }));
+                    let fault = Fault::new(FaultKind::CountedElsewhere, Some(uuid.clone()), node);
+                    faults.push((place, fault));
                 }
                 // Who gave no power has nothing that could be counted twice.
                 Some(_) | None if gpu.power().is_ok() => drop(first_seen.insert(uuid, &report.node)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Metadata;
-use crate::reading::{Fault, GpuReading, Outcome, SolixReport, Span, Timestamp};
+use crate::reading::{Fault, GpuReading, Outcome, SampleCounts, SolixReport, Span, Timestamp};
 
 /// A batch's identity: a UUID of version 7, so that ids sort by time. It stands in every row's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,8 @@ pub struct HostReport {
     pub gpus_expected: Option<usize>,
     /// What was wrong although readings came, and remarks.
     pub faults: Vec<Fault>,
+    /// The samples since the cycle before, of all GPUs; `None` where it was not sampled.
+    pub samples: Option<SampleCounts>,
 }
 
 /// Everything that one cycle learned.

@@ -69,6 +69,7 @@ fn put_samples(to: &mut Entries<'_>, samples: &PowerSamples) {
     to.put("power_max_w", samples.max.watts());
     to.put("power_samples", samples.n_samples);
     to.put("power_samples_absent", samples.n_absent);
+    to.put("power_samples_refused", samples.n_refused);
     to.put("power_energy_j", samples.energy.joules());
     to.put("power_covered_ms", milliseconds(samples.covered));
 }
@@ -126,6 +127,12 @@ pub(super) fn node_up(report: &HostReport) -> Entries<'_> {
         metadata.put("since", since.to_string());
     }
     put_gpu_counts(&mut metadata, report);
+    if let Some(samples) = report.samples {
+        metadata.put("samples", samples.n_samples);
+        metadata.put("samples_absent", samples.n_absent);
+        metadata.put("samples_refused", samples.n_refused);
+        metadata.put("samples_unread", samples.n_unread);
+    }
     metadata
 }
 
@@ -209,7 +216,8 @@ mod tests {
     fn a_limit_of_zero_gives_no_efficiency() {
         let mut gpu = fleet::gpu(0, 100_000);
         gpu.enforced_power_limit = Ok(Power::from_watts(0));
-        assert_eq!(efficiency(&gpu).map_err(|absent| absent.reason), Err(Reason::Implausible));
+        gpu.power_limit = Ok(Power::from_watts(0));
+        assert_eq!(efficiency(&gpu).map_err(|absent| absent.reason), Err(Reason::NotSupported));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::reading::{Energy, Power, PowerKind, PowerSamples};
+use crate::reading::{Energy, Power, PowerKind, PowerSamples, SampleCounts};
 
 /// What a meter adds up: half a milliwatt for a microsecond.
 const HALF_NANOJOULES_PER_MILLIJOULE: i128 = 2_000_000;
@@ -20,6 +20,7 @@ pub struct PowerMeter {
     last: Option<(Duration, Power)>,
     n_samples: u64,
     n_absent: u64,
+    n_refused: u64,
     total: i128,
     min: Power,
     max: Power,
@@ -37,6 +38,7 @@ impl PowerMeter {
             last: None,
             n_samples: 0,
             n_absent: 0,
+            n_refused: 0,
             total: 0,
             min: Power::default(),
             max: Power::default(),
@@ -77,9 +79,22 @@ impl PowerMeter {
         self.n_absent += 1;
     }
 
+    /// A number that cannot be true. It is counted and nothing else; its neighbours are those that can.
+    pub fn add_refused(&mut self) {
+        self.n_refused += 1;
+    }
+
+    /// How much came since the last time that it was taken.
+    pub fn counts(&self) -> SampleCounts {
+        let Self { n_samples, n_absent, n_refused, .. } = *self;
+        SampleCounts { n_samples, n_absent, n_refused, n_unread: 0 }
+    }
+
     /// What came since the last time, and begins anew; `None` if no sample had a number. How many had none
-    /// is told then with the next that has.
+    /// says [`Self::counts`], before this.
     pub fn take(&mut self) -> Option<PowerSamples> {
+        let n_absent = std::mem::take(&mut self.n_absent);
+        let n_refused = std::mem::take(&mut self.n_refused);
         if self.n_samples == 0 {
             return None;
         }
@@ -95,7 +110,8 @@ impl PowerMeter {
             min: self.min,
             max: self.max,
             n_samples,
-            n_absent: std::mem::take(&mut self.n_absent),
+            n_absent,
+            n_refused,
             energy: Energy::from_millijoules(narrow(whole)),
             covered: std::mem::take(&mut self.covered),
         })
@@ -169,9 +185,13 @@ mod tests {
         let mut meter = meter();
         meter.add(ms(0), Power::from_watts(100));
         meter.add_absent();
+        meter.add_refused();
         meter.add(ms(200), Power::from_watts(100));
+        let counts = SampleCounts { n_samples: 2, n_absent: 1, n_refused: 1, n_unread: 0 };
+        assert_eq!(meter.counts(), counts);
         let samples = meter.take().unwrap();
-        assert_eq!((samples.n_samples, samples.n_absent), (2, 1));
+        assert_eq!(meter.counts(), SampleCounts::default());
+        assert_eq!((samples.n_samples, samples.n_absent, samples.n_refused), (2, 1, 1));
         assert_eq!((samples.mean, samples.covered), (Power::from_watts(100), ms(200)));
     }
 

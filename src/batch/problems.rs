@@ -121,7 +121,7 @@ fn failure(report: &HostReport) -> Option<Problem<'_>> {
         jump,
         kind: failure.kind.label(),
         gpu: None,
-        pattern: without_names(&words, report, None),
+        pattern: without_names(&words, report, ""),
         words,
         hint: failure.kind.remedy(),
         weight: Weight::Failure,
@@ -136,7 +136,7 @@ fn faults(report: &HostReport) -> impl Iterator<Item = Problem<'_>> {
             jump: None,
             kind: fault.kind.label(),
             gpu: fault.gpu.as_ref().map(Clean::as_str),
-            pattern: without_names(&words, report, fault.gpu.as_ref()),
+            pattern: without_names(&words, report, &fault.place()),
             words,
             hint: fault.kind.remedy(),
             weight: if fault.kind.costs_a_reading() { Weight::Fault } else { Weight::Remark },
@@ -145,8 +145,8 @@ fn faults(report: &HostReport) -> impl Iterator<Item = Problem<'_>> {
 }
 
 /// The words as they would be of another host: ssh's messages hold the address.
-fn without_names(words: &str, report: &HostReport, gpu: Option<&Clean>) -> String {
-    let gpu = gpu.map(|gpu| (format!(" ({gpu})"), ""));
+fn without_names(words: &str, report: &HostReport, gpu: &str) -> String {
+    let gpu = [(format!(" ({gpu})"), "")];
     let host = [&report.address, &report.node].map(|name| (name.clone(), "<host>"));
     // A name of a letter or two stands inside of ordinary words.
     let long_enough = |(name, _): &(String, &str)| name.len() > 2;

@@ -45,6 +45,7 @@ pub(crate) fn host(node: &str, n_gpus: usize) -> HostReport {
         gpus: Vec::new(),
         gpus_expected: Some(n_gpus),
         faults: Vec::new(),
+        samples: None,
     }
 }
 
@@ -101,11 +102,8 @@ fn eight_with_one_lost() -> HostReport {
         bus_id: report.gpus[5].bus_id.clone(),
         ..GpuReading::all_absent(&Absent::new(Reason::GpuLost, "[GPU is lost]"))
     };
-    report.faults = vec![Fault {
-        kind: FaultKind::GpuLost,
-        gpu: report.gpus[5].uuid.clone().ok(),
-        evidence: Clean::new("[GPU is lost]"),
-    }];
+    let lost = Fault::new(FaultKind::GpuLost, report.gpus[5].uuid.clone().ok(), "[GPU is lost]");
+    report.faults = vec![lost];
     report
 }
 

@@ -34,7 +34,8 @@ pub async fn check_host(host: &Host, connections: &Arc<Connections>, clock: Cloc
     let mut answered = None;
     if connected.is_ok() {
         let closes_at = Instant::now() + host.timeout;
-        let (report, _) = read_over(host, &mut session, HostMemory::default(), clock, closes_at).await;
+        let (report, _) =
+            read_over(host, &mut session, HostMemory::default(), clock, "check", closes_at).await;
         answered = Some(report);
     }
     session.close().await;

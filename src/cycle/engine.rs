@@ -77,12 +77,13 @@ impl Engine {
         concurrency: usize,
         connections: Arc<Connections>,
         clock: Clock,
-        memory: Memory,
+        mut memory: Memory,
     ) -> Self {
         let (outbox, inbox) = mpsc::channel(OUTBOX);
         let slots = Arc::new(Semaphore::new(concurrency.max(1)));
         let (closes_soon, told) = watch::channel(false);
-        let shared = Shared { connections, slots, clock, outbox, closes_soon: told };
+        let collector = memory.collector().into();
+        let shared = Shared { connections, slots, clock, collector, outbox, closes_soon: told };
         let mut engine = Self {
             handles: Vec::new(),
             places: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! One host in one cycle: connect, ask, ask again where the answer says so, and always an outcome. And
 //! between cycles, if it is sampled.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +12,25 @@ use super::clock::Clock;
 use super::memory::HostMemory;
 use super::patience::Patience;
 use super::sampler::{Event, Sampler};
+use super::spread::share_of;
 use crate::batch::HostReport;
 use crate::inventory::{Host, Target};
-use crate::probe::{Answer, Call, Conversation, LOOP_PATTERN, OUTSTANDING_PATTERN, Probed, Step};
+use crate::probe::{Answer, Call, Conversation, Probed, Step, loop_mark, loop_pattern, outstanding_pattern};
 use crate::reading::{Failure, FailureKind, GpuReading, Outcome, Span, Timestamp};
 use crate::transport::{Connections, Output, Session};
 
 /// Where nobody can say whether an earlier call still hangs, this long after it a new one may be tried.
 const HUNG_RETRY_AFTER: Duration = Duration::from_mins(10);
+
+/// After so long a host is asked for every field again, and a little later by its name, so that not all are in
+/// one cycle.
+const ASK_ALL_AFTER: Duration = Duration::from_hours(24);
+
+/// Over how long that is spread.
+const ASK_ALL_SPREAD: Duration = Duration::from_hours(1);
+
+/// With less time than this no further call is made: it would be ended before it could answer.
+const LEAST_TIME: Duration = Duration::from_secs(1);
 
 /// How long ending a loop that may be left behind may take.
 const END_STRAY_WITHIN: Duration = Duration::from_secs(5);
@@ -30,6 +42,8 @@ pub(super) struct Shared {
     /// Bounds how many hosts are asked at once.
     pub(super) slots: Arc<Semaphore>,
     pub(super) clock: Clock,
+    /// The name of this collector in the commands of its loops.
+    pub(super) collector: Arc<str>,
     pub(super) outbox: mpsc::Sender<HostRead>,
     /// The open cycle is to close soon: nobody waits for a moment to be asked any more.
     pub(super) closes_soon: watch::Receiver<bool>,
@@ -81,7 +95,7 @@ impl HostTask {
         ticks: mpsc::Receiver<Tick>,
         shared: Shared,
     ) -> Self {
-        let sampler = Sampler::new(host.timeout, shared.clock);
+        let sampler = Sampler::new(host.timeout, shared.clock, loop_mark(&shared.collector));
         Self { host, memory, ticks, shared, patience: Patience::default(), sampler, has_stray: false }
     }
 
@@ -163,7 +177,7 @@ impl HostTask {
         }
         let (text, at) = self.sampler.last_sweep()?;
         let (mut conversation, _) = Conversation::open(self.memory.knowledge.clone(), expected(&self.host));
-        let answer = Answer { stdout: text.as_bytes(), stderr: b"", exit: Some(0), truncated: false };
+        let answer = Answer { stdout: text.as_bytes(), exit: Some(0), ..Answer::default() };
         let Step::Done(probed) = conversation.answer(answer) else { return None };
         self.memory.knowledge = probed.knowledge.clone();
         let span = Span { asked_at: at, answered_at: at };
@@ -189,7 +203,8 @@ impl HostTask {
         let report = match ready {
             Ok(()) => {
                 let memory = std::mem::take(&mut self.memory);
-                let reading = read_over(&self.host, session, memory, clock, closes_at);
+                let reading =
+                    read_over(&self.host, session, memory, clock, &self.shared.collector, closes_at);
                 // A loop that is to be replaced goes on meanwhile.
                 let (report, memory) = self.sampler.beside(reading).await;
                 self.memory = memory;
@@ -253,7 +268,7 @@ impl HostTask {
     /// cannot be reached now, this is tried again before the next call.
     async fn end_stray(&mut self, session: &mut Session, deadline: Instant) -> Result<(), Failure> {
         if self.has_stray && matches!(self.host.target, Target::Ssh(_)) {
-            let args = ["-TERM", "-f", LOOP_PATTERN].map(str::to_owned);
+            let args = ["-TERM", "-f", &loop_pattern(&self.shared.collector)].map(str::to_owned);
             session.run("pkill", &args, deadline).await?;
         }
         self.has_stray = false;
@@ -281,20 +296,26 @@ pub(super) async fn read_over(
     session: &mut Session,
     memory: HostMemory,
     clock: Clock,
+    collector: &str,
     closes_at: Instant,
 ) -> (HostReport, HostMemory) {
     let deadline = closes_at.min(Instant::now() + host.timeout);
     let asked_at = clock.now();
     let mut memory = memory.valid_for(host);
+    let refused_before = forget_refusals(host, session, &mut memory, asked_at);
     let mut probe_time = Duration::ZERO;
     let (mut conversation, first_call) = Conversation::open(memory.knowledge.clone(), expected(host));
-    let probed = match outstanding_call(host, session, &mut memory, asked_at, deadline).await {
+    let probed = match outstanding_call(host, session, &mut memory, asked_at, collector, deadline).await {
         Some(failure) => conversation.give_up(failure),
         None => {
             let mut call = first_call;
             loop {
                 match ask(host, session, &mut conversation, &call, &mut probe_time, deadline).await {
                     Ok(Step::Done(probed)) => break *probed,
+                    Ok(Step::Ask(_)) if deadline < Instant::now() + LEAST_TIME => {
+                        let words = "no time was left for another call";
+                        break conversation.give_up(Failure::new(FailureKind::Timeout, words));
+                    }
                     Ok(Step::Ask(next)) => call = next,
                     Err(failure) => {
                         if failure.kind == FailureKind::Timeout {
@@ -307,6 +328,10 @@ pub(super) async fn read_over(
         }
     };
     memory.knowledge = probed.knowledge.clone();
+    if !probed.outcome.is_up() {
+        // What was known to be refused is not to cost the next cycle's time again.
+        memory.knowledge.refused.extend(refused_before);
+    }
     let span = Span { asked_at, answered_at: clock.now() };
     (report_of(host, probed, span, probe_time), memory)
 }
@@ -334,8 +359,27 @@ async fn ask(
 ) -> Result<Step, Failure> {
     let output = session.run(&host.nvidia_smi, &call.args, deadline).await?;
     *probe_time += output.took;
-    let Output { stdout, stderr, exit, truncated, .. } = &output;
-    Ok(conversation.answer(Answer { stdout, stderr, exit: *exit, truncated: *truncated }))
+    let Output { stdout, stderr, exit, truncated, took } = &output;
+    Ok(conversation.answer(Answer { stdout, stderr, exit: *exit, truncated: *truncated, took: *took }))
+}
+
+/// Forgets which fields nvidia-smi refused where it is another program by now, as far as that can be seen, and
+/// at times anyway: one may be exchanged under a driver whose version stays. Gives what was forgotten.
+fn forget_refusals(
+    host: &Host,
+    session: &Session,
+    memory: &mut HostMemory,
+    now: Timestamp,
+) -> BTreeSet<String> {
+    let program = session.identity_of(&host.nvidia_smi);
+    let again_after = ASK_ALL_AFTER + share_of(ASK_ALL_SPREAD, &host.name);
+    let is_due = memory.asked_all_at.is_none_or(|asked_at| again_after <= now.since(asked_at));
+    if !is_due && memory.program.as_ref() == Some(&program) {
+        return BTreeSet::new();
+    }
+    memory.asked_all_at = Some(now);
+    memory.program = Some(program);
+    std::mem::take(&mut memory.knowledge.refused)
 }
 
 /// A report of a host that nothing was asked of.
@@ -351,6 +395,7 @@ pub(super) fn unread(host: &Host, failure: Failure, at: Timestamp) -> HostReport
         gpus: Vec::new(),
         gpus_expected: expected(host),
         faults: Vec::new(),
+        samples: None,
     }
 }
 
@@ -361,10 +406,11 @@ async fn outstanding_call(
     session: &mut Session,
     memory: &mut HostMemory,
     now: Timestamp,
+    collector: &str,
     deadline: Instant,
 ) -> Option<Failure> {
     let since = memory.hung_since?;
-    let args = ["-f".to_owned(), OUTSTANDING_PATTERN.to_owned()];
+    let args = ["-f".to_owned(), outstanding_pattern(collector)];
     let exit = match session.run("pgrep", &args, deadline).await {
         Ok(output) => output.exit,
         Err(failure) => return Some(failure),

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::alert::State;
 use crate::batch::{Said, Written, WrittenFacts};
 use crate::inventory::Host;
 use crate::probe::{Knowledge, KnownGpu};
-use crate::reading::{Power, Temperature, Timestamp};
+use crate::reading::{Power, PowerKind, Temperature, Timestamp};
 use crate::support::state_file::{self, WriteError};
 
 /// The file's name in the state directory.
@@ -31,6 +32,10 @@ pub struct HostMemory {
     pub address: String,
     /// What its nvidia-smi taught.
     pub knowledge: Knowledge,
+    /// What told its nvidia-smi from another one when it was last asked for every field.
+    pub program: Option<String>,
+    /// When that was.
+    pub asked_all_at: Option<Timestamp>,
     /// Since when a call has not returned.
     pub hung_since: Option<Timestamp>,
 }
@@ -50,6 +55,8 @@ impl HostMemory {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
     hosts: BTreeMap<String, HostMemory>,
+    /// The name of this collector in the commands of its loops; empty before there was one.
+    collector: String,
     /// What the last `gpu_inventory` events said.
     pub written: Written,
     /// What is known of the alerts.
@@ -107,6 +114,17 @@ impl Memory {
         self.hosts.insert(node.to_owned(), host);
     }
 
+    /// The name of this collector on the hosts, made when it is first asked for: who has this state directory is one
+    /// collector, also across runs. Letters and digits.
+    pub(super) fn collector(&mut self) -> &str {
+        if self.collector.is_empty() {
+            // The last part of such a UUID is random.
+            let name = Uuid::now_v7().simple().to_string();
+            self.collector = name.get(20..).unwrap_or(&name).to_owned();
+        }
+        &self.collector
+    }
+
     /// Forgets hosts that are no longer in the inventory.
     pub fn retain(&mut self, is_known: impl Fn(&str) -> bool) {
         self.hosts.retain(|node, _| is_known(node));
@@ -117,6 +135,8 @@ impl Memory {
 struct File {
     version: u32,
     hosts: BTreeMap<String, HostRow>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    collector: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     written: BTreeMap<String, (String, i64)>,
     #[serde(default)]
@@ -137,6 +157,12 @@ struct HostRow {
     #[serde(default)]
     persistence_reported: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    unwalked: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked_all_us: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     hung_since_us: Option<i64>,
 }
 
@@ -144,6 +170,12 @@ struct HostRow {
 struct GpuRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bus_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+    #[serde(default)]
+    gave_power: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    power_kind: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     power_mw: Option<i64>,
     #[serde(default)]
@@ -160,6 +192,7 @@ impl From<&Memory> for File {
         Self {
             version: VERSION,
             hosts: memory.hosts.iter().map(|(node, host)| (node.clone(), host.into())).collect(),
+            collector: memory.collector.clone(),
             alerts: memory.alerts.to_value(),
             said: memory.said.clone(),
             written: written
@@ -174,6 +207,7 @@ impl From<File> for Memory {
         let facts = |(source, (facts, utc_day))| (source, WrittenFacts { facts, utc_day });
         Self {
             hosts: file.hosts.into_iter().map(|(node, row)| (node, row.into())).collect(),
+            collector: file.collector,
             written: Written(file.written.into_iter().map(facts).collect()),
             alerts: kept_alerts(&file.alerts),
             said: file.said,
@@ -195,13 +229,16 @@ fn kept_alerts(value: &Value) -> State {
 
 impl From<&HostMemory> for HostRow {
     fn from(host: &HostMemory) -> Self {
-        let Knowledge { driver_version, refused, gpus, persistence_reported } = &host.knowledge;
+        let Knowledge { driver_version, refused, gpus, unwalked, persistence_reported } = &host.knowledge;
         Self {
             address: host.address.clone(),
             driver_version: driver_version.clone(),
             refused: refused.clone(),
             gpus: gpus.iter().map(|(uuid, gpu)| (uuid.clone(), gpu.into())).collect(),
             persistence_reported: *persistence_reported,
+            unwalked: *unwalked,
+            program: host.program.clone(),
+            asked_all_us: host.asked_all_at.map(Timestamp::micros),
             hung_since_us: host.hung_since.map(Timestamp::micros),
         }
     }
@@ -213,9 +250,16 @@ impl From<HostRow> for HostMemory {
             driver_version: row.driver_version,
             refused: row.refused,
             gpus: row.gpus.into_iter().map(|(uuid, gpu)| (uuid, gpu.into())).collect(),
+            unwalked: row.unwalked,
             persistence_reported: row.persistence_reported,
         };
-        Self { address: row.address, knowledge, hung_since: row.hung_since_us.map(Timestamp::from_micros) }
+        Self {
+            address: row.address,
+            knowledge,
+            program: row.program,
+            asked_all_at: row.asked_all_us.map(Timestamp::from_micros),
+            hung_since: row.hung_since_us.map(Timestamp::from_micros),
+        }
     }
 }
 
@@ -223,6 +267,9 @@ impl From<&KnownGpu> for GpuRow {
     fn from(gpu: &KnownGpu) -> Self {
         Self {
             bus_id: gpu.bus_id.clone(),
+            index: gpu.index,
+            gave_power: gpu.gave_power,
+            power_kind: gpu.kind.map(|kind| kind.label().to_owned()),
             power_mw: gpu.power.map(Power::milliwatts),
             n_same: gpu.n_same,
             coldest_mc: gpu.coldest.map(Temperature::millicelsius),
@@ -235,6 +282,10 @@ impl From<GpuRow> for KnownGpu {
     fn from(row: GpuRow) -> Self {
         Self {
             bus_id: row.bus_id,
+            index: row.index,
+            // Earlier versions only kept the last draw.
+            gave_power: row.gave_power || row.power_mw.is_some(),
+            kind: row.power_kind.as_deref().and_then(PowerKind::of_label),
             power: row.power_mw.map(Power::from_milliwatts),
             n_same: row.n_same,
             coldest: row.coldest_mc.map(Temperature::from_millicelsius),
@@ -250,6 +301,9 @@ mod tests {
     fn memory() -> Memory {
         let gpu = KnownGpu {
             bus_id: Some("00000000:0B:00.0".to_owned()),
+            index: Some(3),
+            gave_power: true,
+            kind: Some(PowerKind::Average),
             power: Some(Power::from_milliwatts(26_200)),
             n_same: 3,
             coldest: Some(Temperature::from_millicelsius(30_000)),
@@ -259,16 +313,20 @@ mod tests {
             driver_version: Some("470.256.02".to_owned()),
             refused: BTreeSet::from(["power.draw.instant".to_owned()]),
             gpus: BTreeMap::from([("GPU-1".to_owned(), gpu)]),
+            unwalked: Some(4),
             persistence_reported: true,
         };
         let host = HostMemory {
             address: "gpu1".to_owned(),
             knowledge,
+            program: Some("/usr/bin/nvidia-smi 700000 1795503600.000000001".to_owned()),
+            asked_all_at: Some(Timestamp::from_micros(1_795_503_500_000_000)),
             hung_since: Some(Timestamp::from_micros(1_795_503_600_000_000)),
         };
         let facts = WrittenFacts { facts: "{}".to_owned(), utc_day: 20_781 };
         Memory {
             hosts: BTreeMap::from([("node1".to_owned(), host)]),
+            collector: "0123456789ab".to_owned(),
             written: Written(BTreeMap::from([("gpu_node1".to_owned(), facts)])),
             alerts: State::default(),
             said: Said::default(),
@@ -280,6 +338,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         memory().save(dir.path()).unwrap();
         assert_eq!(Memory::load(dir.path()).unwrap(), memory());
+    }
+
+    #[test]
+    fn a_file_of_the_version_before_is_read_and_knows_who_gave_power() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = r#"{"version":1,"hosts":{"node1":{"address":"gpu1","driver_version":"470.256.02",
+            "refused":["power.draw.instant"],"gpus":{"GPU-1":{"bus_id":"0B:00.0","power_mw":26200,"n_same":1},
+            "GPU-2":{"n_same":0}},"persistence_reported":true}},"alerts":null}"#;
+        std::fs::write(dir.path().join(FILE_NAME), before).unwrap();
+        let knowledge = Memory::load(dir.path()).unwrap().of("node1").knowledge;
+        let gave_power = |uuid: &str| knowledge.gpus[uuid].gave_power;
+        assert_eq!((gave_power("GPU-1"), gave_power("GPU-2"), knowledge.refused.len()), (true, false, 1));
+    }
+
+    #[test]
+    fn a_collector_keeps_its_name_and_two_have_two() {
+        let (mut one, mut other) = (Memory::default(), Memory::default());
+        let name = one.collector().to_owned();
+        assert_eq!((name.len(), one.collector() == name), (12, true));
+        assert!(name.bytes().all(|b| b.is_ascii_alphanumeric()));
+        assert_ne!(other.collector(), name);
     }
 
     #[test]

@@ -71,6 +71,15 @@ fn longest_pause(kind: FailureKind) -> Option<Duration> {
         | FailureKind::GpuLost
         | FailureKind::ResetRequired
         | FailureKind::NoPermission
+        | FailureKind::Blocked
+        | FailureKind::InitUnknown
+        | FailureKind::DriverTimeout
+        | FailureKind::Interrupt
+        | FailureKind::ExternalPower
+        | FailureKind::Inforom
+        | FailureKind::OutOfMemory
+        | FailureKind::NotSupported
+        | FailureKind::NoPower
         | FailureKind::Refused
         | FailureKind::RemoteExit
         | FailureKind::OutputTooLarge

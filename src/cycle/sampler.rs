@@ -16,7 +16,8 @@ use crate::batch::{HostReport, PowerMeter};
 use crate::inventory::Host;
 use crate::probe::{Knowledge, Sweeps, Tally, went_dark};
 use crate::reading::{
-    Clean, Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome, PowerKind, Timestamp,
+    Clean, Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome, PowerKind, Reason, SampleCounts,
+    Timestamp,
 };
 use crate::transport::{STREAM_BOUND, Session, Stream};
 
@@ -35,6 +36,13 @@ const PERIODS: u32 = 3;
 
 /// What a busy host or network may add to the silence.
 const PATIENT: Duration = Duration::from_secs(5);
+
+/// How much a loop may print at once. What was held up by the network comes together, and no connection holds
+/// more than this.
+const BURST_BYTES: u64 = 4 << 20;
+
+/// How often its rows are printed by a loop that keeps its period, at most.
+const PACE: u64 = 4;
 
 /// In how many cycles in a row a number must be an error that was one when the loop was started.
 const DARK_CYCLES: u32 = 2;
@@ -69,6 +77,8 @@ pub(super) struct Sampler {
     /// Lines that were no rows since the last report, and one of them.
     n_bad: u64,
     evidence: Option<Clean>,
+    /// A mark of this collector in the loop's command, so that no other ends it.
+    mark: String,
 }
 
 /// The meter of one GPU. It outlives the loops.
@@ -76,7 +86,44 @@ pub(super) struct Sampler {
 struct Meter {
     uuid: Option<Clean>,
     power: PowerMeter,
+    /// A number that was thrown away.
+    refused: Option<Clean>,
 }
+
+/// How much a loop may print: an allowance that grows with time, up to a burst.
+#[derive(Debug)]
+struct Allowance {
+    left: u64,
+    per_second: u64,
+    at: Instant,
+}
+
+impl Allowance {
+    /// That of a loop over some GPUs.
+    fn new(n_gpus: usize, period: Duration) -> Self {
+        let n_gpus = u64::try_from(n_gpus).unwrap_or(u64::MAX);
+        let periods_a_second = 1_000_000 / u64::try_from(period.as_micros()).unwrap_or(u64::MAX).max(1) + 1;
+        let per_second = n_gpus.saturating_mul(MAX_ROW_BYTES).saturating_mul(periods_a_second * PACE);
+        Self { left: BURST_BYTES, per_second, at: Instant::now() }
+    }
+
+    /// Takes what was printed; false if that is more than a loop has to say.
+    fn take(&mut self, n_bytes: usize) -> bool {
+        let now = Instant::now();
+        let micros = u64::try_from((now - self.at).as_micros()).unwrap_or(u64::MAX);
+        let grown = self.per_second.saturating_mul(micros) / 1_000_000;
+        if grown > 0 {
+            self.left = self.left.saturating_add(grown).min(BURST_BYTES);
+            self.at = now;
+        }
+        let left = self.left.checked_sub(u64::try_from(n_bytes).unwrap_or(u64::MAX));
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+/// The longest row, as the allowance counts.
+const MAX_ROW_BYTES: u64 = 2048;
 
 #[derive(Debug)]
 struct Running {
@@ -93,12 +140,13 @@ struct Running {
     row_at: Timestamp,
     has_swept: bool,
     n_sweeps: u64,
+    allowance: Allowance,
     has_stranger: bool,
     n_dark_cycles: u32,
 }
 
 impl Sampler {
-    pub(super) fn new(first_within: Duration, clock: Clock) -> Self {
+    pub(super) fn new(first_within: Duration, clock: Clock, mark: String) -> Self {
         Self {
             clock,
             epoch: Instant::now(),
@@ -110,6 +158,7 @@ impl Sampler {
             restart_at: None,
             n_bad: 0,
             evidence: None,
+            mark,
         }
     }
 
@@ -129,6 +178,10 @@ impl Sampler {
             biased;
             read = running.stream.next() => match read {
                 Ok([]) => Failure::new(FailureKind::Session, "it ended"),
+                // To read what does not end would be work without end.
+                Ok(bytes) if !running.allowance.take(bytes.len()) => {
+                    Failure::new(FailureKind::OutputTooLarge, "it prints without pause")
+                }
                 Ok(bytes) => {
                     let at = self.epoch.elapsed();
                     let (meters, places) = (&mut self.meters, &running.meters);
@@ -136,6 +189,10 @@ impl Sampler {
                         let meter = places.get(sample.place).and_then(|at| meters.get_mut(*at));
                         match (meter, sample.power) {
                             (Some(meter), Ok(power)) => meter.power.add(at, power),
+                            (Some(meter), Err(absent)) if absent.reason == Reason::Implausible => {
+                                meter.power.add_refused();
+                                meter.refused = Some(absent.text);
+                            }
                             (Some(meter), Err(_)) => meter.power.add_absent(),
                             (None, _) => {}
                         }
@@ -151,7 +208,9 @@ impl Sampler {
                 return Event::Stalled;
             }
         };
-        let words = running.sweeps.last_words().cloned();
+        // A flood has nothing to say.
+        let is_flood = ended.kind == FailureKind::OutputTooLarge;
+        let words = running.sweeps.last_words().filter(|_| !is_flood).cloned();
         let is_expired = running.started_at.elapsed() >= EXPIRES_AFTER;
         let has_swept = running.has_swept;
         self.stop();
@@ -222,18 +281,32 @@ impl Sampler {
 
     /// Adds to each GPU of a report what was sampled of it, and what could not be read.
     pub(super) fn add_samples(&mut self, report: &mut HostReport) {
+        let mut all = None;
         for gpu in &mut report.gpus {
             let is_its =
                 |meter: &&mut Meter| meter.uuid.is_some() && meter.uuid.as_ref() == gpu.uuid.as_ref().ok();
-            if let Some(meter) = self.meters.iter_mut().find(is_its) {
-                gpu.power_samples = meter.power.take();
+            let Some(meter) = self.meters.iter_mut().find(is_its) else { continue };
+            let counts = meter.power.counts();
+            gpu.power_samples = meter.power.take();
+            if let Some(refused) = meter.refused.take().filter(|_| counts.is_mostly_refused()) {
+                report.faults.push(mostly_refused(gpu, counts, &refused));
             }
+            all = Some(all.unwrap_or(SampleCounts::default()).plus(counts));
         }
+        if let Some(all) = &mut all {
+            all.n_unread = self.n_bad;
+        }
+        report.samples = all;
         if report.outcome.is_up() && self.n_bad > 0 {
             let words = self.evidence.take().unwrap_or_else(|| Clean::new(""));
-            let evidence = Clean::new(&format!("{} bad lines, such as {words}", self.n_bad));
-            report.faults.push(Fault { kind: FaultKind::SamplesLost, gpu: None, evidence });
+            let evidence = format!("{} bad lines, such as {words}", self.n_bad);
+            report.faults.push(Fault::new(FaultKind::SamplesLost, None, &evidence));
             self.n_bad = 0;
+        }
+        // What was sampled until a GPU stopped to tell is a reading of this cycle.
+        let is_powerless = report.faults.iter().any(|fault| fault.kind.costs_a_reading());
+        if is_powerless && !report.outcome.is_up() && report.gpus_reporting() > 0 {
+            report.outcome = Outcome::Partial;
         }
     }
 
@@ -247,7 +320,8 @@ impl Sampler {
         period: Duration,
     ) {
         let Some((sweeps, call)) = Sweeps::open(knowledge, &gpus, period) else { return self.stop() };
-        let starting = session.stream(&host.nvidia_smi, &call.args, Instant::now() + host.timeout);
+        let until = Instant::now() + host.timeout;
+        let starting = session.stream(&host.nvidia_smi, &call.args, &self.mark, until);
         let started = starting.await;
         self.stop();
         match started {
@@ -264,6 +338,7 @@ impl Sampler {
                     row_at: self.clock.now(),
                     has_swept: false,
                     n_sweeps: 0,
+                    allowance: Allowance::new(gpus.len(), period),
                     has_stranger: false,
                     n_dark_cycles: 0,
                 });
@@ -331,10 +406,37 @@ impl Sampler {
                 }
                 None => {
                     places.push(self.meters.len());
-                    self.meters.push(Meter { uuid, power: PowerMeter::new(kind, max_gap) });
+                    let power = PowerMeter::new(kind, max_gap);
+                    self.meters.push(Meter { uuid, power, refused: None });
                 }
             }
         }
         places
+    }
+}
+
+/// The fault of a GPU of which more than half of the samples were thrown away.
+fn mostly_refused(gpu: &GpuReading, counts: SampleCounts, refused: &Clean) -> Fault {
+    let n_all = counts.n_samples + counts.n_absent + counts.n_refused;
+    let evidence = format!("{} of {n_all} samples, the last of them {refused} W", counts.n_refused);
+    let name = gpu.bus_id.as_ref().or(gpu.uuid.as_ref()).ok().cloned();
+    let index = gpu.index.as_ref().ok().copied();
+    Fault { index, ..Fault::new(FaultKind::Implausible, name, &evidence) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_more_than_a_loop_has_to_say_and_what_was_held_up_is_not() {
+        let mut allowance = Allowance::new(8, Duration::from_millis(100));
+        assert!(allowance.take(2 << 20), "two minutes of eight boards, held up by the network");
+        let n_taken = (0..1_000_000).take_while(|_| allowance.take(8 << 10)).count();
+        assert!(n_taken < 1000, "{n_taken} pieces of a flood");
+        for _ in 0..600 {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            assert!(allowance.take(8 * 400));
+        }
     }
 }

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::MAX_GPUS;
+use super::bound::{ceiling, rests};
 use super::knowledge::{Knowledge, KnownGpu};
 use super::rows::{Rows, label};
-use crate::reading::{Clean, Fault, FaultKind, GpuReading, Power, Temperature};
+use crate::reading::{Absent, Clean, Fault, FaultKind, GpuReading, Power, Reason, Temperature};
 
 /// How many answers in a row with the very same draw make a sensor suspicious. A living sensor moves in
 /// its second decimal between any two of them; a board in deep sleep may not, but then its temperature rests too.
@@ -17,17 +18,18 @@ const FROZEN_MILLICELSIUS: i64 = 5000;
 
 /// Settles an answer that has rows: adds what it lacks to its faults, and remembers what it showed.
 ///
-/// `in_inventory` is how many GPUs the inventory says there are; `why_absent` is the evidence for a known
-/// GPU that no line of the answer tells of.
+/// `in_inventory` is how many GPUs the inventory says there are; `why_absent` says of a known GPU, by its UUID, that
+/// no line of the answer tells of, what that is and its evidence.
 pub(super) fn settle(
     knowledge: &mut Knowledge,
     rows: &mut Rows,
     in_inventory: Option<usize>,
-    why_absent: &str,
+    why_absent: &dyn Fn(&str) -> (FaultKind, String),
 ) {
     let seen: BTreeSet<String> = rows.gpus.iter().filter_map(uuid).collect();
     for gpu in &rows.gpus {
-        remember(knowledge, &seen, gpu, &mut rows.faults);
+        let gave_power = remember(knowledge, &seen, gpu, &mut rows.faults);
+        find_powerless(gpu, gave_power, &mut rows.faults);
     }
     if in_inventory.is_some_and(|n_gpus| seen.len() >= n_gpus) {
         knowledge.gpus.retain(|uuid, _| seen.contains(uuid));
@@ -38,15 +40,84 @@ pub(super) fn settle(
         find_short(n_gpus, rows);
     }
     find_persistence_off(knowledge, rows);
+    name_indices(knowledge, rows);
+}
+
+/// Gives each fault the index of its GPU, by what the GPU says now or said last.
+pub(super) fn name_indices(knowledge: &Knowledge, rows: &mut Rows) {
+    for fault in &mut rows.faults {
+        let Some(gpu) = &fault.gpu else { continue };
+        let is_said = |row: &&GpuReading| label(row).as_ref() == Some(gpu) || row.uuid.as_ref() == Ok(gpu);
+        let said = rows.gpus.iter().find(is_said).and_then(|row| row.index.as_ref().ok().copied());
+        let is_known = |(uuid, known): &(&String, &KnownGpu)| {
+            uuid.as_str() == gpu.as_str()
+                || known.bus_id.as_ref().is_some_and(|bus_id| same_bus(bus_id, gpu.as_str()))
+        };
+        let known = || knowledge.gpus.iter().find(is_known).and_then(|(_, known)| known.index);
+        fault.index = fault.index.or(said).or_else(known);
+    }
+}
+
+/// A fault if a GPU gives no power: always where its row has an error instead, else if it ever gave one. And a
+/// remark if the driver asks for something although readings come.
+fn find_powerless(gpu: &GpuReading, gave_power: bool, faults: &mut Vec<Fault>) {
+    let action = gpu.recovery_action.as_ref().ok().filter(|action| action.as_str() != NO_ACTION);
+    let Err(absent) = gpu.power() else {
+        if let Some(action) = action {
+            faults.push(Fault::new(FaultKind::RecoveryAction, label(gpu), action.as_str()));
+        }
+        return;
+    };
+    let Some(kind) = FaultKind::of_powerless(absent.reason, gave_power) else { return };
+    // The reader of rows has told already that a board is lost, whichever of its cells says so.
+    let is_told = |fault: &Fault| {
+        fault.kind == FaultKind::GpuLost
+            && (fault.gpu.is_some() || kind == fault.kind)
+            && fault.gpu == label(gpu)
+    };
+    if !faults.iter().any(is_told) {
+        let asks = action.map(|action| format!("; the driver asks for: {action}")).unwrap_or_default();
+        faults.push(Fault::new(kind, label(gpu), &format!("{}{asks}", why_powerless(gpu, &absent))));
+    }
+}
+
+/// What `gpu_recovery_action` says of a board that needs none.
+const NO_ACTION: &str = "None";
+
+fn why_powerless(gpu: &GpuReading, absent: &Absent) -> String {
+    match absent.reason {
+        Reason::Implausible if rests(&gpu.pstate, &gpu.utilization) => {
+            let state = gpu.pstate.as_ref().map(Clean::as_str).unwrap_or_default();
+            format!("{} W in {state} without load", absent.text)
+        }
+        Reason::Implausible => format!("{} W, of a board that draws at most {}", absent.text, ceiling(gpu)),
+        Reason::NotAsked => "nvidia-smi refuses the field power.draw".to_owned(),
+        Reason::Empty => "nothing stands in its place".to_owned(),
+        Reason::NotSupported
+        | Reason::UnknownError
+        | Reason::GpuLost
+        | Reason::ResetRequired
+        | Reason::NoPermission
+        | Reason::Timeout
+        | Reason::Deprecated
+        | Reason::OtherError
+        | Reason::Garbled
+        | Reason::NotReported => absent.text.to_string(),
+    }
 }
 
 fn uuid(gpu: &GpuReading) -> Option<String> {
     gpu.uuid.as_ref().ok().map(ToString::to_string)
 }
 
-/// Updates what is known of one GPU that answered.
-fn remember(knowledge: &mut Knowledge, seen: &BTreeSet<String>, gpu: &GpuReading, faults: &mut Vec<Fault>) {
-    let Some(uuid) = uuid(gpu) else { return };
+/// Updates what is known of one GPU that answered, and says whether it ever gave its power.
+fn remember(
+    knowledge: &mut Knowledge,
+    seen: &BTreeSet<String>,
+    gpu: &GpuReading,
+    faults: &mut Vec<Fault>,
+) -> bool {
+    let Some(uuid) = uuid(gpu) else { return false };
     let bus_id = gpu.bus_id.as_ref().ok().map(ToString::to_string);
     if let (Some(bus_id), false) = (&bus_id, knowledge.gpus.contains_key(&uuid)) {
         // Another board sits where a known one sat: that one was replaced.
@@ -55,10 +126,20 @@ fn remember(knowledge: &mut Knowledge, seen: &BTreeSet<String>, gpu: &GpuReading
     }
     let known = knowledge.gpus.entry(uuid).or_default();
     known.bus_id = bus_id.or_else(|| known.bus_id.take());
-    follow_sensor(known, gpu.power().ok().map(|draw| draw.power), gpu.temperature.as_ref().ok().copied());
-    if let Some(evidence) = frozen(known) {
-        faults.push(Fault { kind: FaultKind::FrozenSensor, gpu: label(gpu), evidence });
+    known.index = gpu.index.as_ref().ok().copied().or(known.index);
+    let draw = gpu.power().ok();
+    known.gave_power |= draw.is_some();
+    if let Some(draw) = draw
+        && let Some(before) = known.kind.replace(draw.kind).filter(|before| *before != draw.kind)
+    {
+        let evidence = format!("{} now, {} before", draw.kind.label(), before.label());
+        faults.push(Fault::new(FaultKind::KindChanged, label(gpu), &evidence));
     }
+    follow_sensor(known, draw.map(|draw| draw.power), gpu.temperature.as_ref().ok().copied());
+    if let Some(evidence) = frozen(known) {
+        faults.push(Fault::new(FaultKind::FrozenSensor, label(gpu), &evidence));
+    }
+    known.gave_power
 }
 
 /// Counts how long the draw has not moved, and how far the temperature has.
@@ -77,12 +158,12 @@ fn follow_sensor(known: &mut KnownGpu, power: Option<Power>, temperature: Option
 }
 
 /// The evidence that a sensor is frozen, if it is.
-fn frozen(known: &KnownGpu) -> Option<Clean> {
+fn frozen(known: &KnownGpu) -> Option<String> {
     let (power, coldest, hottest) = (known.power?, known.coldest?, known.hottest?);
     let moved = hottest.millicelsius().saturating_sub(coldest.millicelsius());
     (known.n_same >= FROZEN_ANSWERS && moved >= FROZEN_MILLICELSIUS).then(|| {
         let n_same = known.n_same;
-        Clean::new(&format!("{power} in {n_same} answers in a row, at {coldest} to {hottest}"))
+        format!("{power} in {n_same} answers in a row, at {coldest} to {hottest}")
     })
 }
 
@@ -97,28 +178,34 @@ fn bound(knowledge: &mut Knowledge, seen: &BTreeSet<String>) {
 }
 
 /// A fault for each known GPU that gave no reading, unless one is there that tells of it.
-fn find_missing(knowledge: &Knowledge, seen: &BTreeSet<String>, faults: &mut Vec<Fault>, why_absent: &str) {
+fn find_missing(
+    knowledge: &Knowledge,
+    seen: &BTreeSet<String>,
+    faults: &mut Vec<Fault>,
+    why_absent: &dyn Fn(&str) -> (FaultKind, String),
+) {
     let mut untold = Vec::new();
     for (uuid, known) in knowledge.gpus.iter().filter(|(uuid, _)| !seen.contains(*uuid)) {
         let name = Clean::new(known.bus_id.as_deref().unwrap_or(uuid));
         match faults.iter_mut().find(|fault| tells_of(fault, uuid, known)) {
             Some(fault) => fault.gpu = Some(name),
-            None => untold.push(name),
+            None => untold.push((uuid, name)),
         }
     }
     // By elimination: one line without a name, one GPU without a line.
     let mut nameless = faults.iter_mut().filter(|fault| fault.kind.costs_a_reading() && fault.gpu.is_none());
-    if let ([name], Some(fault), None) = (untold.as_slice(), nameless.next(), nameless.next()) {
+    if let ([(_, name)], Some(fault), None) = (untold.as_slice(), nameless.next(), nameless.next()) {
         fault.gpu = Some(name.clone());
         return;
     }
-    let evidence = Clean::new(why_absent);
-    let missing = |gpu| Fault { kind: FaultKind::GpuMissing, gpu: Some(gpu), evidence: evidence.clone() };
-    faults.extend(untold.into_iter().map(missing));
+    faults.extend(untold.into_iter().map(|(uuid, name)| {
+        let (kind, evidence) = why_absent(uuid);
+        Fault::new(kind, Some(name), &evidence)
+    }));
 }
 
 /// Whether a fault is about this GPU: by its bus id, or by a UUID in the line that is its evidence.
-fn tells_of(fault: &Fault, uuid: &str, known: &KnownGpu) -> bool {
+pub(super) fn tells_of(fault: &Fault, uuid: &str, known: &KnownGpu) -> bool {
     let is_its_bus = |gpu: &Clean| known.bus_id.as_ref().is_some_and(|bus_id| same_bus(bus_id, gpu.as_str()));
     fault.kind.costs_a_reading()
         && (fault.gpu.as_ref().is_some_and(|gpu| gpu.as_str() == uuid || is_its_bus(gpu))
@@ -127,12 +214,11 @@ fn tells_of(fault: &Fault, uuid: &str, known: &KnownGpu) -> bool {
 
 /// One fault if fewer GPUs are accounted for than the inventory has.
 fn find_short(n_gpus: usize, rows: &mut Rows) {
-    // A lost board that kept its row is among the readings already.
-    let costs_a_row = |fault: &&Fault| fault.kind.costs_a_reading() && fault.kind != FaultKind::GpuLost;
-    let n_told = rows.gpus.len() + rows.faults.iter().filter(costs_a_row).count();
+    // A board that kept its row is among the readings already.
+    let n_told = rows.gpus.len() + rows.faults.iter().filter(|fault| fault.kind.costs_a_row()).count();
     if n_told < n_gpus {
-        let evidence = Clean::new(&format!("{} of the inventory's {n_gpus} GPUs answered", rows.gpus.len()));
-        rows.faults.push(Fault { kind: FaultKind::GpuMissing, gpu: None, evidence });
+        let evidence = format!("{} of the inventory's {n_gpus} GPUs answered", rows.gpus.len());
+        rows.faults.push(Fault::new(FaultKind::GpuMissing, None, &evidence));
     }
 }
 
@@ -145,13 +231,13 @@ fn find_persistence_off(knowledge: &mut Knowledge, rows: &mut Rows) {
         knowledge.persistence_reported &= n_gpus == 0;
     } else if !knowledge.persistence_reported {
         knowledge.persistence_reported = true;
-        let evidence = Clean::new(&format!("{n_off} of {n_gpus} GPUs"));
-        rows.faults.push(Fault { kind: FaultKind::PersistenceOff, gpu: None, evidence });
+        let evidence = format!("{n_off} of {n_gpus} GPUs");
+        rows.faults.push(Fault::new(FaultKind::PersistenceOff, None, &evidence));
     }
 }
 
 /// Whether two texts are the same PCI address: NVML writes the domain with eight digits, its messages with four.
-fn same_bus(one: &str, other: &str) -> bool {
+pub(super) fn same_bus(one: &str, other: &str) -> bool {
     one.trim_start_matches('0').eq_ignore_ascii_case(other.trim_start_matches('0'))
 }
 
@@ -169,7 +255,7 @@ mod tests {
 
     fn settled(knowledge: &mut Knowledge, lines: &[&str], in_inventory: Option<usize>) -> Vec<Fault> {
         let mut rows = rows_of(lines);
-        settle(knowledge, &mut rows, in_inventory, "no row");
+        settle(knowledge, &mut rows, in_inventory, &|_| (FaultKind::GpuMissing, "no row".to_owned()));
         rows.faults
     }
 
@@ -235,8 +321,8 @@ mod tests {
             (named[0].kind, &named[0].gpu),
             (FaultKind::BadRow, &Some(Clean::new("00000000:02:00.0")))
         );
-        let by_elimination = settled(&mut knowledge, &[A, "rubbish", C], None);
-        assert_eq!(by_elimination, [Fault { evidence: Clean::new("rubbish"), ..named[0].clone() }]);
+        let by_elimination = settled(&mut knowledge, &[A, "1, GPU-, 0000", C], None);
+        assert_eq!(by_elimination, [Fault { evidence: Clean::new("1, GPU-, 0000"), ..named[0].clone() }]);
     }
 
     #[test]
@@ -250,6 +336,90 @@ mod tests {
             (faults[0].kind, &faults[0].gpu),
             (FaultKind::GpuLost, &Some(Clean::new("00000000:02:00.0")))
         );
+    }
+
+    /// Every text that an NVML error may leave in a cell, and what else may stand there.
+    fn without_power() -> Vec<String> {
+        let table = include_str!("../../fixtures/nvidia-smi/nvml-error-to-cell.tsv");
+        let errors = table.lines().skip(2).flat_map(|line| line.split('\t').skip(2));
+        let others =
+            ["", "N/A", "[N/A]", "[Not Supported]", "1e5", "99999.00", "-1", "word", "[GPU is lost]"];
+        errors.chain(others).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_gpu_that_gave_power_before_and_gives_none_now_is_never_well() {
+        for text in without_power() {
+            let mut knowledge = Knowledge::default();
+            assert_eq!(settled(&mut knowledge, &[A, B], None), []);
+            let row = format!("1, GPU-b, 00000000:02:00.0, {text}, 40, Enabled, L4");
+            for _ in 0..3 {
+                let faults = settled(&mut knowledge, &[A, &row], None);
+                assert_eq!(faults.len(), 1, "{text}: {faults:?}");
+                assert!(faults[0].kind.costs_a_reading(), "{text}");
+                assert!(!faults[0].kind.remedy().is_empty(), "{text}");
+                assert_eq!(
+                    (&faults[0].gpu, faults[0].index),
+                    (&Some(Clean::new("00000000:02:00.0")), Some(1)),
+                    "{text}"
+                );
+            }
+            assert_eq!(settled(&mut knowledge, &[A, B], None), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_board_that_never_had_a_sensor_is_well_and_one_with_an_error_is_not() {
+        let faults = |text: &str| {
+            let row = format!("1, GPU-b, 00000000:02:00.0, {text}, 40, Enabled, L4");
+            settled(&mut Knowledge::default(), &[A, &row], None)
+        };
+        for text in ["[N/A]", "N/A", "[Not Supported]", ""] {
+            assert_eq!(faults(text), [], "{text}");
+        }
+        let kinds = [
+            ("[GPU requires reset]", FaultKind::ResetRequired),
+            ("[Unknown Error]", FaultKind::UnknownError),
+            ("[Timeout]", FaultKind::GpuTimeout),
+            ("[Insufficient Permissions]", FaultKind::NoPermission),
+            ("[GPU is lost]", FaultKind::GpuLost),
+            ("9999.00", FaultKind::ImplausiblePower),
+            ("[Interrupt Request Issue]", FaultKind::NoPower),
+        ];
+        for (text, kind) in kinds {
+            assert_eq!(faults(text).iter().map(|fault| fault.kind).collect::<Vec<_>>(), [kind], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_driver_asks_for_is_told_beside_a_reading_and_without_one() {
+        let fields = &["index", "uuid", "pci.bus_id", "power.draw", "gpu_recovery_action", "name"];
+        let told = |draw: &str, action: &str| {
+            let row = format!("0, GPU-a, 00000000:01:00.0, {draw}, {action}, L4\n");
+            let mut rows = read_rows(fields, &row, Ending::Whole);
+            settle(&mut Knowledge::default(), &mut rows, None, &|_| (FaultKind::GpuMissing, String::new()));
+            rows.faults.iter().map(|fault| (fault.kind, fault.evidence.to_string())).collect::<Vec<_>>()
+        };
+        assert_eq!(told("50.00", "None"), []);
+        assert_eq!(told("50.00", "Drain P2P"), [(FaultKind::RecoveryAction, "Drain P2P".to_owned())]);
+        let words = "[GPU requires reset]; the driver asks for: Reset".to_owned();
+        assert_eq!(told("[GPU requires reset]", "Reset"), [(FaultKind::ResetRequired, words)]);
+    }
+
+    #[test]
+    fn a_reading_of_another_kind_is_remarked_once() {
+        let fields = &["index", "uuid", "power.draw", "power.draw.average", "name"];
+        let mut knowledge = Knowledge::default();
+        let mut kinds = |average: &str| {
+            let row = format!("0, GPU-a, 50.00, {average}, L4\n");
+            let mut rows = read_rows(fields, &row, Ending::Whole);
+            settle(&mut knowledge, &mut rows, None, &|_| (FaultKind::GpuMissing, String::new()));
+            rows.faults.iter().map(|fault| fault.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds("51.00"), []);
+        assert_eq!(kinds("[Unknown Error]"), [FaultKind::KindChanged]);
+        assert_eq!(kinds("[Unknown Error]"), []);
+        assert_eq!(kinds("51.00"), [FaultKind::KindChanged]);
     }
 
     #[test]

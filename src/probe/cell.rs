@@ -24,6 +24,7 @@ const WORDS: &[(&str, Reason)] = &[
     ("[GPU is lost]", Reason::GpuLost),
     ("[GPU requires reset]", Reason::ResetRequired),
     ("[Insufficient Permissions]", Reason::NoPermission),
+    ("[Timeout]", Reason::Timeout),
     ("[Requested functionality has been deprecated]", Reason::Deprecated),
 ];
 

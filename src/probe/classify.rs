@@ -24,13 +24,17 @@ pub(super) fn classify(answer: &Answer<'_>, stdout: &str, stderr: &str) -> Failu
     // The last line, since what a login prints comes before.
     let last = |text: &str| text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned);
     let evidence =
-        last(stdout).or_else(|| last(stderr)).unwrap_or_else(|| format!("{}, no output", ended(answer.exit)));
+        last(stdout).or_else(|| last(stderr)).unwrap_or_else(|| format!("{}, no output", ended(answer)));
     Failure::new(kind, &evidence)
 }
 
-/// How the call ended, in words.
-pub(super) fn ended(exit: Option<i32>) -> String {
-    exit.map_or_else(|| "ended by a signal".to_owned(), |code| format!("exit code {code}"))
+/// How the call ended, in words. 124 and 137 are what `timeout` ends with when the time was up.
+pub(super) fn ended(answer: &Answer<'_>) -> String {
+    match answer.exit {
+        Some(124 | 137) => format!("nvidia-smi was ended after {:.1} s", answer.took.as_secs_f64()),
+        Some(code) => format!("exit code {code}"),
+        None => "ended by a signal".to_owned(),
+    }
 }
 
 /// The field that the tool says it does not know, and the line that says so.
@@ -50,7 +54,7 @@ pub(super) fn no_handle(line: &str) -> Option<Fault> {
             && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.')
     };
     let gpu = rest.split_whitespace().map(|word| word.trim_end_matches([':', '.'])).find(is_bus_id);
-    Some(Fault { kind: FaultKind::GpuMissing, gpu: gpu.map(Clean::new), evidence: Clean::new(line) })
+    Some(Fault::new(FaultKind::GpuMissing, gpu.map(Clean::new), line))
 }
 
 /// What one line of output tells, if it tells anything.
@@ -58,7 +62,12 @@ fn by_text(line: &str) -> Option<FailureKind> {
     let line = line.to_ascii_lowercase();
     let has = |words: &str| line.contains(words);
     if has("unable to determine the device handle") {
-        return Some(nvml_error(&line).unwrap_or(FailureKind::GpuLost));
+        // An unknown error of one board is mostly one that fell off the bus.
+        return Some(
+            nvml_error(&line)
+                .filter(|kind| *kind != FailureKind::InitUnknown)
+                .unwrap_or(FailureKind::GpuLost),
+        );
     }
     if has("couldn't communicate with the nvidia driver") {
         return Some(FailureKind::NoDriver);
@@ -70,10 +79,11 @@ fn by_text(line: &str) -> Option<FailureKind> {
     if has("driver/library version mismatch") {
         return Some(FailureKind::DriverMismatch);
     }
-    if has("failed to initialize nvml") {
+    if has("failed to initialize nvml") || has("failed to properly shut down nvml") {
         return Some(nvml_error(&line).unwrap_or(FailureKind::RemoteExit));
     }
-    if has("no devices were found") {
+    // Where MIG is on and no instance was made, the GPU itself still answers; this is a query for instances.
+    if has("no devices were found") || has("no supported gpus were found") {
         return Some(FailureKind::NoGpus);
     }
     if has("is not a valid field to query") {
@@ -90,6 +100,22 @@ fn nvml_error(line: &str) -> Option<FailureKind> {
         ("insufficient permissions", FailureKind::NoPermission),
         ("driver not loaded", FailureKind::NoDriver),
         ("library not found", FailureKind::NoLibrary),
+        ("version mismatch", FailureKind::DriverMismatch),
+        // A library of another age than its program.
+        ("function not found", FailureKind::DriverMismatch),
+        ("access blocked by the operating system", FailureKind::Blocked),
+        ("unknown error", FailureKind::InitUnknown),
+        ("timeout", FailureKind::DriverTimeout),
+        ("interrupt request issue", FailureKind::Interrupt),
+        ("insufficient external power", FailureKind::ExternalPower),
+        ("corrupted inforom", FailureKind::Inforom),
+        ("insufficient memory", FailureKind::OutOfMemory),
+        ("insufficient resources", FailureKind::OutOfMemory),
+        ("not in ready state", FailureKind::DriverTimeout),
+        ("in use by another client", FailureKind::DriverTimeout),
+        ("nvml: n/a", FailureKind::NotSupported),
+        ("nvml: not supported", FailureKind::NotSupported),
+        ("nvml: no supported gpus", FailureKind::NoGpus),
     ];
     words.into_iter().find(|(words, _)| line.contains(words)).map(|(_, kind)| kind)
 }
@@ -131,10 +157,19 @@ fn by_exit(exit: Option<i32>, stdout: &str) -> FailureKind {
         Some(0) => FailureKind::Garbled,
         Some(2) => FailureKind::Refused,
         Some(4) => FailureKind::NoPermission,
+        Some(3) => FailureKind::NotSupported,
         Some(6) => FailureKind::NoGpus,
+        Some(8) => FailureKind::ExternalPower,
         Some(9) => FailureKind::NoDriver,
+        // The manual says 10, the programs say 11.
+        Some(10 | 11) => FailureKind::Interrupt,
         Some(12) => FailureKind::NoLibrary,
+        Some(13) => FailureKind::DriverMismatch,
+        Some(14) => FailureKind::Inforom,
         Some(15) => FailureKind::GpuLost,
+        // Drivers from 390 and from 535 on.
+        Some(17) => FailureKind::Blocked,
+        Some(18) => FailureKind::DriverMismatch,
         Some(124 | 137) => FailureKind::Timeout,
         Some(126 | 127) => FailureKind::CommandMissing,
         Some(_) | None => FailureKind::RemoteExit,
@@ -146,7 +181,8 @@ mod tests {
     use super::*;
 
     fn kind_of(stdout: &str, stderr: &str, exit: Option<i32>) -> FailureKind {
-        let answer = Answer { stdout: stdout.as_bytes(), stderr: stderr.as_bytes(), exit, truncated: false };
+        let answer =
+            Answer { stdout: stdout.as_bytes(), stderr: stderr.as_bytes(), exit, ..Answer::default() };
         classify(&answer, stdout, stderr).kind
     }
 
@@ -193,7 +229,7 @@ mod tests {
         }
         assert_eq!(
             kind_of("Failed to initialize NVML: Unknown Error\n", "", Some(255)),
-            FailureKind::RemoteExit
+            FailureKind::InitUnknown
         );
         assert_eq!(kind_of("No devices were found\n", "", Some(6)), FailureKind::NoGpus);
     }
@@ -219,8 +255,34 @@ mod tests {
     #[test]
     fn the_evidence_is_the_telling_line_and_not_the_greeting() {
         let stdout = "Welcome to node 7\nNo devices were found\n";
-        let answer = Answer { stdout: stdout.as_bytes(), stderr: b"", exit: Some(6), truncated: false };
+        let answer = Answer { stdout: stdout.as_bytes(), exit: Some(6), ..Answer::default() };
         assert_eq!(classify(&answer, stdout, "").evidence.as_str(), "No devices were found");
+    }
+
+    #[test]
+    fn every_way_that_nvml_can_fail_to_start_has_a_kind_and_words_of_its_own() {
+        let table = include_str!("../../fixtures/nvidia-smi/nvml-init-exit-codes.tsv");
+        for line in table.lines().skip(2) {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let message = cells.last().unwrap().replace("\\n", "\n");
+            for exit in &cells[2..cells.len() - 1] {
+                let kind = kind_of(&message, "", exit.parse().ok());
+                assert!(!matches!(kind, FailureKind::RemoteExit | FailureKind::Garbled), "{line}: {kind:?}");
+            }
+        }
+        let wsl = "Failed to initialize NVML: GPU access blocked by the operating system\n";
+        assert_eq!(kind_of(wsl, "", Some(255)), FailureKind::Blocked);
+        assert!(FailureKind::Blocked.remedy().contains("wsl --shutdown"));
+        assert!(FailureKind::InitUnknown.remedy().contains("daemon-reload"));
+        assert!(FailureKind::NoGpus.remedy().contains("DevicePolicy"));
+    }
+
+    #[test]
+    fn a_call_that_was_ended_says_after_how_long() {
+        let took = std::time::Duration::from_millis(4_012);
+        let answer = Answer { exit: Some(124), took, ..Answer::default() };
+        let evidence = classify(&answer, "", "").evidence;
+        assert_eq!(evidence.as_str(), "nvidia-smi was ended after 4.0 s, no output");
     }
 
     #[test]

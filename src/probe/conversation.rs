@@ -1,21 +1,25 @@
 //! A conversation with one nvidia-smi, as a state machine that only names calls and takes answers.
 //!
 //! It always ends: each refusal takes a name from a finite list, the full list is asked again for a new
-//! driver at most once, and the walk over single GPUs has at most [`MAX_GPUS`] steps.
+//! driver at most once, and what salvages GPUs from a lost neighbour has at most [`MAX_GPUS`] steps.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use super::MAX_GPUS;
-use super::account::settle;
+use super::account::{name_indices, settle, tells_of};
 use super::cell::is_uuid;
 use super::classify::{classify, ended, no_handle, unknown_field};
-use super::fields::{Field, Need, wanted};
+use super::fields::{Field, Need, as_young_as, may_know, wanted};
 use super::knowledge::Knowledge;
 use super::rows::{Ending, Rows, read_rows};
-use crate::reading::{Clean, Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome};
+use crate::reading::{Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome};
 
 /// How many places are tried when GPUs must be asked one by one and none is known.
 const MAX_INDICES: u32 = 32;
+
+/// How often several GPUs are asked for in one call; each time one more has turned out to have no handle.
+const MAX_TOGETHER: u32 = 4;
 
 /// One call of nvidia-smi.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub struct Call {
 }
 
 /// What came of a call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Answer<'a> {
     /// Its standard output. nvidia-smi prints its errors there too.
     pub stdout: &'a [u8],
@@ -35,6 +39,8 @@ pub struct Answer<'a> {
     pub exit: Option<i32>,
     /// More output came than was kept.
     pub truncated: bool,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Answer<'_> {
@@ -75,9 +81,15 @@ pub struct Conversation {
     asked: Vec<&'static str>,
     /// The refusals of this conversation, which are certainly those of the driver that runs now.
     refused_now: BTreeSet<String>,
+    /// Names that were not asked for, since what was refused in this conversation is no younger than they are.
+    implied: BTreeSet<String>,
     /// The full list was asked again for a new driver.
     has_renewed: bool,
     phase: Phase,
+    /// GPUs were asked for by name, since not all could be asked at once.
+    has_salvaged: bool,
+    /// Known GPUs that were asked for one by one, and answered that.
+    asked_singly: BTreeSet<String>,
     /// What was read so far.
     rows: Rows,
     /// Why there is nothing, should nothing come.
@@ -89,22 +101,32 @@ pub struct Conversation {
 enum Phase {
     /// All GPUs at once.
     All,
-    /// One GPU, by `-i`, since the answer for all was lost to one without a handle.
-    Single(String, Walk),
+    /// These GPUs by `-i`, since the answer for all was lost to one without a handle. The number is how often
+    /// this was tried.
+    Together(Vec<String>, u32),
+    /// One GPU, since that did not help either, or nobody knows which there are.
+    Single(Walk),
 }
 
-/// The GPUs that are still to be asked one by one.
+/// The GPUs that are to be asked one by one, the first of them now.
 #[derive(Debug)]
 enum Walk {
     Uuids(VecDeque<String>),
-    Indices(std::ops::Range<u32>),
+    Indices(VecDeque<u32>),
 }
 
 impl Walk {
-    fn next(&mut self) -> Option<String> {
+    fn current(&self) -> Option<String> {
         match self {
-            Self::Uuids(uuids) => uuids.pop_front(),
-            Self::Indices(indices) => indices.next().map(|index| index.to_string()),
+            Self::Uuids(uuids) => uuids.front().cloned(),
+            Self::Indices(indices) => indices.front().map(u32::to_string),
+        }
+    }
+
+    fn advance(&mut self) {
+        match self {
+            Self::Uuids(uuids) => drop(uuids.pop_front()),
+            Self::Indices(indices) => drop(indices.pop_front()),
         }
     }
 }
@@ -117,8 +139,11 @@ impl Conversation {
             knowledge,
             in_inventory: gpus_expected,
             refused_now: BTreeSet::new(),
+            implied: BTreeSet::new(),
             has_renewed: false,
             phase: Phase::All,
+            has_salvaged: false,
+            asked_singly: BTreeSet::new(),
             rows: Rows::default(),
             failure: None,
         };
@@ -146,30 +171,38 @@ impl Conversation {
         }
         let is_answered = !rows.gpus.is_empty();
         let failure = (!is_answered).then(|| classify(&answer, &stdout, &stderr));
-        match self.phase {
+        match std::mem::replace(&mut self.phase, Phase::All) {
             Phase::All => self.after_all(rows, failure),
-            Phase::Single(..) => self.after_single(rows, failure),
+            Phase::Together(gpus, n_tries) => self.after_together(rows, failure, gpus, n_tries),
+            Phase::Single(walk) => self.after_single(rows, failure, walk),
         }
     }
 
     /// The deadline came, or no more calls can be made: what is known so far, else `failure`.
     pub fn give_up(mut self, failure: Failure) -> Probed {
-        // Known GPUs that were not asked any more are missing for this reason.
-        let why_absent = failure.to_string();
+        if let Phase::Single(Walk::Indices(indices)) = &self.phase {
+            self.knowledge.unwalked = indices.front().copied();
+        }
         self.failure = Some(failure);
-        self.probed(&why_absent)
+        self.probed(FaultKind::NotAsked)
     }
 
     fn call(&self) -> Call {
         let mut args =
             vec![format!("--query-gpu={}", self.asked.join(",")), "--format=csv,noheader,nounits".to_owned()];
-        if let Phase::Single(gpu, _) = &self.phase {
-            args.extend(["-i".to_owned(), gpu.clone()]);
+        let chosen = match &self.phase {
+            Phase::All => None,
+            Phase::Together(gpus, _) => Some(gpus.join(",")),
+            Phase::Single(walk) => walk.current(),
+        };
+        if let Some(chosen) = chosen {
+            args.extend(["-i".to_owned(), chosen]);
         }
         Call { args }
     }
 
-    /// Takes a field that the driver refuses off the list; false if it was not on it or cannot be spared.
+    /// Takes a field that the driver refuses off the list, and what is as young; false if it was not on it or
+    /// cannot be spared.
     fn drop_refused(&mut self, name: Option<&str>) -> bool {
         let Some(name) = name.filter(|name| self.asked.contains(name)) else { return false };
         if Field::named(name).is_none_or(|field| field.need == Need::Identity) {
@@ -177,6 +210,12 @@ impl Conversation {
         }
         self.refused_now.insert(name.to_owned());
         self.knowledge.refused.insert(name.to_owned());
+        // After a renewal the driver's version has told what it may know.
+        if !self.has_renewed {
+            let young = as_young_as(name).filter(|young| self.asked.contains(young)).map(str::to_owned);
+            self.implied.extend(young);
+            self.knowledge.refused.extend(self.implied.iter().cloned());
+        }
         self.asked = wanted(&self.knowledge.refused);
         true
     }
@@ -191,64 +230,155 @@ impl Conversation {
             return self.done();
         }
         if is_answered {
+            self.knowledge.unwalked = None;
             return if self.meets_new_driver() { self.renew() } else { self.done() };
         }
         let is_one_lost = self.rows.faults.iter().any(|fault| fault.kind == FaultKind::GpuMissing);
-        if is_one_lost {
-            let walk = self.walk();
-            return self.next_single(walk);
+        if !is_one_lost {
+            return self.done();
         }
-        self.done()
+        self.has_salvaged = true;
+        let known = self.known();
+        if known.is_empty() {
+            return self.walk(self.unknown_places());
+        }
+        let is_nameless = |fault: &Fault| fault.kind == FaultKind::GpuMissing && fault.gpu.is_none();
+        if self.rows.faults.iter().any(is_nameless) {
+            return self.one_by_one(known);
+        }
+        let others = self.not_told_of(&known);
+        self.together(others, 1)
     }
 
-    fn after_single(&mut self, rows: Rows, failure: Option<Failure>) -> Step {
+    /// The GPUs that are known, by their last index.
+    fn known(&self) -> Vec<String> {
+        let mut known: Vec<_> = self.knowledge.gpus.iter().filter(|(uuid, _)| is_uuid(uuid)).collect();
+        known.sort_by_key(|(_, known)| known.index.unwrap_or(u32::MAX));
+        known.into_iter().map(|(uuid, _)| uuid.clone()).take(MAX_GPUS).collect()
+    }
+
+    /// Those of these GPUs that no fault tells of.
+    fn not_told_of(&self, uuids: &[String]) -> Vec<String> {
+        let is_told = |uuid: &String| {
+            let known = self.knowledge.gpus.get(uuid);
+            known.is_some_and(|known| self.rows.faults.iter().any(|fault| tells_of(fault, uuid, known)))
+        };
+        uuids.iter().filter(|uuid| !is_told(uuid)).cloned().collect()
+    }
+
+    fn together(&mut self, gpus: Vec<String>, n_tries: u32) -> Step {
+        if gpus.is_empty() {
+            return self.after_known();
+        }
+        self.phase = Phase::Together(gpus, n_tries);
+        Step::Ask(self.call())
+    }
+
+    fn after_together(
+        &mut self,
+        rows: Rows,
+        failure: Option<Failure>,
+        gpus: Vec<String>,
+        n_tries: u32,
+    ) -> Step {
         self.rows.merge(rows);
-        let phase = std::mem::replace(&mut self.phase, Phase::All);
-        let Phase::Single(_, walk) = phase else { return self.done() };
+        self.meets_new_driver();
+        let Some(failure) = failure else { return self.after_known() };
+        if failure.kind == FailureKind::Timeout {
+            // Nothing else would come in time either; that is why there is nothing.
+            self.failure = Some(failure);
+            return Step::Done(Box::new(self.probed(FaultKind::NotAsked)));
+        }
+        let others = self.not_told_of(&gpus);
+        if others.len() < gpus.len() && n_tries < MAX_TOGETHER {
+            self.together(others, n_tries + 1)
+        } else {
+            self.one_by_one(others)
+        }
+    }
+
+    /// Asks each of these, which also tells which one a line without a name was about.
+    fn one_by_one(&mut self, gpus: Vec<String>) -> Step {
+        self.rows.faults.retain(|fault| fault.kind != FaultKind::GpuMissing || fault.gpu.is_some());
+        self.walk(Walk::Uuids(gpus.into()))
+    }
+
+    fn after_single(&mut self, rows: Rows, failure: Option<Failure>, mut walk: Walk) -> Step {
+        self.rows.merge(rows);
+        self.meets_new_driver();
         // Walking by index, anything but an unreachable GPU means that there is no GPU at this place or
         // that the whole host has failed.
-        let goes_on = match (&walk, failure.map(|failure| failure.kind)) {
-            (Walk::Uuids(_), _) | (_, None) => true,
-            (Walk::Indices(_), Some(kind)) => {
-                matches!(kind, FailureKind::GpuLost | FailureKind::ResetRequired | FailureKind::NoPermission)
-            }
+        let is_about_a_gpu = |kind| {
+            matches!(kind, FailureKind::GpuLost | FailureKind::ResetRequired | FailureKind::NoPermission)
         };
-        self.meets_new_driver();
-        if goes_on { self.next_single(walk) } else { self.done() }
+        match (&walk, failure.map(|failure| failure.kind)) {
+            (_, Some(FailureKind::Timeout)) => {
+                if let Walk::Indices(indices) = &walk {
+                    self.knowledge.unwalked = indices.front().copied();
+                }
+                return Step::Done(Box::new(self.probed(FaultKind::NotAsked)));
+            }
+            (Walk::Indices(_), Some(kind)) if !is_about_a_gpu(kind) => {
+                self.knowledge.unwalked = None;
+                return self.done();
+            }
+            (Walk::Uuids(_), _) => self.asked_singly.extend(walk.current()),
+            (Walk::Indices(_), _) => {}
+        }
+        walk.advance();
+        self.walk(walk)
     }
 
-    /// Whom to ask one by one: the known GPUs; all places in turn if some are not known.
-    fn walk(&self) -> Walk {
-        let uuids: VecDeque<String> =
-            self.knowledge.gpus.keys().filter(|uuid| is_uuid(uuid)).take(MAX_GPUS).cloned().collect();
-        let are_all_known = self.in_inventory.is_none_or(|n_gpus| n_gpus <= uuids.len());
-        if uuids.is_empty() || !are_all_known { Walk::Indices(0..MAX_INDICES) } else { Walk::Uuids(uuids) }
-    }
-
-    fn next_single(&mut self, mut walk: Walk) -> Step {
-        match walk.next() {
-            Some(gpu) => {
-                self.phase = Phase::Single(gpu, walk);
+    /// Asks the next GPU of a walk.
+    fn walk(&mut self, walk: Walk) -> Step {
+        match (walk.current(), &walk) {
+            (Some(_), _) => {
+                self.phase = Phase::Single(walk);
                 Step::Ask(self.call())
             }
-            None => self.done(),
+            (None, Walk::Uuids(_)) => self.after_known(),
+            (None, Walk::Indices(_)) => {
+                self.knowledge.unwalked = None;
+                self.done()
+            }
         }
     }
 
-    /// Notes the driver's version; true if it is not the one that remembered refusals were learnt from.
-    /// Those are forgotten then.
+    /// All known GPUs were asked for: there may be others.
+    fn after_known(&mut self) -> Step {
+        let are_more = self.in_inventory.is_some_and(|n_gpus| n_gpus > self.knowledge.gpus.len());
+        if are_more || self.knowledge.unwalked.is_some() {
+            self.walk(self.unknown_places())
+        } else {
+            self.done()
+        }
+    }
+
+    /// The places in the tool's list of which no known GPU answered yet.
+    fn unknown_places(&self) -> Walk {
+        let is_read = |index: &u32| self.rows.gpus.iter().any(|gpu| gpu.index.as_ref() == Ok(index));
+        let first = self.knowledge.unwalked.unwrap_or(0);
+        Walk::Indices((first..MAX_INDICES).filter(|index| !is_read(index)).collect())
+    }
+
+    /// Notes the driver's version; true if names were left out that this driver may know: those that were
+    /// refused by another one, or that a refusal seemed to say too much of. Those are asked for again.
     fn meets_new_driver(&mut self) -> bool {
         let Some(version) = self.rows.gpus.iter().find_map(|gpu| gpu.driver_version.as_ref().ok()) else {
             return false;
         };
         let version = version.to_string();
         let is_new = self.knowledge.driver_version.as_ref() != Some(&version);
+        let is_outdated = |name: &&String| {
+            !self.refused_now.contains(*name)
+                && (is_new || self.implied.contains(*name))
+                && may_know(&version, name)
+        };
+        let outdated: Vec<String> = self.knowledge.refused.iter().filter(is_outdated).cloned().collect();
+        self.knowledge.refused.retain(|name| !outdated.contains(name));
+        self.implied.retain(|name| !outdated.contains(name));
         self.knowledge.driver_version = Some(version);
-        let is_outdated = is_new && !self.knowledge.refused.is_subset(&self.refused_now);
-        if is_outdated {
-            self.knowledge.refused.clone_from(&self.refused_now);
-        }
-        is_outdated
+        !outdated.is_empty()
     }
 
     /// Asks the full list again, once, so that a new driver's fields come in this cycle already.
@@ -261,26 +391,54 @@ impl Conversation {
     }
 
     fn done(&mut self) -> Step {
-        Step::Done(Box::new(self.probed("no row in the answer")))
+        Step::Done(Box::new(self.probed(FaultKind::GpuMissing)))
     }
 
-    fn probed(&mut self, why_absent: &str) -> Probed {
+    /// What came of it. Known GPUs that nothing tells of and that were not asked for by name are `unheard`.
+    fn probed(&mut self, unheard: FaultKind) -> Probed {
         let mut rows = std::mem::take(&mut self.rows);
         let mut knowledge = std::mem::take(&mut self.knowledge);
+        if self.has_salvaged {
+            // What came in several answers is put in the tool's order.
+            rows.gpus.sort_by_key(|gpu| gpu.index.as_ref().copied().unwrap_or(u32::MAX));
+        }
         let outcome = if rows.gpus.is_empty() {
+            name_indices(&knowledge, &mut rows);
             let silent = || Failure::new(FailureKind::Garbled, "no row");
             Outcome::Failed(self.failure.take().unwrap_or_else(silent))
         } else {
-            settle(&mut knowledge, &mut rows, self.in_inventory, why_absent);
-            let is_partial = rows.faults.iter().any(|fault| fault.kind.costs_a_reading());
-            if is_partial { Outcome::Partial } else { Outcome::Complete }
+            let why_absent = |uuid: &str| match &self.failure {
+                Some(failure) if unheard == FaultKind::NotAsked && !self.asked_singly.contains(uuid) => {
+                    (unheard, failure.to_string())
+                }
+                _ => (FaultKind::GpuMissing, "no row in the answer".to_owned()),
+            };
+            settle(&mut knowledge, &mut rows, self.in_inventory, &why_absent);
+            outcome_of(&rows)
         };
-        let Rows { gpus, faults } = rows;
-        // A lost GPU that was never seen has only its fault to count it by.
-        let n_missing = faults.iter().filter(|fault| fault.kind == FaultKind::GpuMissing).count();
-        let n_known = Some(knowledge.gpus.len().max(gpus.len() + n_missing)).filter(|n_gpus| *n_gpus > 0);
+        // A GPU without a row that was never seen has only its fault to count it by.
+        let is_without_row =
+            |fault: &&Fault| matches!(fault.kind, FaultKind::GpuMissing | FaultKind::NotAsked);
+        let n_missing = rows.faults.iter().filter(is_without_row).count().max(rows.n_unread);
+        let n_known =
+            Some(knowledge.gpus.len().max(rows.gpus.len() + n_missing)).filter(|n_gpus| *n_gpus > 0);
+        let Rows { gpus, faults, .. } = rows;
         Probed { outcome, gpus, faults, gpus_expected: self.in_inventory.or(n_known), knowledge }
     }
+}
+
+/// The outcome of an answer with rows and all its faults: a host of which no GPU gives its power has failed, if
+/// any of them should.
+fn outcome_of(rows: &Rows) -> Outcome {
+    let Some(fault) = rows.faults.iter().find(|fault| fault.kind.costs_a_reading()) else {
+        return Outcome::Complete;
+    };
+    if rows.gpus.iter().any(|gpu| gpu.power().is_ok()) {
+        return Outcome::Partial;
+    }
+    let why = rows.gpus.iter().find_map(|gpu| gpu.power().err().filter(|why| !why.reason.is_structural()));
+    let kind = why.map_or(FailureKind::NoPower, |why| FailureKind::of_powerless(why.reason));
+    Outcome::Failed(Failure::new(kind, fault.evidence.as_str()))
 }
 
 /// A fault if rows came and the call did not end well: the rows count, and there may have been more.
@@ -295,300 +453,13 @@ fn note_end(rows: &mut Rows, answer: &Answer<'_>, stderr: &str) {
         Some(8 | 14) if rows.faults.iter().any(|fault| fault.kind == FaultKind::Warning) => return,
         Some(8) => (FaultKind::Warning, "exit code 8: an external power cable is missing".to_owned()),
         Some(14) => (FaultKind::Warning, "exit code 14: an infoROM is corrupted".to_owned()),
-        exit => {
-            (FaultKind::BadRow, format!("{} {}", ended(exit), stderr.lines().next_back().unwrap_or_default()))
+        _ => {
+            let last = stderr.lines().next_back().unwrap_or_default();
+            (FaultKind::BadRow, format!("{} {last}", ended(answer)))
         }
     };
-    rows.faults.push(Fault { kind, gpu: None, evidence: Clean::new(&evidence) });
+    rows.faults.push(Fault::new(kind, None, &evidence));
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::probe::{FIELDS, KnownGpu, OUTSTANDING_PATTERN};
-    use crate::reading::{Absent, Power};
-
-    fn out(stdout: &str, exit: i32) -> Answer<'_> {
-        Answer { stdout: stdout.as_bytes(), stderr: b"", exit: Some(exit), truncated: false }
-    }
-
-    fn asked(call: &Call) -> Vec<String> {
-        call.args[0].strip_prefix("--query-gpu=").unwrap().split(',').map(str::to_owned).collect()
-    }
-
-    fn cell(field: &str, gpu: usize, driver: &str) -> String {
-        match field {
-            "index" => gpu.to_string(),
-            "uuid" => format!("GPU-{gpu}"),
-            "pci.bus_id" => format!("00000000:0{gpu}:00.0"),
-            "driver_version" => driver.to_owned(),
-            "persistence_mode" => "Enabled".to_owned(),
-            "pstate" => "P0".to_owned(),
-            "name" => "NVIDIA L4".to_owned(),
-            "clocks_event_reasons.active" | "clocks_throttle_reasons.active" => {
-                "0x0000000000000004".to_owned()
-            }
-            _ => "50.00".to_owned(),
-        }
-    }
-
-    /// What a host answers: `refused` are the names that its driver does not know, `lost` the GPUs without a handle.
-    struct Host {
-        driver: &'static str,
-        refused: &'static [&'static str],
-        n_gpus: usize,
-        lost: Vec<usize>,
-    }
-
-    impl Host {
-        fn new(driver: &'static str, refused: &'static [&'static str]) -> Self {
-            Self { driver, refused, n_gpus: 8, lost: Vec::new() }
-        }
-
-        fn run(&self, call: &Call) -> (String, i32) {
-            let fields = asked(call);
-            if let Some(name) = fields.iter().find(|name| self.refused.contains(&name.as_str())) {
-                return (format!("Field \"{name}\" is not a valid field to query.\n\n"), 2);
-            }
-            let chosen = call.args.iter().position(|arg| arg == "-i").map(|at| call.args[at + 1].clone());
-            let is_chosen =
-                |gpu: &usize| chosen.as_ref().is_none_or(|c| c.trim_start_matches("GPU-") == gpu.to_string());
-            let gpus: Vec<usize> = (0..self.n_gpus).filter(is_chosen).collect();
-            if let Some(gpu) = gpus.iter().find(|gpu| self.lost.contains(gpu)) {
-                let text = "Unable to determine the device handle for GPU";
-                return (
-                    format!("{text}0000:0{gpu}:00.0: GPU is lost.  Reboot the system to recover this GPU\n"),
-                    15,
-                );
-            }
-            if gpus.is_empty() {
-                return ("No devices were found\n".to_owned(), 6);
-            }
-            let row = |gpu: &usize| {
-                fields.iter().map(|f| cell(f, *gpu, self.driver)).collect::<Vec<_>>().join(", ")
-            };
-            (gpus.iter().map(|gpu| row(gpu) + "\n").collect(), 0)
-        }
-    }
-
-    fn talk(host: &Host, knowledge: Knowledge, in_inventory: Option<usize>) -> (Probed, usize) {
-        let (mut conversation, mut call) = Conversation::open(knowledge, in_inventory);
-        for n_calls in 1..200 {
-            let (stdout, exit) = host.run(&call);
-            match conversation.answer(out(&stdout, exit)) {
-                Step::Ask(next) => call = next,
-                Step::Done(probed) => return (*probed, n_calls),
-            }
-        }
-        panic!("the conversation does not end");
-    }
-
-    const OLD: &[&str] = &[
-        "power.draw.instant",
-        "power.draw.average",
-        "clocks_event_reasons.active",
-        "module.power.draw.instant",
-    ];
-
-    #[test]
-    fn a_driver_that_knows_all_is_asked_once() {
-        let (probed, n_calls) = talk(&Host::new("590.48.01", &[]), Knowledge::default(), None);
-        assert_eq!((probed.outcome, probed.gpus.len(), n_calls), (Outcome::Complete, 8, 1));
-        assert_eq!(probed.gpus_expected, Some(8));
-        assert_eq!(probed.knowledge.driver_version.as_deref(), Some("590.48.01"));
-    }
-
-    #[test]
-    fn refused_fields_are_dropped_and_remembered() {
-        let host = Host::new("470.256.02", OLD);
-        let (first, n_calls) = talk(&host, Knowledge::default(), None);
-        assert_eq!((first.outcome.clone(), n_calls), (Outcome::Complete, 5));
-        assert_eq!(first.gpus[0].power_average, Err(Absent::not_asked()));
-        assert_eq!(first.gpus[0].clocks_event_reasons, Ok(4), "the older name reads into the same place");
-        let (second, n_calls) = talk(&host, first.knowledge.clone(), None);
-        assert_eq!(
-            (second.gpus, second.knowledge.refused, n_calls),
-            (first.gpus, first.knowledge.refused, 1)
-        );
-    }
-
-    #[test]
-    fn a_new_driver_is_asked_the_full_list_in_the_same_cycle() {
-        let (old, _) = talk(&Host::new("470.256.02", OLD), Knowledge::default(), None);
-        let (new, n_calls) =
-            talk(&Host::new("550.54.15", &["module.power.draw.instant"]), old.knowledge, None);
-        assert_eq!(n_calls, 3);
-        assert_eq!(new.gpus[0].power_average, Ok(Power::from_watts(50)));
-        assert_eq!(new.knowledge.refused, ["module.power.draw.instant".to_owned()].into());
-        assert_eq!(new.knowledge.driver_version.as_deref(), Some("550.54.15"));
-    }
-
-    #[test]
-    fn the_rows_of_the_short_list_stay_if_the_full_list_fails() {
-        let (old, _) = talk(&Host::new("470.256.02", OLD), Knowledge::default(), None);
-        let new = Host::new("590.48.01", &[]);
-        let (mut conversation, call) = Conversation::open(old.knowledge, None);
-        let (rows, _) = new.run(&call);
-        assert!(matches!(conversation.answer(out(&rows, 0)), Step::Ask(_)));
-        let Step::Done(probed) = conversation.answer(out("", 124)) else { panic!("asked again") };
-        assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Complete));
-    }
-
-    #[test]
-    fn an_identity_cannot_be_refused_nor_a_name_that_was_not_asked() {
-        for name in ["uuid", "index", "name", "pci.bus_id", "made.up"] {
-            let (mut conversation, _) = Conversation::open(Knowledge::default(), None);
-            let text = format!("Field \"{name}\" is not a valid field to query.\n\n");
-            let Step::Done(probed) = conversation.answer(out(&text, 2)) else { panic!("{name} was dropped") };
-            assert_eq!(probed.outcome.label(), "refused");
-            assert_eq!(probed.knowledge, Knowledge::default());
-        }
-    }
-
-    #[test]
-    fn one_lost_gpu_does_not_hide_the_seven_others() {
-        let mut host = Host::new("550.54.15", &[]);
-        let (healthy, _) = talk(&host, Knowledge::default(), None);
-        host.lost = vec![3];
-        for (knowledge, n_expected) in [(healthy.knowledge, 9), (Knowledge::default(), 10)] {
-            let (probed, n_calls) = talk(&host, knowledge, None);
-            assert_eq!((probed.outcome, probed.gpus.len(), n_calls), (Outcome::Partial, 7, n_expected));
-            assert_eq!(probed.faults.len(), 1);
-            assert_eq!(probed.faults[0].kind, FaultKind::GpuMissing);
-            assert!(probed.faults[0].gpu.as_ref().unwrap().as_str().ends_with("0000:03:00.0"));
-            assert!(probed.faults[0].evidence.as_str().contains("GPU is lost. Reboot"));
-        }
-    }
-
-    #[test]
-    fn a_host_with_all_gpus_lost_has_lost_its_gpus() {
-        let mut host = Host::new("550.54.15", &[]);
-        let (healthy, _) = talk(&host, Knowledge::default(), None);
-        host.lost = (0..8).collect();
-        for knowledge in [healthy.knowledge, Knowledge::default()] {
-            let (probed, _) = talk(&host, knowledge.clone(), None);
-            assert_eq!(probed.outcome.label(), "gpu_lost");
-            assert_eq!(probed.faults.len(), 8);
-            assert_eq!(probed.knowledge.gpus, knowledge.gpus);
-        }
-    }
-
-    #[test]
-    fn a_host_that_has_more_gpus_than_are_known_is_walked_by_place() {
-        let mut host = Host::new("550.54.15", &[]);
-        host.lost = vec![3];
-        let knowledge =
-            Knowledge { gpus: [("GPU-0".to_owned(), KnownGpu::default())].into(), ..Knowledge::default() };
-        let (probed, _) = talk(&host, knowledge, Some(8));
-        assert_eq!((probed.gpus.len(), probed.faults.len()), (7, 1));
-    }
-
-    #[test]
-    fn what_was_salvaged_counts_when_the_deadline_comes() {
-        let mut host = Host::new("550.54.15", &[]);
-        let (healthy, _) = talk(&host, Knowledge::default(), None);
-        host.lost = vec![7];
-        let (mut conversation, mut call) = Conversation::open(healthy.knowledge, None);
-        for _ in 0..3 {
-            let (stdout, exit) = host.run(&call);
-            let Step::Ask(next) = conversation.answer(out(&stdout, exit)) else { panic!("done") };
-            call = next;
-        }
-        let probed = conversation.give_up(Failure::new(FailureKind::Timeout, ""));
-        assert_eq!((probed.outcome, probed.gpus.len(), probed.faults.len()), (Outcome::Partial, 2, 6));
-        assert!(probed.faults.iter().any(|fault| fault.evidence.as_str() == "no answer in time"));
-    }
-
-    #[test]
-    fn a_deadline_before_any_row_is_the_given_failure_and_keeps_what_was_known() {
-        let (known, _) = talk(&Host::new("470.256.02", OLD), Knowledge::default(), None);
-        let (conversation, _) = Conversation::open(known.knowledge.clone(), None);
-        let failure = Failure::new(FailureKind::Timeout, "8 s");
-        let probed = conversation.give_up(failure.clone());
-        assert_eq!((probed.outcome, probed.knowledge), (Outcome::Failed(failure), known.knowledge));
-    }
-
-    #[test]
-    fn a_warning_of_the_tool_costs_no_reading() {
-        let host = Host::new("550.54.15", &[]);
-        for warning in ["", "WARNING: infoROM is corrupted at gpu 0008:00:00.0\n"] {
-            let (mut conversation, call) = Conversation::open(Knowledge::default(), None);
-            let (stdout, _) = host.run(&call);
-            let stdout = format!("{stdout}{warning}");
-            let Step::Done(probed) = conversation.answer(out(&stdout, 14)) else { panic!("asked again") };
-            assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Complete));
-            assert_eq!(probed.faults[0].kind, FaultKind::Warning);
-        }
-    }
-
-    #[test]
-    fn rows_count_although_the_call_failed_after_them() {
-        let host = Host::new("550.54.15", &[]);
-        let (mut conversation, call) = Conversation::open(Knowledge::default(), None);
-        let (stdout, _) = host.run(&call);
-        let Step::Done(probed) = conversation.answer(out(&stdout, 3)) else { panic!("asked again") };
-        assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Partial));
-        assert_eq!(probed.faults[0].evidence.as_str(), "exit code 3");
-    }
-
-    #[test]
-    fn output_without_a_row_that_was_cut_off_is_too_large() {
-        let (mut conversation, _) = Conversation::open(Knowledge::default(), None);
-        let answer = Answer { truncated: true, ..out("y\ny\ny", 0) };
-        let Step::Done(probed) = conversation.answer(answer) else { panic!("asked again") };
-        assert_eq!(probed.outcome.label(), "output_too_large");
-    }
-
-    #[test]
-    fn every_call_is_found_by_the_pattern_and_the_pattern_does_not_find_itself() {
-        let found = OUTSTANDING_PATTERN.replace(['[', ']'], "");
-        let refused = FIELDS.iter().flat_map(|field| field.names).map(|name| (*name).to_owned()).collect();
-        for knowledge in [Knowledge::default(), Knowledge { refused, ..Knowledge::default() }] {
-            assert!(Conversation::open(knowledge, None).1.args[0].contains(&found));
-        }
-        assert!(!OUTSTANDING_PATTERN.contains(&found));
-    }
-
-    /// Pieces of answers, so that random ones reach every state.
-    fn piece() -> impl Strategy<Value = Vec<u8>> {
-        let rows = |driver| Host::new(driver, &[]).run(&Conversation::open(Knowledge::default(), None).1).0;
-        let refusal = prop::sample::select(FIELDS).prop_map(|field| {
-            format!("Field \"{}\" is not a valid field to query.\n", field.names[0]).into_bytes()
-        });
-        prop_oneof![
-            prop::collection::vec(any::<u8>(), 0..60),
-            refusal,
-            Just(rows("470.1").into_bytes()),
-            Just(rows("590.1").into_bytes()),
-            Just(b"Unable to determine the device handle for GPU0000:03:00.0: Unknown Error\n".to_vec()),
-            Just(b"0, GPU-x, ".to_vec()),
-            Just(b"[GPU is lost], ".repeat(19)),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn any_answers_end_the_conversation_within_its_bounds(
-            answers in prop::collection::vec((prop::collection::vec(piece(), 0..4), any::<bool>(), 0..3), 1..40)
-        ) {
-            let (mut conversation, _) = Conversation::open(Knowledge::default(), None);
-            let mut n_calls = 0;
-            for (pieces, truncated, exit) in answers.iter().cycle() {
-                let stdout = pieces.concat();
-                let exit = [Some(0), Some(255), None][usize::try_from(*exit).unwrap()];
-                n_calls += 1;
-                prop_assert!(n_calls < 150);
-                match conversation.answer(Answer { stdout: &stdout, stderr: &stdout, exit, truncated: *truncated }) {
-                    Step::Ask(_) => {}
-                    Step::Done(probed) => {
-                        prop_assert!(probed.gpus.len() <= MAX_GPUS);
-                        prop_assert!(probed.knowledge.refused.len() <= FIELDS.len() + 1);
-                        break;
-                    }
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -5,15 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use super::bound::{MAX_LIMIT, MAX_MODULE};
 use super::cell;
 use crate::reading::{GpuReading, Measured, Power, Reason};
-
-/// The most that a board is believed to draw if it gives no limit of its own. The largest boards of
-/// 2025 have limits of 1.2 to 1.4 kW.
-pub(super) const MAX_BOARD: Power = Power::from_watts(5000);
-
-/// The most that a superchip's module is believed to draw: some boards and their processors.
-const MAX_MODULE: Power = Power::from_watts(20_000);
 
 /// How much a field is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +16,8 @@ pub enum Need {
     Identity,
     /// Every driver since 340 has it. Dropped if one refuses it nevertheless: the rest still makes sense.
     Always,
-    /// Not every driver has it.
-    WhereKnown,
+    /// Drivers have it from this branch on.
+    Since(u32),
 }
 
 /// One field of the query.
@@ -50,14 +44,19 @@ impl Field {
     }
 }
 
-/// Every field, in the order of asking. `name` is last since it may hold commas and nothing is quoted.
+/// Every field, in the order of asking: what every driver has, and then by age, so that the first refusal says
+/// the most. `name` is last, as it is the only text that NVIDIA's marketing chooses and nothing is quoted.
 pub const FIELDS: &[Field] = &[
     identity(&["index"], |c, _, gpu| put(&mut gpu.index, cell::index(c))),
     identity(&["uuid"], |c, _, gpu| put(&mut gpu.uuid, cell::uuid(c))),
     identity(&["pci.bus_id"], |c, _, gpu| put(&mut gpu.bus_id, cell::text(c))),
     always(&["driver_version"], |c, _, gpu| put(&mut gpu.driver_version, cell::text(c))),
     always(&["power.draw"], |c, max, gpu| put(&mut gpu.power_draw, cell::power(c, max))),
-    always(&["power.limit"], |c, _, gpu| put(&mut gpu.power_limit, cell::power(c, MAX_BOARD))),
+    always(&["power.limit"], |c, _, gpu| put(&mut gpu.power_limit, cell::power(c, MAX_LIMIT))),
+    always(&["power.max_limit"], |c, _, gpu| put(&mut gpu.power_max_limit, cell::power(c, MAX_LIMIT))),
+    always(&["enforced.power.limit"], |c, _, gpu| {
+        put(&mut gpu.enforced_power_limit, cell::power(c, MAX_LIMIT))
+    }),
     always(&["temperature.gpu"], |c, _, gpu| put(&mut gpu.temperature, cell::temperature(c))),
     always(&["memory.used"], |c, _, gpu| put(&mut gpu.memory_used, cell::memory(c))),
     always(&["memory.total"], |c, _, gpu| put(&mut gpu.memory_total, cell::memory(c))),
@@ -65,19 +64,17 @@ pub const FIELDS: &[Field] = &[
     // The manual page says that a fan may be driven above 100 % of its nominal speed.
     always(&["fan.speed"], |c, _, gpu| put(&mut gpu.fan_speed, cell::share(c, 200))),
     always(&["persistence_mode"], |c, _, gpu| put(&mut gpu.persistence, cell::switch(c))),
-    where_known(&["power.draw.instant"], |c, max, gpu| put(&mut gpu.power_instant, cell::power(c, max))),
-    where_known(&["power.draw.average"], |c, max, gpu| put(&mut gpu.power_average, cell::power(c, max))),
-    where_known(&["enforced.power.limit"], |c, _, gpu| {
-        put(&mut gpu.enforced_power_limit, cell::power(c, MAX_BOARD))
-    }),
+    always(&["pstate"], |c, _, gpu| put(&mut gpu.pstate, cell::pstate(c))),
+    since(530, &["power.draw.instant"], |c, max, gpu| put(&mut gpu.power_instant, cell::power(c, max))),
+    since(530, &["power.draw.average"], |c, max, gpu| put(&mut gpu.power_average, cell::power(c, max))),
     // Renamed in 530; the old name is accepted again from 535 on.
-    where_known(&["clocks_event_reasons.active", "clocks_throttle_reasons.active"], |c, _, gpu| {
+    since(530, &["clocks_event_reasons.active", "clocks_throttle_reasons.active"], |c, _, gpu| {
         put(&mut gpu.clocks_event_reasons, cell::mask(c))
     }),
-    where_known(&["module.power.draw.instant"], |c, _, gpu| {
+    since(590, &["gpu_recovery_action"], |c, _, gpu| put(&mut gpu.recovery_action, cell::text(c))),
+    since(590, &["module.power.draw.instant"], |c, _, gpu| {
         put(&mut gpu.module_power_instant, cell::power(c, MAX_MODULE))
     }),
-    where_known(&["pstate"], |c, _, gpu| put(&mut gpu.pstate, cell::pstate(c))),
     identity(&["name"], |c, _, gpu| put(&mut gpu.model, cell::name(c))),
 ];
 
@@ -91,14 +88,40 @@ const fn always(names: &'static [&'static str], read: Read) -> Field {
     Field { names, need: Need::Always, read }
 }
 
-const fn where_known(names: &'static [&'static str], read: Read) -> Field {
-    Field { names, need: Need::WhereKnown, read }
+const fn since(branch: u32, names: &'static [&'static str], read: Read) -> Field {
+    Field { names, need: Need::Since(branch), read }
 }
 
 fn put<T>(place: &mut Measured<T>, measured: Measured<T>) -> Option<Reason> {
     let reason = measured.as_ref().err().map(|absent| absent.reason);
     *place = measured;
     reason
+}
+
+/// The names that a driver does not know either which refuses `name`: whatever came with that name or later. One
+/// that refuses what every driver knows is not asked for anything that came later.
+pub(super) fn as_young_as(name: &str) -> impl Iterator<Item = &'static str> {
+    let oldest = match Field::named(name) {
+        Some(Field { names, need: Need::Since(branch), .. }) if names.first() == Some(&name) => Some(*branch),
+        Some(Field { need: Need::Always, .. }) => Some(0),
+        // The older name of a field was given up for a while, which tells no age.
+        Some(_) | None => None,
+    };
+    FIELDS.iter().filter_map(move |field| match (field.need, oldest) {
+        (Need::Since(branch), Some(oldest)) if oldest <= branch => field.names.first().copied(),
+        _ => None,
+    })
+}
+
+/// Whether a driver of this version may know `name`; so it is for a version that is none.
+pub(super) fn may_know(version: &str, name: &str) -> bool {
+    let branch = version.split('.').next().and_then(|branch| branch.parse::<u32>().ok());
+    match (Field::named(name), branch) {
+        (Some(Field { names, need: Need::Since(since), .. }), Some(branch)) => {
+            names.first() != Some(&name) || *since <= branch
+        }
+        _ => true,
+    }
 }
 
 /// The names to ask a driver for that refuses these: of each field the first that is not refused.
@@ -112,16 +135,6 @@ pub(super) fn wanted(refused: &BTreeSet<String>) -> Vec<&'static str> {
         .collect()
 }
 
-/// The most that this board is believed to draw: twice the largest of its limits.
-pub(super) fn ceiling(gpu: &GpuReading) -> Power {
-    let limits = [&gpu.power_limit, &gpu.enforced_power_limit];
-    let largest = limits.into_iter().flatten().map(|limit| limit.milliwatts()).max();
-    // A limit of zero says nothing about a board that runs.
-    largest
-        .filter(|limit| *limit > 0)
-        .map_or(MAX_BOARD, |limit| Power::from_milliwatts(limit.saturating_mul(2)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,9 +143,10 @@ mod tests {
     fn the_first_question_asks_for_every_field_and_the_name_last() {
         assert_eq!(
             wanted(&BTreeSet::new()).join(","),
-            "index,uuid,pci.bus_id,driver_version,power.draw,power.limit,temperature.gpu,memory.used,memory.total,\
-             utilization.gpu,fan.speed,persistence_mode,power.draw.instant,power.draw.average,enforced.power.limit,\
-             clocks_event_reasons.active,module.power.draw.instant,pstate,name"
+            "index,uuid,pci.bus_id,driver_version,power.draw,power.limit,power.max_limit,enforced.power.limit,\
+             temperature.gpu,memory.used,memory.total,utilization.gpu,fan.speed,persistence_mode,pstate,\
+             power.draw.instant,power.draw.average,clocks_event_reasons.active,gpu_recovery_action,\
+             module.power.draw.instant,name"
         );
     }
 
@@ -143,6 +157,28 @@ mod tests {
         assert!(one.contains(&"clocks_throttle_reasons.active"));
         let both = wanted(&refused(&["clocks_event_reasons.active", "clocks_throttle_reasons.active"]));
         assert_eq!(both.len(), FIELDS.len() - 1);
+    }
+
+    #[test]
+    fn what_one_refusal_says_of_the_drivers_age_the_others_follow() {
+        let young = |name| as_young_as(name).collect::<Vec<_>>().join(" ");
+        assert_eq!(young("gpu_recovery_action"), "gpu_recovery_action module.power.draw.instant");
+        let since_530 = "power.draw.instant power.draw.average clocks_event_reasons.active gpu_recovery_action \
+                         module.power.draw.instant";
+        assert_eq!(young("power.draw.instant"), since_530);
+        assert_eq!(young("power.max_limit"), since_530);
+        assert_eq!(young("clocks_throttle_reasons.active"), "");
+        assert_eq!(young("made.up"), "");
+    }
+
+    #[test]
+    fn a_version_says_what_its_driver_may_know() {
+        assert!(!may_know("470.256.02", "power.draw.average"));
+        assert!(may_know("530.30.02", "power.draw.average"));
+        assert!(!may_know("580.95.05", "module.power.draw.instant"));
+        assert!(may_know("470.256.02", "clocks_throttle_reasons.active"));
+        assert!(may_know("470.256.02", "power.max_limit"));
+        assert!(may_know("no version", "module.power.draw.instant"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::reading::{Power, Temperature};
+use crate::reading::{Power, PowerKind, Temperature};
 
 /// What is remembered of one host. Plain data: whoever keeps it decides its shape on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct Knowledge {
     /// a board that was taken out for good is thus reported until one is written there: forgetting it
     /// silently would hide a board that fell off the bus.
     pub gpus: BTreeMap<String, KnownGpu>,
+    /// The place in the tool's list from which on nobody was asked yet: a host whose GPUs had to be asked for one by
+    /// one from its first answer on, and not in time. `None` where all were.
+    pub unwalked: Option<u32>,
     /// Persistence mode off was reported, and has not been on since.
     pub persistence_reported: bool,
 }
@@ -27,6 +30,12 @@ pub struct Knowledge {
 pub struct KnownGpu {
     /// Its PCI address, as last seen.
     pub bus_id: Option<String>,
+    /// Its index, as last seen.
+    pub index: Option<u32>,
+    /// It gave its power in any answer. From then on an answer without it is a fault.
+    pub gave_power: bool,
+    /// Which kind of power was recorded of it last.
+    pub kind: Option<PowerKind>,
     /// The power draw in its last answer.
     pub power: Option<Power>,
     /// How many answers in a row had that very draw, the last one included.

@@ -7,12 +7,13 @@
 //! What nvidia-smi does, measured with the binaries of drivers 340 to 550 and seen in captures up to
 //! 610, and what follows from it:
 //! - all its messages are on stdout, and its exit codes differ by driver: text is judged before the code;
-//! - one unknown field refuses the whole query, and only the first is named: a bounded negotiation;
-//! - one GPU without a handle hides all the others: they are asked for one by one;
+//! - one unknown field refuses the whole query, and only the first is named: it tells the driver's age;
+//! - one GPU without a handle hides all the others: they are asked for together in a second call;
 //! - a GPU that the user may not read is left out without a word: rows are compared with what is known;
-//! - nothing is quoted, so the product name is asked last and keeps its commas.
+//! - nothing is quoted, so a row with more cells than were asked for cannot be read, and is refused whole.
 
 mod account;
+mod bound;
 mod cell;
 mod classify;
 mod conversation;
@@ -28,13 +29,25 @@ pub use knowledge::{Knowledge, KnownGpu};
 pub use rows::{Ending, Rows, read_rows};
 pub use sweeps::{Sample, Sweeps, Tally, went_dark};
 
-/// A pattern for `pgrep -f` that finds a running call of ours. The brackets keep it from finding the
-/// `pgrep` itself, and the shell around it. It holds for every call, since the first three fields are never dropped.
-pub const OUTSTANDING_PATTERN: &str = "[q]uery-gpu=index,uuid,pci.bus_id";
+/// The mark of one collector: what `env` is told in front of the command of a call that keeps printing, since
+/// several collectors may ask one host under one login. `collector` is letters and digits.
+pub fn loop_mark(collector: &str) -> String {
+    format!("FLEETWATT_COLLECTOR={collector}")
+}
 
-/// The same for a call that keeps printing. It holds for those of any fleetwatt of the same user there; one
-/// that is ended by mistake is started again by its own.
-pub const LOOP_PATTERN: &str = "[q]uery-gpu=index,uuid,pci.bus_id.*--loop-ms=";
+/// A pattern for `pkill -f` that finds the calls of one collector that keep printing: by what stands in front of
+/// them. The brackets keep it from finding the `pkill` itself, and the shell around it.
+pub fn loop_pattern(collector: &str) -> String {
+    format!("[F]LEETWATT_COLLECTOR={collector} ")
+}
+
+/// The same for `pgrep -f` of every call that may hang: one that answers once, of whichever collector, and the
+/// loops of this one. The first three fields are never dropped.
+pub fn outstanding_pattern(collector: &str) -> String {
+    // Behind the format a loop says how often, and another call names GPUs or nothing.
+    let once = "[q]uery-gpu=index,uuid,pci.bus_id[^ ]* --format=[^ ]*( [^-]| -[^-]|$)";
+    format!("{once}|{}", loop_pattern(collector))
+}
 
 /// The most GPUs that one host may have. The largest machines have 16, or 32 with all of a vGPU host's
 /// boards; more rows than this are not nvidia-smi's, and may not grow what is remembered of a host.

@@ -6,16 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::MAX_GPUS;
+use super::bound::{MAX_LIMIT, ceiling};
 use super::cell::{self, cell_reason};
 use super::classify::no_handle;
-use super::fields::{Field, MAX_BOARD, ceiling};
+use super::fields::Field;
 use crate::reading::{Absent, Clean, Fault, FaultKind, GpuReading, Power, Reason};
 
-/// The longest line that can be a row: nineteen cells, each of at most a name's length.
+/// The longest line that can be a row: some twenty cells, each of at most a name's length.
 pub(super) const MAX_ROW_BYTES: usize = 2048;
 
 /// The most faults of one kind that are kept from one answer; the rest is counted in one more.
 const MAX_FAULTS_OF_A_KIND: usize = 16;
+
+/// How much of a line beside the rows is kept, and of the lines before another is added.
+const MAX_REMARK_CHARS: usize = 200;
 
 /// Whether the end of a text is the end of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub struct Rows {
     pub gpus: Vec<GpuReading>,
     /// What was wrong with lines and cells. Bounded.
     pub faults: Vec<Fault>,
+    /// How many lines began like a row and could not be used: GPUs that are there and gave no reading.
+    pub n_unread: usize,
 }
 
 impl Rows {
@@ -45,6 +51,7 @@ impl Rows {
                 self.gpus.push(gpu);
             }
         }
+        self.n_unread += later.n_unread;
         for fault in later.faults {
             let is_there = self.faults.iter().any(|known| {
                 known == &fault || (known.kind == fault.kind && known.gpu.is_some() && known.gpu == fault.gpu)
@@ -58,8 +65,8 @@ impl Rows {
 
 /// Reads the answer to a query for `fields`, in this order, as CSV.
 ///
-/// Fields that are not in [`super::FIELDS`] hold their place and are not read. Lines before the first
-/// row are passed over unless they begin like one; so are empty lines and header lines.
+/// Fields that are not in [`super::FIELDS`] hold their place and are not read. Empty lines and header lines are
+/// passed over. Other text beside rows is one remark.
 pub fn read_rows(fields: &[&str], text: &str, ending: Ending) -> Rows {
     let mut reader = Reader::new(fields);
     let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", text));
@@ -90,7 +97,6 @@ pub(super) struct Shape<'a> {
     fields: Vec<Option<&'static Field>>,
     index_at: Option<usize>,
     pub(super) uuid_at: Option<usize>,
-    is_name_last: bool,
 }
 
 impl<'a> Shape<'a> {
@@ -100,7 +106,6 @@ impl<'a> Shape<'a> {
             fields: names.iter().map(|name| Field::named(name)).collect(),
             index_at: names.iter().position(|name| *name == "index"),
             uuid_at: names.iter().position(|name| *name == "uuid"),
-            is_name_last: names.last() == Some(&"name"),
         }
     }
 
@@ -110,9 +115,9 @@ impl<'a> Shape<'a> {
             return Line::Nothing;
         }
         let n_columns = self.names.len();
-        // One more than there are columns is enough to see that there are too many.
-        let most = if self.is_name_last { n_columns } else { n_columns + 1 };
-        let cells: Vec<&str> = line.splitn(most, ',').collect();
+        // One more than there are columns is enough to see that there are too many. Nobody knows then which of
+        // them is the one too many, so that none can be believed.
+        let cells: Vec<&str> = line.splitn(n_columns + 1, ',').collect();
         if cells.first().is_some_and(|cell| self.is_header(cell)) {
             return Line::Header;
         }
@@ -159,6 +164,11 @@ fn is_head(line: &str) -> bool {
     is_first && is_second
 }
 
+/// Whether the tool says something in this line.
+fn is_message(line: &str) -> bool {
+    no_handle(line).is_some() || line.trim_start().starts_with(WARNING)
+}
+
 /// One of the tool's own words in a value's place.
 pub(super) fn is_word(cell: &str) -> bool {
     cell_reason(cell).is_some_and(|reason| reason != Reason::Empty)
@@ -170,6 +180,9 @@ struct Reader<'a> {
     seen: BTreeSet<String>,
     n_faults: BTreeMap<FaultKind, usize>,
     has_begun: bool,
+    /// Text that is no row: the beginning of it, and how many lines.
+    text: String,
+    n_texts: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -180,6 +193,8 @@ impl<'a> Reader<'a> {
             seen: BTreeSet::new(),
             n_faults: BTreeMap::new(),
             has_begun: false,
+            text: String::new(),
+            n_texts: 0,
         }
     }
 
@@ -187,8 +202,8 @@ impl<'a> Reader<'a> {
         match self.shape.judge(line) {
             Line::Nothing | Line::Header => {}
             Line::Row(cells) => self.take_row(line, &cells),
-            Line::Broken => self.fault(FaultKind::BadRow, None, line),
-            Line::Other => self.take_other(line, FaultKind::BadRow),
+            Line::Broken => self.unread(FaultKind::BadRow, None, line),
+            Line::Other => self.take_other(line),
         }
     }
 
@@ -197,39 +212,56 @@ impl<'a> Reader<'a> {
         match (self.shape.judge(line), ending) {
             (Line::Nothing | Line::Header, _) => {}
             (Line::Row(cells), Ending::Whole) => self.take_row(line, &cells),
-            (Line::Row(_), Ending::Doubtful) | (Line::Broken, _) => self.fault(FaultKind::CutRow, None, line),
-            (Line::Other, _) => {
-                // Cut within its first two cells it has less of the marks of a row.
-                self.has_begun |= self.shape.index_at == Some(0) && is_head(line);
-                self.take_other(line, FaultKind::CutRow);
+            (Line::Row(_), Ending::Doubtful) | (Line::Broken, _) => {
+                self.unread(FaultKind::CutRow, None, line)
             }
+            // Cut within its first two cells it has less of the marks of a row.
+            (Line::Other, Ending::Doubtful)
+                if !is_message(line)
+                    && (self.has_begun || self.shape.index_at == Some(0) && is_head(line)) =>
+            {
+                self.unread(FaultKind::CutRow, None, line);
+            }
+            (Line::Other, _) => self.take_other(line),
         }
     }
 
-    fn take_other(&mut self, line: &str, kind: FaultKind) {
+    fn take_other(&mut self, line: &str) {
         if let Some(fault) = no_handle(line) {
             self.fault(fault.kind, fault.gpu, line);
-        } else if self.has_begun && line.starts_with(WARNING) {
-            self.fault(FaultKind::Warning, None, line.strip_prefix(WARNING).unwrap_or(line));
-        } else if self.has_begun {
-            self.fault(kind, None, line);
+        } else if let Some(words) = line.trim_start().strip_prefix(WARNING) {
+            self.fault(FaultKind::Warning, None, words);
+        } else {
+            if self.text.len() < MAX_REMARK_CHARS {
+                self.text.push_str(if self.text.is_empty() { "" } else { " / " });
+                self.text.extend(line.trim().chars().take(MAX_REMARK_CHARS));
+            }
+            self.n_texts += 1;
         }
+    }
+
+    /// A line that should have been a reading.
+    fn unread(&mut self, kind: FaultKind, gpu: Option<Clean>, line: &str) {
+        self.rows.n_unread += 1;
+        self.fault(kind, gpu, line);
     }
 
     fn take_row(&mut self, line: &str, cells: &[&str]) {
         self.has_begun = true;
         let mut gpu = GpuReading::all_absent(&Absent::not_asked());
         // The limits say what is plausible, and may stand after what they limit: read all, then again.
-        self.read_cells(cells, MAX_BOARD, &mut gpu);
+        self.read_cells(cells, MAX_LIMIT, &mut gpu);
         let absences = self.read_cells(cells, ceiling(&gpu), &mut gpu);
         let uuid = gpu.uuid.as_ref().ok().map(ToString::to_string);
         let is_twin = uuid.is_some_and(|uuid| !self.seen.insert(uuid));
         if is_twin || self.rows.gpus.len() >= MAX_GPUS {
-            self.fault(FaultKind::BadRow, label(&gpu), line);
+            self.unread(FaultKind::BadRow, label(&gpu), line);
             return;
         }
+        let is_powerless = gpu.power().is_err();
         for (name, cell, reason) in &absences {
-            if *reason == Reason::Implausible {
+            // That a GPU has no power at all is one fault, and that of the account.
+            if *reason == Reason::Implausible && !(is_powerless && name.starts_with("power.draw")) {
                 self.fault(FaultKind::Implausible, label(&gpu), &format!("{name}: {}", cell.trim()));
             }
         }
@@ -256,16 +288,22 @@ impl<'a> Reader<'a> {
         let n = self.n_faults.entry(kind).or_default();
         *n += 1;
         if *n <= MAX_FAULTS_OF_A_KIND || matches!(kind, FaultKind::GpuLost) {
-            self.rows.faults.push(Fault { kind, gpu, evidence: Clean::new(evidence) });
+            self.rows.faults.push(Fault::new(kind, gpu, evidence));
         }
     }
 
     fn finish(mut self) -> Rows {
         for (kind, n) in self.n_faults {
             if n > MAX_FAULTS_OF_A_KIND && kind != FaultKind::GpuLost {
-                let evidence = Clean::new(&format!("and {} more like these", n - MAX_FAULTS_OF_A_KIND));
-                self.rows.faults.push(Fault { kind, gpu: None, evidence });
+                let evidence = format!("and {} more like these", n - MAX_FAULTS_OF_A_KIND);
+                self.rows.faults.push(Fault::new(kind, None, &evidence));
             }
+        }
+        // Without a row the text is what the whole answer says, which is judged elsewhere.
+        if self.has_begun && self.n_texts > 0 {
+            let counted = if self.n_texts > 1 { format!("{} lines: ", self.n_texts) } else { String::new() };
+            let words = format!("{counted}{}", self.text);
+            self.rows.faults.push(Fault::new(FaultKind::Remark, None, &words));
         }
         self.rows
     }
@@ -281,7 +319,7 @@ mod tests {
     use super::*;
     use crate::reading::Memory;
 
-    const SHORT: &[&str] = &["index", "uuid", "power.draw", "power.limit", "memory.used", "name"];
+    const SHORT: &[&str] = &["index", "uuid", "power.draw", "power.max_limit", "memory.used", "name"];
 
     fn read(text: &str) -> Rows {
         read_rows(SHORT, text, Ending::Whole)
@@ -302,9 +340,15 @@ mod tests {
     }
 
     #[test]
-    fn a_name_keeps_its_commas() {
-        let rows = read("0, GPU-a, 50.00, 72.00, 1, Tesla K80, the second, of two\n");
-        assert_eq!(rows.gpus[0].model, Ok(Clean::new("Tesla K80, the second, of two")));
+    fn a_row_with_more_cells_than_were_asked_for_is_refused_whole() {
+        for row in ["0, GPU-a, 1,234.5, 72.00, 1, NVIDIA L4", "0, GPU-a, 50.00, 72.00, 1, NVIDIA L4, 1"] {
+            let rows = read(&format!("{row}\n"));
+            assert_eq!(
+                (rows.gpus.len(), kinds(&rows), rows.n_unread),
+                (0, vec![FaultKind::BadRow], 1),
+                "{row}"
+            );
+        }
     }
 
     #[test]
@@ -317,27 +361,45 @@ mod tests {
     }
 
     #[test]
-    fn noise_before_the_first_row_is_passed_over_and_after_it_is_a_fault() {
+    fn text_beside_the_rows_is_one_remark_with_its_words() {
         let row = "0, GPU-a, 50.00, 72.00, 1, NVIDIA L4\n";
         let motd =
             "Welcome, to, node, 7, of, the, fleet\n\n*** maintenance ***\nindex, uuid, power.draw [W], x\n";
-        let rows = read(&format!("{motd}{row}"));
-        assert_eq!((rows.gpus.len(), rows.faults.len()), (1, 0));
-        let rows = read(&format!("{row}{motd}"));
-        assert_eq!((rows.gpus.len(), kinds(&rows)), (1, vec![FaultKind::BadRow; 2]));
+        for text in [format!("{motd}{row}"), format!("{row}{motd}")] {
+            let rows = read(&text);
+            assert_eq!((rows.gpus.len(), kinds(&rows)), (1, vec![FaultKind::Remark]));
+            let words = "2 lines: Welcome, to, node, 7, of, the, fleet / *** maintenance ***";
+            assert_eq!(rows.faults[0].evidence.as_str(), words);
+        }
+        let rows = read(&format!("{}\n{row}", "x\u{1b}[2Jy".repeat(100_000)));
+        assert!(rows.faults[0].evidence.as_str().starts_with("x[2Jyx"), "{:?}", rows.faults);
+        assert!(read(motd).faults.is_empty(), "alone it is the answer");
     }
 
     #[test]
-    fn power_above_twice_the_boards_limit_is_implausible_wherever_the_limit_stands() {
+    fn a_warning_counts_wherever_it_stands() {
+        let row = "0, GPU-a, 50.00, 72.00, 1, NVIDIA L4\n";
+        let warning = "WARNING: infoROM is corrupted at gpu 0000:0B:00.0\n";
+        for text in [format!("{warning}{row}"), format!("{row}{warning}")] {
+            let rows = read(&text);
+            assert_eq!(kinds(&rows), [FaultKind::Warning]);
+            assert_eq!(rows.faults[0].evidence.as_str(), "infoROM is corrupted at gpu 0000:0B:00.0");
+        }
+    }
+
+    #[test]
+    fn power_above_twice_the_boards_maximum_is_implausible_wherever_the_limit_stands() {
         let rows = read("0, GPU-a, 144.01, 72.00, 1, NVIDIA L4\n1, GPU-b, 144.00, 72.00, 1, NVIDIA L4\n");
         assert_eq!(rows.gpus[0].power_draw, Err(Absent::new(Reason::Implausible, "144.01")));
         assert_eq!(rows.gpus[1].power_draw, Ok(Power::from_watts(144)));
+        assert!(rows.faults.is_empty(), "it is told of by the account");
+        let rows = read("0, GPU-a, 50.00, 9999.00, 1, NVIDIA L4\n");
         assert_eq!(kinds(&rows), [FaultKind::Implausible]);
-        assert_eq!(rows.faults[0].evidence.as_str(), "power.draw: 144.01");
+        assert_eq!(rows.faults[0].evidence.as_str(), "power.max_limit: 9999.00");
     }
 
     #[test]
-    fn a_board_without_a_limit_is_believed_up_to_five_kilowatts() {
+    fn a_board_of_which_nothing_is_known_is_believed_up_to_five_kilowatts() {
         let rows = read("0, GPU-a, 5000.00, [N/A], 1, NVIDIA L4\n1, GPU-b, 5000.01, 0.00, 1, NVIDIA L4\n");
         assert!(rows.gpus[0].power_draw.is_ok());
         assert!(rows.gpus[1].power_draw.is_err());
@@ -413,6 +475,6 @@ mod tests {
         let rows = read("0, GPU-a, 1e5, 72.00, 12 GiB, NVIDIA L4\n");
         assert_eq!(rows.gpus[0].power_draw, Err(Absent::new(Reason::Garbled, "1e5")));
         assert_eq!(rows.gpus[0].memory_used, Err(Absent::new(Reason::Garbled, "12 GiB")));
-        assert!(rows.gpus[0].power_limit.is_ok());
+        assert!(rows.gpus[0].power_max_limit.is_ok());
     }
 }

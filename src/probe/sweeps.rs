@@ -7,9 +7,10 @@
 
 use std::time::Duration;
 
+use super::bound::{Limits, MAX_LIMIT, class_maximum, rests};
 use super::cell;
 use super::conversation::Call;
-use super::fields::{ceiling, wanted};
+use super::fields::wanted;
 use super::knowledge::Knowledge;
 use super::rows::{Line, MAX_ROW_BYTES, Shape, WARNING, is_word};
 use crate::reading::{Absent, Clean, GpuReading, Measured, Power, PowerKind, Reason};
@@ -52,15 +53,60 @@ struct Slot {
     kind: PowerKind,
     /// The column of its power.
     power_at: Option<usize>,
-    ceiling: Power,
+    /// The largest power of its class, where its rows tell no limit.
+    class: Power,
     row: String,
     has_row: bool,
+}
+
+/// The columns that say how much a board may draw.
+#[derive(Debug)]
+struct LimitColumns {
+    board: Option<usize>,
+    asked: Option<usize>,
+    enforced: Option<usize>,
+    pstate: Option<usize>,
+    utilization: Option<usize>,
+}
+
+impl LimitColumns {
+    fn new(fields: &[&str]) -> Self {
+        let at = |name: &str| fields.iter().position(|field| *field == name);
+        Self {
+            board: at("power.max_limit"),
+            asked: at("power.limit"),
+            enforced: at("enforced.power.limit"),
+            pstate: at("pstate"),
+            utilization: at("utilization.gpu"),
+        }
+    }
+
+    /// What this row says: a cap may be moved while the loop lives.
+    fn read(&self, cells: &[&str]) -> Limits {
+        fn at<'t, T>(
+            cells: &[&'t str],
+            place: Option<usize>,
+            read: impl Fn(&'t str) -> Measured<T>,
+        ) -> Measured<T> {
+            place.and_then(|at| cells.get(at)).map_or_else(|| Err(Absent::not_asked()), |cell| read(cell))
+        }
+        let limit = |place| at(cells, place, |cell| cell::power(cell, MAX_LIMIT)).ok();
+        Limits {
+            board: limit(self.board),
+            set: limit(self.asked).max(limit(self.enforced)),
+            rests: rests(
+                &at(cells, self.pstate, cell::pstate),
+                &at(cells, self.utilization, |cell| cell::share(cell, 100)),
+            ),
+        }
+    }
 }
 
 /// The reader of a loop's output. Holds one row a GPU and one line, whatever comes.
 #[derive(Debug)]
 pub struct Sweeps {
     shape: Shape<'static>,
+    limits: LimitColumns,
     slots: Vec<Slot>,
     line: Vec<u8>,
     /// The place that the next row should have.
@@ -97,7 +143,7 @@ impl Sweeps {
                 identity: identity(gpu),
                 kind,
                 power_at,
-                ceiling: ceiling(gpu),
+                class: class_maximum(gpu),
                 row: String::new(),
                 has_row: false,
             }
@@ -105,6 +151,7 @@ impl Sweeps {
         let slots: Vec<Slot> = gpus.iter().zip(&uuids).map(slot).collect();
         let sweeps = Self {
             shape: Shape::new(&fields),
+            limits: LimitColumns::new(&fields),
             slots,
             line: Vec::new(),
             next: 0,
@@ -217,7 +264,8 @@ impl Sweeps {
         }
         slot.has_row = true;
         let cell = slot.power_at.and_then(|at| cells.get(at));
-        let power = cell.map_or_else(|| Err(Absent::not_asked()), |cell| cell::power(cell, slot.ceiling));
+        let ceiling = self.limits.read(&cells).ceiling(slot.class);
+        let power = cell.map_or_else(|| Err(Absent::not_asked()), |cell| cell::power(cell, ceiling));
         self.next = place + 1;
         if self.next == self.slots.len() {
             self.tally.n_sweeps += 1;
@@ -266,7 +314,11 @@ fn kind_of(gpu: &GpuReading, period: Duration) -> PowerKind {
     } else {
         [PowerKind::Average, PowerKind::Draw, PowerKind::Instant]
     };
-    gpu.power_now(&kinds).map_or(PowerKind::Draw, |draw| draw.kind)
+    let has_it = |kind: &PowerKind| match gpu.power_of(*kind) {
+        Ok(_) => true,
+        Err(absent) => !absent.reason.is_structural(),
+    };
+    kinds.into_iter().find(has_it).unwrap_or(PowerKind::Draw)
 }
 
 /// The name of the column of a kind of power.
@@ -318,9 +370,9 @@ mod tests {
             "pci.bus_id" => format!("00000000:0{gpu}:00.0"),
             "driver_version" => "590.48.01".to_owned(),
             "power.draw.instant" => format!("{watts}.50"),
-            "power.limit" | "enforced.power.limit" => "700.00".to_owned(),
+            "power.limit" | "enforced.power.limit" | "power.max_limit" => "700.00".to_owned(),
             "clocks_event_reasons.active" => "0x0000000000000004".to_owned(),
-            "name" => "NVIDIA H100, 80GB".to_owned(),
+            "name" => "NVIDIA H100 80GB".to_owned(),
             _ => "50".to_owned(),
         };
         wanted(&knowledge().refused).iter().map(cell).collect::<Vec<_>>().join(", ")
@@ -381,6 +433,29 @@ mod tests {
         assert_eq!(last, format!("{}\n{}\n", row(0, 30), row(1, 20)));
         assert_eq!(sweeps.last_sweep(), None);
         assert_eq!(sweeps.tally(), Tally { n_sweeps: 1, ..Tally::default() });
+    }
+
+    /// A row of a board whose cap is moved.
+    fn capped(watts: u32, limit: u32) -> String {
+        let column =
+            |name: &str| wanted(&knowledge().refused).iter().position(|field| *field == name).unwrap();
+        let mut cells: Vec<String> = row(0, watts).splitn(19, ", ").map(str::to_owned).collect();
+        for name in ["power.limit", "enforced.power.limit"] {
+            cells[column(name)] = format!("{limit}.00");
+        }
+        cells.join(", ")
+    }
+
+    #[test]
+    fn a_cap_that_is_moved_under_load_costs_no_sample_and_invents_none() {
+        let steps = [(190, 200), (650, 700), (690, 700), (650, 300), (300, 300), (1_399, 200)];
+        let rows: String = steps.iter().map(|(watts, limit)| capped(*watts, *limit) + "\n").collect();
+        let basis = read_rows(&wanted(&knowledge().refused), &capped(190, 200), Ending::Whole).gpus;
+        let mut sweeps = Sweeps::open(&knowledge(), &basis, PERIOD).unwrap().0;
+        let expected: Vec<_> =
+            steps.iter().map(|(watts, _)| (0, Some(i64::from(*watts) * 1000 + 500))).collect();
+        assert_eq!(samples(&mut sweeps, &rows), expected);
+        assert_eq!(samples(&mut sweeps, &(capped(1_400, 700) + "\n")), [(0, None)], "twice its maximum");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub enum Reason {
     ResetRequired,
     /// `[Insufficient Permissions]`.
     NoPermission,
+    /// `[Timeout]`: the driver had no answer from the board in time.
+    Timeout,
     /// `[Requested functionality has been deprecated]`.
     Deprecated,
     /// Any other text in square brackets.
@@ -62,6 +64,21 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether the board or its driver has no such number at all, which is no error.
+    pub const fn is_structural(self) -> bool {
+        match self {
+            Self::NotSupported | Self::Deprecated | Self::NotAsked | Self::NotReported | Self::Empty => true,
+            Self::UnknownError
+            | Self::GpuLost
+            | Self::ResetRequired
+            | Self::NoPermission
+            | Self::Timeout
+            | Self::OtherError
+            | Self::Implausible
+            | Self::Garbled => false,
+        }
+    }
+
     /// A short, stable label for a database column, a metric or a log field.
     pub const fn label(self) -> &'static str {
         match self {
@@ -70,6 +87,7 @@ impl Reason {
             Self::GpuLost => "gpu_lost",
             Self::ResetRequired => "reset_required",
             Self::NoPermission => "no_permission",
+            Self::Timeout => "timeout",
             Self::Deprecated => "deprecated",
             Self::OtherError => "other_error",
             Self::Empty => "empty",
@@ -88,6 +106,7 @@ impl Reason {
             Self::GpuLost => "lost",
             Self::ResetRequired => "needs reset",
             Self::NoPermission => "no permission",
+            Self::Timeout => "timeout",
             Self::Deprecated => "deprecated",
             Self::OtherError => "error",
             Self::Empty => "empty",

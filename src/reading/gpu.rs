@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Absent, Clean, Energy, Measured, Memory, Power, Share, Temperature};
+use super::{Absent, Clean, Energy, Measured, Memory, Power, Reason, Share, Temperature};
 
 /// Which of nvidia-smi's power numbers a value is.
 ///
@@ -18,6 +18,11 @@ pub enum PowerKind {
 }
 
 impl PowerKind {
+    /// The one with this label.
+    pub fn of_label(label: &str) -> Option<Self> {
+        [Self::Average, Self::Draw, Self::Instant].into_iter().find(|kind| kind.label() == label)
+    }
+
     /// A short, stable label.
     pub const fn label(self) -> &'static str {
         match self {
@@ -52,11 +57,44 @@ pub struct PowerSamples {
     pub n_samples: u64,
     /// How many rows came without one.
     pub n_absent: u64,
+    /// How many had a number that cannot be true, and were thrown away.
+    pub n_refused: u64,
     /// The energy over the covered time: the trapezoid between neighbouring samples, the last one of the
     /// cycle before included.
     pub energy: Energy,
     /// The time that the energy is of. What lies between samples too far apart is not in it.
     pub covered: Duration,
+}
+
+/// How many samples came of some GPUs between two cycles, and what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SampleCounts {
+    /// Those that count.
+    pub n_samples: u64,
+    /// Rows without a number.
+    pub n_absent: u64,
+    /// Numbers that cannot be true, which were thrown away.
+    pub n_refused: u64,
+    /// Lines that should have been rows and could not be read.
+    pub n_unread: u64,
+}
+
+impl SampleCounts {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            n_samples: self.n_samples.saturating_add(other.n_samples),
+            n_absent: self.n_absent.saturating_add(other.n_absent),
+            n_refused: self.n_refused.saturating_add(other.n_refused),
+            n_unread: self.n_unread.saturating_add(other.n_unread),
+        }
+    }
+
+    /// Whether more than half of what came was thrown away.
+    pub const fn is_mostly_refused(self) -> bool {
+        self.n_samples.saturating_add(self.n_absent) < self.n_refused
+    }
 }
 
 /// One row of an answer: one GPU, each cell a value or absent with its reason.
@@ -70,7 +108,7 @@ pub struct GpuReading {
     pub uuid: Measured<Clean>,
     /// The PCI address, `00000000:0B:00.0`.
     pub bus_id: Measured<Clean>,
-    /// The product name. May hold commas.
+    /// The product name.
     pub model: Measured<Clean>,
     /// The kernel driver's version.
     pub driver_version: Measured<Clean>,
@@ -84,6 +122,8 @@ pub struct GpuReading {
     pub power_limit: Measured<Power>,
     /// `enforced.power.limit`: the lowest of all limits, the one in force.
     pub enforced_power_limit: Measured<Power>,
+    /// `power.max_limit`: the highest limit that this board can be given, whatever is in force.
+    pub power_max_limit: Measured<Power>,
     /// `module.power.draw.instant`: a superchip's whole module. It includes the GPU, so it is never added to it.
     pub module_power_instant: Measured<Power>,
     /// `temperature.gpu`.
@@ -100,6 +140,9 @@ pub struct GpuReading {
     pub persistence: Measured<bool>,
     /// `pstate`: P0 (fastest) to P15.
     pub pstate: Measured<Clean>,
+    /// `gpu_recovery_action`: what the driver asks for, such as `Reset` or `Reboot`; `None` as a text where all is
+    /// well. Drivers from 590 on.
+    pub recovery_action: Measured<Clean>,
     /// `clocks_event_reasons.active`: the bit mask of why clocks are held down.
     pub clocks_event_reasons: Measured<u64>,
     /// The samples since the cycle before; `None` where it is not sampled, or no sample had a number.
@@ -123,6 +166,7 @@ impl GpuReading {
             power_instant: missing(absent),
             power_limit: missing(absent),
             enforced_power_limit: missing(absent),
+            power_max_limit: missing(absent),
             module_power_instant: missing(absent),
             temperature: missing(absent),
             memory_used: missing(absent),
@@ -131,6 +175,7 @@ impl GpuReading {
             fan_speed: missing(absent),
             persistence: missing(absent),
             pstate: missing(absent),
+            recovery_action: missing(absent),
             clocks_event_reasons: missing(absent),
             power_samples: None,
         }
@@ -139,6 +184,8 @@ impl GpuReading {
     /// The power draw to record: the mean of the last second where the board gives it, since a poll that
     /// is slower than the sensor integrates it best; then `power.draw`; then the instantaneous value. Where
     /// it was sampled, the mean of the samples.
+    ///
+    /// A number that cannot be true is not replaced by another kind: of one sensor, neither is to be believed.
     pub fn power(&self) -> Measured<PowerDraw> {
         if let Some(samples) = &self.power_samples {
             return Ok(PowerDraw { power: samples.mean, kind: samples.kind });
@@ -146,16 +193,23 @@ impl GpuReading {
         self.power_now(&[PowerKind::Average, PowerKind::Draw, PowerKind::Instant])
     }
 
-    /// The first of these kinds that the row has a value of.
+    /// The first of these kinds that the row has a value of; else the first error among them.
     pub fn power_now(&self, kinds: &[PowerKind]) -> Measured<PowerDraw> {
-        let found = kinds.iter().find_map(|kind| {
-            let power = *self.power_of(*kind).as_ref().ok()?;
-            Some(PowerDraw { power, kind: *kind })
-        });
-        found.ok_or_else(|| self.power_draw.clone().err().unwrap_or_else(Absent::not_asked))
+        let mut error = None;
+        for kind in kinds {
+            match self.power_of(*kind) {
+                Ok(power) => return Ok(PowerDraw { power: *power, kind: *kind }),
+                Err(absent) if absent.reason == Reason::Implausible => return Err(absent.clone()),
+                Err(absent) if absent.reason.is_structural() => {}
+                Err(absent) => error = error.or(Some(absent)),
+            }
+        }
+        let why = error.or(self.power_draw.as_ref().err());
+        Err(why.cloned().unwrap_or_else(Absent::not_asked))
     }
 
-    const fn power_of(&self, kind: PowerKind) -> &Measured<Power> {
+    /// The number of one kind.
+    pub const fn power_of(&self, kind: PowerKind) -> &Measured<Power> {
         match kind {
             PowerKind::Average => &self.power_average,
             PowerKind::Draw => &self.power_draw,
@@ -163,16 +217,22 @@ impl GpuReading {
         }
     }
 
-    /// The limit in force: `enforced.power.limit`, else `power.limit`.
+    /// The limit in force: `enforced.power.limit`, else `power.limit`. A limit of zero says nothing, since no
+    /// board runs on it.
     pub fn limit(&self) -> Measured<Power> {
-        self.enforced_power_limit.clone().or_else(|_| self.power_limit.clone())
+        let telling = |limit: &Measured<Power>| match limit {
+            Ok(power) if power.milliwatts() == 0 => {
+                Err(Absent::new(Reason::NotSupported, &power.to_string()))
+            }
+            measured => measured.clone(),
+        };
+        telling(&self.enforced_power_limit).or_else(|_| telling(&self.power_limit))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::Reason;
 
     fn gpu() -> GpuReading {
         GpuReading::all_absent(&Absent::new(Reason::NotSupported, "[N/A]"))
@@ -200,10 +260,37 @@ mod tests {
             max: Power::from_watts(30),
             n_samples: 3,
             n_absent: 0,
+            n_refused: 0,
             energy: Energy::from_millijoules(40_000),
             covered: Duration::from_secs(2),
         });
         assert_eq!(gpu.power(), Ok(PowerDraw { power: Power::from_watts(20), kind: PowerKind::Instant }));
+    }
+
+    #[test]
+    fn an_implausible_kind_is_not_replaced_and_a_missing_one_is() {
+        let mut gpu = gpu();
+        gpu.power_draw = Ok(Power::from_watts(20));
+        gpu.power_average = Err(Absent::new(Reason::UnknownError, "[Unknown Error]"));
+        assert_eq!(gpu.power().map(|p| p.kind), Ok(PowerKind::Draw));
+        gpu.power_average = Err(Absent::new(Reason::Implausible, "9999.00"));
+        assert_eq!(gpu.power(), Err(Absent::new(Reason::Implausible, "9999.00")));
+    }
+
+    #[test]
+    fn the_error_of_a_kind_is_told_before_the_absence_of_another() {
+        let mut gpu = gpu();
+        gpu.power_average = Err(Absent::new(Reason::Timeout, "[Timeout]"));
+        assert_eq!(gpu.power().unwrap_err().reason, Reason::Timeout);
+    }
+
+    #[test]
+    fn a_limit_of_zero_says_nothing() {
+        let mut gpu = gpu();
+        gpu.enforced_power_limit = Ok(Power::from_watts(0));
+        assert_eq!(gpu.limit().unwrap_err().reason, Reason::NotSupported);
+        gpu.power_limit = Ok(Power::from_watts(700));
+        assert_eq!(gpu.limit(), Ok(Power::from_watts(700)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod absent;
 mod battery;
 mod causes;
 mod clean;
+mod fault;
 mod gpu;
 mod outcome;
 mod station;
@@ -17,8 +18,9 @@ pub use absent::{Absent, Measured, Reason};
 pub use battery::Runtime;
 pub use causes::with_causes;
 pub use clean::{Clean, MAX_CLEAN_CHARS};
-pub use gpu::{GpuReading, PowerDraw, PowerKind, PowerSamples};
-pub use outcome::{Failure, FailureKind, Fault, FaultKind, Outcome};
+pub use fault::{Fault, FaultKind};
+pub use gpu::{GpuReading, PowerDraw, PowerKind, PowerSamples, SampleCounts};
+pub use outcome::{Failure, FailureKind, Outcome};
 pub use station::{
     DataSource, GridState, PollingMode, Presence, SolixReport, SolixTrouble, Station, StationReading,
     StationStatus,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Clean, Timestamp};
+use super::{Clean, Reason, Timestamp};
 
 /// How the attempt to read one host ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,27 @@ impl fmt::Display for Failure {
             write!(f, ": {}", self.evidence)?;
         }
         Ok(())
+    }
+}
+
+impl FailureKind {
+    /// The failure of a host of which no GPU gives its power, by the reason of the first that tells one.
+    pub const fn of_powerless(reason: Reason) -> Self {
+        match reason {
+            Reason::GpuLost => Self::GpuLost,
+            Reason::ResetRequired => Self::ResetRequired,
+            Reason::NoPermission => Self::NoPermission,
+            Reason::Timeout => Self::DriverTimeout,
+            Reason::NotSupported
+            | Reason::UnknownError
+            | Reason::Deprecated
+            | Reason::OtherError
+            | Reason::Empty
+            | Reason::NotAsked
+            | Reason::Implausible
+            | Reason::Garbled
+            | Reason::NotReported => Self::NoPower,
+        }
     }
 }
 
@@ -140,7 +161,9 @@ failure_kinds! {
         "the driver was upgraded while loaded: reboot the host, or unload and reload the nvidia modules";
     /// The tool found no GPU.
     NoGpus, "no_gpus", "no GPU was found",
-        "check `lspci | grep -i nvidia` on the host; if it has no GPU, remove it from the inventory";
+        "compare with `lspci | grep -i nvidia` and `sudo nvidia-smi` on the host: if those show GPUs, this login may not \
+         see them (Slurm's pam_slurm_adopt, `DevicePolicy` of sshd's unit, modes of /dev/nvidia*); if the board is \
+         there and the driver has none, look for NVRM in the kernel log; a host without a GPU does not belong into the inventory";
     /// GPUs are there, none can be reached.
     GpuLost, "gpu_lost", "the GPU is lost",
         "look for Xid messages in the kernel log; a reset or reboot is needed";
@@ -150,6 +173,36 @@ failure_kinds! {
     /// The user may not read the GPU.
     NoPermission, "no_permission", "the user may not read the GPU",
         "give this user access to /dev/nvidia* on the host";
+    /// The operating system keeps the GPU from its library.
+    Blocked, "blocked", "the operating system blocks the GPU",
+        "on WSL, end it with `wsl --shutdown` after a driver update on Windows, and start it from a signed-in desktop, \
+         not from a service or an SSH session of Windows; elsewhere look for a policy that denies /dev/nvidia*";
+    /// NVML does not start, and says no more than that.
+    InitUnknown, "init_unknown", "NVML cannot be started",
+        "in a container: it has lost its devices, as when the host's systemd was reloaded (`systemctl daemon-reload`); \
+         restart it, and for good give it the devices by name (`--device=/dev/nvidia0` … or CDI); \
+         on a host: look for NVRM and Xid messages in the kernel log";
+    /// The driver gets no answer from a board.
+    DriverTimeout, "driver_timeout", "the driver had no answer from a GPU",
+        "look for NVRM and Xid messages in the kernel log; a reset or reboot may be needed";
+    /// The board's interrupts do not arrive.
+    Interrupt, "interrupt", "the kernel has a problem with a GPU's interrupts",
+        "look for NVRM in the kernel log; reseat the board, or try another PCIe or interrupt setting (`pci=nomsi`, IOMMU)";
+    /// A board has too little power from its cables.
+    ExternalPower, "external_power", "a GPU's power cables are not connected",
+        "switch the machine off and connect the board's power cables";
+    /// The board's configuration memory is damaged.
+    Inforom, "inforom", "a GPU's infoROM is corrupted",
+        "run `nvidia-smi -q` there and see which; the board's maker can repair it";
+    /// No memory for the driver's library.
+    OutOfMemory, "out_of_memory", "no memory was left for NVML",
+        "look for what uses up the memory of the host or the login's cgroup";
+    /// The installed boards are none that the driver's library can read.
+    NotSupported, "not_supported", "NVML does not support this machine",
+        "on a Jetson use tegrastats: its nvidia-smi has no readings; elsewhere update the driver";
+    /// GPUs answer, and none gives its power.
+    NoPower, "no_power", "no GPU gives a power reading",
+        "compare with `nvidia-smi -q -d POWER` on the host";
     /// The tool refused the question itself.
     Refused, "refused", "nvidia-smi refused the query",
         "run the command by hand there; its version may be too old to answer --query-gpu";
@@ -187,125 +240,6 @@ impl Outcome {
             Self::Failed(failure) => {
                 format!("{}; {}", failure.to_string().trim_end_matches('.'), failure.kind.remedy())
             }
-        }
-    }
-}
-
-/// Something that was wrong with an answer although readings came, or a remark on a host's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// What it is.
-    pub kind: FaultKind,
-    /// The GPU it is about, as its bus id or UUID, if one is known.
-    pub gpu: Option<Clean>,
-    /// The evidence, cleaned and bounded.
-    pub evidence: Clean,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.words())?;
-        if let Some(gpu) = &self.gpu {
-            write!(f, " ({gpu})")?;
-        }
-        if !self.evidence.is_empty() {
-            write!(f, ": {}", self.evidence)?;
-        }
-        Ok(())
-    }
-}
-
-/// The kinds of [`Fault`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FaultKind {
-    /// A GPU that was there before, or that the tool names, gave no reading.
-    GpuMissing,
-    /// A GPU's row is there and says that the board is lost.
-    GpuLost,
-    /// A row that is not one.
-    BadRow,
-    /// The answer ends in the middle of a row.
-    CutRow,
-    /// A number that this board cannot have.
-    Implausible,
-    /// A sensor that has not moved by a digit over many readings while the temperature did.
-    FrozenSensor,
-    /// Persistence mode is off, so each call loads the driver: slow, and it keeps the card awake.
-    PersistenceOff,
-    /// The tool has a warning beside its rows, such as that of a corrupted infoROM.
-    Warning,
-    /// Some of the samples between two cycles could not be read, or were not taken.
-    SamplesLost,
-    /// Another host of the inventory shows the same GPU, and it is in the cluster's sums as that one's.
-    CountedElsewhere,
-}
-
-impl FaultKind {
-    /// A short, stable label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::GpuMissing => "gpu_missing",
-            Self::GpuLost => "gpu_lost",
-            Self::BadRow => "bad_row",
-            Self::CutRow => "cut_row",
-            Self::Implausible => "implausible",
-            Self::FrozenSensor => "frozen_sensor",
-            Self::PersistenceOff => "persistence_off",
-            Self::Warning => "warning",
-            Self::SamplesLost => "samples_lost",
-            Self::CountedElsewhere => "counted_elsewhere",
-        }
-    }
-
-    /// What it is, in words.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::GpuMissing => "a GPU is missing",
-            Self::GpuLost => "a GPU is lost",
-            Self::BadRow => "a row could not be read",
-            Self::CutRow => "the last row was cut off",
-            Self::Implausible => "a number is implausible",
-            Self::FrozenSensor => "the power sensor seems frozen",
-            Self::PersistenceOff => {
-                "persistence mode is off, so each poll loads the driver; run `nvidia-smi -pm 1` or enable nvidia-persistenced"
-            }
-            Self::Warning => "nvidia-smi warns",
-            Self::SamplesLost => "samples are missing",
-            Self::CountedElsewhere => "the same GPU as on another host, where it is counted",
-        }
-    }
-
-    /// Whether it means that a reading of this cycle is missing, which makes the outcome partial.
-    pub const fn costs_a_reading(self) -> bool {
-        match self {
-            Self::GpuMissing | Self::GpuLost | Self::BadRow | Self::CutRow => true,
-            Self::Implausible
-            | Self::FrozenSensor
-            | Self::PersistenceOff
-            | Self::Warning
-            | Self::SamplesLost
-            | Self::CountedElsewhere => false,
-        }
-    }
-
-    /// What a person can do about it; empty where the words say it already.
-    pub const fn remedy(self) -> &'static str {
-        match self {
-            Self::GpuMissing => {
-                "look for Xid messages in the host's kernel log; if it was taken out, lower `gpus` in the inventory"
-            }
-            Self::GpuLost => "look for Xid messages in the host's kernel log; a reset or reboot is needed",
-            Self::BadRow | Self::CutRow => "run the command by hand there, and compare",
-            Self::Implausible => "compare with `nvidia-smi -q -d POWER` on the host",
-            Self::FrozenSensor => {
-                "reload the driver or reboot the host; until then do not trust this reading"
-            }
-            Self::PersistenceOff => "",
-            Self::Warning => "the readings stand; see what `nvidia-smi -q` says of this board",
-            Self::SamplesLost => {
-                "the coverage says how much is missing; a longer `sample` is gentler on the host"
-            }
-            Self::CountedElsewhere => "if both are names of one machine, take one out of the inventory",
         }
     }
 }

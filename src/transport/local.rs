@@ -1,5 +1,6 @@
 //! Commands on this machine.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -33,6 +34,17 @@ pub(super) fn clean_command(program: &str) -> Command {
     }
     command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
+}
+
+/// The path of a program with its size and time of change.
+pub(super) fn identity_of(program: &str) -> String {
+    let path = path_of(program).unwrap_or_else(|| program.into());
+    match std::fs::metadata(&path) {
+        Ok(file) => {
+            format!("{} {} {}.{:09}", path.display(), file.len(), file.mtime(), file.mtime_nsec())
+        }
+        Err(_) => path.display().to_string(),
+    }
 }
 
 /// Where a program is that is named without a folder.

@@ -32,9 +32,9 @@ pub const MAX_STDOUT: usize = 1 << 20;
 /// The most bytes of standard error that one answer may have.
 pub const MAX_STDERR: usize = 64 << 10;
 
-/// How much earlier than our own deadline the far side is told to end: one second for `timeout` to kill
-/// what ignores its first signal, and one for the answer's way back.
-const FAR_SIDE_EARLIER: Duration = Duration::from_secs(2);
+/// How much earlier than our own deadline the far side is told to end: the way of the command and of its answer.
+/// What ignores `timeout`'s first signal is killed a second later, when we have given up already.
+const ROUND_TRIP: Duration = Duration::from_millis(500);
 
 /// What a command answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +127,8 @@ impl Session {
     ///
     /// It has no deadline: whoever reads it says how long it may be silent. There it is bounded by
     /// [`STREAM_BOUND`], so that nothing that cannot write stays for ever. It ends with its [`Stream`]: at
-    /// its next write over SSH, at once here. `deadline` is for connecting and starting.
+    /// its next write over SSH, at once here. `deadline` is for connecting and starting. `mark`, a variable as
+    /// `NAME=value`, stands in the command line, so that it can be told from the same command of others.
     ///
     /// # Errors
     /// The step that failed.
@@ -135,13 +136,24 @@ impl Session {
         &mut self,
         program: &str,
         args: &[String],
+        mark: &str,
         deadline: Instant,
     ) -> Result<Stream, Failure> {
-        let argv = argv_within(program, args, STREAM_BOUND);
+        let marked = [&["env".to_owned(), mark.to_owned(), program.to_owned()], args].concat();
+        let argv = argv_within(&marked, STREAM_BOUND);
         match self {
             Self::Local => Stream::local(&argv),
             Self::Ssh(ssh) => ssh.stream(&argv, deadline).await,
             Self::Scripted(scene) => Ok(Stream::scripted((**scene).clone(), args)),
+        }
+    }
+
+    /// What tells `program` from another that may take its place, as far as that can be seen without asking the
+    /// host: its name, and here its path, size and time of change, too.
+    pub fn identity_of(&self, program: &str) -> String {
+        match self {
+            Self::Local => local::identity_of(program),
+            Self::Ssh(_) | Self::Scripted(_) => program.to_owned(),
         }
     }
 
@@ -158,14 +170,15 @@ impl Session {
 /// itself frozen GPUs (NVIDIA/dcgm-exporter#84), and KILL a second later.
 fn bounded_argv(program: &str, args: &[String], deadline: Instant) -> Vec<String> {
     let left = deadline.saturating_duration_since(Instant::now());
-    argv_within(program, args, left.saturating_sub(FAR_SIDE_EARLIER))
+    let command = [&[program.to_owned()], args].concat();
+    argv_within(&command, left.saturating_sub(ROUND_TRIP))
 }
 
-fn argv_within(program: &str, args: &[String], bound: Duration) -> Vec<String> {
+/// Whole seconds, as older versions of `timeout` know no others.
+fn argv_within(command: &[String], bound: Duration) -> Vec<String> {
     let seconds = bound.as_secs().max(1);
     let mut argv = vec!["timeout".to_owned(), "-k".to_owned(), "1".to_owned(), seconds.to_string()];
-    argv.push(program.to_owned());
-    argv.extend_from_slice(args);
+    argv.extend_from_slice(command);
     argv
 }
 
@@ -219,9 +232,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_far_side_is_told_to_end_before_our_deadline() {
-        let deadline = Instant::now() + Duration::from_millis(15_500);
+        let deadline = Instant::now() + Duration::from_millis(15_000);
         let argv = bounded_argv("nvidia-smi", &["-L".to_owned()], deadline);
-        assert_eq!(argv, ["timeout", "-k", "1", "13", "nvidia-smi", "-L"]);
+        assert_eq!(argv, ["timeout", "-k", "1", "14", "nvidia-smi", "-L"]);
+        let short = bounded_argv("nvidia-smi", &[], Instant::now() + Duration::from_millis(4_900));
+        assert_eq!(short[3], "4", "of a timeout of 5 s, most of which is left");
     }
 
     #[tokio::test]

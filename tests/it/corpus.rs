@@ -82,7 +82,7 @@ fn talk(dump: &Dump, cell_form: fn(&str) -> String, knowledge: Knowledge) -> (Pr
     let (mut conversation, mut call) = Conversation::open(knowledge, None);
     for n_calls in 1..50 {
         let (stdout, exit) = dump.answer(&call, cell_form);
-        let answer = Answer { stdout: stdout.as_bytes(), stderr: b"", exit: Some(exit), truncated: false };
+        let answer = Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() };
         match conversation.answer(answer) {
             Step::Ask(next) => call = next,
             Step::Done(probed) => return (*probed, n_calls),
@@ -106,6 +106,8 @@ fn read_value(gpu: &GpuReading, field: &str) -> Option<Result<String, Reason>> {
         "power.draw.average" => shown(&gpu.power_average),
         "power.draw.instant" => shown(&gpu.power_instant),
         "power.limit" => shown(&gpu.power_limit),
+        "power.max_limit" => shown(&gpu.power_max_limit),
+        "gpu_recovery_action" => shown(&gpu.recovery_action),
         "enforced.power.limit" => shown(&gpu.enforced_power_limit),
         "module.power.draw.instant" => shown(&gpu.module_power_instant),
         "temperature.gpu" => shown(&gpu.temperature),
@@ -142,7 +144,7 @@ fn every_field_of_every_dump_is_a_value_or_absent_with_its_reason() {
             let (probed, n_calls) = talk(&dump, cell_form, Knowledge::default());
             assert_eq!(probed.outcome, Outcome::Complete, "{name}: {:?}", probed.faults);
             assert_eq!(probed.gpus.len(), 1, "{name}");
-            assert_eq!(n_calls, 1 + probed.knowledge.refused.len(), "{name}");
+            assert_eq!(n_calls, 1 + usize::from(!probed.knowledge.refused.is_empty()), "{name}");
             assert!(probed.faults.iter().all(|fault| fault.kind == FaultKind::PersistenceOff), "{name}");
             for field in FIELDS.iter().flat_map(|field| field.names) {
                 let read = read_value(&probed.gpus[0], field).unwrap();
@@ -222,6 +224,7 @@ fn every_text_of_every_nvml_error_has_its_class() {
                 (_, "[Unknown Error]") => Reason::UnknownError,
                 (3, _) => Reason::NotSupported,
                 (4, _) => Reason::NoPermission,
+                (10, _) => Reason::Timeout,
                 (15, _) => Reason::GpuLost,
                 (16, _) => Reason::ResetRequired,
                 (26, _) => Reason::Deprecated,
@@ -238,7 +241,7 @@ fn every_text_of_every_nvml_error_has_its_class() {
 fn outcome_of(stdout: &str, exit: i32) -> &'static str {
     let (mut conversation, _) = Conversation::open(Knowledge::default(), None);
     for _ in 0..100 {
-        let answer = Answer { stdout: stdout.as_bytes(), stderr: b"", exit: Some(exit), truncated: false };
+        let answer = Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() };
         if let Step::Done(probed) = conversation.answer(answer) {
             assert!(probed.gpus.is_empty());
             return probed.outcome.label();
@@ -277,7 +280,13 @@ fn every_failure_to_initialise_is_of_its_kind_with_the_code_of_every_driver() {
             "15" => "gpu_lost",
             "16" => "reset_required",
             "18" => "driver_mismatch",
-            _ => "remote_exit",
+            "3" => "not_supported",
+            "10" => "driver_timeout",
+            "11" => "interrupt",
+            "14" => "inforom",
+            "17" => "blocked",
+            "20" => "out_of_memory",
+            _ => "init_unknown",
         };
         let (stdout, exits) = columns[2..].split_last().unwrap();
         for exit in exits {
@@ -290,7 +299,7 @@ fn every_failure_to_initialise_is_of_its_kind_with_the_code_of_every_driver() {
 fn read_capture(name: &str, fields: &[&str], text: &str) -> usize {
     let mut n_rows = 0;
     for line in text.lines() {
-        let Rows { gpus, faults } = read_rows(fields, line, Ending::Whole);
+        let Rows { gpus, faults, .. } = read_rows(fields, line, Ending::Whole);
         assert!(faults.is_empty(), "{name}: {line}: {faults:?}");
         for gpu in &gpus {
             let cells: Vec<&str> = line.split(',').collect();

@@ -101,6 +101,7 @@ fn each_failure_says_what_happened_and_what_to_do() {
     settings.add_filter(r"127\.66\.\d+\.\d+", "<address>");
     settings.add_filter(r"port \d+", "port <port>");
     settings.add_filter(r"[\w-]+@<address>", "<user>@<address>");
+    settings.add_filter(r"after \d+\.\d s", "after <time>");
     settings.add_filter(r"/tmp/fw-\w+", "<fleet>");
     settings.add_filter(r"nvidia-smi's: [^\n]*; run", "nvidia-smi's: <garbage>; run");
     settings.bind(|| {
@@ -111,7 +112,7 @@ fn each_failure_says_what_happened_and_what_to_do() {
         changed   failed: the host key has changed
         garbage   failed: the answer was not nvidia-smi's
         down: no connection: ssh: connect to host <address> port <port>: Connection refused; check that the host is up and that sshd listens at this address and port
-        hanging: no answer in time: exit code 124, no output; run nvidia-smi on the host: if it is only slow, enable persistence mode or raise `timeout`
+        hanging: no answer in time: nvidia-smi was ended after <time>, no output; run nvidia-smi on the host: if it is only slow, enable persistence mode or raise `timeout`
         refusing: the login was refused: <user>@<address>: Permission denied (publickey); put the public key into the host's authorized_keys, and check `user` and `identity_file`
         changed: the host key has changed: Offending ED25519 key in <fleet>/known_hosts:6; if the host was reinstalled, remove the old key with `ssh-keygen -R`; if not, somebody may be in between
         garbage: the answer was not nvidia-smi's: <garbage>; run the command by hand there; a login script or a wrapper may print into it

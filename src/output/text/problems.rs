@@ -83,10 +83,9 @@ mod tests {
         for report in &mut batch.reports {
             report.outcome = Outcome::Complete;
             report.faults = (0..8)
-                .map(|gpu| Fault {
-                    kind: FaultKind::PersistenceOff,
-                    gpu: Some(Clean::new(&format!("GPU-{gpu}-{}", report.node))),
-                    evidence: Clean::default(),
+                .map(|gpu| {
+                    let gpu = Clean::new(&format!("GPU-{gpu}-{}", report.node));
+                    Fault::new(FaultKind::PersistenceOff, Some(gpu), "")
                 })
                 .collect();
         }

@@ -19,7 +19,7 @@ fuzz_target!(|answers: Vec<(Vec<u8>, Option<i32>, bool)>| {
         knowledge = loop {
             let empty = (Vec::new(), Some(0), false);
             let (stdout, exit, truncated) = answers.next().unwrap_or(&empty);
-            let answer = Answer { stdout, stderr: b"", exit: *exit, truncated: *truncated };
+            let answer = Answer { stdout, exit: *exit, truncated: *truncated, ..Answer::default() };
             match conversation.answer(answer) {
                 Step::Done(probed) => break probed.knowledge,
                 Step::Ask(_) => n_questions += 1,

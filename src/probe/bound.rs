@@ -1,0 +1,160 @@
+//! The most that a board is believed to draw. A number above it is no reading.
+//!
+//! The bound is a property of the board, not of its settings: a cap that was lowered under load does not make
+//! a true number of the moment before wrong.
+
+use crate::reading::{Clean, GpuReading, Measured, Memory, Power, Share};
+
+/// The largest limit that is believed. The largest boards of 2025 have limits of 1.2 to 1.4 kW.
+pub(super) const MAX_LIMIT: Power = Power::from_watts(5000);
+
+/// The most that a superchip's module is believed to draw: some boards and their processors.
+pub(super) const MAX_MODULE: Power = Power::from_watts(20_000);
+
+/// What a board without load in P8 or slower is believed to draw at most. Resting boards draw 5 to 60 W.
+const MAX_ASLEEP: Power = Power::from_watts(200);
+
+/// The first of the resting performance states.
+const FIRST_RESTING_STATE: u8 = 8;
+
+/// Boards within other boards, by what their names hold, in lower case. Their makers' largest powers are 175 W
+/// with 25 W of boost for laptops, 140 W for a GB10 and 130 W for a Jetson.
+const SMALL_BOARDS: &[&str] =
+    &["laptop", "max-q", "mobile", "geforce mx", "gb10", "orin", "thor", "xavier", "tegra"];
+
+/// The largest power of [`SMALL_BOARDS`].
+const MAX_SMALL: Power = Power::from_watts(200);
+
+/// The largest power of any board with at most this much memory in GiB: GeForce, workstation and data centre
+/// boards up to 2025, rounded up (16: RTX 4080, V100; 32: RTX 5090; 96: GH200, RTX PRO 6000).
+const BY_MEMORY: &[(u64, Power)] = &[
+    (8, Power::from_watts(300)),
+    (16, Power::from_watts(450)),
+    (32, Power::from_watts(700)),
+    (96, Power::from_watts(1000)),
+    (512, Power::from_watts(2000)),
+];
+
+/// The largest power of a board of which nothing is known.
+const MAX_UNKNOWN: Power = Power::from_watts(2500);
+
+/// What a row says about how much its board may draw.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Limits {
+    /// The highest limit that the board can be given.
+    pub(super) board: Option<Power>,
+    /// The larger of the limits asked for and in force.
+    pub(super) set: Option<Power>,
+    /// It rests: without load, in a slow performance state.
+    pub(super) rests: bool,
+}
+
+impl Limits {
+    pub(super) fn of(gpu: &GpuReading) -> Self {
+        let set = gpu.power_limit.as_ref().ok().max(gpu.enforced_power_limit.as_ref().ok());
+        Self {
+            board: gpu.power_max_limit.as_ref().ok().copied(),
+            set: set.copied(),
+            rests: rests(&gpu.pstate, &gpu.utilization),
+        }
+    }
+
+    /// The most that a board of this class is believed to draw: twice its largest limit, since a sensor may
+    /// see peaks above it. Only where the board tells none, its class counts.
+    pub(super) fn ceiling(&self, class: Power) -> Power {
+        if self.rests {
+            return MAX_ASLEEP;
+        }
+        // A limit of zero says nothing about a board that runs.
+        let board = self.board.filter(|limit| limit.milliwatts() > 0).unwrap_or(class);
+        let largest = self.set.map_or(board, |set| set.max(board));
+        Power::from_milliwatts(largest.milliwatts().saturating_mul(2))
+    }
+}
+
+/// Whether a board rests.
+pub(super) fn rests(pstate: &Measured<Clean>, utilization: &Measured<Share>) -> bool {
+    let state = pstate.as_ref().ok().and_then(|state| state.as_str().strip_prefix('P')?.parse::<u8>().ok());
+    let is_idle = utilization.as_ref().is_ok_and(|share| share.millipercent() == 0);
+    is_idle && state.is_some_and(|state| state >= FIRST_RESTING_STATE)
+}
+
+/// The largest power of a board of this name and memory.
+pub(super) fn class_maximum(gpu: &GpuReading) -> Power {
+    let name = gpu.model.as_ref().map(|model| model.as_str().to_ascii_lowercase()).unwrap_or_default();
+    if SMALL_BOARDS.iter().any(|word| name.contains(word)) {
+        return MAX_SMALL;
+    }
+    let gibibytes = |memory: &Memory| memory.mebibytes().div_ceil(1024);
+    let by_memory =
+        gpu.memory_total.as_ref().ok().map(gibibytes).and_then(|memory| {
+            BY_MEMORY.iter().find(|(most, _)| memory <= *most).map(|(_, maximum)| *maximum)
+        });
+    by_memory.unwrap_or(MAX_UNKNOWN)
+}
+
+/// The most that this board is believed to draw.
+pub(super) fn ceiling(gpu: &GpuReading) -> Power {
+    Limits::of(gpu).ceiling(class_maximum(gpu))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::{Absent, Reason};
+
+    fn gpu(name: &str, gibibytes: u64) -> GpuReading {
+        GpuReading {
+            model: Ok(Clean::new(name)),
+            memory_total: Ok(Memory::from_mebibytes(gibibytes * 1024)),
+            ..GpuReading::all_absent(&Absent::new(Reason::NotSupported, "[N/A]"))
+        }
+    }
+
+    fn watts(gpu: &GpuReading) -> i64 {
+        ceiling(gpu).milliwatts() / 1000
+    }
+
+    #[test]
+    fn the_boards_own_maximum_counts_and_not_the_cap_in_force() {
+        let mut gpu = gpu("NVIDIA H100 80GB HBM3", 80);
+        gpu.power_max_limit = Ok(Power::from_watts(700));
+        gpu.power_limit = Ok(Power::from_watts(200));
+        gpu.enforced_power_limit = Ok(Power::from_watts(200));
+        assert_eq!(watts(&gpu), 1400);
+    }
+
+    #[test]
+    fn a_board_that_tells_no_maximum_has_that_of_its_class() {
+        assert_eq!(watts(&gpu("NVIDIA GeForce RTX 4090 Laptop GPU", 24)), 400);
+        assert_eq!(watts(&gpu("NVIDIA GeForce RTX 4090", 24)), 1400);
+        assert_eq!(watts(&gpu("NVIDIA GB10", 120)), 400);
+        assert_eq!(watts(&gpu("NVIDIA B200", 180)), 4000);
+        let mut capped = gpu("NVIDIA H100 80GB HBM3", 80);
+        capped.power_limit = Ok(Power::from_watts(200));
+        assert_eq!(watts(&capped), 2000);
+        assert_eq!(watts(&gpu("NVIDIA Later Board", 1000)), 5000);
+    }
+
+    #[test]
+    fn a_limit_of_zero_says_nothing() {
+        let mut gpu = gpu("NVIDIA L4", 24);
+        gpu.power_max_limit = Ok(Power::from_watts(0));
+        gpu.enforced_power_limit = Ok(Power::from_watts(0));
+        assert_eq!(watts(&gpu), 1400);
+    }
+
+    #[test]
+    fn a_resting_board_draws_little_whatever_its_limits_are() {
+        let mut gpu = gpu("NVIDIA H100 80GB HBM3", 80);
+        gpu.power_max_limit = Ok(Power::from_watts(700));
+        gpu.utilization = Ok(Share::from_millipercent(0));
+        gpu.pstate = Ok(Clean::new("P8"));
+        assert_eq!(watts(&gpu), 200);
+        for (state, utilization) in [("P0", 0), ("P8", 1000)] {
+            gpu.pstate = Ok(Clean::new(state));
+            gpu.utilization = Ok(Share::from_millipercent(utilization));
+            assert_eq!(watts(&gpu), 1400, "{state} {utilization}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What was wrong with an answer although readings came, and what to do about it.
+
+use std::fmt;
+
+use super::{Clean, Reason};
+
+/// Something that was wrong with an answer although readings came, or a remark on a host's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What it is.
+    pub kind: FaultKind,
+    /// The GPU it is about, as its bus id or UUID, if one is known.
+    pub gpu: Option<Clean>,
+    /// That GPU's index, if it is known: as it says itself, or as it last said.
+    pub index: Option<u32>,
+    /// The evidence, cleaned and bounded.
+    pub evidence: Clean,
+}
+
+impl Fault {
+    /// A fault of one kind with its line of evidence; the GPU's index is not known.
+    pub fn new(kind: FaultKind, gpu: Option<Clean>, evidence: &str) -> Self {
+        Self { kind, gpu, index: None, evidence: Clean::new(evidence) }
+    }
+
+    /// Which GPU it is about, for a person: `GPU 6, 00000000:07:00.0`; empty where nobody knows.
+    pub fn place(&self) -> String {
+        match (&self.gpu, self.index) {
+            (Some(gpu), Some(index)) => format!("GPU {index}, {gpu}"),
+            (Some(gpu), None) => gpu.to_string(),
+            (None, Some(index)) => format!("GPU {index}"),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.words())?;
+        let place = self.place();
+        if !place.is_empty() {
+            write!(f, " ({place})")?;
+        }
+        if !self.evidence.is_empty() {
+            write!(f, ": {}", self.evidence)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a fault means for the readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cost {
+    /// A GPU has no row.
+    Row,
+    /// A GPU has its row and gives no power.
+    Power,
+    /// The readings stand.
+    Nothing,
+}
+
+macro_rules! fault_kinds {
+    ($($(#[$doc:meta])+ $variant:ident, $label:literal, $cost:ident, $words:literal, $remedy:literal;)+) => {
+        /// The kinds of [`Fault`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FaultKind {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl FaultKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// A short, stable label.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+
+            /// What it is, in words.
+            pub const fn words(self) -> &'static str {
+                match self { $(Self::$variant => $words,)+ }
+            }
+
+            /// What a person can do about it; empty where the words say it already.
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy,)+ }
+            }
+
+            const fn cost(self) -> Cost {
+                match self { $(Self::$variant => Cost::$cost,)+ }
+            }
+        }
+    };
+}
+
+fault_kinds! {
+    /// A GPU that was there before, or that the tool names, gave no reading.
+    GpuMissing, "gpu_missing", Row, "a GPU is missing",
+        "look for Xid messages in the host's kernel log; if it was taken out, lower `gpus` in the inventory";
+    /// A row that is not one.
+    BadRow, "bad_row", Row, "a row could not be read", "run the command by hand there, and compare";
+    /// The answer ends in the middle of a row.
+    CutRow, "cut_row", Row, "the last row was cut off", "run the command by hand there, and compare";
+    /// A known GPU that there was no time to ask for.
+    NotAsked, "not_asked", Row, "a GPU was not asked for lack of time",
+        "enable persistence mode, so that calls are faster, or raise `timeout`";
+    /// A GPU's row is there and says that the board is lost.
+    GpuLost, "gpu_lost", Power, "a GPU is lost",
+        "look for Xid messages in the host's kernel log; a reset or reboot is needed";
+    /// A GPU has to be reset before it can be read.
+    ResetRequired, "reset_required", Power, "a GPU requires a reset",
+        "end what uses it and run `nvidia-smi --gpu-reset -i <index>` as root, or reboot the host";
+    /// The driver has an error of no known kind in the place of a GPU's power.
+    UnknownError, "unknown_error", Power, "a GPU answers with an unknown error",
+        "look for Xid messages in the host's kernel log; reset the GPU or reload the driver if it stays";
+    /// The user may not read a GPU's power.
+    NoPermission, "no_permission", Power, "a GPU may not be read by this user",
+        "give this user access to /dev/nvidia* on the host";
+    /// The driver had no answer from a GPU in time.
+    GpuTimeout, "gpu_timeout", Power, "the driver had no answer from a GPU in time",
+        "look for Xid messages in the host's kernel log; a reset or reboot may be needed";
+    /// A GPU that gave its power before gives none now, or gives something that is no number.
+    NoPower, "no_power", Power, "a GPU gives no power reading any more",
+        "compare with `nvidia-smi -q -d POWER` on the host";
+    /// A GPU's power is a number that this board cannot have.
+    ImplausiblePower, "implausible_power", Power, "a GPU's power is implausible and is not recorded",
+        "compare with `nvidia-smi -q -d POWER` on the host";
+    /// Another number that this board cannot have.
+    Implausible, "implausible", Nothing, "a number is implausible",
+        "compare with `nvidia-smi -q -d POWER` on the host";
+    /// A sensor that has not moved by a digit over many readings while the temperature did.
+    FrozenSensor, "frozen_sensor", Nothing, "the power sensor seems frozen",
+        "reload the driver or reboot the host; until then do not trust this reading";
+    /// The recorded power is of another kind than in the cycle before.
+    KindChanged, "power_kind_changed", Nothing, "the power reading is of another kind than before",
+        "compare with `nvidia-smi -q -d POWER` on the host";
+    /// The driver asks for a reset, reboot or drain of a GPU that still gives readings.
+    RecoveryAction, "recovery_action", Nothing, "the driver asks for a recovery of a GPU",
+        "drain the host and do what it asks for (`nvidia-smi --gpu-reset`, or a reboot)";
+    /// Persistence mode is off, so each call loads the driver: slow, and it keeps the card awake.
+    PersistenceOff, "persistence_off", Nothing,
+        "persistence mode is off, so each poll loads the driver; run `nvidia-smi -pm 1` or enable nvidia-persistenced", "";
+    /// The tool has a warning beside its rows, such as that of a corrupted infoROM.
+    Warning, "warning", Nothing, "nvidia-smi warns",
+        "the readings stand; see what `nvidia-smi -q` says of this board";
+    /// Text beside the rows that is no row: of a login script, a wrapper, or the tool itself.
+    Remark, "remark", Nothing, "text beside the readings",
+        "the readings stand; a login script or a wrapper may print it";
+    /// Some of the samples between two cycles could not be read, or were not taken.
+    SamplesLost, "samples_lost", Nothing, "samples are missing",
+        "the coverage says how much is missing; a longer `sample` is gentler on the host";
+    /// Another host of the inventory shows the same GPU, and it is in the cluster's sums as that one's.
+    CountedElsewhere, "counted_elsewhere", Nothing, "the same GPU as on another host, where it is counted",
+        "if both are names of one machine, take one out of the inventory";
+}
+
+impl FaultKind {
+    /// Whether it means that a reading of this cycle is missing, which makes the outcome partial.
+    pub const fn costs_a_reading(self) -> bool {
+        !matches!(self.cost(), Cost::Nothing)
+    }
+
+    /// Whether it means that a GPU has no row in the answer.
+    pub const fn costs_a_row(self) -> bool {
+        matches!(self.cost(), Cost::Row)
+    }
+
+    /// The fault of a GPU whose power is missing for this reason. `gave_power` is whether it ever gave one: a board
+    /// that has no sensor is no fault, and then there is none.
+    pub const fn of_powerless(reason: Reason, gave_power: bool) -> Option<Self> {
+        match reason {
+            Reason::GpuLost => Some(Self::GpuLost),
+            Reason::ResetRequired => Some(Self::ResetRequired),
+            Reason::UnknownError => Some(Self::UnknownError),
+            Reason::NoPermission => Some(Self::NoPermission),
+            Reason::Timeout => Some(Self::GpuTimeout),
+            Reason::Implausible => Some(Self::ImplausiblePower),
+            Reason::OtherError | Reason::Garbled => Some(Self::NoPower),
+            Reason::NotSupported
+            | Reason::Deprecated
+            | Reason::Empty
+            | Reason::NotAsked
+            | Reason::NotReported => {
+                if gave_power {
+                    Some(Self::NoPower)
+                } else {
+                    None
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_label_of_its_own() {
+        let labels: BTreeSet<_> = FaultKind::ALL.iter().map(|kind| kind.label()).collect();
+        assert_eq!(labels.len(), FaultKind::ALL.len());
+    }
+
+    #[test]
+    fn a_fault_names_index_and_bus_as_far_as_they_are_known() {
+        let mut fault = Fault::new(FaultKind::GpuLost, Some(Clean::new("0000:07:00.0")), "[GPU is lost]");
+        assert_eq!(fault.to_string(), "a GPU is lost (0000:07:00.0): [GPU is lost]");
+        fault.index = Some(6);
+        assert_eq!(fault.to_string(), "a GPU is lost (GPU 6, 0000:07:00.0): [GPU is lost]");
+    }
+}
