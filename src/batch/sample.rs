@@ -178,8 +178,9 @@ pub(crate) fn station_reading() -> StationReading {
         power_output: Ok(Power::from_milliwatts(835_500)),
         grid_power: Ok(Power::from_watts(0)),
         solar_power: Ok(Power::from_watts(412)),
-        capacity: Some(Energy::from_millijoules(3_840 * 3_600_000)),
+        capacity: Ok(Energy::from_millijoules(3_840 * 3_600_000)),
         grid: GridState::Absent,
+        raw_keys: fields.iter().map(|(key, _)| (*key).to_owned()).collect(),
         fields: fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
     }
 }

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::inventory::MetadataStyle;
 use crate::reading::{
-    Clean, Energy, Power, Presence, Runtime, SolixReport, Station, StationReading, StationStatus, Timestamp,
+    Clean, Energy, Power, Presence, Reason, Runtime, SolixReport, Station, StationReading, StationStatus,
+    Timestamp,
 };
 
 use super::entries::Entries;
@@ -44,7 +45,11 @@ pub(super) fn heartbeat(reading: &StationReading) -> Entries<'_> {
     all.measured("power_output_w", reading.power_output.as_ref().map(watts));
     all.measured("grid_power_w", reading.grid_power.as_ref().map(watts));
     all.measured("solar_power_w", reading.solar_power.as_ref().map(watts));
-    all.known("capacity_wh", reading.capacity.map(watt_hours), "unknown_model");
+    let unknown = match &reading.capacity {
+        Err(absent) if absent.reason == Reason::NotReported => "packs_unknown",
+        Ok(_) | Err(_) => "unknown_model",
+    };
+    all.known("capacity_wh", reading.capacity.as_ref().ok().copied().map(watt_hours), unknown);
     all.text("grid", reading.grid.label());
     let (fields, n_left_out) = bounded_fields(reading);
     all.put("fields", fields);
@@ -114,17 +119,17 @@ pub(crate) fn bounded_fields(reading: &StationReading) -> (Map<String, Value>, u
     (fields, n_left_out)
 }
 
-/// The names of the decoded values, as many as there is room for.
+/// The names of the values as they came, as many as there is room for.
 fn put_keys(to: &mut Entries<'_>, reading: &StationReading) {
     let mut n_bytes = 0;
-    let keys = reading.fields.keys().map(|key| Clean::new(key).to_string()).take(MAX_FIELDS);
+    let keys = reading.raw_keys.iter().map(|key| Clean::new(key).to_string()).take(MAX_FIELDS);
     let keys: Vec<String> = keys
         .take_while(|key| {
             n_bytes += key.len();
             n_bytes <= MAX_FIELD_BYTES
         })
         .collect();
-    let n_left_out = reading.fields.len().saturating_sub(keys.len());
+    let n_left_out = reading.raw_keys.len().saturating_sub(keys.len());
     to.put("raw_device_keys", keys);
     if 0 < n_left_out {
         to.put("raw_device_keys_left_out", n_left_out);
@@ -172,13 +177,18 @@ pub(crate) fn hours(runtime: &Runtime) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
     use crate::batch::sample;
+    use crate::reading::Absent;
 
     fn with_fields(fields: impl IntoIterator<Item = (String, Value)>) -> StationReading {
-        StationReading { fields: fields.into_iter().collect(), ..sample::station_reading() }
+        let fields: BTreeMap<String, Value> = fields.into_iter().collect();
+        let raw_keys = fields.keys().cloned().collect();
+        StationReading { fields, raw_keys, ..sample::station_reading() }
     }
 
     #[test]
@@ -235,10 +245,15 @@ mod tests {
 
     #[test]
     fn a_battery_of_unknown_size_says_so() {
-        let reading = StationReading { capacity: None, ..sample::station_reading() };
-        let heartbeat = heartbeat(&reading).into_value();
-        assert_eq!(heartbeat["capacity_wh"], Value::Null);
-        assert_eq!(heartbeat["capacity_wh_absent"], "unknown_model");
+        for (reason, label) in
+            [(Reason::NotSupported, "unknown_model"), (Reason::NotReported, "packs_unknown")]
+        {
+            let capacity = Err(Absent::new(reason, ""));
+            let reading = StationReading { capacity, ..sample::station_reading() };
+            let heartbeat = heartbeat(&reading).into_value();
+            assert_eq!(heartbeat["capacity_wh"], Value::Null);
+            assert_eq!(heartbeat["capacity_wh_absent"], label);
+        }
         assert_eq!(super::heartbeat(&sample::station_reading()).into_value()["capacity_wh"], 3_840);
     }
 }

@@ -311,7 +311,7 @@ mod tests {
             names in (".*", ".*", ".*"),
             soc in measured(any::<i64>().prop_map(Share::from_millipercent)),
             powers in (power(), power(), power(), power()),
-            capacity in proptest::option::of(any::<i64>()),
+            capacity in measured(any::<i64>().prop_map(Energy::from_millijoules)),
             fields in proptest::collection::btree_map(".*", any_field(), 0..8),
             micros in any::<i64>(),
         ) -> StationReading {
@@ -327,7 +327,7 @@ mod tests {
                 power_output: powers.1,
                 grid_power: powers.2,
                 solar_power: powers.3,
-                capacity: capacity.map(Energy::from_millijoules),
+                capacity,
                 grid: GridState::Unknown,
                 fields,
                 ..sample::station_reading()

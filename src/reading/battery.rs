@@ -33,7 +33,7 @@ impl StationReading {
     /// How long the battery lasts at the present draw. `None` where that cannot be said: something of it
     /// was not measured, the battery's size is not known, or it does not become emptier.
     pub fn runtime(&self) -> Option<Runtime> {
-        let (soc, capacity) = (*self.soc.as_ref().ok()?, self.capacity?);
+        let (soc, capacity) = (*self.soc.as_ref().ok()?, *self.capacity.as_ref().ok()?);
         let (power_input, power_output) =
             (*self.power_input.as_ref().ok()?, *self.power_output.as_ref().ok()?);
         let net_draw = power_output.milliwatts().checked_sub(power_input.milliwatts())?;
@@ -128,9 +128,10 @@ mod tests {
             power_output: Ok(Power::from_watts(435)),
             grid_power: Ok(Power::from_watts(0)),
             solar_power: Ok(Power::from_watts(0)),
-            capacity: Some(Energy::from_millijoules(3_840 * 3_600_000)),
+            capacity: Ok(Energy::from_millijoules(3_840 * 3_600_000)),
             grid: GridState::Unknown,
             fields: BTreeMap::new(),
+            raw_keys: Vec::new(),
         }
     }
 
@@ -176,7 +177,7 @@ mod tests {
     #[test]
     fn a_battery_that_is_charged_or_of_unknown_size_has_no_runtime() {
         let charged = StationReading { power_input: Ok(Power::from_watts(435)), ..discharging() };
-        let unknown = StationReading { capacity: None, ..discharging() };
+        let unknown = StationReading { capacity: Err(Absent::not_reported()), ..discharging() };
         let silent = StationReading { power_input: Err(Absent::not_reported()), ..discharging() };
         for reading in [charged, unknown, silent] {
             assert_eq!(reading.runtime(), None);
@@ -216,7 +217,7 @@ mod tests {
         ) {
             let reading = StationReading {
                 soc: Ok(Share::from_millipercent(soc)),
-                capacity: Some(Energy::from_millijoules(capacity)),
+                capacity: Ok(Energy::from_millijoules(capacity)),
                 power_input: Ok(Power::from_milliwatts(input)),
                 power_output: Ok(Power::from_milliwatts(output)),
                 ..discharging()

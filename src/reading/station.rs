@@ -24,7 +24,7 @@ pub struct Station {
 pub struct StationReading {
     /// Who said it.
     pub station: Station,
-    /// When it was received, by the collector's clock.
+    /// When it was measured: that it was received, by the collector's clock, or what the cloud says.
     pub at: Timestamp,
     /// Which way it came.
     pub source: DataSource,
@@ -40,12 +40,16 @@ pub struct StationReading {
     pub grid_power: Measured<Power>,
     /// From solar panels. Never negative.
     pub solar_power: Measured<Power>,
-    /// What the battery holds when full, if the model's size is known.
-    pub capacity: Option<Energy>,
+    /// What the battery holds when full, expansion packs included. Not reported where their number is not known,
+    /// not supported where the model's size is not.
+    pub capacity: Measured<Energy>,
     /// Whether the grid is there, as far as this reading tells.
     pub grid: GridState,
     /// All that was decoded, by the name of the field map, in the unit of the field map.
     pub fields: BTreeMap<String, Value>,
+    /// The names that stood in the cloud's answer about the device, sorted; of a frame, which has none, those of
+    /// the field map.
+    pub raw_keys: Vec<String>,
 }
 
 /// Which way a reading came.

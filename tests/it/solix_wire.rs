@@ -387,5 +387,5 @@ fn a_recorded_station_with_a_pack_has_the_mean_of_both_charges() {
     let reading = reading(&station, &state, at, PollingMode::Normal).unwrap();
     assert_eq!(reading.soc, Ok(Share::from_millipercent(60_000)));
     assert_eq!(reading.power_output, Ok(Power::from_watts(57)));
-    assert_eq!(reading.capacity, Some(Energy::from_millijoules(2 * 1056 * 3_600_000)));
+    assert_eq!(reading.capacity, Ok(Energy::from_millijoules(2 * 1056 * 3_600_000)));
 }

@@ -96,7 +96,7 @@ fn reading(reading: &StationReading, this_cycle: bool) -> ReadingShape {
         power_output_w: reasons.watts("power_output_w", &reading.power_output),
         grid_power_w: reasons.watts("grid_power_w", &reading.grid_power),
         solar_power_w: reasons.watts("solar_power_w", &reading.solar_power),
-        capacity_wh: reading.capacity.map(watt_hours),
+        capacity_wh: reading.capacity.as_ref().ok().copied().map(watt_hours),
         runtime_h: reading.runtime().as_ref().map(hours),
         grid: reading.grid.label(),
         absent: reasons.0,

@@ -218,7 +218,7 @@ impl Cloud {
         let solar = self.panel_day(site, "solar", &day).await?;
         let home = self.panel_day(site, "home", &day).await?;
         let grid = self.panel_day(site, "grid", &day).await?;
-        Ok(panel::average(&day, &hes, &solar, &home, &grid))
+        Ok(panel::average(&day, &hes, &solar, &home, &grid, self.now()))
     }
 
     /// The last day of which the site has a state of charge. If its time zone is not known, its today may be our
@@ -230,16 +230,17 @@ impl Cloud {
     ) -> Result<Option<(Day, Value)>, SolixError> {
         let Some(today) = Day::at(self.now(), zone) else { return Ok(None) };
         let answer = self.panel_day(site, "hes", &today).await?;
-        match panel::last_slot(&answer) {
+        match panel::last_slot(&today, &answer, self.now()) {
             None => {
                 let Some(yesterday) = today.before() else { return Ok(None) };
                 let answer = self.panel_day(site, "hes", &yesterday).await?;
-                Ok(panel::last_slot(&answer).map(|_| (yesterday, answer)))
+                let slot = panel::last_slot(&yesterday, &answer, self.now());
+                Ok(slot.map(|_| (yesterday, answer)))
             }
             Some(slot) if today.zone.is_none() && slot == panel::LAST_SLOT => {
                 let Some(tomorrow) = today.after() else { return Ok(Some((today, answer))) };
                 let later = self.panel_day(site, "hes", &tomorrow).await?;
-                let is_there = panel::last_slot(&later).is_some();
+                let is_there = panel::last_slot(&tomorrow, &later, self.now()).is_some();
                 Ok(Some(if is_there { (tomorrow, later) } else { (today, answer) }))
             }
             Some(_) => Ok(Some((today, answer))),
@@ -324,7 +325,7 @@ impl Cloud {
         Ok(credentials)
     }
 
-    /// Logs the names of fields that have not been seen yet of this device or site.
+    /// Logs the names of fields of this device or site, each once in the life of this process.
     fn tell_fields(&mut self, name: &Clean, id: &str, endpoint: Endpoint, answer: &Value) {
         let new = self.memory.new_names(endpoint, id, &field_names(answer));
         if !new.is_empty() {

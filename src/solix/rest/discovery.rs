@@ -43,7 +43,7 @@ fn gather(value: &Value, before: &str, depth: usize, names: &mut BTreeSet<String
 
 /// Whether a key is the name of a field, and not content: some answers have serial numbers for keys, and an
 /// account or a token would look alike. Names are short and have small letters, and are not hex.
-fn is_name(key: &str) -> bool {
+pub(super) fn is_name(key: &str) -> bool {
     let is_hex = 8 <= key.len() && key.bytes().all(|byte| byte.is_ascii_hexdigit());
     key.len() <= 40
         && !is_hex

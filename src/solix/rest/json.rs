@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::discovery::is_name;
 use crate::reading::{Absent, Clean, Measured, Power, Reason, Share};
 
 /// More than any home has; what is above is no measurement.
@@ -38,6 +39,12 @@ pub(super) fn switch(object: &Value, key: &str) -> Option<bool> {
         "0" | "false" => Some(false),
         _ => None,
     }
+}
+
+/// The names of an object's fields, sorted, without those that hold content; none where it is no object.
+pub(super) fn keys(object: &Value) -> Vec<String> {
+    let fields = object.as_object().into_iter().flatten();
+    fields.map(|(key, _)| key.clone()).filter(|key| is_name(key)).collect()
 }
 
 /// A list; an empty one where there is none.

@@ -32,6 +32,8 @@ const MOST: usize = 500;
 pub(super) struct Memory {
     file: Kept,
     row: Row,
+    /// The names of fields that this process has logged.
+    told: BTreeMap<String, BTreeSet<String>>,
     is_changed: bool,
     has_failed: bool,
 }
@@ -46,9 +48,6 @@ struct Row {
     /// How often a service was out, in a row.
     #[serde(default)]
     outages: BTreeMap<String, u32>,
-    /// The field names that have been logged.
-    #[serde(default)]
-    fields: BTreeMap<String, BTreeSet<String>>,
     /// When a site's panel was asked last.
     #[serde(default)]
     panel_asked_us: BTreeMap<String, i64>,
@@ -102,7 +101,7 @@ impl Memory {
             Found::Whole(row) => row,
             Found::Nothing | Found::Damaged => Row::default(),
         };
-        Ok(Self { file, row, is_changed: false, has_failed: false })
+        Ok(Self { file, row, told: BTreeMap::new(), is_changed: false, has_failed: false })
     }
 
     /// Writes it, if it has changed. That it cannot be written is said once.
@@ -190,7 +189,7 @@ impl Memory {
         until
     }
 
-    /// The names among `names` that have not been seen of this device or site in this endpoint's answers.
+    /// The names among `names` that this process has not told of this device or site in this endpoint's answers.
     pub(super) fn new_names(
         &mut self,
         endpoint: Endpoint,
@@ -198,12 +197,11 @@ impl Memory {
         names: &BTreeSet<String>,
     ) -> BTreeSet<String> {
         let key = format!("{} {id}", endpoint.name());
-        if MOST <= self.row.fields.len() && !self.row.fields.contains_key(&key) {
+        if MOST <= self.told.len() && !self.told.contains_key(&key) {
             return BTreeSet::new();
         }
-        let seen = self.row.fields.entry(key).or_default();
+        let seen = self.told.entry(key).or_default();
         let new: BTreeSet<String> = names.difference(seen).cloned().collect();
-        self.is_changed |= !new.is_empty();
         seen.extend(new.iter().cloned());
         new
     }
@@ -330,15 +328,17 @@ mod tests {
     }
 
     #[test]
-    fn names_are_new_once() {
+    fn names_are_new_once_a_start() {
         let dir = tempfile::tempdir().unwrap();
-        let new = |names: &[&str]| {
-            let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
+        let start = || Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
+        let mut memory = start();
+        let mut new = |names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
-            let new = memory.new_names(Endpoint::Devices, "sn", &names).len();
-            memory.save();
-            new
+            memory.new_names(Endpoint::Devices, "sn", &names).len()
         };
         assert_eq!((new(&["a", "b"]), new(&["a", "b"]), new(&["b", "c"])), (2, 0, 1));
+        memory.save();
+        let names = std::iter::once("a".to_owned()).collect();
+        assert_eq!(start().new_names(Endpoint::Devices, "sn", &names).len(), 1);
     }
 }

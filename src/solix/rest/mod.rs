@@ -27,5 +27,6 @@ pub use device::{BoundDevice, DeviceAttributes};
 pub use error::{Pause, SolixError};
 pub use pace::Pace;
 pub use panel::PanelAverage;
-pub use reading::readings;
+pub(in crate::solix) use reading::is_panel_offline;
+pub use reading::{NoReading, Received, SiteWord, site_words};
 pub use site::{PanelRunning, Role, Scene, SceneDevice, Site};

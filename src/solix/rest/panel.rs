@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use jiff::ToSpan;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
+use jiff::{Span, ToSpan};
 use serde_json::Value;
 
 use super::json;
@@ -34,6 +34,8 @@ pub struct PanelAverage {
     /// From the grid. The cloud gives no power into the grid, so that no power from it is a known zero only
     /// where nothing went into it on the whole day.
     pub grid_power: Measured<Power>,
+    /// The names of the fields of the battery's answer.
+    pub keys: Vec<String>,
 }
 
 /// A day of a site, by its own clock if its time zone is known, else in UTC.
@@ -61,11 +63,19 @@ impl Day {
 
     /// When the five minutes from `slot` on are over, less five seconds.
     fn valid_at(&self, slot: &str) -> Option<Timestamp> {
+        self.after_begin(slot, 4.minutes().seconds(55))
+    }
+
+    /// Whether the five minutes from `slot` on have begun, as far as that is known.
+    fn has_begun(&self, slot: &str, now: Timestamp) -> bool {
+        self.after_begin(slot, 0.seconds()).is_none_or(|begin| begin <= now)
+    }
+
+    fn after_begin(&self, slot: &str, span: Span) -> Option<Timestamp> {
         let (hour, minute) = slot.split_once(':')?;
         let begin = self.date.to_datetime(Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()?);
-        let end = begin.checked_add(4.minutes().seconds(55)).ok()?;
-        let end = self.zone.clone()?.to_timestamp(end).ok()?;
-        Some(Timestamp::from_micros(end.as_microsecond()))
+        let then = self.zone.clone()?.to_timestamp(begin.checked_add(span).ok()?).ok()?;
+        Some(Timestamp::from_micros(then.as_microsecond()))
     }
 }
 
@@ -76,12 +86,13 @@ impl fmt::Display for Day {
 }
 
 /// The last five minutes of which a battery's day has a state of charge. What is still to come is filled with
-/// zeros, and a real state of charge is never zero.
-pub(super) fn last_slot(hes: &Value) -> Option<String> {
+/// zeros, and a real state of charge is never zero. What is to come by our clock is not taken.
+pub(super) fn last_slot(day: &Day, hes: &Value, now: Timestamp) -> Option<String> {
     let levels = json::list(hes, "chargeLevel").iter().rev();
-    let mut known = levels
+    let known = levels
         .filter(|level| json::percent(level, "value").is_ok_and(|soc| soc != Share::from_millipercent(0)));
-    known.find_map(|level| json::text(level, "time"))
+    let mut slots = known.filter_map(|level| json::text(level, "time"));
+    slots.find(|slot| day.has_begun(slot, now))
 }
 
 /// What the four days say of the last five minutes.
@@ -91,8 +102,9 @@ pub(super) fn average(
     solar: &Value,
     home: &Value,
     grid: &Value,
+    now: Timestamp,
 ) -> Option<PanelAverage> {
-    let slot = last_slot(hes)?;
+    let slot = last_slot(day, hes, now)?;
     let soc = entry(hes, "chargeLevel", &slot)
         .map_or_else(|| Err(Absent::not_reported()), |level| json::percent(level, "value"));
     let is_never_exported =
@@ -112,6 +124,7 @@ pub(super) fn average(
         solar_power: positive(power(solar, &slot, 0)),
         home_power: positive(power(home, &slot, 0)),
         grid_power,
+        keys: json::keys(hes),
         slot: Clean::new(&format!("{day} {slot}")),
     })
 }
@@ -192,9 +205,10 @@ mod tests {
     }
 
     fn average_of(zone: Option<TimeZone>, grid: &Value) -> PanelAverage {
-        let day = Day::at(at("2026-06-10T01:31:07Z"), zone).unwrap();
+        let now = at("2026-06-10T01:31:07Z");
+        let day = Day::at(now, zone).unwrap();
         let (solar, home) = (day_of("solar", &["0.00"], "0"), day_of("home", &["4.11"], "0"));
-        average(&day, &hes(["-2.63", "0.00"]), &solar, &home, grid).unwrap()
+        average(&day, &hes(["-2.63", "0.00"]), &solar, &home, grid, now).unwrap()
     }
 
     #[test]
@@ -230,8 +244,18 @@ mod tests {
     #[test]
     fn a_day_without_a_state_of_charge_has_no_now() {
         let empty = json!({"chargeLevel": [{"time": "00:00", "value": "0"}, {"time": "00:05", "value": ""}]});
-        assert_eq!(last_slot(&empty), None);
-        assert_eq!(last_slot(&Value::Null), None);
+        let now = at("2026-06-10T01:31:07Z");
+        let day = Day::at(now, new_york()).unwrap();
+        assert_eq!(last_slot(&day, &empty, now), None);
+        assert_eq!(last_slot(&day, &Value::Null, now), None);
+    }
+
+    #[test]
+    fn five_minutes_that_have_not_begun_are_not_taken() {
+        let now = at("2026-06-10T01:21:07Z");
+        let day = Day::at(now, new_york()).unwrap();
+        let slot = last_slot(&day, &hes(["0.00", "0.00"]), now);
+        assert_eq!(slot.as_deref(), Some("21:20"), "21:25 is to come");
     }
 
     #[test]

@@ -27,12 +27,36 @@ pub struct Site {
 }
 
 /// What `get_scen_info` says of a site.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scene {
-    /// Whether its numbers are of now; the cloud marks old ones (`is_display_data`).
+    /// Whether its numbers are to be shown; the cloud marks old ones (`is_display_data`).
     pub is_fresh: bool,
+    /// When its solarbanks were heard last, as the cloud writes it: without a time zone. `None` where it says
+    /// nothing.
+    pub updated_time: Option<Clean>,
+    /// From the grid by the site's meter, negative into the grid; absent without a meter that is connected.
+    pub grid_power: Measured<Power>,
+    /// What the home takes by that meter.
+    pub home_load_power: Measured<Power>,
+    /// From the grid into its batteries.
+    pub grid_to_battery_power: Measured<Power>,
     /// Its devices with what is known of each.
     pub devices: Vec<SceneDevice>,
+}
+
+impl Default for Scene {
+    /// A scene that says nothing.
+    fn default() -> Self {
+        let absent = || Err(Absent::not_reported());
+        Self {
+            is_fresh: true,
+            updated_time: None,
+            grid_power: absent(),
+            home_load_power: absent(),
+            grid_to_battery_power: absent(),
+            devices: Vec::new(),
+        }
+    }
 }
 
 /// One device of a scene. For a panel only `online` is real: its zeros are placeholders and are left out.
@@ -44,6 +68,10 @@ pub struct SceneDevice {
     pub role: Role,
     /// Whether the cloud has a connection to it.
     pub online: Option<bool>,
+    /// How many expansion packs it has.
+    pub n_packs: Option<u8>,
+    /// The names of its fields.
+    pub keys: Vec<String>,
     /// The state of charge.
     pub soc: Measured<Share>,
     /// From its solar panels.
@@ -119,10 +147,45 @@ pub(super) fn parse_scene(data: &Value) -> Scene {
     let panels = of("powerpanel_list", Role::Panel, data);
     let solarbanks_in = of("solarbank_list", Role::Solarbank, solarbanks);
     let stations_in = of("pps_list", Role::SolarbankStation, stations);
+    let devices: Vec<SceneDevice> = panels.chain(solarbanks_in).chain(stations_in).collect();
+    let has_stations = devices.iter().any(|device| device.role == Role::SolarbankStation);
+    let (group, key) = if has_stations {
+        (stations, "total_grid_to_battery")
+    } else {
+        (solarbanks, "grid_to_battery_power")
+    };
+    let meter = meter(data);
     Scene {
         is_fresh: json::switch(solarbanks, "is_display_data").unwrap_or(true),
-        devices: panels.chain(solarbanks_in).chain(stations_in).collect(),
+        updated_time: json::clean(solarbanks, "updated_time"),
+        grid_power: meter.map_or_else(not_reported, metered),
+        home_load_power: meter.map_or_else(not_reported, |_| in_watts(data, "home_load_power")),
+        grid_to_battery_power: in_watts(group, key),
+        devices,
     }
+}
+
+fn not_reported<T>() -> Measured<T> {
+    Err(Absent::not_reported())
+}
+
+/// What the site's meter says, if it has one that is connected: without it, the numbers are placeholders.
+fn meter(data: &Value) -> Option<&Value> {
+    let info = data.get("grid_info")?;
+    let is_there = |meter: &Value| json::switch(meter, "status") == Some(true);
+    json::list(info, "grid_list").iter().any(is_there).then_some(info)
+}
+
+/// From the grid, less what goes into it.
+fn metered(info: &Value) -> Measured<Power> {
+    let (from, into) = (in_watts(info, "grid_to_home_power")?, in_watts(info, "photovoltaic_to_grid_power")?);
+    Ok(Power::from_milliwatts(from.milliwatts() - into.milliwatts()))
+}
+
+/// A power whose unit is W unless another one stands beside it.
+fn in_watts(object: &Value, key: &str) -> Measured<Power> {
+    let unit = json::text(object, "power_unit");
+    json::power(object, key, Some(unit.as_deref().unwrap_or("W")))
 }
 
 /// `unit` is that of the group, for devices that name none of their own.
@@ -131,8 +194,11 @@ fn scene_device(fields: &Value, role: Role, unit: Option<&str>) -> Option<SceneD
     let unit = own_unit.as_deref().or(unit);
     let power = |key| json::power(fields, key, unit);
     let absent = || (Err(Absent::not_reported()), Err(Absent::not_reported()), Err(Absent::not_reported()));
+    // Numbers that the app is told not to show are placeholders.
+    let is_shown = json::switch(fields, "is_display").unwrap_or(true);
     let (soc, solar_power, output_power) = match role {
         Role::Panel => absent(),
+        Role::Solarbank | Role::SolarbankStation if !is_shown => absent(),
         // `battery_power` is a percentage, whatever its name says.
         Role::Solarbank => {
             (json::percent(fields, "battery_power"), power("photovoltaic_power"), power("output_power"))
@@ -142,7 +208,10 @@ fn scene_device(fields: &Value, role: Role, unit: Option<&str>) -> Option<SceneD
         }
     };
     let online = json::switch(fields, "status");
-    Some(SceneDevice { station: station(fields, "device_pn")?, role, online, soc, solar_power, output_power })
+    let n_packs = json::integer(fields, "sub_package_num").and_then(|packs| u8::try_from(packs).ok());
+    let station = station(fields, "device_pn")?;
+    let keys = json::keys(fields);
+    Some(SceneDevice { station, role, online, n_packs, keys, soc, solar_power, output_power })
 }
 
 /// What `get_system_running_info` says.
@@ -203,6 +272,39 @@ mod tests {
         assert_eq!(solarbank.soc, Ok(Share::from_millipercent(69_000)));
         assert_eq!(solarbank.solar_power, Ok(Power::from_watts(0)));
         assert_eq!(solarbank.output_power, Err(Absent::not_reported()));
+    }
+
+    #[test]
+    fn zeros_that_the_app_is_told_not_to_show_are_no_readings() {
+        let data = recorded(include_str!("../../../fixtures/solix/rest/scene_undisplayed.json"));
+        let scene = parse_scene(&data);
+        let solarbank = &scene.devices[0];
+        assert!(scene.is_fresh);
+        assert!(solarbank.soc.is_err() && solarbank.solar_power.is_err() && solarbank.output_power.is_err());
+        assert_eq!(solarbank.n_packs, Some(0));
+    }
+
+    fn with_meter(meters: Value) -> Scene {
+        parse_scene(&json!({
+            "grid_info": {"grid_list": meters, "grid_to_home_power": "212", "photovoltaic_to_grid_power": "8"},
+            "home_load_power": "300", "solarbank_info": {"grid_to_battery_power": "40", "power_unit": "W"},
+        }))
+    }
+
+    #[test]
+    fn a_meter_that_is_connected_says_what_the_grid_gives() {
+        let scene = with_meter(json!([{"device_sn": "m", "status": "1"}]));
+        assert_eq!(scene.grid_power, Ok(Power::from_watts(204)));
+        assert_eq!(scene.home_load_power, Ok(Power::from_watts(300)));
+        assert_eq!(scene.grid_to_battery_power, Ok(Power::from_watts(40)));
+    }
+
+    #[test]
+    fn without_a_meter_that_is_connected_its_numbers_are_placeholders() {
+        for meters in [json!(null), json!([]), json!([{"device_sn": "m", "status": "0"}])] {
+            let scene = with_meter(meters);
+            assert!(scene.grid_power.is_err() && scene.home_load_power.is_err());
+        }
     }
 
     #[test]

@@ -14,6 +14,21 @@ const GIVEN_UP_AFTER: u32 = 3;
 /// How long a station that does not know status requests is not sent any: new firmware may know them.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The longest that a station is thought to need to speak after a trigger.
+const LONGEST_NEED: Duration = Duration::from_secs(60);
+
+/// What is left for a station's way beside what it needs.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// How long a station has to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// So long after a request, and then so long after a trigger.
+    Each(Duration),
+    /// So long for both.
+    Both(Duration),
+}
+
 /// What is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Send {
@@ -37,32 +52,73 @@ impl Default for Habit {
     }
 }
 
+/// What was learnt of how a station answers. Kept across restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Learnt {
+    #[serde(default)]
+    pub(super) habit: Habit,
+    /// How long after a trigger it spoke, in milliseconds.
+    #[serde(default)]
+    pub(super) needs_ms: Option<u64>,
+    /// The last question was not answered, neither request nor trigger.
+    #[serde(default)]
+    pub(super) is_unanswered: bool,
+}
+
 /// One station's questions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Asking {
-    pub(super) habit: Habit,
+    pub(super) learnt: Learnt,
     /// What was sent last and is not answered, and until when it is waited for.
     open: Option<(Send, Instant)>,
+    /// Until when a trigger is waited for, if the question has an end.
+    ends_at: Option<Instant>,
+    /// When the trigger of this question was sent.
+    triggered_at: Option<Timestamp>,
     /// The question was asked with a status request that stayed unanswered.
     fell_back: bool,
 }
 
 impl Asking {
-    pub(super) fn new(habit: Habit) -> Self {
-        Self { habit, ..Self::default() }
+    pub(super) fn new(learnt: Learnt) -> Self {
+        Self { learnt, ..Self::default() }
     }
 
     /// A new interval, or a new connection: what to send now.
-    pub(super) fn begin(&mut self, now: Instant, wall: Timestamp, answer_within: Duration) -> Send {
-        let send = match self.habit {
+    pub(super) fn begin(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Send {
+        let (for_request, ends_at) = match patience {
+            Patience::Each(each) => (each, None),
+            Patience::Both(both) => (self.for_request(both), Some(now + both)),
+        };
+        let send = match self.learnt.habit {
             Habit::TriggersOnly(since) if wall.since(Timestamp::from_micros(since)) < TRIED_AGAIN_AFTER => {
                 Send::Trigger
             }
+            Habit::TriggersOnly(_) | Habit::Tried(_) if for_request.is_zero() => Send::Trigger,
             Habit::TriggersOnly(_) | Habit::Tried(_) => Send::StatusRequest,
         };
-        self.open = Some((send, now + answer_within));
+        self.ends_at = ends_at;
         self.fell_back = false;
+        self.learnt.is_unanswered = true;
+        self.sent(send, now + for_request, wall);
         send
+    }
+
+    /// A request is waited for until `until`, and so is a trigger unless the question has an end.
+    fn sent(&mut self, send: Send, until: Instant, wall: Timestamp) {
+        let until = self.ends_at.filter(|_| send == Send::Trigger).unwrap_or(until);
+        self.open = Some((send, until));
+        self.triggered_at = (send == Send::Trigger).then_some(wall);
+    }
+
+    /// How much of `both` a status request is waited for, so that there is enough left for a trigger. None, if
+    /// the station needs all of it, or may.
+    fn for_request(&self, both: Duration) -> Duration {
+        if self.learnt.is_unanswered {
+            return Duration::ZERO;
+        }
+        let left = self.learnt.needs_ms.map(|needs| Duration::from_millis(needs) + MARGIN);
+        left.map_or(both / 8, |needs| both.saturating_sub(needs)).min(both / 3)
     }
 
     /// When something must be done although nothing was heard.
@@ -76,7 +132,7 @@ impl Asking {
     }
 
     /// The time to answer may be over: what to send instead.
-    pub(super) fn expire(&mut self, now: Instant, answer_within: Duration) -> Option<Send> {
+    pub(super) fn expire(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Option<Send> {
         let (sent, until) = self.open?;
         if now < until {
             return None;
@@ -85,7 +141,8 @@ impl Asking {
             self.open = None;
             return None;
         }
-        self.open = Some((Send::Trigger, now + answer_within));
+        let (Patience::Each(each) | Patience::Both(each)) = patience;
+        self.sent(Send::Trigger, now + each, wall);
         self.fell_back = true;
         Some(Send::Trigger)
     }
@@ -94,13 +151,18 @@ impl Asking {
     /// both is just away.
     pub(super) fn answered(&mut self, wall: Timestamp) {
         let Some((sent, _)) = self.open.take() else { return };
-        let n_in_vain = match self.habit {
+        self.learnt.is_unanswered = false;
+        if let Some(triggered_at) = self.triggered_at {
+            let needs = wall.since(triggered_at).min(LONGEST_NEED);
+            self.learnt.needs_ms = u64::try_from(needs.as_millis()).ok();
+        }
+        let n_in_vain = match self.learnt.habit {
             Habit::Tried(n) => n,
             Habit::TriggersOnly(_) => 0,
         };
-        self.habit = match (sent, self.fell_back) {
+        self.learnt.habit = match (sent, self.fell_back) {
             (Send::StatusRequest, _) => Habit::Tried(0),
-            (Send::Trigger, false) => self.habit,
+            (Send::Trigger, false) => self.learnt.habit,
             (Send::Trigger, true) if n_in_vain + 1 < GIVEN_UP_AFTER => Habit::Tried(n_in_vain + 1),
             (Send::Trigger, true) => Habit::TriggersOnly(wall.micros()),
         };
@@ -113,12 +175,14 @@ mod tests {
 
     const WALL: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
     const WITHIN: Duration = Duration::from_secs(10);
+    const EACH: Patience = Patience::Each(WITHIN);
+    const POLL: Patience = Patience::Both(WITHIN);
 
     /// One interval of a station that answers only triggers.
     fn answered_by_trigger(asking: &mut Asking, wall: Timestamp) -> Send {
         let now = Instant::now();
-        let first = asking.begin(now, wall, WITHIN);
-        asking.expire(now + WITHIN, WITHIN);
+        let first = asking.begin(now, wall, EACH);
+        asking.expire(now + WITHIN, WALL, EACH);
         asking.answered(wall);
         first
     }
@@ -126,21 +190,21 @@ mod tests {
     #[test]
     fn a_status_request_comes_first_and_a_trigger_when_it_stays_unanswered() {
         let (mut asking, now) = (Asking::default(), Instant::now());
-        assert_eq!(asking.begin(now, WALL, WITHIN), Send::StatusRequest);
-        assert_eq!(asking.expire(now + WITHIN / 2, WITHIN), None);
-        assert_eq!(asking.expire(now + WITHIN, WITHIN), Some(Send::Trigger));
+        assert_eq!(asking.begin(now, WALL, EACH), Send::StatusRequest);
+        assert_eq!(asking.expire(now + WITHIN / 2, WALL, EACH), None);
+        assert_eq!(asking.expire(now + WITHIN, WALL, EACH), Some(Send::Trigger));
         assert!(asking.is_open());
-        assert_eq!(asking.expire(now + WITHIN * 2, WITHIN), None);
+        assert_eq!(asking.expire(now + WITHIN * 2, WALL, EACH), None);
         assert!(!asking.is_open());
     }
 
     #[test]
     fn an_answer_ends_the_question() {
         let (mut asking, now) = (Asking::default(), Instant::now());
-        asking.begin(now, WALL, WITHIN);
+        asking.begin(now, WALL, EACH);
         asking.answered(WALL);
         assert_eq!(asking.due(), None);
-        assert_eq!(asking.habit, Habit::Tried(0));
+        assert_eq!(asking.learnt.habit, Habit::Tried(0));
     }
 
     #[test]
@@ -158,11 +222,11 @@ mod tests {
     fn a_station_that_is_away_is_not_thought_to_refuse_status_requests() {
         let (mut asking, now) = (Asking::default(), Instant::now());
         for _ in 0..10 {
-            asking.begin(now, WALL, WITHIN);
-            asking.expire(now + WITHIN, WITHIN);
-            asking.expire(now + WITHIN * 2, WITHIN);
+            asking.begin(now, WALL, EACH);
+            asking.expire(now + WITHIN, WALL, EACH);
+            asking.expire(now + WITHIN * 2, WALL, EACH);
         }
-        assert_eq!(asking.begin(now, WALL, WITHIN), Send::StatusRequest);
+        assert_eq!(asking.begin(now, WALL, EACH), Send::StatusRequest);
     }
 
     #[test]
@@ -170,8 +234,40 @@ mod tests {
         let mut asking = Asking::default();
         answered_by_trigger(&mut asking, WALL);
         answered_by_trigger(&mut asking, WALL);
-        asking.begin(Instant::now(), WALL, WITHIN);
+        asking.begin(Instant::now(), WALL, EACH);
         asking.answered(WALL);
-        assert_eq!(asking.habit, Habit::Tried(0));
+        assert_eq!(asking.learnt.habit, Habit::Tried(0));
+    }
+
+    #[test]
+    fn a_poll_waits_for_a_trigger_to_its_end() {
+        let (mut asking, now) = (Asking::default(), Instant::now());
+        assert_eq!(asking.begin(now, WALL, POLL), Send::StatusRequest);
+        let due = asking.due().unwrap();
+        assert!(due <= now + WITHIN / 5, "a first word may come eight seconds after the trigger");
+        assert_eq!(asking.expire(due, WALL, POLL), Some(Send::Trigger));
+        assert_eq!(asking.due(), Some(now + WITHIN));
+    }
+
+    #[test]
+    fn a_station_that_did_not_answer_a_poll_has_all_of_the_next_for_its_trigger() {
+        let (mut asking, now) = (Asking::default(), Instant::now());
+        asking.begin(now, WALL, POLL);
+        let mut next = Asking::new(asking.learnt);
+        assert_eq!(next.begin(now, WALL, POLL), Send::Trigger);
+        assert_eq!(next.due(), Some(now + WITHIN));
+        next.answered(WALL.plus(Duration::from_millis(9_500)));
+        let mut after = Asking::new(next.learnt);
+        assert_eq!(after.begin(now, WALL, POLL), Send::Trigger, "it needs nine and a half of ten seconds");
+    }
+
+    #[test]
+    fn a_station_that_speaks_soon_after_a_trigger_leaves_more_time_to_the_request() {
+        let (mut asking, now) = (Asking::default(), Instant::now());
+        asking.begin(now, WALL, POLL);
+        asking.expire(now + WITHIN, WALL, POLL);
+        asking.answered(WALL.plus(Duration::from_secs(2)));
+        asking.begin(now, WALL, POLL);
+        assert_eq!(asking.due(), Some(now + WITHIN / 3));
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::asking::Habit;
-use crate::reading::{Clean, PollingMode, Station, Timestamp, with_causes};
+use super::asking::Learnt;
+use crate::reading::{Clean, DataSource, PollingMode, Station, Timestamp, with_causes};
 use crate::solix::auth::{Found, Kept as PrivateFile};
 use crate::solix::rest::SolixError;
 use crate::solix::{Config, chance};
@@ -44,8 +44,22 @@ pub(super) struct KeptDevice {
     /// Whether it is only known through a panel that speaks for it.
     #[serde(default)]
     pub(super) is_passive: bool,
+    /// How it answers.
+    #[serde(default, flatten)]
+    pub(super) learnt: Learnt,
+    /// Since when it is listened for, in microseconds since 1970.
     #[serde(default)]
-    pub(super) habit: Habit,
+    pub(super) awaited_since: Option<i64>,
+    /// Whether REST is the way that it is read by.
+    #[serde(default)]
+    pub(super) by_rest: bool,
+    /// How many expansion packs it has, if that is known.
+    #[serde(default)]
+    pub(super) packs: Option<u8>,
+    /// When it spoke last without saying how many packs it has although it had been made to, in microseconds
+    /// since 1970.
+    #[serde(default)]
+    pub(super) packs_sought_at: Option<i64>,
     /// When it said something last, in microseconds since 1970.
     #[serde(default)]
     pub(super) heard_at: Option<i64>,
@@ -95,6 +109,11 @@ impl Kept {
 impl KeptDevice {
     pub(super) fn station(&self, serial: &str) -> Station {
         Station { serial: Clean::new(serial), model: Clean::new(&self.model), name: Clean::new(&self.name) }
+    }
+
+    /// The way that it is read by.
+    pub(super) fn way(&self) -> DataSource {
+        if self.by_rest { DataSource::RestApi } else { DataSource::Mqtt }
     }
 
     pub(super) fn heard_at(&self) -> Option<Timestamp> {

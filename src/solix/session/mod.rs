@@ -10,6 +10,7 @@ mod kept;
 mod listen;
 mod pace;
 mod patience;
+mod rest_log;
 mod stations;
 mod trouble;
 mod worker;
@@ -111,6 +112,6 @@ fn taken(readings: &mut mpsc::Receiver<StationReading>) -> Vec<StationReading> {
 }
 
 fn report(readings: Vec<StationReading>, known: &Known, now: Timestamp) -> SolixReport {
-    let stations = known.stations.iter().map(|standing| standing.status(known.interval, now));
+    let stations = known.stations.iter().map(|standing| standing.status(known.pace, now));
     SolixReport { readings, stations: stations.collect(), trouble: known.trouble.clone() }
 }

@@ -2,17 +2,48 @@
 
 use std::time::Duration;
 
-use crate::reading::{GridState, PollingMode, Presence, Share, StationReading, Timestamp};
+use crate::reading::{DataSource, GridState, PollingMode, Presence, Share, StationReading, Timestamp};
 
 /// How far the state of charge must rise above the threshold until the fast mode ends: a battery whose
 /// charge flutters about the threshold must not switch at each reading.
 const HYSTERESIS: Share = Share::from_millipercent(3_000);
+
+/// The numbers that REST gives change every five minutes, and are up to so old when they come.
+const CLOUD_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// A station that has been silent for this long is offline.
 const OFFLINE_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// So many intervals without a word make a station stale.
 const STALE_AFTER_INTERVALS: u32 = 2;
+
+/// How often stations are asked at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// From one question to a station to the next.
+    pub(super) interval: Duration,
+    /// The REST interface is asked every so many intervals.
+    pub(super) rest_every: u32,
+}
+
+impl Pace {
+    /// From one question to the REST interface to the next.
+    pub(super) fn rest_interval(self) -> Duration {
+        self.interval.saturating_mul(self.rest_every)
+    }
+
+    /// How old the last word of a station that is read this way may be: two intervals, and by REST as much more
+    /// as its numbers are old when they come.
+    pub(super) fn stale_after(self, way: DataSource) -> Duration {
+        match way {
+            DataSource::Mqtt => self.interval.saturating_mul(STALE_AFTER_INTERVALS),
+            DataSource::RestApi => {
+                let interval = self.rest_interval().max(CLOUD_EVERY);
+                interval.saturating_mul(STALE_AFTER_INTERVALS).saturating_add(CLOUD_EVERY)
+            }
+        }
+    }
+}
 
 /// What of one station decides the mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,18 +82,21 @@ pub(super) fn next_mode(
 }
 
 /// Whether a station is heard of. `heard_at` is when it said something last, `awaited_since` since when it
-/// is listened for, `cloud_says` whether the cloud says that it is connected.
+/// is listened for, `cloud_says` whether the cloud says that it is connected, `stale_after` what
+/// [`Pace::stale_after`] says of the way that it is read. One that was never heard, and that the cloud calls
+/// offline, is.
 pub(super) fn presence(
     heard_at: Option<Timestamp>,
     awaited_since: Timestamp,
     cloud_says: Option<bool>,
-    interval: Duration,
+    stale_after: Duration,
     now: Timestamp,
 ) -> Presence {
     let silent_since = heard_at.unwrap_or(awaited_since);
     let silence = now.since(silent_since);
-    let is_stale = interval * STALE_AFTER_INTERVALS < silence;
-    if OFFLINE_AFTER < silence || (is_stale && cloud_says == Some(false)) {
+    let is_stale = stale_after < silence;
+    let is_told = cloud_says == Some(false) && (is_stale || heard_at.is_none());
+    if OFFLINE_AFTER.max(stale_after) < silence || is_told {
         return Presence::Offline(silent_since);
     }
     match heard_at {
@@ -78,7 +112,7 @@ mod tests {
 
     const BELOW: Share = Share::from_millipercent(30_000);
     const START: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
-    const INTERVAL: Duration = Duration::from_secs(120);
+    const PACE: Pace = Pace { interval: Duration::from_secs(120), rest_every: 5 };
 
     fn charged(percent: i64) -> Condition {
         Condition { soc: Some(Share::from_millipercent(percent * 1_000)), grid_lost: false }
@@ -117,7 +151,7 @@ mod tests {
 
     fn presence_after(seconds: u64, heard: bool, cloud_says: Option<bool>) -> Presence {
         let now = START.plus(Duration::from_secs(seconds));
-        presence(heard.then_some(START), START, cloud_says, INTERVAL, now)
+        presence(heard.then_some(START), START, cloud_says, PACE.stale_after(DataSource::Mqtt), now)
     }
 
     #[test]
@@ -139,5 +173,22 @@ mod tests {
     fn the_clouds_word_makes_a_stale_station_offline_but_never_a_live_one() {
         assert_eq!(presence_after(100, true, Some(false)), Presence::Live);
         assert_eq!(presence_after(300, true, Some(false)), Presence::Offline(START));
+        assert_eq!(presence_after(1, false, Some(false)), Presence::Offline(START), "it was never heard");
+    }
+
+    #[test]
+    fn a_station_that_rest_alone_reads_is_stale_after_two_intervals_of_that() {
+        let by_rest = |pace: Pace| pace.stale_after(DataSource::RestApi).as_secs() / 60;
+        assert_eq!(by_rest(PACE), 25);
+        let fast = Pace { interval: Duration::from_secs(30), ..PACE };
+        assert_eq!((fast.rest_interval().as_secs(), by_rest(fast)), (150, 15));
+    }
+
+    #[test]
+    fn an_interval_that_is_longer_than_ten_minutes_makes_nobody_offline() {
+        let pace = Pace { interval: Duration::from_secs(3_600), ..PACE };
+        let now = START.plus(Duration::from_secs(7_000));
+        let presence = presence(Some(START), START, None, pace.stale_after(DataSource::Mqtt), now);
+        assert_eq!(presence, Presence::Live);
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::asking::{Asking, Send};
+use super::asking::{Asking, Patience, Send};
 use super::kept::{Kept, KeptDevice};
-use super::pace::{Condition, next_mode, presence};
+use super::pace::{Condition, Pace, next_mode, presence};
 use crate::reading::{
     Clean, DataSource, GridState, PollingMode, Presence, Share, Station, StationReading, StationStatus,
     Timestamp,
 };
-use crate::solix::rest::BoundDevice;
+use crate::solix::rest::{BoundDevice, SiteWord};
 use crate::solix::wire::{self, Body, Decoded, DeviceState, ModelKind, MsgType};
 
 /// Values that came this long before the newest one still belong to the same reading: some models spread
@@ -22,6 +22,9 @@ const ONE_READING: Duration = Duration::from_secs(15);
 
 /// How many devices can be known only through a panel: what a panel says is bounded like all else.
 const MAX_PASSIVE: usize = 32;
+
+/// A station that does not say how many packs it has is made to speak for that so often.
+const PACKS_SOUGHT_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One that no panel has spoken for in this long has left.
 const PASSIVE_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -57,8 +60,8 @@ struct Tracked {
     device: KeptDevice,
     state: DeviceState,
     asking: Asking,
-    /// Since when it is listened for.
-    awaited_since: Timestamp,
+    /// It was made to speak in this round, so that it says how many packs it has.
+    seeks_packs: bool,
     last: Option<StationReading>,
 }
 
@@ -70,25 +73,28 @@ pub(super) struct Standing {
     heard_at: Option<Timestamp>,
     awaited_since: Timestamp,
     online: Option<bool>,
+    way: DataSource,
 }
 
 impl Standing {
-    pub(super) fn status(&self, interval: Duration, now: Timestamp) -> StationStatus {
+    pub(super) fn status(&self, pace: Pace, now: Timestamp) -> StationStatus {
         StationStatus {
             station: self.station.clone(),
-            presence: self.presence(interval, now),
+            presence: self.presence(pace, now),
             last: self.last.clone(),
         }
     }
 
-    fn presence(&self, interval: Duration, now: Timestamp) -> Presence {
-        presence(self.heard_at, self.awaited_since, self.online, interval, now)
+    fn presence(&self, pace: Pace, now: Timestamp) -> Presence {
+        let stale_after = pace.stale_after(self.way);
+        presence(self.heard_at, self.awaited_since, self.online, stale_after, now)
     }
 }
 
 impl Stations {
     pub(super) fn new(kept: &Kept, fast_below: Share, now: Timestamp) -> Self {
-        let tracked = kept.devices.iter().map(|(serial, device)| {
+        let read = kept.devices.iter().filter(|(_, device)| wire::is_read(&device.model));
+        let tracked = read.map(|(serial, device)| {
             (serial.clone(), Tracked::new(device.station(serial), device.clone(), now))
         });
         Self {
@@ -113,9 +119,12 @@ impl Stations {
         let before = self.listened_to();
         let devices: BTreeMap<&str, &BoundDevice> = devices
             .iter()
-            .filter(|device| is_of_interest(device.model.as_str()))
+            .filter(|device| wire::is_read(device.model.as_str()))
             .map(|device| (device.serial.as_str(), device))
             .collect();
+        let is_panel_there = devices.values().any(|device| {
+            is_kind(device.model.as_str(), ModelKind::Panel) && device.wifi_online != Some(false)
+        });
         self.tracked.retain(|serial, tracked| {
             devices.contains_key(serial.as_str()) || (tracked.device.is_passive && tracked.is_recent(now))
         });
@@ -125,7 +134,9 @@ impl Stations {
             device.model = bound.model.to_string();
             device.name = bound.name.to_string();
             device.owner = bound.owner_user_id.as_ref().map(|owner| owner.reveal().to_owned());
-            device.online = bound.wifi_online;
+            // Behind a panel a station leaves the cloud, and is heard nevertheless.
+            let may_be_behind = is_panel_there && is_kind(device.model.as_str(), ModelKind::Station);
+            device.online = bound.wifi_online.filter(|online| *online || !may_be_behind);
             device.is_passive = false;
             let station = device.station(serial);
             match self.tracked.get_mut(serial) {
@@ -151,50 +162,45 @@ impl Stations {
         own.map(|tracked| tracked.station.clone()).collect()
     }
 
-    /// Whether some belong to a site, of which the REST interface knows more.
-    pub(super) fn have_site(&self) -> bool {
+    /// Whether some may belong to a site, of which the REST interface knows more: all but portable stations, and
+    /// the one of these that can be part of a home.
+    pub(super) fn may_have_site(&self) -> bool {
         self.tracked.values().any(|tracked| {
-            let model = wire::model(tracked.station.model.as_str());
-            model.is_some_and(|model| matches!(model.kind, ModelKind::Panel | ModelKind::Solarbank))
+            let model = tracked.station.model.as_str();
+            !is_kind(model, ModelKind::Station) || model == STATION_OF_A_SITE
         })
     }
 
-    /// Takes a reading of the REST interface. Gives it back if nothing better is heard of that station.
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Station> {
+        self.tracked.values().map(|tracked| &tracked.station)
+    }
+
+    /// Takes what the REST interface says of a station. Gives a reading if nothing better is heard of it.
     pub(super) fn take_rest(
         &mut self,
-        mut reading: StationReading,
-        interval: Duration,
+        word: &SiteWord,
+        pace: Pace,
+        now: Timestamp,
     ) -> Option<StationReading> {
-        let now = reading.at;
-        let tracked = self.tracked.get_mut(reading.station.serial.as_str())?;
-        let is_live = matches!(tracked.standing().presence(interval, now), Presence::Live);
-        let is_of_broker = tracked.last.as_ref().is_some_and(|last| last.source == DataSource::Mqtt);
-        if (is_live && is_of_broker) || tracked.last.as_ref().is_some_and(|last| reading.at <= last.at) {
-            return None;
-        }
-        reading.mode = self.mode;
-        tracked.device.grid_seen |= reading.grid == GridState::Present;
-        tracked.device.heard_at = Some(tracked.device.heard_at.unwrap_or_default().max(now.micros()));
-        tracked.last = Some(reading.clone());
-        self.judge_mode(interval, now);
+        let mode = self.mode;
+        let tracked = self.tracked.get_mut(word.station.serial.as_str())?;
+        let reading = tracked.take_rest(word, mode, pace, now)?;
+        self.judge_mode(pace, now);
         Some(reading)
     }
 
     /// Begins a new round of questions.
-    pub(super) fn begin(&mut self, now: Instant, wall: Timestamp, answer_within: Duration) -> Vec<Question> {
+    pub(super) fn begin(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Vec<Question> {
         let own = self.tracked.values_mut().filter(|tracked| !tracked.device.is_passive);
-        own.map(|tracked| {
-            let send = tracked.asking.begin(now, wall, answer_within);
-            tracked.question(send)
-        })
-        .collect()
+        own.flat_map(|tracked| tracked.begin(now, wall, patience)).collect()
     }
 
     /// What to send to those that have not answered in time.
-    pub(super) fn expire(&mut self, now: Instant, answer_within: Duration) -> Vec<Question> {
+    pub(super) fn expire(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Vec<Question> {
         let mut questions = Vec::new();
         for tracked in self.tracked.values_mut() {
-            if let Some(send) = tracked.asking.expire(now, answer_within) {
+            if let Some(send) = tracked.asking.expire(now, wall, patience) {
                 questions.push(tracked.question(send));
             }
         }
@@ -208,7 +214,7 @@ impl Stations {
 
     /// Whether an answer is waited for.
     pub(super) fn are_asked(&self) -> bool {
-        self.tracked.values().any(|tracked| tracked.asking.is_open())
+        self.tracked.values().any(|tracked| tracked.asking.is_open() || tracked.seeks_packs)
     }
 
     /// Takes a message that came at `at`. Gives the readings that follow from it; a message that cannot be
@@ -218,7 +224,7 @@ impl Stations {
         topic: &str,
         payload: &[u8],
         at: Timestamp,
-        interval: Duration,
+        pace: Pace,
     ) -> Vec<StationReading> {
         let message = match wire::read_message(topic, payload) {
             Ok(message) => message,
@@ -232,15 +238,15 @@ impl Stations {
             return Vec::new();
         }
         let readings = match &message.body {
-            Body::Frame(frame) => self.take_frame(&serial, &model, frame, at, interval),
+            Body::Frame(frame) => self.take_frame(&serial, &model, frame, at, pace),
             Body::Json(value) => {
                 let decoded = wire::decode_json(&model, value);
                 self.tell_fields(&model, MsgType::JSON, &decoded);
-                self.take_values(&serial, &decoded, at, interval).into_iter().collect()
+                self.take_values(&serial, &decoded, at, pace).into_iter().collect()
             }
         };
         if !readings.is_empty() {
-            self.judge_mode(interval, at);
+            self.judge_mode(pace, at);
         }
         readings
     }
@@ -252,16 +258,16 @@ impl Stations {
         model: &str,
         bytes: &[u8],
         at: Timestamp,
-        interval: Duration,
+        pace: Pace,
     ) -> Vec<StationReading> {
         let Some(decoded) = self.decoded(model, bytes) else { return Vec::new() };
-        let mut readings: Vec<_> = self.take_values(serial, &decoded, at, interval).into_iter().collect();
+        let mut readings: Vec<_> = self.take_values(serial, &decoded, at, pace).into_iter().collect();
         for embedded in &decoded.embedded {
             let (serial, model) = (embedded.serial.as_str(), embedded.model.as_str());
             if self.knows_embedded(serial, model, at)
                 && let Some(decoded) = self.decoded(model, &embedded.frame)
             {
-                readings.extend(self.take_values(serial, &decoded, at, interval));
+                readings.extend(self.take_values(serial, &decoded, at, pace));
             }
         }
         readings
@@ -294,10 +300,10 @@ impl Stations {
         serial: &str,
         decoded: &Decoded,
         at: Timestamp,
-        interval: Duration,
+        pace: Pace,
     ) -> Option<StationReading> {
         let mode = self.mode;
-        self.tracked.get_mut(serial)?.take(&decoded.values, at, mode, interval)
+        self.tracked.get_mut(serial)?.take(&decoded.values, at, mode, pace)
     }
 
     /// A device that a panel speaks for is tracked from its first word on. What comes in from the grid is the
@@ -308,7 +314,7 @@ impl Stations {
             return true;
         }
         let n_passive = self.tracked.values().filter(|tracked| tracked.device.is_passive).count();
-        if serial.is_empty() || !is_of_interest(model) || MAX_PASSIVE <= n_passive {
+        if serial.is_empty() || !wire::is_read(model) || MAX_PASSIVE <= n_passive {
             return false;
         }
         let name = wire::model(model).map_or(model, |model| model.name);
@@ -326,11 +332,11 @@ impl Stations {
 
     /// Chooses the mode anew. Only stations that are heard of count: one that is gone must not keep the
     /// others in fast mode for ever.
-    pub(super) fn judge_mode(&mut self, interval: Duration, now: Timestamp) {
+    pub(super) fn judge_mode(&mut self, pace: Pace, now: Timestamp) {
         let live = self
             .tracked
             .values()
-            .filter(|tracked| matches!(tracked.standing().presence(interval, now), Presence::Live));
+            .filter(|tracked| matches!(tracked.standing().presence(pace, now), Presence::Live));
         let conditions =
             live.filter_map(|tracked| Some(Condition::of(tracked.last.as_ref()?, tracked.device.grid_seen)));
         let mode = next_mode(self.mode, self.fast_below, conditions);
@@ -380,21 +386,70 @@ impl Stations {
     }
 }
 
-/// Whether a device has a battery or speaks for some; others, such as meters and chargers, are no matter of
-/// a battery station. One that is not known yet may have one.
-fn is_of_interest(model: &str) -> bool {
-    wire::model(model).is_none_or(|model| {
-        matches!(
-            model.kind,
-            ModelKind::Station | ModelKind::Panel | ModelKind::Solarbank | ModelKind::HomeSystem
-        )
-    })
+/// The station that can be part of a home: F3000.
+const STATION_OF_A_SITE: &str = "A1782";
+
+fn is_kind(model: &str, kind: ModelKind) -> bool {
+    wire::model(model).is_some_and(|model| model.kind == kind)
 }
 
 impl Tracked {
-    fn new(station: Station, device: KeptDevice, now: Timestamp) -> Self {
-        let asking = Asking::new(device.habit);
-        Self { station, device, state: DeviceState::default(), asking, awaited_since: now, last: None }
+    fn new(station: Station, mut device: KeptDevice, now: Timestamp) -> Self {
+        device.awaited_since =
+            device.awaited_since.filter(|since| *since <= now.micros()).or(Some(now.micros()));
+        let asking = Asking::new(device.learnt);
+        let mut state = DeviceState::default();
+        if let Some(packs) = device.packs {
+            state.set_packs(packs);
+        }
+        Self { station, device, state, asking, seeks_packs: false, last: None }
+    }
+
+    /// What to ask now. A station that has not said how many packs it has is made to speak, as it says that only
+    /// then.
+    fn begin(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Vec<Question> {
+        let send = self.asking.begin(now, wall, patience);
+        self.device.learnt = self.asking.learnt;
+        let sought_at = self.device.packs_sought_at.map(Timestamp::from_micros);
+        self.seeks_packs = self.state.n_packs().is_none()
+            && wire::counts_packs_apart(self.station.model.as_str())
+            && sought_at.is_none_or(|at| PACKS_SOUGHT_EVERY <= wall.since(at));
+        let mut questions = vec![self.question(send)];
+        if self.seeks_packs && send != Send::Trigger {
+            questions.push(self.question(Send::Trigger));
+        }
+        questions
+    }
+
+    fn take_rest(
+        &mut self,
+        word: &SiteWord,
+        mode: PollingMode,
+        pace: Pace,
+        now: Timestamp,
+    ) -> Option<StationReading> {
+        self.device.online = word.online.or(self.device.online);
+        if let Some(packs) = word.n_packs {
+            self.state.set_packs(packs);
+            self.device.packs = self.state.n_packs();
+        }
+        let is_live = matches!(self.standing().presence(pace, now), Presence::Live);
+        if is_live && self.device.way() == DataSource::Mqtt {
+            return None;
+        }
+        let heard_at = word.reading.as_ref().map(|reading| reading.at).ok().or(word.measured_at);
+        self.device.heard_at = self.device.heard_at.max(heard_at.map(|at| at.min(now).micros()));
+        let mut reading = word.reading.clone().ok()?;
+        if self.last.as_ref().is_some_and(|last| reading.at <= last.at) {
+            return None;
+        }
+        self.device.by_rest = true;
+        reading.station = self.station.clone();
+        reading.mode = mode;
+        reading.capacity = wire::capacity(&self.station, &self.state);
+        self.device.grid_seen |= reading.grid == GridState::Present;
+        self.last = Some(reading.clone());
+        Some(reading)
     }
 
     fn is_recent(&self, now: Timestamp) -> bool {
@@ -412,22 +467,30 @@ impl Tracked {
         values: &BTreeMap<String, serde_json::Value>,
         at: Timestamp,
         mode: PollingMode,
-        interval: Duration,
+        pace: Pace,
     ) -> Option<StationReading> {
         self.device.heard_at = Some(at.micros());
         self.state.merge(values, at);
+        self.device.packs = self.state.n_packs();
+        if self.device.packs.is_some() {
+            self.seeks_packs = false;
+        }
         // An acknowledgement that comes soon after figures must not make these a reading once more.
         wire::reading(&self.station, &self.state, at, mode).filter(says_something)?;
         let reading = wire::reading(&self.station, &self.state, at.minus(ONE_READING), mode)?;
         self.device.grid_seen |= reading.grid == GridState::Present;
         let is_answer = self.asking.is_open();
-        let is_due = self.last.as_ref().is_none_or(|last| interval / 2 <= at.since(last.at));
+        let is_due = self.last.as_ref().is_none_or(|last| pace.interval / 2 <= at.since(last.at));
         let is_turn = self
             .last
             .as_ref()
             .is_some_and(|last| last.grid != reading.grid && reading.grid != GridState::Unknown);
         self.asking.answered(at);
-        self.device.habit = self.asking.habit;
+        self.device.learnt = self.asking.learnt;
+        self.device.by_rest = false;
+        if self.seeks_packs {
+            self.device.packs_sought_at = Some(at.micros());
+        }
         if !(is_answer || is_due || is_turn) {
             return None;
         }
@@ -440,8 +503,9 @@ impl Tracked {
             station: self.station.clone(),
             last: self.last.clone(),
             heard_at: self.device.heard_at(),
-            awaited_since: self.awaited_since,
+            awaited_since: Timestamp::from_micros(self.device.awaited_since.unwrap_or_default()),
             online: self.device.online,
+            way: self.device.way(),
         }
     }
 }

@@ -5,14 +5,20 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::asking::Patience;
 use super::connection::{Connection, Name};
 use super::kept::{Kept, N_NAMES};
+use super::pace::Pace;
 use super::patience::{Doubts, Remedy};
+use super::rest_log::rest_line;
 use super::stations::{Question, Standing, Stations};
 use super::trouble;
-use crate::reading::{Clean, PollingMode, SolixTrouble, StationReading, Timestamp, with_causes};
+use crate::reading::{Clean, DataSource, PollingMode, SolixTrouble, StationReading, Timestamp, with_causes};
 use crate::solix::mqtt::{Heard, MqttError, MqttErrorKind};
-use crate::solix::rest::{BoundDevice, Cloud, MqttCredentials, Site, SolixError, readings};
+use crate::solix::rest::{
+    BoundDevice, Cloud, MqttCredentials, NoReading, Received, Site, SiteWord, SolixError, is_panel_offline,
+    site_words,
+};
 use crate::solix::{Config, chance};
 
 /// How long a station has to answer a status request, and then a trigger.
@@ -31,6 +37,10 @@ const HEARTBEAT_EVERY: u64 = 10;
 const REST_AGAIN: Duration = Duration::from_secs(60);
 const REST_AGAIN_LONGEST: Duration = Duration::from_secs(15 * 60);
 
+/// The most that is taken of what waits before anything else is looked at, and after how many others may work.
+const MOST_WAITING: usize = 1_024;
+const TAKEN_AT_ONCE: usize = 32;
+
 /// How long a poll waits for the broker, before it listens.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -39,14 +49,18 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Known {
     pub(super) stations: Vec<Standing>,
     pub(super) trouble: Option<SolixTrouble>,
-    /// From one question to the next, at present.
-    pub(super) interval: Duration,
+    /// How often stations are asked at present.
+    pub(super) pace: Pace,
 }
 
 impl Known {
     /// Before anything is known.
     pub(super) fn new() -> Self {
-        Self { stations: Vec::new(), trouble: Some(trouble::connecting()), interval: Duration::ZERO }
+        Self {
+            stations: Vec::new(),
+            trouble: Some(trouble::connecting()),
+            pace: Pace { interval: Duration::ZERO, rest_every: 1 },
+        }
     }
 }
 
@@ -69,8 +83,8 @@ pub(super) struct Worker {
     next_poll: Instant,
     /// What is only of interest for its names of fields was asked for.
     has_discovered: bool,
-    /// For a poll: how long a station has to answer.
-    answers_soon: Option<Duration>,
+    /// For a poll: how long is listened to stations.
+    listens: Option<Duration>,
 }
 
 impl Worker {
@@ -98,7 +112,7 @@ impl Worker {
             rest_again_at: None,
             next_poll: Instant::now(),
             has_discovered: false,
-            answers_soon: None,
+            listens: None,
             config,
         })
     }
@@ -114,8 +128,7 @@ impl Worker {
     /// `listen` from when the broker is there, and never beyond `deadline`.
     pub(super) async fn work_once(&mut self, deadline: Instant) {
         let listen = self.config.settings.listen;
-        // Whoever does not answer a status request soon is triggered soon.
-        self.answers_soon = Some((listen / 3).min(ANSWER_WITHIN));
+        self.listens = Some(listen);
         let connected_by = (Instant::now() + CONNECT_WITHIN).min(deadline);
         // The cloud gives up by itself, a little earlier: a login that is cut off in the middle would count.
         self.cloud.finish_by(Some(connected_by - connected_by.duration_since(Instant::now()) / 10));
@@ -154,6 +167,7 @@ impl Worker {
     }
 
     async fn wake(&mut self) {
+        self.take_waiting().await;
         let now = Instant::now();
         if self.next_poll <= now {
             self.begin_poll().await;
@@ -161,15 +175,32 @@ impl Worker {
         if self.rest_again_at.is_some_and(|at| at <= now) {
             self.ask_cloud().await;
         }
-        let questions = self.stations.expire(Instant::now(), self.answer_within());
+        // An answer that came while REST was asked is one in time.
+        self.take_waiting().await;
+        let questions = self.stations.expire(Instant::now(), self.now(), self.patience());
         self.send(&questions);
+    }
+
+    /// Takes all that the broker has said and that waits.
+    async fn take_waiting(&mut self) {
+        for n_taken in 1..=MOST_WAITING {
+            let heard = tokio::select! {
+                biased;
+                heard = heard(&mut self.connection) => heard,
+                () = std::future::ready(()) => return,
+            };
+            self.take(heard).await;
+            if n_taken % TAKEN_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// A new interval.
     async fn begin_poll(&mut self) {
         self.next_poll = Instant::now() + self.interval();
         self.kept.n_polls += 1;
-        self.stations.judge_mode(self.interval(), self.now());
+        self.stations.judge_mode(self.pace(), self.now());
         self.ask_stations();
         if self.is_rest_due() {
             self.ask_cloud().await;
@@ -182,14 +213,15 @@ impl Worker {
 
     fn ask_stations(&mut self) {
         if self.ready_since.is_some() {
-            let questions = self.stations.begin(Instant::now(), self.now(), self.answer_within());
+            let questions = self.stations.begin(Instant::now(), self.now(), self.patience());
             self.send(&questions);
         }
     }
 
-    /// REST is asked every so many normal intervals, and as long as there is no connection to the broker.
+    /// REST is asked every so many intervals of the pace in force, and as long as there is no connection to the
+    /// broker.
     fn is_rest_due(&self) -> bool {
-        let every = self.config.settings.interval.saturating_mul(self.config.settings.rest_every);
+        let every = self.pace().rest_interval();
         let last = self.kept.rest_at.map(Timestamp::from_micros);
         // A tenth is for intervals that are a little short.
         let is_old = last.is_none_or(|last| last > self.now() || every * 9 / 10 <= self.now().since(last));
@@ -223,7 +255,6 @@ impl Worker {
         }
         if self.is_rest_due() {
             let devices = self.cloud.devices().await?;
-            self.kept.rest_at = Some(self.now().micros());
             if self.stations.bind(&devices, self.now()) {
                 self.disconnect();
             }
@@ -231,6 +262,8 @@ impl Worker {
                 self.connect().await?;
             }
             let sites = self.ask_sites(&devices).await?;
+            // Only now: what failed is asked for again.
+            self.kept.rest_at = Some(self.now().micros());
             self.discover(&devices, &sites).await;
         }
         Ok(())
@@ -239,7 +272,7 @@ impl Worker {
     /// Asks once for what no reading needs, so that the log has the names of its fields: whoever adds a model
     /// looks for them there. Not in a poll, which has no time for it. That it fails harms nothing.
     async fn discover(&mut self, devices: &[BoundDevice], sites: &[Site]) {
-        if self.has_discovered || self.answers_soon.is_some() {
+        if self.has_discovered || self.listens.is_some() {
             return;
         }
         self.has_discovered = true;
@@ -251,23 +284,41 @@ impl Worker {
         }
     }
 
-    /// What REST alone knows: panels that are not heard over the broker, and solarbanks. Gives the sites.
+    /// What REST alone knows: panels that are not heard over the broker, and solarbanks. Gives the sites. One that
+    /// fails keeps nobody from the others.
     async fn ask_sites(&mut self, devices: &[BoundDevice]) -> Result<Vec<Site>, SolixError> {
-        if !self.stations.have_site() {
-            return Ok(Vec::new());
-        }
-        let sites = self.cloud.sites().await?;
+        let sites = if self.stations.may_have_site() { self.cloud.sites().await? } else { Vec::new() };
+        let (mut words, mut failed) = (Vec::new(), None);
         for site in &sites {
-            let scene = known(self.cloud.scene(site).await)?.unwrap_or_default();
-            let average =
-                if site.has_panel() { known(self.cloud.panel_average(site).await)?.flatten() } else { None };
-            for reading in readings(devices, &scene, average.as_ref(), self.now()) {
-                if let Some(reading) = self.stations.take_rest(reading, self.interval()) {
-                    self.tell(reading);
-                }
+            match self.ask_site(site, devices).await {
+                Ok(of_site) => words.extend(of_site),
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(sites)
+        for word in &words {
+            if let Some(reading) = self.stations.take_rest(word, self.pace(), self.now()) {
+                self.tell(reading);
+            }
+        }
+        self.tell_rest(&words);
+        failed.map_or(Ok(sites), Err)
+    }
+
+    async fn ask_site(&mut self, site: &Site, devices: &[BoundDevice]) -> Result<Vec<SiteWord>, SolixError> {
+        let scene = known(self.cloud.scene(site).await)?.unwrap_or_default();
+        let is_asked = site.has_panel() && !is_panel_offline(devices, &scene);
+        let average = if is_asked { known(self.cloud.panel_average(site).await)?.flatten() } else { None };
+        let received = Received { at: self.now(), max_age: self.pace().stale_after(DataSource::RestApi) };
+        Ok(site_words(devices, &scene, average.as_ref(), received))
+    }
+
+    /// A line in the log for each station.
+    fn tell_rest(&self, words: &[SiteWord]) {
+        for station in self.stations.all() {
+            let word = words.iter().find(|word| word.station.serial == station.serial);
+            let reading = word.map_or(Err(NoReading::NotShown), |word| word.reading.clone());
+            tracing::info!("{}", rest_line(station, &reading));
+        }
     }
 
     /// Begins to connect to the broker.
@@ -319,11 +370,12 @@ impl Worker {
 
     fn take_message(&mut self, topic: &str, payload: &[u8], at: Timestamp) {
         let mode = self.stations.mode;
-        for reading in self.stations.take(topic, payload, at, self.interval()) {
+        for reading in self.stations.take(topic, payload, at, self.pace()) {
             self.tell(reading);
         }
         if (mode, self.stations.mode) == (PollingMode::Normal, PollingMode::Fast) {
-            self.next_poll = self.next_poll.min(Instant::now() + self.interval());
+            // The others were asked at the slower pace, and must not look stale by the faster one.
+            self.next_poll = Instant::now();
         }
     }
 
@@ -374,7 +426,7 @@ impl Worker {
     }
 
     fn trigger_for(&self) -> Duration {
-        if self.answers_soon.is_some() || self.stations.mode == PollingMode::Fast {
+        if self.listens.is_some() || self.stations.mode == PollingMode::Fast {
             SHORT_TRIGGER_FOR
         } else {
             TRIGGER_FOR
@@ -407,9 +459,14 @@ impl Worker {
         }
     }
 
-    /// Request and trigger must both have their time before the next question.
-    fn answer_within(&self) -> Duration {
-        self.answers_soon.unwrap_or_else(|| (self.interval() / 3).min(ANSWER_WITHIN))
+    fn pace(&self) -> Pace {
+        Pace { interval: self.interval(), rest_every: self.config.settings.rest_every }
+    }
+
+    /// Request and trigger must both have their time before the next question, or before a poll ends.
+    fn patience(&self) -> Patience {
+        let each = Patience::Each((self.interval() / 3).min(ANSWER_WITHIN));
+        self.listens.map_or(each, Patience::Both)
     }
 
     fn now(&self) -> Timestamp {
@@ -429,8 +486,7 @@ impl Worker {
     }
 
     fn publish_known(&self) {
-        let known =
-            Known { stations: self.stations.standing(), trouble: self.trouble(), interval: self.interval() };
+        let known = Known { stations: self.stations.standing(), trouble: self.trouble(), pace: self.pace() };
         self.known.send_replace(known);
     }
 

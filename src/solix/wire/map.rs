@@ -19,7 +19,6 @@ pub(super) fn message(model: &str, msg_type: MsgType) -> Option<&'static Message
 }
 
 /// All messages of a model that the map knows.
-#[cfg(test)]
 pub(super) fn messages(model: &str) -> impl Iterator<Item = &'static MessageMap> {
     let owned = MAP.owners.get(model).into_iter().flatten();
     owned.filter_map(|(_, idx)| MAP.messages.get(*idx))
@@ -110,7 +109,6 @@ pub(super) struct Factor {
 
 impl MessageMap {
     /// The names of all its values.
-    #[cfg(test)]
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.values.iter().map(|value| value.name)
     }

@@ -32,7 +32,7 @@ pub use envelope::{
 };
 pub use frame::{Field, FieldKind, Frame, FrameError, MsgType};
 pub use hex::{from_hex, to_hex};
-pub use model::{Model, ModelKind, model, models};
-pub use read::reading;
+pub use model::{Model, ModelKind, is_read, model, models};
+pub use read::{capacity, counts_packs_apart, reading};
 pub use split::split;
 pub use state::DeviceState;

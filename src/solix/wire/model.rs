@@ -44,6 +44,17 @@ pub fn model(code: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.code == code)
 }
 
+/// Whether a product is read: it has a battery, or speaks for some, and its frames are understood. Inverters, meters,
+/// plugs, chargers, coolers and what is not known are not.
+pub fn is_read(code: &str) -> bool {
+    model(code).is_some_and(|model| {
+        matches!(
+            model.kind,
+            ModelKind::Station | ModelKind::Panel | ModelKind::Solarbank | ModelKind::HomeSystem
+        )
+    })
+}
+
 /// Every product that is known, each once.
 pub fn models() -> impl Iterator<Item = &'static Model> {
     MODELS.iter()

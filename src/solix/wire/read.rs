@@ -5,9 +5,10 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
+use super::map;
 use super::meaning::{self, Charge, Meaning, Presence, Sum, Term};
 use super::model::{model, resolved};
-use super::state::DeviceState;
+use super::state::{DeviceState, MOST_PACKS, PACKS};
 use crate::reading::{
     Absent, DataSource, Energy, GridState, Measured, PollingMode, Power, Reason, Share, Station,
     StationReading, Timestamp,
@@ -15,9 +16,6 @@ use crate::reading::{
 
 /// More than any of these devices measures, in watts: two stations at a panel give 12 kW.
 const PLAUSIBLE_WATTS: RangeInclusive<f64> = -20_000.0..=20_000.0;
-
-/// The most expansion packs that any model takes is six; a greater number is a misreading.
-const MOST_PACKS: u64 = 10;
 
 /// The values of one device that came lately, by name.
 type Fresh<'a> = BTreeMap<&'a str, &'a Value>;
@@ -54,6 +52,7 @@ pub fn reading(
         solar_power: figure(|meaning| meaning.solar).and_then(one_way),
         capacity: capacity(station, state),
         grid,
+        raw_keys: fresh.keys().map(|name| (*name).to_owned()).collect(),
         fields: fresh.iter().map(|(name, value)| ((*name).to_owned(), (*value).clone())).collect(),
     })
 }
@@ -139,12 +138,29 @@ fn grid_state(
     }
 }
 
-/// The battery and its packs, which are as large as it. What was said about packs once stays true.
-fn capacity(station: &Station, state: &DeviceState) -> Option<Energy> {
-    let one = model(station.model.as_str())?.capacity?;
-    let said = state.values().get("expansion_packs").and_then(Value::as_u64);
-    let n_batteries = 1 + i64::try_from(said.filter(|n_packs| *n_packs <= MOST_PACKS).unwrap_or(0)).ok()?;
-    Some(Energy::from_millijoules(one.millijoules().checked_mul(n_batteries)?))
+/// The battery and its packs, which are as large as it. What was said about packs once stays true; where a model
+/// says how many it has and has not done so, its size is not known.
+pub fn capacity(station: &Station, state: &DeviceState) -> Measured<Energy> {
+    let code = station.model.as_str();
+    let one = model(code).and_then(|model| model.capacity);
+    let one = one.ok_or_else(|| Absent::new(Reason::NotSupported, ""))?;
+    let n_packs = state.n_packs().or_else(|| (!counts_packs(code)).then_some(0));
+    let n_batteries = 1 + i64::from(n_packs.ok_or_else(Absent::not_reported)?);
+    let total = one.millijoules().checked_mul(n_batteries);
+    total.map(Energy::from_millijoules).ok_or_else(Absent::not_reported)
+}
+
+/// Whether a model says how many expansion packs it has.
+fn counts_packs(code: &str) -> bool {
+    map::messages(resolved(code)).any(|message| message.names().any(|name| name == PACKS))
+}
+
+/// Whether a model says how many expansion packs it has, but not in the message with its power.
+pub fn counts_packs_apart(code: &str) -> bool {
+    let output = meaning::of(resolved(code)).map(|meaning| meaning.output).unwrap_or_default();
+    let mut with_power = map::messages(resolved(code))
+        .filter(|message| output.iter().all(|term| message.names().any(|name| name == term.name())));
+    counts_packs(code) && !with_power.any(|message| message.names().any(|name| name == PACKS))
 }
 
 fn number(name: &str, fresh: &Fresh<'_>) -> Measured<f64> {
@@ -202,7 +218,6 @@ mod tests {
         assert_eq!(reading.power_output, Ok(Power::from_watts(435)));
         assert_eq!(reading.grid_power, Ok(Power::from_watts(500)));
         assert_eq!(reading.solar_power, Ok(Power::from_watts(640)));
-        assert_eq!(reading.capacity, Some(Energy::from_millijoules(3840 * 3_600_000)));
         assert_eq!((reading.grid, reading.at), (GridState::Present, at(100)));
     }
 
@@ -258,7 +273,7 @@ mod tests {
         let later = reading(&station, &state, at(150), PollingMode::Fast).unwrap();
         assert_eq!(reason(&later.power_output), Some(Reason::NotReported));
         assert_eq!((later.at, later.fields.len()), (at(200), 1));
-        assert_eq!(later.capacity, Some(Energy::from_millijoules(3 * 3840 * 3_600_000)));
+        assert_eq!(later.capacity, Ok(Energy::from_millijoules(3 * 3840 * 3_600_000)));
         assert_eq!(reading(&station, &state, at(201), PollingMode::Normal), None);
     }
 
@@ -299,13 +314,47 @@ mod tests {
             (reason(&meter.soc), reason(&meter.power_output)),
             (Some(Reason::NotSupported), Some(Reason::NotSupported))
         );
-        assert_eq!(meter.capacity, None);
+        assert_eq!(reason(&meter.capacity), Some(Reason::NotSupported));
+    }
+
+    #[test]
+    fn a_battery_that_may_have_packs_has_no_size_until_they_are_counted() {
+        assert_eq!(reason(&read("A1790P", f3800(0, 0, 400)).capacity), Some(Reason::NotReported));
+        let counted = |n_packs| {
+            let mut state = state(f3800(0, 0, 400));
+            state.set_packs(n_packs);
+            let reading = reading(&station("A1790P"), &state, at(100), PollingMode::Normal).unwrap();
+            assert!(!reading.fields.contains_key("expansion_packs"), "it was not said now");
+            reading.capacity
+        };
+        assert_eq!(counted(0), Ok(Energy::from_millijoules(3840 * 3_600_000)));
+        assert_eq!(counted(2), Ok(Energy::from_millijoules(3 * 3840 * 3_600_000)));
+        assert_eq!(
+            read("A1722", json!({"battery_soc": 5})).capacity,
+            Ok(Energy::from_millijoules(288 * 3_600_000))
+        );
+    }
+
+    #[test]
+    fn an_f3800_counts_its_packs_apart_and_a_c1000_with_its_power() {
+        let apart: Vec<&str> =
+            ["A1790", "A1790P", "A17C1", "A17C3", "A1761", "A17C2", "AE103", "A1763", "A17B1"]
+                .into_iter()
+                .filter(|code| counts_packs_apart(code))
+                .collect();
+        assert_eq!(apart, ["A1790", "A1790P", "A17C1", "A17C3"]);
+    }
+
+    #[test]
+    fn packs_that_are_only_seen_by_their_charge_are_counted_by_it() {
+        let reading = read("A1763", json!({"battery_soc": 50, "exp_1_soc": 40}));
+        assert_eq!(reading.capacity, Ok(Energy::from_millijoules(2 * 1024 * 3_600_000)));
     }
 
     #[test]
     fn a_model_under_another_code_is_read_as_the_one_it_is() {
         let reading = read("A1765", json!({"battery_soc": 50}));
         assert_eq!(reading.soc, Ok(Share::from_millipercent(50_000)));
-        assert_eq!(reading.capacity, Some(Energy::from_millijoules(1024 * 3_600_000)));
+        assert_eq!(reading.capacity, Ok(Energy::from_millijoules(1024 * 3_600_000)));
     }
 }

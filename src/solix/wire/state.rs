@@ -6,6 +6,12 @@ use serde_json::Value;
 
 use crate::reading::Timestamp;
 
+/// What says how many expansion packs there are.
+pub(super) const PACKS: &str = "expansion_packs";
+
+/// The most expansion packs that any model takes is six; a greater number is a misreading.
+pub(super) const MOST_PACKS: u8 = 10;
+
 /// The merged values of one serial number. Newer values replace older ones by name; a frame that lacks a
 /// name deletes nothing. So a stale value looks like a fresh one, and each has its time of receipt.
 ///
@@ -41,6 +47,22 @@ impl DeviceState {
     /// Whether it is heard only through a hub.
     pub(super) fn is_behind_hub(&self) -> bool {
         self.is_behind_hub
+    }
+
+    /// How many expansion packs there are, if that is known: as said, else as many as have a charge.
+    pub fn n_packs(&self) -> Option<u8> {
+        let said = self.values.get(PACKS).and_then(Value::as_u64).and_then(|said| u8::try_from(said).ok());
+        let seen = || (1..=MOST_PACKS).filter(|pack| self.values.contains_key(&format!("exp_{pack}_soc")));
+        said.filter(|said| *said <= MOST_PACKS)
+            .or_else(|| u8::try_from(seen().count()).ok().filter(|n| 0 < *n))
+    }
+
+    /// Says how many expansion packs there are by another witness than the device, whose own word goes before.
+    /// It is not given as said now.
+    pub fn set_packs(&mut self, n_packs: u8) {
+        if !self.received_at.contains_key(PACKS) {
+            self.values.insert(PACKS.to_owned(), Value::from(n_packs));
+        }
     }
 
     /// All values, however old.

@@ -1,11 +1,11 @@
 //! What is asked, and what is made of it.
 
 use fleetwatt::reading::{DataSource, Power, Share};
-use fleetwatt::solix::rest::{Cloud, SolixError, readings};
+use fleetwatt::solix::rest::{Cloud, Received, SolixError, site_words};
 use serde_json::{Value, json};
 
 use super::server::{DEVICES, ENERGY, LOGIN, MQTT, Reply, SCENE, SITES, Server};
-use super::{HOUR, MINUTE, PACE, Stage, now, pass};
+use super::{HOUR, MINUTE, PACE, Stage, pass};
 
 fn nothing() -> (Reply, Reply) {
     (Reply::data(&json!({"data": []})), Reply::data(&json!({"site_list": []})))
@@ -112,13 +112,15 @@ async fn a_panels_last_five_minutes_become_a_reading() {
         stage.server.calls(ENERGY).iter().map(|call| call.body["sourceType"].clone()).collect();
     assert_eq!(sources, ["hes", "solar", "home", "grid"]);
 
-    let readings = readings(&devices, &scene, Some(&average), now());
-    assert_eq!(readings.len(), 1);
-    assert_eq!(readings[0].station.name.as_str(), "SOLIX Home Power Panel");
-    assert_eq!(readings[0].source, DataSource::RestApi);
-    assert_eq!(readings[0].soc, Ok(Share::from_millipercent(17_000)));
-    assert_eq!(readings[0].power_input, Ok(Power::from_milliwatts(4_110_000)));
-    assert_eq!(readings[0].power_output, Ok(Power::from_milliwatts(4_110_000)));
+    let received = Received { at: average.valid_at.unwrap().plus(MINUTE), max_age: 15 * MINUTE };
+    let words = site_words(&devices, &scene, Some(&average), received);
+    assert_eq!(words.len(), 1);
+    let reading = words[0].reading.clone().unwrap();
+    assert_eq!(reading.station.name.as_str(), "SOLIX Home Power Panel");
+    assert_eq!(reading.source, DataSource::RestApi);
+    assert_eq!(reading.soc, Ok(Share::from_millipercent(17_000)));
+    assert_eq!(reading.power_input, Ok(Power::from_milliwatts(4_110_000)));
+    assert_eq!(reading.power_output, Ok(Power::from_milliwatts(4_110_000)));
 }
 
 #[tokio::test]

@@ -128,12 +128,12 @@ async fn no_secret_is_logged_or_shown() {
 }
 
 #[tokio::test]
-async fn the_names_of_fields_are_logged_once_for_each_device_and_endpoint() {
+async fn the_names_of_fields_are_logged_once_a_start_for_each_device_and_endpoint() {
     let log = Log::default();
     let _listening = log.listen();
     let stage = Stage::new().await;
+    let mut cloud = stage.cloud();
     for _ in 0..2 {
-        let mut cloud = stage.cloud();
         cloud.devices().await.unwrap();
         let site = cloud.sites().await.unwrap().remove(0);
         cloud.scene(&site).await.unwrap();
