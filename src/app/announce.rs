@@ -55,7 +55,7 @@ pub(super) fn difference(before: &[Host], after: &[Host]) -> String {
     parts.join(", ")
 }
 
-fn counted(n_hosts: usize) -> String {
+pub(super) fn counted(n_hosts: usize) -> String {
     format!("{n_hosts} {}", if n_hosts == 1 { "host" } else { "hosts" })
 }
 

@@ -8,6 +8,7 @@ mod check;
 mod files;
 mod lock;
 mod poll;
+mod preflight;
 mod reload;
 mod run;
 mod settings;
@@ -72,6 +73,17 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// No host can be reached, since a file on this machine cannot be read.
+    #[error("no host can be reached: {key} `{}`", path.display())]
+    HostFile {
+        /// The inventory's key that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
     /// The webhook cannot be used.
     #[error("the webhook for alerts")]
     Webhook(#[source] WebhookError),
@@ -131,6 +143,9 @@ impl Error {
             Self::Secret { .. } => {
                 "check where the inventory says that it is (`…_env`, `…_file` or `…_credential`), and who may read it"
                     .to_owned()
+            }
+            Self::HostFile { .. } => {
+                "correct the path in the inventory, or let this user read the file; under systemd a credential is in `/run/credentials/<unit>/`".to_owned()
             }
             Self::Webhook(_) => "write it as `https://host/path`, and check the CA certificates of this machine".to_owned(),
             Self::Directory { source, .. } if source.kind() == io::ErrorKind::StorageFull => {

@@ -14,6 +14,7 @@ use super::alerts::{Alerting, Surroundings, Teller};
 use super::announce::{difference, log_lines, log_start};
 use super::lock::lock_state;
 use super::poll::{remembered, ssh_target};
+use super::preflight::look_at_files;
 use super::reload::Watch;
 use super::supervisor::Supervisor;
 use super::writing::{Hand, StoreState, Writing};
@@ -58,6 +59,7 @@ pub async fn run(
     environment: Environment,
     in_words: fn(&Error) -> String,
 ) -> Result<RunEnd, Error> {
+    look_at_files(&settings.inventory.hosts)?;
     let lock = lock_state(&settings.state_dir)?;
     // Every listener hears every signal.
     let (mut first, mut second) = (StopSignals::new()?, StopSignals::new()?);

@@ -19,6 +19,9 @@ use tracing_subscriber::registry::LookupSpan;
 /// The variable that sets the log's filter in tracing's own syntax: `fleetwatt=debug`.
 const FILTER_VARIABLE: &str = "FLEETWATT_LOG";
 
+/// The least priority of a line in the journal, for a unit whose `LogLevelMax=` keeps systemd's own remarks out.
+const PRIORITY_VARIABLE: &str = "FLEETWATT_LOG_PRIORITY";
+
 /// Lines that may wait for standard error. More of them are dropped.
 const MAX_WAITING: usize = 4_096;
 
@@ -63,6 +66,16 @@ impl Priority {
         }
     }
 
+    /// The priority that `$FLEETWATT_LOG_PRIORITY` names, as systemd writes it.
+    fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "err" => Some(Self::Error),
+            "warning" => Some(Self::Warning),
+            "info" => Some(Self::Info),
+            _ => None,
+        }
+    }
+
     const fn number(self) -> u8 {
         match self {
             Self::Error => 3,
@@ -72,9 +85,14 @@ impl Priority {
         }
     }
 
-    /// Each line of a text as the journal wants it.
+    /// Each line of a text as the journal wants it, with this priority, or the least one that was asked for.
     pub fn mark(self, text: &str) -> String {
-        let number = self.number();
+        let least = std::env::var(PRIORITY_VARIABLE).ok().and_then(|name| Self::of_name(&name));
+        self.mark_at_least(least, text)
+    }
+
+    fn mark_at_least(self, least: Option<Self>, text: &str) -> String {
+        let number = least.map_or(self.number(), |least| self.number().min(least.number()));
         text.lines().map(|line| format!("<{number}>{line}\n")).collect()
     }
 }
@@ -230,8 +248,16 @@ mod tests {
 
     #[test]
     fn each_line_of_a_text_has_its_priority() {
-        assert_eq!(Priority::Error.mark("a\nb"), "<3>a\n<3>b\n");
-        assert_eq!(Priority::of(Level::WARN).mark("a"), "<4>a\n");
-        assert_eq!(Priority::of(Level::INFO).mark("a"), "<6>a\n");
+        assert_eq!(Priority::Error.mark_at_least(None, "a\nb"), "<3>a\n<3>b\n");
+        assert_eq!(Priority::of(Level::WARN).mark_at_least(None, "a"), "<4>a\n");
+        assert_eq!(Priority::of(Level::INFO).mark_at_least(None, "a"), "<6>a\n");
+    }
+
+    #[test]
+    fn no_line_is_below_the_priority_that_was_asked_for() {
+        let least = Priority::of_name("warning");
+        assert_eq!(Priority::Info.mark_at_least(least, "a"), "<4>a\n");
+        assert_eq!(Priority::Error.mark_at_least(least, "a"), "<3>a\n");
+        assert_eq!(Priority::of_name("loud"), None);
     }
 }

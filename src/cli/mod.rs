@@ -26,7 +26,7 @@ pub fn run() -> ExitCode {
         Err(error) => return said_by_clap(&error),
     };
     let log = app::log_to_stderr(cli.verbose, cli.command.log_of());
-    raise_file_limit();
+    set_limits();
     let exit = outcome(&cli);
     drop(log);
     exit.into()
@@ -217,9 +217,15 @@ fn wants_colour(colour: Colour, is_terminal: bool) -> bool {
     }
 }
 
-/// A host that is being read takes three file descriptors, and the usual soft limit is 1,024.
-fn raise_file_limit() {
+/// A host that is being read takes three file descriptors, and the usual soft limit is 1,024. A core dump would
+/// hold passwords.
+fn set_limits() {
     use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Core);
+    limit.current = Some(0);
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::debug!(%error, "cannot forbid core dumps");
+    }
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {

@@ -168,6 +168,25 @@ fn the_log_says_once_that_a_host_is_gone_and_once_that_it_is_back() {
 }
 
 #[test]
+fn a_key_that_is_not_there_is_said_at_the_start_and_ends_it_where_every_host_needs_it() {
+    let home = Home::new();
+    let ssh = "[[host]]\nname = \"a\"\nidentity_file = \"/run/credentials/other.service/key\"\n";
+    let path = home.inventory(ssh);
+    let ran = home.run(&["run", "--inventory", path.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("no host can be reached: identity_file `/run/credentials/other.service/key`")
+    );
+    let scene = format!("{}/fixtures/demo/redfin.toml", env!("CARGO_MANIFEST_DIR"));
+    let other = format!("{ssh}connect_timeout = \"1s\"\n[[host]]\nname = \"b\"\nscripted = \"{scene}\"\n");
+    let daemon = Daemon::start(&home, &home.inventory(&other));
+    wait_for(&home, "the host that needs none", |rows| ups(rows).contains_key("b"));
+    let (code, said, _) = daemon.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("ERROR identity_file `/run/credentials/other.service/key`"), "{said}");
+}
+
+#[test]
 fn frozen_and_silent_hosts_cost_the_others_no_cycle() {
     let mut plans = HostPlan::many(3, "");
     plans.push(HostPlan::new("blackhole", "").mode(Mode::Blackhole));
