@@ -43,8 +43,6 @@ impl StateError {
 struct StateShape {
     version: u32,
     standing: std::collections::BTreeMap<String, StandingShape>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    undelivered: Vec<TransitionShape>,
     // Not in the files of earlier versions.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     with_grid: BTreeSet<String>,
@@ -70,6 +68,9 @@ struct TransitionShape {
     rule: String,
     severity: String,
     source: String,
+    // Not in the files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     words: String,
     raised: bool,
     at_us: i64,
@@ -80,34 +81,51 @@ impl State {
     /// As JSON, to be kept.
     pub fn to_value(&self) -> Value {
         let standing = self.standing.iter().map(|(key, standing)| (key.clone(), standing.into()));
-        let shape = StateShape {
-            version: VERSION,
-            standing: standing.collect(),
-            undelivered: self.undelivered.iter().map(TransitionShape::from).collect(),
-            with_grid: self.with_grid.clone(),
-        };
+        let shape =
+            StateShape { version: VERSION, standing: standing.collect(), with_grid: self.with_grid.clone() };
         serde_json::to_value(shape).expect("keys are text, so that serialising to memory cannot fail")
     }
 
-    /// From what [`State::to_value`] gave.
+    /// From the text of what [`State::to_value`] gave; `null` is an empty one.
     ///
     /// # Errors
     /// It was not that, or that of another version.
-    pub fn from_value(value: &Value) -> Result<Self, StateError> {
-        let shape = StateShape::deserialize(value).map_err(StateError::Shape)?;
+    pub fn from_text(text: &str) -> Result<Self, StateError> {
+        let Some(shape) = serde_json::from_str::<Option<StateShape>>(text).map_err(StateError::Shape)? else {
+            return Ok(Self::default());
+        };
         if shape.version != VERSION {
             return Err(StateError::Version { found: shape.version });
         }
         let standing = shape.standing.into_iter().take(super::MAX_STANDING);
-        let mut state = Self {
+        Ok(Self {
             standing: standing.map(|(key, shape)| Ok((key, shape.try_into()?))).collect::<Result<_, _>>()?,
             with_grid: shape.with_grid.into_iter().take(super::MAX_STATIONS).collect(),
             ..Self::default()
-        };
-        let undelivered: Vec<Transition> =
-            shape.undelivered.into_iter().map(TryInto::try_into).collect::<Result<_, StateError>>()?;
-        state.keep_undelivered(undelivered);
-        Ok(state)
+        })
+    }
+}
+
+impl Transition {
+    /// As JSON, to be kept until it is delivered.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(TransitionShape::from(self)).expect("text and numbers are JSON")
+    }
+
+    /// From the text of what [`Transition::to_value`] gave.
+    ///
+    /// # Errors
+    /// It was not that, or that of another version.
+    pub fn from_text(text: &str) -> Result<Self, StateError> {
+        serde_json::from_str::<TransitionShape>(text).map_err(StateError::Shape)?.try_into()
+    }
+
+    /// What could not be delivered before it was kept on its own: it stood in the state. What cannot be
+    /// read of it is passed over.
+    pub fn undelivered_in(state: &Value) -> Vec<Self> {
+        let shapes = state["undelivered"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let shapes = shapes.iter().filter_map(|shape| TransitionShape::deserialize(shape).ok());
+        shapes.filter_map(|shape| shape.try_into().ok()).collect()
     }
 }
 
@@ -156,6 +174,7 @@ impl From<&Transition> for TransitionShape {
             rule: transition.rule.label().to_owned(),
             severity: transition.severity.label().to_owned(),
             source: transition.source.clone(),
+            node: transition.node.clone(),
             words: transition.words.clone(),
             raised: transition.raised,
             at_us: transition.at.micros(),
@@ -173,6 +192,7 @@ impl TryFrom<TransitionShape> for Transition {
             severity: severity(&shape.severity)?,
             key: shape.key,
             source: shape.source,
+            node: shape.node,
             words: shape.words,
             raised: shape.raised,
             at: Timestamp::from_micros(shape.at_us),

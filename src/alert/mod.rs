@@ -24,4 +24,4 @@ pub use judge::evaluate;
 pub use kept::StateError;
 pub use rule::{Rule, Severity, Transition};
 pub use rules::{Held, PowerThreshold, Rules};
-pub use state::{MAX_STANDING, MAX_STATIONS, MAX_UNDELIVERED, State};
+pub use state::{MAX_STANDING, MAX_STATIONS, State};

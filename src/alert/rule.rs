@@ -91,6 +91,8 @@ pub struct Transition {
     pub severity: Severity,
     /// What it is about, as the timeline names it: `gpu_node1_3`, `node_node1`, `gpu_cluster`, …
     pub source: String,
+    /// The host that it is about, if it is about one.
+    pub node: Option<String>,
     /// What happened, for a person.
     pub words: String,
     /// Raised, or cleared.

@@ -1,6 +1,6 @@
 //! What is known of each alert from one evaluation to the next.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Rule, Severity, Transition};
 use crate::reading::Timestamp;
@@ -10,10 +10,6 @@ use crate::reading::Timestamp;
 /// new alerts are counted ([`State::n_untracked`]) and otherwise passed over.
 pub const MAX_STANDING: usize = 16_384;
 
-/// The most transitions that are kept for the next run because nobody could be told. The oldest go first:
-/// what matters most is how things are now.
-pub const MAX_UNDELIVERED: usize = 256;
-
 /// The most stations of which is remembered whether they have a grid. No account has so many.
 pub const MAX_STATIONS: usize = 1_024;
 
@@ -21,7 +17,6 @@ pub const MAX_STATIONS: usize = 1_024;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     pub(super) standing: BTreeMap<String, Standing>,
-    pub(super) undelivered: VecDeque<Transition>,
     pub(super) n_untracked: u64,
     /// Stations whose grid was seen, by their names in the timeline: only they can lose it.
     pub(super) with_grid: BTreeSet<String>,
@@ -58,23 +53,14 @@ impl State {
         firing.collect()
     }
 
+    /// How many alerts are raised at present.
+    pub fn n_firing(&self) -> usize {
+        self.standing.values().filter(|standing| standing.raised.is_some()).count()
+    }
+
     /// How many conditions could not be followed in the last evaluation, since too many hold at once.
     pub fn n_untracked(&self) -> u64 {
         self.n_untracked
-    }
-
-    /// Keeps transitions that could not be delivered for the next run; gives how many older ones had to
-    /// go for them.
-    pub fn keep_undelivered(&mut self, transitions: impl IntoIterator<Item = Transition>) -> usize {
-        self.undelivered.extend(transitions);
-        let n_over = self.undelivered.len().saturating_sub(MAX_UNDELIVERED);
-        self.undelivered.drain(..n_over);
-        n_over
-    }
-
-    /// Takes what could not be delivered before, oldest first.
-    pub fn take_undelivered(&mut self) -> Vec<Transition> {
-        std::mem::take(&mut self.undelivered).into()
     }
 }
 
@@ -92,6 +78,7 @@ impl Standing {
             rule: self.rule,
             severity: self.severity,
             source: self.source.clone(),
+            node: self.node.clone(),
             raised: cleared.is_none(),
             words: cleared.unwrap_or_else(|| raised.words.clone()),
             at,

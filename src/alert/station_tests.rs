@@ -233,7 +233,7 @@ fn a_state_of_an_earlier_version_still_loads() {
     let mut kept = state.to_value();
     assert_eq!(kept["with_grid"], serde_json::json!(["solix_A"]));
     kept.as_object_mut().unwrap().remove("with_grid");
-    let loaded = State::from_value(&kept).unwrap();
+    let loaded = State::from_text(&kept.to_string()).unwrap();
     assert_eq!(loaded.firing(), state.firing());
 }
 

@@ -1,5 +1,8 @@
 //! Alerts of a cycle: the rules judged, their events for the batch, and whom to tell.
 
+use std::path::PathBuf;
+
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -9,18 +12,36 @@ use crate::alert::{Facts, Rules, Scope, SpoolFacts, State, Transition, evaluate}
 use crate::batch::{Batch, alert_rules};
 use crate::cycle::Clock;
 use crate::inventory::Inventory;
-use crate::output::notify::{NotifierHandle, Webhook, notifier};
-use crate::reading::Timestamp;
+use crate::output::notify::{self, NotifierHandle, Waiting, Webhook, notifier};
+use crate::reading::{Timestamp, with_causes};
+use crate::store::{self, AlertRecord, KeptState, Location};
 
 /// The rules and what is known of the alerts.
 #[derive(Debug)]
 pub(super) struct Alerting {
     rules: Rules,
+    state_dir: PathBuf,
+    location: Location,
+    /// Whether anybody is told.
+    tells: bool,
+    /// `None` until it could be read.
+    known: Option<Known>,
+    /// What `hosts.json` had of them, before they were kept with the batches.
+    before: Value,
+}
+
+/// What is known of the alerts.
+#[derive(Debug, Default)]
+struct Known {
     state: State,
+    /// The revision that is kept; 0 where none is.
+    revision: i64,
+    /// What an earlier version could not tell.
+    untold: Vec<Transition>,
 }
 
 /// What the rules are to know beside the cycle itself.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Surroundings {
     /// How many batches wait, and since when the oldest does.
     pub(super) waiting: Option<(u64, Timestamp)>,
@@ -32,24 +53,65 @@ pub(super) struct Surroundings {
     pub(super) reload_failed: Option<String>,
 }
 
+/// What a cycle did to the alerts. It holds when its record is kept.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) transitions: Vec<Transition>,
+    state: State,
+}
+
 impl Alerting {
-    pub(super) fn new(settings: &Settings, state: State) -> Self {
-        Self { rules: alert_rules(&settings.inventory.alerts.rules), state }
+    /// `before` is what `hosts.json` has of the alerts.
+    pub(super) fn new(settings: &Settings, before: Value) -> Self {
+        Self {
+            rules: alert_rules(&settings.inventory.alerts.rules),
+            state_dir: settings.state_dir.clone(),
+            location: settings.location.clone(),
+            tells: settings.webhook.is_some(),
+            known: None,
+            before,
+        }
     }
 
     /// Takes the rules of another inventory; what is raised stays so until they say otherwise.
     pub(super) fn adopt(&mut self, settings: &Settings) {
         self.rules = alert_rules(&settings.inventory.alerts.rules);
+        self.tells = settings.webhook.is_some();
     }
 
-    /// Judges a cycle. What changed is to be written with it, and told when it is kept; only then is the
-    /// state that comes with it to be [taken over](Self::accept).
-    pub(super) fn judge(
-        &self,
-        batch: &Batch,
-        scope: Scope,
-        around: Surroundings,
-    ) -> (Vec<Transition>, State) {
+    /// Reads what is kept of the alerts, unless it is known. What cannot be read is not taken for nothing:
+    /// that would raise everything anew.
+    pub(super) async fn read(&mut self) {
+        if self.known.is_some() {
+            return;
+        }
+        match store::kept_alerts(&self.state_dir, &self.location).await {
+            Ok(kept) => self.take_over(kept.state),
+            Err(error) => {
+                tracing::warn!(error = error.with_causes(), "alerts are not judged until they can be read");
+            }
+        }
+    }
+
+    /// Takes what is kept for what is known.
+    pub(super) fn take_over(&mut self, kept: Option<KeptState>) {
+        let known = match kept {
+            Some(KeptState { revision, text }) => {
+                Known { state: state_of(&text), revision, untold: Vec::new() }
+            }
+            None => Known {
+                state: state_of(&self.before.to_string()),
+                revision: 0,
+                untold: Transition::undelivered_in(&self.before),
+            },
+        };
+        self.known = Some(known);
+    }
+
+    /// Judges a cycle. What changed is to be kept with it, and holds [when it is](Self::accept). `None` as
+    /// long as nothing is known of the alerts.
+    pub(super) fn judge(&self, batch: &Batch, scope: Scope, around: Surroundings) -> Option<Judged> {
+        let known = self.known.as_ref()?;
         let facts = Facts {
             spool: around.waiting.map(|(n_batches, oldest_at)| SpoolFacts { n_batches, oldest_at }),
             store_away_since: around.away_since,
@@ -57,30 +119,106 @@ impl Alerting {
             reload_failed: around.reload_failed,
             ..batch.alert_facts(scope)
         };
-        let mut state = self.state.clone();
+        let mut state = known.state.clone();
         let transitions = evaluate(&self.rules, &mut state, &facts);
-        (transitions, state)
+        Some(Judged { transitions, state })
     }
 
-    /// The batch is kept, so its alerts are what is known from now on.
-    pub(super) fn accept(&mut self, state: State) {
-        self.state = state;
+    /// What is to be kept with the batch.
+    pub(super) fn record(&self, batch: &Batch, judged: &Judged) -> AlertRecord {
+        let Some(known) = &self.known else { return AlertRecord::default() };
+        let messages = known.untold.iter().chain(&judged.transitions).filter(|_| self.tells);
+        AlertRecord {
+            events: batch.alert_events(&judged.transitions),
+            judged_by: known.revision,
+            state: known.is_new(judged).then(|| judged.state.to_value().to_string()),
+            messages: messages.map(|transition| transition.to_value().to_string()).collect(),
+        }
     }
 
-    /// Tells what changed, and what an earlier run could not tell. What is left is kept for the next one.
-    pub(super) async fn tell(&mut self, webhook: &Webhook, transitions: Vec<Transition>, deadline: Instant) {
-        let mut tell = self.state.take_undelivered();
-        tell.extend(transitions);
-        let told = webhook.deliver_all(&tell, &self.state.firing(), deadline).await;
-        self.state.keep_undelivered(told.undelivered);
+    /// The record is kept, so its alerts are what is known from now on.
+    pub(super) fn accept(&mut self, judged: Judged) -> Vec<Transition> {
+        if let Some(known) = &mut self.known {
+            let revision = known.revision + i64::from(known.is_new(&judged));
+            *known = Known { state: judged.state, revision, untold: Vec::new() };
+        }
+        judged.transitions
     }
 
-    pub(super) fn state(&self) -> &State {
-        &self.state
+    /// Every alert that is raised.
+    pub(super) fn firing(&self) -> Vec<Transition> {
+        self.known.as_ref().map(|known| known.state.firing()).unwrap_or_default()
     }
 
-    pub(super) fn state_mut(&mut self) -> &mut State {
-        &mut self.state
+    /// What `hosts.json` is to have on: what it had, until that is kept with the batches.
+    pub(super) fn before(&self) -> Value {
+        let is_taken_over = self.known.as_ref().is_some_and(|known| 0 < known.revision);
+        if is_taken_over { Value::Null } else { self.before.clone() }
+    }
+
+    /// How many alerts are raised.
+    pub(super) fn n_firing(&self) -> usize {
+        self.known.as_ref().map_or(0, |known| known.state.n_firing())
+    }
+
+    /// Where messages wait for the webhook.
+    pub(super) fn outbox(&self) -> Outbox {
+        Outbox(store::Outbox::new(&self.state_dir, &self.location))
+    }
+}
+
+impl Known {
+    /// Whether what was judged is another state than the kept one.
+    fn is_new(&self, judged: &Judged) -> bool {
+        self.revision == 0 || self.state != judged.state
+    }
+}
+
+fn state_of(text: &str) -> State {
+    State::from_text(text).unwrap_or_else(|error| {
+        tracing::warn!(error = with_causes(&error), "what was known of the alerts is forgotten");
+        State::default()
+    })
+}
+
+/// The outbox of the store, as delivery sees it.
+#[derive(Debug)]
+pub(super) struct Outbox(store::Outbox);
+
+impl notify::Outbox for Outbox {
+    async fn oldest(&mut self, n_most: usize) -> Vec<Waiting> {
+        match self.0.oldest(n_most).await {
+            Ok(messages) => {
+                let mut waiting = Vec::with_capacity(messages.len());
+                let mut unreadable = Vec::new();
+                for store::OutboxMessage { id, text } in messages {
+                    match Transition::from_text(&text) {
+                        Ok(transition) => waiting.push(Waiting { id, transition }),
+                        Err(_) => unreadable.push(id),
+                    }
+                }
+                if !unreadable.is_empty() {
+                    let n_lost = unreadable.len();
+                    tracing::error!(n_lost, "messages of another version cannot be read: nobody is told");
+                    self.remove(unreadable).await;
+                }
+                waiting
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = error.with_causes(),
+                    "alerts that wait for the webhook cannot be read"
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    async fn remove(&mut self, ids: Vec<String>) {
+        if let Err(error) = self.0.remove(ids).await {
+            // They are not given again by this process; after a restart somebody may be told twice.
+            tracing::warn!(error = error.with_causes(), "alerts that were told cannot be removed yet");
+        }
     }
 }
 
@@ -89,14 +227,13 @@ impl Alerting {
 pub(super) struct Teller {
     handle: NotifierHandle,
     stop: oneshot::Sender<()>,
-    task: JoinSet<Vec<Transition>>,
+    task: JoinSet<()>,
 }
 
 impl Teller {
-    /// Begins with what could not be told before.
-    pub(super) fn start(webhook: Webhook, state: &mut State) -> Self {
-        let (handle, notifier) = notifier(webhook, state.firing());
-        handle.push(state.take_undelivered());
+    /// Begins with what waits, and what fires.
+    pub(super) fn start(webhook: Webhook, alerting: &Alerting) -> Self {
+        let (handle, notifier) = notifier(webhook, alerting.outbox(), alerting.firing());
         let (stop, stopped) = oneshot::channel();
         let mut task = JoinSet::new();
         task.spawn(notifier.run(async {
@@ -106,21 +243,17 @@ impl Teller {
         Self { handle, stop, task }
     }
 
-    /// Never waits.
-    pub(super) fn tell(&self, transitions: Vec<Transition>) {
-        self.handle.push(transitions);
+    /// Something may wait. Never waits itself.
+    pub(super) fn wake(&self, alerting: &Alerting) {
+        self.handle.wake(|| alerting.firing());
     }
 
-    /// Tells the rest, and gives back what could not be told by `deadline`.
-    pub(super) async fn end(self, deadline: Instant) -> Vec<Transition> {
+    /// Tells the rest until `deadline`. What is left waits for the next start.
+    pub(super) async fn end(self, deadline: Instant) {
         let Self { stop, mut task, .. } = self;
         drop(stop);
-        match timeout_at(deadline, task.join_next()).await {
-            Ok(Some(Ok(left))) => left,
-            Ok(Some(Err(_)) | None) | Err(_) => {
-                tracing::error!("alerts that were not told yet are lost");
-                Vec::new()
-            }
+        if timeout_at(deadline, task.join_next()).await.is_err() {
+            tracing::debug!("no time to tell the last alerts: they wait for the next start");
         }
     }
 }
@@ -134,5 +267,6 @@ pub(super) fn webhook(inventory: &Inventory, environment: Environment) -> Result
     let url = environment.secret("webhook's URL", &written.url)?;
     let interval = inventory.cycle.interval;
     let webhook = Webhook::new(&url, written, interval, || Clock.now()).map_err(Error::Webhook)?;
-    Ok(Some(webhook))
+    let labels = inventory.hosts.iter().map(|host| (host.name.clone(), host.labels.clone()));
+    Ok(Some(webhook.with_labels(labels.collect())))
 }

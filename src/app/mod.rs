@@ -5,6 +5,7 @@
 mod alerts;
 mod announce;
 mod check;
+mod commit;
 mod files;
 mod lock;
 mod poll;

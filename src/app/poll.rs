@@ -9,21 +9,19 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::alerts::{Alerting, Surroundings};
+use super::commit::{Closed, commit};
 use super::lock::lock_state;
 use super::run::save;
 use super::store::open_writer;
 use super::{Error, Settings};
-use crate::alert::{Scope, State, Transition};
+use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Line, Now, Said, StoreNow};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
-use crate::inventory::{Host, SshTarget, Target};
+use crate::inventory::{Host, Inventory, SshTarget, Target};
 use crate::reading::{SolixReport, with_causes};
 use crate::solix::{self, session::ask_once};
 use crate::store::{self, Writer};
 use crate::transport::{Connections, RuntimeDir};
-
-/// The event that is only true of the whole fleet.
-const CLUSTER_TOTAL: &str = "cluster_gpu_power_total";
 
 /// How long closing sessions may take: hosts that hang are left to their own deadlines.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -86,6 +84,7 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     let hosts = selected(settings, request.host.as_deref())?;
     let lock = if request.dry_run { None } else { Some(lock_state(&settings.state_dir)?) };
     let memory = remembered(settings);
+    let alerts_before = memory.alerts_before.clone();
     let inventory = &settings.inventory;
     let connections = connections(settings, request.dry_run, &hosts)?;
     let (hosts_have, grace) = closes_after(inventory);
@@ -100,49 +99,54 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         let ((batch, memory), solix) = tokio::join!(hosts, stations(settings, request, closes_at));
         (Batch { solix, ..batch }, memory)
     };
+    let mut alerting = Alerting::new(settings, alerts_before);
     if request.dry_run {
-        let (batch, memory) = cycle.await;
-        return Ok(Polled::new(batch, Kept::DryRun, memory.alerts.firing()));
+        let (batch, _) = cycle.await;
+        alerting.read().await;
+        return Ok(Polled::new(batch, Kept::DryRun, alerting.firing()));
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
     let ((batch, mut memory), writer) = tokio::join!(cycle, connected(settings));
     tracing::debug!(hosts = batch.reports.len(), "cycle closed");
     let mut writer = match writer {
         Ok(writer) => writer,
-        Err(error) => return Ok(Polled::new(batch, Kept::Lost(error), memory.alerts.firing())),
+        Err(error) => return Ok(Polled::new(batch, Kept::Lost(error), Vec::new())),
     };
-    let mut alerting = Alerting::new(settings, memory.alerts.clone());
     let scope = request.scope();
-    let (transitions, alerts) = alerting.judge(&batch, scope, around(settings, &writer).await);
-    let mut written = memory.written.clone();
-    let mut events = batch.events(inventory.store.metadata, &mut written);
-    events.extend(batch.alert_events(&transitions));
-    if scope == Scope::Part {
-        events.retain(|event| event.event_type != CLUSTER_TOTAL);
-    } else {
-        let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
-        memory.retain(|node| names.contains(node));
-    }
-    tracing::debug!(events = events.len(), "batch made");
-    let kept = writer.keep(batch.id, &events, None).await.map_or_else(Kept::Lost, Kept::Durable);
+    let around = around(settings, &writer).await;
+    let closed = Closed { batch: &batch, scope, style: inventory.store.metadata, around };
+    let kept = commit(&mut writer, &closed, &mut memory.written, Some(&mut alerting)).await;
     tracing::debug!(batch = %batch.id, "batch kept");
+    if scope == Scope::Whole {
+        forget_gone(&mut memory, inventory);
+    }
+    let (kept, transitions) = match kept {
+        Ok((receipt, transitions)) => (Kept::Durable(receipt), transitions),
+        Err(Error::Timeline(error)) => (Kept::Lost(error), Vec::new()),
+        Err(error) => return Err(error),
+    };
     let mut changes = Vec::new();
     let rest = async {
         if let Kept::Durable(receipt) = &kept {
-            changes = changed(&mut memory.said, request, &batch, receipt, (&transitions, &alerts));
-            memory.written = written;
-            alerting.accept(alerts);
+            changes = changed(&mut memory.said, request, &batch, receipt, (&transitions, &alerting));
+            memory.alerts_before = alerting.before();
             if let Some(webhook) = &settings.webhook {
-                alerting.tell(webhook, transitions, Instant::now() + TELL_WITHIN).await;
+                let deadline = Instant::now() + TELL_WITHIN;
+                webhook.deliver_all(&mut alerting.outbox(), &alerting.firing(), deadline).await;
             }
-            memory.alerts = alerting.state().clone();
         }
         save(&memory, settings);
     };
     // The database tidies up while the rest is done here.
     tokio::join!(writer.close(), rest);
     drop(lock);
-    Ok(Polled { batch, kept, alerts: memory.alerts.firing(), changes })
+    Ok(Polled { batch, kept, alerts: alerting.firing(), changes })
+}
+
+/// Forgets hosts that the inventory no longer has.
+fn forget_gone(memory: &mut Memory, inventory: &Inventory) {
+    let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
+    memory.retain(|node| names.contains(node));
 }
 
 /// What is new, for a log that is asked for.
@@ -151,7 +155,7 @@ fn changed(
     request: &PollRequest,
     batch: &Batch,
     receipt: &store::Receipt,
-    (transitions, alerts): (&[Transition], &State),
+    (transitions, alerting): (&[Transition], &Alerting),
 ) -> Vec<Line> {
     if !request.changes_only {
         return Vec::new();
@@ -162,7 +166,7 @@ fn changed(
         batch,
         scope: request.scope(),
         transitions,
-        n_alerts: alerts.firing().len(),
+        n_alerts: alerting.n_firing(),
         n_waiting: left.map_or(0, |left| left.batches),
         store: Some(error.as_deref().map_or(StoreNow::There, StoreNow::Away)),
     })

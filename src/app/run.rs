@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::alerts::{Alerting, Surroundings, Teller};
 use super::announce::{difference, log_lines, log_start};
+use super::commit::{Closed, Keep, commit};
 use super::lock::lock_state;
 use super::poll::{remembered, ssh_target};
 use super::preflight::look_at_files;
@@ -141,8 +142,9 @@ impl Daemon {
         let (hand, writing, writer) = Writing::open(&settings).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(writing.run(writer));
-        let mut alerting = Alerting::new(&settings, engine.memory().alerts.clone());
-        let teller = settings.webhook.clone().map(|webhook| Teller::start(webhook, alerting.state_mut()));
+        let mut alerting = Alerting::new(&settings, engine.memory().alerts_before.clone());
+        alerting.read().await;
+        let teller = settings.webhook.clone().map(|webhook| Teller::start(webhook, &alerting));
         let session = settings.solix.clone().map(Session::start);
         let daemon = Self {
             session,
@@ -202,15 +204,14 @@ impl Daemon {
             rows_aside: self.store.rows_aside,
             reload_failed: self.reload_failed.clone(),
         };
-        let (transitions, alerts) = self.alerting.judge(batch, Scope::Whole, around);
         let style = self.settings.inventory.store.metadata;
-        let mut events = batch.events(style, &mut self.engine.memory_mut().written);
-        events.extend(batch.alert_events(&transitions));
-        self.store = self.hand.over(batch.id, events).await?;
-        self.alerting.accept(alerts);
+        let closed = Closed { batch, scope: Scope::Whole, style, around };
+        let written = &mut self.engine.memory_mut().written;
+        let (store, transitions) = commit(&mut self.hand, &closed, written, Some(&mut self.alerting)).await?;
+        self.store = store;
         self.say_changes(batch, &transitions);
-        if let Some(teller) = &self.teller {
-            teller.tell(transitions);
+        if let Some(teller) = self.teller.as_ref().filter(|_| !transitions.is_empty()) {
+            teller.wake(&self.alerting);
         }
         self.supervisor.status(batch, &self.store);
         if SAVE_EVERY <= self.saved_at.elapsed() {
@@ -221,7 +222,7 @@ impl Daemon {
 
     /// The store's own coming and going is said by the writer, which knows it first.
     fn say_changes(&mut self, batch: &Batch, transitions: &[Transition]) {
-        let n_alerts = self.alerting.state().firing().len();
+        let n_alerts = self.alerting.n_firing();
         let n_waiting = self.store.waiting.map_or(0, |(n_batches, _)| n_batches);
         let now = Now { batch, scope: Scope::Whole, transitions, n_alerts, n_waiting, store: None };
         log_lines(&self.said.changes(&now));
@@ -229,7 +230,7 @@ impl Daemon {
 
     fn save(&mut self) {
         self.saved_at = Instant::now();
-        self.engine.memory_mut().alerts = self.alerting.state().clone();
+        self.engine.memory_mut().alerts_before = self.alerting.before();
         save(self.engine.memory(), &self.settings);
     }
 
@@ -268,7 +269,20 @@ impl Daemon {
             self.ticks.reset_immediately();
         }
         self.adopt_solix(&settings);
+        self.adopt_webhook(&settings);
         self.settings = settings;
+    }
+
+    /// Another webhook is told from now on, also what waits. What was just being told may be told twice.
+    fn adopt_webhook(&mut self, settings: &Settings) {
+        let is_same = match (&self.settings.webhook, &settings.webhook) {
+            (Some(old), Some(new)) => old.is_like(new),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !is_same {
+            self.teller = settings.webhook.clone().map(|webhook| Teller::start(webhook, &self.alerting));
+        }
     }
 
     /// Another account or another pace is another session. What the old one heard last goes with the next cycle.
@@ -301,7 +315,7 @@ impl Daemon {
         let id = BatchId(Uuid::now_v7());
         let batch = Batch { id, started_at: Clock.now(), reports: Vec::new(), solix: Some(solix) };
         let events = batch.station_events(self.settings.inventory.store.metadata);
-        self.hand.over(id, events).await?;
+        self.hand.keep(id, events, None).await?;
         Ok(())
     }
 
@@ -316,7 +330,7 @@ impl Daemon {
         } else {
             self.keep_last_readings().await?;
         }
-        let Self { engine, connections, hand, mut tasks, teller, session, mut alerting, settings, .. } = self;
+        let Self { engine, connections, hand, mut tasks, teller, session, alerting, settings, .. } = self;
         drop(hand);
         let closing = engine.shutdown(deadline);
         let leaving = async {
@@ -325,9 +339,8 @@ impl Daemon {
             }
         };
         let telling = async {
-            match teller {
-                Some(teller) => teller.end(deadline).await,
-                None => Vec::new(),
+            if let Some(teller) = teller {
+                teller.end(deadline).await;
             }
         };
         let writing = async {
@@ -338,11 +351,9 @@ impl Daemon {
                 Ok(None) | Err(_) => Ok(()),
             }
         };
-        let (mut memory, left, written, ()) = tokio::join!(closing, telling, writing, leaving);
+        let (mut memory, (), written, ()) = tokio::join!(closing, telling, writing, leaving);
         connections.end_all();
-        // What could not be told is told at the next start.
-        alerting.state_mut().keep_undelivered(left);
-        memory.alerts = alerting.state().clone();
+        memory.alerts_before = alerting.before();
         save(&memory, &settings);
         written.map(|()| RunEnd::Stopped)
     }

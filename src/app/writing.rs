@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::commit::Keep;
 use super::store::open_writer;
 use super::{Error, Settings};
 use crate::batch::{BatchId, Event};
 use crate::cycle::Clock;
 use crate::reading::Timestamp;
-use crate::store::{self, Intake, Receipt, Writer};
+use crate::store::{self, AlertRecord, Intake, Receipt, Writer};
 
 /// Batches that may wait for the writer. The cycle waits for its batch, so there is never a second one.
 const QUEUE: usize = 1;
@@ -28,6 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 struct Handed {
     id: BatchId,
     events: Vec<Event>,
+    alerts: Option<AlertRecord>,
     kept: oneshot::Sender<Result<StoreState, store::Error>>,
 }
 
@@ -79,12 +81,24 @@ pub(super) struct Writing {
 /// A delivery that goes on while batches are taken. It has the writer meanwhile.
 type Delivery = Pin<Box<dyn Future<Output = (Writer, Result<Receipt, store::Error>)> + Send>>;
 
-impl Hand {
+impl Keep for Hand {
+    type Receipt = StoreState;
+
     /// Gives a batch to the writer, and waits until it is durable.
-    pub(super) async fn over(&mut self, id: BatchId, events: Vec<Event>) -> Result<StoreState, Error> {
+    async fn keep(
+        &mut self,
+        id: BatchId,
+        events: Vec<Event>,
+        alerts: Option<AlertRecord>,
+    ) -> Result<StoreState, Error> {
         let (kept, answer) = oneshot::channel();
-        self.0.send(Handed { id, events, kept }).await.map_err(|_closed| Error::TaskEnded)?;
+        let handed = Handed { id, events, alerts, kept };
+        self.0.send(handed).await.map_err(|_closed| Error::TaskEnded)?;
         answer.await.map_err(|_closed| Error::TaskEnded)?.map_err(Error::Timeline)
+    }
+
+    fn has_alerts(_: &StoreState) -> bool {
+        true
     }
 }
 
@@ -142,10 +156,13 @@ impl Writing {
 
     /// Makes a batch durable, and says so.
     async fn take(&mut self, handed: Handed, idle: &mut Option<Writer>) -> Result<(), Error> {
-        let Handed { id, events, kept } = handed;
+        let Handed { id, events, alerts, kept } = handed;
+        let alerts = alerts.as_ref();
         let done = match (&mut self.intake, idle) {
-            (Some(intake), _) => intake.take(id, &events, None).await.map(|_dropped| ()),
-            (None, Some(writer)) => writer.keep(id, &events, None).await.map(|receipt| self.judge(&receipt)),
+            (Some(intake), _) => intake.take(id, &events, alerts).await.map(|_dropped| ()),
+            (None, Some(writer)) => {
+                writer.keep(id, &events, alerts).await.map(|receipt| self.judge(&receipt))
+            }
             (None, None) => return Err(Error::TaskEnded),
         };
         self.is_due = self.intake.is_some() || self.state.waiting.is_some();

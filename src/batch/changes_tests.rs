@@ -51,6 +51,7 @@ fn transition(source: &str, severity: Severity, raised: bool) -> Transition {
         rule: Rule::HostSilent,
         severity,
         source: source.to_owned(),
+        node: None,
         words: format!("{source} has given no answer"),
         raised,
         at: sample::STARTED_AT,

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::alert::State;
 use crate::batch::{Said, Written, WrittenFacts};
 use crate::inventory::Host;
 use crate::probe::{Knowledge, KnownGpu};
@@ -59,8 +58,8 @@ pub struct Memory {
     collector: String,
     /// What the last `gpu_inventory` events said.
     pub written: Written,
-    /// What is known of the alerts.
-    pub alerts: State,
+    /// What an earlier version kept of the alerts here, until it is kept with the batches.
+    pub alerts_before: Value,
     /// What a poll's log last said, so that the next one says what changed.
     pub said: Said,
 }
@@ -139,7 +138,7 @@ struct File {
     collector: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     written: BTreeMap<String, (String, i64)>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     alerts: Value,
     #[serde(default)]
     said: Said,
@@ -193,7 +192,7 @@ impl From<&Memory> for File {
             version: VERSION,
             hosts: memory.hosts.iter().map(|(node, host)| (node.clone(), host.into())).collect(),
             collector: memory.collector.clone(),
-            alerts: memory.alerts.to_value(),
+            alerts: memory.alerts_before.clone(),
             said: memory.said.clone(),
             written: written
                 .map(|(source, facts)| (source.clone(), (facts.facts.clone(), facts.utc_day)))
@@ -209,22 +208,10 @@ impl From<File> for Memory {
             hosts: file.hosts.into_iter().map(|(node, row)| (node, row.into())).collect(),
             collector: file.collector,
             written: Written(file.written.into_iter().map(facts).collect()),
-            alerts: kept_alerts(&file.alerts),
+            alerts_before: file.alerts,
             said: file.said,
         }
     }
-}
-
-/// What is known of the alerts; a file of an earlier version has nothing of them.
-fn kept_alerts(value: &Value) -> State {
-    if value.is_null() {
-        return State::default();
-    }
-    State::from_value(value).unwrap_or_else(|error| {
-        // What still holds is raised anew.
-        tracing::warn!(%error, "what was known of the alerts is forgotten");
-        State::default()
-    })
 }
 
 impl From<&HostMemory> for HostRow {
@@ -328,7 +315,7 @@ mod tests {
             hosts: BTreeMap::from([("node1".to_owned(), host)]),
             collector: "0123456789ab".to_owned(),
             written: Written(BTreeMap::from([("gpu_node1".to_owned(), facts)])),
-            alerts: State::default(),
+            alerts_before: Value::Null,
             said: Said::default(),
         }
     }

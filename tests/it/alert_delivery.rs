@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use fleetwatt::alert::{Rule, Severity, Transition};
 use fleetwatt::inventory::{Secret, WebhookFormat, WebhookSettings};
-use fleetwatt::output::notify::{Counts, Notifier, NotifierHandle, Patience, Webhook, notifier};
+use fleetwatt::output::notify::{
+    Delivered, Notifier, NotifierHandle, Outbox, Patience, Waiting, Webhook, notifier,
+};
 use fleetwatt::reading::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -123,11 +125,53 @@ fn transition(n: usize, raised: bool) -> Transition {
         rule: Rule::GpuTemperature,
         severity: Severity::Warning,
         source: format!("gpu_n{n}"),
+        node: Some(format!("n{n}")),
         words: format!("n{n} is at 91 °C (limit 85 °C)"),
         raised,
         at: NOW,
         raised_at: NOW,
     }
+}
+
+/// What waits, in memory.
+#[derive(Debug, Clone, Default)]
+struct Shelf(Arc<Mutex<Vec<Waiting>>>);
+
+impl Shelf {
+    fn of(transitions: impl IntoIterator<Item = Transition>) -> Self {
+        let all = Self::default();
+        all.push(transitions);
+        all
+    }
+
+    fn push(&self, transitions: impl IntoIterator<Item = Transition>) {
+        let mut waiting = self.0.lock().unwrap();
+        for transition in transitions {
+            let id = format!("{} {}", transition.key, transition.raised);
+            waiting.push(Waiting { id, transition });
+        }
+    }
+
+    fn left(&self) -> Vec<Transition> {
+        self.0.lock().unwrap().iter().map(|waiting| waiting.transition.clone()).collect()
+    }
+}
+
+impl Outbox for Shelf {
+    async fn oldest(&mut self, n_most: usize) -> Vec<Waiting> {
+        self.0.lock().unwrap().iter().take(n_most).cloned().collect()
+    }
+
+    async fn remove(&mut self, ids: Vec<String>) {
+        self.0.lock().unwrap().retain(|waiting| !ids.contains(&waiting.id));
+    }
+}
+
+/// Delivers these; gives what became of them and what is left.
+async fn deliver(webhook: &Webhook, all: &[Transition], deadline: Instant) -> (Delivered, Vec<Transition>) {
+    let mut waiting = Shelf::of(all.iter().cloned());
+    let delivered = webhook.deliver_all(&mut waiting, &[], deadline).await;
+    (delivered, waiting.left())
 }
 
 fn soon() -> Instant {
@@ -169,7 +213,8 @@ impl Log {
 async fn a_transition_arrives_once_as_it_is_rendered() {
     let mut server = Server::start(&[OK]).await;
     let webhook = webhook(&server.url, WebhookFormat::Ntfy, PATIENT);
-    let delivered = webhook.deliver_all(&[transition(1, true)], &[], soon()).await;
+    let (delivered, left) = deliver(&webhook, &[transition(1, true)], soon()).await;
+    assert_eq!(left, []);
     assert_eq!((delivered.n_delivered, delivered.error.is_none()), (1, true));
     let request = server.next().await;
     assert!(request.head.starts_with(&format!("POST /services/{CANARY}?auth={CANARY} HTTP/1.1")));
@@ -183,7 +228,8 @@ async fn a_server_that_is_broken_twice_gets_it_the_third_time_and_the_url_is_nev
     let (log, _guard) = Log::start();
     let mut server = Server::start(&[BROKEN, BROKEN, OK]).await;
     let webhook = webhook(&server.url, WebhookFormat::Json, PATIENT);
-    let delivered = webhook.deliver_all(&[transition(1, true)], &[], soon()).await;
+    let (delivered, left) = deliver(&webhook, &[transition(1, true)], soon()).await;
+    assert_eq!(left, []);
     assert_eq!(delivered.n_delivered, 1);
     for _ in 0..3 {
         assert_eq!(server.next().await.json()["alerts"][0]["key"], "gpu_temperature:gpu_n1");
@@ -200,7 +246,8 @@ async fn a_server_that_asks_for_time_gets_it() {
     let mut server = Server::start(&[TOO_MANY, OK]).await;
     let webhook = webhook(&server.url, WebhookFormat::Slack, PATIENT);
     let started = Instant::now();
-    let delivered = webhook.deliver_all(&[transition(1, true)], &[], soon()).await;
+    let (delivered, left) = deliver(&webhook, &[transition(1, true)], soon()).await;
+    assert_eq!(left, []);
     assert_eq!(delivered.n_delivered, 1);
     assert!(Duration::from_secs(1) <= started.elapsed());
     server.next().await;
@@ -214,9 +261,9 @@ async fn a_pause_longer_than_there_is_time_ends_the_delivery_at_once_and_loses_n
     let webhook = webhook(&server.url, WebhookFormat::Json, PATIENT);
     let deadline = Instant::now() + Duration::from_millis(900);
     let all: Vec<_> = (0..120).map(|n| transition(n, true)).collect();
-    let delivered = webhook.deliver_all(&all, &[], deadline).await;
+    let (_, left) = deliver(&webhook, &all, deadline).await;
     assert!(Instant::now() < deadline);
-    assert_eq!(delivered.undelivered, all);
+    assert_eq!(left, all);
     server.next().await;
     assert_eq!(server.n_more(), 0, "the other messages are not tried either");
 }
@@ -226,10 +273,10 @@ async fn a_server_that_never_answers_costs_the_deadline_and_no_more() {
     let mut server = Server::start(&[""]).await;
     let webhook = webhook(&server.url, WebhookFormat::Json, Duration::from_millis(150));
     let started = Instant::now();
-    let delivered =
-        webhook.deliver_all(&[transition(1, true)], &[], started + Duration::from_millis(500)).await;
+    let (delivered, left) =
+        deliver(&webhook, &[transition(1, true)], started + Duration::from_millis(500)).await;
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    assert_eq!(delivered.undelivered, [transition(1, true)]);
+    assert_eq!(left, [transition(1, true)]);
     let error = delivered.error.unwrap().to_string();
     assert!(error.starts_with("no answer from the webhook at http://127.0.0.1:"), "{error}");
     server.next().await;
@@ -241,8 +288,9 @@ async fn a_refusal_and_a_redirect_are_not_tried_again_and_say_what_to_do() {
     for (script, remedy) in [(&[NOT_FOUND], "withdrawn"), (&[ELSEWHERE], "redirects are not followed")] {
         let mut server = Server::start(script).await;
         let webhook = webhook(&server.url, WebhookFormat::Json, PATIENT);
-        let delivered = webhook.deliver_all(&[transition(1, true)], &[], soon()).await;
-        assert_eq!((delivered.n_refused, delivered.undelivered.len()), (1, 0));
+        let (delivered, left) = deliver(&webhook, &[transition(1, true)], soon()).await;
+        assert_eq!(left, []);
+        assert_eq!(delivered.n_refused, 1);
         let error = delivered.error.unwrap();
         assert!(error.remedy().contains(remedy), "{error}: {}", error.remedy());
         assert!(!format!("{error} {error:?}").contains(CANARY));
@@ -257,8 +305,8 @@ async fn a_server_that_is_not_there_is_an_error_without_the_url() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let webhook = webhook(&format!("http://{closed}/{CANARY}"), WebhookFormat::Json, PATIENT);
     let deadline = Instant::now() + Duration::from_millis(200);
-    let delivered = webhook.deliver_all(&[transition(1, true)], &[], deadline).await;
-    assert_eq!(delivered.undelivered.len(), 1);
+    let (delivered, left) = deliver(&webhook, &[transition(1, true)], deadline).await;
+    assert_eq!(left.len(), 1);
     let error = delivered.error.unwrap();
     assert_eq!(error.to_string(), format!("no connection to the webhook at http://{closed}"));
     assert!(!format!("{error:?} {}", log.text()).contains(CANARY));
@@ -269,7 +317,7 @@ async fn many_transitions_are_few_messages_in_order() {
     let mut server = Server::start(&[OK]).await;
     let webhook = webhook(&server.url, WebhookFormat::Json, PATIENT);
     let all: Vec<_> = (0..120).map(|n| transition(n, true)).collect();
-    assert_eq!(webhook.deliver_all(&all, &[], soon()).await.n_delivered, 120);
+    assert_eq!(deliver(&webhook, &all, soon()).await.0.n_delivered, 120);
     let mut keys = Vec::new();
     for _ in 0..3 {
         let message = server.next().await.json();
@@ -285,7 +333,7 @@ async fn only_alertmanager_is_told_again_what_fires() {
         let mut server = Server::start(&[OK]).await;
         let webhook = webhook(&server.url, format, PATIENT);
         let firing = [transition(1, true), transition(2, true)];
-        webhook.deliver_all(&[transition(1, true)], &firing, soon()).await;
+        webhook.deliver_all(&mut Shelf::of([transition(1, true)]), &firing, soon()).await;
         let mut messages = vec![server.next().await.json()];
         if n_messages == 2 {
             messages.push(server.next().await.json());
@@ -299,78 +347,100 @@ async fn only_alertmanager_is_told_again_what_fires() {
 /// A notifier that runs until the sender is used or dropped.
 struct Running {
     handle: NotifierHandle,
+    waiting: Shelf,
     stop: oneshot::Sender<()>,
-    task: JoinSet<Vec<Transition>>,
+    task: JoinSet<()>,
 }
 
 impl Running {
-    fn start((handle, notifier): (NotifierHandle, Notifier)) -> Self {
+    fn start(webhook: Webhook, waiting: Shelf, firing: Vec<Transition>) -> Self {
+        let (handle, notifier): (_, Notifier<Shelf>) = notifier(webhook, waiting.clone(), firing);
         let (stop, stopped) = oneshot::channel::<()>();
         let mut task = JoinSet::new();
         task.spawn(notifier.run(async { drop(stopped.await) }));
-        Self { handle, stop, task }
+        Self { handle, waiting, stop, task }
     }
 
-    async fn stop(mut self) -> (Counts, Vec<Transition>) {
+    fn tell(&self, transition: Transition) {
+        self.waiting.push([transition]);
+        self.handle.wake(Vec::new);
+    }
+
+    async fn stop(mut self) -> Vec<Transition> {
         drop(self.stop);
-        let left = timeout(PATIENT, self.task.join_next()).await.expect("it stops").unwrap().unwrap();
-        (self.handle.counts(), left)
+        timeout(PATIENT, self.task.join_next()).await.expect("it stops").unwrap().unwrap();
+        self.waiting.left()
     }
 }
 
 #[tokio::test]
-async fn the_daemons_notifier_delivers_what_it_is_given_while_it_runs() {
+async fn the_daemons_notifier_delivers_what_comes_while_it_runs() {
     let mut server = Server::start(&[OK, BROKEN, OK]).await;
-    let running = Running::start(notifier(webhook(&server.url, WebhookFormat::Json, PATIENT), Vec::new()));
-    running.handle.push([transition(1, true)]);
+    let running =
+        Running::start(webhook(&server.url, WebhookFormat::Json, PATIENT), Shelf::default(), Vec::new());
+    running.tell(transition(1, true));
     assert_eq!(server.next().await.json()["alerts"][0]["status"], "raised");
-    running.handle.push([transition(1, false)]);
+    running.tell(transition(1, false));
     server.next().await;
     assert_eq!(server.next().await.json()["alerts"][0]["status"], "cleared");
-    let (counts, left) = running.stop().await;
-    assert_eq!(left, []);
-    assert_eq!((counts.dropped, counts.refused, counts.waiting), (0, 0, 0));
+    assert_eq!(running.stop().await, []);
 }
 
 #[tokio::test]
-async fn the_daemons_notifier_delivers_what_waits_when_it_is_stopped() {
+async fn the_daemons_notifier_begins_with_what_waits_and_goes_on_when_it_is_stopped() {
     let mut server = Server::start(&[OK]).await;
-    let running = Running::start(notifier(webhook(&server.url, WebhookFormat::Json, PATIENT), Vec::new()));
-    running.handle.push((0..70).map(|n| transition(n, true)));
-    let (counts, left) = running.stop().await;
-    assert_eq!((counts.delivered, left.len()), (70, 0));
-    server.next().await;
+    let waiting = Shelf::of((0..70).map(|n| transition(n, true)));
+    let running = Running::start(webhook(&server.url, WebhookFormat::Json, PATIENT), waiting, Vec::new());
+    assert_eq!(running.stop().await, []);
+    assert_eq!(server.next().await.json()["alerts"].as_array().unwrap().len(), 50);
+    assert_eq!(server.next().await.json()["alerts"].as_array().unwrap().len(), 20);
 }
 
 #[tokio::test]
 async fn a_dead_webhook_neither_stops_the_daemon_nor_loses_what_was_to_be_told() {
     let server = Server::start(&[""]).await;
     let webhook = webhook(&server.url, WebhookFormat::Json, Duration::from_millis(50));
-    let running = Running::start(notifier(webhook, Vec::new()));
-    running.handle.push([transition(1, true)]);
-    running.handle.push([transition(2, true)]);
-    let (counts, left) = running.stop().await;
-    assert_eq!(left, [transition(1, true), transition(2, true)]);
-    assert_eq!(counts.delivered, 0);
+    let waiting = Shelf::of([transition(1, true), transition(2, true)]);
+    let running = Running::start(webhook, waiting, Vec::new());
+    assert_eq!(running.stop().await, [transition(1, true), transition(2, true)]);
 }
 
 #[tokio::test]
-async fn pushing_never_waits_and_drops_the_oldest_with_a_count() {
-    let server = Server::start(&[""]).await;
-    let (handle, notifier) = notifier(webhook(&server.url, WebhookFormat::Json, PATIENT), Vec::new());
-    handle.push((0..3_000).map(|n| transition(n, true)));
-    let counts = handle.counts();
-    assert_eq!(counts.waiting + usize::try_from(counts.dropped).unwrap(), 3_000);
-    drop(notifier);
+async fn a_message_that_the_webhook_never_takes_is_given_up_and_one_that_is_away_is_waited_for() {
+    let brief = Patience {
+        first_pause: Duration::from_millis(5),
+        longest_pause: Duration::from_millis(5),
+        give_up_after: Duration::from_millis(40),
+    };
+    let (log, _guard) = Log::start();
+    let server = Server::start(&[BROKEN]).await;
+    let broken = webhook(&server.url, WebhookFormat::Json, PATIENT).with_patience(brief);
+    let running = Running::start(broken, Shelf::of([transition(1, true)]), Vec::new());
+    timeout(PATIENT, async {
+        while !running.waiting.left().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("given up");
+    assert!(log.text().contains("given up"), "{}", log.text());
+    let mut server = Server::start(&[""]).await;
+    let away = webhook(&server.url, WebhookFormat::Json, brief.first_pause).with_patience(brief);
+    let running = Running::start(away, Shelf::of([transition(1, true)]), Vec::new());
+    // Each takes as long as the pause before it, so that all are longer than a message may be refused.
+    for _ in 0..40 {
+        server.next().await;
+    }
+    assert_eq!(running.waiting.left(), [transition(1, true)]);
 }
 
 #[tokio::test]
 async fn alertmanager_is_told_after_a_restart_what_fired_before_it() {
     let mut server = Server::start(&[OK]).await;
     let webhook = webhook(&server.url, WebhookFormat::Alertmanager, PATIENT);
-    let running = Running::start(notifier(webhook, vec![transition(1, true)]));
+    let running = Running::start(webhook, Shelf::default(), vec![transition(1, true)]);
     let told = server.next().await.json();
     assert_eq!(told[0]["labels"]["source"], "gpu_n1");
     assert_eq!(told[0]["endsAt"], "2026-11-24T07:04:00.000000Z");
-    assert_eq!(running.stop().await.1, []);
+    assert_eq!(running.stop().await, []);
 }

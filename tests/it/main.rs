@@ -16,6 +16,9 @@ mod inventory_alerts;
 mod inventory_machines;
 mod inventory_solix;
 mod kept_shell;
+#[path = "../kills/kills.rs"]
+mod kills;
+mod kills_self;
 mod pgbouncer;
 mod poll;
 mod postgres;
@@ -40,3 +43,5 @@ mod store_sqlite;
 mod store_story;
 mod streams;
 mod tidy;
+#[path = "../kills/webhook.rs"]
+mod webhook;

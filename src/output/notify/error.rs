@@ -83,6 +83,11 @@ impl DeliveryError {
         }
     }
 
+    /// Whether the webhook answered, and is not only away.
+    pub(super) const fn is_answer(&self) -> bool {
+        matches!(self, Self::Status { .. })
+    }
+
     /// How long the other side asks to be left alone, if it does.
     pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -9,7 +9,7 @@ use reqwest::header::{HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use super::render::{Message, Validity, render};
+use super::render::{HostLabels, Message, Validity, render};
 use super::retry::Patience;
 use super::{DeliveryError, WebhookError};
 use crate::alert::Transition;
@@ -38,6 +38,7 @@ pub struct Webhook {
     timeout: Duration,
     holds_for: Duration,
     patience: Patience,
+    labels: Arc<HostLabels>,
     now: fn() -> Timestamp,
 }
 
@@ -81,6 +82,7 @@ impl Webhook {
             timeout: settings.timeout,
             holds_for: REPEAT_EVERY.max(interval).saturating_mul(REPETITIONS),
             patience: Patience::default(),
+            labels: Arc::default(),
             now,
         })
     }
@@ -89,6 +91,18 @@ impl Webhook {
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same webhook with the labels of hosts, which Alertmanager gets.
+    #[must_use]
+    pub fn with_labels(self, labels: HostLabels) -> Self {
+        Self { labels: Arc::new(labels), ..self }
+    }
+
+    /// Whether messages go to the same place, and look the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (&self.url, self.format, self.timeout, self.holds_for, &self.labels)
+            == (&other.url, other.format, other.timeout, other.holds_for, &other.labels)
     }
 
     /// Scheme and host, which may be shown.
@@ -106,7 +120,8 @@ impl Webhook {
     }
 
     pub(super) fn render(&self, transitions: &[Transition]) -> Message {
-        render(self.format, transitions, Validity { sent_at: (self.now)(), holds_for: self.holds_for })
+        let validity = Validity { sent_at: (self.now)(), holds_for: self.holds_for };
+        render(self.format, transitions, validity, &self.labels)
     }
 
     /// Sends one message once, within the webhook's timeout and within `left`.

@@ -39,8 +39,16 @@ pub struct Validity {
     pub holds_for: Duration,
 }
 
+/// The labels of the inventory, by host.
+pub type HostLabels = BTreeMap<String, BTreeMap<String, String>>;
+
 /// The message that tells of these transitions, in their order.
-pub fn render(format: WebhookFormat, transitions: &[Transition], validity: Validity) -> Message {
+pub fn render(
+    format: WebhookFormat,
+    transitions: &[Transition],
+    validity: Validity,
+    labels: &HostLabels,
+) -> Message {
     match format {
         WebhookFormat::Json => of_json(&json!({
             "schema": ALERTS_SCHEMA,
@@ -48,7 +56,7 @@ pub fn render(format: WebhookFormat, transitions: &[Transition], validity: Valid
         })),
         WebhookFormat::Slack => of_json(&json!({ "text": lines(transitions, slack_escaped).join("\n") })),
         WebhookFormat::Ntfy => ntfy(transitions),
-        WebhookFormat::Alertmanager => alertmanager(transitions, validity),
+        WebhookFormat::Alertmanager => alertmanager(transitions, validity, labels),
     }
 }
 
@@ -117,7 +125,7 @@ fn ntfy(transitions: &[Transition]) -> Message {
     Message { headers, body }
 }
 
-fn alertmanager(transitions: &[Transition], validity: Validity) -> Message {
+fn alertmanager(transitions: &[Transition], validity: Validity, labels: &HostLabels) -> Message {
     // Alerts of the same labels are one alert: only how it is now counts.
     let latest: BTreeMap<&str, &Transition> =
         transitions.iter().map(|transition| (transition.key.as_str(), transition)).collect();
@@ -125,13 +133,7 @@ fn alertmanager(transitions: &[Transition], validity: Validity) -> Message {
         let ends_at =
             if transition.raised { validity.sent_at.plus(validity.holds_for) } else { transition.at };
         json!({
-            "labels": {
-                "alertname": transition.rule.label(),
-                "severity": transition.severity.label(),
-                "source": transition.source,
-                "key": transition.key,
-                "service": "fleetwatt",
-            },
+            "labels": labels_of(transition, labels),
             "annotations": { "summary": transition.words },
             "startsAt": transition.raised_at.to_string(),
             // A clock that was set back must not make an alert that ends before it starts.
@@ -140,6 +142,32 @@ fn alertmanager(transitions: &[Transition], validity: Validity) -> Message {
         })
     });
     of_json(&Value::Array(alerts.collect()))
+}
+
+/// An alert's labels: those of its host, and our own, which come first. All of them together are what
+/// Alertmanager knows an alert by.
+fn labels_of(transition: &Transition, labels: &HostLabels) -> BTreeMap<String, String> {
+    let of_host = transition.node.as_ref().and_then(|node| labels.get(node)).into_iter().flatten();
+    let mut all: BTreeMap<String, String> =
+        of_host.map(|(name, value)| (label_name(name), value.clone())).collect();
+    let node = transition.node.as_ref().map(|node| ("node", node.as_str()));
+    let own = [
+        ("alertname", transition.rule.label()),
+        ("severity", transition.severity.label()),
+        ("source", transition.source.as_str()),
+        ("key", transition.key.as_str()),
+        ("service", "fleetwatt"),
+    ];
+    all.extend(own.into_iter().chain(node).map(|(name, value)| (name.to_owned(), value.to_owned())));
+    all
+}
+
+/// A name that every Alertmanager takes: letters, digits and `_`, no digit first. One that it does not take
+/// would cost the whole message.
+fn label_name(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    if plain.starts_with(|c: char| c.is_ascii_digit()) { format!("_{plain}") } else { plain }
 }
 
 fn percent_encoded(text: &str) -> String {
@@ -167,6 +195,7 @@ mod tests {
             rule: Rule::GpuTemperature,
             severity: Severity::Warning,
             source: "gpu_node3_2".to_owned(),
+            node: Some("node3".to_owned()),
             words: "node3 GPU 2 is at 91 °C (limit 85 °C)".to_owned(),
             raised: true,
             at: AT,
@@ -189,15 +218,22 @@ mod tests {
             rule: Rule::GpuMissing,
             severity: Severity::Critical,
             source: "node_node3".to_owned(),
+            node: Some("node3".to_owned()),
             words: "node3: a GPU is lost: <!channel> & more".to_owned(),
             ..raised()
         }
     }
 
+    fn labels() -> HostLabels {
+        let labels = [("rack", "r7"), ("site.name", "north"), ("severity", "not ours")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        HostLabels::from([("node3".to_owned(), labels.into()), ("node4".to_owned(), BTreeMap::new())])
+    }
+
     fn shown(format: WebhookFormat, transitions: &[Transition]) -> String {
         let validity =
             Validity { sent_at: AT.plus(Duration::from_secs(90)), holds_for: Duration::from_secs(240) };
-        let Message { headers, body } = render(format, transitions, validity);
+        let Message { headers, body } = render(format, transitions, validity, &labels());
         let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         let body = match serde_json::from_str::<Value>(&body) {
             Ok(document) => serde_json::to_string_pretty(&document).unwrap(),
@@ -285,13 +321,14 @@ mod tests {
             WebhookFormat::Ntfy,
             &vec![Transition { words: "ä".repeat(200), ..raised() }; 30],
             Validity { sent_at: AT, holds_for: Duration::ZERO },
+            &labels(),
         )
         .body;
         assert!(body.len() < 4_096 && body.ends_with("\n… and 21 more"), "{body}");
     }
 
     #[test]
-    fn alertmanager_gets_the_end_of_a_cleared_alert_and_a_bound_for_one_that_fires() {
+    fn alertmanager_gets_labels_the_end_of_a_cleared_alert_and_a_bound_for_one_that_fires() {
         insta::assert_snapshot!(shown(WebhookFormat::Alertmanager, &[raised(), lost(), cleared()]), @r#"
         content-type: application/json
 
@@ -305,8 +342,11 @@ mod tests {
             "labels": {
               "alertname": "gpu_missing",
               "key": "gpu_missing:node_node3/00000000:0B:00.0",
+              "node": "node3",
+              "rack": "r7",
               "service": "fleetwatt",
               "severity": "critical",
+              "site_name": "north",
               "source": "node_node3"
             },
             "startsAt": "2026-11-24T07:00:00.000000Z"
@@ -320,8 +360,11 @@ mod tests {
             "labels": {
               "alertname": "gpu_temperature",
               "key": "gpu_temperature:gpu_node3_2",
+              "node": "node3",
+              "rack": "r7",
               "service": "fleetwatt",
               "severity": "warning",
+              "site_name": "north",
               "source": "gpu_node3_2"
             },
             "startsAt": "2026-11-24T07:00:00.000000Z"

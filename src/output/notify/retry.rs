@@ -1,14 +1,17 @@
 //! How long and how often a message is tried.
 
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::outbox::{Outbox, Waiting};
 use super::post::Webhook;
 use super::render::MAX_IN_MESSAGE;
 use super::{DeliveryError, Message};
 use crate::alert::Transition;
+use crate::reading::with_causes;
 
 /// How patient the delivery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +20,8 @@ pub struct Patience {
     pub first_pause: Duration,
     /// The longest pause of its own choice. What the other side asks for may be longer.
     pub longest_pause: Duration,
-    /// After this long a message is given up, so that newer ones get their turn.
+    /// After this long a message is given up that the webhook answered and did not take, so that newer ones
+    /// get their turn. One that is away is waited for.
     pub give_up_after: Duration,
 }
 
@@ -31,15 +35,13 @@ impl Default for Patience {
     }
 }
 
-/// What became of transitions.
+/// What became of the messages of an outbox.
 #[derive(Debug, Default)]
 pub struct Delivered {
     /// How many arrived.
     pub n_delivered: usize,
     /// How many were refused in a way that trying again does not change. They are lost.
     pub n_refused: usize,
-    /// What could not be delivered and may be tried again.
-    pub undelivered: Vec<Transition>,
     /// The last thing that went wrong.
     pub error: Option<DeliveryError>,
 }
@@ -54,35 +56,39 @@ pub(super) struct Pace {
 }
 
 impl Webhook {
-    /// Delivers these transitions by `deadline`, for a run that ends then: tries again in between, and gives
-    /// back what is left. `firing` are all alerts that are raised; only Alertmanager is told them, since it
-    /// forgets an alert that is not repeated.
+    /// Delivers what waits in an outbox by `deadline`, for a run that ends then, and tries again in between;
+    /// what is left stays there. `firing` are all alerts that are raised; only Alertmanager is told them,
+    /// since it forgets an alert that is not repeated.
     ///
     /// To be called when the cycle's rows are kept, so that it delays none of them.
     pub async fn deliver_all(
         &self,
-        transitions: &[Transition],
+        outbox: &mut impl Outbox,
         firing: &[Transition],
         deadline: Instant,
     ) -> Delivered {
         let mut delivered = Delivered::default();
         let mut pace = Pace::default();
-        for chunk in transitions.chunks(MAX_IN_MESSAGE) {
-            match self.deliver(chunk, deadline, &mut pace).await {
-                Ok(()) => delivered.n_delivered += chunk.len(),
-                Err(error) => {
-                    if error.is_lasting() {
-                        delivered.n_refused += chunk.len();
-                    } else {
-                        delivered.undelivered.extend_from_slice(chunk);
-                    }
+        let mut told = BTreeSet::new();
+        loop {
+            let (ids, transitions) = Waiting::apart(outbox.oldest(MAX_IN_MESSAGE).await);
+            if transitions.is_empty() {
+                break;
+            }
+            match self.deliver(&transitions, deadline, &mut pace).await {
+                Ok(()) => delivered.n_delivered += transitions.len(),
+                Err(error) if error.is_lasting() => {
+                    delivered.n_refused += transitions.len();
                     delivered.error = Some(error);
                 }
+                Err(error) => return Delivered { error: Some(error), ..delivered },
             }
+            outbox.remove(ids).await;
+            told.extend(transitions.into_iter().map(|transition| transition.key));
         }
         if self.must_repeat() && delivered.error.is_none() {
-            let told = |one: &&Transition| !transitions.iter().any(|other| other.key == one.key);
-            let rest: Vec<Transition> = firing.iter().filter(told).cloned().collect();
+            let rest: Vec<Transition> =
+                firing.iter().filter(|one| !told.contains(&one.key)).cloned().collect();
             for chunk in rest.chunks(MAX_IN_MESSAGE) {
                 if let Err(error) = self.deliver(chunk, deadline, &mut pace).await {
                     delivered.error = Some(error);
@@ -118,7 +124,16 @@ impl Webhook {
             let message = self.render(transitions);
             match self.attempt(&message, left, pace).await {
                 Ok(()) => return Ok(()),
-                Err(error) if error.is_lasting() => return Err(error),
+                Err(error) if error.is_lasting() => {
+                    let n_lost = transitions.len();
+                    tracing::error!(
+                        error = with_causes(&error),
+                        n_lost,
+                        remedy = error.remedy(),
+                        "alerts were refused, and are lost"
+                    );
+                    return Err(error);
+                }
                 Err(error) => {
                     let wait = error.retry_after().unwrap_or_else(|| with_jitter(pause));
                     pace.not_before = Instant::now().checked_add(wait);
@@ -137,12 +152,10 @@ impl Webhook {
                 tracing::info!(endpoint = self.endpoint(), "the webhook takes alerts again");
             }
             Ok(()) => (),
-            Err(error) if error.is_lasting() => {
-                tracing::error!(%error, remedy = error.remedy(), "alerts were refused, and are lost");
-            }
+            // That is said where it is known how many.
+            Err(error) if error.is_lasting() => (),
             Err(error) if !pace.is_failing => {
-                let source = std::error::Error::source(error);
-                tracing::warn!(%error, ?source, remedy = error.remedy(), "alerts wait");
+                tracing::warn!(error = with_causes(error), remedy = error.remedy(), "alerts wait");
             }
             Err(_) => (),
         }

@@ -1,139 +1,119 @@
 //! Delivery beside the cycles: a handle that never waits, and the future that does.
 
-use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
+use super::outbox::{Outbox, Waiting};
 use super::post::{REPEAT_EVERY, Webhook};
-use super::queue::Queue;
 use super::render::MAX_IN_MESSAGE;
 use super::retry::Pace;
-use super::{Counts, DeliveryError};
-use crate::alert::{MAX_STANDING, Transition};
+use crate::alert::Transition;
 
 /// How long the last messages may take when the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// Takes transitions for delivery. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct NotifierHandle(Arc<Queue>);
+/// How often the outbox is looked into although nobody said that something came: another process may use
+/// the same one.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Says that messages may wait.
+#[derive(Debug)]
+pub struct NotifierHandle {
+    firing: watch::Sender<Vec<Transition>>,
+    must_repeat: bool,
+}
 
 impl NotifierHandle {
-    /// Hands transitions over. Never waits: where too many wait, the oldest are dropped and counted.
-    pub fn push(&self, transitions: impl IntoIterator<Item = Transition>) {
-        let n_dropped = self.0.push(transitions);
-        if 0 < n_dropped {
-            tracing::error!(n_dropped, "alerts are lost: too many wait for the webhook");
-        }
-    }
-
-    /// What became of transitions so far.
-    pub fn counts(&self) -> Counts {
-        self.0.counts()
+    /// Messages may wait. `firing` are all alerts that are raised now; asked for only where they must be
+    /// repeated. Never waits.
+    pub fn wake(&self, firing: impl FnOnce() -> Vec<Transition>) {
+        self.firing.send_replace(if self.must_repeat { firing() } else { Vec::new() });
     }
 }
 
-/// Delivers what its handle is given.
+/// Delivers what waits in an outbox.
 #[derive(Debug)]
-pub struct Notifier {
+pub struct Notifier<O> {
     webhook: Webhook,
-    queue: Arc<Queue>,
+    outbox: O,
     pace: Pace,
-    /// What is being delivered. Stays here until it is, so that stopping in between loses nothing.
-    current: Vec<Transition>,
-    /// What is raised, as far as it was handed over. Only kept where it must be repeated.
-    firing: BTreeMap<String, Transition>,
+    firing: watch::Receiver<Vec<Transition>>,
 }
 
 /// A notifier and its handle. `firing` are the alerts that were raised before the start, which Alertmanager
 /// has to be told again.
-pub fn notifier(webhook: Webhook, firing: Vec<Transition>) -> (NotifierHandle, Notifier) {
-    let queue = Arc::new(Queue::default());
-    let mut notifier = Notifier {
-        webhook,
-        queue: Arc::clone(&queue),
-        pace: Pace::default(),
-        current: Vec::new(),
-        firing: BTreeMap::new(),
-    };
-    notifier.remember(&firing);
-    (NotifierHandle(queue), notifier)
+pub fn notifier<O: Outbox>(
+    webhook: Webhook,
+    outbox: O,
+    firing: Vec<Transition>,
+) -> (NotifierHandle, Notifier<O>) {
+    let must_repeat = webhook.must_repeat();
+    let (sender, firing) = watch::channel(firing);
+    let notifier = Notifier { webhook, outbox, pace: Pace::default(), firing };
+    (NotifierHandle { firing: sender, must_repeat }, notifier)
 }
 
-impl Notifier {
-    /// Delivers until `shutdown` is over, then tries once more for a few seconds. Gives back what is left, for
-    /// [`State::keep_undelivered`](crate::alert::State::keep_undelivered).
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Vec<Transition> {
+impl<O: Outbox> Notifier<O> {
+    /// Delivers until `shutdown` is over, then tries once more for a few seconds. What is left stays in the
+    /// outbox.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let mut repeat = repetitions();
         loop {
-            // What a dropped branch was doing is still in `current`, in the queue or in `firing`.
+            // What a dropped branch was doing is still in the outbox or among what fires.
             tokio::select! {
                 () = &mut shutdown => break,
                 () = self.next(&mut repeat) => (),
             }
         }
-        self.take_leave().await
+        self.take_leave().await;
     }
 
     /// Delivers what waits, or repeats what fires.
     async fn next(&mut self, repeat: &mut Interval) {
-        if self.current.is_empty() {
-            self.take();
-        }
-        if !self.current.is_empty() {
+        // Before the look, so that what comes after it wakes us.
+        let must_repeat = self.webhook.must_repeat() && !self.firing.borrow_and_update().is_empty();
+        let waiting = self.outbox.oldest(MAX_IN_MESSAGE).await;
+        if !waiting.is_empty() {
             let give_up_at = Instant::now() + self.webhook.patience().give_up_after;
-            let delivered = self.webhook.deliver(&self.current, give_up_at, &mut self.pace).await;
-            self.settle(delivered);
+            self.deliver(waiting, give_up_at, true).await;
             return;
         }
-        let must_repeat = self.webhook.must_repeat() && !self.firing.is_empty();
         tokio::select! {
-            () = self.queue.filled() => (),
+            changed = self.firing.changed() => if changed.is_err() {
+                // Nobody is left who could say something: the end is near.
+                pending::<()>().await;
+            },
             _ = repeat.tick(), if must_repeat => self.repeat().await,
+            () = sleep(LOOK_EVERY) => (),
         }
     }
 
-    fn take(&mut self) {
-        self.current = self.queue.take();
-        let taken = self.current.clone();
-        self.remember(&taken);
-    }
-
-    fn remember(&mut self, transitions: &[Transition]) {
-        if !self.webhook.must_repeat() {
-            return;
-        }
-        for transition in transitions {
-            if !transition.raised {
-                self.firing.remove(&transition.key);
-            } else if self.firing.len() < MAX_STANDING {
-                self.firing.insert(transition.key.clone(), transition.clone());
+    /// Delivers a message by `deadline`; says whether it is done with. A webhook that answers and does not
+    /// take a message until then never will, if `gives_up`, and others wait behind it. One that is away
+    /// gets it when it is back.
+    async fn deliver(&mut self, waiting: Vec<Waiting>, deadline: Instant, gives_up: bool) -> bool {
+        let (ids, transitions) = Waiting::apart(waiting);
+        match self.webhook.deliver(&transitions, deadline, &mut self.pace).await {
+            Ok(()) => (),
+            Err(error) if error.is_lasting() => (),
+            Err(error) if gives_up && error.is_answer() => {
+                let n_given_up = transitions.len();
+                tracing::error!(%error, n_given_up, "webhook took these alerts for too long not: they are given up");
             }
+            Err(_) => return false,
         }
-    }
-
-    /// Counts what became of the current message, and is done with it.
-    fn settle(&mut self, delivered: Result<(), DeliveryError>) {
-        let n = u64::try_from(self.current.len()).unwrap_or(u64::MAX);
-        self.current.clear();
-        match delivered {
-            Ok(()) => self.queue.count(|counts| counts.delivered += n),
-            Err(error) if error.is_lasting() => self.queue.count(|counts| counts.refused += n),
-            Err(error) => {
-                self.queue.count(|counts| counts.dropped += n);
-                tracing::error!(%error, n_dropped = n, "alerts are lost: the webhook was away for too long");
-            }
-        }
+        self.outbox.remove(ids).await;
+        true
     }
 
     /// Tells again what fires. Not for long: the next time is near.
     async fn repeat(&mut self) {
-        let firing: Vec<Transition> = self.firing.values().cloned().collect();
+        let firing = self.firing.borrow().clone();
         for chunk in firing.chunks(MAX_IN_MESSAGE) {
             let deadline = Instant::now() + REPEAT_EVERY / 2;
             if self.webhook.deliver(chunk, deadline, &mut self.pace).await.is_err() {
@@ -142,23 +122,12 @@ impl Notifier {
         }
     }
 
-    async fn take_leave(mut self) -> Vec<Transition> {
+    async fn take_leave(mut self) {
         let deadline = Instant::now() + FAREWELL;
-        let mut left = Vec::new();
         loop {
-            if self.current.is_empty() {
-                self.take();
-            }
-            if self.current.is_empty() {
-                return left;
-            }
-            let chunk = self.current.clone();
-            match self.webhook.deliver(&chunk, deadline, &mut self.pace).await {
-                Err(error) if !error.is_lasting() => {
-                    left.extend(chunk);
-                    self.current.clear();
-                }
-                settled @ (Ok(()) | Err(_)) => self.settle(settled),
+            let waiting = self.outbox.oldest(MAX_IN_MESSAGE).await;
+            if waiting.is_empty() || !self.deliver(waiting, deadline, false).await {
+                return;
             }
         }
     }

@@ -54,6 +54,7 @@ mod tests {
             rule: Rule::HostSilent,
             severity,
             source: "node_a".to_owned(),
+            node: Some("a".to_owned()),
             words: words.to_owned(),
             raised: true,
             at: raised_at,

@@ -1,0 +1,104 @@
+//! How a cycle is kept, in one way for a poll and for the daemon: it is judged, kept together with what
+//! that says of the alerts, and only then is what was judged and written taken for known.
+
+use std::future::Future;
+
+use super::Error;
+use super::alerts::{Alerting, Surroundings};
+use crate::alert::{Scope, Transition};
+use crate::batch::{Batch, BatchId, Event, Written};
+use crate::inventory::MetadataStyle;
+use crate::store::{self, AlertRecord, Receipt, Writer};
+
+/// The event that is only true of the whole fleet.
+const CLUSTER_TOTAL: &str = "cluster_gpu_power_total";
+
+/// How often a cycle is judged when other processes judge at the same time. There is hardly a second one.
+const MOST_JUDGEMENTS: u32 = 5;
+
+/// Whatever keeps batches.
+pub(super) trait Keep {
+    /// What it says of a batch that is kept.
+    type Receipt;
+
+    /// Keeps a batch with what it says of the alerts: when this is done without an error, both are durable.
+    fn keep(
+        &mut self,
+        id: BatchId,
+        events: Vec<Event>,
+        alerts: Option<AlertRecord>,
+    ) -> impl Future<Output = Result<Self::Receipt, Error>> + Send;
+
+    /// Whether the alerts were kept with it.
+    fn has_alerts(receipt: &Self::Receipt) -> bool;
+}
+
+/// A cycle that is closed, and what is to be known beside it.
+#[derive(Debug)]
+pub(super) struct Closed<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) scope: Scope,
+    pub(super) style: MetadataStyle,
+    pub(super) around: Surroundings,
+}
+
+/// Judges a cycle, keeps it, and takes over what follows: `written`, what the timeline has of the fleet's
+/// inventory, and what `alerting` knows. `None` for who does not judge. Gives what was raised and cleared.
+///
+/// # Errors
+/// The batch could not be kept; nothing was taken over.
+pub(super) async fn commit<K: Keep>(
+    keeper: &mut K,
+    cycle: &Closed<'_>,
+    written: &mut Written,
+    mut alerting: Option<&mut Alerting>,
+) -> Result<(K::Receipt, Vec<Transition>), Error> {
+    let batch = cycle.batch;
+    if let Some(alerting) = &mut alerting {
+        alerting.read().await;
+    }
+    let mut n_refused = 0;
+    loop {
+        let mut newly_written = written.clone();
+        let mut events = batch.events(cycle.style, &mut newly_written);
+        if cycle.scope == Scope::Part {
+            events.retain(|event| event.event_type != CLUSTER_TOTAL);
+        }
+        let judging = alerting.as_deref().filter(|_| n_refused < MOST_JUDGEMENTS);
+        let judged = judging.and_then(|alerting| alerting.judge(batch, cycle.scope, cycle.around.clone()));
+        let record = judging.zip(judged.as_ref()).map(|(alerting, judged)| alerting.record(batch, judged));
+        tracing::debug!(events = events.len(), "batch made");
+        match keeper.keep(batch.id, events, record).await {
+            Ok(receipt) => {
+                *written = newly_written;
+                let judged = judged.filter(|_| K::has_alerts(&receipt));
+                let transitions = alerting.zip(judged).map(|(alerting, judged)| alerting.accept(judged));
+                return Ok((receipt, transitions.unwrap_or_default()));
+            }
+            Err(Error::Timeline(store::Error::AlertsMoved { kept })) if n_refused < MOST_JUDGEMENTS => {
+                n_refused += 1;
+                if let Some(alerting) = &mut alerting {
+                    alerting.take_over(Some(kept));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Keep for Writer {
+    type Receipt = Receipt;
+
+    async fn keep(
+        &mut self,
+        id: BatchId,
+        events: Vec<Event>,
+        alerts: Option<AlertRecord>,
+    ) -> Result<Receipt, Error> {
+        Self::keep(self, id, &events, alerts.as_ref()).await.map_err(Error::Timeline)
+    }
+
+    fn has_alerts(_: &Receipt) -> bool {
+        true
+    }
+}

@@ -1,0 +1,31 @@
+//! What delivery needs to know of where messages wait.
+
+use std::future::Future;
+
+use crate::alert::Transition;
+
+/// Where messages wait until they are delivered. It is durable, so that a process that is killed forgets
+/// none of them, and bounded.
+pub trait Outbox: Send {
+    /// The oldest messages, at most so many; never one that was removed. Where it cannot be read, that is
+    /// for the implementor to say, and none are given.
+    fn oldest(&mut self, n_most: usize) -> impl Future<Output = Vec<Waiting>> + Send;
+
+    /// These are done with: taken, refused for good, or given up.
+    fn remove(&mut self, ids: Vec<String>) -> impl Future<Output = ()> + Send;
+}
+
+/// A message that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its id in the outbox.
+    pub id: String,
+    /// What is to be told.
+    pub transition: Transition,
+}
+
+impl Waiting {
+    pub(super) fn apart(waiting: Vec<Self>) -> (Vec<String>, Vec<Transition>) {
+        waiting.into_iter().map(|Self { id, transition }| (id, transition)).unzip()
+    }
+}

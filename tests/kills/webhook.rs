@@ -1,0 +1,114 @@
+//! A webhook that comes and goes, and writes down everything that it was told.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// What it does with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Takes it.
+    Takes,
+    /// Takes it, and dies before it can say so.
+    TakesAndDies,
+    /// Says that it cannot work now.
+    Breaks,
+    /// Ends every connection.
+    Refuses,
+}
+
+/// One alert of a message, or of the timeline.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Told {
+    pub(crate) key: String,
+    pub(crate) raised: bool,
+    pub(crate) at: String,
+}
+
+/// A server on a loopback address.
+#[derive(Debug)]
+pub(crate) struct Webhook {
+    url: String,
+    shared: Arc<Mutex<(Mood, Vec<Told>)>>,
+    _task: JoinSet<()>,
+}
+
+impl Webhook {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let shared = Arc::new(Mutex::new((Mood::Takes, Vec::new())));
+        let mut task = JoinSet::new();
+        let of_task = Arc::clone(&shared);
+        task.spawn(async move {
+            let mut calls = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = Arc::clone(&of_task);
+                calls.spawn(async move { serve(stream, &shared).await.unwrap_or_default() });
+            }
+        });
+        Self { url, shared, _task: task }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn set(&self, mood: Mood) {
+        self.shared.lock().unwrap().0 = mood;
+    }
+
+    /// Everything it took, in its order, twice what it took twice.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.shared.lock().unwrap().1.clone()
+    }
+}
+
+/// One request. Whoever is killed while it writes has said nothing.
+async fn serve(mut stream: TcpStream, shared: &Mutex<(Mood, Vec<Told>)>) -> Option<()> {
+    if shared.lock().unwrap().0 == Mood::Refuses {
+        return None;
+    }
+    let mut request = Vec::new();
+    let body = loop {
+        let mut piece = [0; 4_096];
+        let n_read = stream.read(&mut piece).await.ok().filter(|n_read| 0 < *n_read)?;
+        request.extend_from_slice(&piece[..n_read]);
+        if let Some(body) = whole_body(&request) {
+            break body;
+        }
+    };
+    let mood = {
+        let mut shared = shared.lock().unwrap();
+        if matches!(shared.0, Mood::Takes | Mood::TakesAndDies) {
+            shared.1.extend(body["alerts"].as_array()?.iter().filter_map(told));
+        }
+        shared.0
+    };
+    let answer = match mood {
+        Mood::Takes => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        Mood::Breaks => "HTTP/1.1 503 Not Now\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        Mood::TakesAndDies | Mood::Refuses => return None,
+    };
+    stream.write_all(answer.as_bytes()).await.ok()
+}
+
+/// The body of a request that is there to its end.
+fn whole_body(request: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(request).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    (Some(body.len()) == length).then(|| serde_json::from_str(body).ok())?
+}
+
+fn told(alert: &Value) -> Option<Told> {
+    let text = |name: &str| alert[name].as_str().map(str::to_owned);
+    Some(Told { key: text("key")?, raised: alert["status"] == "raised", at: text("at")? })
+}
