@@ -163,7 +163,7 @@ failure_kinds! {
     NoGpus, "no_gpus", "no GPU was found",
         "compare with `lspci | grep -i nvidia` and `sudo nvidia-smi` on the host: if those show GPUs, this login may not \
          see them (Slurm's pam_slurm_adopt, `DevicePolicy` of sshd's unit, modes of /dev/nvidia*); if the board is \
-         there and the driver has none, look for NVRM in the kernel log; a host without a GPU does not belong into the inventory";
+         there and the driver has none, look for NVRM in the kernel log; if there is no GPU, take the host out of the inventory";
     /// GPUs are there, none can be reached.
     GpuLost, "gpu_lost", "the GPU is lost",
         "look for Xid messages in the kernel log; a reset or reboot is needed";

@@ -362,7 +362,7 @@ fn with_addresses(plans: Vec<HostPlan>) -> Vec<Host> {
 }
 
 /// The stub, which cargo builds beside the tests and the other examples.
-fn stub() -> io::Result<PathBuf> {
+pub fn stub() -> io::Result<PathBuf> {
     let this = std::env::current_exe()?;
     let mut folders = this.ancestors().skip(1).take(2);
     let found = folders.find_map(|folder| {

@@ -1,4 +1,7 @@
-//! A stand-in for `nvidia-smi` behind a real sshd: plays the scene that `FAKE_NVIDIA_SMI` names.
+//! A stand-in for `nvidia-smi` behind a real sshd: plays the scene that `FAKE_NVIDIA_SMI` names, or the case.
+
+#[path = "case.rs"]
+mod case;
 
 use std::env;
 use std::fs::File;
@@ -26,11 +29,18 @@ fn main() -> ExitCode {
 fn play() -> io::Result<ExitCode> {
     let path =
         env::var_os("FAKE_NVIDIA_SMI").ok_or_else(|| io::Error::other("FAKE_NVIDIA_SMI is not set"))?;
+    let args: Vec<_> = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    if Path::new(&path).extension().is_some_and(|extension| extension == "json") {
+        let case = case::Case::read(Path::new(&path))?;
+        note_call(Path::new(&path))?;
+        let (stdout, exit) = case.answer(&args);
+        io::stdout().write_all(stdout.as_bytes())?;
+        return Ok(ExitCode::from(u8::try_from(exit).unwrap_or(u8::MAX)));
+    }
     let scene = Scene::load(Path::new(&path)).map_err(|error| {
         let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
         io::Error::other(format!("{error}{}", source.unwrap_or_default()))
     })?;
-    let args: Vec<_> = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     note_call(Path::new(&path))?;
     let reply = scene.answer(&args);
     match reply.conduct {

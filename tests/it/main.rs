@@ -1,6 +1,8 @@
 //! All integration tests, as one binary: one module a feature.
 
 mod alert_delivery;
+#[path = "../fleet/case.rs"]
+mod case;
 mod cli;
 #[path = "../cloud/cloud.rs"]
 mod cloud;
@@ -11,6 +13,7 @@ mod faults;
 #[path = "../fleet/fleet.rs"]
 mod fleet;
 mod fleet_self;
+mod gpu_cases;
 mod inventory;
 mod inventory_alerts;
 mod inventory_machines;
