@@ -45,9 +45,13 @@ impl Case {
         if asked.is_empty() {
             return ("No devices were found\n".to_owned(), 6);
         }
-        let lost = self.0["lost_handle"].as_array().cloned().unwrap_or_default();
+        let lost = self.list("lost_handle");
         if let Some((_, row)) = asked.iter().find(|(place, _)| lost.contains(&Value::from(*place))) {
-            let bus_id = self.column("pci.bus_id").and_then(|at| row.get(at)).map_or("", |id| &id[4..]);
+            let bus_id = self
+                .column("pci.bus_id")
+                .and_then(|at| row.get(at))
+                .and_then(|id| id.get(4..))
+                .unwrap_or_default();
             let words = "GPU is lost.  Reboot the system to recover this GPU";
             return (format!("Unable to determine the device handle for GPU{bus_id}: {words}\n\n"), 15);
         }
@@ -59,6 +63,11 @@ impl Case {
         (asked.iter().map(line).collect(), 0)
     }
 
+    /// What stands under a key; nothing where it is not there.
+    fn list(&self, key: &str) -> &[Value] {
+        self.0.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
     fn rows(&self) -> Vec<Vec<String>> {
         let texts = |row: &Value| {
             row.as_array()
@@ -67,12 +76,12 @@ impl Case {
                 .map(|cell| cell.as_str().unwrap_or_default().to_owned())
                 .collect()
         };
-        self.0["rows"].as_array().into_iter().flatten().map(texts).collect()
+        self.list("rows").iter().map(texts).collect()
     }
 
     /// Where the column of a field is, under either of its two names.
     fn column(&self, field: &str) -> Option<usize> {
-        let names = self.0["names"].as_array()?;
+        let names = self.list("names");
         let at = |name: &str| names.iter().position(|known| known == name);
         let is_old = field == "clocks_throttle_reasons.active";
         at(field).or_else(|| is_old.then(|| at("clocks_event_reasons.active"))?)

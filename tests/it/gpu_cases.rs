@@ -149,6 +149,41 @@ fn a_host_whose_gpu_is_kept_from_us_names_what_keeps_it() {
     }
 }
 
+#[test]
+fn a_field_that_was_refused_is_asked_again_when_the_program_is_another_one_and_after_a_day() {
+    let kinds = |change: &dyn Fn(&Played)| {
+        let played = Played::new();
+        let whole = std::fs::read_to_string(case_file("06")).unwrap();
+        let case = played.home.path("case.json");
+        // The same driver, and a program that does not know all that it has.
+        std::fs::write(&case, whole.replace("\"power.draw.average\"", "\"later\"")).unwrap();
+        let poll = || assert_eq!(played.home.poll(&played.inventory, &[]).code, Some(0));
+        poll();
+        std::fs::write(&case, whole).unwrap();
+        poll();
+        change(&played);
+        poll();
+        let rows = played.home.rows();
+        let kind = |row: &&Row| row.3["power_kind"].as_str().unwrap().to_owned();
+        of_type(&rows, "gpu_power_draw").iter().map(kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&|_| ()), ["draw", "draw", "draw"]);
+    let exchange = |played: &Played| {
+        let program = played.home.path("nvidia-smi");
+        let script = std::fs::read_to_string(&program).unwrap();
+        std::fs::write(program, script + "# another one\n").unwrap();
+    };
+    assert_eq!(kinds(&exchange), ["draw", "draw", "average"]);
+    let a_day_passes = |played: &Played| {
+        let path = played.home.path("s/hosts.json");
+        let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let asked_at = &mut file["hosts"]["real"]["asked_all_us"];
+        *asked_at = Value::from(asked_at.as_i64().unwrap() - 25 * 3_600_000_000);
+        std::fs::write(&path, file.to_string()).unwrap();
+    };
+    assert_eq!(kinds(&a_day_passes), ["draw", "draw", "average"]);
+}
+
 /// What a host with a case answers, by as many calls as it takes.
 fn talk(case: &Case, knowledge: Knowledge, change: &dyn Fn(String) -> String) -> Probed {
     let (mut conversation, mut call) = Conversation::open(knowledge, None);

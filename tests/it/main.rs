@@ -22,6 +22,7 @@ mod kept_shell;
 #[path = "../kills/kills.rs"]
 mod kills;
 mod kills_self;
+mod loop_marks;
 mod pgbouncer;
 mod poll;
 mod postgres;

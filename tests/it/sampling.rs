@@ -129,6 +129,65 @@ async fn the_event_of_a_sampled_gpu_has_the_mean_as_its_value_and_the_rest_besid
     assert_eq!(cluster.value, Some(304.5), "totals are of what is recorded");
 }
 
+/// Draws and caps of a board of at most 700 W, at five samples a second.
+fn capped(steps: &[(u32, &str, &str)]) -> Played {
+    let set = |watts: &str, cap: &str| {
+        let draws = ["power.draw", "power.draw.instant", "power.draw.average"].map(|name| (name, watts));
+        let caps = ["power.limit", "enforced.power.limit"].map(|name| (name, cap));
+        let cells = draws.iter().chain(&caps).map(|(name, value)| format!("'{name}' = '{value} W'"));
+        cells.collect::<Vec<_>>().join(", ")
+    };
+    let (_, watts, cap) = steps[0];
+    let mut scene = format!("set = {{ {} }}\n", set(watts, cap));
+    for (from, watts, cap) in steps {
+        scene.push_str(&format!("[[sweep]]\nfrom = {from}\nset = {{ {} }}\n", set(watts, cap)));
+    }
+    Played::new(&scene, "200ms", 2 * SECOND)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cap_that_is_moved_under_load_costs_no_sample_and_invents_none() {
+    let mut played = capped(&[(0, "190.00", "200.00"), (4, "650.00", "700.00"), (8, "290.00", "300.00")]);
+    played.next().await;
+    let report = played.next().await;
+    let samples = report.gpus[0].power_samples.unwrap();
+    assert_eq!((samples.n_samples, samples.n_absent, samples.n_refused), (10, 0, 0));
+    assert_eq!((samples.min, samples.max), (Power::from_watts(190), Power::from_watts(650)));
+    assert_eq!(samples.mean, Power::from_watts(394), "(4 x 190 + 4 x 650 + 2 x 290) / 10");
+    assert_eq!((report.outcome.label(), report.faults.len()), ("complete", 0));
+    let next = played.next().await.gpus[0].power_samples.unwrap();
+    assert_eq!((next.n_samples, next.min, next.max), (10, Power::from_watts(290), Power::from_watts(290)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn samples_that_are_thrown_away_are_counted_and_most_of_a_cycles_are_a_fault() {
+    let steps = [(0, "300.00", "700.00"), (13, "1500.00", "700.00"), (27, "300.00", "700.00")];
+    let mut played = capped(&steps);
+    played.next().await;
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let batch = played.next_batch().await;
+        let report = &batch.reports[0];
+        let n_refused = report.samples.unwrap().n_refused;
+        let events = batch.events(MetadataStyle::Full, &mut Default::default());
+        let up = events.iter().find(|event| event.event_type == "node_up").unwrap();
+        let metadata: serde_json::Value = serde_json::from_str(up.metadata.text()).unwrap();
+        assert_eq!(metadata["samples_refused"], n_refused);
+        let kinds: Vec<_> = report.faults.iter().map(|fault| fault.kind).collect();
+        seen.push((report.samples.unwrap().n_samples, n_refused, report.outcome.label(), kinds));
+    }
+    let lost = FaultKind::ImplausiblePower;
+    assert_eq!(
+        seen,
+        [
+            (10, 0, "complete", vec![]),
+            (3, 7, "partial", vec![lost, FaultKind::Implausible]),
+            (3, 7, "complete", vec![FaultKind::Implausible]),
+            (10, 0, "complete", vec![]),
+        ]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_host_that_is_asked_later_than_its_cycle_begins_is_sampled_for_whole_cycles_too() {
     let mut played = Played::new(STEADY, "100ms", SECOND);

@@ -28,8 +28,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What every host draws in the first sweep of a loop; each later one of ten is a watt more.
 const WATTS: i64 = 100;
 
-/// Held by who has a [`Site`]. Its hosts are one machine, on which ending a loop that may be left behind ends those
-/// of every other test too.
+/// Held by who has a [`Site`], since what they measure is the pace of this machine.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Hosts that write down each sweep that they print.

@@ -19,6 +19,7 @@
 //! | `cells-lost` | index of a GPU lost after it was opened: `[GPU is lost]` in every cell | |
 //! | `cells-lost-after` | how many sweeps of a loop come before the cells of `cells-lost` are | 0 |
 //! | `unknown-in-loop` | a field that answers once, and with `[Unknown Error]` in each later sweep of a loop | |
+//! | `[[sweep]]` | `from = 3` and `set = { … }`: cells of all GPUs from that sweep of a loop on, exactly so | |
 //! | `loop-dies-after` | how many sweeps a loop prints before it ends with an error | |
 //! | `loop-stalls-after` | how many sweeps a loop prints before it prints no more; TERM ends it | |
 //! | `loop-log` | a file to which a stub adds a line with its process and the sweep's number, behind each sweep | |

@@ -31,6 +31,8 @@ pub(super) struct RawScene {
     cells_lost: Option<usize>,
     cells_lost_after: Option<u64>,
     unknown_in_loop: Option<String>,
+    #[serde(default)]
+    sweep: Vec<RawSweep>,
     loop_dies_after: Option<u64>,
     loop_stalls_after: Option<u64>,
     loop_log: Option<PathBuf>,
@@ -42,6 +44,13 @@ pub(super) struct RawScene {
 #[serde(deny_unknown_fields)]
 struct RawGpu {
     index: usize,
+    set: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSweep {
+    from: u64,
     set: BTreeMap<String, String>,
 }
 
@@ -64,6 +73,8 @@ impl RawScene {
         if let Some(index) = named.into_iter().flatten().find(|index| *index >= n_gpus) {
             return Err(SceneError::NoSuchGpu { index, n_gpus });
         }
+        let step = |sweep: RawSweep| Ok((sweep.from, Board::new(checked(sweep.set)?, &driver)));
+        let steps = self.sweep.into_iter().map(step).collect::<Result<_, SceneError>>()?;
         Ok(Scene {
             driver,
             dump,
@@ -77,6 +88,7 @@ impl RawScene {
             looping: Looping {
                 lost_after: self.cells_lost_after.unwrap_or(0),
                 unknown: self.unknown_in_loop,
+                steps,
                 dies_after: self.loop_dies_after,
                 stalls_after: self.loop_stalls_after,
                 log: self.loop_log,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args::Question;
+use super::gpu::Board;
 use super::{EXIT_OTHER, Scene};
 
 /// Powers begin anew with every sweep whose number this divides.
@@ -13,6 +14,8 @@ const RISING_SWEEPS: u32 = 10;
 pub(super) struct Looping {
     pub(super) lost_after: u64,
     pub(super) unknown: Option<String>,
+    /// From which sweep on cells of all GPUs are these, and exactly so.
+    pub(super) steps: Vec<(u64, Board)>,
     pub(super) dies_after: Option<u64>,
     pub(super) stalls_after: Option<u64>,
     pub(super) log: Option<PathBuf>,
@@ -59,6 +62,12 @@ impl Looping {
     pub(super) fn on_cell(&self, name: &str, cell: String, sweep: u64) -> String {
         if sweep > 0 && self.unknown.as_deref() == Some(name) {
             return "[Unknown Error]".to_owned();
+        }
+        let has_begun = |step: &&(u64, Board)| sweep > 0 && step.0 <= sweep;
+        if let Some(set) =
+            self.steps.iter().filter(has_begun).filter_map(|(_, cells)| cells.set(name)).next_back()
+        {
+            return set.to_owned();
         }
         let (digits, unit) = cell.split_once(' ').unwrap_or((&cell, ""));
         match (name, digits.parse::<f64>()) {
