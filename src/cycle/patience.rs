@@ -53,16 +53,18 @@ impl Patience {
 
 fn longest_pause(kind: FailureKind) -> Option<Duration> {
     match kind {
-        FailureKind::Auth | FailureKind::HostKeyUnknown | FailureKind::HostKeyChanged => {
-            Some(LONGEST_REFUSED)
-        }
+        FailureKind::Auth
+        | FailureKind::KeyFile
+        | FailureKind::HostKeyUnknown
+        | FailureKind::HostKeyChanged => Some(LONGEST_REFUSED),
         FailureKind::Resolve
         | FailureKind::Connect
         | FailureKind::ConnectTimeout
         | FailureKind::Jump
         | FailureKind::Session
         | FailureKind::Spawn => Some(LONGEST),
-        FailureKind::CommandMissing
+        FailureKind::LocalShortage
+        | FailureKind::CommandMissing
         | FailureKind::TimeoutMissing
         | FailureKind::NoDriver
         | FailureKind::NoLibrary

@@ -141,9 +141,15 @@ failure_kinds! {
     /// The connection broke, or its master does not answer.
     Session, "session", "the SSH session broke",
         "the next cycle connects anew; if it stays, look into sshd's log on the host";
+    /// A key file that this side is told to use cannot be used.
+    KeyFile, "key_file", "a key file cannot be used here",
+        "check `identity_file` in the inventory or IdentityFile in ~/.ssh/config: it must be there, and readable for the user that runs fleetwatt alone";
     /// The local side could not start what it needs.
     Spawn, "spawn", "the command could not be started here",
-        "check that the OpenSSH client (or nvidia-smi, for a local host) is installed and that the process limit is not reached";
+        "check that the OpenSSH client (or nvidia-smi, for a local host) is installed here, and its configuration";
+    /// The local side ran out of file descriptors, processes or memory.
+    LocalShortage, "local_shortage", "this machine, not the host, ran out of what a call needs",
+        "raise the limit here (`ulimit -n` for open files, `ulimit -u` for processes; LimitNOFILE= and TasksMax= in a unit), or lower `concurrency`";
     /// The command is not on the host.
     CommandMissing, "command_missing", "nvidia-smi was not found",
         "install the NVIDIA driver's utilities there, or set `nvidia_smi` to its full path";

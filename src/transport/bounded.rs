@@ -1,8 +1,14 @@
 //! Reading an answer with a bound on its size.
 
 use std::io;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::timeout;
+
+/// How long the rest of an answer may take whose command has ended: twice, should something hold it open.
+const LEFT_FOR: Duration = Duration::from_millis(500);
 
 /// Both streams of an answer, as far as they were read.
 #[derive(Debug, Default)]
@@ -14,19 +20,47 @@ pub(super) struct Streams {
 }
 
 /// Reads both streams to their ends at once, so that neither can block the other, or until one of them
-/// exceeds its bound.
-pub(super) async fn read_both(
+/// exceeds its bound, and waits for the command's end: `None` if there was too much.
+///
+/// What a command leaves behind may hold its output open for ever. So when it has `ended` and its output has
+/// not, `signal` is to end what is left, and what came until then counts.
+pub(super) async fn read_to_end<T>(
     stdout: Option<impl AsyncRead + Unpin>,
     stderr: Option<impl AsyncRead + Unpin>,
-) -> io::Result<Streams> {
+    ended: impl Future<Output = T>,
+    signal: impl Fn(Signal),
+) -> io::Result<(Streams, Option<T>)> {
     let mut streams = Streams::default();
-    let outcome = tokio::try_join!(
-        read_up_to(stdout, &mut streams.stdout, super::MAX_STDOUT),
-        read_up_to(stderr, &mut streams.stderr, super::MAX_STDERR),
-    );
-    match outcome {
-        Ok(_) => Ok(streams),
-        Err(ReadError::TooMuch) => Ok(Streams { truncated: true, ..streams }),
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let (read, end) = {
+        let mut reading = std::pin::pin!(async {
+            tokio::try_join!(
+                read_up_to(stdout, &mut out, super::MAX_STDOUT),
+                read_up_to(stderr, &mut err, super::MAX_STDERR),
+            )
+        });
+        let mut ended = std::pin::pin!(ended);
+        // Dropping the losing branch loses nothing: both go on below.
+        tokio::select! {
+            read = &mut reading => match read {
+                Ok(_) => (Ok(()), Some(ended.await)),
+                Err(error) => (Err(error), None),
+            },
+            end = &mut ended => {
+                signal(Signal::TERM);
+                let mut read = timeout(LEFT_FOR, &mut reading).await;
+                if read.is_err() {
+                    signal(Signal::KILL);
+                    read = timeout(LEFT_FOR, &mut reading).await;
+                }
+                (read.map_or(Ok(()), |read| read.map(drop)), Some(end))
+            }
+        }
+    };
+    (streams.stdout, streams.stderr) = (out, err);
+    match read {
+        Ok(()) => Ok((streams, end)),
+        Err(ReadError::TooMuch) => Ok((Streams { truncated: true, ..streams }, None)),
         Err(ReadError::Io(error)) => Err(error),
     }
 }
@@ -56,20 +90,32 @@ async fn read_up_to(
 mod tests {
     use super::*;
 
+    async fn read(stdout: impl AsyncRead + Unpin, stderr: impl AsyncRead + Unpin) -> (Streams, Option<u8>) {
+        read_to_end(Some(stdout), Some(stderr), async { 7 }, |_| ()).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_flood_is_kept_up_to_the_bound_and_no_further() {
-        let streams = read_both(Some(tokio::io::repeat(b'y')), Some(tokio::io::empty())).await.unwrap();
-        assert!(streams.truncated);
+        let (streams, ended) = read(tokio::io::repeat(b'y'), tokio::io::empty()).await;
+        assert!(streams.truncated && ended.is_none());
         assert_eq!(streams.stdout.len(), crate::transport::MAX_STDOUT);
     }
 
     #[tokio::test]
     async fn a_short_answer_is_read_whole() {
-        let streams = read_both(Some(&b"0, GPU-1\n"[..]), Some(&b"warning"[..])).await.unwrap();
-        assert!(!streams.truncated);
+        let (streams, ended) = read(&b"0, GPU-1\n"[..], &b"warning"[..]).await;
+        assert!(!streams.truncated && ended == Some(7));
         assert_eq!(
             (streams.stdout.as_slice(), streams.stderr.as_slice()),
             (&b"0, GPU-1\n"[..], &b"warning"[..])
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_whose_output_stays_open_is_what_came_until_its_end() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        tokio::io::AsyncWriteExt::write_all(&mut theirs, b"0, GPU-1\n").await.unwrap();
+        let (streams, ended) = read(ours, tokio::io::empty()).await;
+        assert_eq!((streams.stdout.as_slice(), ended), (&b"0, GPU-1\n"[..], Some(7)));
     }
 }

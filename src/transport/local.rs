@@ -1,16 +1,18 @@
 //! Commands on this machine.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::fs::Access;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::bounded::{Streams, read_both};
+use super::bounded::{Streams, read_to_end};
 use super::{Output, no_answer};
 use crate::reading::{Failure, FailureKind};
 
@@ -56,6 +58,27 @@ fn path_of(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(program)).find(is_program)
 }
 
+/// Why a program could not be started: this machine is short of something, or it is not there.
+pub(super) fn cannot_start(program: &str, error: &io::Error) -> Failure {
+    // Of a fork, EAGAIN says that there may be no more processes.
+    let no_process = Errno::from_io_error(error) == Some(Errno::AGAIN);
+    let kind = if no_process { FailureKind::LocalShortage } else { FailureKind::Spawn };
+    local_failure(kind, program, error)
+}
+
+/// A failure of this side, which is a shortage if the error says so.
+pub(super) fn local_failure(otherwise: FailureKind, what: &str, error: &io::Error) -> Failure {
+    let kind = if is_shortage(error) { FailureKind::LocalShortage } else { otherwise };
+    Failure::new(kind, &format!("{what}: {error}"))
+}
+
+/// Whether an error says that this process or this machine may have no more of something.
+pub(super) fn is_shortage(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS]
+        .into_iter()
+        .any(|errno| Errno::from_io_error(error) == Some(errno))
+}
+
 /// Runs `argv` here, with our own deadline behind that of its `timeout`.
 pub(super) async fn run(argv: &[String], deadline: Instant) -> Result<Output, Failure> {
     let (program, args) =
@@ -66,31 +89,26 @@ pub(super) async fn run(argv: &[String], deadline: Instant) -> Result<Output, Fa
         .stdout(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map_err(|error| Failure::new(FailureKind::Spawn, &format!("{program}: {error}")))?;
-    let reading = read_both(child.stdout.take(), child.stderr.take());
-    let streams = match timeout_at(deadline, reading).await {
-        Ok(Ok(streams)) => streams,
+        .map_err(|error| cannot_start(program, &error))?;
+    let (stdout, stderr, group) = (child.stdout.take(), child.stderr.take(), group_of(&child));
+    let reading = read_to_end(stdout, stderr, child.wait(), |signal| signal_group(group, signal));
+    let read = timeout_at(deadline, reading).await;
+    let (streams, ended) = match read {
+        Ok(Ok((streams, Some(ended)))) => (streams, ended.ok()),
+        Ok(Ok((streams, None))) => {
+            stop(&mut child).await;
+            (streams, None)
+        }
         Ok(Err(error)) => {
             stop(&mut child).await;
-            return Err(Failure::new(FailureKind::Session, &error.to_string()));
+            return Err(local_failure(FailureKind::Session, "its output", &error));
         }
         Err(_) => {
             stop(&mut child).await;
             return Err(no_answer(started_at));
         }
     };
-    let exit = if streams.truncated {
-        stop(&mut child).await;
-        None
-    } else {
-        match timeout_at(deadline, child.wait()).await {
-            Ok(status) => status.ok().and_then(|status| status.code()),
-            Err(_) => {
-                stop(&mut child).await;
-                return Err(no_answer(started_at));
-            }
-        }
-    };
+    let exit = ended.and_then(|status| status.code());
     let Streams { stdout, stderr, truncated } = streams;
     Ok(Output { stdout, stderr, exit, truncated, took: started_at.elapsed() })
 }
@@ -98,19 +116,26 @@ pub(super) async fn run(argv: &[String], deadline: Instant) -> Result<Output, Fa
 /// Ends a command and everything it started: TERM first, KILL after a grace. A process that is stuck in
 /// the kernel survives both; it is left behind then.
 async fn stop(child: &mut Child) {
-    signal_group(child, Signal::TERM);
+    let group = group_of(child);
+    signal_group(group, Signal::TERM);
     if timeout(TERM_GRACE, child.wait()).await.is_err() {
-        signal_group(child, Signal::KILL);
+        signal_group(group, Signal::KILL);
         if timeout(TERM_GRACE, child.wait()).await.is_err() {
             tracing::warn!(pid = child.id(), "a command does not end even when killed");
         }
     }
 }
 
-pub(super) fn signal_group(child: &Child, signal: Signal) {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid
-        && let Err(error) = kill_process_group(pid, signal)
+/// The process group that a command was started in. To be asked for while it runs.
+pub(super) fn group_of(child: &Child) -> Option<Pid> {
+    child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
+}
+
+pub(super) fn signal_group(group: Option<Pid>, signal: Signal) {
+    // None may be left of it.
+    if let Some(group) = group
+        && let Err(error) = kill_process_group(group, signal)
+        && error != Errno::SRCH
     {
         tracing::debug!(%error, "cannot signal a command that should end");
     }
@@ -141,6 +166,15 @@ mod tests {
         assert_eq!(failure.kind, FailureKind::Spawn);
     }
 
+    #[test]
+    fn what_this_machine_is_short_of_is_no_fault_of_the_program() {
+        let kind = |errno: Errno| cannot_start("ssh", &io::Error::from(errno)).kind;
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM] {
+            assert_eq!(kind(errno), FailureKind::LocalShortage, "{errno}");
+        }
+        assert_eq!(kind(Errno::NOENT), FailureKind::Spawn);
+    }
+
     #[tokio::test]
     async fn a_command_that_ignores_term_is_gone_after_its_deadline() {
         let deadline = Instant::now() + Duration::from_millis(200);
@@ -148,6 +182,16 @@ mod tests {
         let failure = run(&argv(&["sh", "-c", script]), deadline).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Timeout);
         assert!(Instant::now() < deadline + Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn what_a_command_leaves_behind_holds_up_no_answer_and_is_ended() {
+        let script = "(trap '' TERM; while :; do sleep 0.1; done) & echo $!; exit 3";
+        let output = run(&argv(&["sh", "-c", script]), soon()).await.unwrap();
+        assert_eq!(output.exit, Some(3));
+        let pid = String::from_utf8(output.stdout).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z"), "{stat}");
     }
 
     #[tokio::test]

@@ -10,6 +10,8 @@ mod bounded;
 mod classify;
 mod local;
 mod master;
+mod options;
+mod runtime;
 pub mod scripted;
 mod shell;
 mod ssh;
@@ -22,7 +24,7 @@ use tokio::time::Instant;
 use crate::inventory::{Host, Target};
 use crate::reading::{Failure, FailureKind};
 
-pub use master::RuntimeDir;
+pub use runtime::RuntimeDir;
 pub use ssh::{Connections, SshSession};
 pub use stream::{STREAM_BOUND, Stream};
 

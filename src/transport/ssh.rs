@@ -9,9 +9,11 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::bounded::{Streams, read_both};
+use super::bounded::{Streams, read_to_end};
 use super::classify::is_worth_a_retry;
-use super::master::{self, RuntimeDir};
+use super::local::{is_shortage, local_failure};
+use super::master;
+use super::runtime::RuntimeDir;
 use super::shell::{Call, News, Shell};
 use super::stream::{STREAM_BOUND, Stream};
 use super::{Output, bounded_argv, no_answer};
@@ -172,6 +174,8 @@ impl SshSession {
         if let Some(session) = self.living() {
             match timeout_at(self.answer_by(deadline), session.check()).await {
                 Ok(Ok(())) => return Ok(()),
+                // It may be well: it could not be asked.
+                Ok(Err(error)) if shortage_in(&error) => return Err(session_failure(&error)),
                 Ok(Err(_)) => self.drop_master(&Lost::Gone),
                 Err(_) => self.drop_master(&Lost::Frozen),
             }
@@ -260,9 +264,10 @@ impl SshSession {
 
     pub(super) async fn close(mut self) {
         if let Some(own) = self.own.take() {
-            // Its drop waits for the master on the control socket, so it may not run on a thread of the runtime.
-            if tokio::task::spawn_blocking(move || drop(own)).await.is_err() {
-                tracing::warn!("closing an ssh master failed");
+            // Not by its drop, which waits for the master without a deadline.
+            let socket = own.control_socket().to_owned();
+            if !matches!(timeout(END_WITHIN, own.close()).await, Ok(Ok(()))) {
+                master::kill_all(&BTreeSet::from([socket]));
             }
         } else if self.connections.masters == Masters::EndWithUs {
             self.end_master().await;
@@ -372,9 +377,10 @@ impl SshSession {
     }
 
     async fn open_own(&mut self, deadline: Instant) -> Result<(), Failure> {
-        let home = tempfile::Builder::new().prefix("fleetwatt-").tempdir().map_err(|error| {
-            Failure::new(FailureKind::Spawn, &format!("a folder for the ssh socket: {error}"))
-        })?;
+        let home = tempfile::Builder::new()
+            .prefix("fleetwatt-")
+            .tempdir()
+            .map_err(|error| local_failure(FailureKind::Spawn, "a folder for the ssh socket", &error))?;
         // The crate's own name for the socket; its session removes the folder and ends the master on drop.
         let socket = home.path().join("master");
         master::launch(&self.target, &socket, OWN_PERSIST, self.login_by(deadline)).await?;
@@ -417,7 +423,7 @@ async fn await_call(
 }
 
 fn broken(error: &std::io::Error) -> Failure {
-    Failure::new(FailureKind::Session, &format!("the connection broke: {error}"))
+    local_failure(FailureKind::Session, "the connection broke", error)
 }
 
 /// Whether a command can still be started over a connection.
@@ -457,26 +463,23 @@ async fn execute(
         Ok(Err(error)) => return Ok(Err(session_failure(&error))),
         Err(_) => return Err(Lost::Frozen),
     };
-    let reading = read_both(child.stdout().take(), child.stderr().take());
-    let streams = match timeout_at(deadline, reading).await {
-        Ok(Ok(streams)) => streams,
-        Ok(Err(error)) => return Ok(Err(Failure::new(FailureKind::Session, &error.to_string()))),
+    // Leaving the child closes its pipes, so that what floods us there ends at its next write.
+    let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
+    let reading = read_to_end(stdout, stderr, child.wait(), |_| ());
+    let (streams, ended) = match timeout_at(deadline, reading).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(error)) => return Ok(Err(broken(&error))),
         Err(_) => return Ok(Err(no_answer(started_at))),
+    };
+    let exit = match ended {
+        None => None,
+        Some(Ok(status)) => status.code(),
+        // The crate's way to say 127.
+        Some(Err(openssh::Error::Remote(error))) if error.kind() == std::io::ErrorKind::NotFound => Some(127),
+        Some(Err(openssh::Error::RemoteProcessTerminated)) => None,
+        Some(Err(error)) => return Ok(Err(session_failure(&error))),
     };
     let Streams { stdout, stderr, truncated } = streams;
-    let took = started_at.elapsed();
-    if truncated {
-        // Leaving the child closes its pipes, so that what floods us there ends at its next write.
-        return Ok(Ok(Output { stdout, stderr, exit: None, truncated, took }));
-    }
-    let exit = match timeout_at(deadline, child.wait()).await {
-        Ok(Ok(status)) => status.code(),
-        // The crate's way to say 127.
-        Ok(Err(openssh::Error::Remote(error))) if error.kind() == std::io::ErrorKind::NotFound => Some(127),
-        Ok(Err(openssh::Error::RemoteProcessTerminated)) => None,
-        Ok(Err(error)) => return Ok(Err(session_failure(&error))),
-        Err(_) => return Ok(Err(no_answer(started_at))),
-    };
     Ok(Ok(Output { stdout, stderr, exit, truncated, took: started_at.elapsed() }))
 }
 
@@ -505,7 +508,15 @@ async fn start(
     }
 }
 
-/// The crate's error with all of its causes: only the innermost says what the other side answered.
+/// The crate's error with all of its causes: only the innermost says what the other side answered, or what
+/// this side is short of.
 fn session_failure(error: &openssh::Error) -> Failure {
-    Failure::new(FailureKind::Session, &with_causes(error))
+    let kind = if shortage_in(error) { FailureKind::LocalShortage } else { FailureKind::Session };
+    Failure::new(kind, &with_causes(error))
+}
+
+/// Whether this side is short of something.
+fn shortage_in(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.filter_map(|error| error.downcast_ref::<std::io::Error>()).any(is_shortage)
 }

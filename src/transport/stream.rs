@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdout};
 use tokio::time::Instant;
 
-use super::local::{clean_command, signal_group};
+use super::local::{cannot_start, clean_command, group_of, signal_group};
 use super::scripted::{Conduct, Scene, Swept};
 use crate::reading::{Failure, FailureKind};
 
@@ -53,7 +53,7 @@ struct LocalChild {
 
 impl Drop for LocalChild {
     fn drop(&mut self) {
-        signal_group(&self.child, Signal::TERM);
+        signal_group(group_of(&self.child), Signal::TERM);
     }
 }
 
@@ -63,9 +63,7 @@ impl Stream {
             argv.split_first().ok_or_else(|| Failure::new(FailureKind::Internal, "no command"))?;
         let mut command = clean_command(program);
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
-        let mut child = command
-            .spawn()
-            .map_err(|error| Failure::new(FailureKind::Spawn, &format!("{program}: {error}")))?;
+        let mut child = command.spawn().map_err(|error| cannot_start(program, &error))?;
         let stdout = child.stdout.take();
         Ok(Self::of(Source::Local(LocalChild { child, stdout })))
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ fn one(scene: &str) -> Fleet {
 }
 
 /// The fleet's inventory with other keys in its defaults.
-fn inventory(fleet: &Fleet, home: &Home, keys: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn inventory(fleet: &Fleet, home: &Home, keys: &[(&str, &str)]) -> PathBuf {
     let mut document: toml::Table =
         toml::from_str(&std::fs::read_to_string(fleet.inventory()).unwrap()).unwrap();
     let defaults = document["defaults"].as_table_mut().unwrap();
@@ -87,6 +88,35 @@ fn an_answer_that_nobody_waited_for_is_not_the_next_ones() {
     assert_eq!(home.poll(&fleet.inventory(), &[]).code, Some(0));
     let power = of_type(&home.rows(), "gpu_power_draw").len();
     assert_eq!((power, logins(&fleet)), (1 + 2, vec![1]));
+}
+
+/// The fleet's inventory with an nvidia-smi that first does something else.
+fn wrapped(fleet: &Fleet, home: &Home, first: &str, keep_shell: bool) -> PathBuf {
+    let wrapper = home.path("wrapper");
+    std::fs::write(&wrapper, format!("#!/bin/sh\n{first}\nexec nvidia-smi \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
+    let program = format!("'{}'", wrapper.display());
+    inventory(fleet, home, &[("nvidia_smi", &program), ("keep_shell", &keep_shell.to_string())])
+}
+
+#[test]
+fn what_a_call_leaves_behind_prints_into_no_later_answer() {
+    let (fleet, home) = (one("gpus = 2"), Home::new());
+    let stray = "(sleep 0.3; while :; do echo 0, GPU-of-another-call; sleep 0.01; done) &";
+    let inventory = wrapped(&fleet, &home, &format!("mkdir $0.once 2>/dev/null && {stray}"), true);
+    assert_eq!(home.poll(&inventory, &[]).code, Some(0));
+    fleet.set_scene("node", "gpus = 2\nslow = \"1s\"").unwrap();
+    let second = home.poll(&inventory, &["--format", "json"]);
+    assert_eq!((second.code, logins(&fleet), fleet.commands("node")), (Some(0), vec![1], 1));
+    assert!(!second.stdout.contains("another-call"), "{}", second.stdout);
+}
+
+#[test]
+fn what_a_call_leaves_behind_holds_up_no_answer_of_a_host_without_a_shell() {
+    let (fleet, home) = (one("gpus = 2"), Home::new());
+    let inventory = wrapped(&fleet, &home, "sleep 20 &", false);
+    let ran = home.poll(&inventory, &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
 }
 
 #[test]

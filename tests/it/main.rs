@@ -42,6 +42,7 @@ mod solix_wire;
 mod spool;
 mod spool_once;
 mod spool_proxy;
+mod ssh_config;
 mod store_postgres;
 mod store_sqlite;
 mod store_story;
