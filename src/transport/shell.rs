@@ -7,7 +7,9 @@
 //! so that they outlive a poll: none ever ends, and none ever breaks, before ssh itself does.
 //!
 //! Every command's answer ends with a line of ours that has the command's own number, and so an answer
-//! that nobody waited for is known for what it is. Whoever calls holds a lock: a second process that finds
+//! that nobody waited for is known for what it is. Before that line, all ends that the command left in its
+//! process group: all commands share one output, and a child that goes on printing would print into the
+//! answers of later ones. Whoever calls holds a lock: a second process that finds
 //! it held, or a pipe without a reader, goes the way without a shell.
 
 use std::fs::{File, OpenOptions};
@@ -34,6 +36,9 @@ const END: &str = "\n=fleetwatt ";
 /// What the shell says first, as if an answer had ended. Its script has it in two pieces: whatever only
 /// repeats the script is no shell.
 const READY: &[u8] = b"\n=fleetwatt ready 0\n";
+
+/// How long, in seconds, what a command leaves behind has from TERM to KILL.
+const GRACE: &str = "0.2";
 
 /// The most bytes of earlier answers that are thrown away before a call. Where there are more, something
 /// still floods, and no call is made.
@@ -178,7 +183,12 @@ pub(super) fn command(idle: Duration) -> String {
     )
 }
 
-/// The line that runs `argv` and then says that it ended. What `argv` holds stays data: every word is quoted.
+/// The line that runs `argv`, ends what that leaves behind, and then says that it ended. What `argv` holds stays
+/// data: every word is quoted.
+///
+/// It runs in the background for the sake of its number only: `timeout` makes itself the leader of a process
+/// group, and a shell only tells the number of what it does not wait for at once. Where nothing is left, which is
+/// what a system call finds out, no process is started for this.
 fn request(argv: &[String], number: &str) -> Option<Vec<u8>> {
     if argv.iter().any(|word| word.contains(char::is_control)) {
         return None;
@@ -186,8 +196,9 @@ fn request(argv: &[String], number: &str) -> Option<Vec<u8>> {
     let words: Vec<_> = argv.iter().map(|word| shell_escape::unix::escape(word.into())).collect();
     let mark = END.trim_start();
     let line = format!(
-        "{} </dev/null; e=$?; [ $e -eq 0 ] || printf '\\n{mark}{number} %d\\n' $e >&2; \
-         printf '\\n{mark}{number} %d\\n' $e\n",
+        "{} </dev/null & p=$!; wait $p; e=$?; \
+         if kill -TERM -- -$p 2>/dev/null; then sleep {GRACE}; kill -KILL -- -$p 2>/dev/null; fi; \
+         [ $e -eq 0 ] || printf '\\n{mark}{number} %d\\n' $e >&2; printf '\\n{mark}{number} %d\\n' $e\n",
         words.join(" ")
     );
     (line.len() <= MAX_REQUEST).then(|| line.into_bytes())
@@ -413,6 +424,17 @@ mod tests {
         let (stdout, stderr) = run(&[failing, b":\n".to_vec(), next].concat());
         assert_eq!(stdout, "\n=fleetwatt ready 0\n\n=fleetwatt 1 9\n\n=fleetwatt 2 0\n");
         assert_eq!(stderr, "why\n\n=fleetwatt 1 9\n");
+    }
+
+    #[test]
+    fn what_a_command_leaves_in_its_group_ends_before_its_answer_does() {
+        let stray = "trap '' TERM; while :; do echo stray; sleep 0.01; done";
+        let script = format!("({stray}) & echo answer; exit 3");
+        let leaving = request(&argv(&["timeout", "60", "sh", "-c", &script]), "1").unwrap();
+        let next = request(&argv(&["timeout", "60", "sh", "-c", "sleep 0.3; echo next"]), "2").unwrap();
+        let (stdout, _) = run(&[leaving, next].concat());
+        let (_, behind) = stdout.split_once("\n=fleetwatt 1 3\n").unwrap();
+        assert_eq!(behind, "next\n\n=fleetwatt 2 0\n");
     }
 
     #[test]
