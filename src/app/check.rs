@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::limits::concurrency;
 use super::poll::connections;
 use super::{Error, Settings, store_status};
 use crate::cycle::{Checked, Clock, check_host};
@@ -50,7 +51,7 @@ pub async fn check(settings: &Settings) -> Result<CheckReport, Error> {
     let inventory = &settings.inventory;
     let hosts: Vec<Arc<Host>> = inventory.hosts.iter().cloned().map(Arc::new).collect();
     let connections = connections(settings, true, &hosts)?;
-    let slots = Arc::new(Semaphore::new(inventory.cycle.concurrency.max(1)));
+    let slots = Arc::new(Semaphore::new(concurrency(inventory, false)));
     let mut tasks = JoinSet::new();
     for (host_idx, host) in hosts.iter().cloned().enumerate() {
         let (connections, slots) = (connections.clone(), slots.clone());

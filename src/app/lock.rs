@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Error;
@@ -16,8 +17,27 @@ pub(super) struct StateLock {
     _file: File,
 }
 
+/// The other user that a state directory belongs to, if it does. Whatever we wrote there would be in that
+/// user's way.
+pub(super) fn foreign_owner(state_dir: &Path) -> Option<u32> {
+    let owner = std::fs::metadata(state_dir).ok()?.uid();
+    (owner != rustix::process::geteuid().as_raw()).then_some(owner)
+}
+
+/// That a state directory may be written to, as far as its owner is concerned.
+///
+/// # Errors
+/// It belongs to somebody else.
+pub(super) fn is_ours(state_dir: &Path) -> Result<(), Error> {
+    match foreign_owner(state_dir) {
+        Some(owner) => Err(Error::StateOwner { path: state_dir.to_owned(), owner }),
+        None => Ok(()),
+    }
+}
+
 /// Takes the lock of a state directory, which is created if it is not there.
 pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
+    is_ours(state_dir)?;
     let fail = |source| Error::Directory { what: "state", path: state_dir.to_owned(), source };
     state_file::create_folder(state_dir).map_err(fail)?;
     let path = state_dir.join(FILE_NAME);

@@ -7,11 +7,13 @@ mod announce;
 mod check;
 mod commit;
 mod files;
+mod limits;
 mod lock;
 mod poll;
 mod preflight;
 mod reload;
 mod run;
+mod runtime;
 mod settings;
 mod solix;
 mod store;
@@ -22,10 +24,12 @@ mod writing;
 use std::io;
 use std::path::PathBuf;
 
+pub use crate::transport::raise_descriptor_limit;
 pub use announce::log_lines;
 pub use check::{CheckReport, HostCheck, check};
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, run};
+pub use runtime::RuntimePlace;
 pub use settings::{Environment, Settings};
 pub use store::{
     spool_status, store_dead_letters, store_discard, store_init, store_replay, store_retry, store_status,
@@ -99,6 +103,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The state directory belongs to another user.
+    #[error("the state directory `{}` belongs to user {owner}, and this is user {}: nothing is written", path.display(), rustix::process::geteuid().as_raw())]
+    StateOwner {
+        /// The folder.
+        path: PathBuf,
+        /// Its owner's number.
+        owner: u32,
+    },
     /// Another fleetwatt works with the same state.
     #[error("another fleetwatt{} holds the state directory `{}`", holder.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
     Locked {
@@ -156,6 +168,9 @@ impl Error {
                 "set RUNTIME_DIRECTORY to a folder of this user's own, such as /run/fleetwatt".to_owned()
             }
             Self::Directory { .. } => "set STATE_DIRECTORY to a folder that this user may write to".to_owned(),
+            Self::StateOwner { owner, .. } => {
+                format!("run this as that user (`sudo -u '#{owner}' …`), or set STATE_DIRECTORY to a folder of this user's own")
+            }
             Self::Locked { .. } => {
                 "wait for it, or give this one a state directory of its own with STATE_DIRECTORY".to_owned()
             }

@@ -1,7 +1,6 @@
 //! One cycle, then exit: what the timer runs.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +9,11 @@ use uuid::Uuid;
 
 use super::alerts::{Alerting, Surroundings};
 use super::commit::{Closed, commit};
+use super::limits::concurrency;
 use super::lock::lock_state;
 use super::run::save;
 use super::store::open_writer;
-use super::{Error, Settings};
+use super::{Error, Settings, runtime};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Line, Now, Said, StoreNow};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
@@ -21,7 +21,7 @@ use crate::inventory::{Host, Inventory, SshTarget, Target};
 use crate::reading::{SolixReport, with_causes};
 use crate::solix::{self, session::ask_once};
 use crate::store::{self, Writer};
-use crate::transport::{Connections, RuntimeDir};
+use crate::transport::Connections;
 
 /// How long closing sessions may take: hosts that hang are left to their own deadlines.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -88,7 +88,7 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     let inventory = &settings.inventory;
     let connections = connections(settings, request.dry_run, &hosts)?;
     let (hosts_have, grace) = closes_after(inventory);
-    let mut engine = Engine::start(&hosts, inventory.cycle.concurrency, connections, Clock, memory);
+    let mut engine = Engine::start(&hosts, concurrency(inventory, false), connections, Clock, memory);
     let closes_at = Instant::now() + hosts_have;
     let hosts = async {
         engine.begin(BatchId(Uuid::now_v7()), closes_at, grace);
@@ -221,15 +221,15 @@ pub(super) fn connections(
     leave_no_trace: bool,
     hosts: &[Arc<Host>],
 ) -> Result<Arc<Connections>, Error> {
-    let path = &settings.runtime_dir;
-    let fail = |source: io::Error| Error::Directory { what: "runtime", path: path.clone(), source };
     let connecting = settings.inventory.cycle.connecting;
     let mut targets = hosts.iter().filter_map(|host| ssh_target(host)).peekable();
-    if leave_no_trace || targets.peek().is_none() {
-        let runtime = RuntimeDir::existing(path).map_err(fail)?;
-        return Ok(Arc::new(Connections::leaving_no_trace(runtime, connecting)));
+    if targets.peek().is_none() {
+        return Ok(Arc::new(Connections::leaving_no_trace(None, connecting)));
     }
-    let runtime = RuntimeDir::create(path).map_err(fail)?;
+    if leave_no_trace {
+        return Ok(Arc::new(Connections::leaving_no_trace(runtime::existing(settings)?, connecting)));
+    }
+    let runtime = runtime::create(settings)?;
     runtime.sweep(targets);
     Ok(Arc::new(Connections::kept_in(runtime, connecting)))
 }

@@ -1,6 +1,7 @@
 //! The daemon: cycles for ever, whatever happens to the database, the network or the hosts.
 
 use std::collections::BTreeSet;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +14,21 @@ use uuid::Uuid;
 use super::alerts::{Alerting, Surroundings, Teller};
 use super::announce::{difference, log_lines, log_start};
 use super::commit::{Closed, Keep, commit};
+use super::limits::concurrency;
 use super::lock::lock_state;
 use super::poll::{remembered, ssh_target};
 use super::preflight::look_at_files;
 use super::reload::Watch;
 use super::supervisor::Supervisor;
 use super::writing::{Hand, StoreState, Writing};
-use super::{Environment, Error, Settings};
+use super::{Environment, Error, Settings, runtime};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Now, Said};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
 use crate::reading::{SolixReport, StationReading, with_causes};
 use crate::solix::session::Session;
-use crate::transport::{Connections, RuntimeDir};
+use crate::transport::Connections;
 
 /// How long closing down may take from SIGTERM on; systemd would kill us later.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(4);
@@ -50,7 +52,7 @@ pub enum RunEnd {
     Aborted,
 }
 
-/// Polls the fleet until SIGTERM or SIGINT. `in_words` says what is wrong with an inventory, in several lines.
+/// Polls the fleet until SIGTERM or SIGINT, or until its terminal is closed. `in_words` says what is wrong with an inventory, in several lines.
 ///
 /// # Errors
 /// It could not be started, or what it learns can no longer be kept at all.
@@ -63,8 +65,11 @@ pub async fn run(
     look_at_files(&settings.inventory.hosts)?;
     let lock = lock_state(&settings.state_dir)?;
     // Every listener hears every signal.
-    let (mut first, mut second) = (StopSignals::new()?, StopSignals::new()?);
-    let daemon = Daemon::start(settings, named, environment, in_words).await?;
+    let on_terminal = ends_with_terminal();
+    let hangups =
+        if on_terminal { None } else { Some(signal(SignalKind::hangup()).map_err(Error::Signals)?) };
+    let (mut first, mut second) = (StopSignals::new(on_terminal)?, StopSignals::new(false)?);
+    let daemon = Daemon::start(settings, named, environment, in_words, hangups).await?;
     let end = tokio::select! {
         end = daemon.work(&mut first) => end,
         () = second.received_twice() => Ok(RunEnd::Aborted),
@@ -73,29 +78,52 @@ pub async fn run(
     end
 }
 
-/// SIGTERM or SIGINT.
+/// Whether SIGHUP says that our terminal is gone, and that nobody sees us any more. A process that has nothing to
+/// do with a terminal is asked by it to read the inventory again; so is one that was told to ignore it (`nohup`).
+fn ends_with_terminal() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    let is_seen = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
+    is_seen && ignored & 1 == 0
+}
+
+/// SIGTERM or SIGINT; SIGHUP, where it ends us. The end of a terminal may send several of those.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
 }
 
 impl StopSignals {
-    fn new() -> Result<Self, Error> {
-        let fail = Error::Signals;
-        let terminate = signal(SignalKind::terminate()).map_err(fail)?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt()).map_err(fail)? })
+    fn new(on_terminal: bool) -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(Error::Signals);
+        let hangup = if on_terminal { Some(listen(SignalKind::hangup())?) } else { None };
+        let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hangup })
     }
 
     async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => (),
             _ = self.interrupt.recv() => (),
+            () = next(&mut self.hangup) => (),
         }
     }
 
     async fn received_twice(&mut self) {
         self.received().await;
         self.received().await;
+    }
+}
+
+/// Waits for a signal, or for ever where none is listened for.
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -106,7 +134,8 @@ struct Daemon {
     connections: Arc<Connections>,
     ticks: Interval,
     watch: Watch,
-    hangups: Signal,
+    /// What asks for a reload; `None` where SIGHUP ends us.
+    hangups: Option<Signal>,
     hand: Hand,
     tasks: JoinSet<Result<(), Error>>,
     alerting: Alerting,
@@ -131,12 +160,13 @@ impl Daemon {
         named: Option<PathBuf>,
         environment: Environment,
         in_words: fn(&Error) -> String,
+        hangups: Option<Signal>,
     ) -> Result<Self, Error> {
         let connections = connections(&settings)?;
         let hosts = hosts(&settings);
         let cycle = &settings.inventory.cycle;
-        let mut engine =
-            Engine::start(&hosts, cycle.concurrency, connections.clone(), Clock, remembered(&settings));
+        let places = concurrency(&settings.inventory, true);
+        let mut engine = Engine::start(&hosts, places, connections.clone(), Clock, remembered(&settings));
         engine.sample_between_cycles();
         engine.spread_over(spread(cycle.interval));
         let (hand, writing, writer) = Writing::open(&settings).await?;
@@ -151,7 +181,7 @@ impl Daemon {
             heard_before: Vec::new(),
             ticks: ticks(cycle.interval),
             watch: Watch::new(named, environment, &settings),
-            hangups: signal(SignalKind::hangup()).map_err(Error::Signals)?,
+            hangups,
             engine,
             connections,
             hand,
@@ -180,7 +210,7 @@ impl Daemon {
                 batch = self.engine.closed() => self.close_cycle(batch).await?,
                 _ = self.ticks.tick() => self.open_cycle(),
                 () = self.supervisor.due() => self.supervisor.alive(),
-                _ = self.hangups.recv() => self.reload(),
+                () = next(&mut self.hangups) => self.reload(),
                 () = self.watch.changed() => self.reload(),
                 Some(ended) = self.tasks.join_next() => return Err(end_of_task(ended)),
             }
@@ -391,9 +421,7 @@ fn hosts(settings: &Settings) -> Vec<Arc<Host>> {
 }
 
 fn connections(settings: &Settings) -> Result<Arc<Connections>, Error> {
-    let path = &settings.runtime_dir;
-    let fail = |source| Error::Directory { what: "runtime", path: path.clone(), source };
-    let runtime = RuntimeDir::create(path).map_err(fail)?;
+    let runtime = runtime::create(settings)?;
     runtime.sweep(settings.inventory.hosts.iter().filter_map(ssh_target));
     Ok(Arc::new(Connections::ending_in(runtime, settings.inventory.cycle.connecting)))
 }

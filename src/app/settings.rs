@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::alerts::webhook;
 use super::files::{Fingerprint, RealFiles};
+use super::lock::{foreign_owner, is_ours};
+use super::runtime::RuntimePlace;
 use crate::inventory::{self, Inventory, Secret, StoreSettings};
 use crate::output::notify::Webhook;
 use crate::solix;
@@ -78,7 +80,7 @@ pub struct Settings {
     /// What is remembered between runs: `$STATE_DIRECTORY`, else the XDG state home.
     pub state_dir: PathBuf,
     /// The sockets of SSH masters: `$RUNTIME_DIRECTORY`, else the user's own folder in /run or /tmp.
-    pub runtime_dir: PathBuf,
+    pub runtime_dir: RuntimePlace,
     /// The Solix session, if the inventory has one.
     pub solix: Option<solix::Config>,
     /// Who is told of alerts, if anybody.
@@ -101,9 +103,20 @@ impl Settings {
         let location = location(&inventory.store, &state_dir, environment)?;
         let runtime_dir = runtime_dir(environment);
         let webhook = webhook(&inventory, environment)?;
-        let solix = super::solix::config(&inventory, &state_dir, environment)?;
+        let mut solix = super::solix::config(&inventory, &state_dir, environment)?;
+        if let Some(solix) = &mut solix {
+            solix.leave_no_trace = foreign_owner(&state_dir).is_some();
+        }
         let files = files.fingerprint();
         Ok(Self { inventory_path, inventory, location, state_dir, runtime_dir, solix, webhook, files })
+    }
+
+    /// That the state directory is this user's, where a command is to write to it.
+    ///
+    /// # Errors
+    /// It belongs to somebody else.
+    pub fn may_write_state(&self) -> Result<(), Error> {
+        is_ours(&self.state_dir)
     }
 }
 
@@ -128,11 +141,16 @@ fn state_dir(environment: Environment) -> PathBuf {
     })
 }
 
-fn runtime_dir(environment: Environment) -> PathBuf {
-    environment.path("RUNTIME_DIRECTORY").unwrap_or_else(|| match environment.path("XDG_RUNTIME_DIR") {
-        Some(user_runtime) => user_runtime.join("fleetwatt"),
-        None => PathBuf::from(format!("/tmp/fleetwatt-{}", rustix::process::geteuid().as_raw())),
-    })
+fn runtime_dir(environment: Environment) -> RuntimePlace {
+    let own = environment.path("RUNTIME_DIRECTORY");
+    let of_user = || Some(environment.path("XDG_RUNTIME_DIR")?.join("fleetwatt"));
+    match own.or_else(of_user) {
+        Some(path) => RuntimePlace { path, is_shared: false },
+        None => {
+            let path = PathBuf::from(format!("/tmp/fleetwatt-{}", rustix::process::geteuid().as_raw()));
+            RuntimePlace { path, is_shared: true }
+        }
+    }
 }
 
 /// The timeline's place: the inventory's URL, else the variables of the existing installation, else
@@ -234,7 +252,7 @@ mod tests {
     #[test]
     fn of_systemds_list_of_directories_the_first_is_used() {
         assert_eq!(state_dir(Environment(under_systemd)), Path::new("/var/lib/fleetwatt"));
-        assert_eq!(runtime_dir(Environment(under_systemd)), Path::new("/run/fleetwatt"));
+        assert_eq!(runtime_dir(Environment(under_systemd)).path, Path::new("/run/fleetwatt"));
     }
 
     #[test]

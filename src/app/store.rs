@@ -1,6 +1,6 @@
 //! The jobs of `store`.
 
-use super::lock::lock_state;
+use super::lock::{is_ours, lock_state};
 use super::{Error, Settings};
 use crate::store::{
     self, DeadLetter, InitReport, Progress, Receipt, Retried, SpoolLimits, SpoolStatus, Status, Timeline,
@@ -12,6 +12,9 @@ use crate::store::{
 /// # Errors
 /// The database cannot be reached or refuses.
 pub async fn store_init(settings: &Settings) -> Result<InitReport, Error> {
+    if settings.location.is_file() {
+        is_ours(&settings.state_dir)?;
+    }
     Timeline::init(&settings.location, &settings.inventory.store.table).await.map_err(Error::Timeline)
 }
 
@@ -64,6 +67,7 @@ pub async fn store_dead_letters(settings: &Settings, limit: u32) -> Result<Vec<D
 /// # Errors
 /// The spool cannot be written.
 pub async fn store_discard(settings: &Settings, ids: Option<&[i64]>) -> Result<u64, Error> {
+    is_ours(&settings.state_dir)?;
     store::discard_dead_letters(&settings.state_dir, ids).await.map_err(Error::Timeline)
 }
 

@@ -87,7 +87,8 @@ pub(super) enum Command {
     ///
     /// Logs what changes: hosts that go down and come back, alerts, the store, and a summary once an hour.
     /// Reads the inventory again when it changes or on SIGHUP; a broken edit keeps the old fleet and says
-    /// where it is wrong. SIGTERM and SIGINT end it in order, a second one at once.
+    /// where it is wrong. SIGTERM and SIGINT end it in order, a second one at once; on a terminal so does
+    /// SIGHUP, which is what closing it sends.
     Run,
     /// Check the inventory and the settings
     Check {

@@ -83,6 +83,7 @@ impl Exit {
             | app::Error::Pattern { .. }
             | app::Error::Secret { .. }
             | app::Error::HostFile { .. }
+            | app::Error::StateOwner { .. }
             | app::Error::Webhook(_) => Self::Usage,
             app::Error::Timeline(store::Error::Url { .. } | store::Error::TableName { .. }) => Self::Usage,
             app::Error::Directory { .. }

@@ -26,7 +26,8 @@ pub fn run() -> ExitCode {
         Err(error) => return said_by_clap(&error),
     };
     let log = app::log_to_stderr(cli.verbose, cli.command.log_of());
-    set_limits();
+    forbid_core_dumps();
+    app::raise_descriptor_limit();
     let exit = outcome(&cli);
     drop(log);
     exit.into()
@@ -90,7 +91,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Poll { dry_run, format, host, quiet } => {
             let request = PollRequest { dry_run: *dry_run, host: host.clone(), changes_only: *quiet };
-            let settings = settings(cli)?;
+            let settings = if *dry_run { settings_to_read(cli)? } else { settings(cli)? };
             let polled = block_on(app::poll(&settings, &request))?;
             print_polled(cli, &settings, &polled, *format, *quiet)
         }
@@ -103,7 +104,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             }
         }
         Command::Check { connect } => {
-            let settings = settings(cli)?;
+            let settings = settings_to_read(cli)?;
             print(&show::settings(&settings))?;
             if !connect {
                 return Ok(Exit::Ok);
@@ -118,7 +119,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
 }
 
 fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
-    let settings = settings(cli)?;
+    let reads_only = matches!(command, StoreCommand::Status);
+    let settings = if reads_only { settings_to_read(cli)? } else { settings(cli)? };
     match command {
         StoreCommand::Init => {
             print(&show::store_init(&block_on(app::store_init(&settings))?))?;
@@ -138,6 +140,16 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
         }
         StoreCommand::DeadLetters { command } => dead_letters::run(cli, &settings, command),
     }
+}
+
+/// The settings of a command that only reads the state directory, which may be another user's: that is said.
+fn settings_to_read(cli: &Cli) -> Result<Settings, app::Error> {
+    let settings = settings(cli)?;
+    if let Err(app::Error::StateOwner { path, owner }) = settings.may_write_state() {
+        let path = path.display();
+        show::note(&format!("note: the state directory `{path}` belongs to user {owner}: it is only read"));
+    }
+    Ok(settings)
 }
 
 fn settings(cli: &Cli) -> Result<Settings, app::Error> {
@@ -217,18 +229,12 @@ fn wants_colour(colour: Colour, is_terminal: bool) -> bool {
     }
 }
 
-/// A host that is being read takes three file descriptors, and the usual soft limit is 1,024. A core dump would
-/// hold passwords.
-fn set_limits() {
+/// One would hold passwords.
+fn forbid_core_dumps() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Core);
     limit.current = Some(0);
     if let Err(error) = setrlimit(Resource::Core, limit) {
         tracing::debug!(%error, "cannot forbid core dumps");
-    }
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "cannot raise the limit of open files");
     }
 }

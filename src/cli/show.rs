@@ -169,7 +169,7 @@ pub(super) fn settings(settings: &Settings) -> String {
         settings.location,
         settings.inventory.store.table,
         settings.state_dir.display(),
-        settings.runtime_dir.display(),
+        settings.runtime_dir.path.display(),
         solix.unwrap_or_default(),
     )
 }

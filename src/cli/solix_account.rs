@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::args::Cli;
 use super::exit::Exit;
-use super::{Failure, block_on, colour_stderr, print, settings, show};
+use super::{Failure, block_on, colour_stderr, print, settings, settings_to_read, show};
 use crate::app::Settings;
 use crate::reading::{Clean, with_causes};
 use crate::solix::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
@@ -31,6 +31,7 @@ pub(super) enum ListFormat {
 pub(super) fn login(cli: &Cli, anew: bool) -> Result<Exit, Failure> {
     let settings = settings(cli)?;
     let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
+    settings.may_write_state()?;
     let job = async { Ok(log_in(config, anew).await) };
     match block_on(job)? {
         Ok(words) => {
@@ -93,7 +94,7 @@ fn some(text: String) -> Result<Hidden, SolixError> {
 
 /// Lists what the account has.
 pub(super) fn devices(cli: &Cli, format: ListFormat) -> Result<Exit, Failure> {
-    let settings = settings(cli)?;
+    let settings = settings_to_read(cli)?;
     let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
     let job = async { Ok(list(config).await) };
     let devices = match block_on(job)? {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::args::Cli;
 use super::exit::Exit;
 use super::solix_account::no_section;
-use super::{Failure, block_on, frame, print, settings, show};
+use super::{Failure, block_on, frame, print, settings_to_read, show};
 use crate::reading::{Clean, Timestamp, with_causes};
 use crate::solix::Config;
 use crate::solix::mqtt::Heard;
@@ -61,7 +61,7 @@ enum Ended {
 
 /// Listens to the account's stations.
 pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
-    let settings = settings(cli)?;
+    let settings = settings_to_read(cli)?;
     let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
     let job = async { Ok(listen(config, request, print).await) };
     match block_on(job)? {

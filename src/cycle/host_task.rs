@@ -193,7 +193,10 @@ impl HostTask {
             return unread(&self.host, failure, clock.now());
         }
         let Ok(Ok(_slot)) = timeout_at(closes_at, self.shared.slots.clone().acquire_owned()).await else {
-            let failure = Failure::new(FailureKind::Late, "no place was free; raise `concurrency`");
+            let failure = Failure::new(
+                FailureKind::Late,
+                "no place was free, as too many other hosts were being asked",
+            );
             return unread(&self.host, failure, clock.now());
         };
         let ready = match session.wait_for_turn(closes_at).await {

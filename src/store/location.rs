@@ -98,6 +98,11 @@ impl Location {
         Self(Place::Sqlite(path.into()))
     }
 
+    /// Whether it is a file of this machine.
+    pub fn is_file(&self) -> bool {
+        matches!(self.0, Place::Sqlite(_))
+    }
+
     pub(super) fn place(&self) -> &Place {
         &self.0
     }

@@ -8,6 +8,7 @@
 
 mod bounded;
 mod classify;
+mod limits;
 mod local;
 mod master;
 mod options;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use crate::inventory::{Host, Target};
 use crate::reading::{Failure, FailureKind};
 
+pub use limits::{descriptor_limit, hosts_at_once, raise_descriptor_limit};
 pub use runtime::RuntimeDir;
 pub use ssh::{Connections, SshSession};
 pub use stream::{STREAM_BOUND, Stream};

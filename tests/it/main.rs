@@ -47,6 +47,7 @@ mod store_postgres;
 mod store_sqlite;
 mod store_story;
 mod streams;
+mod this_machine;
 mod tidy;
 #[path = "../kills/webhook.rs"]
 mod webhook;

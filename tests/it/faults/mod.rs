@@ -33,13 +33,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 type Batches = BTreeMap<String, i64>;
 
 /// Whether there is time for the long tests too.
-fn is_slow() -> bool {
+pub(crate) fn is_slow() -> bool {
     std::env::var_os("FLEETWATT_SLOW_TESTS").is_some_and(|value| value == "1")
 }
 
 /// For who runs the tests with `--nocapture`: what was measured, or why something is passed over.
 #[allow(clippy::print_stdout, reason = "the test harness shows it or does not")]
-fn say(words: &str) {
+pub(crate) fn say(words: &str) {
     println!("{words}");
 }
 
