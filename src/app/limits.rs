@@ -1,7 +1,42 @@
 //! How many hosts are asked at once.
 
+use std::sync::mpsc;
+
+use super::Error;
 use crate::inventory::Inventory;
 use crate::transport::{descriptor_limit, hosts_at_once};
+
+/// The stack of a thread that only waits.
+const MIN_STACK: usize = 16 << 10;
+
+/// That this user may start so many more threads: all are there at once, and end.
+///
+/// # Errors
+/// This machine refuses one.
+pub fn can_start_threads(n_threads: usize) -> Result<(), Error> {
+    let mut hold = Vec::new();
+    let mut threads = Vec::new();
+    let mut refused = None;
+    for _ in 0..n_threads {
+        let (release, released) = mpsc::channel::<()>();
+        match std::thread::Builder::new().stack_size(MIN_STACK).spawn(move || released.recv()) {
+            Ok(thread) => {
+                hold.push(release);
+                threads.push(thread);
+            }
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    drop(hold);
+    for thread in threads {
+        // It ends as it is released, with an error that says so.
+        thread.join().map(drop).unwrap_or_default();
+    }
+    refused.map_or(Ok(()), |error| Err(Error::Threads(error)))
+}
 
 /// `concurrency`, or as many hosts as this process has file descriptors for, which is said then.
 pub(super) fn concurrency(inventory: &Inventory, samples: bool) -> usize {

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 pub use crate::transport::raise_descriptor_limit;
 pub use announce::log_lines;
 pub use check::{CheckReport, HostCheck, check};
+pub use limits::can_start_threads;
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, run};
 pub use runtime::RuntimePlace;
@@ -119,6 +120,9 @@ pub enum Error {
         /// Its process number, if it left one.
         holder: Option<u32>,
     },
+    /// This machine refuses threads.
+    #[error("this machine lets this user start no more threads")]
+    Threads(#[source] io::Error),
     /// Signals cannot be received.
     #[error("listening for signals")]
     Signals(#[source] io::Error),
@@ -174,6 +178,7 @@ impl Error {
             Self::Locked { .. } => {
                 "wait for it, or give this one a state directory of its own with STATE_DIRECTORY".to_owned()
             }
+            Self::Threads(_) => "raise the limit of processes (`ulimit -u`; TasksMax= in a unit), or end some of this user's".to_owned(),
             Self::Signals(_) => "check the limits of this process".to_owned(),
             Self::TaskEnded | Self::Task(_) => {
                 "this is a defect of fleetwatt: please report it with the log".to_owned()

@@ -87,6 +87,7 @@ impl Exit {
             | app::Error::Webhook(_) => Self::Usage,
             app::Error::Timeline(store::Error::Url { .. } | store::Error::TableName { .. }) => Self::Usage,
             app::Error::Directory { .. }
+            | app::Error::Threads(_)
             | app::Error::Signals(_)
             | app::Error::TaskEnded
             | app::Error::Task(_)

@@ -10,6 +10,7 @@ mod solix_account;
 mod solix_listen;
 
 use std::io::{IsTerminal, Write};
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -18,6 +19,12 @@ use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, Settings}
 use crate::output;
 use args::{Cli, Colour, Command, Format, StoreCommand};
 use exit::Exit;
+
+/// How many threads do the work at most.
+const MAX_WORKERS: usize = 8;
+
+/// How many threads the program may need beside: for SQLite, for files, for names to be resolved.
+const SPARE_THREADS: usize = 6;
 
 /// Runs the program: the process's arguments in, its exit code out.
 pub fn run() -> ExitCode {
@@ -157,7 +164,12 @@ fn settings(cli: &Cli) -> Result<Settings, app::Error> {
 }
 
 fn block_on<T>(job: impl Future<Output = Result<T, app::Error>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // A handful is plenty for work that waits for others.
+    let n_workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS);
+    // A runtime that is refused one of its threads panics, or waits for it for ever.
+    app::can_start_threads(n_workers + SPARE_THREADS)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(n_workers).enable_all().build()?;
     Ok(runtime.block_on(job)?)
 }
 

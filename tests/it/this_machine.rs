@@ -18,6 +18,9 @@ use crate::faults::{is_slow, say};
 use crate::fleet::{Fleet, HostPlan};
 use crate::program::{Home, logins, masters_below, of_type, outcomes};
 
+/// A user with few processes.
+const NOBODY: u32 = 65_534;
+
 /// The program under another one that changes its limits, or gives it a terminal.
 fn under(home: &Home, program: &str, args: &[&str], fleetwatt: &[&str]) -> Command {
     let inner = home.command(fleetwatt);
@@ -85,6 +88,38 @@ fn what_this_machine_is_short_of_is_held_against_no_host() {
 }
 
 #[test]
+fn a_user_who_may_start_no_more_threads_is_told_so_or_served() {
+    if !rustix::process::geteuid().is_root() {
+        return say("passed over: only root can start the program as a user who has no processes");
+    }
+    // Where another user may read it.
+    let dir = tempfile::Builder::new().prefix("fw-").tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let (program, state) = (dir.path().join("fleetwatt"), dir.path().join("s"));
+    std::fs::copy(env!("CARGO_BIN_EXE_fleetwatt"), &program).unwrap();
+    std::fs::create_dir(&state).unwrap();
+    chown(&state, Some(NOBODY), Some(NOBODY)).unwrap();
+    let scene = dir.path().join("scene.toml");
+    std::fs::write(&scene, "gpus = 1").unwrap();
+    let inventory = dir.path().join("inventory.toml");
+    std::fs::write(&inventory, "[[host]]\nname = \"node\"\nscripted = \"scene.toml\"\n").unwrap();
+    let mut codes = std::collections::BTreeSet::new();
+    for limit in [1, 2, 3, 5, 8, 60] {
+        let mut command = Command::new("timeout");
+        command.args(["20", "setpriv", "--clear-groups", "--regid"]).arg(NOBODY.to_string());
+        command.arg("--reuid").arg(NOBODY.to_string()).args(["prlimit", &format!("--nproc={limit}:{limit}")]);
+        command.arg(&program).arg("-i").arg(&inventory).arg("poll").env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap()).env("STATE_DIRECTORY", &state);
+        let output = command.env("HOME", dir.path()).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let is_told = said.contains("start no more threads") && output.status.code() == Some(1);
+        assert!(is_told || output.status.code() == Some(0), "{limit}: {:?} {said}", output.status);
+        codes.insert(output.status.code());
+    }
+    assert_eq!(codes.len(), 2, "the limits are too low, or too high, to show anything");
+}
+
+#[test]
 fn another_users_state_directory_is_not_written_to() {
     if !rustix::process::geteuid().is_root() {
         return say("passed over: only root can give a folder to another user");
@@ -97,7 +132,7 @@ fn another_users_state_directory_is_not_written_to() {
     for path in
         home.everything().into_iter().map(|(path, _)| path).filter(|path| path.starts_with(home.path("s")))
     {
-        chown(path, Some(65_534), Some(65_534)).unwrap();
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     let state = |home: &Home| -> Vec<_> {
         home.everything().into_iter().filter(|(path, _)| path.starts_with(home.path("s"))).collect()
