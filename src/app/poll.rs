@@ -203,7 +203,7 @@ async fn connected(settings: &Settings) -> Result<Writer, store::Error> {
 }
 
 /// The hosts to read, in the order of the inventory.
-fn selected(settings: &Settings, pattern: Option<&str>) -> Result<Vec<Arc<Host>>, Error> {
+pub(super) fn selected(settings: &Settings, pattern: Option<&str>) -> Result<Vec<Arc<Host>>, Error> {
     let hosts = settings.inventory.hosts.iter();
     let Some(pattern) = pattern else { return Ok(hosts.cloned().map(Arc::new).collect()) };
     let matcher = glob::Pattern::new(pattern)

@@ -96,6 +96,11 @@ pub(super) enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// The SSH connections that are kept for the next run
+    Connections {
+        #[command(subcommand)]
+        command: ConnectionsCommand,
+    },
     /// The timeline's database
     Store {
         #[command(subcommand)]
@@ -123,12 +128,25 @@ impl Command {
             Self::Poll { quiet: true, .. } => LogOf::Timer,
             Self::Poll { quiet: false, .. }
             | Self::Check { .. }
+            | Self::Connections { .. }
             | Self::Store { .. }
             | Self::Solix { .. }
             | Self::Completions { .. }
             | Self::Man => LogOf::Command,
         }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConnectionsCommand {
+    /// List them: hosts, the process of each, and whether a shell waits on the host
+    List,
+    /// End them; the next poll logs in anew
+    Close {
+        /// Only those of hosts whose names match, as a shell matches file names: 'rack1-*'
+        #[arg(long, value_name = "GLOB")]
+        host: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

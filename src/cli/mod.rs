@@ -17,7 +17,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, Settings};
 use crate::output;
-use args::{Cli, Colour, Command, Format, StoreCommand};
+use args::{Cli, Colour, Command, ConnectionsCommand, Format, StoreCommand};
 use exit::Exit;
 
 /// How many threads do the work at most.
@@ -120,9 +120,23 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             print(&show::check(&report))?;
             Ok(Exit::of_check(&report))
         }
+        Command::Connections { command } => connections(cli, command),
         Command::Store { command } => store(cli, command),
         Command::Solix { command } => solix::run(cli, command),
     }
+}
+
+fn connections(cli: &Cli, command: &ConnectionsCommand) -> Result<Exit, Failure> {
+    let settings = settings(cli)?;
+    let text = match command {
+        ConnectionsCommand::List => show::connections(&app::kept_connections(&settings)?),
+        ConnectionsCommand::Close { host } => {
+            let closed = block_on(app::close_connections(&settings, host.as_deref()))?;
+            format!("{}closed {}\n", show::connections(&closed), closed.len())
+        }
+    };
+    print(&text)?;
+    Ok(Exit::Ok)
 }
 
 fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {

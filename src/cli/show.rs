@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::app::{self, CheckReport, HostCheck, Priority, Settings};
+use crate::app::{self, CheckReport, Connection, HostCheck, Priority, Settings};
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{Outcome, SolixReport, StationStatus, with_causes};
@@ -172,6 +172,23 @@ pub(super) fn settings(settings: &Settings) -> String {
         settings.runtime_dir.path.display(),
         solix.unwrap_or_default(),
     )
+}
+
+/// The connections that are kept, a line each.
+pub(super) fn connections(connections: &[Connection]) -> String {
+    let line = |connection: &Connection| {
+        let nodes = match connection.nodes.as_slice() {
+            [] => "(no host of this inventory)".to_owned(),
+            nodes => nodes.join(", "),
+        };
+        let state = match connection.kept.pid {
+            Some(pid) if connection.kept.has_shell => format!("process {pid}, a shell waits there"),
+            Some(pid) => format!("process {pid}"),
+            None => "gone, its socket is left".to_owned(),
+        };
+        format!("{nodes}  {state}\n")
+    };
+    connections.iter().map(line).collect()
 }
 
 /// What `check --connect` found.

@@ -102,7 +102,7 @@ struct FailureShape<'a> {
     kind: &'static str,
     words: &'static str,
     evidence: &'a str,
-    remedy: &'static str,
+    remedy: String,
     since: Option<String>,
 }
 
@@ -207,7 +207,7 @@ fn failure_shape(failure: &Failure) -> FailureShape<'_> {
         kind: failure.kind.label(),
         words: failure.kind.words(),
         evidence: failure.evidence.as_str(),
-        remedy: failure.kind.remedy(),
+        remedy: failure.remedy(),
         since: failure.since.map(|since| since.to_string()),
     }
 }

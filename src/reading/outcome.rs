@@ -52,6 +52,32 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What a person can do about it: [`FailureKind::remedy`], with the jump host's name where it is one's.
+    pub fn remedy(&self) -> String {
+        let remedy = self.kind.remedy();
+        match ssh_to_jump(self.evidence.as_str()).filter(|_| self.kind == FailureKind::Jump) {
+            Some(command) => remedy.replace("ssh <jump host>", &command),
+            None => remedy.to_owned(),
+        }
+    }
+}
+
+/// The command that reaches the jump host which evidence begins with, as `user@host:port: …`: the last of several
+/// hops, by way of the others.
+fn ssh_to_jump(evidence: &str) -> Option<String> {
+    let (hops, _) = evidence.split_once(": ").filter(|(hops, _)| !hops.contains(' '))?;
+    let (way, last) = match hops.rsplit_once(',') {
+        Some((way, last)) => (format!(" -J {way}"), last),
+        None => (String::new(), hops),
+    };
+    let port = last.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    Some(match port {
+        Some((host, port)) => format!("ssh{way} -p {port} {host}"),
+        None => format!("ssh{way} {last}"),
+    })
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.words())?;
@@ -244,7 +270,7 @@ impl Outcome {
         match self {
             Self::Complete | Self::Partial => String::new(),
             Self::Failed(failure) => {
-                format!("{}; {}", failure.to_string().trim_end_matches('.'), failure.kind.remedy())
+                format!("{}; {}", failure.to_string().trim_end_matches('.'), failure.remedy())
             }
         }
     }
@@ -260,6 +286,19 @@ mod tests {
     fn every_failure_kind_has_a_label_of_its_own() {
         let labels: BTreeSet<_> = FailureKind::ALL.iter().map(|kind| kind.label()).collect();
         assert_eq!(labels.len(), FailureKind::ALL.len());
+    }
+
+    #[test]
+    fn a_jump_host_that_failed_is_named_in_what_to_try() {
+        let remedy = |evidence| Failure::new(FailureKind::Jump, evidence).remedy();
+        for (evidence, command) in [
+            ("bastion: Connection refused", "`ssh bastion`"),
+            ("ops@bastion:2222: Connection refused", "`ssh -p 2222 ops@bastion`"),
+            ("gate,ops@inner: Connection refused", "`ssh -J gate ops@inner`"),
+            ("Connection refused", "`ssh <jump host>`"),
+        ] {
+            assert!(remedy(evidence).contains(command), "{}", remedy(evidence));
+        }
     }
 
     #[test]

@@ -17,6 +17,11 @@ const TEXTS: &[(&str, FailureKind)] = &[
     ("Bad configuration option", FailureKind::Spawn),
     ("Bad SSH2 KexAlgorithms", FailureKind::Spawn),
     ("Can't open user config file", FailureKind::Spawn),
+    // What ssh says of itself where it may not have another process or file.
+    ("daemon() failed: ", FailureKind::LocalShortage),
+    ("fork: Resource temporarily unavailable", FailureKind::LocalShortage),
+    ("fork failed: ", FailureKind::LocalShortage),
+    ("socket: Too many open files", FailureKind::LocalShortage),
     ("Connection timed out", FailureKind::ConnectTimeout),
     ("Operation timed out", FailureKind::ConnectTimeout),
     ("timed out during banner exchange", FailureKind::ConnectTimeout),
@@ -42,12 +47,14 @@ pub(super) fn classify(stderr: &str, jump: Option<&str>) -> Failure {
     let Some((kind, line)) = found else {
         return Failure::new(FailureKind::Connect, lines.last().copied().unwrap_or("ssh said nothing"));
     };
+    let evidence = evidence(&lines, kind, line);
     if let Some(jump) = jump
         && is_of_the_jump(&lines, kind, line, jump)
     {
-        return Failure::new(FailureKind::Jump, &format!("{jump}: {line}"));
+        return Failure::new(FailureKind::Jump, &format!("{jump}: {evidence}"));
     }
-    Failure::new(kind, &evidence(&lines, kind, line))
+    let has_key_trouble = kind == FailureKind::Auth && lines.iter().any(|line| is_of_a_key_file(line));
+    Failure::new(if has_key_trouble { FailureKind::KeyFile } else { kind }, &evidence)
 }
 
 /// Whether ssh's messages tell of a connection that failed.
@@ -87,20 +94,24 @@ fn is_of_the_jump(lines: &[&str], kind: FailureKind, line: &str, jump: &str) -> 
 
 /// The line that helps most: where the offending key stands, and which key file could not be used.
 fn evidence(lines: &[&str], kind: FailureKind, line: &str) -> String {
-    let hints: &[&str] = if kind == FailureKind::HostKeyChanged {
-        &["Offending"]
-    } else if kind == FailureKind::Auth {
-        &["Load key", "no such identity"]
-    } else {
-        &[]
-    };
-    let better = lines.iter().find(|line| hints.iter().any(|hint| line.contains(hint)));
+    let better = lines.iter().find(|line| {
+        (kind == FailureKind::HostKeyChanged && line.contains("Offending"))
+            || (kind == FailureKind::Auth && is_of_a_key_file(line))
+    });
     match better {
         // The line itself is only the banner of a warning.
         Some(better) if kind == FailureKind::HostKeyChanged => (*better).to_owned(),
-        Some(better) => format!("{line} {better}"),
+        Some(better) => format!("{}; {line}", better.trim_end_matches('.')),
         None => line.to_owned(),
     }
+}
+
+/// Whether a line says that a key file of this side could not be used, and names it.
+fn is_of_a_key_file(line: &str) -> bool {
+    ["Identity file ", "no such identity: ", "Load key \"", "Permissions 0"]
+        .iter()
+        .zip(["not accessible", "", "", "are too open"])
+        .any(|(begin, end)| line.contains(begin) && line.contains(end))
 }
 
 #[cfg(test)]
@@ -145,6 +156,28 @@ mod tests {
             "No ED25519 host key is known for [127.0.0.1]:2222 and you have requested strict checking.",
         );
         check("something new", FailureKind::Connect, "something new");
+    }
+
+    #[test]
+    fn a_key_file_that_cannot_be_used_is_named_and_no_fault_of_the_host() {
+        check(
+            "Warning: Identity file /home/m/.ssh/gpu not accessible: No such file or directory.\n\
+             m@gpu1: Permission denied (publickey).",
+            FailureKind::KeyFile,
+            "Warning: Identity file /home/m/.ssh/gpu not accessible: No such file or directory; \
+             m@gpu1: Permission denied (publickey).",
+        );
+        check(
+            "no such identity: /home/m/.ssh/gpu: No such file or directory\nm@gpu1: Permission denied (publickey).",
+            FailureKind::KeyFile,
+            "no such identity: /home/m/.ssh/gpu: No such file or directory; m@gpu1: Permission denied (publickey).",
+        );
+        check(
+            "Permissions 0644 for '/home/m/.ssh/gpu' are too open.\nThis private key will be ignored.\n\
+             Load key \"/home/m/.ssh/gpu\": bad permissions\nm@gpu1: Permission denied (publickey).",
+            FailureKind::KeyFile,
+            "Permissions 0644 for '/home/m/.ssh/gpu' are too open; m@gpu1: Permission denied (publickey).",
+        );
     }
 
     #[test]

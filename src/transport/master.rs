@@ -230,7 +230,7 @@ async fn read_first(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) 
 ///
 /// # Errors
 /// Nobody listens there.
-pub(super) async fn end_with_shell(socket: &Path) -> io::Result<bool> {
+async fn end_with_shell(socket: &Path) -> io::Result<bool> {
     let mut connection = UnixStream::connect(socket).await?;
     let listener = connection.peer_cred()?.pid().and_then(Pid::from_raw);
     let Some(pid) = listener.filter(|pid| is_master(*pid, socket)) else { return Ok(false) };
@@ -247,31 +247,58 @@ fn is_master(pid: Pid, socket: &Path) -> bool {
     cmdline.starts_with(b"ssh\0") && is_named
 }
 
+/// Ends the master that listens on `socket`, however it was started, and removes what is beside it.
+pub(super) async fn end(socket: &Path) {
+    let session = openssh::Session::resume_mux(socket.into(), None);
+    let ending = async {
+        // One in the background ends as soon as it is idle and nobody can ask it for anything.
+        if !end_with_shell(socket).await.unwrap_or(false) && session.close().await.is_err() {
+            tracing::trace!("an ssh master was gone already");
+        }
+    };
+    match timeout(END_WITHIN, ending).await {
+        Ok(()) => remove(socket),
+        Err(_) => kill_all(&BTreeSet::from([socket.to_owned()])),
+    }
+}
+
 /// Ends masters that do not answer, and removes their sockets, which are all in one folder. Also those that are
 /// still logging in and have no socket yet, or found it taken when they were done.
+pub(super) fn kill_all(sockets: &BTreeSet<PathBuf>) {
+    let Some(folder) = sockets.first().and_then(|socket| socket.parent()) else { return };
+    for (socket, pid) in processes_in(folder).into_iter().filter(|(socket, _)| sockets.contains(socket)) {
+        match kill_process(pid, Signal::KILL) {
+            Ok(()) => tracing::warn!(
+                pid = pid.as_raw_pid(),
+                socket = %socket.display(),
+                "ended an ssh master that did not answer"
+            ),
+            Err(error) => tracing::debug!(%error, "cannot end an ssh master that does not answer"),
+        }
+    }
+    sockets.iter().for_each(|socket| remove(socket));
+}
+
+/// The processes of our masters whose sockets are in a folder, each with its socket.
 ///
 /// A process is found by the socket's path among its arguments, or in the title that it takes in the background:
 /// it was started by an earlier run, or it has forked since, so nobody knows its number. `/proc` is gone through
 /// once, however many sockets there are.
-pub(super) fn kill_all(sockets: &BTreeSet<PathBuf>) {
-    let Some(folder) = sockets.first().and_then(|socket| socket.parent()) else { return };
+pub(super) fn processes_in(folder: &Path) -> Vec<(PathBuf, Pid)> {
     let mut prefix = folder.as_os_str().as_encoded_bytes().to_vec();
     prefix.push(b'/');
     let own_uid = rustix::process::geteuid().as_raw();
+    let mut found = Vec::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
         let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
         let is_ours = process.metadata().is_ok_and(|metadata| metadata.uid() == own_uid);
         let (Some(pid), true) = (pid, is_ours) else { continue };
         let Ok(cmdline) = std::fs::read(process.path().join("cmdline")) else { continue };
-        let named = socket_in(&cmdline, &prefix).map(|name| folder.join(name));
-        if cmdline.starts_with(b"ssh") && named.is_some_and(|socket| sockets.contains(&socket)) {
-            match kill_process(pid, Signal::KILL) {
-                Ok(()) => tracing::warn!(pid = pid.as_raw_pid(), "ended an ssh master that did not answer"),
-                Err(error) => tracing::debug!(%error, "cannot end an ssh master that does not answer"),
-            }
+        if let Some(name) = socket_in(&cmdline, &prefix).filter(|_| cmdline.starts_with(b"ssh")) {
+            found.push((folder.join(name), pid));
         }
     }
-    sockets.iter().for_each(|socket| remove(socket));
+    found
 }
 
 /// The name of the socket in a folder that a command line names; `prefix` is the folder with its slash.

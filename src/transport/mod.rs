@@ -26,7 +26,7 @@ use crate::inventory::{Host, Target};
 use crate::reading::{Failure, FailureKind};
 
 pub use limits::{descriptor_limit, hosts_at_once, raise_descriptor_limit};
-pub use runtime::RuntimeDir;
+pub use runtime::{KeptConnection, RuntimeDir};
 pub use ssh::{Connections, SshSession};
 pub use stream::{STREAM_BOUND, Stream};
 

@@ -1,15 +1,24 @@
 //! The folder of the control sockets, and the name of each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use super::shell::Shell;
 use crate::inventory::SshTarget;
+
+/// A connection that is kept for the next run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptConnection {
+    /// The process number of its master; `None` if that is gone, and left its socket.
+    pub pid: Option<i32>,
+    /// Whether a shell waits on the host.
+    pub has_shell: bool,
+}
 
 /// The folder that holds the control sockets of living masters. Ours alone.
 #[derive(Debug, Clone)]
@@ -57,6 +66,31 @@ impl RuntimeDir {
     /// The control socket for `target`: the same for every run that reaches it in the same way.
     pub(super) fn socket(&self, target: &SshTarget) -> PathBuf {
         self.0.join(Uuid::new_v5(&Uuid::NAMESPACE_URL, &way_to(target)).simple().to_string())
+    }
+
+    /// The connections of which there is a master or its socket, by their sockets.
+    pub fn kept(&self) -> BTreeMap<PathBuf, KeptConnection> {
+        let entries = std::fs::read_dir(&self.0).into_iter().flatten().filter_map(Result::ok);
+        let is_socket =
+            |path: &PathBuf| std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+        let sockets = entries.map(|entry| entry.path()).filter(is_socket);
+        let mut kept: BTreeMap<_, _> =
+            sockets.map(|socket| (socket, KeptConnection { pid: None, has_shell: false })).collect();
+        for (socket, pid) in super::master::processes_in(&self.0) {
+            let has_shell = Shell::beside(&socket).is_waiting();
+            kept.insert(socket, KeptConnection { pid: Some(pid.as_raw_pid()), has_shell });
+        }
+        kept
+    }
+
+    /// The socket of the connection to `target`, whether there is one or not.
+    pub fn socket_of(&self, target: &SshTarget) -> PathBuf {
+        self.socket(target)
+    }
+
+    /// Ends the connection of a socket, and waits until it is gone.
+    pub async fn end(&self, socket: &Path) {
+        super::master::end(socket).await;
     }
 
     /// Removes the sockets of hosts that are not among `targets` and whose masters are gone, and the pipes

@@ -154,6 +154,11 @@ impl Shell {
         })
     }
 
+    /// Whether a shell reads the requests.
+    pub(super) fn is_waiting(&self) -> bool {
+        writer(&self.requests).is_ok()
+    }
+
     /// Keeps the shell from ending, as a command would.
     pub(super) fn poke(&self) {
         if let Some(mut requests) = self.requests()

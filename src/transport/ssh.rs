@@ -277,17 +277,11 @@ impl SshSession {
     /// Ends the master that is kept, if there is one.
     async fn end_master(&self) {
         let Some(socket) = &self.kept else { return };
-        // Also where it ended by itself, and left its pipes.
-        let Some(session) = self.living() else { return master::remove(socket) };
-        let ending = async {
-            // One in the background ends as soon as it is idle and nobody can ask it for anything.
-            if !master::end_with_shell(socket).await.unwrap_or(false) && session.close().await.is_err() {
-                tracing::trace!("an ssh master was gone already");
-            }
-        };
-        match timeout(END_WITHIN, ending).await {
-            Ok(()) => master::remove(socket),
-            Err(_) => master::kill_all(&BTreeSet::from([socket.clone()])),
+        if socket.exists() {
+            master::end(socket).await;
+        } else {
+            // It ended by itself, and left its pipes.
+            master::remove(socket);
         }
     }
 

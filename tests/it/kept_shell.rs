@@ -187,3 +187,25 @@ fn a_shell_that_nobody_needs_ends_with_its_connection() {
     assert_eq!(home.poll(&inventory, &[]).code, Some(0));
     assert_eq!(logins(&fleet), [2]);
 }
+
+#[test]
+fn connections_are_listed_by_host_and_closed_by_name() {
+    let (fleet, home) = (Fleet::start(HostPlan::many(3, "gpus = 1")).unwrap(), Home::new());
+    let inventory = fleet.inventory();
+    let connections = |args: &[&str]| {
+        let ran = home.run(&[&["connections", "--inventory", inventory.to_str().unwrap()], args].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stdout
+    };
+    assert_eq!(connections(&["list"]), "");
+    assert_eq!(home.poll(&inventory, &[]).code, Some(0));
+    let listed = connections(&["list"]);
+    let nodes: Vec<_> = listed.lines().map(|line| line.split_once("  process ").unwrap().0).collect();
+    assert_eq!(nodes, ["node001", "node002", "node003"]);
+    assert_eq!(listed.matches("a shell waits there").count(), 3, "{listed}");
+    assert!(connections(&["close", "--host", "node00[12]"]).ends_with("closed 2\n"));
+    assert_eq!((masters_below(&home.path("r")).len(), home.sockets().len()), (1, 1));
+    assert!(connections(&["close"]).ends_with("closed 1\n"));
+    assert_eq!(masters_below(&home.path("r")), [] as [i32; 0]);
+    assert_eq!(home.runtime_files(), [] as [PathBuf; 0]);
+}

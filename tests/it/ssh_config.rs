@@ -42,3 +42,17 @@ fn whatever_the_user_has_set_readings_come_by_the_shell_that_waits() {
         assert_eq!((logins(&fleet), fleet.commands("node")), (vec![done + 1], done + 1), "{setting}");
     }
 }
+
+#[test]
+fn a_key_file_that_is_not_there_is_named() {
+    let (fleet, home) = (Fleet::start(vec![HostPlan::new("node", "gpus = 2")]).unwrap(), Home::new());
+    let config = std::fs::read_to_string(fleet.ssh_config()).unwrap();
+    let (path, missing) = (home.path("ssh_config"), home.path("no-key"));
+    let without_key = config.lines().filter(|line| !line.contains("IdentityFile"));
+    std::fs::write(&path, without_key.collect::<Vec<_>>().join("\n")).unwrap();
+    let quoted = |path: &std::path::Path| format!("'{}'", path.display());
+    let keys = [("ssh_config", &*quoted(&path)), ("identity_file", &*quoted(&missing))];
+    let ran = home.poll(&inventory(&fleet, &home, &keys), &[]);
+    assert_eq!((ran.code, outcomes(&home.rows())), (Some(1), vec!["node: key_file".to_owned()]));
+    assert!(ran.stdout.contains(missing.to_str().unwrap()), "{}", ran.stdout);
+}
