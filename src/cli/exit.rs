@@ -26,7 +26,11 @@ pub(super) enum Exit {
 impl Exit {
     pub(super) fn of_poll(polled: &Polled) -> Self {
         let reports = &polled.batch.reports;
-        if matches!(polled.kept, Kept::Lost(_)) || !reports.iter().any(|report| report.outcome.is_up()) {
+        let has_readings = polled.batch.solix.as_ref().is_some_and(|solix| !solix.readings.is_empty());
+        let is_usable = reports.iter().any(|report| report.outcome.is_up());
+        // An inventory may have stations alone.
+        let is_usable = is_usable || (reports.is_empty() && has_readings);
+        if matches!(polled.kept, Kept::Lost(_)) || !is_usable {
             return Self::Nothing;
         }
         if matches!(&polled.kept, Kept::Durable(receipt) if receipt.left.is_some()) {
@@ -49,7 +53,7 @@ impl Exit {
         let stations_are_well = report.solix.as_ref().is_none_or(SolixReport::is_well);
         if n_well == report.hosts.len() && report.store.is_ok() && stations_are_well {
             Self::Ok
-        } else if n_well == 0 {
+        } else if n_well == 0 && !report.hosts.is_empty() {
             Self::Nothing
         } else {
             Self::Partial

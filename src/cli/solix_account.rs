@@ -12,6 +12,7 @@ use super::{Failure, block_on, colour_stderr, print, settings, settings_to_read,
 use crate::app::Settings;
 use crate::reading::{Clean, with_causes};
 use crate::solix::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
+use crate::solix::wire;
 use crate::solix::{Config, Hidden};
 
 /// The name and version of the shape of `solix devices --format json`.
@@ -104,7 +105,7 @@ pub(super) fn devices(cli: &Cli, format: ListFormat) -> Result<Exit, Failure> {
     match format {
         ListFormat::Json => print(&format!("{:#}\n", as_json(&devices)))?,
         ListFormat::Text if devices.is_empty() => show::note("the account has no devices"),
-        ListFormat::Text => print(&table(&devices))?,
+        ListFormat::Text => print(&format!("{}{}", table(&devices), not_read(&devices)))?,
     }
     Ok(if devices.is_empty() { Exit::Nothing } else { Exit::Ok })
 }
@@ -138,6 +139,19 @@ fn table(devices: &[BoundDevice]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// Names those that are no battery, so that nobody waits for their rows.
+fn not_read(devices: &[BoundDevice]) -> String {
+    let others = devices.iter().filter(|device| !wire::is_read(device.model.as_str()));
+    let names: Vec<String> = others.map(|device| format!("{} ({})", device.name, device.model)).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "not read, as they are no power station, solarbank or panel that is known: {}\n",
+        names.join(", ")
+    )
+}
+
 fn as_json(devices: &[BoundDevice]) -> Value {
     let device = |device: &BoundDevice| {
         json!({
@@ -149,6 +163,7 @@ fn as_json(devices: &[BoundDevice]) -> Value {
             "firmware": device.software.as_ref().map(Clean::as_str),
             "rssi_dbm": device.rssi_dbm,
             "time_zone": device.time_zone.as_ref().map(Clean::as_str),
+            "read": wire::is_read(device.model.as_str()),
         })
     };
     json!({"schema": SCHEMA, "devices": devices.iter().map(device).collect::<Vec<_>>()})
@@ -193,6 +208,16 @@ mod tests {
                         Küche 電池  9DNC2C0TEST00001  A1790P  yes     own     2.6.5\n\
                         Shed        9DNC2C0TEST00001  A1790P  ?       shared  ?\n";
         assert_eq!(table(&devices), expected);
+    }
+
+    #[test]
+    fn what_is_not_read_is_named() {
+        let inverter = BoundDevice { model: Clean::new("A5143"), ..device("Microlino", None, true) };
+        let devices = [device("Shed", None, true), inverter];
+        assert!(not_read(&devices).ends_with("known: Microlino (A5143)\n"), "{}", not_read(&devices));
+        assert_eq!(not_read(&devices[..1]), "");
+        let json = as_json(&devices);
+        assert_eq!((&json["devices"][0]["read"], &json["devices"][1]["read"]), (&json!(true), &json!(false)));
     }
 
     #[test]

@@ -54,6 +54,8 @@ enum Ended {
     Heard {
         /// How many messages came.
         n_messages: u64,
+        /// What kept us from hearing any, if something did.
+        hindrance: Option<String>,
     },
     /// Nobody reads what is printed.
     Print(std::io::Error),
@@ -65,7 +67,11 @@ pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
     let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
     let job = async { Ok(listen(config, request, print).await) };
     match block_on(job)? {
-        Ok(Ended::Heard { n_messages: 0 }) => {
+        Ok(Ended::Heard { n_messages: 0, hindrance: Some(hindrance) }) => {
+            show::plain_error(&hindrance);
+            Ok(Exit::Partial)
+        }
+        Ok(Ended::Heard { n_messages: 0, hindrance: None }) => {
             show::plain_error("nothing was heard: see `fleetwatt solix devices` for who is connected");
             Ok(Exit::Nothing)
         }
@@ -89,13 +95,21 @@ async fn listen(
         listener.devices().iter().map(|device| (device.serial.clone(), device.name.clone())).collect();
     let mut screen = Screen { names, form: request.form, newest: BTreeMap::new() };
     let ends_at = request.ends_after.map(|after| Instant::now() + after);
+    let n_devices = listener.devices().len();
     let mut n_messages = 0;
+    let mut hindrance = None;
     let ended = loop {
         let said = tokio::select! {
             said = listener.heard() => said,
-            () = until(ends_at) => break Ended::Heard { n_messages },
-            _ = tokio::signal::ctrl_c() => break Ended::Heard { n_messages },
+            () = until(ends_at) => break Ended::Heard { n_messages, hindrance },
+            _ = tokio::signal::ctrl_c() => break Ended::Heard { n_messages, hindrance },
         };
+        match &said {
+            Heard::Ready { refused } if refused.len() < n_devices => hindrance = None,
+            Heard::Ready { refused } => hindrance = Some(refusal(refused)),
+            Heard::Lost { error, .. } => hindrance = Some(error.to_string()),
+            Heard::Message { .. } => (),
+        }
         n_messages += u64::from(matches!(said, Heard::Message { .. }));
         let Some(text) = screen.show(&said) else { continue };
         if let Err(error) = print(&text) {
@@ -134,10 +148,7 @@ impl Screen {
     fn show(&mut self, said: &Heard) -> Option<String> {
         match said {
             Heard::Ready { refused } if refused.is_empty() => tracing::info!("connected to the broker"),
-            Heard::Ready { refused } => {
-                let refused: Vec<&str> = refused.iter().map(Clean::as_str).collect();
-                tracing::warn!("the broker refuses the subscription to {}", refused.join(", "));
-            }
+            Heard::Ready { refused } => tracing::warn!("{}", refusal(refused)),
             Heard::Lost { error, again_in } => tracing::warn!(?again_in, "{error}"),
             Heard::Message { topic, payload, at } => match wire::read_message(topic, payload) {
                 Ok(message) => return self.show_message(&message, *at),
@@ -254,6 +265,12 @@ impl Screen {
         }
         text
     }
+}
+
+/// The broker does not let us hear these.
+fn refusal(refused: &[Clean]) -> String {
+    let refused: Vec<&str> = refused.iter().map(Clean::as_str).collect();
+    format!("the broker refuses the subscription to {}", refused.join(", "))
 }
 
 /// The time of day in UTC.

@@ -282,7 +282,8 @@ impl<'f> Reader<'f> {
     }
 
     fn finish(mut self) -> Result<Inventory, Faults> {
-        if !self.may_have_hosts {
+        // Stations alone are worth asking too.
+        if !self.may_have_hosts && self.solix.is_none() {
             self.drafts.push(
                 Site::whole_file(0),
                 Flaw::new(

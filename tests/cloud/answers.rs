@@ -6,13 +6,13 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::envelope::with_keys;
-use super::panel;
 use super::rest::Reply;
 use super::state::{Account, State, StationState, millis};
 use super::types::{Model, Region};
+use super::{beside, panel, solarbanks};
 
-/// Everything but the login.
-pub const ENDPOINTS: &[&str] = &[
+/// Everything but the login, and what stands in `beside`.
+const ENDPOINTS: &[&str] = &[
     "power_service/v1/app/get_relate_and_bind_devices",
     "power_service/v1/site/get_site_list",
     "power_service/v1/site/get_scen_info",
@@ -26,8 +26,16 @@ pub const ENDPOINTS: &[&str] = &[
     "charging_energy_service/get_device_infos",
 ];
 
-/// Seconds in a slot of the panel's statistics.
-const SLOT: u64 = 300;
+/// Whether there is such an endpoint.
+pub fn is_there(endpoint: &str) -> bool {
+    ENDPOINTS.contains(&endpoint) || beside::ENDPOINTS.iter().any(|(path, _)| *path == endpoint)
+}
+
+/// Whether an endpoint is asked by GET.
+pub fn is_read_by_get(endpoint: &str) -> bool {
+    beside::BY_GET.contains(&endpoint)
+}
+
 const DAY: u64 = 86_400;
 
 /// The answer to a call that has all it needs.
@@ -48,19 +56,34 @@ pub fn answer(
         "get_site_homepage" => asked.nothing().map(|()| asked.homepage()),
         "list_user_devices" => asked.nothing().map(|()| asked.by_kind()),
         "get_user_mqtt_info" => asked.nothing().map(|()| asked.mqtt_info()),
-        "get_scen_info" => asked.site("site_id").map(|panel| asked.scene(panel)),
-        "get_site_detail" => asked.site("site_id").map(|panel| asked.site_detail(panel)),
+        "get_scen_info" => asked.site("site_id").map(|site| match site {
+            Site::Panel(panel) => asked.scene(panel),
+            Site::Solarbanks => solarbanks::scene(&asked.balcony(), |bank| asked.heard_at(bank)),
+        }),
+        "get_site_detail" => asked.site("site_id").map(|site| asked.site_detail(site)),
         "get_device_attrs" => asked.device_attributes(),
-        "get_system_running_info" => {
-            asked.site("siteId").map(|panel| panel::running_info(&panel.device.serial, !panel.is_silent))
-        }
+        "get_system_running_info" => asked.site("siteId").and_then(|site| match site {
+            Site::Panel(panel) => Ok(panel::running_info(&panel.device.serial, !panel.is_silent)),
+            Site::Solarbanks => Err((10000, "not for this kind of site".to_owned())),
+        }),
         "energy_statistics" => asked.energy_statistics(),
-        _ => asked.device_infos(),
+        "get_device_infos" => asked.device_infos(),
+        name => beside::answer(name, body, asked.stations())
+            .unwrap_or_else(|| Err((10003, "nobody answers this".to_owned()))),
     };
     match result {
         Ok(data) => Reply::data(data),
         Err((code, why)) => Reply::code(code, "Failed to request.", &why),
     }
+}
+
+/// One of the account's sites.
+#[derive(Clone, Copy)]
+enum Site<'a> {
+    /// That of this panel.
+    Panel(&'a StationState),
+    /// That of all solarbanks, and of what stands beside them.
+    Solarbanks,
 }
 
 type Answer = Result<Value, (i64, String)>;
@@ -83,15 +106,39 @@ impl<'a> Asked<'a> {
         with_keys(self.body, "the body", keys).map(drop).map_err(|why| (10003, why))
     }
 
-    /// The account's only site, if it is the one that is asked for.
-    fn site(&self, key: &str) -> Result<&'a StationState, (i64, String)> {
+    /// The site that is asked for.
+    fn site(&self, key: &str) -> Result<Site<'a>, (i64, String)> {
         self.keys(&[key])?;
         self.site_of(key)
     }
 
-    fn site_of(&self, key: &str) -> Result<&'a StationState, (i64, String)> {
-        let is_it = self.body[key].as_str() == Some(&self.account.site_id);
-        self.panel().filter(|_| is_it).ok_or_else(|| (10004, "no such site".to_owned()))
+    fn site_of(&self, key: &str) -> Result<Site<'a>, (i64, String)> {
+        let asked = self.body[key].as_str().unwrap_or_default();
+        if asked == solarbanks::SITE && self.has_balcony() {
+            return Ok(Site::Solarbanks);
+        }
+        let panel = self.panel().filter(|_| asked == self.account.site_id);
+        panel.map(Site::Panel).ok_or_else(|| (10004, "no such site".to_owned()))
+    }
+
+    fn has_balcony(&self) -> bool {
+        self.stations().any(|station| station.device.model.is_solarbank())
+    }
+
+    /// What belongs to the site of the solarbanks.
+    fn balcony(&self) -> Vec<&'a StationState> {
+        let is_there = |model: Model| {
+            model.is_solarbank() || matches!(model, Model::Inverter | Model::Meter | Model::Plug)
+        };
+        self.stations().filter(|station| is_there(station.device.model)).collect()
+    }
+
+    /// When a device was heard, as the cloud writes it: in the time zone of the call's header, which is UTC.
+    fn heard_at(&self, station: &StationState) -> String {
+        let at = self.now.checked_sub(station.is_heard_ago).unwrap_or(self.now);
+        jiff::Timestamp::try_from(at)
+            .map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+            .unwrap_or_default()
     }
 
     fn panel(&self) -> Option<&'a StationState> {
@@ -128,7 +175,8 @@ impl<'a> Asked<'a> {
     }
 
     fn sites(&self) -> Vec<Value> {
-        self.panel().map(|panel| self.site_info(panel)).into_iter().collect()
+        let balcony = self.has_balcony().then(|| solarbanks::site_info(&self.balcony()));
+        self.panel().map(|panel| self.site_info(panel)).into_iter().chain(balcony).collect()
     }
 
     fn site_info(&self, panel: &StationState) -> Value {
@@ -149,8 +197,8 @@ impl<'a> Asked<'a> {
     fn panel_entry(&self, panel: &StationState) -> Value {
         json!({
             "device_pn": "A17B1", "device_sn": panel.device.serial, "device_name": panel.device.alias,
-            "device_img": "", "create_time": 1_758_513_230, "bind_site_status": "1",
-            "status": if panel.is_silent { "0" } else { "1" }, "wireless_type": "1", "initial_process": 2,
+            "device_img": "", "create_time": 1_758_513_230, "bind_site_status": "",
+            "status": if panel.is_silent { "0" } else { "1" }, "wireless_type": "1", "initial_process": 0,
         })
     }
 
@@ -170,9 +218,12 @@ impl<'a> Asked<'a> {
         })
     }
 
-    fn site_detail(&self, panel: &StationState) -> Value {
+    fn site_detail(&self, site: Site<'_>) -> Value {
         let mut detail = self.by_kind();
-        detail["site_info"] = self.site_info(panel);
+        detail["site_info"] = match site {
+            Site::Panel(panel) => self.site_info(panel),
+            Site::Solarbanks => solarbanks::site_info(&self.balcony()),
+        };
         detail
     }
 
@@ -252,7 +303,9 @@ impl<'a> Asked<'a> {
     fn energy_statistics(&self) -> Answer {
         const SOURCES: [&str; 6] = ["hes", "solar", "home", "grid", "pps", "diesel"];
         self.keys(&["siteId", "sourceType", "dateType", "start", "end", "global", "productCode"])?;
-        let panel = self.site_of("siteId")?;
+        let Site::Panel(panel) = self.site_of("siteId")? else {
+            return Err((10000, "not for this kind of site".to_owned()));
+        };
         let wrong = |why: &str| (10003, why.to_owned());
         let text = |key: &str| self.body[key].as_str().unwrap_or_default();
         let source = SOURCES.iter().find(|known| **known == text("sourceType"));
@@ -268,11 +321,13 @@ impl<'a> Asked<'a> {
         // The site's clock is UTC.
         let seconds = millis(self.now) / 1000;
         let today = jiff::Timestamp::try_from(self.now).map_err(|error| wrong(&error.to_string()))?;
-        let n_past = match start.cmp(&jiff::tz::TimeZone::UTC.to_datetime(today).date()) {
-            std::cmp::Ordering::Less => 288,
-            std::cmp::Ordering::Equal => usize::try_from(seconds % DAY / SLOT).unwrap_or_default(),
-            std::cmp::Ordering::Greater => 0,
-        };
+        let today = jiff::tz::TimeZone::UTC.to_datetime(today).date();
+        let days = start.since(today).map_err(|error| wrong(&error.to_string()))?.get_days();
+        // From the start of that day to when the panel was heard last.
+        let since = i64::try_from(seconds % DAY).unwrap_or_default()
+            - i64::from(days) * 86_400
+            - i64::try_from(panel.is_heard_ago.as_secs()).unwrap_or_default();
+        let n_past = usize::try_from((since / 300).clamp(0, 288)).unwrap_or_default();
         let mut statistics = panel::energy_statistics(source, n_past, &panel.values);
         if text("dateType") != "day" {
             // Only days have slots.

@@ -16,6 +16,8 @@
 
 #[path = "answers.rs"]
 mod answers;
+#[path = "beside.rs"]
+mod beside;
 #[path = "broker.rs"]
 mod broker;
 #[path = "broker_log.rs"]
@@ -42,6 +44,8 @@ mod panel;
 mod parts;
 #[path = "rest.rs"]
 mod rest;
+#[path = "solarbanks.rs"]
+mod solarbanks;
 #[path = "start.rs"]
 mod start;
 #[path = "state.rs"]

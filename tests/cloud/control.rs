@@ -20,6 +20,8 @@ soc/15  ac_input/1200  solar/300/250  output/800  temperature/-5
                               the first device; ac_input/0 and output/800 is a power cut
 battery_soc/15                any value of the first device, by its name in the field map
 silent/true                   the first device says nothing any more
+displayed/false               the app is told not to show its numbers, and the cloud has zeros
+heard-ago/SECONDS             its last numbers came to the cloud so long ago
 answers-status/false          it does not know status requests
 publish/0407                  it publishes this message now
 station/SERIAL/…              the same of another device
@@ -118,6 +120,11 @@ fn turn_station(handle: &Handle, serial: &str, what: &[&str]) -> Result<(), Stri
     let number = |text: &str| text.parse::<f64>().map_err(|_| format!("{text} is no number"));
     match what {
         ["silent", is_so] => handle.silence(serial, switch(is_so)?),
+        ["displayed", is_so] => handle.display(serial, switch(is_so)?),
+        ["heard-ago", seconds] => {
+            let seconds = seconds.parse().map_err(|_| format!("{seconds} is no number of seconds"))?;
+            handle.heard_ago(serial, std::time::Duration::from_secs(seconds));
+        }
         ["answers-status", is_so] => handle.answer_status(serial, switch(is_so)?),
         ["publish", message] => {
             let message = u16::from_str_radix(message, 16);

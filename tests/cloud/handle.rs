@@ -234,6 +234,14 @@ impl Handle {
         self.shared.state().station_mut(serial).is_silent = is_silent;
     }
 
+    pub fn display(&self, serial: &str, is_so: bool) {
+        self.shared.state().station_mut(serial).is_displayed = is_so;
+    }
+
+    pub fn heard_ago(&self, serial: &str, ago: Duration) {
+        self.shared.state().station_mut(serial).is_heard_ago = ago;
+    }
+
     pub fn answer_status(&self, serial: &str, is_so: bool) {
         self.shared.state().station_mut(serial).answers_status = is_so;
     }

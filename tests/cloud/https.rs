@@ -92,6 +92,7 @@ async fn answer(shared: &Shared, region: Region, request: Request) -> Response {
     let Some(reply) = rest::answer(shared, &incoming, SystemTime::now()) else {
         return std::future::pending().await;
     };
+    tokio::time::sleep(reply.after).await;
     text(reply.status, reply.content_type, reply.body)
 }
 

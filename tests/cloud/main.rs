@@ -83,6 +83,9 @@ fn options(args: &Args) -> Options {
                 Device::solarbank(),
                 Device::solarbank_2(),
                 Device::c1000_gen_2(),
+                Device::inverter(),
+                Device::meter(),
+                Device::plug(),
             ],
             ..Options::default()
         },

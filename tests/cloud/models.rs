@@ -33,6 +33,7 @@ impl Manner {
                 ],
             ),
             Model::Panel => (0x0505, None, 0x0505, &[]),
+            Model::Inverter | Model::Meter | Model::Plug => (0x0405, None, 0x0405, &[]),
             Model::Solarbank => (
                 0x0405,
                 Some(0x0040),

@@ -1,7 +1,7 @@
 //! The broker and the stations of a running cloud, as a test speaks with them.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::broker_log;
 use super::handle::Handle;
@@ -125,6 +125,18 @@ impl<'a> Station<'a> {
     /// Whether it answers nothing and says nothing, as when its Wi-Fi is gone. The cloud shows it offline.
     pub fn silence(&self, is_silent: bool) -> &Self {
         self.handle.silence(self.serial, is_silent);
+        self
+    }
+
+    /// Whether the app is told to show its numbers. The cloud gives zeros where it is not.
+    pub fn display(&self, is_displayed: bool) -> &Self {
+        self.handle.display(self.serial, is_displayed);
+        self
+    }
+
+    /// Its last numbers came to the cloud so long ago; it may say of itself what it likes.
+    pub fn heard_ago(&self, ago: Duration) -> &Self {
+        self.handle.heard_ago(self.serial, ago);
         self
     }
 

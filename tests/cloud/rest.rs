@@ -33,6 +33,8 @@ pub struct Reply {
     pub status: u16,
     pub content_type: &'static str,
     pub body: String,
+    /// So much later.
+    pub after: Duration,
     code: Option<i64>,
     why: String,
 }
@@ -51,7 +53,7 @@ impl Reply {
     fn json(code: i64, message: &str, data: Value) -> Self {
         let body = json!({"code": code, "msg": message, "data": data, "trace_id": random_hex(16)});
         let (content_type, body) = ("application/json; charset=utf-8", body.to_string());
-        Self { status: 200, content_type, body, code: Some(code), why: String::new() }
+        Self { status: 200, content_type, body, after: Duration::ZERO, code: Some(code), why: String::new() }
     }
 
     /// An answer of the gateway, or of a part that has no codes.
@@ -79,7 +81,7 @@ impl Reply {
             504 => gateway("Gateway Time-out"),
             _ => gateway("Error"),
         };
-        Self { status, content_type, body, code: None, why: why.to_owned() }
+        Self { status, content_type, body, after: Duration::ZERO, code: None, why: why.to_owned() }
     }
 }
 
@@ -88,6 +90,7 @@ pub fn answer(shared: &Shared, call: &Incoming, now: SystemTime) -> Option<Reply
     let mut state = shared.state();
     let reply = match state.next_failure(&call.endpoint) {
         Some(Failure::Hang) => None,
+        Some(Failure::Slow(after)) => Some(Reply { after, ..honest(&shared.account, &mut state, call, now) }),
         Some(failure) => Some(failing(failure)),
         None => Some(honest(&shared.account, &mut state, call, now)),
     };
@@ -109,7 +112,7 @@ fn failing(failure: Failure) -> Reply {
         Failure::CodeWithMessage(code, message) => Reply::code(code, &message, why),
         Failure::Http(status) => Reply::http(status, why),
         Failure::Body(body) => Reply { body, code: None, ..Reply::code(0, "", why) },
-        Failure::Hang => Reply::http(504, why),
+        Failure::Hang | Failure::Slow(_) => Reply::http(504, why),
     }
 }
 
@@ -122,7 +125,7 @@ fn honest(account: &Account, state: &mut State, call: &Incoming, now: SystemTime
         return Reply::http(429, "too many calls of this endpoint");
     }
     let is_login = call.endpoint == LOGIN;
-    if !is_login && !answers::ENDPOINTS.contains(&&*call.endpoint) {
+    if !is_login && !answers::is_there(&call.endpoint) {
         return Reply::http(404, "no such endpoint");
     }
     // The panel's service does not run on the EU host.
@@ -132,7 +135,8 @@ fn honest(account: &Account, state: &mut State, call: &Incoming, now: SystemTime
     if let Err(why) = check_call(call) {
         return Reply::http(400, &why);
     }
-    let Ok(body @ Value::Object(_)) = serde_json::from_slice(&call.body) else {
+    let body = if call.method == Method::GET { b"{}" } else { &call.body[..] };
+    let Ok(body @ Value::Object(_)) = serde_json::from_slice(body) else {
         return Reply::code(10003, "Failed to request.", "the body is no JSON object");
     };
     if is_login {
@@ -146,8 +150,9 @@ fn honest(account: &Account, state: &mut State, call: &Incoming, now: SystemTime
 
 /// Method and headers.
 fn check_call(call: &Incoming) -> Result<(), String> {
-    if call.method != Method::POST {
-        return Err("method: allowed are [POST]".to_owned());
+    let allowed = if answers::is_read_by_get(&call.endpoint) { Method::GET } else { Method::POST };
+    if call.method != allowed {
+        return Err(format!("method: allowed are [{allowed}]"));
     }
     let header =
         |name: &str| call.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();

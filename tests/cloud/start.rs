@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::runtime::{Builder, Runtime};
@@ -19,7 +20,7 @@ use super::keys::Authorities;
 use super::login::{LoginKey, random_hex};
 use super::models::Manner;
 use super::state::{Account, Order, Shared, State, StationState};
-use super::types::{Device, Options, Refusal, Region};
+use super::types::{Device, Model, Options, Refusal, Region};
 use super::{control, https, station};
 
 /// How often a port is looked for, if somebody takes it before mosquitto does.
@@ -147,13 +148,17 @@ fn stations(
             manner: Manner::of(device.model),
             values: BTreeMap::new(),
             is_silent: false,
+            is_displayed: true,
+            is_heard_ago: Duration::ZERO,
+            n_packs: 0,
+            has_told_packs: false,
             answers_status: device.answers_status,
             triggered_until: None,
             is_listening: false,
             n_published: 0,
             orders,
         });
-        if device.behind_panel.is_none() {
+        if device.behind_panel.is_none() && device.model != Model::Inverter {
             let tls = authorities.device(&device.serial)?;
             connected.push(Connected { serial: device.serial.clone(), tls, orders: received });
         }

@@ -73,6 +73,14 @@ pub struct StationState {
     /// What was set; all else is the template's.
     pub values: BTreeMap<String, f64>,
     pub is_silent: bool,
+    /// Whether the app is told to show its numbers; the cloud gives zeros where it is not.
+    pub is_displayed: bool,
+    /// How long ago its last numbers came to the cloud.
+    pub is_heard_ago: Duration,
+    /// How many expansion packs the cloud says it has.
+    pub n_packs: u8,
+    /// What it tells once a trigger has begun, before its telemetry: how many packs it has.
+    pub has_told_packs: bool,
     pub answers_status: bool,
     pub triggered_until: Option<Instant>,
     /// Whether the broker has its subscription.
@@ -150,7 +158,7 @@ impl State {
 impl StationState {
     /// Whether it is on the broker itself.
     pub fn is_on_broker(&self) -> bool {
-        self.device.behind_panel.is_none()
+        self.device.behind_panel.is_none() && self.device.model != Model::Inverter
     }
 
     /// Whether it has a value of this name.

@@ -19,6 +19,12 @@ use super::types::{Asked, Broken, Model, Request};
 /// From one attempt to connect to the next.
 const RECONNECT_AFTER: Duration = Duration::from_millis(20);
 
+/// A device whose last numbers are so old is gone, whatever the lists say of it.
+const GONE_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// The message with the expansion packs.
+const PACKS: u16 = 0x040a;
+
 /// A message on its way: the last part of its topic, and its contents.
 type Message = (&'static str, Vec<u8>);
 
@@ -55,8 +61,9 @@ pub async fn run(
             Some(request) = received.recv() => {
                 let (asked, messages) = Device { shared: &shared, serial: &serial }.hear(&request);
                 if matches!(asked, Some(Asked::Trigger(_))) {
-                    // The first frame comes a pace after the trigger.
-                    ticks.reset();
+                    // The first frame comes a pace after the trigger, or when this device does that.
+                    let first = shared.state().station(&serial).device.first_frame_after;
+                    ticks.reset_after(first.unwrap_or(shared.account.pace));
                 }
                 messages
             }
@@ -119,7 +126,8 @@ impl Device<'_> {
         let now = SystemTime::now();
         let mut state = self.shared.state();
         let station = state.station(self.serial);
-        if station.is_silent {
+        // What has not spoken to the cloud for long does not speak to others either.
+        if station.is_silent || GONE_AFTER < station.is_heard_ago {
             return (None, Vec::new());
         }
         let asked = envelope::read_request(
@@ -151,6 +159,7 @@ impl Device<'_> {
             Asked::Versions => return self.messages(state, 0x0830),
         };
         station.triggered_until = until;
+        station.has_told_packs = false;
         vec![("state_info", self.wrapped(state, &frame::acknowledgement()))]
     }
 
@@ -162,7 +171,12 @@ impl Device<'_> {
             return Vec::new();
         }
         let telemetry = station.manner.telemetry;
+        let tells_packs = !station.has_told_packs && station.has(PACKS);
         let mut messages = self.messages(&mut state, telemetry);
+        if tells_packs {
+            state.station_mut(self.serial).has_told_packs = true;
+            messages.extend(self.messages(&mut state, PACKS));
+        }
         if state.station(self.serial).device.model == Model::Panel {
             messages.extend(self.messages(&mut state, panel::EMBEDDED));
         }

@@ -65,6 +65,8 @@ pub struct Device {
     pub alias: String,
     /// Whether it answers status requests. Some stations only know triggers.
     pub answers_status: bool,
+    /// How long after a trigger the first frame comes, if not a pace after it.
+    pub first_frame_after: Option<Duration>,
     /// The serial of the Home Power Panel that speaks for it: then it is not on the broker itself.
     pub behind_panel: Option<String>,
 }
@@ -77,6 +79,7 @@ impl Device {
             serial: serial.to_owned(),
             alias: model.name().to_owned(),
             answers_status: true,
+            first_frame_after: None,
             behind_panel: None,
         }
     }
@@ -106,6 +109,21 @@ impl Device {
         Self::new(Model::C1000Gen2, "6WPYSCSTEST000001")
     }
 
+    /// An inverter, `DQTGB6TEST01`.
+    pub fn inverter() -> Self {
+        Self::new(Model::Inverter, "DQTGB6TEST01")
+    }
+
+    /// A smart meter, `IY61SJTEST000001`.
+    pub fn meter() -> Self {
+        Self::new(Model::Meter, "IY61SJTEST000001")
+    }
+
+    /// A smart plug, `PLUG8XTEST000001`.
+    pub fn plug() -> Self {
+        Self::new(Model::Plug, "PLUG8XTEST000001")
+    }
+
     /// The same device wired to a panel.
     #[must_use]
     pub fn behind(self, panel: &str) -> Self {
@@ -128,6 +146,12 @@ pub enum Model {
     Solarbank2,
     /// A1763, SOLIX C1000 Gen 2.
     C1000Gen2,
+    /// A5143, MI80 inverter: on the list, and nothing else.
+    Inverter,
+    /// A17X7, Smart Meter: says what flows through the house's connection.
+    Meter,
+    /// A17X8, Smart Plug.
+    Plug,
 }
 
 impl Model {
@@ -140,7 +164,15 @@ impl Model {
             Self::Solarbank => "A17C0",
             Self::Solarbank2 => "A17C1",
             Self::C1000Gen2 => "A1763",
+            Self::Inverter => "A5143",
+            Self::Meter => "A17X7",
+            Self::Plug => "A17X8",
         }
+    }
+
+    /// Whether it is a battery of a balcony power plant, which belongs to a site.
+    pub fn is_solarbank(self) -> bool {
+        matches!(self, Self::Solarbank | Self::Solarbank2)
     }
 
     /// The vendor's name for it.
@@ -152,6 +184,9 @@ impl Model {
             Self::Solarbank => "Solarbank E1600",
             Self::Solarbank2 => "Solarbank 2 E1600 Pro",
             Self::C1000Gen2 => "SOLIX C1000 Gen 2",
+            Self::Inverter => "MI80 Microinverter(BLE)",
+            Self::Meter => "Smart Meter",
+            Self::Plug => "Smart Plug",
         }
     }
 }
@@ -176,6 +211,8 @@ pub enum Failure {
     Http(u16),
     /// HTTP 200 with this body.
     Body(String),
+    /// The right answer, so much later.
+    Slow(Duration),
     /// Never an answer.
     Hang,
 }

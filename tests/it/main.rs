@@ -35,6 +35,7 @@ mod solix_decode;
 mod solix_faults;
 mod solix_fieldmap;
 mod solix_listen;
+mod solix_readings;
 mod solix_rest;
 mod solix_session;
 mod solix_stage;

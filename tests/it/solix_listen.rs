@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::cloud::Options;
+use crate::cloud::{Options, Refusal};
 use crate::program::Ran;
 use crate::solix_stage::Stage;
 
@@ -69,4 +69,16 @@ fn a_serial_number_that_nobody_has_is_told_of() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn a_broker_that_lets_nobody_hear_is_no_silence() {
+    let stage = Stage::new(Options::default());
+    stage.cloud.broker().refuse(Refusal::All).unwrap();
+    let ran = listened(&stage, &[]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert!(ran.stderr.contains("refuses the subscription"), "{}", ran.stderr);
+    stage.cloud.broker().kill().unwrap();
+    let ran = listened(&stage, &[]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
 }

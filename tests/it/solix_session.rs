@@ -171,3 +171,25 @@ fn an_edit_of_the_section_begins_anew_without_a_login_and_every_reading_is_kept(
     // Each reading is told when it comes, also the last one.
     assert_eq!(said.matches(": SOC 87 %").count(), of_type(&stage.home.rows(), "solix_heartbeat").len());
 }
+
+/// The account alone.
+fn without_a_host(stage: &Stage) -> std::path::PathBuf {
+    stage.home.inventory(&format!("[cycle]\ninterval = \"40s\"\n{}", stage.cloud.inventory_section()))
+}
+
+#[test]
+fn an_inventory_without_a_host_reads_its_stations() {
+    let stage = stage();
+    let inventory = without_a_host(&stage);
+    let path = inventory.to_str().unwrap();
+    let login = stage.home.run(&["solix", "login", "--inventory", path]);
+    assert_eq!(login.code, Some(0), "{}", login.stderr);
+    let devices = stage.home.run(&["solix", "devices", "--inventory", path]);
+    assert_eq!(devices.code, Some(0), "{}", devices.stderr);
+    let polled = stage.home.poll(&inventory, &[]);
+    assert_eq!(polled.code, Some(0), "{}{}", polled.stdout, polled.stderr);
+    let rows = stage.home.rows();
+    assert_eq!(values(&rows, "solix_battery_soc"), [Some(87.0)]);
+    assert_eq!(values(&rows, "solix_up"), [Some(1.0)]);
+    assert_eq!(values(&rows, "cluster_gpu_power_total"), [None]);
+}

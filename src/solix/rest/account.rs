@@ -168,6 +168,11 @@ impl Cloud {
                 attempts.pause(&account, until, Pause::Locked)?;
                 Err(SolixError::LoginPaused { until, pause: Pause::Locked })
             }
+            Action::CountOutage if answer.code.is_none() => {
+                // The gateway has nobody to ask: no login has come to the vendor's count.
+                attempts.withdraw(credentials)?;
+                Err(SolixError::LoginFailed { status: answer.status, code: None })
+            }
             Action::Fail
             | Action::LogInAgain
             | Action::WaitAndLogIn

@@ -224,6 +224,19 @@ fn said(status: u16, code: Option<i64>) -> String {
     }
 }
 
+/// What a person can do about a login that failed with this HTTP status.
+const fn login_remedy(status: u16) -> &'static str {
+    match status {
+        429 => "too many programs and phones of this network ask at once: it is tried again by itself, later",
+        401 | 403 => {
+            "the cloud lets nobody of this network log in, as after too many failed logins: end other programs \
+             that log in, and wait some hours; it is tried again by itself"
+        }
+        500..=599 => "the cloud has a trouble of its own: it is tried again by itself",
+        _ => "it is tried again by itself; if it stays so, the vendor has changed its interface",
+    }
+}
+
 impl SolixError {
     /// A short, stable label for a log field or a database column.
     pub const fn kind(&self) -> &'static str {
@@ -321,8 +334,10 @@ impl SolixError {
                 "see with the phone app whether the account still works; it is tried again by itself then"
             }
             Self::LoginPaused { .. } | Self::LoginUnderWay => "wait: it is tried again by itself",
-            Self::LoginFailed { .. } | Self::NotAccepted { .. } => {
-                "it is tried again by itself; if it stays so, the vendor has changed its interface"
+            Self::LoginFailed { status, .. } => login_remedy(*status),
+            Self::NotAccepted { .. } => {
+                "it is tried again by itself; if it stays so, see with the phone app whether the account still \
+                 works and owns the devices"
             }
             Self::NoConnection { .. } | Self::Interrupted { .. } | Self::Timeout { .. } => {
                 "check that this machine may reach the internet; it is tried again by itself"

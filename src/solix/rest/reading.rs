@@ -19,7 +19,7 @@ const SOLAR_ONLY: &[&str] = &["A17C0", "A17C1", "A17C3"];
 /// The cloud's clock may be so much ahead of ours.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(2 * 60);
 
-/// What the cloud writes where it never heard of a device is before this year.
+/// A time before this year is what the cloud writes where it has none, also beside numbers that are good.
 const FIRST_YEAR: i16 = 2020;
 
 /// What a site's answers say of one of its devices.
@@ -141,7 +141,9 @@ fn battery_word(
         scene.is_fresh && (device.soc.is_ok() || device.solar_power.is_ok() || device.output_power.is_ok());
     // The time is that of solarbanks; an F3000 has none.
     let written = scene.updated_time.as_ref().filter(|_| device.role == Role::Solarbank);
-    let measured_at = written.and_then(|written| moment(written.as_str(), zone.as_ref(), received.at));
+    let written = written.and_then(|written| written.as_str().parse::<DateTime>().ok());
+    let written = written.filter(|written| FIRST_YEAR <= written.year());
+    let measured_at = written.and_then(|written| moment(written, zone.as_ref(), received.at));
     let reading = match (written, measured_at) {
         _ if online == Some(false) => Err(NoReading::Offline),
         _ if !is_shown => Err(NoReading::NotShown),
@@ -163,12 +165,11 @@ fn fresh(measured_at: Timestamp, received: Received) -> Result<Timestamp, NoRead
 
 /// A moment that the cloud writes without a time zone. We ask it for UTC, and it is not known whether that
 /// counts: so it is that of the device's zone or that of UTC which is later, but not to come.
-fn moment(written: &str, zone: Option<&TimeZone>, now: Timestamp) -> Option<Timestamp> {
-    let written: DateTime = written.parse().ok()?;
+fn moment(written: DateTime, zone: Option<&TimeZone>, now: Timestamp) -> Option<Timestamp> {
     let zones = std::iter::once(TimeZone::UTC).chain(zone.cloned());
     let moments = zones.filter_map(|zone| zone.to_timestamp(written).ok());
     let moments = moments.map(|moment| Timestamp::from_micros(moment.as_microsecond()));
-    moments.filter(|moment| FIRST_YEAR <= written.year() && *moment <= now.plus(CLOCKS_DIFFER)).max()
+    moments.filter(|moment| *moment <= now.plus(CLOCKS_DIFFER)).max()
 }
 
 /// Who says that a device is connected: the list of devices and the scene. One that says no is believed.
@@ -436,9 +437,10 @@ mod tests {
         let why = |updated, is_fresh| words(&scene(&["A17C1"], updated, is_fresh))[0].reading.clone().err();
         assert_eq!(why(LATELY, false), Some(NoReading::NotShown));
         assert_eq!(why("2026-11-24 02:00:00", true), Some(NoReading::Old(AT.minus(HOUR * 5))));
-        assert_eq!(why("1970-01-01 00:00:00", true), Some(NoReading::Ageless));
         assert_eq!(why("2026-11-24 09:00:00", true), Some(NoReading::Ageless));
-        assert_eq!(why("", true), None, "where nothing is said of the time, the status counts");
+        for nothing in ["", "1970-01-01 00:00:00", "01-01-0001 00:00:00"] {
+            assert_eq!(why(nothing, true), None, "where nothing is said of the time, the status counts");
+        }
     }
 
     #[test]
@@ -479,7 +481,9 @@ mod tests {
     fn a_time_without_a_zone_is_the_later_one_that_is_not_to_come() {
         let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         let new_york = TimeZone::posix("EST5EDT,M3.2.0,M11.1.0").unwrap();
-        let at = |written, zone| moment(written, Some(zone), AT).map(|moment| AT.since(moment).as_secs());
+        let at = |written: &str, zone| {
+            moment(written.parse().unwrap(), Some(zone), AT).map(|moment| AT.since(moment).as_secs())
+        };
         assert_eq!(at("2026-11-24 06:59:00", &berlin), Some(60), "it is UTC");
         assert_eq!(at("2026-11-24 07:59:00", &berlin), Some(60), "it is Berlin's");
         assert_eq!(at("2026-11-24 01:59:00", &new_york), Some(60), "it is New York's");

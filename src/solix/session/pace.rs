@@ -82,20 +82,20 @@ pub(super) fn next_mode(
 }
 
 /// Whether a station is heard of. `heard_at` is when it said something last, `awaited_since` since when it
-/// is listened for, `cloud_says` whether the cloud says that it is connected, `stale_after` what
-/// [`Pace::stale_after`] says of the way that it is read. One that was never heard, and that the cloud calls
-/// offline, is.
+/// is listened for, `cloud_says` whether the cloud says that it is connected, `way` how it is read. One that was
+/// never heard but by the cloud, and that the cloud calls offline, is.
 pub(super) fn presence(
     heard_at: Option<Timestamp>,
     awaited_since: Timestamp,
     cloud_says: Option<bool>,
-    stale_after: Duration,
+    (way, pace): (DataSource, Pace),
     now: Timestamp,
 ) -> Presence {
+    let stale_after = pace.stale_after(way);
     let silent_since = heard_at.unwrap_or(awaited_since);
     let silence = now.since(silent_since);
     let is_stale = stale_after < silence;
-    let is_told = cloud_says == Some(false) && (is_stale || heard_at.is_none());
+    let is_told = cloud_says == Some(false) && (is_stale || heard_at.is_none() || way == DataSource::RestApi);
     if OFFLINE_AFTER.max(stale_after) < silence || is_told {
         return Presence::Offline(silent_since);
     }
@@ -151,7 +151,7 @@ mod tests {
 
     fn presence_after(seconds: u64, heard: bool, cloud_says: Option<bool>) -> Presence {
         let now = START.plus(Duration::from_secs(seconds));
-        presence(heard.then_some(START), START, cloud_says, PACE.stale_after(DataSource::Mqtt), now)
+        presence(heard.then_some(START), START, cloud_says, (DataSource::Mqtt, PACE), now)
     }
 
     #[test]
@@ -174,6 +174,8 @@ mod tests {
         assert_eq!(presence_after(100, true, Some(false)), Presence::Live);
         assert_eq!(presence_after(300, true, Some(false)), Presence::Offline(START));
         assert_eq!(presence_after(1, false, Some(false)), Presence::Offline(START), "it was never heard");
+        let by_rest = presence(Some(START), START, Some(false), (DataSource::RestApi, PACE), START);
+        assert_eq!(by_rest, Presence::Offline(START), "the cloud's numbers are as old as its word");
     }
 
     #[test]
@@ -188,7 +190,7 @@ mod tests {
     fn an_interval_that_is_longer_than_ten_minutes_makes_nobody_offline() {
         let pace = Pace { interval: Duration::from_secs(3_600), ..PACE };
         let now = START.plus(Duration::from_secs(7_000));
-        let presence = presence(Some(START), START, None, pace.stale_after(DataSource::Mqtt), now);
+        let presence = presence(Some(START), START, None, (DataSource::Mqtt, pace), now);
         assert_eq!(presence, Presence::Live);
     }
 }

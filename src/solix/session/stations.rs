@@ -86,8 +86,7 @@ impl Standing {
     }
 
     fn presence(&self, pace: Pace, now: Timestamp) -> Presence {
-        let stale_after = pace.stale_after(self.way);
-        presence(self.heard_at, self.awaited_since, self.online, stale_after, now)
+        presence(self.heard_at, self.awaited_since, self.online, (self.way, pace), now)
     }
 }
 
@@ -438,12 +437,15 @@ impl Tracked {
             return None;
         }
         let heard_at = word.reading.as_ref().map(|reading| reading.at).ok().or(word.measured_at);
-        self.device.heard_at = self.device.heard_at.max(heard_at.map(|at| at.min(now).micros()));
+        let heard_at = heard_at.map(|at| at.min(now).micros());
+        if self.device.heard_at < heard_at {
+            self.device.heard_at = heard_at;
+            self.device.by_rest = true;
+        }
         let mut reading = word.reading.clone().ok()?;
         if self.last.as_ref().is_some_and(|last| reading.at <= last.at) {
             return None;
         }
-        self.device.by_rest = true;
         reading.station = self.station.clone();
         reading.mode = mode;
         reading.capacity = wire::capacity(&self.station, &self.state);

@@ -308,3 +308,89 @@ async fn no_secret_is_in_the_clouds_log() {
         assert!(!log.contains(secret), "{secret} is in {log}");
     }
 }
+
+/// Every endpoint that anker-solix-api asks in an update of an account like this, as its `poll_sites`,
+/// `poll_site_details`, `poll_device_details` and the same of its power panels call them (main branch of 2026).
+fn calls_of_the_reference(site: &str, serial: &str) -> Vec<(&'static str, &'static str, Value)> {
+    let of_site = json!({"site_id": site});
+    let of_device = json!({"site_id": site, "device_sn": serial});
+    vec![
+        ("POST", "power_service/v1/site/get_site_list", json!({})),
+        ("POST", "power_service/v1/currency/get_list", json!({})),
+        ("POST", "power_service/v1/site/get_scen_info", of_site.clone()),
+        ("GET", "power_service/v1/get_message_unread", Value::Null),
+        ("POST", "power_service/v1/site/get_site_price", of_site.clone()),
+        ("POST", "power_service/v1/site/get_power_limit", of_site.clone()),
+        ("POST", "power_service/v1/site/co2_ranking", of_site.clone()),
+        ("POST", "power_service/v1/app/get_relate_and_bind_devices", json!({})),
+        ("POST", "power_service/v1/app/get_auto_upgrade", json!({})),
+        (
+            "POST",
+            "app/ota/batch/check_update",
+            json!({"device_list": [{"device_sn": serial, "version": ""}]}),
+        ),
+        ("POST", "power_service/v1/app/get_brand_list", json!({})),
+        ("POST", "power_service/v1/app/vehicle/get_vehicle_list", json!({})),
+        ("POST", "power_service/v1/site/get_wifi_info_list", of_site.clone()),
+        ("POST", "power_service/v1/app/compatible/get_power_cutoff", of_device.clone()),
+        (
+            "POST",
+            "power_service/v1/app/compatible/get_compatible_solar_info",
+            json!({"solarbank_sn": serial}),
+        ),
+        ("POST", "power_service/v1/app/device/get_device_home_load", of_device.clone()),
+        ("POST", "power_service/v1/app/get_relate_device_fittings", of_device),
+        ("POST", "power_service/v1/site/get_site_device_param", json!({"site_id": site, "param_type": "6"})),
+        (
+            "POST",
+            "power_service/v1/app/device/get_device_attrs",
+            json!({"device_sn": serial, "attributes": ["pv_power_limit", "switch_0w"]}),
+        ),
+        (
+            "POST",
+            "power_service/v1/site/energy_analysis",
+            json!({"site_id": site, "device_sn": serial, "device_type": "solar_production", "type": "week",
+                   "start_time": "2026-11-24", "end_time": "2026-11-24"}),
+        ),
+        ("POST", "charging_energy_service/get_utility_rate_plan", json!({"siteId": site, "sn": serial})),
+        ("POST", "app/devicemanage/get_user_mqtt_info", json!({})),
+    ]
+}
+
+#[tokio::test]
+async fn every_call_that_the_reference_always_makes_is_answered() {
+    let devices = vec![Device::solarbank_2(), Device::solarbank(), Device::meter(), Device::inverter()];
+    let cloud = Cloud::start(Options { devices, ..Options::default() }).await.unwrap();
+    let mut caller = Caller::new(&cloud);
+    caller.login(&cloud).await;
+    let site = "cfdb1fbc-d51e-c39f-13b3-597acb1ab7c5";
+    for (method, endpoint, body) in calls_of_the_reference(site, "ATBC2C1TEST00001") {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, text) = caller.send(method, endpoint, &body).await;
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        assert_eq!((status, &answer["code"]), (200, &json!(0)), "{endpoint}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn solarbanks_have_a_site_with_what_stands_beside_them() {
+    let (bank, meter, inverter) = (Device::solarbank_2(), Device::meter(), Device::inverter());
+    let serial = bank.serial.clone();
+    let devices = vec![bank, meter, inverter, Device::f3800_plus()];
+    let cloud = Cloud::start(Options { devices, ..Options::default() }).await.unwrap();
+    let mut caller = Caller::new(&cloud);
+    caller.login(&cloud).await;
+    let site = caller.ask(SITES, json!({})).await["site_list"][0].clone();
+    assert_eq!(site["current_site_device_models"], json!(["A17C1", "A17X7", "A5143"]));
+    let scene_of = json!({"site_id": site["site_id"]});
+    let shown = |scene: &Value| {
+        let bank = &scene["solarbank_info"]["solarbank_list"][0];
+        (bank["battery_power"].clone(), bank["is_display"].clone(), bank["status"].clone())
+    };
+    let scene = caller.ask("power_service/v1/site/get_scen_info", scene_of.clone()).await;
+    assert_eq!(shown(&scene), (json!("93"), json!(true), json!("1")));
+    assert_eq!(scene["grid_info"]["grid_list"][0]["device_pn"], "A17X7");
+    cloud.station(&serial).display(false).silence(true);
+    let scene = caller.ask("power_service/v1/site/get_scen_info", scene_of).await;
+    assert_eq!(shown(&scene), (json!("0"), json!(false), json!("0")));
+}

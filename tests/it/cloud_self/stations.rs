@@ -43,8 +43,13 @@ async fn a_station_is_silent_until_it_is_triggered_and_when_the_trigger_ends() {
     listener.send(CODE, SERIAL, &trigger(60, true));
     let (part, acknowledgement) = listener.frame().await;
     assert_eq!((&*part, acknowledgement), ("state_info", unhex("ff090e0003010f085700a1013238")));
-    for _ in 0..3 {
+    let mut n_packs = 0;
+    for _ in 0..4 {
         let (part, frame) = listener.frame().await;
+        if frame[7..9] == [4, 0x0a] {
+            n_packs += 1;
+            continue;
+        }
         assert_eq!((&*part, &frame[4..9], frame.len()), ("param_info", &[3, 1, 0x0f, 4, 5][..], 486));
         let fields = fields(&frame);
         assert_eq!(fields[&0xad], [0x01, 4], "state of charge");
@@ -54,7 +59,7 @@ async fn a_station_is_silent_until_it_is_triggered_and_when_the_trigger_ends() {
         assert_eq!(fields[&0xbe], [0x01, 0xf9], "temperature");
         assert_eq!(fields[&0xcc][1..], *SERIAL.as_bytes());
     }
-    assert!(station.is_triggered());
+    assert_eq!((station.is_triggered(), n_packs), (true, 1), "its packs are told once a trigger");
 
     listener.send(CODE, SERIAL, &trigger(60, false));
     while listener.frame().await.1[7..9] != [0x08, 0x57] {}

@@ -237,3 +237,17 @@ async fn a_login_that_would_be_cut_off_is_not_sent_and_not_counted() {
     assert_eq!(kind(cloud.devices().await), "ok");
     assert_eq!(stage.server.n(LOGIN), 1);
 }
+
+#[tokio::test]
+async fn a_login_that_the_gateway_did_not_let_through_is_tried_again_soon() {
+    for (status, n_logins) in [(503, 2), (502, 1), (504, 1), (429, 1), (403, 1)] {
+        let stage = Stage::new().await;
+        stage.server.once(LOGIN, Reply::status(status));
+        let error = stage.cloud().devices().await.unwrap_err();
+        let vendor = error.remedy().contains("changed its interface");
+        assert_eq!((error.kind(), vendor), ("login_failed", false), "{status}");
+        pass(MINUTE);
+        assert_eq!(stage.cloud().devices().await.is_ok(), n_logins == 2, "{status}");
+        assert_eq!(stage.server.n(LOGIN), n_logins, "{status}");
+    }
+}
