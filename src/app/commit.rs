@@ -31,6 +31,11 @@ pub(super) trait Keep {
 
     /// Whether the alerts were kept with it.
     fn has_alerts(receipt: &Self::Receipt) -> bool;
+
+    /// Whether it is lost, so that nothing of it counts as written.
+    fn is_lost(_receipt: &Self::Receipt) -> bool {
+        false
+    }
 }
 
 /// A cycle that is closed, and what is to be known beside it.
@@ -70,7 +75,9 @@ pub(super) async fn commit<K: Keep>(
         tracing::debug!(events = events.len(), "batch made");
         match keeper.keep(batch.id, events, record).await {
             Ok(receipt) => {
-                *written = newly_written;
+                if !K::is_lost(&receipt) {
+                    *written = newly_written;
+                }
                 let judged = judged.filter(|_| K::has_alerts(&receipt));
                 let transitions = alerting.zip(judged).map(|(alerting, judged)| alerting.accept(judged));
                 return Ok((receipt, transitions.unwrap_or_default()));
@@ -98,7 +105,7 @@ impl Keep for Writer {
         Self::keep(self, id, &events, alerts.as_ref()).await.map_err(Error::Timeline)
     }
 
-    fn has_alerts(_: &Receipt) -> bool {
-        true
+    fn has_alerts(receipt: &Receipt) -> bool {
+        !receipt.is_direct
     }
 }

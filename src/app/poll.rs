@@ -116,7 +116,6 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     let around = around(settings, &writer).await;
     let closed = Closed { batch: &batch, scope, style: inventory.store.metadata, around };
     let kept = commit(&mut writer, &closed, &mut memory.written, Some(&mut alerting)).await;
-    tracing::debug!(batch = %batch.id, "batch kept");
     if scope == Scope::Whole {
         forget_gone(&mut memory, inventory);
     }
@@ -125,6 +124,10 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         Err(Error::Timeline(error)) => (Kept::Lost(error), Vec::new()),
         Err(error) => return Err(error),
     };
+    if let Kept::Durable(receipt) = &kept {
+        let how = if receipt.is_direct { "batch written directly" } else { "batch kept" };
+        tracing::debug!(batch = %batch.id, rows = receipt.kept_rows, "{how}");
+    }
     let mut changes = Vec::new();
     let rest = async {
         if let Kept::Durable(receipt) = &kept {

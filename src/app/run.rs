@@ -237,8 +237,8 @@ impl Daemon {
         let style = self.settings.inventory.store.metadata;
         let closed = Closed { batch, scope: Scope::Whole, style, around };
         let written = &mut self.engine.memory_mut().written;
-        let (store, transitions) = commit(&mut self.hand, &closed, written, Some(&mut self.alerting)).await?;
-        self.store = store;
+        let (taken, transitions) = commit(&mut self.hand, &closed, written, Some(&mut self.alerting)).await?;
+        self.store = taken.state;
         self.say_changes(batch, &transitions);
         if let Some(teller) = self.teller.as_ref().filter(|_| !transitions.is_empty()) {
             teller.wake(&self.alerting);

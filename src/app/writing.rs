@@ -30,7 +30,25 @@ struct Handed {
     id: BatchId,
     events: Vec<Event>,
     alerts: Option<AlertRecord>,
-    kept: oneshot::Sender<Result<StoreState, store::Error>>,
+    kept: oneshot::Sender<Result<Taken, store::Error>>,
+}
+
+/// What became of a batch, and how the store does by now.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) fate: Fate,
+    pub(super) state: StoreState,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is durable with all its events.
+    Kept,
+    /// It is in the timeline without its alerts, since the spool could not take it.
+    Direct,
+    /// It is lost: neither the spool nor the database took it.
+    Lost,
 }
 
 /// How the store does.
@@ -68,7 +86,7 @@ pub(super) struct Hand(mpsc::Sender<Handed>);
 #[derive(Debug)]
 pub(super) struct Writing {
     batches: mpsc::Receiver<Handed>,
-    /// `None` with SQLite, which is written directly.
+    /// `None` with SQLite, which is written directly, and while the disk of the spool is full.
     intake: Option<Intake>,
     state: StoreState,
     pause: Duration,
@@ -82,7 +100,7 @@ pub(super) struct Writing {
 type Delivery = Pin<Box<dyn Future<Output = (Writer, Result<Receipt, store::Error>)> + Send>>;
 
 impl Keep for Hand {
-    type Receipt = StoreState;
+    type Receipt = Taken;
 
     /// Gives a batch to the writer, and waits until it is durable.
     async fn keep(
@@ -90,15 +108,19 @@ impl Keep for Hand {
         id: BatchId,
         events: Vec<Event>,
         alerts: Option<AlertRecord>,
-    ) -> Result<StoreState, Error> {
+    ) -> Result<Taken, Error> {
         let (kept, answer) = oneshot::channel();
         let handed = Handed { id, events, alerts, kept };
         self.0.send(handed).await.map_err(|_closed| Error::TaskEnded)?;
         answer.await.map_err(|_closed| Error::TaskEnded)?.map_err(Error::Timeline)
     }
 
-    fn has_alerts(_: &StoreState) -> bool {
-        true
+    fn has_alerts(taken: &Taken) -> bool {
+        taken.fate == Fate::Kept
+    }
+
+    fn is_lost(taken: &Taken) -> bool {
+        taken.fate == Fate::Lost
     }
 }
 
@@ -130,12 +152,12 @@ impl Writing {
                 delivery = Some(deliver(writer));
             }
             let not_before = self.not_before;
-            // SQLite's batches are written by the writer itself, so they wait for it.
+            // Without an intake batches are written by the writer itself, so they wait for it.
             let may_take = self.intake.is_some() || delivery.is_none();
             // No branch loses anything when another one wins: the delivery goes on where it was.
             tokio::select! {
                 handed = self.batches.recv(), if may_take => match handed {
-                    Some(handed) => self.take(handed, &mut idle).await?,
+                    Some(handed) => self.take(handed, &mut idle, &mut delivery).await?,
                     None => break,
                 },
                 (writer, done) = running(&mut delivery) => {
@@ -155,29 +177,102 @@ impl Writing {
     }
 
     /// Makes a batch durable, and says so.
-    async fn take(&mut self, handed: Handed, idle: &mut Option<Writer>) -> Result<(), Error> {
+    async fn take(
+        &mut self,
+        handed: Handed,
+        idle: &mut Option<Writer>,
+        delivery: &mut Option<Delivery>,
+    ) -> Result<(), Error> {
         let Handed { id, events, alerts, kept } = handed;
         let alerts = alerts.as_ref();
-        let done = match (&mut self.intake, idle) {
-            (Some(intake), _) => intake.take(id, &events, alerts).await.map(|_dropped| ()),
-            (None, Some(writer)) => {
-                writer.keep(id, &events, alerts).await.map(|receipt| self.judge(&receipt))
+        let done = match self.take_in(id, &events, alerts).await {
+            Some(done) => done,
+            None => {
+                if let Some(delivery) = delivery.take() {
+                    let (writer, done) = delivery.await;
+                    *idle = Some(writer);
+                    self.note(done)?;
+                }
+                let Some(writer) = idle else { return Err(Error::TaskEnded) };
+                self.keep(writer, id, &events, alerts).await
             }
-            (None, None) => return Err(Error::TaskEnded),
         };
-        self.is_due = self.intake.is_some() || self.state.waiting.is_some();
-        if done.is_ok() {
-            tracing::debug!(batch = %id, rows = events.len(), "batch kept");
+        match &done {
+            Ok(Fate::Kept) => tracing::debug!(batch = %id, rows = events.len(), "batch kept"),
+            Ok(Fate::Direct) => tracing::debug!(batch = %id, "batch written directly"),
+            Ok(Fate::Lost) | Err(_) => (),
         }
         // The cycle that waited for this may have been ended meanwhile.
-        drop(kept.send(done.map(|()| self.state.clone())));
+        drop(kept.send(done.map(|fate| Taken { fate, state: self.state.clone() })));
         Ok(())
     }
 
-    /// What a delivery came to. A spool that cannot be used any more ends the daemon: the next start sets
-    /// it aside.
+    /// The short way, beside a delivery. `None` where there is none, or it is not to be used again: the file is full,
+    /// damaged or gone, and the writer has the answers to that.
+    async fn take_in(
+        &mut self,
+        id: BatchId,
+        events: &[Event],
+        alerts: Option<&AlertRecord>,
+    ) -> Option<Result<Fate, store::Error>> {
+        let mut intake = self.intake.take()?;
+        match intake.take(id, events, alerts).await {
+            Ok(_dropped) => {
+                self.is_due = true;
+                self.intake = Some(intake);
+                Some(Ok(Fate::Kept))
+            }
+            // The alerts are judged again, and then it comes again.
+            Err(error @ store::Error::AlertsMoved { .. }) => {
+                self.intake = Some(intake);
+                Some(Err(error))
+            }
+            Err(error) => {
+                tracing::warn!(error = error.with_causes(), "spool does not take the batch at once");
+                intake.close().await;
+                None
+            }
+        }
+    }
+
+    async fn keep(
+        &mut self,
+        writer: &mut Writer,
+        id: BatchId,
+        events: &[Event],
+        alerts: Option<&AlertRecord>,
+    ) -> Result<Fate, store::Error> {
+        let done = writer.keep(id, events, alerts).await;
+        self.intake = writer.intake().await.unwrap_or_default();
+        let fate = match done {
+            Ok(receipt) => {
+                self.judge(&receipt);
+                if receipt.is_direct { Fate::Direct } else { Fate::Kept }
+            }
+            // What such a disk says is durable may not be.
+            Err(error) if error.is_failing_disk() => return Err(error),
+            Err(error @ store::Error::AlertsMoved { .. }) => return Err(error),
+            Err(error) => {
+                tracing::error!(batch = %id, error = error.with_causes(), help = error.remedy(), "batch is lost");
+                Fate::Lost
+            }
+        };
+        self.is_due = self.intake.is_some() || self.state.waiting.is_some();
+        Ok(fate)
+    }
+
+    /// What a delivery came to. A spool that is damaged or full is the next batch's to mend; only a disk that fails
+    /// ends the daemon.
     fn note(&mut self, done: Result<Receipt, store::Error>) -> Result<(), Error> {
-        let receipt = done.map_err(Error::Timeline)?;
+        let receipt = match done {
+            Ok(receipt) => receipt,
+            Err(error) if error.is_failing_disk() => return Err(Error::Timeline(error)),
+            Err(error) => {
+                tracing::error!(error = error.with_causes(), "spool cannot be delivered");
+                self.wait();
+                return Ok(());
+            }
+        };
         let was_away = self.state.away.is_some();
         self.judge(&receipt);
         match &receipt.left {
@@ -185,20 +280,23 @@ impl Writing {
                 self.is_due = false;
                 self.pause = FIRST_PAUSE;
             }
-            Some(left) if left.error.is_some() => {
-                self.not_before = Instant::now() + self.pause;
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-            }
+            Some(left) if left.error.is_some() => self.wait(),
             Some(_) => self.pause = FIRST_PAUSE,
         }
         match &self.state.away {
             Some((_, words)) if !was_away => {
-                tracing::warn!("database unavailable, batches wait in the spool: {words}")
+                tracing::warn!(error = words, "database takes nothing; batches wait")
             }
-            None if was_away => tracing::info!(batches = receipt.batches, "the database takes batches again"),
+            None if was_away => tracing::info!(batches = receipt.batches, "database takes batches again"),
             Some(_) | None => (),
         }
         Ok(())
+    }
+
+    /// The next delivery is not to come at once.
+    fn wait(&mut self) {
+        self.not_before = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
     fn judge(&mut self, receipt: &Receipt) {

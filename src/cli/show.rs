@@ -10,7 +10,7 @@ use crate::app::{self, CheckReport, Connection, HostCheck, Priority, Settings};
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{Outcome, SolixReport, StationStatus, with_causes};
-use crate::store::{self, InitReport, Left, Progress, Receipt, SpoolStatus, Status};
+use crate::store::{self, InitReport, Left, Progress, Receipt, Rescued, SpoolStatus, Status};
 
 /// Text on standard error, where everything that is not data goes. That it cannot be written, for a disk that is
 /// full or a reader who has left, changes nothing else.
@@ -114,12 +114,18 @@ pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
         write!(line, "; {n_rows} refused and laid aside, see `fleetwatt store dead-letters list`")
             .unwrap_or_default();
     }
+    if receipt.is_direct {
+        line += "; directly, as the spool's disk is full";
+    }
+    if let Some(Rescued { saved, lost }) = &receipt.rescued {
+        write!(line, "; the spool was damaged: {saved} batches saved, {lost} lost").unwrap_or_default();
+    }
     line
 }
 
 /// What `store replay` did.
 pub(super) fn replayed(receipt: &Receipt, settings: &Settings) -> String {
-    if receipt.batches == 0 && receipt.left.is_none() && receipt.dead_letters == 0 {
+    if receipt.batches == 0 && receipt.left.is_none() && !receipt.cost_something() {
         return "the spool is empty\n".to_owned();
     }
     let line = delivered(receipt, settings);

@@ -6,15 +6,25 @@
 //! of some work), whatever the words are: it waits. Only when the table takes rows of the newest batch is it that
 //! batch's own fault, and it is laid aside too, so that nobody waits behind it for ever.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
 use super::alerts::AlertRecord;
+use super::location::Place;
 use super::receipt::{Left, Progress, Receipt};
 use super::rows::Row;
 use super::spool::Waiting;
 use super::writer::Writer;
 use super::{Error, Refusal, failpoint};
 use crate::batch::BatchId;
+
+/// How long a batch that the spool cannot take may keep its cycle waiting.
+const DIRECT_WITHIN: Duration = Duration::from_secs(20);
+
+/// The event of an alert that was raised or cleared.
+const ALERT_EVENT: &str = "alert";
 
 /// Where a delivery stops.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +100,79 @@ impl Writer {
         receipt.rows += written.rows;
         receipt.took += written.took;
         Ok(())
+    }
+
+    /// The disk is full. What waits is delivered and removed, which makes room in the file, if not on the disk; a
+    /// batch that still does not fit goes to the timeline directly.
+    pub(super) async fn keep_on_full_disk(
+        &mut self,
+        id: BatchId,
+        rows: &[Row],
+        alerts: Option<&AlertRecord>,
+        full: Error,
+    ) -> Result<Receipt, Error> {
+        let mut receipt = Receipt::default();
+        if matches!(self.location.place(), Place::Sqlite(_)) {
+            return Err(full);
+        }
+        let delivered = timeout(DIRECT_WITHIN, self.deliver(Bound::CYCLE, &mut receipt, &mut |_| ())).await;
+        if matches!(delivered, Ok(Ok(()))) && self.append(id, rows, alerts).await.is_ok() {
+            self.deliver(Bound::CYCLE, &mut receipt, &mut |_| ()).await?;
+            return Ok(receipt);
+        }
+        if let Ok(Err(error)) = delivered
+            && !error.is_full_spool()
+        {
+            return Err(error);
+        }
+        // Alerts that are told are remembered in the spool, so these are told with a batch that fits there.
+        let rows: Vec<Row> = rows.iter().filter(|row| row.event_type != ALERT_EVENT).cloned().collect();
+        let done = match timeout(DIRECT_WITHIN, self.deliver_directly(id, rows, &mut receipt)).await {
+            Ok(done) => done,
+            Err(_) => Err(Error::Timeout { step: "insert", source: None }),
+        };
+        match done {
+            Ok(()) => {
+                if !self.is_direct {
+                    let error = full.with_causes();
+                    tracing::warn!(
+                        error,
+                        "spool takes nothing; batches are written directly, without alerts"
+                    );
+                }
+                self.is_direct = true;
+                receipt.is_direct = true;
+                Ok(receipt)
+            }
+            Err(error) => {
+                tracing::error!(batch = %id, error = error.with_causes(), "spool takes nothing, nor does the database");
+                Err(full)
+            }
+        }
+    }
+
+    async fn deliver_directly(
+        &mut self,
+        id: BatchId,
+        mut rows: Vec<Row>,
+        receipt: &mut Receipt,
+    ) -> Result<(), Error> {
+        match self.deliver_rows(id, &rows, None, receipt).await {
+            Err(error) if error.is_of_the_rows() => {
+                let refused = self.refusals(&rows).await?;
+                if refused.len() == rows.len() {
+                    return Err(error);
+                }
+                // There is no room to lay them aside.
+                tracing::error!(batch = %id, n_rows = refused.len(), error = error.with_causes(), "rows are refused and lost");
+                let places: BTreeSet<usize> = refused.iter().map(|refusal| refusal.row).collect();
+                let mut place = 0..;
+                rows.retain(|_| place.next().is_none_or(|place| !places.contains(&place)));
+                receipt.dead_letters += as_u64(refused.len());
+                self.deliver_rows(id, &rows, None, receipt).await
+            }
+            done => done,
+        }
     }
 
     /// Lays the refused rows of a batch aside; `Some` says why the whole batch has to wait.

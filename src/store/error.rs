@@ -242,6 +242,8 @@ pub enum FileTrouble {
     Corrupt,
     /// The disk fails.
     DiskFails,
+    /// Another file, or none, is in its place.
+    Moved,
 }
 
 impl FileTrouble {
@@ -274,6 +276,7 @@ impl FileTrouble {
             Self::NotADatabase => "file_not_a_database",
             Self::Corrupt => "file_corrupt",
             Self::DiskFails => "file_disk_fails",
+            Self::Moved => "file_moved",
         }
     }
 
@@ -297,6 +300,7 @@ impl FileTrouble {
             Self::DiskFails => {
                 "look into the kernel log for errors of the disk, and check that it is not a network mount"
             }
+            Self::Moved => "leave the file where it is while fleetwatt runs; copy it with `VACUUM INTO`",
         }
     }
 }
@@ -312,6 +316,7 @@ impl fmt::Display for FileTrouble {
             Self::NotADatabase => "is not a SQLite database",
             Self::Corrupt => "is damaged",
             Self::DiskFails => "cannot be read or written: the disk reports an error",
+            Self::Moved => "was moved, removed or replaced while it was open",
         })
     }
 }
@@ -385,6 +390,16 @@ impl Error {
     /// Whether the spool is damaged, so that it has to be set aside.
     pub(super) const fn is_damaged_spool(&self) -> bool {
         matches!(self, Self::Spool { trouble: Some(FileTrouble::Corrupt | FileTrouble::NotADatabase), .. })
+    }
+
+    /// Whether the disk under the spool is full.
+    pub(super) const fn is_full_spool(&self) -> bool {
+        matches!(self, Self::Spool { trouble: Some(FileTrouble::Full), .. })
+    }
+
+    /// Whether the spool that is open is not the one that others find.
+    pub(super) const fn is_moved_spool(&self) -> bool {
+        matches!(self, Self::Spool { trouble: Some(FileTrouble::Moved), .. })
     }
 
     /// Whether the disk under the spool reports errors. What it said was durable may not be: whoever

@@ -13,6 +13,7 @@ mod alerts;
 mod delivery;
 mod error;
 mod failpoint;
+mod file;
 mod halves;
 mod intake;
 mod letters;
@@ -34,7 +35,7 @@ pub use intake::Intake;
 pub use letters::{DeadLetter, Retried, dead_letters, discard_dead_letters};
 pub use location::{Location, Password};
 pub use receipt::{Left, Progress, Receipt};
-pub use spool::{Dropped, SpoolLimits, SpoolStatus, n_rows_of_payload};
+pub use spool::{Dropped, Rescued, SpoolLimits, SpoolStatus, n_rows_of_payload};
 pub use status::{ColumnFound, Guarantee, InitReport, Status};
 pub use writer::Writer;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Error;
-use super::spool::Dropped;
+use super::spool::{Dropped, Rescued};
 
 /// What one call kept and delivered.
 #[derive(Debug, Default)]
@@ -24,12 +24,19 @@ pub struct Receipt {
     pub aside: u64,
     /// What no longer fitted into the spool. An event `spool_dropped` of the same batch says so too.
     pub dropped: Dropped,
+    /// The rows of the batch itself.
+    pub kept_rows: usize,
+    /// The spool could not take the batch, so it is in the timeline already, without its `alert` events: these are
+    /// not told of yet.
+    pub is_direct: bool,
+    /// The spool was damaged and is set aside.
+    pub rescued: Option<Rescued>,
 }
 
 impl Receipt {
     /// Whether the store took all else and something is missing in it that a person should see to.
     pub const fn cost_something(&self) -> bool {
-        0 < self.dead_letters
+        0 < self.dead_letters || self.rescued.is_some()
     }
 }
 

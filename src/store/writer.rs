@@ -25,7 +25,7 @@ const DROPPED_EVENT: &str = "spool_dropped";
 #[derive(Debug)]
 pub struct Writer {
     state_dir: PathBuf,
-    location: Location,
+    pub(super) location: Location,
     table: String,
     limits: SpoolLimits,
     /// `None` until a SQLite timeline needs it.
@@ -34,6 +34,8 @@ pub struct Writer {
     /// What [`Self::connect`] met; the next delivery does not wait for the same again.
     pub(super) refused: Option<Error>,
     has_failing_disk: bool,
+    /// Whether the last batch had to be written directly.
+    pub(super) is_direct: bool,
     /// Another program works with the same spool, and delivers what is in it.
     is_beside_another: bool,
 }
@@ -53,15 +55,24 @@ impl Writer {
     ) -> Result<Self, Error> {
         TableName::parse(table)?;
         let is_needed = matches!(location.place(), Place::Postgres(_)) || Spool::is_there(state_dir);
+        let spool = match if is_needed { Some(Spool::open(state_dir).await) } else { None } {
+            // What can be delivered without it is, and there may be room later.
+            Some(Err(error)) if error.is_full_spool() => {
+                tracing::error!(error = error.with_causes(), "spool cannot be opened");
+                None
+            }
+            spool => spool.transpose()?,
+        };
         Ok(Self {
             state_dir: state_dir.to_owned(),
             location: location.clone(),
             table: table.to_owned(),
             limits,
-            spool: if is_needed { Some(Spool::open(state_dir).await?) } else { None },
+            spool,
             timeline: None,
             refused: None,
             has_failing_disk: false,
+            is_direct: false,
             is_beside_another: false,
         })
     }
@@ -89,6 +100,7 @@ impl Writer {
             timeline: None,
             refused: None,
             has_failing_disk: false,
+            is_direct: false,
             is_beside_another: true,
         }))
     }
@@ -134,21 +146,28 @@ impl Writer {
                 self.mend().await?;
                 self.keep_rows(id, &rows, alerts).await
             }
+            Err(error) if error.is_moved_spool() => self.keep_rows(id, &rows, alerts).await,
             done => done,
         };
-        self.watch(done)
+        let mut receipt = self.watch(done)?;
+        receipt.rescued = self.spool.as_mut().and_then(Spool::take_rescued);
+        receipt.kept_rows = rows.len();
+        Ok(receipt)
     }
 
     /// A side of its own that takes batches while this one delivers. `None` with SQLite, whose batches
-    /// need no spool.
+    /// need no spool, and while the disk is full.
     ///
     /// # Errors
     ///
     /// The spool cannot be opened.
     pub async fn intake(&self) -> Result<Option<Intake>, Error> {
+        let has_room = self.spool.as_ref().is_some_and(|spool| !spool.is_tight());
         match self.location.place() {
-            Place::Postgres(_) => Ok(Some(Intake::new(Spool::open(&self.state_dir).await?, self.limits))),
-            Place::Sqlite(_) => Ok(None),
+            Place::Postgres(_) if has_room => {
+                Ok(Some(Intake::new(Spool::open(&self.state_dir).await?, self.limits)))
+            }
+            Place::Postgres(_) | Place::Sqlite(_) => Ok(None),
         }
     }
 
@@ -171,7 +190,7 @@ impl Writer {
     pub async fn replay(&mut self, mut progress: impl FnMut(Progress) + Send) -> Result<Receipt, Error> {
         let bound = Bound::ALL;
         let mut receipt = Receipt::default();
-        if self.spool.is_none() {
+        if self.spool.is_none() && matches!(self.location.place(), Place::Sqlite(_)) {
             return Ok(receipt);
         }
         let done = match self.deliver(bound, &mut receipt, &mut progress).await {
@@ -181,6 +200,7 @@ impl Writer {
             }
             done => done,
         };
+        receipt.rescued = self.spool.as_mut().and_then(Spool::take_rescued);
         self.watch(done.map(|()| receipt))
     }
 
@@ -223,9 +243,13 @@ impl Writer {
                 Err(error) => self.refused = Some(error),
             }
         }
-        let limits = self.limits;
-        let note = |dropped: Dropped| dropped_row(id, rows, dropped);
-        receipt.dropped = self.spool().await?.append(id, rows, limits, note, alerts).await?;
+        match self.append(id, rows, alerts).await {
+            Err(error) if error.is_full_spool() => {
+                return self.keep_on_full_disk(id, rows, alerts, error).await;
+            }
+            done => receipt.dropped = done?,
+        }
+        self.is_direct = false;
         if receipt.dropped != Dropped::default() {
             let Dropped { batches, rows } = receipt.dropped;
             tracing::error!(batches, rows, "spool is full or too old, the oldest batches are dropped");
@@ -242,6 +266,17 @@ impl Writer {
         Ok(receipt)
     }
 
+    pub(super) async fn append(
+        &mut self,
+        id: BatchId,
+        rows: &[Row],
+        alerts: Option<&AlertRecord>,
+    ) -> Result<Dropped, Error> {
+        let limits = self.limits;
+        let note = |dropped: Dropped| dropped_row(id, rows, dropped);
+        self.spool().await?.append(id, rows, limits, note, alerts).await
+    }
+
     pub(super) async fn timeline(&mut self) -> Result<&Timeline, Error> {
         let timeline = match self.timeline.take() {
             Some(timeline) => timeline,
@@ -250,9 +285,14 @@ impl Writer {
         Ok(self.timeline.insert(timeline))
     }
 
+    /// The spool that is there, or a new one in place of one that was moved away.
     pub(super) async fn spool(&mut self) -> Result<&mut Spool, Error> {
         let spool = match self.spool.take() {
-            Some(spool) => spool,
+            Some(spool) if spool.is_in_place() => spool,
+            Some(spool) => {
+                spool.leave().await;
+                Spool::open(&self.state_dir).await?
+            }
             None => Spool::open(&self.state_dir).await?,
         };
         Ok(self.spool.insert(spool))

@@ -150,13 +150,12 @@ fn a_dry_run_leaves_the_spool_alone_and_needs_no_database() {
 }
 
 #[test]
-fn what_cannot_even_be_spooled_is_said_and_is_nothing() {
+fn a_folder_in_the_place_of_the_spool_is_set_aside() {
     let home = Home::new().with("DATABASE_URL", "postgres://u@127.0.0.1:1/d");
     std::fs::create_dir_all(home.path("s/spool.db")).unwrap();
     let ran = home.run(&["poll", "--quiet", "--inventory", &demo()]);
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("error: nothing was kept: the spool `"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("help: check that the user"), "{}", ran.stderr);
+    assert_eq!(ran.code, Some(4));
+    assert!(ran.stderr.contains("spool was damaged and is set aside"), "{}", ran.stderr);
 }
 
 #[tokio::test]

@@ -63,7 +63,8 @@ const WRITES_OTHERWISE: &[(&str, &str)] = &[
     ("app/lock.rs", "locks a file"),
     ("solix/auth/files.rs", "locks a file"),
     ("store/failpoint.rs", "says to a test how far it is"),
-    ("store/spool/mod.rs", "creates a database"),
+    ("store/file.rs", "creates a database"),
+    ("store/spool/reserve.rs", "holds room on the disk"),
     ("store/spool/rescue.rs", "renames databases"),
 ];
 

@@ -7,69 +7,36 @@
 //! Its clock is SQLite's, since ages matter here only among themselves.
 
 mod letters;
+mod open;
 mod payload;
 mod rescue;
+mod reserve;
+mod scan;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
-};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection};
 use uuid::Uuid;
 
 use super::alerts::{self, AlertRecord, Tables};
+use super::file::Identity;
 use super::rows::Row;
 use super::{Error, FileTrouble};
 use crate::batch::BatchId;
 pub(super) use letters::{Letter, MAX_DEAD_LETTERS};
 use payload::Packed;
 pub use payload::n_rows_of_payload;
-
-/// The file's name in the state directory.
-const FILE_NAME: &str = "spool.db";
-
-/// The version in `meta`. A file with a higher one is left alone.
-const SCHEMA_VERSION: i64 = 1;
-
-/// How long to wait for another program: `store status` looks, and an operator may.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Up to this many pages of 4 KiB the whole file is checked on opening, which takes some milliseconds.
-const CHECKED_PAGES: i64 = 2_048;
+pub use rescue::Rescued;
 
 /// This many free pages are given back to the disk when the spool is empty again.
 const FREE_PAGES: i64 = 4_096;
 
 /// Microseconds since 1970.
 const NOW: &str = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
-
-const SCHEMA: &str = "\
-CREATE TABLE batch (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT /* the order in which they came */,
-  batch_id TEXT NOT NULL UNIQUE,
-  created_us INTEGER NOT NULL /* microseconds since 1970, UTC */,
-  rows INTEGER NOT NULL,
-  bytes INTEGER NOT NULL,
-  crc32 INTEGER NOT NULL,
-  payload BLOB NOT NULL /* JSON lines, zlib */,
-  attempts INTEGER NOT NULL DEFAULT 0,
-  last_error TEXT
-);
--- So that counting a month of batches does not read the batches.
-CREATE INDEX batch_facts ON batch (created_us, rows, bytes);
-CREATE TABLE dead_letter (
-  id INTEGER PRIMARY KEY,
-  batch_id TEXT NOT NULL,
-  row_json TEXT NOT NULL,
-  error TEXT NOT NULL,
-  at_us INTEGER NOT NULL
-);
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO meta VALUES ('schema_version', 1), ('dropped_total', 0), ('lost_total', 0);";
 
 /// How much may wait, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,90 +94,17 @@ pub(super) struct Waiting {
 pub(super) struct Spool {
     path: PathBuf,
     connection: SqliteConnection,
+    identity: Identity,
+    /// What became of the file that was here before, if it was damaged.
+    rescued: Option<Rescued>,
+    /// Whether it works in the room that was set aside, as the disk is full: it does not grow.
+    is_tight: bool,
 }
 
 /// `batch_id, rows, crc32, payload` as they stand in the table.
 type Stored = (String, i64, i64, Vec<u8>);
 
 impl Spool {
-    /// Where the spool of a state directory is.
-    pub(super) fn path_in(state_dir: &Path) -> PathBuf {
-        state_dir.join(FILE_NAME)
-    }
-
-    /// Whether a state directory has a spool, or what a rescue left of one.
-    pub(super) fn is_there(state_dir: &Path) -> bool {
-        state_dir.join(FILE_NAME).exists() || rescue::is_unfinished(state_dir)
-    }
-
-    /// Opens the spool of a state directory, and creates both if they are not there. A damaged one is
-    /// set aside.
-    pub(super) async fn open(state_dir: &Path) -> Result<Self, Error> {
-        let path = state_dir.join(FILE_NAME);
-        let folder = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).await;
-        folder.map_err(|source| file_trouble(&path, source))?;
-        rescue::finish(&path)?;
-        match Self::open_file(&path).await {
-            Err(error) if error.is_damaged_spool() => {
-                rescue::set_aside(&path).await?;
-                Self::open_file(&path).await
-            }
-            done => done,
-        }
-    }
-
-    /// What is in the spool of a state directory, if there is one: creates nothing and mends nothing.
-    pub(super) async fn look(state_dir: &Path) -> Result<Option<SpoolStatus>, Error> {
-        let Some(mut spool) = Self::beside(state_dir).await? else { return Ok(None) };
-        let status = spool.status().await;
-        spool.close().await;
-        status.map(Some)
-    }
-
-    /// Opens the spool of a state directory that another program may work with: creates nothing and mends
-    /// nothing.
-    pub(super) async fn beside(state_dir: &Path) -> Result<Option<Self>, Error> {
-        let path = state_dir.join(FILE_NAME);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let connection = connect(&path).await.map_err(|source| trouble(&path, source))?;
-        Ok(Some(Self { path, connection }))
-    }
-
-    /// Sets the file aside, and goes on with what could be saved from it.
-    pub(super) async fn mend(self) -> Result<Self, Error> {
-        let path = self.path.clone();
-        self.close().await;
-        rescue::set_aside(&path).await?;
-        Self::open_file(&path).await
-    }
-
-    async fn open_file(path: &Path) -> Result<Self, Error> {
-        create_private(path).map_err(|source| file_trouble(path, source))?;
-        let mut connection = connect(path).await.map_err(|source| trouble(path, source))?;
-        let damaged =
-            || Error::Spool { path: path.to_owned(), trouble: Some(FileTrouble::Corrupt), source: None };
-        let opened = match prepare(&mut connection).await {
-            Ok(Some(found)) if found > SCHEMA_VERSION => {
-                Err(Error::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION })
-            }
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(damaged()),
-            Err(source) => Err(trouble(path, source)),
-        };
-        let spool = Self { path: path.to_owned(), connection };
-        match opened {
-            Ok(()) => Ok(spool),
-            Err(error) => {
-                // Not left to its drop, which closes it some time later, and might then remove the
-                // write-ahead log of the file that has come into its place.
-                spool.close().await;
-                Err(error)
-            }
-        }
-    }
-
     /// Appends a batch; it is durable when this returns. What no longer fits is dropped in the same
     /// transaction, the oldest first, and `note` makes the row that says so in the batch itself.
     pub(super) async fn append(
@@ -221,6 +115,9 @@ impl Spool {
         note: impl FnOnce(Dropped) -> Row + Send,
         record: Option<&AlertRecord>,
     ) -> Result<Dropped, Error> {
+        if self.is_tight && reserve::is_roomy(&self.path) {
+            self.grow_again().await?;
+        }
         let failed = |source| trouble(&self.path, source);
         let mut packed = Packed::of(id, rows);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
@@ -241,6 +138,13 @@ impl Spool {
         }
         insert(&mut transaction, id, n_rows, packed).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
+        if !self.is_in_place() {
+            return Err(Error::Spool {
+                path: self.path.clone(),
+                trouble: Some(FileTrouble::Moved),
+                source: None,
+            });
+        }
         Ok(dropped)
     }
 
@@ -266,19 +170,32 @@ impl Spool {
         Ok(Some(Waiting { seq, id, rows }))
     }
 
-    /// A batch is in the timeline, so it need not wait any longer.
+    /// A batch is in the timeline, so it need not wait any longer. That also works on a full disk.
     pub(super) async fn delivered(&mut self, seq: i64) -> Result<(), Error> {
+        match self.remove(seq).await {
+            Err(error) if error.is_full_spool() => {
+                self.make_way().await?;
+                self.remove(seq).await
+            }
+            done => done,
+        }
+    }
+
+    async fn remove(&mut self, seq: i64) -> Result<(), Error> {
         let failed = |source| trouble(&self.path, source);
         let sql = "DELETE FROM batch WHERE seq = ?";
         sqlx::query(sql).bind(seq).execute(&mut self.connection).await.map(|_| ()).map_err(failed)
     }
 
-    /// A batch could not be delivered: noted for people.
+    /// A batch could not be delivered: noted for people, if there is room for a note.
     pub(super) async fn failed(&mut self, seq: i64, error: &str) -> Result<(), Error> {
         let failed = |source| trouble(&self.path, source);
         let sql = "UPDATE batch SET attempts = attempts + 1, last_error = ? WHERE seq = ?";
         let done = sqlx::query(sql).bind(error).bind(seq).execute(&mut self.connection).await;
-        done.map(|_| ()).map_err(failed)
+        match done.map(|_| ()).map_err(failed) {
+            Err(error) if error.is_full_spool() => Ok(()),
+            done => done,
+        }
     }
 
     /// What is in it.
@@ -322,37 +239,6 @@ impl Spool {
         }
         Ok(())
     }
-
-    pub(super) async fn close(self) {
-        if let Err(error) = self.connection.close().await {
-            // Whatever was committed is durable, and SQLite takes up the WAL on the next opening.
-            tracing::debug!(%error, path = %self.path.display(), "spool did not close cleanly");
-        }
-    }
-}
-
-/// Creates the tables if there are none. The schema's version; `None` if the file is damaged.
-async fn prepare(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
-    let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'meta'";
-    let there: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
-    if there == 0 || !alerts::are_there(connection, Tables::OfSpool).await? {
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        if there == 0 {
-            sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
-        }
-        // They came later; an earlier fleetwatt takes no notice of them.
-        alerts::create(&mut transaction, Tables::OfSpool).await?;
-        transaction.commit().await?;
-    }
-    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await?;
-    if pages <= CHECKED_PAGES {
-        let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await?;
-        if found != "ok" {
-            return Ok(None);
-        }
-    }
-    let sql = "SELECT value FROM meta WHERE key = 'schema_version'";
-    sqlx::query_scalar(sql).fetch_optional(connection).await
 }
 
 /// The same batch again is the same batch: whoever calls may not know what became of the first call.
@@ -427,39 +313,21 @@ fn unpack((id, n_rows, crc32, payload): &Stored) -> Option<(BatchId, Vec<Row>)> 
     (as_i64(rows.len()) == *n_rows).then_some((id, rows))
 }
 
-async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
-    // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.
-    let file = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
-    SqliteConnectOptions::new()
-        .filename(file)
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging()
-        .connect()
-        .await
-}
-
-/// An empty file for this user alone, unless there is one; SQLite gives its other files the same mode.
-fn create_private(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    match std::fs::File::options().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => sync_folder(path),
-    }
-}
-
-/// Makes durable what the folder of a file lists.
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
-}
-
 fn trouble(path: &Path, source: sqlx::Error) -> Error {
     let code = source.as_database_error().and_then(|error| error.code());
-    let trouble = code.and_then(|code| code.parse().ok()).and_then(FileTrouble::of_code);
+    let code: Option<i32> = code.and_then(|code| code.parse().ok());
+    let is_decoded = matches!(
+        source,
+        sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::RowNotFound
+    );
+    // SQLITE_ERROR for our own constant statements, a type that is another one: the file is not as we made it.
+    let trouble = match code.map(|code| code & 0xff) {
+        Some(1 | 20) => Some(FileTrouble::Corrupt),
+        _ if is_decoded => Some(FileTrouble::Corrupt),
+        _ => code.and_then(FileTrouble::of_code),
+    };
     Error::Spool { path: path.to_owned(), trouble, source: Some(Box::new(source)) }
 }
 

@@ -366,6 +366,131 @@ async fn a_batch_with_a_wrong_checksum_is_set_aside_with_the_file_and_the_others
     assert_eq!(aside(&folder).len(), 1, "the damaged file is kept for a person to look at");
 }
 
+/// A spool of thirty batches, the first ten delivered, as bytes of its file.
+async fn twenty_waiting() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    for n in 0..30 {
+        append(&mut spool, n, 40, ROOMY).await.unwrap();
+    }
+    for _ in 0..10 {
+        let batch = spool.oldest().await.unwrap().unwrap();
+        spool.delivered(batch.seq).await.unwrap();
+    }
+    spool.close().await;
+    std::fs::read(folder.path().join("spool.db")).unwrap()
+}
+
+/// Opens these bytes as a spool; gives what was saved and lost, or `None` if it was not found to be damaged, and the
+/// batches that wait in it.
+async fn opened_as(bytes: &[u8]) -> (Option<(u64, u64)>, Vec<BatchId>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("spool.db"), bytes).unwrap();
+    let mut spool = opened(&folder).await;
+    let rescued = spool.take_rescued().map(|rescued| (rescued.saved, rescued.lost));
+    assert_eq!(aside(&folder).len(), usize::from(rescued.is_some()));
+    assert_eq!(spool.status().await.unwrap().lost_total, rescued.map_or(0, |(_, lost)| lost));
+    (rescued, drained(&mut spool).await)
+}
+
+#[tokio::test]
+async fn what_the_pages_still_hold_is_saved_whatever_else_is_damaged() {
+    let good = twenty_waiting().await;
+    let all: Vec<BatchId> = (10..30).map(id).collect();
+    assert_eq!(opened_as(&good).await, (None, all.clone()));
+    // The magic, the schema format, the first page, the root of the table.
+    for (range, bits) in [(0..16, 0xff), (44..48, 0xff), (0..4_096, 0), (8_192..12_288, 0)] {
+        let mut bytes = good.clone();
+        bytes[range.clone()].fill(bits);
+        let (rescued, waiting) = opened_as(&bytes).await;
+        assert_eq!(rescued, Some((20, 0)), "{range:?}");
+        assert_eq!(waiting, all, "{range:?}");
+    }
+    // Without the map of free pages, some that were delivered go again, which the timeline knows.
+    let mut bytes = good.clone();
+    bytes[4_096..8_192].fill(0);
+    let (rescued, waiting) = opened_as(&bytes).await;
+    assert!(rescued.unwrap().1 == 0 && waiting.ends_with(&all), "{rescued:?}");
+    let (rescued, waiting) = opened_as(&good[..good.len() / 2]).await;
+    let (saved, lost) = rescued.unwrap();
+    assert!(0 < saved && 0 < lost && saved + lost == 20, "{saved} {lost}");
+    assert!(usize::try_from(saved) == Ok(waiting.len()) && waiting.iter().all(|id| all.contains(id)));
+}
+
+#[tokio::test]
+async fn a_spool_of_the_program_before_opens_and_is_read_by_its_pages() {
+    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/spool/schema1.db")).unwrap();
+    let (rescued, waiting) = opened_as(&bytes).await;
+    assert_eq!((rescued, waiting.len()), (None, 3));
+    let mut damaged = bytes.clone();
+    damaged[..4_096].fill(0);
+    assert_eq!(opened_as(&damaged).await, (Some((3, 0)), waiting));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn random_damage_never_keeps_the_spool_from_opening_nor_changes_a_batch(
+        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 1..6_000_usize), 1..6),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut bytes = twenty_waiting().await;
+            for (place, value, length) in places {
+                let start = place.index(bytes.len());
+                let end = (start + length).min(bytes.len());
+                bytes[start..end].fill(value);
+            }
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("spool.db"), &bytes).unwrap();
+            // A version that is newer by damage is a file to leave alone.
+            let Ok(mut spool) = Spool::open(folder.path()).await else { return };
+            let mut n_tries = 0;
+            while n_tries < 3 {
+                match spool.oldest().await {
+                    Ok(Some(batch)) => {
+                        let n = (0..30).find(|n| id(*n) == batch.id).unwrap();
+                        assert!(same(&batch.rows, &rows(n, 40)));
+                        match spool.delivered(batch.seq).await {
+                            Ok(()) => {}
+                            Err(_) => { spool = spool.mend().await.unwrap(); n_tries += 1; }
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(_) => { spool = spool.mend().await.unwrap(); n_tries += 1; }
+                }
+            }
+            append(&mut spool, 30, 1, ROOMY).await.unwrap();
+        });
+    }
+}
+
+#[tokio::test]
+async fn whatever_has_the_spools_name_and_is_none_is_set_aside() {
+    for kind in ["folder", "fifo", "database of others", "half a header"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool.db");
+        match kind {
+            "folder" => std::fs::create_dir(&path).unwrap(),
+            "fifo" => {
+                let mode = rustix::fs::Mode::RUSR;
+                rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+            }
+            "half a header" => std::fs::write(&path, "SQLite format 3").unwrap(),
+            _ => {
+                let options =
+                    sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+                let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
+                sqlx::raw_sql("CREATE TABLE theirs (a)").execute(&mut other).await.unwrap();
+                other.close().await.unwrap();
+            }
+        }
+        let mut spool = opened(&folder).await;
+        append(&mut spool, 0, 1, ROOMY).await.unwrap();
+        assert_eq!((drained(&mut spool).await, aside(&folder).len()), (vec![id(0)], 1), "{kind}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_database_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();

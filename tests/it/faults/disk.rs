@@ -31,40 +31,91 @@ pub(super) fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
+/// Waits in a shell for words in the daemon's log, and ends the daemon.
+const UNTIL: &str = "until_said() { n=0; until grep -q \"$1\" \"$STATE_DIRECTORY/../log\"; do
+        n=$((n + 1)); [ $n -lt 600 ] || exit 8; sleep 0.1; done; }
+    ended() { kill -TERM $pid; wait $pid; echo \"daemon: $?\"; cat \"$STATE_DIRECTORY/../log\" >&2; }";
+
 #[tokio::test]
-async fn a_daemon_whose_spool_fills_the_disk_ends_with_these_words_and_what_it_kept_is_delivered() {
+async fn a_daemon_whose_spool_fills_the_disk_lives_on_and_what_it_kept_is_delivered_from_the_full_disk() {
     let database = Database::new("faults_disk", TABLE).await;
     let home = Home::new();
     let there = scripted(&home, 32, "200ms", "190ms", Some(&database.url("postgres", "")));
     let there = std::fs::copy(there, home.path("there.toml")).map(|_| home.path("there.toml")).unwrap();
     let away = scripted(&home, 32, "200ms", "190ms", Some("postgres://postgres@127.0.0.1:9/none"));
-    let script = "mount -t tmpfs -o size=448k tmpfs \"$1\" || exit 9
-        timeout 60 \"$0\" run --inventory \"$2\" >/dev/null; echo \"full: $?\"
-        mount -o remount,size=64m \"$1\"
-        \"$0\" store replay --inventory \"$3\"";
-    let Some(output) = in_namespace(&home, script, &[&away, &there]) else { return };
+    let script = format!(
+        "{UNTIL}
+        mount -t tmpfs -o size=600k tmpfs \"$1\" || exit 9
+        \"$0\" run --inventory \"$2\" >/dev/null 2>\"$1/../log\" & pid=$!
+        until_said 'batch is lost'; ended
+        head -c 1m /dev/zero >\"$1/ballast\" 2>/dev/null
+        \"$0\" store replay --inventory \"$3\""
+    );
+    let Some(output) = in_namespace(&home, &script, &[&away, &there]) else { return };
     let (stdout, stderr) = texts(&output);
-    assert!(stdout.contains("full: 1\n"), "{stdout}{stderr}");
-    assert!(stderr.contains("disk is full"), "{stderr}");
+    assert!(stdout.contains("daemon: 0\n"), "{stdout}{stderr}");
+    assert!(stderr.contains("disk is full") && stderr.contains("make room"), "{stderr}");
     assert!(stdout.ends_with("the spool is empty\n"), "{stdout}{stderr}");
     let kept = acknowledged(&stderr);
     assert!(!kept.is_empty());
     assert_once_and_in_order(&database, &kept).await;
 }
 
-#[test]
-fn a_state_directory_on_a_full_disk_is_an_error_with_words_and_no_more_when_there_is_room() {
+#[tokio::test]
+async fn with_a_full_state_disk_and_a_database_that_is_well_every_cycle_is_in_the_timeline() {
+    let database = Database::new("faults_disk_well", TABLE).await;
     let home = Home::new();
-    let inventory = scripted(&home, 2, "1s", "900ms", Some("postgres://postgres@127.0.0.1:9/none"));
-    let script = "mount -t tmpfs -o size=64k tmpfs \"$1\" || exit 9
-        head -c 1m /dev/zero >\"$1/ballast\" 2>/dev/null
-        timeout 60 \"$0\" run --inventory \"$2\" >/dev/null; echo \"full: $?\"
-        mount -o remount,size=64m \"$1\"
-        \"$0\" poll --quiet --inventory \"$2\" >/dev/null; echo \"room: $?\"";
-    let Some(output) = in_namespace(&home, script, &[&inventory]) else { return };
+    let there = scripted(&home, 4, "200ms", "190ms", Some(&database.url("postgres", "")));
+    let there = std::fs::copy(there, home.path("there.toml")).map(|_| home.path("there.toml")).unwrap();
+    let away = scripted(&home, 1, "1s", "900ms", Some("postgres://postgres@127.0.0.1:9/none"));
+    let script = format!(
+        "{UNTIL}
+        mount -t tmpfs -o size=600k tmpfs \"$1\" || exit 9
+        for n in 1 2 3; do \"$0\" poll --quiet --inventory \"$2\" >/dev/null; echo \"away: $?\"; done
+        dd if=/dev/zero of=\"$1/ballast\" bs=1k 2>/dev/null
+        \"$0\" store replay --inventory \"$3\" >/dev/null; echo \"replay: $?\"
+        for n in 1 2 3; do \"$0\" poll --quiet --inventory \"$3\" >/dev/null; echo \"there: $?\"; done
+        \"$0\" run --inventory \"$3\" >/dev/null 2>\"$1/../log\" & pid=$!
+        n=0; until [ $(grep -c 'batch kept\\|batch written directly' \"$1/../log\") -ge 5 ]; do
+            n=$((n + 1)); [ $n -lt 600 ] || exit 8; sleep 0.1; done
+        ended; rm \"$1/ballast\"
+        \"$0\" store replay --inventory \"$3\""
+    );
+    let Some(output) = in_namespace(&home, &script, &[&away, &there]) else { return };
     let (stdout, stderr) = texts(&output);
-    assert_eq!(stdout, "full: 1\nroom: 4\n", "{stderr}");
-    assert!(stderr.contains("No space left") && stderr.contains("make room"), "{stderr}");
+    let wanted =
+        "away: 4\naway: 4\naway: 4\nreplay: 0\nthere: 0\nthere: 0\nthere: 0\ndaemon: 0\nthe spool is empty\n";
+    assert_eq!(stdout, wanted, "{stderr}");
+    let all = assert_once_and_in_order(&database, &acknowledged(&stderr)).await;
+    assert!(3 + 3 + 5 <= all, "{all}");
+}
+
+#[tokio::test]
+async fn where_no_spool_can_be_opened_at_all_cycles_go_to_the_database_without_their_alerts() {
+    let database = Database::new("faults_disk_none", TABLE).await;
+    let home = Home::new();
+    let url = database.url("postgres", "");
+    let there = scripted(&home, 2, "200ms", "190ms", Some(&url));
+    // Its GPUs draw more at once, and the alert has to wait for a batch that can be kept.
+    let text = std::fs::read_to_string(&there).unwrap();
+    let alerts = "[alerts]\ngpu_power_above = \"1W\"\n";
+    std::fs::write(&there, format!("{text}{alerts}")).unwrap();
+    let script = format!(
+        "{UNTIL}
+        mount -t tmpfs -o size=64k tmpfs \"$1\" || exit 9
+        dd if=/dev/zero of=\"$1/ballast\" bs=1k 2>/dev/null
+        \"$0\" run --inventory \"$2\" >/dev/null 2>\"$1/../log\" & pid=$!
+        until_said 'batch written directly'; mount -o remount,size=64m \"$1\"; until_said 'batch kept'; ended"
+    );
+    let Some(output) = in_namespace(&home, &script, &[&there]) else { return };
+    let (stdout, stderr) = texts(&output);
+    assert_eq!(stdout, "daemon: 0\n", "{stderr}");
+    assert!(stderr.contains("spool takes nothing; batches are written directly"), "{stderr}");
+    let sql = "SELECT count(*) FILTER (WHERE event_type = 'alert'), count(DISTINCT metadata ->> 'batch') FROM unified_timeline";
+    let (n_alerts, n_batches): (i64, i64) =
+        sqlx::query_as(sql).fetch_one(&mut database.admin().await).await.unwrap();
+    let n_direct = i64::try_from(stderr.matches("batch written directly").count()).unwrap();
+    assert!(n_alerts == 2 && n_direct < n_batches, "{n_alerts} {n_direct} {n_batches}");
 }
 
 #[test]

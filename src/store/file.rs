@@ -1,0 +1,63 @@
+//! What a SQLite file needs of the file system: a private one, and whether it is still where it was opened.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// An empty file for this user alone, unless there is one; SQLite gives its other files the same mode.
+pub(super) fn create_private(path: &Path) -> io::Result<()> {
+    match std::fs::File::options().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => sync_folder(path),
+    }
+}
+
+/// Makes durable what the folder of a file lists.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
+}
+
+/// The path of a file that belongs to another one: `-wal`, `-shm`.
+pub(super) fn with(path: &Path, part: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(part);
+    name.into()
+}
+
+/// Which file was opened. Whoever moves, removes or replaces it leaves an open connection with a file that nobody
+/// finds any more, and it would write there without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    file: Option<(u64, u64)>,
+    wal: Option<(u64, u64)>,
+}
+
+impl Identity {
+    /// Of the file that is at `path` and was just opened.
+    pub(super) fn of(path: &Path) -> Self {
+        Self { file: numbers(path), wal: numbers(&with(path, "-wal")) }
+    }
+
+    /// Whether that file is still there. Costs a `stat`.
+    pub(super) fn is_in_place(self, path: &Path) -> bool {
+        self.file == numbers(path)
+    }
+
+    /// Renames the log of the file that was moved away, if it stayed behind: SQLite would put its pages into whatever
+    /// file has that name now.
+    pub(super) fn put_log_aside(self, path: &Path) -> io::Result<()> {
+        let log = with(path, "-wal");
+        if self.wal.is_some() && self.wal == numbers(&log) {
+            std::fs::rename(&log, with(path, ".moved-wal"))?;
+        }
+        Ok(())
+    }
+}
+
+fn numbers(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
