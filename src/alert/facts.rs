@@ -55,7 +55,7 @@ pub struct NodeFacts {
 pub enum Answer {
     /// With every GPU that it has.
     Complete,
-    /// With some of its GPUs.
+    /// With some of its GPUs, or with all and no power of any.
     Partial,
     /// Not, for this reason in words.
     Silent(String),

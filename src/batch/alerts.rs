@@ -79,6 +79,8 @@ fn node_facts(report: &HostReport) -> NodeFacts {
         Outcome::Failed(failure) if failure.kind == FailureKind::Jump => {
             Answer::BehindJump(failure.to_string())
         }
+        // It did answer, only without power.
+        Outcome::Failed(_) if !report.gpus.is_empty() => Answer::Partial,
         Outcome::Failed(failure) => Answer::Silent(failure.to_string()),
     };
     let gpus = report.gpus.iter().zip(&sources).map(|(gpu, source)| GpuFacts {
@@ -256,6 +258,13 @@ mod tests {
         batch.reports[0].outcome = Outcome::Failed(Failure::new(FailureKind::GpuLost, "GPU is lost"));
         batch.reports[0].gpus.clear();
         assert_eq!(told(&batch)[0].key, "gpu_missing:node_redfin");
+    }
+
+    #[test]
+    fn a_host_that_answers_without_any_power_is_not_silent() {
+        let mut batch = sample::fleet();
+        batch.reports[0].outcome = Outcome::Failed(Failure::new(FailureKind::NoPower, "593.00 W in P8"));
+        assert_eq!(batch.alert_facts(Scope::Whole).nodes[0].answer, Answer::Partial);
     }
 
     #[test]

@@ -108,7 +108,8 @@ pub(super) fn node_up(report: &HostReport) -> Entries<'_> {
         .iter()
         .map(|fault| {
             let gpu = fault.gpu.as_ref().map(Clean::as_str);
-            json!({ "kind": fault.kind.label(), "gpu": gpu, "words": fault.to_string() })
+            let index = fault.index;
+            json!({ "kind": fault.kind.label(), "gpu": gpu, "gpu_index": index, "words": fault.to_string() })
         })
         .collect();
     let span = report.span.answered_at.since(report.span.asked_at);

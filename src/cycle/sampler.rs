@@ -174,13 +174,15 @@ impl Sampler {
         let allowed = if running.has_swept { running.max_silence } else { self.first_within };
         let silent_until = running.swept_at + allowed;
         // A read that is dropped has taken nothing. What is there is read first, should we have been slow.
+        let mut is_flood = false;
         let ended = tokio::select! {
             biased;
             read = running.stream.next() => match read {
                 Ok([]) => Failure::new(FailureKind::Session, "it ended"),
                 // To read what does not end would be work without end.
                 Ok(bytes) if !running.allowance.take(bytes.len()) => {
-                    Failure::new(FailureKind::OutputTooLarge, "it prints without pause")
+                    is_flood = true;
+                    Failure::new(FailureKind::Session, "it prints without pause")
                 }
                 Ok(bytes) => {
                     let at = self.epoch.elapsed();
@@ -209,7 +211,6 @@ impl Sampler {
             }
         };
         // A flood has nothing to say.
-        let is_flood = ended.kind == FailureKind::OutputTooLarge;
         let words = running.sweeps.last_words().filter(|_| !is_flood).cloned();
         let is_expired = running.started_at.elapsed() >= EXPIRES_AFTER;
         let has_swept = running.has_swept;

@@ -334,7 +334,9 @@ const fn column(kind: PowerKind) -> &'static str {
 /// on consumer boards, where utilisation answers once. A lost board is not that: it heals by itself.
 pub fn went_dark(before: &GpuReading, now: &GpuReading) -> bool {
     fn is_dark<T>(before: &Measured<T>, now: &Measured<T>) -> bool {
-        let is_error = |absent: &Absent| matches!(absent.reason, Reason::UnknownError | Reason::OtherError);
+        let is_error = |absent: &Absent| {
+            matches!(absent.reason, Reason::UnknownError | Reason::Timeout | Reason::OtherError)
+        };
         before.is_ok() && now.as_ref().is_err_and(is_error)
     }
     is_dark(&before.power_draw, &now.power_draw)

@@ -184,13 +184,16 @@ failure_kinds! {
         "install coreutils on the host: without it a hung nvidia-smi could not be ended";
     /// The kernel driver is not loaded.
     NoDriver, "no_driver", "the NVIDIA driver is not running",
-        "load it (`modprobe nvidia`), or install the driver package for the running kernel";
+        "load it (`modprobe nvidia`), or install the driver package for the running kernel; \
+         in a container give it the GPUs (`--gpus all`, or the NVIDIA runtime)";
     /// The driver's library is not there.
     NoLibrary, "no_library", "libnvidia-ml.so was not found",
-        "install the driver's NVML library (package libnvidia-ml1 or nvidia-compute-utils)";
+        "install the driver's NVML library (package libnvidia-ml1 or nvidia-compute-utils); \
+         in a container let it have that of the host (NVIDIA_DRIVER_CAPABILITIES with `utility`)";
     /// Driver and library are of different versions.
     DriverMismatch, "driver_mismatch", "driver and library versions differ",
-        "the driver was upgraded while loaded: reboot the host, or unload and reload the nvidia modules";
+        "the driver was upgraded while loaded: reboot the host, or unload and reload the nvidia modules; \
+         a container has to be started anew after the host's upgrade";
     /// The tool found no GPU.
     NoGpus, "no_gpus", "no GPU was found",
         "compare with `lspci | grep -i nvidia` and `sudo nvidia-smi` on the host: if those show GPUs, this login may not \
@@ -307,7 +310,8 @@ mod tests {
         assert_eq!(
             Outcome::Failed(failure).advice(),
             "the NVIDIA driver is not running: NVIDIA-SMI has failed because …; \
-             load it (`modprobe nvidia`), or install the driver package for the running kernel"
+             load it (`modprobe nvidia`), or install the driver package for the running kernel; \
+             in a container give it the GPUs (`--gpus all`, or the NVIDIA runtime)"
         );
     }
 }

@@ -132,7 +132,7 @@ class Bench:
         self.fleet_dir = folder / "f"
         # What fleetwatt sends, and without what ends it when nobody waits any more.
         self.bare = query()
-        self.command = f"timeout -k 1 13 {self.bare}"
+        self.command = f"timeout -k 1 14 {self.bare}"
         self.ways = {}
         self.clients = {}
         self.fleetwatt_masters = Masters(folder / "r")
