@@ -1,5 +1,6 @@
 //! The inventory and the settings, and on demand every step to every host and to the database.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::limits::concurrency;
-use super::poll::connections;
+use super::poll::{connections, ssh_target};
 use super::{Error, Settings, store_status};
 use crate::cycle::{Checked, Clock, check_host};
 use crate::inventory::Host;
@@ -16,6 +17,7 @@ use crate::reading::SolixReport;
 use crate::solix::Config;
 use crate::solix::session::ask_once;
 use crate::store::Status;
+use crate::transport::look;
 
 /// How long stations may take, all steps to them included.
 const STATIONS_WITHIN: Duration = Duration::from_secs(60);
@@ -40,6 +42,48 @@ pub struct HostCheck {
     pub address: String,
     /// What became of its steps; `None` if checking it failed in itself.
     pub checked: Option<Checked>,
+}
+
+/// How many hosts' files are looked at at once: that takes a few short processes each.
+const LOOKING: usize = 16;
+
+/// Something that keeps hosts from being logged in to, and is on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalTrouble {
+    /// The hosts, in the order of the inventory.
+    pub nodes: Vec<String>,
+    /// What it is, and what to do.
+    pub words: String,
+}
+
+/// Looks at the key files, `known_hosts` and ssh's configuration of each host, without connecting anywhere. What
+/// is the same for several hosts is one.
+///
+/// # Errors
+/// None so far: what is wrong is in the answer.
+pub async fn check_files(settings: &Settings) -> Result<Vec<LocalTrouble>, Error> {
+    let slots = Arc::new(Semaphore::new(LOOKING));
+    let mut tasks = JoinSet::new();
+    let targets = settings.inventory.hosts.iter().map(ssh_target);
+    for (host_idx, target) in targets.enumerate().filter_map(|(host_idx, target)| Some((host_idx, target?))) {
+        let (target, slots) = (target.clone(), slots.clone());
+        tasks.spawn(async move {
+            let _slot = slots.acquire().await.ok();
+            (host_idx, look(&target).await)
+        });
+    }
+    let found: BTreeMap<usize, Vec<String>> = tasks.join_all().await.into_iter().collect();
+    let mut troubles: Vec<LocalTrouble> = Vec::new();
+    for (host_idx, words) in found {
+        let Some(host) = settings.inventory.hosts.get(host_idx) else { continue };
+        for words in words {
+            match troubles.iter_mut().find(|trouble| trouble.words == words) {
+                Some(trouble) => trouble.nodes.push(host.name.clone()),
+                None => troubles.push(LocalTrouble { nodes: vec![host.name.clone()], words }),
+            }
+        }
+    }
+    Ok(troubles)
 }
 
 /// Tries every step to every host and to the database. Leaves no trace but the SQLite file, which it

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 pub use crate::transport::raise_descriptor_limit;
 pub use announce::log_lines;
-pub use check::{CheckReport, HostCheck, check};
+pub use check::{CheckReport, HostCheck, LocalTrouble, check, check_files};
 pub use connections::{Connection, close_connections, kept_connections};
 pub use limits::can_start_threads;
 pub use poll::{Kept, PollRequest, Polled, poll};

@@ -90,7 +90,10 @@ pub(super) enum Command {
     /// where it is wrong. SIGTERM and SIGINT end it in order, a second one at once; on a terminal so does
     /// SIGHUP, which is what closing it sends.
     Run,
-    /// Check the inventory and the settings
+    /// Check the inventory, the settings, and what hosts are logged in to with
+    ///
+    /// Looks at key files, known_hosts and ssh's configuration on this machine, for each host, and connects
+    /// nowhere; what it finds there is a warning.
     Check {
         /// Also try each step to each host and to the database, and say what failed and what to do
         #[arg(long)]

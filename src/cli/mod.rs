@@ -113,6 +113,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Check { connect } => {
             let settings = settings_to_read(cli)?;
             print(&show::settings(&settings))?;
+            print(&show::local_troubles(&block_on(app::check_files(&settings))?))?;
             if !connect {
                 return Ok(Exit::Ok);
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::app::{self, CheckReport, Connection, HostCheck, Priority, Settings};
+use crate::app::{self, CheckReport, Connection, HostCheck, LocalTrouble, Priority, Settings};
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{Outcome, SolixReport, StationStatus, with_causes};
@@ -195,6 +195,17 @@ pub(super) fn connections(connections: &[Connection]) -> String {
         format!("{nodes}  {state}\n")
     };
     connections.iter().map(line).collect()
+}
+
+/// What on this machine keeps hosts from being logged in to.
+pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
+    let line = |LocalTrouble { nodes, words }: &LocalTrouble| match nodes.as_slice() {
+        [first, second, _, ..] => {
+            format!("warning    {first}, {second} and {} more: {words}\n", nodes.len() - 2)
+        }
+        few => format!("warning    {}: {words}\n", few.join(", ")),
+    };
+    troubles.iter().map(line).collect()
 }
 
 /// What `check --connect` found.

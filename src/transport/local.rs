@@ -190,8 +190,12 @@ mod tests {
         let output = run(&argv(&["sh", "-c", script]), soon()).await.unwrap();
         assert_eq!(output.exit, Some(3));
         let pid = String::from_utf8(output.stdout).unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        assert!(stat.is_empty() || stat.contains(") Z"), "{stat}");
+        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        let by = soon();
+        while !(stat().is_empty() || stat().contains(") Z")) {
+            assert!(Instant::now() < by, "{}", stat());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ mod bounded;
 mod classify;
 mod limits;
 mod local;
+mod look;
 mod master;
 mod options;
 mod runtime;
@@ -26,6 +27,7 @@ use crate::inventory::{Host, Target};
 use crate::reading::{Failure, FailureKind};
 
 pub use limits::{descriptor_limit, hosts_at_once, raise_descriptor_limit};
+pub use look::look;
 pub use runtime::{KeptConnection, RuntimeDir};
 pub use ssh::{Connections, SshSession};
 pub use stream::{STREAM_BOUND, Stream};

@@ -128,7 +128,7 @@ pub(super) fn arguments(
 }
 
 /// `~/` at the beginning becomes the home folder: ssh does that for keys, but not for `-F`.
-fn home_expanded(path: &Path) -> PathBuf {
+pub(super) fn home_expanded(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => path.to_owned(),

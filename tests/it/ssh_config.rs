@@ -1,6 +1,14 @@
 //! What a user may have in `~/.ssh/config`, over real sshd's.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "helpers of tests are tests too, and make keys"
+)]
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use crate::fleet::{Fleet, HostPlan};
 use crate::kept_shell::inventory;
@@ -55,4 +63,44 @@ fn a_key_file_that_is_not_there_is_named() {
     let ran = home.poll(&inventory(&fleet, &home, &keys), &[]);
     assert_eq!((ran.code, outcomes(&home.rows())), (Some(1), vec!["node: key_file".to_owned()]));
     assert!(ran.stdout.contains(missing.to_str().unwrap()), "{}", ran.stdout);
+}
+
+#[test]
+fn check_finds_what_is_wrong_here_without_connecting() {
+    let (fleet, home) = (Fleet::start(HostPlan::many(3, "gpus = 2")).unwrap(), Home::new());
+    let key = home.path("key");
+    let said = |key: &std::path::Path, known_hosts: &std::path::Path| {
+        let quoted = |path: &std::path::Path| format!("'{}'", path.display());
+        let keys = [("identity_file", &*quoted(key)), ("known_hosts", &*quoted(known_hosts))];
+        let inventory = inventory(&fleet, &home, &keys);
+        let ran = home.run(&["check", "--inventory", inventory.to_str().unwrap()]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stdout.lines().filter(|line| line.starts_with("warning")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let known_hosts = fleet.dir().join("known_hosts");
+    let right = std::fs::read(fleet.dir().join("client_key")).unwrap();
+    let all = "node001, node002 and 1 more: ";
+    let is_one =
+        |said: &[String], words: &str| said.len() == 1 && said[0].contains(all) && said[0].contains(words);
+
+    assert_eq!(said(&fleet.dir().join("client_key"), &known_hosts), [] as [String; 0]);
+    let missing = said(&key, &known_hosts);
+    assert!(is_one(&missing, "No such file"), "{missing:?}");
+    std::fs::write(&key, right).unwrap();
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
+    let open = said(&key, &known_hosts);
+    assert!(is_one(&open, "chmod 600"), "{open:?}");
+    std::fs::remove_file(&key).unwrap();
+    let arguments = ["-q", "-t", "ed25519", "-N", "a passphrase", "-f"];
+    assert!(Command::new("ssh-keygen").args(arguments).arg(&key).status().unwrap().success());
+    let encrypted = said(&key, &known_hosts);
+    assert!(is_one(&encrypted, "has a passphrase"), "{encrypted:?}");
+
+    let text = std::fs::read_to_string(&known_hosts).unwrap();
+    let without_second = home.path("known_hosts");
+    let others = text.lines().enumerate().filter(|(at, _)| *at != 1).map(|(_, line)| line);
+    std::fs::write(&without_second, others.collect::<Vec<_>>().join("\n")).unwrap();
+    let unknown = said(&fleet.dir().join("client_key"), &without_second);
+    assert!(unknown.len() == 1 && unknown[0].contains("node002: the host key of"), "{unknown:?}");
+    assert_eq!(logins(&fleet), [0; 3]);
 }
