@@ -179,33 +179,33 @@ impl Shell {
 /// The command that the other side is to run: a shell that needs nothing of the login shell but `exec`.
 ///
 /// It waits for a line's first character only: bash reads by the character, and with a bound on its time it
-/// makes five system calls for each, which for one line was 1 ms on the host.
+/// makes five system calls for each, which for one line was 1 ms on the host. So what is the same for all lines is a
+/// function of the shell's, too: it ends what a command leaves behind, and says that the command ended. Where
+/// nothing is left, which is what one system call finds out, no process is started for this.
 pub(super) fn command(idle: Duration) -> String {
     let seconds = idle.as_secs().max(1);
+    let mark = END.trim();
+    let said = format!("printf \"\\n{mark} %s %d\\n\" $1 $e");
     format!(
-        "exec bash --norc -c 'set +h; printf \"\\n=%s ready 0\\n\" fleetwatt; \
+        "exec bash --norc -c 'set +h; \
+         ended() {{ p=$!; wait $p; e=$?; \
+         if kill -TERM -- -$p 2>&-; then sleep {GRACE}; kill -KILL -- -$p 2>&-; fi; \
+         [ $e -eq 0 ] || {said} >&2; {said}; }}; \
+         printf \"\\n=%s ready 0\\n\" fleetwatt; \
          while IFS= read -r -t {seconds} -n 1 first && IFS= read -r rest; do eval \"$first$rest\"; done' fleetwatt"
     )
 }
 
-/// The line that runs `argv`, ends what that leaves behind, and then says that it ended. What `argv` holds stays
-/// data: every word is quoted.
+/// The line that runs `argv`, and waits for its end. What `argv` holds stays data: every word is quoted.
 ///
 /// It runs in the background for the sake of its number only: `timeout` makes itself the leader of a process
-/// group, and a shell only tells the number of what it does not wait for at once. Where nothing is left, which is
-/// what a system call finds out, no process is started for this.
+/// group, and a shell only tells the number of what it does not wait for at once.
 fn request(argv: &[String], number: &str) -> Option<Vec<u8>> {
     if argv.iter().any(|word| word.contains(char::is_control)) {
         return None;
     }
     let words: Vec<_> = argv.iter().map(|word| shell_escape::unix::escape(word.into())).collect();
-    let mark = END.trim_start();
-    let line = format!(
-        "{} </dev/null & p=$!; wait $p; e=$?; \
-         if kill -TERM -- -$p 2>/dev/null; then sleep {GRACE}; kill -KILL -- -$p 2>/dev/null; fi; \
-         [ $e -eq 0 ] || printf '\\n{mark}{number} %d\\n' $e >&2; printf '\\n{mark}{number} %d\\n' $e\n",
-        words.join(" ")
-    );
+    let line = format!("{} </dev/null & ended {number}\n", words.join(" "));
     (line.len() <= MAX_REQUEST).then(|| line.into_bytes())
 }
 

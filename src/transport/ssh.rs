@@ -105,7 +105,9 @@ impl Connections {
     async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
         match timeout_at(deadline, self.opening.clone().acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
-            _ => Err(Failure::new(FailureKind::ConnectTimeout, "too many other connections were opening")),
+            _ => {
+                Err(Failure::new(FailureKind::Late, "too many other connections were opening (`connecting`)"))
+            }
         }
     }
 
