@@ -137,8 +137,9 @@ fn battery_word(
     let online = online(bound, Some(device));
     let zone = bound.and_then(|bound| bound.time_zone.as_ref());
     let zone = zone.and_then(|zone| TimeZone::posix(zone.as_str()).ok());
-    let is_shown =
-        scene.is_fresh && (device.soc.is_ok() || device.solar_power.is_ok() || device.output_power.is_ok());
+    // What is said of all numbers is said of those of solarbanks.
+    let is_shown = (scene.is_fresh || device.role != Role::Solarbank)
+        && (device.soc.is_ok() || device.solar_power.is_ok() || device.output_power.is_ok());
     // The time is that of solarbanks; an F3000 has none.
     let written = scene.updated_time.as_ref().filter(|_| device.role == Role::Solarbank);
     let written = written.and_then(|written| written.as_str().parse::<DateTime>().ok());
@@ -441,6 +442,19 @@ mod tests {
         for nothing in ["", "1970-01-01 00:00:00", "01-01-0001 00:00:00"] {
             assert_eq!(why(nothing, true), None, "where nothing is said of the time, the status counts");
         }
+    }
+
+    #[test]
+    fn an_f3000_is_shown_whatever_is_said_of_solarbanks() {
+        let scene = site::parse_scene(&json!({
+            "solarbank_info": {"is_display_data": false, "updated_time": "2024-01-01 00:00:00"},
+            "solarbank_pps_info": {"total_grid_to_battery": "30", "pps_list": [{"device_sn": "f", "device_pn": "A1782",
+                "status": "1", "battery_power": "55", "pv_power": "100", "home_load_power": "70", "power_unit": "W"}]},
+        }));
+        let reading = words(&scene)[0].reading.clone().unwrap();
+        assert_eq!((reading.at, reading.soc), (AT, Ok(Share::from_millipercent(55_000))));
+        assert_eq!(reading.power_input, Ok(Power::from_watts(130)));
+        assert_eq!(reading.power_output, Ok(Power::from_watts(70)));
     }
 
     #[test]

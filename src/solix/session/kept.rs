@@ -56,8 +56,8 @@ pub(super) struct KeptDevice {
     /// How many expansion packs it has, if that is known.
     #[serde(default)]
     pub(super) packs: Option<u8>,
-    /// When it spoke last without saying how many packs it has although it had been made to, in microseconds
-    /// since 1970.
+    /// When it said how many packs it has, or did not although it had been made to speak, in microseconds since
+    /// 1970.
     #[serde(default)]
     pub(super) packs_sought_at: Option<i64>,
     /// When it said something last, in microseconds since 1970.

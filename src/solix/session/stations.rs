@@ -23,7 +23,7 @@ const ONE_READING: Duration = Duration::from_secs(15);
 /// How many devices can be known only through a panel: what a panel says is bounded like all else.
 const MAX_PASSIVE: usize = 32;
 
-/// A station that does not say how many packs it has is made to speak for that so often.
+/// A station is made to speak so often, so that it says how many packs it has: packs come and go.
 const PACKS_SOUGHT_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One that no panel has spoken for in this long has left.
@@ -62,6 +62,8 @@ struct Tracked {
     asking: Asking,
     /// It was made to speak in this round, so that it says how many packs it has.
     seeks_packs: bool,
+    /// How often stations were asked when it was heard last.
+    heard_pace: Option<Pace>,
     last: Option<StationReading>,
 }
 
@@ -74,6 +76,7 @@ pub(super) struct Standing {
     awaited_since: Timestamp,
     online: Option<bool>,
     way: DataSource,
+    heard_pace: Option<Pace>,
 }
 
 impl Standing {
@@ -86,6 +89,9 @@ impl Standing {
     }
 
     fn presence(&self, pace: Pace, now: Timestamp) -> Presence {
+        // Who was heard at a slower pace could not be heard again any sooner.
+        let heard = self.heard_pace.map_or(pace.interval, |heard| heard.interval);
+        let pace = Pace { interval: pace.interval.max(heard), ..pace };
         presence(self.heard_at, self.awaited_since, self.online, (self.way, pace), now)
     }
 }
@@ -401,17 +407,16 @@ impl Tracked {
         if let Some(packs) = device.packs {
             state.set_packs(packs);
         }
-        Self { station, device, state, asking, seeks_packs: false, last: None }
+        Self { station, device, state, asking, seeks_packs: false, heard_pace: None, last: None }
     }
 
-    /// What to ask now. A station that has not said how many packs it has is made to speak, as it says that only
-    /// then.
+    /// What to ask now. A station that has not said of late how many packs it has is made to speak, as it says that
+    /// only then.
     fn begin(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Vec<Question> {
         let send = self.asking.begin(now, wall, patience);
         self.device.learnt = self.asking.learnt;
         let sought_at = self.device.packs_sought_at.map(Timestamp::from_micros);
-        self.seeks_packs = self.state.n_packs().is_none()
-            && wire::counts_packs_apart(self.station.model.as_str())
+        self.seeks_packs = wire::counts_packs_apart(self.station.model.as_str())
             && sought_at.is_none_or(|at| PACKS_SOUGHT_EVERY <= wall.since(at));
         let mut questions = vec![self.question(send)];
         if self.seeks_packs && send != Send::Trigger {
@@ -441,6 +446,7 @@ impl Tracked {
         if self.device.heard_at < heard_at {
             self.device.heard_at = heard_at;
             self.device.by_rest = true;
+            self.heard_pace = Some(pace);
         }
         let mut reading = word.reading.clone().ok()?;
         if self.last.as_ref().is_some_and(|last| reading.at <= last.at) {
@@ -473,9 +479,11 @@ impl Tracked {
     ) -> Option<StationReading> {
         self.device.heard_at = Some(at.micros());
         self.state.merge(values, at);
+        self.heard_pace = Some(pace);
         self.device.packs = self.state.n_packs();
-        if self.device.packs.is_some() {
+        if values.contains_key(wire::PACKS) {
             self.seeks_packs = false;
+            self.device.packs_sought_at = Some(at.micros());
         }
         // An acknowledgement that comes soon after figures must not make these a reading once more.
         wire::reading(&self.station, &self.state, at, mode).filter(says_something)?;
@@ -508,6 +516,7 @@ impl Tracked {
             awaited_since: Timestamp::from_micros(self.device.awaited_since.unwrap_or_default()),
             online: self.device.online,
             way: self.device.way(),
+            heard_pace: self.heard_pace,
         }
     }
 }

@@ -66,7 +66,9 @@ fn bound(serial: &str, model: &str) -> BoundDevice {
 fn one() -> Stations {
     let mut stations = Stations::new(&Kept::default(), Share::from_millipercent(30_000), START);
     assert!(stations.bind(&[bound(SERIAL, "A1790P")], START));
-    stations.tracked.get_mut(SERIAL).unwrap().state.set_packs(0);
+    let tracked = stations.tracked.get_mut(SERIAL).unwrap();
+    tracked.state.set_packs(0);
+    tracked.device.packs_sought_at = Some(START.micros());
     stations
 }
 
@@ -282,6 +284,16 @@ fn a_station_that_rest_alone_reads_stays_up_and_in_its_mode_between_two_polls() 
         let status = one.standing()[0].status(fast, after(second));
         assert_eq!((one.mode, status.presence), (PollingMode::Fast, Presence::Live), "after {second} s");
     }
+}
+
+#[test]
+fn another_pace_makes_nobody_stale_who_was_heard_at_the_slower_one() {
+    let mut stations = Stations::new(&Kept::default(), Share::from_millipercent(30_000), START);
+    stations.bind(&[bound(SERIAL, "A1790P")], START);
+    said(&mut stations, CALM, 0);
+    let fast = Pace { interval: Duration::from_secs(30), ..PACE };
+    let presence = |seconds| stations.standing()[0].status(fast, after(seconds)).presence;
+    assert_eq!((presence(100), presence(241)), (Presence::Live, Presence::Stale(START)));
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub struct NamedValue {
 /// What `frame`, sent by a device of this `model` (a product code), says. Fields that the map does not know
 /// are left out; an unknown model or message gives no values.
 ///
-/// The values of a frame that is not consistent, or whose checksum is wrong, may be wrong too.
+/// The values of a frame whose checksum is wrong may be wrong too.
 pub fn decode(model: &str, frame: &Frame<'_>) -> Decoded {
     let Some(map) = map::message(model, frame.msg_type) else { return Decoded::default() };
     if map.is_embedding {

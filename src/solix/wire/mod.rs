@@ -5,8 +5,8 @@
 //! [`reading`] says which of it is power and which is charge. Outwards: [`trigger`] and [`status_request`]
 //! make frames, [`request_envelope`] wraps them.
 //!
-//! On live data a frame whose checksum is wrong is to be dropped, and so is one that is not consistent: its
-//! values may be bytes of something else.
+//! On live data a frame whose checksum is wrong is to be dropped: its values may be bytes of something else. Of one
+//! that is not consistent only the beginning is there.
 //!
 //! All of it was found out by the authors of anker-solix-api; see NOTICE. `MEANING.md` beside this file says
 //! what is read as what, and what is doubtful.
@@ -35,4 +35,4 @@ pub use hex::{from_hex, to_hex};
 pub use model::{Model, ModelKind, is_read, model, models};
 pub use read::{capacity, counts_packs_apart, reading};
 pub use split::split;
-pub use state::DeviceState;
+pub use state::{DeviceState, PACKS};

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::reading::Timestamp;
 
 /// What says how many expansion packs there are.
-pub(super) const PACKS: &str = "expansion_packs";
+pub const PACKS: &str = "expansion_packs";
 
 /// The most expansion packs that any model takes is six; a greater number is a misreading.
 pub(super) const MOST_PACKS: u8 = 10;
