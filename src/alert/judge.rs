@@ -393,7 +393,8 @@ fn why_over(
         | Rule::GridLost
         | Rule::StationSilent
         | Rule::SolixLogin
-        | Rule::SolixUnreachable => None,
+        | Rule::SolixUnreachable
+        | Rule::Test => None,
     }
 }
 
@@ -418,5 +419,6 @@ fn is_watched(rule: Rule, rules: &Rules) -> bool {
         | Rule::RowsRefused
         | Rule::ReloadFailed
         | Rule::SolixLogin => true,
+        Rule::Test => false,
     }
 }

@@ -66,6 +66,8 @@ labelled! {
         SolixLogin = "solix_login",
         /// Nothing can be asked of any station at present.
         SolixUnreachable = "solix_unreachable",
+        /// Nothing is wrong: `fleetwatt alerts test` tries the webhook. Never raised by a cycle.
+        Test = "test",
     }
 }
 

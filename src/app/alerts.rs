@@ -22,7 +22,7 @@ pub(super) struct Alerting {
     rules: Rules,
     state_dir: PathBuf,
     location: Location,
-    /// Whether anybody is told.
+    /// Whether anybody is to be told: messages wait also for a webhook whose URL cannot be had now.
     tells: bool,
     /// `None` until it could be read.
     known: Option<Known>,
@@ -67,7 +67,7 @@ impl Alerting {
             rules: alert_rules(&settings.inventory.alerts.rules),
             state_dir: settings.state_dir.clone(),
             location: settings.location.clone(),
-            tells: settings.webhook.is_some(),
+            tells: settings.inventory.alerts.webhook.is_some(),
             known: None,
             before,
         }
@@ -76,7 +76,7 @@ impl Alerting {
     /// Takes the rules of another inventory; what is raised stays so until they say otherwise.
     pub(super) fn adopt(&mut self, settings: &Settings) {
         self.rules = alert_rules(&settings.inventory.alerts.rules);
-        self.tells = settings.webhook.is_some();
+        self.tells = settings.inventory.alerts.webhook.is_some();
     }
 
     /// Reads what is kept of the alerts, unless it is known. What cannot be read is not taken for nothing:

@@ -8,9 +8,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::alert_jobs::reach_webhook;
 use super::limits::concurrency;
 use super::poll::{connections, ssh_target};
-use super::{Error, Settings, store_status};
+use super::{Error, Settings, WebhookAnswer, store_status};
 use crate::cycle::{Checked, Clock, check_host};
 use crate::inventory::Host;
 use crate::reading::SolixReport;
@@ -31,6 +32,8 @@ pub struct CheckReport {
     pub store: Result<Status, Error>,
     /// The Solix session, if the inventory has one: what each station said, and what stood in the way.
     pub solix: Option<SolixReport>,
+    /// Whether the webhook for alerts answers, if the inventory has one. No alert is sent.
+    pub webhook: Option<WebhookAnswer>,
 }
 
 /// One host's steps.
@@ -118,8 +121,9 @@ pub async fn check(settings: &Settings) -> Result<CheckReport, Error> {
         }
         checks
     };
-    let (hosts, store, solix) = tokio::join!(gather, store_status(settings), ask_stations(settings));
-    Ok(CheckReport { hosts, store, solix })
+    let (hosts, store, solix, webhook) =
+        tokio::join!(gather, store_status(settings), ask_stations(settings), reach_webhook(settings));
+    Ok(CheckReport { hosts, store, solix, webhook })
 }
 
 /// Asks every station as a dry run would: over the kept login, without a trace.

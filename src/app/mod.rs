@@ -2,6 +2,7 @@
 //!
 //! A job returns what happened as a value; saying it is the business of `cli`.
 
+mod alert_jobs;
 mod alerts;
 mod announce;
 mod check;
@@ -26,6 +27,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use crate::transport::raise_descriptor_limit;
+pub use alert_jobs::{ActiveAlerts, WebhookAnswer, active_alerts, test_alert};
 pub use announce::log_lines;
 pub use check::{CheckReport, HostCheck, LocalTrouble, check, check_files};
 pub use connections::{Connection, close_connections, kept_connections};
@@ -39,6 +41,7 @@ pub use store::{
 };
 pub use telemetry::{Log, LogOf, Priority, log_to_stderr, stderr_is_journal};
 
+use crate::alert::StateError;
 use crate::inventory;
 use crate::output::notify::WebhookError;
 use crate::reading::with_causes;
@@ -95,6 +98,12 @@ pub enum Error {
     /// The webhook cannot be used.
     #[error("the webhook for alerts")]
     Webhook(#[source] WebhookError),
+    /// Nobody is to be told of alerts.
+    #[error("the inventory names no webhook for alerts")]
+    NoWebhook,
+    /// What is kept of the alerts is of another version.
+    #[error("what is known of the alerts")]
+    Alerts(#[source] StateError),
     /// A folder of ours cannot be used.
     #[error("the {what} directory `{}`", path.display())]
     Directory {
@@ -167,6 +176,10 @@ impl Error {
                 "correct the path in the inventory, or let this user read the file; under systemd a credential is in `/run/credentials/<unit>/`".to_owned()
             }
             Self::Webhook(_) => "write it as `https://host/path`, and check the CA certificates of this machine".to_owned(),
+            Self::NoWebhook => {
+                "name one in [alerts] with webhook_env, webhook_file or webhook_credential".to_owned()
+            }
+            Self::Alerts(error) => error.remedy().to_owned(),
             Self::Directory { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on its disk".to_owned()
             }

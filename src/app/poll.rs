@@ -38,9 +38,20 @@ pub struct PollRequest {
     pub host: Option<String>,
     /// Say what changed since the last poll that was asked so.
     pub changes_only: bool,
+    /// A person is there, and no timer.
+    pub by_hand: bool,
+    /// Judge the alerts also by hand.
+    pub alerts: bool,
 }
 
 impl PollRequest {
+    /// Whether this poll judges the alerts. What is known of them is where the timeline is, if that is a
+    /// file; else it is in the state directory, and the one of a person beside the service knows nothing of
+    /// what the service has raised: it would raise everything again, and never clear it.
+    fn judges(&self, settings: &Settings) -> bool {
+        self.alerts || !self.by_hand || settings.location.is_file() || settings.has_given_state
+    }
+
     fn scope(&self) -> Scope {
         if self.host.is_some() { Scope::Part } else { Scope::Whole }
     }
@@ -55,13 +66,15 @@ pub struct Polled {
     pub kept: Kept,
     /// Every alert that is raised now, each as the transition that raised it.
     pub alerts: Vec<Transition>,
+    /// Whether the alerts were judged.
+    pub is_judged: bool,
     /// What changed since the last poll, if that was asked for.
     pub changes: Vec<Line>,
 }
 
 impl Polled {
     fn new(batch: Batch, kept: Kept, alerts: Vec<Transition>) -> Self {
-        Self { batch, kept, alerts, changes: Vec::new() }
+        Self { batch, kept, alerts, is_judged: false, changes: Vec::new() }
     }
 }
 
@@ -114,19 +127,13 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     let scope = request.scope();
     let around = around(settings, &writer).await;
     let closed = Closed { batch: &batch, scope, style: inventory.store.metadata, around };
-    let kept = commit(&mut writer, &closed, &mut memory.written, Some(&mut alerting)).await;
+    let is_judged = request.judges(settings);
+    let judging = Some(&mut alerting).filter(|_| is_judged);
+    let kept = commit(&mut writer, &closed, &mut memory.written, judging).await;
     if scope == Scope::Whole {
         forget_gone(&mut memory, inventory);
     }
-    let (kept, transitions) = match kept {
-        Ok((receipt, transitions)) => (Kept::Durable(receipt), transitions),
-        Err(Error::Timeline(error)) => (Kept::Lost(error), Vec::new()),
-        Err(error) => return Err(error),
-    };
-    if let Kept::Durable(receipt) = &kept {
-        let how = if receipt.is_direct { "batch written directly" } else { "batch kept" };
-        tracing::debug!(batch = %batch.id, rows = receipt.kept_rows, "{how}");
-    }
+    let (kept, transitions) = became(batch.id, kept)?;
     let mut changes = Vec::new();
     let rest = async {
         if let Kept::Durable(receipt) = &kept {
@@ -142,7 +149,23 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     // The database tidies up while the rest is done here.
     tokio::join!(writer.close(), rest);
     drop(lock);
-    Ok(Polled { batch, kept, alerts: alerting.firing(), changes })
+    Ok(Polled { batch, kept, alerts: alerting.firing(), is_judged, changes })
+}
+
+/// What became of the batch, and what was raised and cleared. That it is lost is no error here.
+fn became(
+    id: BatchId,
+    committed: Result<(store::Receipt, Vec<Transition>), Error>,
+) -> Result<(Kept, Vec<Transition>), Error> {
+    match committed {
+        Ok((receipt, transitions)) => {
+            let how = if receipt.is_direct { "batch written directly" } else { "batch kept" };
+            tracing::debug!(batch = %id, rows = receipt.kept_rows, "{how}");
+            Ok((Kept::Durable(receipt), transitions))
+        }
+        Err(Error::Timeline(error)) => Ok((Kept::Lost(error), Vec::new())),
+        Err(error) => Err(error),
+    }
 }
 
 /// Forgets hosts that the inventory no longer has.

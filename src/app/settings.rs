@@ -79,6 +79,8 @@ pub struct Settings {
     pub location: Location,
     /// What is remembered between runs: `$STATE_DIRECTORY`, else the XDG state home.
     pub state_dir: PathBuf,
+    /// Whether `$STATE_DIRECTORY` names it, as systemd does for a service.
+    pub(super) has_given_state: bool,
     /// The sockets of SSH masters: `$RUNTIME_DIRECTORY`, else the user's own folder in /run or /tmp.
     pub runtime_dir: RuntimePlace,
     /// The Solix session, if the inventory has one.
@@ -101,6 +103,7 @@ impl Settings {
             inventory::load(&inventory_path, &files).map_err(|faults| Error::Inventory(Box::new(faults)))?;
         let state_dir = state_dir(environment);
         let location = location(&inventory.store, &state_dir, environment)?;
+        let has_given_state = environment.path("STATE_DIRECTORY").is_some();
         let runtime_dir = runtime_dir(environment);
         let webhook = webhook(&inventory, environment)?;
         let mut solix = super::solix::config(&inventory, &state_dir, environment)?;
@@ -108,7 +111,17 @@ impl Settings {
             solix.leave_no_trace = foreign_owner(&state_dir).is_some();
         }
         let files = files.fingerprint();
-        Ok(Self { inventory_path, inventory, location, state_dir, runtime_dir, solix, webhook, files })
+        Ok(Self {
+            inventory_path,
+            inventory,
+            location,
+            state_dir,
+            has_given_state,
+            runtime_dir,
+            solix,
+            webhook,
+            files,
+        })
     }
 
     /// That the state directory is this user's, where a command is to write to it.

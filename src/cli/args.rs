@@ -82,6 +82,10 @@ pub(super) enum Command {
         /// the timer
         #[arg(short, long, conflicts_with_all = ["format", "dry_run"])]
         quiet: bool,
+        /// Judge the alerts also by hand: with PostgreSQL that is left to the service, which knows what is
+        /// raised
+        #[arg(long, conflicts_with = "dry_run")]
+        alerts: bool,
     },
     /// Run as a daemon, polling every interval
     ///
@@ -103,6 +107,16 @@ pub(super) enum Command {
     Connections {
         #[command(subcommand)]
         command: ConnectionsCommand,
+    },
+    /// List the alerts that are raised, and how many messages wait for the webhook
+    ///
+    /// Reads what the service keeps, beside it, and needs no database server.
+    Alerts {
+        /// How to print them
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: ListFormat,
+        #[command(subcommand)]
+        command: Option<AlertsCommand>,
     },
     /// The timeline's database
     Store {
@@ -132,6 +146,7 @@ impl Command {
             Self::Poll { quiet: false, .. }
             | Self::Check { .. }
             | Self::Connections { .. }
+            | Self::Alerts { .. }
             | Self::Store { .. }
             | Self::Solix { .. }
             | Self::Completions { .. }
@@ -150,6 +165,14 @@ pub(super) enum ConnectionsCommand {
         #[arg(long, value_name = "GLOB")]
         host: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AlertsCommand {
+    /// Send one test message to the webhook, and say what came back
+    ///
+    /// Exit code: 0 it was taken; 1 it was not; 2 the inventory names no webhook.
+    Test,
 }
 
 #[derive(Debug, Subcommand)]

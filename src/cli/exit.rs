@@ -51,7 +51,8 @@ impl Exit {
     pub(super) fn of_check(report: &CheckReport) -> Self {
         let n_well = report.hosts.iter().filter(|host| host.is_well()).count();
         let stations_are_well = report.solix.as_ref().is_none_or(SolixReport::is_well);
-        if n_well == report.hosts.len() && report.store.is_ok() && stations_are_well {
+        let webhook_is_well = report.webhook.as_ref().is_none_or(|webhook| webhook.status.is_ok());
+        if n_well == report.hosts.len() && report.store.is_ok() && stations_are_well && webhook_is_well {
             Self::Ok
         } else if n_well == 0 && !report.hosts.is_empty() {
             Self::Nothing
@@ -88,9 +89,11 @@ impl Exit {
             | app::Error::Secret { .. }
             | app::Error::HostFile { .. }
             | app::Error::StateOwner { .. }
-            | app::Error::Webhook(_) => Self::Usage,
+            | app::Error::Webhook(_)
+            | app::Error::NoWebhook => Self::Usage,
             app::Error::Timeline(store::Error::Url { .. } | store::Error::TableName { .. }) => Self::Usage,
             app::Error::Directory { .. }
+            | app::Error::Alerts(_)
             | app::Error::Threads(_)
             | app::Error::Signals(_)
             | app::Error::TaskEnded
@@ -131,7 +134,7 @@ mod tests {
 
     fn exit(batch: Batch) -> Exit {
         let kept = Kept::DryRun;
-        Exit::of_poll(&Polled { batch, kept, alerts: Vec::new(), changes: Vec::new() })
+        Exit::of_poll(&Polled { batch, kept, alerts: Vec::new(), is_judged: true, changes: Vec::new() })
     }
 
     fn with(presence: Presence) -> SolixReport {

@@ -1,5 +1,6 @@
 //! Subcommands, exit codes, words for people. The only room that prints.
 
+mod alerts;
 mod args;
 mod dead_letters;
 mod exit;
@@ -96,8 +97,14 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             print_bytes(&page)?;
             Ok(Exit::Ok)
         }
-        Command::Poll { dry_run, format, host, quiet } => {
-            let request = PollRequest { dry_run: *dry_run, host: host.clone(), changes_only: *quiet };
+        Command::Poll { dry_run, format, host, quiet, alerts } => {
+            let request = PollRequest {
+                dry_run: *dry_run,
+                host: host.clone(),
+                changes_only: *quiet,
+                by_hand: std::io::stderr().is_terminal(),
+                alerts: *alerts,
+            };
             let settings = if *dry_run { settings_to_read(cli)? } else { settings(cli)? };
             let polled = block_on(app::poll(&settings, &request))?;
             print_polled(cli, &settings, &polled, *format, *quiet)
@@ -121,6 +128,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             print(&show::check(&report))?;
             Ok(Exit::of_check(&report))
         }
+        Command::Alerts { format, command } => alerts::run(cli, *format, command.as_ref()),
         Command::Connections { command } => connections(cli, command),
         Command::Store { command } => store(cli, command),
         Command::Solix { command } => solix::run(cli, command),
@@ -207,6 +215,11 @@ fn print_polled(
             Format::Csv => output::csv(batch),
         };
         printed = print(&text);
+    }
+    if !polled.is_judged && !matches!(polled.kept, Kept::DryRun) && !quiet {
+        show::note(
+            "alerts are not judged: the service of this timeline does that; --alerts judges them here too",
+        );
     }
     match &polled.kept {
         Kept::DryRun => (),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::app::{self, CheckReport, Connection, HostCheck, LocalTrouble, Priority, Settings};
+use crate::app::{self, CheckReport, Connection, HostCheck, LocalTrouble, Priority, Settings, WebhookAnswer};
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{Outcome, SolixReport, StationStatus, with_causes};
@@ -210,7 +210,7 @@ pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
 
 /// What `check --connect` found.
 pub(super) fn check(report: &CheckReport) -> String {
-    let width = report.hosts.iter().map(|host| host.node.len()).max().unwrap_or(0).max("store".len());
+    let width = report.hosts.iter().map(|host| host.node.len()).max().unwrap_or(0).max("webhook".len());
     let mut text = String::from("\n");
     let mut line = |name: &str, words: &str| {
         // Writing to a String cannot fail.
@@ -241,6 +241,20 @@ pub(super) fn check(report: &CheckReport) -> String {
     if let Some(solix) = &report.solix {
         for words in station_lines(solix) {
             line("solix", &words);
+        }
+    }
+    if let Some(WebhookAnswer { endpoint, status }) = &report.webhook {
+        match status {
+            Ok(status) => line(
+                "webhook",
+                &format!(
+                    "ok      {endpoint} answers (HTTP {status}); `fleetwatt alerts test` sends an alert"
+                ),
+            ),
+            Err(error) => {
+                line("webhook", &format!("FAILED  {}", with_causes(error)));
+                line("", &format!("        {}", error.remedy()));
+            }
         }
     }
     text

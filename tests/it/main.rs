@@ -1,6 +1,7 @@
 //! All integration tests, as one binary: one module a feature.
 
 mod alert_delivery;
+mod alerts;
 #[path = "../fleet/case.rs"]
 mod case;
 mod cli;

@@ -184,7 +184,8 @@ fn where_somebody_has_taken_the_sockets_folder_polls_go_on_in_another_one() {
     settings.state_dir = home.path("s");
     settings.location = fleetwatt::store::Location::sqlite(home.path("s/fleetwatt.db"));
     settings.runtime_dir = RuntimePlace { path: taken.clone(), is_shared: true };
-    let request = PollRequest { dry_run: false, host: None, changes_only: false };
+    let request =
+        PollRequest { dry_run: false, host: None, changes_only: false, by_hand: false, alerts: false };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     for _ in 0..2 {
         let polled = runtime.block_on(fleetwatt::app::poll(&settings, &request)).unwrap();

@@ -79,6 +79,9 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<(Mood, Vec<Told>)>) -> Opti
         let mut piece = [0; 4_096];
         let n_read = stream.read(&mut piece).await.ok().filter(|n_read| 0 < *n_read)?;
         request.extend_from_slice(&piece[..n_read]);
+        if request.starts_with(b"HEAD ") && request.ends_with(b"\r\n\r\n") {
+            return stream.write_all(b"HTTP/1.1 405 No\r\ncontent-length: 0\r\n\r\n").await.ok();
+        }
         if let Some(body) = whole_body(&request) {
             break body;
         }

@@ -124,25 +124,58 @@ impl Webhook {
         render(self.format, transitions, validity, &self.labels)
     }
 
-    /// Sends one message once, within the webhook's timeout and within `left`.
-    pub(super) async fn post(&self, message: &Message, left: Duration) -> Result<(), DeliveryError> {
+    /// Sends one transition once, by itself; gives the HTTP status of the answer that took it.
+    ///
+    /// # Errors
+    /// It was not taken.
+    pub async fn send_once(&self, transition: &Transition) -> Result<u16, DeliveryError> {
+        self.post(&self.render(std::slice::from_ref(transition)), self.timeout).await
+    }
+
+    /// Tries the connection, and sends nothing of what the URL has behind the host; gives the HTTP status
+    /// of the answer, whatever it is.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn reach(&self) -> Result<u16, DeliveryError> {
+        let mut url = self.url.clone();
+        url.set_path("/");
+        url.set_query(None);
+        url.set_fragment(None);
+        // A URL with a host can have both; an error would say that this one cannot.
+        url.set_username("").and_then(|()| url.set_password(None)).unwrap_or_default();
+        let request = self.client.head(url).timeout(self.timeout);
+        self.answer(request, self.timeout).await.map(|answer| answer.status().as_u16())
+    }
+
+    /// Sends one message once, within the webhook's timeout and within `left`; gives the HTTP status.
+    pub(super) async fn post(&self, message: &Message, left: Duration) -> Result<u16, DeliveryError> {
         let within = self.timeout.min(left);
-        let endpoint = self.endpoint.clone();
         let mut request = self.client.post(self.url.clone()).timeout(within).body(message.body.clone());
         for (name, value) in &message.headers {
             request = request.header(*name, value);
         }
-        let answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(error) if error.is_timeout() => return Err(DeliveryError::Timeout { endpoint, within }),
-            Err(error) => return Err(DeliveryError::Unreachable { endpoint, source: error.without_url() }),
-        };
+        let answer = self.answer(request, within).await?;
+        let status = answer.status().as_u16();
         if answer.status().is_success() {
-            return Ok(());
+            return Ok(status);
         }
         let retry_after =
             answer.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, (self.now)()));
-        Err(DeliveryError::Status { endpoint, status: answer.status().as_u16(), retry_after })
+        Err(DeliveryError::Status { endpoint: self.endpoint.clone(), status, retry_after })
+    }
+
+    async fn answer(
+        &self,
+        request: reqwest::RequestBuilder,
+        within: Duration,
+    ) -> Result<reqwest::Response, DeliveryError> {
+        let endpoint = self.endpoint.clone();
+        match request.send().await {
+            Ok(answer) => Ok(answer),
+            Err(error) if error.is_timeout() => Err(DeliveryError::Timeout { endpoint, within }),
+            Err(error) => Err(DeliveryError::Unreachable { endpoint, source: error.without_url() }),
+        }
     }
 }
 

@@ -146,7 +146,7 @@ impl Webhook {
 
     /// One attempt, logged where it changes how things are.
     async fn attempt(&self, message: &Message, left: Duration, pace: &mut Pace) -> Result<(), DeliveryError> {
-        let sent = self.post(message, left).await;
+        let sent = self.post(message, left).await.map(drop);
         match &sent {
             Ok(()) if pace.is_failing => {
                 tracing::info!(endpoint = self.endpoint(), "the webhook takes alerts again");
