@@ -16,6 +16,9 @@ pub struct ActiveAlerts {
     pub alerts: Vec<Transition>,
     /// How many messages wait for the webhook.
     pub n_undelivered: u64,
+    /// Whether anything was ever kept of the alerts there; else nobody has judged them, or keeps that
+    /// somewhere else.
+    pub is_known: bool,
 }
 
 /// What the webhook said.
@@ -34,11 +37,12 @@ pub struct WebhookAnswer {
 /// They cannot be read.
 pub async fn active_alerts(settings: &Settings) -> Result<ActiveAlerts, Error> {
     let kept = store::kept_alerts(&settings.state_dir, &settings.location).await.map_err(Error::Timeline)?;
+    let is_known = kept.state.is_some();
     let state = match kept.state {
         Some(kept) => State::from_text(&kept.text).map_err(Error::Alerts)?,
         None => State::default(),
     };
-    Ok(ActiveAlerts { alerts: state.firing(), n_undelivered: kept.n_waiting })
+    Ok(ActiveAlerts { alerts: state.firing(), n_undelivered: kept.n_waiting, is_known })
 }
 
 /// Sends one message to the webhook that says that it is a test.

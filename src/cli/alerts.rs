@@ -6,7 +6,7 @@ use super::args::{AlertsCommand, Cli, ListFormat};
 use super::exit::Exit;
 use super::{Failure, block_on, colour_stderr, print, settings_to_read, show};
 use crate::alert::{Severity, Transition};
-use crate::app::{self, ActiveAlerts};
+use crate::app::{self, ActiveAlerts, Settings};
 use crate::reading::with_causes;
 
 /// The name and version of the shape of `alerts --format json`.
@@ -18,7 +18,7 @@ pub(super) fn run(cli: &Cli, format: ListFormat, command: Option<&AlertsCommand>
         None => {
             let active = block_on(app::active_alerts(&settings))?;
             print(&match format {
-                ListFormat::Text => text(&active),
+                ListFormat::Text => text(&active, &settings),
                 ListFormat::Json => as_json(&active),
             })?;
             Ok(Exit::Ok)
@@ -40,7 +40,7 @@ pub(super) fn run(cli: &Cli, format: ListFormat, command: Option<&AlertsCommand>
 }
 
 /// One line each, the worst first, and of these the oldest.
-fn text(active: &ActiveAlerts) -> String {
+fn text(active: &ActiveAlerts, settings: &Settings) -> String {
     let mut alerts: Vec<&Transition> = active.alerts.iter().collect();
     alerts.sort_by_key(|alert| (alert.severity != Severity::Critical, alert.raised_at, alert.key.as_str()));
     let width = |of: fn(&Transition) -> usize| alerts.iter().map(|alert| of(alert)).max().unwrap_or(0);
@@ -58,7 +58,17 @@ fn text(active: &ActiveAlerts) -> String {
             )
         })
         .collect();
-    if alerts.is_empty() {
+    if !active.is_known {
+        let path = if settings.location.is_file() {
+            settings.location.to_string()
+        } else {
+            settings.state_dir.display().to_string()
+        };
+        lines.push(format!(
+            "nothing is known of alerts in {path}: no cycle was judged yet, or the service has another \
+             STATE_DIRECTORY"
+        ));
+    } else if alerts.is_empty() {
         lines.push("no alert is raised".to_owned());
     }
     match active.n_undelivered {
@@ -82,6 +92,11 @@ fn as_json(active: &ActiveAlerts) -> String {
         })
     };
     let alerts: Vec<_> = active.alerts.iter().map(alert).collect();
-    let document = json!({ "schema": SCHEMA, "alerts": alerts, "undelivered": active.n_undelivered });
+    let document = json!({
+        "schema": SCHEMA,
+        "known": active.is_known,
+        "alerts": alerts,
+        "undelivered": active.n_undelivered,
+    });
     format!("{document:#}\n")
 }

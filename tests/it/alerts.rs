@@ -39,7 +39,7 @@ fn what_is_raised_is_listed_for_people_and_for_programs_and_no_more_when_it_is_c
     for store in ["", AWAY] {
         let home = Home::new();
         let path = inventory(&home, 91, store, false);
-        assert_eq!(alerts(&home, &path, &[]).stdout, "no alert is raised\n");
+        assert!(alerts(&home, &path, &[]).stdout.starts_with("nothing is known of alerts in "));
         home.poll(&path, &["--quiet"]);
         let listed = alerts(&home, &path, &[]);
         assert!(
@@ -141,7 +141,7 @@ fn a_poll_by_hand_beside_a_service_with_postgresql_leaves_the_alerts_to_it_unles
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
     assert!(poll_by_hand(&home, &path, "").contains("alerts are not judged"));
-    assert_eq!(listed(), "no alert is raised\n");
+    assert!(listed().starts_with("nothing is known of alerts"));
     assert!(!poll_by_hand(&home, &path, "--alerts").contains("alerts are not judged"));
     assert!(listed().starts_with("critical"));
 }
