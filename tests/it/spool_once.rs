@@ -165,9 +165,9 @@ async fn of_two_that_deliver_one_batch_at_once_one_writes_it() {
     let database = Database::new("race_ledger", &with_ledger("race_ledger")).await;
     let url = database.url("race_ledger", "");
     Timeline::init(&Location::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
-    race(&database, &url).await;
+    Box::pin(race(&database, &url)).await;
     let database = Database::new("race_lookup", &with_role("race_lookup", "SELECT, INSERT")).await;
-    race(&database, &database.url("race_lookup", "")).await;
+    Box::pin(race(&database, &database.url("race_lookup", ""))).await;
 }
 
 #[tokio::test]
