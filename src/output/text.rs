@@ -31,21 +31,27 @@ pub struct TextOptions {
     pub width: Option<u16>,
 }
 
-/// The batch and the alerts that are raised as text, with a line break at its end.
+/// The batch and the alerts that are raised as text, with a line break at its end. An inventory of stations alone has
+/// no table.
 pub fn text(batch: &Batch, alerts: &[Transition], options: &TextOptions) -> String {
-    let mut page = table::table(batch, options);
+    let has_hosts = !batch.reports.is_empty();
+    let mut page = if has_hosts { table::table(batch, options) } else { String::new() };
     let problems = problems::problems(batch, options);
     if !problems.is_empty() {
         page.push('\n');
         page.push_str(&problems);
     }
     if !alerts.is_empty() {
-        page.push('\n');
+        if has_hosts {
+            page.push('\n');
+        }
         page.push_str(&alerts::alerts(alerts, batch.started_at, options));
     }
-    page.push('\n');
-    page.push_str(&options.paint(HEAD, &cluster_line(batch)));
-    page.push('\n');
+    if has_hosts {
+        page.push('\n');
+        page.push_str(&options.paint(HEAD, &cluster_line(batch)));
+        page.push('\n');
+    }
     if let Some(solix) = &batch.solix {
         page.push_str(&stations::stations(solix, batch.started_at, options));
     }

@@ -194,3 +194,16 @@ fn a_failed_site_call_is_repeated_by_the_next_poll() {
     stage.poll(&[]);
     assert_eq!(n_calls(), (2, 2), "it was answered");
 }
+
+#[test]
+fn a_station_that_speaks_late_has_all_of_the_next_poll() {
+    let late = Device { answers_status: false, ..Device::f3800_plus() };
+    let late = Device { first_frame_after: Some(Duration::from_millis(9_300)), ..late };
+    let stage = stage_of(vec![late]);
+    stage.poll(&[]);
+    assert!(values(&stage.home.rows(), "solix_heartbeat").is_empty(), "it came after the first poll");
+    for n_read in 1..=2 {
+        stage.poll(&[]);
+        assert_eq!(values(&stage.home.rows(), "solix_heartbeat").len(), n_read);
+    }
+}

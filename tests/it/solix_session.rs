@@ -4,7 +4,7 @@
 
 use crate::cloud::Options;
 use crate::program::of_type;
-use crate::solix_stage::{Stage, batch_of, values};
+use crate::solix_stage::{Daemon, Stage, batch_of, values};
 
 fn stage() -> Stage {
     let stage = Stage::new(Options::default());
@@ -188,8 +188,22 @@ fn an_inventory_without_a_host_reads_its_stations() {
     assert_eq!(devices.code, Some(0), "{}", devices.stderr);
     let polled = stage.home.poll(&inventory, &[]);
     assert_eq!(polled.code, Some(0), "{}{}", polled.stdout, polled.stderr);
+    assert!(polled.stdout.starts_with("SOLIX F3800 Plus: SOC 87 %"), "{}", polled.stdout);
     let rows = stage.home.rows();
     assert_eq!(values(&rows, "solix_battery_soc"), [Some(87.0)]);
     assert_eq!(values(&rows, "solix_up"), [Some(1.0)]);
     assert_eq!(values(&rows, "cluster_gpu_power_total"), [None]);
+}
+
+#[test]
+fn a_daemon_without_a_host_reads_its_stations_in_each_cycle() {
+    let stage = stage();
+    let section = format!("[cycle]\ninterval = \"2s\"\n{}", stage.cloud.inventory_section());
+    let inventory = stage.home.inventory(&section);
+    let daemon = Daemon::start(&stage, &inventory, &[]);
+    stage.wait_for("a reading", |rows| !of_type(rows, "solix_heartbeat").is_empty());
+    let rows = stage.wait_for_more("station_up", 2);
+    daemon.stop();
+    assert_eq!(values(&rows, "station_up").last(), Some(&Some(1.0)));
+    assert!(values(&rows, "node_up").is_empty());
 }
