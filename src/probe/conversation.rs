@@ -422,6 +422,11 @@ impl Conversation {
         let n_missing = rows.faults.iter().filter(is_without_row).count().max(rows.n_unread);
         let n_known =
             Some(knowledge.gpus.len().max(rows.gpus.len() + n_missing)).filter(|n_gpus| *n_gpus > 0);
+        // How many these are, nobody knows.
+        if let (Some(first), false) = (knowledge.unwalked, rows.gpus.is_empty()) {
+            let evidence = format!("all from index {first} on, whose number is not known yet");
+            rows.faults.push(Fault::new(FaultKind::NotAsked, None, &evidence));
+        }
         let Rows { gpus, faults, .. } = rows;
         Probed { outcome, gpus, faults, gpus_expected: self.in_inventory.or(n_known), knowledge }
     }

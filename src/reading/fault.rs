@@ -96,7 +96,8 @@ macro_rules! fault_kinds {
 fault_kinds! {
     /// A GPU that was there before, or that the tool names, gave no reading.
     GpuMissing, "gpu_missing", Row, "a GPU is missing",
-        "look for Xid messages in the host's kernel log; if it was taken out, lower `gpus` in the inventory";
+        "do what its words ask for (a reset, a reboot, permissions); else look for Xid messages in the host's kernel log; \
+         if it was taken out, lower `gpus` in the inventory";
     /// A row that is not one.
     BadRow, "bad_row", Row, "a row could not be read", "run the command by hand there, and compare";
     /// The answer ends in the middle of a row.

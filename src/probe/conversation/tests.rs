@@ -263,6 +263,8 @@ fn a_walk_that_was_not_finished_goes_on_in_the_next_cycle() {
     }
     let first = conversation.give_up(Failure::new(FailureKind::Timeout, "8 s"));
     assert_eq!((indices(&first), first.knowledge.unwalked), (vec![0, 1, 2], Some(3)));
+    let kinds: Vec<_> = first.faults.iter().map(|fault| fault.kind).collect();
+    assert_eq!(kinds, [FaultKind::GpuMissing, FaultKind::NotAsked]);
     let (second, n_calls) = talk(&host, first.knowledge, None);
     assert_eq!((indices(&second), n_calls), (vec![0, 1, 2, 3, 4, 5, 7], 8));
     assert_eq!(second.knowledge.unwalked, None);
