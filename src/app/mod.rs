@@ -37,7 +37,8 @@ pub use run::{RunEnd, run};
 pub use runtime::RuntimePlace;
 pub use settings::{Environment, Settings};
 pub use store::{
-    spool_status, store_dead_letters, store_discard, store_init, store_replay, store_retry, store_status,
+    spool_status, store_dead_letters, store_discard, store_init, store_prune, store_replay, store_retry,
+    store_status,
 };
 pub use telemetry::{Log, LogOf, Priority, log_to_stderr, stderr_is_journal};
 
@@ -143,6 +144,9 @@ pub enum Error {
     /// A task of the daemon panicked.
     #[error("a task of the daemon failed")]
     Task(#[source] tokio::task::JoinError),
+    /// `store prune` without `[store] keep`.
+    #[error("the inventory does not say how long rows are kept")]
+    NoKeep,
     /// The timeline.
     #[error("the timeline")]
     Timeline(#[source] timeline::Error),
@@ -198,6 +202,7 @@ impl Error {
             Self::TaskEnded | Self::Task(_) => {
                 "this is a defect of fleetwatt: please report it with the log".to_owned()
             }
+            Self::NoKeep => "write `keep = \"90d\"` in [store]".to_owned(),
             Self::Timeline(error) => error.remedy(),
         }
     }

@@ -147,7 +147,7 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
         save(&memory, settings);
     };
     // The database tidies up while the rest is done here.
-    tokio::join!(writer.close(), rest);
+    tokio::join!(end(writer), rest);
     drop(lock);
     Ok(Polled { batch, kept, alerts: alerting.firing(), is_judged, changes })
 }
@@ -166,6 +166,11 @@ fn became(
         Err(Error::Timeline(error)) => Ok((Kept::Lost(error), Vec::new())),
         Err(error) => Err(error),
     }
+}
+
+async fn end(mut writer: Writer) {
+    writer.tidy().await;
+    writer.close().await;
 }
 
 /// Forgets hosts that the inventory no longer has.

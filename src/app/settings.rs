@@ -210,6 +210,7 @@ mod tests {
             metadata: MetadataStyle::Full,
             spool_size: 1 << 30,
             spool_age: std::time::Duration::from_secs(86_400),
+            keep: None,
         }
     }
 

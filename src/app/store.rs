@@ -3,8 +3,8 @@
 use super::lock::{is_ours, lock_state};
 use super::{Error, Settings};
 use crate::store::{
-    self, DeadLetter, InitReport, Progress, Receipt, Retried, SpoolLimits, SpoolStatus, Status, Timeline,
-    Writer,
+    self, DeadLetter, InitReport, Progress, Pruned, Receipt, Retried, SpoolLimits, SpoolStatus, Status,
+    Timeline, Writer,
 };
 
 /// Creates the timeline's table where there is none.
@@ -28,6 +28,19 @@ pub async fn store_status(settings: &Settings) -> Result<Status, Error> {
     let status = timeline.status().await.map_err(Error::Timeline);
     timeline.close().await;
     status
+}
+
+/// Removes the rows that are older than `[store] keep`; a dry run only counts them.
+///
+/// # Errors
+/// There is no `keep`, the timeline is in PostgreSQL, or the file cannot be written.
+pub async fn store_prune(settings: &Settings, dry_run: bool) -> Result<Pruned, Error> {
+    let Some(keep) = settings.inventory.store.keep else { return Err(Error::NoKeep) };
+    let timeline =
+        Timeline::open(&settings.location, &settings.inventory.store.table).await.map_err(Error::Timeline)?;
+    let pruned = timeline.prune(keep, dry_run).await.map_err(Error::Timeline);
+    timeline.close().await;
+    pruned
 }
 
 /// What waits in the spool, if there is one. Needs no database and no lock.
@@ -96,7 +109,12 @@ pub async fn store_retry(settings: &Settings, ids: Option<&[i64]>) -> Result<Ret
 /// The way of a batch, as the settings have it.
 pub(super) async fn open_writer(settings: &Settings) -> Result<Writer, store::Error> {
     let table = &settings.inventory.store.table;
-    Writer::open(&settings.state_dir, &settings.location, table, limits(settings)).await
+    let keep = settings.inventory.store.keep;
+    let writer = Writer::open(&settings.state_dir, &settings.location, table, limits(settings)).await?;
+    if keep.is_some() && !settings.location.is_file() {
+        return Err(store::Error::KeepsAll);
+    }
+    Ok(writer.keeping(keep))
 }
 
 fn limits(settings: &Settings) -> SpoolLimits {

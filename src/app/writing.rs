@@ -204,6 +204,9 @@ impl Writing {
         }
         // The cycle that waited for this may have been ended meanwhile.
         drop(kept.send(done.map(|fate| Taken { fate, state: self.state.clone() })));
+        if let Some(writer) = idle {
+            writer.tidy().await;
+        }
         Ok(())
     }
 

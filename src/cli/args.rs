@@ -189,6 +189,14 @@ pub(super) enum StoreCommand {
     /// Exit code: 0 the spool is empty; 3 the database refused some rows for what is in them; 4 the database does
     /// not take it now.
     Replay,
+    /// Remove the rows of a SQLite timeline that are older than `[store] keep`, and give their room back to the disk
+    ///
+    /// With `keep`, each batch does a part of it, so that the file stops growing; this does all of it now.
+    Prune {
+        /// Only count them
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Rows that the database refused for what is in them, and that are laid aside
     DeadLetters {
         #[command(subcommand)]

@@ -87,6 +87,8 @@ impl Exit {
             | app::Error::NoSuchHost { .. }
             | app::Error::Pattern { .. }
             | app::Error::Secret { .. }
+            | app::Error::NoKeep
+            | app::Error::Timeline(store::Error::KeepsAll)
             | app::Error::HostFile { .. }
             | app::Error::StateOwner { .. }
             | app::Error::Webhook(_)

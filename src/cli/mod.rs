@@ -168,6 +168,10 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
             show::left(&receipt, colour_stderr(cli.colour));
             Ok(Exit::of_replay(&receipt))
         }
+        StoreCommand::Prune { dry_run } => {
+            print(&show::pruned(&block_on(app::store_prune(&settings, *dry_run))?, *dry_run))?;
+            Ok(Exit::Ok)
+        }
         StoreCommand::DeadLetters { command } => dead_letters::run(cli, &settings, command),
     }
 }

@@ -10,7 +10,7 @@ use crate::app::{self, CheckReport, Connection, HostCheck, LocalTrouble, Priorit
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{Outcome, SolixReport, StationStatus, with_causes};
-use crate::store::{self, InitReport, Left, Progress, Receipt, Rescued, SpoolStatus, Status};
+use crate::store::{self, InitReport, Left, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status};
 
 /// Text on standard error, where everything that is not data goes. That it cannot be written, for a disk that is
 /// full or a reader who has left, changes nothing else.
@@ -114,6 +114,11 @@ pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
         write!(line, "; {n_rows} refused and laid aside, see `fleetwatt store dead-letters list`")
             .unwrap_or_default();
     }
+    if 0 < receipt.swallowed {
+        let n_rows = receipt.swallowed;
+        write!(line, "; of {n_rows} rows it shows nothing: a trigger or a rule keeps them")
+            .unwrap_or_default();
+    }
     if receipt.is_direct {
         line += "; directly, as the spool's disk is full";
     }
@@ -130,6 +135,19 @@ pub(super) fn replayed(receipt: &Receipt, settings: &Settings) -> String {
     }
     let line = delivered(receipt, settings);
     if receipt.left.is_some() { format!("{line}\n") } else { format!("{line}; the spool is empty\n") }
+}
+
+/// What `store prune` did, or would do.
+pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> String {
+    let Pruned { rows, before, bytes_before, bytes_after } = pruned;
+    if dry_run {
+        return format!(
+            "{rows} rows of before {before} would be removed; the file has {bytes_before} bytes\n"
+        );
+    }
+    format!(
+        "{rows} rows of before {before} removed; the file had {bytes_before} bytes and has {bytes_after}\n"
+    )
 }
 
 /// Shows on a terminal how far a replay has come, a few times a second.

@@ -136,6 +136,8 @@ pub struct StoreSettings {
     pub spool_size: u64,
     /// How long a batch may wait in the spool.
     pub spool_age: Duration,
+    /// How long rows are kept in a SQLite timeline; `None` for ever.
+    pub keep: Option<Duration>,
 }
 
 /// `[alerts]`: what is watched, and who is told.

@@ -52,6 +52,7 @@ pub(super) const STORE: Schema = Schema {
         "metadata",
         "spool_size",
         "spool_age",
+        "keep",
     ],
 };
 
@@ -358,6 +359,7 @@ fn example_of(key: &str) -> &'static str {
         "spool_older_than" => "\"10m\"",
         "spool_size" => "\"1GiB\"",
         "spool_age" => "\"30d\"",
+        "keep" => "\"90d\"",
         _ => "\"…\"",
     }
 }

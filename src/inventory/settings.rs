@@ -69,19 +69,31 @@ pub(super) fn default_store() -> StoreSettings {
         metadata: Default::default(),
         spool_size: DEFAULT_SPOOL_SIZE,
         spool_age: DEFAULT_SPOOL_AGE,
+        keep: None,
     }
 }
 
 /// Reads `[store]`.
 pub(super) fn read_store(section: &mut Section<'_, '_>, base: &Path) -> StoreSettings {
     let default = default_store();
+    let url = section.parsed("url", check::store_url).map(|url| url.value);
+    let keep = section.parsed("keep", check::spool_age);
+    if let Some(keep) = &keep
+        && url.as_ref().is_some_and(|url| url.starts_with("postgres"))
+    {
+        let remedy = "take it out; the owner of a table in PostgreSQL removes old rows";
+        let flaw =
+            Flaw::new("`keep` is for a timeline in SQLite", "nothing is removed from PostgreSQL", remedy);
+        section.fault(keep.site.clone(), flaw);
+    }
     StoreSettings {
-        url: section.parsed("url", check::store_url).map(|url| url.value),
+        url,
         password: read_secret(section, base, "password", "password", "FLEETWATT_DB_PASSWORD"),
         table: section.parsed("table", check::table).map_or(default.table, |table| table.value),
         metadata: section.parsed("metadata", check::metadata).map_or(default.metadata, |style| style.value),
         spool_size: section.parsed("spool_size", check::spool_size).map_or(default.spool_size, |at| at.value),
         spool_age: section.parsed("spool_age", check::spool_age).map_or(default.spool_age, |at| at.value),
+        keep: keep.map(|keep| keep.value),
     }
 }
 

@@ -99,6 +99,12 @@ impl Writer {
         receipt.batches += 1;
         receipt.rows += written.rows;
         receipt.took += written.took;
+        receipt.swallowed += written.swallowed;
+        self.n_new = written.rows;
+        if 0 < written.swallowed && !self.swallows {
+            tracing::error!(batch = %id, rows = written.swallowed, "database took rows and shows nothing of them: a trigger or a rule keeps them");
+        }
+        self.swallows = 0 < written.swallowed;
         Ok(())
     }
 

@@ -24,6 +24,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// `[store] keep` is set for a timeline in PostgreSQL.
+    #[error("`[store] keep` is for a timeline in SQLite; in PostgreSQL fleetwatt removes nothing")]
+    KeepsAll,
     /// A certificate or key file cannot be read.
     #[error("cannot read the certificate file `{}`", path.display())]
     Certificate {
@@ -327,6 +330,7 @@ impl Error {
         match self {
             Self::Url { .. } => "url",
             Self::TableName { .. } => "table_name",
+            Self::KeepsAll => "keeps_all",
             Self::Certificate { .. } => "certificate",
             Self::Folder { .. } => "folder",
             Self::File { trouble, .. } => trouble.kind(),
@@ -365,6 +369,7 @@ impl Error {
             Self::File { trouble, .. } => matches!(trouble, FileTrouble::Locked | FileTrouble::Full),
             Self::Url { .. }
             | Self::TableName { .. }
+            | Self::KeepsAll
             | Self::Certificate { .. }
             | Self::Folder { .. }
             | Self::Newer { .. }
@@ -428,6 +433,9 @@ impl Error {
             }
             Self::TableName { .. } => {
                 "set `[store] table` to `name` or `schema.name`; put a part that holds a dot in double quotes"
+            }
+            Self::KeepsAll => {
+                "take `keep` out of the inventory, and let the owner of the table remove old rows"
             }
             Self::Certificate { .. } => "name a PEM file that the user that runs fleetwatt may read",
             Self::Folder { .. } => {

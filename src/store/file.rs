@@ -46,14 +46,18 @@ impl Identity {
         self.file == numbers(path)
     }
 
-    /// Renames the log of the file that was moved away, if it stayed behind: SQLite would put its pages into whatever
-    /// file has that name now.
+    /// Puts the log of the file that was moved away out of the way, if it stayed behind: SQLite would put its pages into
+    /// whatever file has that name now. An empty one is removed.
     pub(super) fn put_log_aside(self, path: &Path) -> io::Result<()> {
         let log = with(path, "-wal");
-        if self.wal.is_some() && self.wal == numbers(&log) {
-            std::fs::rename(&log, with(path, ".moved-wal"))?;
+        if self.wal.is_none() || self.wal != numbers(&log) {
+            return Ok(());
         }
-        Ok(())
+        if std::fs::metadata(&log)?.len() == 0 {
+            std::fs::remove_file(&log)
+        } else {
+            std::fs::rename(&log, with(path, ".moved-wal"))
+        }
     }
 }
 

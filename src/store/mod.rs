@@ -39,8 +39,6 @@ pub use spool::{Dropped, Rescued, SpoolLimits, SpoolStatus, n_rows_of_payload};
 pub use status::{ColumnFound, Guarantee, InitReport, Status};
 pub use writer::Writer;
 
-use uuid::Uuid;
-
 use location::Place;
 use postgres::Postgres;
 use rows::Row;
@@ -49,24 +47,37 @@ use sqlite::Sqlite;
 use table::TableName;
 
 use crate::batch::{BatchId, Event};
+use crate::reading::Timestamp;
 
 /// The five columns that are written. Every other one must be able to do without a value.
 const COLUMNS: [&str; 5] = ["event_type", "source", "value", "metadata", "created_at"];
-
-/// How long it is remembered that a batch was delivered, in milliseconds: 30 days.
-const DELIVERED_KEPT_MILLIS: u128 = 30 * 24 * 60 * 60 * 1_000;
 
 /// An open timeline.
 #[derive(Debug)]
 pub struct Timeline(Kind);
 
 /// What one transaction did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Written {
     /// How many rows are in the timeline now that were not before; none if the batch was there.
     pub rows: u64,
+    /// Rows that the database took and of which it shows nothing: a trigger or a rule keeps them.
+    pub swallowed: u64,
     /// From the first statement until the database said that it is durable.
     pub took: Duration,
+}
+
+/// What pruning did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    /// Rows that were removed, or would be.
+    pub rows: u64,
+    /// They were measured before this.
+    pub before: Timestamp,
+    /// The size of the file, before.
+    pub bytes_before: u64,
+    /// And afterwards.
+    pub bytes_after: u64,
 }
 
 /// A row that the table does not take, and what it said.
@@ -134,6 +145,39 @@ impl Timeline {
         }
     }
 
+    /// Does what is not to keep a batch waiting: call it when nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    async fn tidy(&self) -> Result<(), Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.tidy().await,
+            Kind::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Removes rows that were measured longer ago than `keep`, and gives their room back to the disk. A dry run only
+    /// counts them.
+    ///
+    /// # Errors
+    ///
+    /// The timeline is in PostgreSQL, where nothing is ever removed; or the file cannot be written.
+    pub async fn prune(&self, keep: Duration, dry_run: bool) -> Result<Pruned, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.prune(keep, dry_run).await,
+            Kind::Postgres(_) => Err(Error::KeepsAll),
+        }
+    }
+
+    /// A little of the same, after a batch of `n_new` rows.
+    async fn prune_step(&self, keep: Duration, n_new: u64) -> Result<u64, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.prune_step(keep, n_new).await,
+            Kind::Postgres(_) => Err(Error::KeepsAll),
+        }
+    }
+
     /// Creates the table and its indexes where there is no table of that name, and beside it the table of
     /// delivered batches. A table that is there is left as it is, whatever its columns are.
     ///
@@ -183,18 +227,10 @@ pub async fn spool_status(state_dir: &std::path::Path) -> Result<Option<SpoolSta
     Spool::look(state_dir).await
 }
 
-/// Ids below this one are of batches that were delivered so long ago that nobody sends them again.
-/// Ids sort by time, and of a spool the oldest batch goes first, so `id` is the oldest that is still sent.
-fn forgotten_before(id: BatchId) -> Uuid {
-    if id.0.get_version_num() != 7 {
-        return Uuid::nil();
-    }
-    let millis = id.0.as_u128() >> 80;
-    Uuid::from_u128(millis.saturating_sub(DELIVERED_KEPT_MILLIS) << 80)
-}
-
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     /// Compiles, and that is the test: whoever writes may do so in a task of its own.
@@ -212,14 +248,5 @@ mod tests {
         is_send(writer.keep(BatchId(Uuid::nil()), &[], None));
         is_send(writer.replay(|_| ()));
         is_send(writer.close());
-    }
-
-    #[test]
-    fn a_delivered_batch_is_remembered_for_thirty_days() {
-        let day = 24 * 60 * 60 * 1_000;
-        let at = |millis: u64| Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, 0));
-        let cut = forgotten_before(BatchId(at(100 * day)));
-        assert!(at(70 * day - 1_000) < cut && cut < at(70 * day));
-        assert_eq!(forgotten_before(BatchId(Uuid::from_u128(7))), Uuid::nil());
     }
 }

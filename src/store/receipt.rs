@@ -22,6 +22,8 @@ pub struct Receipt {
     pub dead_letters_dropped: u64,
     /// All rows that lie aside in the spool by now.
     pub aside: u64,
+    /// Rows that the database took and of which it shows nothing: a trigger or a rule keeps them.
+    pub swallowed: u64,
     /// What no longer fitted into the spool. An event `spool_dropped` of the same batch says so too.
     pub dropped: Dropped,
     /// The rows of the batch itself.
@@ -36,7 +38,7 @@ pub struct Receipt {
 impl Receipt {
     /// Whether the store took all else and something is missing in it that a person should see to.
     pub const fn cost_something(&self) -> bool {
-        0 < self.dead_letters || self.rescued.is_some()
+        0 < self.dead_letters || 0 < self.swallowed || self.rescued.is_some()
     }
 }
 

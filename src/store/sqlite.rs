@@ -3,20 +3,24 @@
 //! WAL with `synchronous=FULL`: every commit is synced before it is reported. That costs one sync a
 //! cycle; `NORMAL` could lose the last commits with the power.
 
+mod prune;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, QueryBuilder, Row, Sqlite as Dialect};
 use tokio::sync::Mutex;
 
 use super::alerts::{self, AlertRecord, Tables};
+use super::file::{Identity, create_private};
 use super::halves::Halves;
 use super::rows;
 use super::table::{TableName, quoted};
 use super::{
     COLUMNS, ColumnFound, Error, FileTrouble, Guarantee, InitReport, Refusal, Status, Written, failpoint,
-    forgotten_before,
 };
 use crate::batch::BatchId;
 use crate::reading::Timestamp;
@@ -33,6 +37,12 @@ const CACHE_SIZE: &str = "-32768";
 /// Pages that the log may have before a commit folds it into the file: 64 MiB.
 const WAL_PAGES: &str = "16384";
 
+/// What the log keeps of the disk when it begins anew: 4 MiB.
+const LOG_BYTES: &str = "4194304";
+
+/// How often the log is folded into the file.
+const FOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// Rows per INSERT. Measured: 100 to 1,000 is the fastest; SQLite takes at most 32,766 parameters.
 const ROWS_PER_INSERT: usize = 500;
 
@@ -45,7 +55,21 @@ const LEDGER: &str = "CREATE TABLE delivered_batch (batch_id TEXT PRIMARY KEY, r
 pub(super) struct Sqlite {
     path: PathBuf,
     table: TableName,
-    connection: Mutex<SqliteConnection>,
+    opened: Mutex<Opened>,
+}
+
+/// An open connection, and which file it has.
+#[derive(Debug)]
+struct Opened {
+    connection: SqliteConnection,
+    identity: Identity,
+    folded_at: Instant,
+}
+
+impl Opened {
+    fn of(path: &Path, connection: SqliteConnection) -> Self {
+        Self { connection, identity: Identity::of(path), folded_at: Instant::now() }
+    }
 }
 
 impl Sqlite {
@@ -58,11 +82,9 @@ impl Sqlite {
                 reason: "a SQLite database has no schemas; give only the name",
             });
         }
-        create_folder_of(path).await?;
-        let mut connection = connect(path).await?;
-        let report = ensure_schema(&mut connection, path, &table).await?;
-        check_columns(&mut connection, path, &table).await?;
-        Ok((Self { path: path.to_owned(), table, connection: Mutex::new(connection) }, report))
+        let (connection, report) = open_file(path, &table).await?;
+        let opened = Mutex::new(Opened::of(path, connection));
+        Ok((Self { path: path.to_owned(), table, opened }, report))
     }
 
     pub(super) async fn write(
@@ -71,14 +93,31 @@ impl Sqlite {
         rows: &[rows::Row],
         record: Option<&AlertRecord>,
     ) -> Result<Written, Error> {
+        let mut opened = self.opened.lock().await;
+        self.stay_in_place(&mut opened).await?;
+        let written = self.write_to(&mut opened.connection, id, rows, record).await?;
+        if opened.identity.is_in_place(&self.path) {
+            return Ok(written);
+        }
+        // It went with the file that was moved away meanwhile.
+        self.stay_in_place(&mut opened).await?;
+        self.write_to(&mut opened.connection, id, rows, record).await
+    }
+
+    async fn write_to(
+        &self,
+        connection: &mut SqliteConnection,
+        id: BatchId,
+        rows: &[rows::Row],
+        record: Option<&AlertRecord>,
+    ) -> Result<Written, Error> {
         let failed = |step| move |source| Error::from_sqlite(&self.path, step, source);
         let started = Instant::now();
-        let mut connection = self.connection.lock().await;
         // IMMEDIATE, so that a lock is waited for here and not met halfway.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
         if !enter(&mut transaction, id, rows.len()).await.map_err(failed("look for delivered batches"))? {
             tracing::info!(batch = %id, "batch was delivered before");
-            return Ok(Written { rows: 0, took: started.elapsed() });
+            return Ok(Written { took: started.elapsed(), ..Written::default() });
         }
         if let Some(record) = record {
             let moved = alerts::keep(&mut transaction, Tables::OfTimeline, id, record).await;
@@ -89,14 +128,49 @@ impl Sqlite {
         let n_rows = insert(&mut transaction, &self.table, rows).await.map_err(failed("insert"))?;
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         transaction.commit().await.map_err(failed("commit"))?;
-        Ok(Written { rows: n_rows, took: started.elapsed() })
+        let swallowed = u64::try_from(rows.len()).unwrap_or(u64::MAX).saturating_sub(n_rows);
+        Ok(Written { rows: n_rows, swallowed, took: started.elapsed() })
+    }
+
+    /// Leaves a file that was moved, removed or replaced, and opens the one that is in its place, or a new one.
+    async fn stay_in_place(&self, opened: &mut Opened) -> Result<(), Error> {
+        if opened.identity.is_in_place(&self.path) {
+            return Ok(());
+        }
+        let path = self.path.display();
+        tracing::error!(%path, "database file was moved, removed or replaced; the one in its place, or a new one, is opened");
+        // All that was committed is to be in the file that was moved, and not in a log without it.
+        let folded = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut opened.connection).await;
+        if let Err(error) = folded
+            .map(drop)
+            .map_err(|error| error.to_string())
+            .and_then(|()| opened.identity.put_log_aside(&self.path).map_err(|error| error.to_string()))
+        {
+            tracing::error!(%path, error, "log of the database file that was moved stays behind");
+        }
+        let (connection, _) = open_file(&self.path, &self.table).await?;
+        let old = std::mem::replace(opened, Opened::of(&self.path, connection));
+        old.connection.close().await.unwrap_or_default();
+        Ok(())
+    }
+
+    /// What is not to keep a batch waiting: now and then the log is folded into the file, so that it stays small and a
+    /// copy of the file alone has nearly everything.
+    pub(super) async fn tidy(&self) -> Result<(), Error> {
+        let mut opened = self.opened.lock().await;
+        if opened.folded_at.elapsed() < FOLD_EVERY {
+            return Ok(());
+        }
+        opened.folded_at = Instant::now();
+        let done = sqlx::raw_sql("PRAGMA wal_checkpoint").execute(&mut opened.connection).await;
+        done.map(drop).map_err(|source| Error::from_sqlite(&self.path, "fold the log into the file", source))
     }
 
     /// The rows that the table does not take. Writes nothing.
     pub(super) async fn sift(&self, rows: &[rows::Row]) -> Result<Vec<Refusal>, Error> {
         let failed = |source| Error::from_sqlite(&self.path, "find the rows that are refused", source);
-        let mut connection = self.connection.lock().await;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut opened = self.opened.lock().await;
+        let mut transaction = opened.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let mut refused = Vec::new();
         let mut halves = Halves::of(rows.len());
         while let Some(range) = halves.next() {
@@ -119,12 +193,13 @@ impl Sqlite {
 
     pub(super) async fn status(&self) -> Result<Status, Error> {
         let failed = |source| Error::from_sqlite(&self.path, "status", source);
-        let mut connection = self.connection.lock().await;
+        let mut opened = self.opened.lock().await;
+        let connection = &mut opened.connection;
         let version: String = sqlx::query_scalar("SELECT sqlite_version()")
             .fetch_one(&mut *connection)
             .await
             .map_err(failed)?;
-        let columns = columns_of(&mut connection, &self.table).await.map_err(failed)?;
+        let columns = columns_of(connection, &self.table).await.map_err(failed)?;
         // By the database's clock, as in PostgreSQL.
         let recent = format!(
             "SELECT event_type, count(*) FROM {} \
@@ -161,11 +236,20 @@ impl Sqlite {
     }
 
     pub(super) async fn close(self) {
-        if let Err(error) = self.connection.into_inner().close().await {
+        if let Err(error) = self.opened.into_inner().connection.close().await {
             // Whatever was committed is durable, and SQLite takes up the WAL on the next opening.
             tracing::debug!(%error, path = %self.path.display(), "database file did not close cleanly");
         }
     }
+}
+
+/// Opens the file, and creates what is not there.
+async fn open_file(path: &Path, table: &TableName) -> Result<(SqliteConnection, InitReport), Error> {
+    create_folder_of(path).await?;
+    let mut connection = connect(path).await?;
+    let report = ensure_schema(&mut connection, path, table).await?;
+    check_columns(&mut connection, path, table).await?;
+    Ok((connection, report))
 }
 
 async fn create_folder_of(path: &Path) -> Result<(), Error> {
@@ -182,6 +266,8 @@ async fn create_folder_of(path: &Path) -> Result<(), Error> {
 }
 
 async fn connect(path: &Path) -> Result<SqliteConnection, Error> {
+    // For this user alone, also where the folder is open to others. Where that cannot be, SQLite says why.
+    create_private(path).unwrap_or_default();
     // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.
     let file = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
     let options = SqliteConnectOptions::new()
@@ -196,6 +282,9 @@ async fn connect(path: &Path) -> Result<SqliteConnection, Error> {
         .pragma("temp_store", "memory")
         // The log is folded into the file when it is closed, not at the commit that somebody waits for.
         .pragma("wal_autocheckpoint", WAL_PAGES)
+        .pragma("journal_size_limit", LOG_BYTES)
+        // So that `store prune` can give room back to the disk.
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
     options.connect().await.map_err(|source| Error::from_sqlite(path, "open", source))
@@ -223,11 +312,13 @@ async fn insert(
 
 /// Enters a batch as delivered within the transaction that is open; says whether it was not yet.
 async fn enter(connection: &mut SqliteConnection, id: BatchId, n_rows: usize) -> sqlx::Result<bool> {
-    // Ids sort by time, so this goes by the primary key and costs nothing.
-    sqlx::query("DELETE FROM delivered_batch WHERE batch_id < ?")
-        .bind(forgotten_before(id).to_string())
-        .execute(&mut *connection)
-        .await?;
+    // By the primary key, since ids begin with their time. A clock that is far ahead for once forgets nothing: what
+    // the last batch saw counts too.
+    let sql = "WITH cut (at) AS (SELECT min(unixepoch(), \
+               coalesce((SELECT committed_at FROM delivered_batch ORDER BY batch_id DESC LIMIT 1), 0)) - 2592000) \
+               DELETE FROM delivered_batch WHERE committed_at < (SELECT at FROM cut) AND batch_id < \
+               (SELECT printf('%08x-%04x', at * 1000 >> 16, at * 1000 & 65535) FROM cut WHERE 0 < at)";
+    sqlx::query(sql).execute(&mut *connection).await?;
     let entered =
         sqlx::query("INSERT INTO delivered_batch (batch_id, rows) VALUES (?, ?) ON CONFLICT DO NOTHING")
             .bind(id.to_string())
@@ -356,7 +447,7 @@ mod tests {
     async fn every_commit_is_synced() {
         let folder = tempfile::tempdir().unwrap();
         let sqlite = opened(&folder).await;
-        let mut connection = sqlite.connection.lock().await;
+        let connection = &mut sqlite.opened.lock().await.connection;
         let mode: String =
             sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.unwrap();
         let synchronous: i64 =
@@ -370,7 +461,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sqlite = opened(&folder).await;
         // SQLite's own way to a full disk: the file may not grow beyond its present pages.
-        sqlx::query("PRAGMA max_page_count = 1").execute(&mut *sqlite.connection.lock().await).await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(&mut sqlite.opened.lock().await.connection)
+            .await
+            .unwrap();
         let metadata = Metadata::of(&json!({"blob": "x".repeat(100_000)}));
         let row = rows::Row {
             event_type: "node_up".to_owned(),

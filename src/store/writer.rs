@@ -36,6 +36,12 @@ pub struct Writer {
     has_failing_disk: bool,
     /// Whether the last batch had to be written directly.
     pub(super) is_direct: bool,
+    /// Whether the database swallowed rows of the last batch.
+    pub(super) swallows: bool,
+    /// Rows of a SQLite timeline that are older are removed by and by.
+    keep: Option<Duration>,
+    /// The rows of the last batch.
+    pub(super) n_new: u64,
     /// Another program works with the same spool, and delivers what is in it.
     is_beside_another: bool,
 }
@@ -73,6 +79,9 @@ impl Writer {
             refused: None,
             has_failing_disk: false,
             is_direct: false,
+            swallows: false,
+            keep: None,
+            n_new: 0,
             is_beside_another: false,
         })
     }
@@ -101,6 +110,9 @@ impl Writer {
             refused: None,
             has_failing_disk: false,
             is_direct: false,
+            swallows: false,
+            keep: None,
+            n_new: 0,
             is_beside_another: true,
         }))
     }
@@ -213,6 +225,32 @@ impl Writer {
         self.spool().await?.status().await
     }
 
+    /// Does what is not to keep a batch waiting: call it when nobody waits.
+    pub async fn tidy(&mut self) {
+        if let Some(timeline) = &self.timeline
+            && let Err(error) = timeline.tidy().await
+        {
+            tracing::warn!(error = error.with_causes(), "timeline is not tidied");
+        }
+        self.prune().await;
+    }
+
+    /// The same, and rows that are older than this are removed by and by from a timeline in SQLite.
+    #[must_use]
+    pub const fn keeping(mut self, keep: Option<Duration>) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    async fn prune(&mut self) {
+        let (Some(keep), Some(timeline)) = (self.keep, &self.timeline) else { return };
+        match timeline.prune_step(keep, self.n_new).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::debug!(rows, "old rows removed"),
+            Err(error) => tracing::warn!(error = error.with_causes(), "old rows are not removed"),
+        }
+    }
+
     /// Takes leave of the database and the spool. All that was kept is durable already.
     pub async fn close(self) {
         if let Some(timeline) = self.timeline {
@@ -245,7 +283,7 @@ impl Writer {
         }
         match self.append(id, rows, alerts).await {
             Err(error) if error.is_full_spool() => {
-                return self.keep_on_full_disk(id, rows, alerts, error).await;
+                return Box::pin(self.keep_on_full_disk(id, rows, alerts, error)).await;
             }
             done => receipt.dropped = done?,
         }

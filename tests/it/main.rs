@@ -45,6 +45,8 @@ mod spool;
 mod spool_once;
 mod spool_proxy;
 mod ssh_config;
+mod store_guarantee;
+mod store_kept;
 mod store_postgres;
 mod store_sqlite;
 mod store_story;

@@ -192,7 +192,11 @@ async fn delivered_batches_are_forgotten_after_a_month() {
     let location = Location::parse(&database.url("postgres", ""), None).unwrap();
     Timeline::init(&location, "unified_timeline").await.unwrap();
     database
-        .run("INSERT INTO fleetwatt.delivered_batch (batch_id, rows) VALUES ('018f0000-0000-7000-8000-000000000000', 1)")
+        .run(
+            "INSERT INTO fleetwatt.delivered_batch VALUES \
+             ('018f0000-0000-7000-8000-000000000000', 1, now() - interval '31 days'), \
+             ('018f0000-0000-7000-8000-000000000001', 5, now() - interval '29 days')",
+        )
         .await;
     let timeline = Timeline::open(&location, "unified_timeline").await.unwrap();
     for number in 0..2 {
@@ -201,10 +205,10 @@ async fn delivered_batches_are_forgotten_after_a_month() {
     }
     let sql = "SELECT count(*) FROM fleetwatt.delivered_batch WHERE rows = 5 AND committed_at <= now()";
     let n_batches: i64 = sqlx::query_scalar(sql).fetch_one(&mut database.admin().await).await.unwrap();
-    assert_eq!(n_batches, 2);
+    assert_eq!(n_batches, 3, "an old id that was committed lately stays");
     let sql = "SELECT count(*) FROM fleetwatt.delivered_batch";
     let n_batches: i64 = sqlx::query_scalar(sql).fetch_one(&mut database.admin().await).await.unwrap();
-    assert_eq!(n_batches, 2, "the old one is gone");
+    assert_eq!(n_batches, 3, "the old one is gone");
 }
 
 /// Kills a real poll where `place` says, and replays. Each row has to be there once, and the spool empty.

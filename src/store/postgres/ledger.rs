@@ -12,7 +12,7 @@ use super::fit::Fitted;
 use crate::batch::BatchId;
 use crate::store::rows::Row;
 use crate::store::table::quoted;
-use crate::store::{Error, Guarantee, forgotten_before};
+use crate::store::{Error, Guarantee};
 
 /// The schema is fleetwatt's own, whoever the timeline belongs to.
 pub(super) const SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS fleetwatt";
@@ -28,9 +28,11 @@ JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.i
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] AND a.attname = 'batch_id' AND a.atttypid = 'uuid'::regtype
 WHERE n.nspname = 'fleetwatt' AND c.relname = 'delivered_batch' LIMIT 1";
 
-/// Forgets what is long settled in the same round trip; by the primary key, since ids sort by time.
+/// Forgets what is long settled in the same round trip, by the database's own clock: found by the primary key, since
+/// ids begin with their time, and only if it was also committed so long ago.
 const ENTER: &str = "\
-WITH forgotten AS (DELETE FROM fleetwatt.delivered_batch WHERE batch_id < $3::text::uuid)
+WITH forgotten AS (DELETE FROM fleetwatt.delivered_batch WHERE committed_at < now() - interval '30 days'
+  AND batch_id < rpad(lpad(to_hex(((extract(epoch FROM now()) - 2592000) * 1000)::bigint), 12, '0'), 32, '0')::uuid)
 INSERT INTO fleetwatt.delivered_batch (batch_id, rows) VALUES ($1::text::uuid, $2) ON CONFLICT DO NOTHING";
 
 /// More sources do not make the look any surer, and each one costs a probe of the index.
@@ -79,7 +81,6 @@ pub(super) async fn is_new(
             let entered = sqlx::query(ENTER)
                 .bind(id.to_string())
                 .bind(i32::try_from(rows.len()).unwrap_or(i32::MAX))
-                .bind(forgotten_before(id).to_string())
                 .persistent(false)
                 .execute(connection)
                 .await?;
@@ -116,21 +117,58 @@ async fn is_absent(
         .bind(last.saturating_add(ROUNDING_MICROS))
         .bind(types)
         .bind(sources)
-        .bind(if table.is_json { id.to_string() } else { format!("\"batch\":\"{id}\"") })
+        .bind(needle(table, id))
         .persistent(false)
         .fetch_one(&mut *connection)
         .await?;
     Ok(!found)
 }
 
+/// How many rows of a batch are there, as far as this role sees them.
+pub(super) async fn n_there(
+    connection: &mut PgConnection,
+    table: &Fitted,
+    id: BatchId,
+    rows: &[Row],
+) -> sqlx::Result<u64> {
+    let (Some(first), Some(last)) =
+        (rows.iter().map(|row| row.created_at).min(), rows.iter().map(|row| row.created_at).max())
+    else {
+        return Ok(0);
+    };
+    let sql = format!("SELECT count(*) FROM {}", of_batch(table));
+    let types: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.event_type.as_str()).collect();
+    let sources: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.source.as_str()).collect();
+    let n_rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(first.saturating_sub(ROUNDING_MICROS))
+        .bind(last.saturating_add(ROUNDING_MICROS))
+        .bind(types.into_iter().collect::<Vec<_>>())
+        .bind(sources.into_iter().collect::<Vec<_>>())
+        .bind(needle(table, id))
+        .persistent(false)
+        .fetch_one(connection)
+        .await?;
+    Ok(u64::try_from(n_rows).unwrap_or(0))
+}
+
+/// What is looked for in the metadata.
+fn needle(table: &Fitted, id: BatchId) -> String {
+    if table.is_json { id.to_string() } else { format!("\"batch\":\"{id}\"") }
+}
+
 fn look(table: &Fitted) -> String {
+    format!("SELECT EXISTS (SELECT FROM {})", of_batch(table))
+}
+
+/// The rows of a batch, as SQL behind FROM.
+fn of_batch(table: &Fitted) -> String {
     let epoch = if table.is_zoned { "timestamptz" } else { "timestamp" };
     // Rows of others may hold anything in a text column, so that is not parsed.
     let is_batch = if table.is_json { "metadata ->> 'batch' = $5" } else { "position($5 in metadata) > 0" };
     format!(
-        "SELECT EXISTS (SELECT FROM {} WHERE created_at BETWEEN {epoch} 'epoch' + $1::int8 * interval '1 microsecond' \
+        "{} WHERE created_at BETWEEN {epoch} 'epoch' + $1::int8 * interval '1 microsecond' \
          AND {epoch} 'epoch' + $2::int8 * interval '1 microsecond' AND event_type = ANY($3::text[]) \
-         AND source = ANY($4::text[]) AND {is_batch})",
+         AND source = ANY($4::text[]) AND {is_batch}",
         table.name
     )
 }

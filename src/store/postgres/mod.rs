@@ -11,6 +11,7 @@ mod init;
 mod insert;
 mod ledger;
 mod lookup;
+mod probe;
 mod sift;
 mod status;
 
@@ -40,6 +41,9 @@ const TRANSACTION_WITHIN: Duration = Duration::from_secs(120);
 /// How long after its last use a connection is taken to be alive without asking.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
+/// How long what was found out about the table is taken to hold, unless an error says that it does not.
+const TRIED_FOR: Duration = Duration::from_secs(600);
+
 /// How long a commit may take.
 const COMMIT_WITHIN: Duration = Duration::from_secs(30);
 
@@ -59,7 +63,10 @@ struct Session {
     connection: PgConnection,
     table: Fitted,
     guarantee: Guarantee,
+    /// What is odd about the table, one sentence each.
+    doubts: Vec<String>,
     used_at: Instant,
+    opened_at: Instant,
 }
 
 impl Postgres {
@@ -85,7 +92,7 @@ impl Postgres {
             Ok(n_rows) => {
                 session.used_at = Instant::now();
                 *slot = Some(session);
-                Ok(Written { rows: n_rows, took: started.elapsed() })
+                Ok(Written { took: started.elapsed(), ..n_rows })
             }
             Err(error) => {
                 // The table may be another one than was looked up, so the next call looks again.
@@ -111,9 +118,10 @@ impl Postgres {
         let mut session = self.ready_session(slot.take()).await?;
         let location = self.server.to_string();
         let context = self.context("status");
-        let Session { connection, table, guarantee, .. } = &mut session;
+        let Session { connection, table, guarantee, doubts, .. } = &mut session;
         let answer = status::ask(connection, table, *guarantee, &context, location);
-        let status = within(TRANSACTION_WITHIN, "status", answer).await?;
+        let mut status = within(TRANSACTION_WITHIN, "status", answer).await?;
+        status.advice.splice(0..0, doubts.iter().cloned());
         *slot = Some(session);
         Ok(status)
     }
@@ -127,7 +135,8 @@ impl Postgres {
     /// The session that is there if it still answers, or a new one. Between two cycles the server may
     /// have been restarted, and a firewall may have forgotten the connection.
     async fn ready_session(&self, kept: Option<Session>) -> Result<Session, Error> {
-        if let Some(mut session) = kept {
+        // What somebody did to the table meanwhile shows in a new one.
+        if let Some(mut session) = kept.filter(|session| session.opened_at.elapsed() < TRIED_FOR) {
             if session.used_at.elapsed() < TRUSTED_FOR {
                 return Ok(session);
             }
@@ -137,7 +146,8 @@ impl Postgres {
             }
             tracing::info!(server = %self.server, "database connection broke, connecting anew");
         }
-        Session::open(&self.server, &self.table).await
+        // Seldom, and large: not in every future that may have to.
+        Box::pin(Session::open(&self.server, &self.table)).await
     }
 
     fn context(&self, step: &'static str) -> Context<'_> {
@@ -155,10 +165,17 @@ impl Session {
         let context = context.at("look for delivered batches");
         let guarantee =
             within(TRANSACTION_WITHIN, context.step, ledger::find(&mut connection, &context, &table)).await?;
-        Ok(Self { connection, table, guarantee, used_at: Instant::now() })
+        let context = context.at("try what keeps batches from being doubled");
+        let tried = probe::guarantee(&mut connection, &context, &table, guarantee);
+        let probe::Tried { guarantee, doubts } = within(TRANSACTION_WITHIN, context.step, tried).await?;
+        for doubt in &doubts {
+            tracing::debug!(table = table.name, "{doubt}");
+        }
+        let now = Instant::now();
+        Ok(Self { connection, table, guarantee, doubts, used_at: now, opened_at: now })
     }
 
-    async fn write(&mut self, context: &Context<'_>, id: BatchId, rows: &[Row]) -> Result<u64, Error> {
+    async fn write(&mut self, context: &Context<'_>, id: BatchId, rows: &[Row]) -> Result<Written, Error> {
         rows.iter().try_for_each(|row| self.table.check_lengths(row))?;
         let (table, guarantee, connection) = (&self.table, self.guarantee, &mut self.connection);
         let work = async move {
@@ -168,16 +185,23 @@ impl Session {
                 transaction.rollback().await.map_err(failed)?;
                 return Ok(None);
             }
-            let n_rows = insert::all(&mut transaction, table, rows).await.map_err(failed)?;
-            Ok(Some((transaction, n_rows)))
+            let mut n_rows = insert::all(&mut transaction, table, rows).await.map_err(failed)?;
+            let all = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+            if n_rows != all && table.may_select {
+                // A trigger may have put them elsewhere, as those of partitions before PostgreSQL 10 do.
+                n_rows =
+                    ledger::n_there(&mut transaction, table, id, rows).await.map_err(failed)?.max(n_rows);
+            }
+            Ok(Some((transaction, n_rows.min(all), all.saturating_sub(n_rows))))
         };
-        let Some((transaction, n_rows)) = within(TRANSACTION_WITHIN, context.step, work).await? else {
+        let Some((transaction, n_rows, swallowed)) = within(TRANSACTION_WITHIN, context.step, work).await?
+        else {
             tracing::info!(batch = %id, "batch was delivered before");
-            return Ok(0);
+            return Ok(Written::default());
         };
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         match timeout(COMMIT_WITHIN, transaction.commit()).await {
-            Ok(Ok(())) => Ok(n_rows),
+            Ok(Ok(())) => Ok(Written { rows: n_rows, swallowed, took: Duration::ZERO }),
             Ok(Err(error)) => Err(context.sort_commit(error)),
             Err(_) => Err(Error::CommitUnknown { source: None }),
         }

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::payload::Packed;
-use super::{NOW, Spool, Waiting, as_i64, count, insert, trouble};
+use super::{NOW, Spool, Waiting, as_i64, count, insert, tick, trouble};
 use crate::batch::BatchId;
 use crate::store::Error;
 use crate::store::rows::Row;
@@ -93,7 +93,8 @@ impl Spool {
         let failed = |source| trouble(&self.path, source);
         let packed = Packed::of(id, rows);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        insert(&mut transaction, id, rows.len(), packed).await.map_err(failed)?;
+        let now = tick(&mut transaction).await.map_err(failed)?;
+        insert(&mut transaction, now, id, rows.len(), packed).await.map_err(failed)?;
         let n_there = delete(&mut transaction, letters).await.map_err(failed)?;
         if usize::try_from(n_there) != Ok(letters.len()) {
             transaction.rollback().await.map_err(failed)?;

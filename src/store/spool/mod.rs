@@ -4,7 +4,8 @@
 //! `synchronous=FULL`), so what is appended survives the power. Batches leave in the order in which they
 //! came. A damaged file is set aside with what can be saved from it, see [`rescue`].
 //!
-//! Its clock is SQLite's, since ages matter here only among themselves.
+//! Its clock is what it has seen go by: SQLite's, in steps of a day at most. One poll with a clock that is a month ahead
+//! makes nothing old.
 
 mod letters;
 mod open;
@@ -18,8 +19,8 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Connection};
 use uuid::Uuid;
 
 use super::alerts::{self, AlertRecord, Tables};
@@ -129,14 +130,15 @@ impl Spool {
                 return Err(Error::AlertsMoved { kept });
             }
         }
-        let dropped = make_room(&mut transaction, packed.bytes(), limits).await.map_err(failed)?;
+        let now = tick(&mut transaction).await.map_err(failed)?;
+        let dropped = make_room(&mut transaction, now, packed.bytes(), limits).await.map_err(failed)?;
         let mut n_rows = rows.len();
         if dropped != Dropped::default() {
             let mut rows = rows.to_vec();
             rows.push(note(dropped));
             (packed, n_rows) = (Packed::of(id, &rows), rows.len());
         }
-        insert(&mut transaction, id, n_rows, packed).await.map_err(failed)?;
+        insert(&mut transaction, now, id, n_rows, packed).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         if !self.is_in_place() {
             return Err(Error::Spool {
@@ -201,15 +203,14 @@ impl Spool {
     /// What is in it.
     pub(super) async fn status(&mut self) -> Result<SpoolStatus, Error> {
         let failed = |source| trouble(&self.path, source);
-        let sql = format!(
-            "SELECT count(*), coalesce(sum(rows), 0), coalesce(sum(bytes), 0), max(0, {NOW} - min(created_us)), \
+        let sql = "SELECT count(*), coalesce(sum(rows), 0), coalesce(sum(bytes), 0), min(created_us), \
              (SELECT count(*) FROM dead_letter), \
              (SELECT value FROM meta WHERE key = 'dropped_total'), (SELECT value FROM meta WHERE key = 'lost_total'), \
-             (SELECT value FROM meta WHERE key = 'dead_letters_dropped_total') FROM batch"
-        );
+             (SELECT value FROM meta WHERE key = 'dead_letters_dropped_total') FROM batch";
         type Counts = (i64, i64, i64, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>);
         let (batches, rows, bytes, oldest, dead_letters, dropped, lost, letters_dropped): Counts =
-            sqlx::query_as(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.map_err(failed)?;
+            sqlx::query_as(sql).fetch_one(&mut self.connection).await.map_err(failed)?;
+        let now = seen(sqlx::query_as(CLOCK).fetch_one(&mut self.connection).await.map_err(failed)?);
         let sql = "SELECT attempts, last_error FROM batch WHERE seq = (SELECT min(seq) FROM batch)";
         let error: Option<(i64, Option<String>)> =
             sqlx::query_as(sql).fetch_optional(&mut self.connection).await.map_err(failed)?;
@@ -218,7 +219,7 @@ impl Spool {
             batches: as_u64(batches),
             rows: as_u64(rows),
             bytes: as_u64(bytes),
-            oldest: oldest.map(|micros| Duration::from_micros(as_u64(micros))),
+            oldest: oldest.map(|at| Duration::from_micros(as_u64(now.saturating_sub(at)))),
             last_error: error.and_then(|(attempts, error)| Some((as_u64(attempts), error?))),
             dead_letters: as_u64(dead_letters),
             dropped_total: as_u64(dropped.unwrap_or(0)),
@@ -244,18 +245,44 @@ impl Spool {
 /// The same batch again is the same batch: whoever calls may not know what became of the first call.
 async fn insert(
     connection: &mut SqliteConnection,
+    now: i64,
     id: BatchId,
     n_rows: usize,
     packed: Packed,
 ) -> sqlx::Result<()> {
-    let sql = format!(
-        "INSERT INTO batch (batch_id, created_us, rows, bytes, crc32, payload) VALUES (?, {NOW}, ?, ?, ?, ?) \
-         ON CONFLICT DO NOTHING"
-    );
-    let query =
-        sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).bind(as_i64(n_rows)).bind(packed.bytes());
+    let sql = "INSERT INTO batch (batch_id, created_us, rows, bytes, crc32, payload) VALUES (?, ?, ?, ?, ?, ?) \
+               ON CONFLICT DO NOTHING";
+    let query = sqlx::query(sql).bind(id.to_string()).bind(now).bind(as_i64(n_rows)).bind(packed.bytes());
     let query = query.bind(i64::from(packed.crc32)).bind(packed.payload);
     query.execute(connection).await.map(|_| ())
+}
+
+/// What the spool has seen go by, in microseconds: [`seen`] from the clock that it reads and what is in `meta`.
+const CLOCK: &str = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER), \
+    (SELECT value FROM meta WHERE key = 'clock_us'), (SELECT value FROM meta WHERE key = 'spool_us'), \
+    (SELECT max(created_us) FROM batch)";
+
+/// The longest step of its clock.
+const MAX_STEP_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// A clock that is set back stands still. A spool of the program before had the wall clock, so the newest batch says
+/// where it was.
+fn seen((now, clock, spool, newest): (i64, Option<i64>, Option<i64>, Option<i64>)) -> i64 {
+    let (clock, spool) = match (clock, spool, newest) {
+        (Some(clock), Some(spool), _) => (clock, spool),
+        (_, _, newest) => (newest.unwrap_or(now), newest.unwrap_or(now)),
+    };
+    spool.saturating_add(now.saturating_sub(clock).clamp(0, MAX_STEP_MICROS))
+}
+
+/// Sets the spool's clock on, and says what it shows.
+async fn tick(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
+    let clock: (i64, Option<i64>, Option<i64>, Option<i64>) =
+        sqlx::query_as(CLOCK).fetch_one(&mut *connection).await?;
+    let now = seen(clock);
+    let sql = "INSERT OR REPLACE INTO meta VALUES ('clock_us', ?), ('spool_us', ?)";
+    sqlx::query(sql).bind(clock.0).bind(now).execute(connection).await?;
+    Ok(now)
 }
 
 /// Adds to one of the numbers in `meta`.
@@ -274,25 +301,23 @@ async fn is_there(connection: &mut SqliteConnection, id: BatchId) -> sqlx::Resul
 /// Drops what is too old, and the oldest until `more` bytes fit.
 async fn make_room(
     connection: &mut SqliteConnection,
+    now: i64,
     more: i64,
     limits: SpoolLimits,
 ) -> sqlx::Result<Dropped> {
-    let age = i64::try_from(limits.age.as_micros()).unwrap_or(i64::MAX);
+    let oldest = now.saturating_sub(i64::try_from(limits.age.as_micros()).unwrap_or(i64::MAX));
     let room = i64::try_from(limits.bytes).unwrap_or(i64::MAX).saturating_sub(more);
-    // From the newest backwards: the last one that still fits is where the rest is cut off.
-    let sql = format!(
-        "DELETE FROM batch WHERE seq <= (SELECT max(seq) FROM \
-         (SELECT seq, sum(bytes) OVER (ORDER BY seq DESC) AS total FROM batch) WHERE total > ?) \
-         OR created_us < {NOW} - ? RETURNING rows"
-    );
-    let sum = "SELECT coalesce(sum(bytes), 0) > ?1 OR min(created_us) < \
-               CAST(unixepoch('subsec') * 1000000 AS INTEGER) - ?2 FROM batch";
-    let over: Option<bool> = sqlx::query_scalar(sum).bind(room).bind(age).fetch_one(&mut *connection).await?;
+    let sum = "SELECT coalesce(sum(bytes), 0) > ?1 OR min(created_us) < ?2 FROM batch";
+    let over: Option<bool> =
+        sqlx::query_scalar(sum).bind(room).bind(oldest).fetch_one(&mut *connection).await?;
     if over != Some(true) {
         return Ok(Dropped::default());
     }
-    let rows: Vec<i64> =
-        sqlx::query_scalar(AssertSqlSafe(sql)).bind(room).bind(age).fetch_all(&mut *connection).await?;
+    // From the newest backwards: the last one that still fits is where the rest is cut off.
+    let sql = "DELETE FROM batch WHERE seq <= (SELECT max(seq) FROM \
+               (SELECT seq, sum(bytes) OVER (ORDER BY seq DESC) AS total FROM batch) WHERE total > ?) \
+               OR created_us < ? RETURNING rows";
+    let rows: Vec<i64> = sqlx::query_scalar(sql).bind(room).bind(oldest).fetch_all(&mut *connection).await?;
     let dropped = Dropped {
         batches: u64::try_from(rows.len()).unwrap_or(0),
         rows: rows.iter().copied().map(as_u64).sum(),

@@ -140,7 +140,10 @@ impl Spool {
     }
 
     /// Takes leave of a file that was moved, removed or replaced.
-    pub(in crate::store) async fn leave(self) {
+    pub(in crate::store) async fn leave(mut self) {
+        // All that was committed is to be in the file that was moved, and not in a log without it.
+        let folded = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await;
+        folded.map(drop).unwrap_or_else(|error| tracing::debug!(%error, "log of the spool is not in it"));
         let (path, identity) = (self.path.clone(), self.identity);
         tracing::error!(
             path = %path.display(),

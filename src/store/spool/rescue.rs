@@ -25,7 +25,8 @@ const COMPLETE: &str = "spool.rescued";
 const PARTS: [&str; 3] = ["-shm", "-wal", ""];
 
 /// What of `meta` goes on in the new spool.
-const COUNTED: [&str; 3] = ["dropped_total", "lost_total", "dead_letters_dropped_total"];
+const COUNTED: [&str; 5] =
+    ["dropped_total", "lost_total", "dead_letters_dropped_total", "clock_us", "spool_us"];
 
 /// What became of a spool that was set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -291,6 +291,38 @@ async fn what_is_too_old_is_dropped_alone() {
     assert_eq!(drained(&mut spool).await, [id(0), id(2), id(3)]);
 }
 
+#[test]
+fn a_clock_that_jumps_makes_the_spool_a_day_older_at_most() {
+    let day = 24 * 60 * 60 * 1_000_000;
+    let mut clock = (None, None);
+    let mut at = |now: i64| {
+        let spool = seen((now, clock.0, clock.1, None));
+        clock = (Some(now), Some(spool));
+        spool
+    };
+    assert_eq!(at(1_000 * day), 1_000 * day);
+    assert_eq!(at(1_031 * day), 1_001 * day, "31 days ahead");
+    assert_eq!(at(1_000 * day + 60), 1_001 * day, "and back");
+    assert_eq!(at(1_000 * day + 120), 1_001 * day + 60);
+    assert_eq!(seen((1_031 * day, None, None, Some(1_000 * day))), 1_001 * day, "a spool of before");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_a_month_ahead_for_once_drops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = opened(&folder).await;
+    append(&mut spool, 0, 1, ROOMY).await.unwrap();
+    // As if the clock had been behind by 31 days until now.
+    let sql = "UPDATE meta SET value = value - 31 * 86400 * 1000000 WHERE key IN ('clock_us', 'spool_us')";
+    sqlx::query(sql).execute(&mut spool.connection).await.unwrap();
+    let sql = "UPDATE batch SET created_us = created_us - 31 * 86400 * 1000000";
+    sqlx::query(sql).execute(&mut spool.connection).await.unwrap();
+    let limits = SpoolLimits { age: Duration::from_secs(30 * 86_400), ..ROOMY };
+    assert_eq!(append(&mut spool, 1, 1, limits).await.unwrap(), Dropped::default());
+    let oldest = spool.status().await.unwrap().oldest.unwrap();
+    assert!(oldest < Duration::from_secs(25 * 3_600), "{oldest:?}");
+}
+
 #[tokio::test]
 async fn refused_rows_are_laid_aside_and_the_rest_keeps_its_place() {
     let folder = tempfile::tempdir().unwrap();

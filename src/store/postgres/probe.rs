@@ -1,0 +1,128 @@
+//! Tries what keeps a batch from being written twice, since rights alone do not tell: row-level security hides rows
+//! from those who wrote them, triggers and rules change, move or drop them.
+
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::failure::Context;
+use super::fit::Fitted;
+use super::{begin, insert, ledger};
+use crate::batch::{BatchId, Metadata};
+use crate::store::rows::Row;
+use crate::store::{Error, Guarantee};
+
+/// What was tried: what holds, and what is odd, one sentence each.
+#[derive(Debug)]
+pub(super) struct Tried {
+    pub(super) guarantee: Guarantee,
+    pub(super) doubts: Vec<String>,
+}
+
+/// Tries in transactions that are rolled back what this role has the rights for.
+pub(super) async fn guarantee(
+    connection: &mut PgConnection,
+    context: &Context<'_>,
+    table: &Fitted,
+    by_rights: Guarantee,
+) -> Result<Tried, Error> {
+    let mut tried = Tried { guarantee: by_rights, doubts: Vec::new() };
+    if by_rights == Guarantee::Ledger
+        && let Some(doubt) = ledger_fails(connection, context, table).await?
+    {
+        tried.doubts.push(doubt);
+        tried.guarantee = if table.may_select { Guarantee::Lookup } else { Guarantee::AtLeastOnce };
+    }
+    match insert_one(connection, context, table).await {
+        Ok(Probe { is_found: true, .. }) => {}
+        Ok(_) if table.may_select => {
+            tried.doubts.push(
+                "a row that is inserted is not found by its batch afterwards: row-level security hides it from this \
+                 role (there is no SELECT policy), or a trigger, a rule or a view changes, moves or drops it"
+                    .to_owned(),
+            );
+            if tried.guarantee == Guarantee::Lookup {
+                tried.guarantee = Guarantee::AtLeastOnce;
+            }
+        }
+        Ok(Probe { n_rows: 0, .. }) => tried.doubts.push(
+            "the database says of a row that is inserted that none was: a trigger or a rule moves or drops it"
+                .to_owned(),
+        ),
+        Ok(_) => {}
+        Err(error) if error.is_of_the_rows() || matches!(error, Error::Permission { .. } | Error::Other { .. }) => {
+            let words = error.with_causes();
+            tried.doubts.push(format!("what keeps batches from being doubled could not be tried: {words}"));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(tried)
+}
+
+#[derive(Debug)]
+struct Probe {
+    n_rows: u64,
+    is_found: bool,
+}
+
+/// A batch that is entered twice has to be new only once.
+async fn ledger_fails(
+    connection: &mut PgConnection,
+    context: &Context<'_>,
+    table: &Fitted,
+) -> Result<Option<String>, Error> {
+    let (id, row) = probe();
+    let mut transaction = begin(connection, context).await?;
+    let mut is_new = Vec::new();
+    let mut refused = None;
+    for _ in 0..2 {
+        match ledger::is_new(&mut transaction, Guarantee::Ledger, table, id, std::slice::from_ref(&row)).await
+        {
+            Ok(new) => is_new.push(new),
+            Err(error) => {
+                refused = Some(context.sort(error));
+                break;
+            }
+        }
+    }
+    transaction.rollback().await.map_err(|error| context.sort(error))?;
+    match refused {
+        Some(error) if error.is_away() => Err(error),
+        Some(error) => Ok(Some(format!("fleetwatt.delivered_batch cannot be used: {}", error.with_causes()))),
+        None if is_new == [true, false] => Ok(None),
+        None => Ok(Some(
+            "fleetwatt.delivered_batch does not keep what is entered: a trigger, a rule or row-level security".to_owned(),
+        )),
+    }
+}
+
+async fn insert_one(
+    connection: &mut PgConnection,
+    context: &Context<'_>,
+    table: &Fitted,
+) -> Result<Probe, Error> {
+    let failed = |error| context.sort(error);
+    let (id, row) = probe();
+    let rows = std::slice::from_ref(&row);
+    table.check_lengths(&row)?;
+    let mut transaction = begin(connection, context).await?;
+    let n_rows = insert::all(&mut transaction, table, rows).await.map_err(failed)?;
+    let is_found = table.may_select
+        && !ledger::is_new(&mut transaction, Guarantee::Lookup, table, id, rows).await.map_err(failed)?;
+    transaction.rollback().await.map_err(failed)?;
+    Ok(Probe { n_rows, is_found })
+}
+
+/// A row like those that are written, of now.
+fn probe() -> (BatchId, Row) {
+    let id = BatchId(Uuid::now_v7());
+    // Ids of this version begin with the milliseconds since 1970.
+    let millis = i64::try_from(id.0.as_u128() >> 80).unwrap_or(0);
+    let row = Row {
+        event_type: "node_up".to_owned(),
+        source: "node_probe".to_owned(),
+        value: Some(1.0),
+        metadata: Metadata::of(&serde_json::json!({"batch": id.to_string(), "node": "probe"})),
+        created_at: millis * 1_000,
+    };
+    (id, row)
+}
