@@ -115,7 +115,8 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     let mut alerting = Alerting::new(settings, alerts_before);
     if request.dry_run {
         let (batch, _) = cycle.await;
-        return Ok(Polled::new(batch, Kept::DryRun, firing(settings, &mut alerting).await));
+        alerting.read().await;
+        return Ok(Polled::new(batch, Kept::DryRun, alerting.firing()));
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
     let ((batch, mut memory), writer) = tokio::join!(cycle, connected(settings));
@@ -216,15 +217,6 @@ async fn around(settings: &Settings, writer: &Writer) -> Surroundings {
     let rows_aside = spool.as_ref().map_or(0, |spool| spool.dead_letters);
     let waiting = spool.and_then(|spool| Some((spool.batches, now.minus(spool.oldest?))));
     Surroundings { waiting, away_since: writer.is_away().then_some(now), rows_aside, reload_failed: None }
-}
-
-/// The alerts that stand, as far as a dry run may know: SQLite leaves files beside a database that it only reads,
-/// which another user's state directory must not have.
-async fn firing(settings: &Settings, alerting: &mut Alerting) -> Vec<Transition> {
-    if settings.may_write_state().is_ok() {
-        alerting.read().await;
-    }
-    alerting.firing()
 }
 
 /// What earlier runs remember of the hosts. Nothing in it is worth failing for.

@@ -211,11 +211,7 @@ impl Source {
         if !self.path.exists() {
             return Ok(None);
         }
-        // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.
-        let file = if self.path.is_absolute() { self.path.clone() } else { Path::new(".").join(&self.path) };
-        let options =
-            SqliteConnectOptions::new().filename(file).read_only(!may_write).disable_statement_logging();
-        let mut connection = options.connect().await.map_err(|source| self.failed(source))?;
+        let mut connection = self.options(may_write).connect().await.map_err(|source| self.failed(source))?;
         if are_there(&mut connection, self.tables).await.map_err(|source| self.failed(source))? {
             return Ok(Some(connection));
         }
@@ -223,9 +219,26 @@ impl Source {
         Ok(None)
     }
 
+    fn options(&self, may_write: bool) -> SqliteConnectOptions {
+        // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.
+        let file = if self.path.is_absolute() { self.path.clone() } else { Path::new(".").join(&self.path) };
+        // A reader in WAL mode leaves files beside a database, unless it is told that nobody writes it. Who does
+        // has such a file there.
+        let is_at_rest = !log_of(&self.path).exists();
+        let options = SqliteConnectOptions::new().filename(file).read_only(!may_write);
+        options.immutable(!may_write && is_at_rest).disable_statement_logging()
+    }
+
     fn failed(&self, source: sqlx::Error) -> Error {
         Error::from_sqlite(&self.path, "read what is kept of the alerts", source)
     }
+}
+
+/// The write-ahead log beside a database.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 /// Takes leave of a file. Whatever was committed is durable.
