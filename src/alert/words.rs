@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::PowerThreshold;
 use crate::reading::{Power, Runtime, Share, Temperature};
+use crate::support::counted;
 
 /// What is to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,9 @@ pub(super) fn jump_works(jump: &str) -> String {
 pub(super) fn spool(n_batches: u64, age: Duration, told: Told) -> String {
     match told {
         Told::Raised => {
-            format!("{n_batches} batches wait in the spool, the oldest for {}", in_words(age))
+            let wait = if n_batches == 1 { "waits" } else { "wait" };
+            let batches = counted(n_batches, "batch", "batches");
+            format!("{batches} {wait} in the spool, the oldest for {}", in_words(age))
         }
         Told::Cleared => "the spool is delivered again".to_owned(),
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Settings;
 use crate::batch::{Line, Urgency};
 use crate::inventory::Host;
+use crate::support::counted;
 
 /// How many hosts of a kind are named in a line.
 const MAX_NAMED: usize = 5;
@@ -25,7 +26,7 @@ pub(super) fn log_start(settings: &Settings) {
     tracing::info!(
         "fleetwatt {} polls {} of {} every {}; store {}, state directory {}",
         env!("CARGO_PKG_VERSION"),
-        counted(settings.inventory.hosts.len()),
+        counted(settings.inventory.hosts.len(), "host", "hosts"),
         settings.inventory_path.display(),
         humantime::format_duration(settings.inventory.cycle.interval),
         settings.location,
@@ -43,7 +44,7 @@ pub(super) fn difference(before: &[Host], after: &[Host]) -> String {
     let removed: Vec<&str> = old.keys().filter(|name| !new.contains_key(*name)).copied().collect();
     let is_changed = |name: &&&str| old.get(**name).is_some_and(|was| new.get(**name) != Some(was));
     let changed: Vec<&str> = new.keys().filter(is_changed).copied().collect();
-    let mut parts = vec![counted(after.len())];
+    let mut parts = vec![counted(after.len(), "host", "hosts")];
     for (what, names) in [("added", added), ("removed", removed), ("changed", changed)] {
         if !names.is_empty() {
             parts.push(format!("{} {what} ({})", names.len(), shortened(&names)));
@@ -53,10 +54,6 @@ pub(super) fn difference(before: &[Host], after: &[Host]) -> String {
         parts.push("none added, removed or changed".to_owned());
     }
     parts.join(", ")
-}
-
-pub(super) fn counted(n_hosts: usize) -> String {
-    format!("{n_hosts} {}", if n_hosts == 1 { "host" } else { "hosts" })
 }
 
 fn shortened(names: &[&str]) -> String {

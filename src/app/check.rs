@@ -90,11 +90,14 @@ pub async fn check_files(settings: &Settings) -> Result<Vec<LocalTrouble>, Error
 }
 
 /// Tries every step to every host and to the database. Leaves no trace but the SQLite file, which it
-/// opens as a poll would.
+/// opens as a poll would. `progress` is given how many hosts are done, of how many.
 ///
 /// # Errors
 /// The check could not be started. What a step says stands in the report.
-pub async fn check(settings: &Settings) -> Result<CheckReport, Error> {
+pub async fn check(
+    settings: &Settings,
+    mut progress: impl FnMut(u64, u64) + Send,
+) -> Result<CheckReport, Error> {
     let inventory = &settings.inventory;
     let hosts: Vec<Arc<Host>> = inventory.hosts.iter().cloned().map(Arc::new).collect();
     let connections = connections(settings, true, &hosts)?;
@@ -109,7 +112,10 @@ pub async fn check(settings: &Settings) -> Result<CheckReport, Error> {
     }
     let gather = async {
         let mut checks: Vec<HostCheck> = hosts.iter().map(|host| unchecked(host)).collect();
+        let mut n_done = 0;
         while let Some(joined) = tasks.join_next().await {
+            n_done += 1;
+            progress(n_done, hosts.len() as u64);
             match joined {
                 Ok((host_idx, checked)) => {
                     if let Some(slot) = checks.get_mut(host_idx) {

@@ -26,6 +26,9 @@ use crate::transport::Connections;
 /// How long closing sessions may take: hosts that hang are left to their own deadlines.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
+/// How often it is told how far the cycle has come.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
 /// How long telling of alerts may take; what is left is told by the next run.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -90,10 +93,15 @@ pub enum Kept {
 }
 
 /// Runs one cycle over the fleet and keeps what it learnt: in the spool, and from there in the timeline.
+/// `progress` is given how many hosts are done, of how many.
 ///
 /// # Errors
 /// The cycle could not be started. That a host failed, or the timeline, stands in the result.
-pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, Error> {
+pub async fn poll(
+    settings: &Settings,
+    request: &PollRequest,
+    progress: impl FnMut(u64, u64) + Send,
+) -> Result<Polled, Error> {
     let hosts = selected(settings, request.host.as_deref())?;
     let lock = if request.dry_run { None } else { Some(lock_state(&settings.state_dir)?) };
     let memory = remembered(settings);
@@ -105,7 +113,7 @@ pub async fn poll(settings: &Settings, request: &PollRequest) -> Result<Polled, 
     let closes_at = Instant::now() + hosts_have;
     let hosts = async {
         engine.begin(BatchId(Uuid::now_v7()), closes_at, grace);
-        let batch = engine.closed().await;
+        let batch = closed(&mut engine, progress).await;
         (batch, engine.shutdown(Instant::now() + CLOSE_WITHIN).await)
     };
     let cycle = async {
@@ -178,6 +186,23 @@ async fn end(mut writer: Writer) {
 fn forget_gone(memory: &mut Memory, inventory: &Inventory) {
     let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
     memory.retain(|node| names.contains(node));
+}
+
+/// Waits for the cycle's end, and tells a few times a second how far it has come.
+async fn closed(engine: &mut Engine, mut progress: impl FnMut(u64, u64)) -> Batch {
+    let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+    loop {
+        let (n_done, n_hosts) = engine.progress();
+        progress(n_done as u64, n_hosts as u64);
+        // Waiting for the end may be given up and begun again.
+        tokio::select! {
+            batch = engine.closed() => {
+                progress(n_hosts as u64, n_hosts as u64);
+                return batch;
+            }
+            _ = ticks.tick() => (),
+        }
+    }
 }
 
 /// What is new, for a log that is asked for.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::inventory::{Host, HostKeyPolicy, SshTarget};
+use crate::support::counted;
 
-use super::announce::counted;
 use super::poll::ssh_target;
 
 /// A file that the inventory names and that cannot be read.
@@ -32,7 +32,11 @@ pub(super) fn look_at_files(hosts: &[Host]) -> Result<(), Error> {
         unreadable.iter().flat_map(|file| &file.hosts).map(String::as_str).collect();
     if affected.len() < hosts.len() {
         for Unreadable { key, path, hosts, source } in &unreadable {
-            tracing::error!("{key} `{}` of {}: {source}", path.display(), counted(hosts.len()));
+            tracing::error!(
+                "{key} `{}` of {}: {source}",
+                path.display(),
+                counted(hosts.len(), "host", "hosts")
+            );
         }
         return Ok(());
     }

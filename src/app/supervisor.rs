@@ -6,6 +6,7 @@ use tokio::time::Interval;
 use super::writing::StoreState;
 use crate::batch::Batch;
 use crate::reading::{Presence, SolixReport};
+use crate::support::counted;
 
 /// The service manager, if there is one.
 #[derive(Debug)]
@@ -55,10 +56,10 @@ impl Supervisor {
         let totals = batch.totals();
         let power = totals.power.map_or_else(|| "no power reading".to_owned(), |power| power.to_string());
         let line = format!(
-            "{} of {} nodes, {} GPUs, {power}{}; {store}",
+            "{} of {} nodes, {}, {power}{}; {store}",
             totals.nodes_reporting,
             totals.nodes_expected,
-            totals.gpus_reporting,
+            counted(totals.gpus_reporting, "GPU", "GPUs"),
             batch.solix.as_ref().map(stations).unwrap_or_default()
         );
         tracing::debug!(status = line, "cycle closed");

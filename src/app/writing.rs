@@ -16,6 +16,7 @@ use crate::batch::{BatchId, Event};
 use crate::cycle::Clock;
 use crate::reading::Timestamp;
 use crate::store::{self, AlertRecord, Intake, Receipt, Writer};
+use crate::support::counted;
 
 /// Batches that may wait for the writer. The cycle waits for its batch, so there is never a second one.
 const QUEUE: usize = 1;
@@ -68,7 +69,9 @@ impl fmt::Display for StoreState {
             (None, None) => f.write_str("nothing waits for the store"),
             (waiting, away) => {
                 let n_batches = waiting.map_or(0, |(n_batches, _)| n_batches);
-                write!(f, "{n_batches} batches wait for the store")?;
+                let (batches, wait) =
+                    (counted(n_batches, "batch", "batches"), if n_batches == 1 { "waits" } else { "wait" });
+                write!(f, "{batches} {wait} for the store")?;
                 match away {
                     Some((since, words)) => write!(f, ", away since {since}: {words}"),
                     None => Ok(()),

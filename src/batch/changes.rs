@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Scope, Severity, Transition};
 use crate::reading::{Presence, SolixReport, Timestamp};
+use crate::support::counted;
 
 use super::problems::{Problem, Weight, grouped, named};
 use super::{Batch, HostReport};
@@ -356,16 +357,12 @@ fn summary(now: &Now<'_>) -> String {
         }
     }
     if now.n_alerts > 0 {
-        text.push_str(&format!(", {}", counted(now.n_alerts as u64, "alert", "alerts")));
+        text.push_str(&format!(", {}", counted(now.n_alerts, "alert", "alerts")));
     }
     if now.n_waiting > 0 {
         text.push_str(&format!(", {} in the spool", counted(now.n_waiting, "batch", "batches")));
     }
     text
-}
-
-fn counted(n: u64, one: &str, several: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { several })
 }
 
 fn after(lasted: Duration) -> String {

@@ -106,7 +106,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
                 alerts: *alerts,
             };
             let settings = if *dry_run { settings_to_read(cli)? } else { settings(cli)? };
-            let polled = block_on(app::poll(&settings, &request))?;
+            let polled = block_on(app::poll(&settings, &request, show::progress("hosts")))?;
             print_polled(cli, &settings, &polled, *format, *quiet)
         }
         Command::Run => {
@@ -124,7 +124,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             if !connect {
                 return Ok(Exit::Ok);
             }
-            let report = block_on(app::check(&settings))?;
+            let report = block_on(app::check(&settings, show::progress("hosts")))?;
             print(&show::check(&report))?;
             Ok(Exit::of_check(&report))
         }
@@ -163,7 +163,7 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         StoreCommand::Replay => {
-            let receipt = block_on(app::store_replay(&settings, show::progress()))?;
+            let receipt = block_on(app::store_replay(&settings, show::replay_progress()))?;
             print(&show::replayed(&receipt, &settings))?;
             show::left(&receipt, colour_stderr(cli.colour));
             Ok(Exit::of_replay(&receipt))

@@ -11,6 +11,19 @@ use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{Outcome, SolixReport, StationStatus, with_causes};
 use crate::store::{self, InitReport, Left, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status};
+use crate::support::counted;
+
+/// How often a line of progress is renewed.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Names longer than this do not push what stands behind the others' names.
+const MAX_NAME: usize = 28;
+
+/// How each step of a check is labelled, so that what follows stands in one column.
+const OK: &str = "ok       ";
+const PARTIAL: &str = "PARTIAL  ";
+const FAILED: &str = "FAILED   ";
+const MORE: &str = "         ";
 
 /// Text on standard error, where everything that is not data goes. That it cannot be written, for a disk that is
 /// full or a reader who has left, changes nothing else.
@@ -51,10 +64,7 @@ pub(super) fn not_kept(error: &store::Error, colour: bool) {
 pub(super) fn left(receipt: &Receipt, colour: bool) {
     let Some(Left { batches, oldest, error }) = &receipt.left else { return };
     let age = humantime::format_duration(Duration::from_secs(oldest.as_secs()));
-    let words = format!(
-        "kept in the spool ({batches} {}, oldest {age})",
-        if *batches == 1 { "batch" } else { "batches" }
-    );
+    let words = format!("kept in the spool ({}, oldest {age})", counted(*batches, "batch", "batches"));
     match error {
         Some(error) => {
             say(Priority::Warning, &format!("{words}: {}", with_causes(error)), &error.remedy(), colour);
@@ -105,10 +115,14 @@ fn terminal_width() -> Option<u16> {
 
 /// One line about what was brought into the timeline.
 pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
-    let of_batches =
-        if receipt.batches == 1 { String::new() } else { format!(" of {} batches", receipt.batches) };
-    let (rows, location, took) = (receipt.rows, &settings.location, rounded(receipt.took));
-    let mut line = format!("{rows} rows{of_batches} written to {location} in {took}");
+    let of_batches = if receipt.batches == 1 {
+        String::new()
+    } else {
+        format!(" of {}", counted(receipt.batches, "batch", "batches"))
+    };
+    let (rows, location, took) =
+        (counted(receipt.rows, "row", "rows"), &settings.location, rounded(receipt.took));
+    let mut line = format!("{rows}{of_batches} written to {location} in {took}");
     if 0 < receipt.dead_letters {
         let n_rows = receipt.dead_letters;
         write!(line, "; {n_rows} refused and laid aside, see `fleetwatt store dead-letters list`")
@@ -140,29 +154,40 @@ pub(super) fn replayed(receipt: &Receipt, settings: &Settings) -> String {
 /// What `store prune` did, or would do.
 pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> String {
     let Pruned { rows, before, bytes_before, bytes_after } = pruned;
+    let rows = counted(*rows, "row", "rows");
     if dry_run {
         return format!(
-            "{rows} rows of before {before} would be removed; the file has {bytes_before} bytes\n"
+            "{rows} of before {before} would be removed; the file has {bytes_before} bytes\n"
         );
     }
     format!(
-        "{rows} rows of before {before} removed; the file had {bytes_before} bytes and has {bytes_after}\n"
+        "{rows} of before {before} removed; the file had {bytes_before} bytes and has {bytes_after}\n"
     )
 }
 
-/// Shows on a terminal how far a replay has come, a few times a second.
-pub(super) fn progress() -> impl FnMut(Progress) + Send {
+/// Shows on a terminal how far a replay has come.
+pub(super) fn replay_progress() -> impl FnMut(Progress) + Send {
+    let mut show = progress("batches");
+    move |Progress { delivered, of }| show(delivered, of)
+}
+
+/// Shows on a terminal how far something has come, in one line that is taken away at the end. What is done at once
+/// shows nothing.
+pub(super) fn progress(of_what: &'static str) -> impl FnMut(u64, u64) + Send {
     let is_terminal = std::io::stderr().is_terminal();
-    let mut shown_at: Option<Instant> = None;
-    move |Progress { delivered, of }| {
-        let is_due = shown_at.is_none_or(|at| at.elapsed() >= Duration::from_millis(200));
-        if !is_terminal || !(is_due || delivered == of) {
+    let mut shown_at = Instant::now();
+    let mut is_shown = false;
+    move |done, of| {
+        let is_due = PROGRESS_EVERY <= shown_at.elapsed();
+        let is_over = done == of;
+        if !is_terminal || !(is_due || (is_over && is_shown)) {
             return;
         }
-        shown_at = Some(Instant::now());
-        let end = if delivered == of { "\n" } else { "" };
+        shown_at = Instant::now();
+        is_shown = !is_over;
+        let line = if is_over { String::new() } else { format!("{done} of {of} {of_what}") };
         // A terminal that is gone is no reason to stop.
-        write!(std::io::stderr(), "\r{delivered} of {of} batches{end}").unwrap_or_default();
+        write!(std::io::stderr(), "\r{line}\x1b[K").unwrap_or_default();
     }
 }
 
@@ -186,9 +211,9 @@ pub(super) fn settings(settings: &Settings) -> String {
         )
     });
     format!(
-        "inventory  {}: {} hosts ({})\nstore      {}, table {}\nstate      {}\nsockets    {}\n{}",
+        "inventory  {}: {} ({})\nstore      {}, table {}\nstate      {}\nsockets    {}\n{}",
         settings.inventory_path.display(),
-        hosts.len(),
+        counted(hosts.len(), "host", "hosts"),
         kinds.join(", "),
         settings.location,
         settings.inventory.store.table,
@@ -228,7 +253,8 @@ pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
 
 /// What `check --connect` found.
 pub(super) fn check(report: &CheckReport) -> String {
-    let width = report.hosts.iter().map(|host| host.node.len()).max().unwrap_or(0).max("webhook".len());
+    let names = report.hosts.iter().map(|host| host.node.len());
+    let width = names.max().unwrap_or(0).clamp("webhook".len(), MAX_NAME);
     let mut text = String::from("\n");
     let mut line = |name: &str, words: &str| {
         // Writing to a String cannot fail.
@@ -242,18 +268,15 @@ pub(super) fn check(report: &CheckReport) -> String {
     match &report.store {
         Ok(status) => {
             let version = status.version.as_deref().unwrap_or("of unknown version");
-            line(
-                "store",
-                &format!("ok      {} {version}, {} {}", status.kind, status.table_kind, status.table),
-            );
-            line("", &format!("        delivery {}", status.guarantee));
+            line("store", &format!("{OK}{} {version}, {} {}", status.kind, status.table_kind, status.table));
+            line("", &format!("{MORE}delivery {}", status.guarantee));
             for advice in status.advice.iter().chain(&owner_lines(&status.owner_sql)) {
-                line("", &format!("        {advice}"));
+                line("", &format!("{MORE}{advice}"));
             }
         }
         Err(error) => {
-            line("store", &format!("FAILED  {}", with_causes(error)));
-            line("", &format!("        {}", error.remedy()));
+            line("store", &format!("{FAILED}{}", with_causes(error)));
+            line("", &format!("{MORE}{}", error.remedy()));
         }
     }
     if let Some(solix) = &report.solix {
@@ -282,35 +305,35 @@ fn station_lines(solix: &SolixReport) -> Vec<String> {
     let station = |status: &StationStatus| {
         let name = solix.name_of(&status.station);
         match solix.readings_of(&status.station).next_back() {
-            Some(reading) => format!("ok      {}", reading.summary()),
-            None => format!("FAILED  {name}: {}", status.presence),
+            Some(reading) => format!("{OK}{}", reading.summary()),
+            None => format!("{FAILED}{name}: {}", status.presence),
         }
     };
-    let trouble = solix.trouble.iter().map(|trouble| format!("FAILED  {}", trouble.words));
+    let trouble = solix.trouble.iter().map(|trouble| format!("{FAILED}{}", trouble.words));
     trouble.chain(solix.stations.iter().map(station)).collect()
 }
 
 fn host_lines(host: &HostCheck) -> Vec<String> {
-    let failed = |step: &str, outcome: &Outcome| vec![format!("FAILED  {step}: {}", outcome.advice())];
-    let Some(checked) = &host.checked else { return vec!["FAILED  the check itself".to_owned()] };
+    let failed = |step: &str, outcome: &Outcome| vec![format!("{FAILED}{step}: {}", outcome.advice())];
+    let Some(checked) = &host.checked else { return vec![format!("{FAILED}the check itself")] };
     let connected = match &checked.connected {
         Ok(took) => rounded(*took),
         Err(failure) => return failed("connect", &Outcome::Failed(failure.clone())),
     };
-    let Some(report) = &checked.answered else { return vec!["FAILED  not asked".to_owned()] };
+    let Some(report) = &checked.answered else { return vec![format!("{FAILED}not asked")] };
     if !report.outcome.is_up() {
         return failed("nvidia-smi", &report.outcome);
     }
     let driver = report.gpus.iter().find_map(|gpu| gpu.driver_version.as_ref().ok());
     let driver = driver.map(|driver| format!(", driver {driver}")).unwrap_or_default();
-    let word = if report.outcome == Outcome::Complete { "ok    " } else { "PARTIAL" };
+    let word = if report.outcome == Outcome::Complete { OK } else { PARTIAL };
     let address = if host.address == host.node { String::new() } else { format!("{}: ", host.address) };
     let mut lines = vec![format!(
-        "{word}  {address}connected in {connected}, {} GPUs in {}{driver}",
-        report.gpus.len(),
+        "{word}{address}connected in {connected}, {} in {}{driver}",
+        counted(report.gpus.len(), "GPU", "GPUs"),
         rounded(report.probe_time)
     )];
-    lines.extend(report.faults.iter().map(|fault| format!("        {fault}")));
+    lines.extend(report.faults.iter().map(|fault| format!("{MORE}{fault}")));
     lines
 }
 
@@ -351,9 +374,9 @@ fn owner_lines(owner_sql: &[String]) -> Vec<String> {
 pub(super) fn spool_status(spool: Option<&SpoolStatus>) -> String {
     let Some(spool) = spool else { return "spool     none\n".to_owned() };
     let mut text = format!(
-        "spool     {} batches, {} rows, {} bytes in {}\n",
-        spool.batches,
-        spool.rows,
+        "spool     {}, {}, {} bytes in {}\n",
+        counted(spool.batches, "batch", "batches"),
+        counted(spool.rows, "row", "rows"),
         spool.bytes,
         spool.path.display()
     );
@@ -362,7 +385,7 @@ pub(super) fn spool_status(spool: Option<&SpoolStatus>) -> String {
         line("oldest", humantime::format_duration(Duration::from_secs(oldest.as_secs())).to_string());
     }
     if let Some((attempts, error)) = &spool.last_error {
-        line("error", format!("{error} (tried {attempts} times)"));
+        line("error", format!("{error} (tried {})", counted(*attempts, "time", "times")));
     }
     for (name, number, what) in [
         ("refused", spool.dead_letters, "rows lie aside, see `fleetwatt store dead-letters list`"),

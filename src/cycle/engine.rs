@@ -190,6 +190,11 @@ impl Engine {
         self.open.is_some()
     }
 
+    /// How many hosts of the open cycle are done, and how many there are.
+    pub fn progress(&self) -> (usize, usize) {
+        (self.open.as_ref().map_or(0, |open| open.reports.len()), self.handles.len())
+    }
+
     /// Lets the open cycle, if there is one, close soon: what answers now is still gathered, and who was to
     /// be asked later is asked now.
     pub fn close_soon(&mut self) {

@@ -7,7 +7,7 @@
 use crate::batch::{Batch, HostReport, efficiency};
 use crate::reading::{Absent, Clean, GpuReading, Measured, Outcome};
 
-const HEADER: [&str; 25] = [
+const HEADER: [&str; 26] = [
     "node",
     "address",
     "outcome",
@@ -33,6 +33,7 @@ const HEADER: [&str; 25] = [
     "words",
     "faults",
     "batch",
+    "labels",
 ];
 const GPU_COLUMNS: std::ops::Range<usize> = 4..21;
 
@@ -61,6 +62,7 @@ fn record(batch: &Batch, report: &HostReport, gpu: Vec<String>, absent: String) 
         Outcome::Complete | Outcome::Partial => String::new(),
         Outcome::Failed(failure) => failure.to_string(),
     };
+    let labels: Vec<String> = report.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
     let mut record = vec![
         as_text(&report.node),
@@ -70,6 +72,7 @@ fn record(batch: &Batch, report: &HostReport, gpu: Vec<String>, absent: String) 
     ];
     record.extend(gpu);
     record.extend([absent, as_text(&words), as_text(&faults.join("; ")), batch.id.to_string()]);
+    record.push(as_text(&labels.join("; ")));
     record
 }
 
@@ -134,14 +137,14 @@ mod tests {
         batch.reports[1].gpus.drain(..5);
         batch.reports[1].gpus.truncate(2);
         insta::assert_snapshot!(csv(&batch), @r#"
-        node,address,outcome,answered_at,gpu_index,gpu_uuid,gpu_bus_id,gpu_model,driver_version,power_w,power_kind,power_limit_w,power_of_limit_pct,temperature_c,utilization_pct,memory_used_mb,memory_total_mb,fan_speed_pct,pstate,clocks_event_reasons,module_power_w,absent,words,faults,batch
-        redfin,localhost,complete,2026-11-24T07:00:00.767000Z,0,GPU-7f9a1c00-0000-0000-0000-000000000000,00000000:0B:00.0,NVIDIA GeForce RTX 3090,590.48.01,285.5,draw,300,95.2,86,98,876,24576,71,P0,0x0000000000000004,,module_power_w=not_supported,,,019ab5c0-0000-7000-8000-000000000001
-        node001,node001.example,partial,2026-11-24T07:00:00.767000Z,5,GPU-7f9a1c00-0000-0000-0000-000000000005,00000000:10:00.0,,,,,,,,,,,,,,,gpu_model=gpu_lost driver_version=gpu_lost power_w=gpu_lost power_limit_w=gpu_lost power_of_limit_pct=gpu_lost temperature_c=gpu_lost utilization_pct=gpu_lost memory_used_mb=gpu_lost memory_total_mb=gpu_lost fan_speed_pct=gpu_lost pstate=gpu_lost clocks_event_reasons=gpu_lost module_power_w=gpu_lost,,a GPU is lost (GPU-7f9a1c00-0000-0000-0000-000000000005): [GPU is lost],019ab5c0-0000-7000-8000-000000000001
-        node001,node001.example,partial,2026-11-24T07:00:00.767000Z,6,GPU-7f9a1c00-0000-0000-0000-000000000006,00000000:11:00.0,NVIDIA H100 80GB HBM3,590.48.01,612.25,average,700,87.5,64,98,71232,81559,,P0,0x0000000000000004,,fan_speed_pct=not_supported module_power_w=not_supported,,a GPU is lost (GPU-7f9a1c00-0000-0000-0000-000000000005): [GPU is lost],019ab5c0-0000-7000-8000-000000000001
-        node003,node003.example,host_key_changed,2026-11-24T07:00:00.767000Z,,,,,,,,,,,,,,,,,,,the host key has changed: Host key verification failed.,,019ab5c0-0000-7000-8000-000000000001
-        mig01,mig01.example,complete,2026-11-24T07:00:00.767000Z,0,GPU-7f9a1c00-0000-0000-0000-000000000000,00000000:0B:00.0,NVIDIA A100-SXM4-40GB,590.48.01,211.4,average,400,52.9,64,,19802,40960,,P0,0x0000000000000004,,utilization_pct=not_supported fan_speed_pct=not_supported module_power_w=not_supported,,,019ab5c0-0000-7000-8000-000000000001
-        spark,spark.example,complete,2026-11-24T07:00:00.767000Z,0,GPU-7f9a1c00-0000-0000-0000-000000000000,00000000:0B:00.0,NVIDIA GB10,590.48.01,11.32,average,,,41,0,,,,P0,0x0000000000000004,,power_limit_w=not_supported power_of_limit_pct=not_supported memory_used_mb=not_supported memory_total_mb=not_supported fan_speed_pct=not_supported module_power_w=not_supported,,,019ab5c0-0000-7000-8000-000000000001
-        "#);
+        node,address,outcome,answered_at,gpu_index,gpu_uuid,gpu_bus_id,gpu_model,driver_version,power_w,power_kind,power_limit_w,power_of_limit_pct,temperature_c,utilization_pct,memory_used_mb,memory_total_mb,fan_speed_pct,pstate,clocks_event_reasons,module_power_w,absent,words,faults,batch,labels
+        redfin,localhost,complete,2026-11-24T07:00:00.767000Z,0,GPU-7f9a1c00-0000-0000-0000-000000000000,00000000:0B:00.0,NVIDIA GeForce RTX 3090,590.48.01,285.5,draw,300,95.2,86,98,876,24576,71,P0,0x0000000000000004,,module_power_w=not_supported,,,019ab5c0-0000-7000-8000-000000000001,room=lab
+        node001,node001.example,partial,2026-11-24T07:00:00.767000Z,5,GPU-7f9a1c00-0000-0000-0000-000000000005,00000000:10:00.0,,,,,,,,,,,,,,,gpu_model=gpu_lost driver_version=gpu_lost power_w=gpu_lost power_limit_w=gpu_lost power_of_limit_pct=gpu_lost temperature_c=gpu_lost utilization_pct=gpu_lost memory_used_mb=gpu_lost memory_total_mb=gpu_lost fan_speed_pct=gpu_lost pstate=gpu_lost clocks_event_reasons=gpu_lost module_power_w=gpu_lost,,a GPU is lost (GPU-7f9a1c00-0000-0000-0000-000000000005): [GPU is lost],019ab5c0-0000-7000-8000-000000000001,
+        node001,node001.example,partial,2026-11-24T07:00:00.767000Z,6,GPU-7f9a1c00-0000-0000-0000-000000000006,00000000:11:00.0,NVIDIA H100 80GB HBM3,590.48.01,612.25,average,700,87.5,64,98,71232,81559,,P0,0x0000000000000004,,fan_speed_pct=not_supported module_power_w=not_supported,,a GPU is lost (GPU-7f9a1c00-0000-0000-0000-000000000005): [GPU is lost],019ab5c0-0000-7000-8000-000000000001,
+        node003,node003.example,host_key_changed,2026-11-24T07:00:00.767000Z,,,,,,,,,,,,,,,,,,,the host key has changed: Host key verification failed.,,019ab5c0-0000-7000-8000-000000000001,
+        mig01,mig01.example,complete,2026-11-24T07:00:00.767000Z,0,GPU-7f9a1c00-0000-0000-0000-000000000000,00000000:0B:00.0,NVIDIA A100-SXM4-40GB,590.48.01,211.4,average,400,52.9,64,,19802,40960,,P0,0x0000000000000004,,utilization_pct=not_supported fan_speed_pct=not_supported module_power_w=not_supported,,,019ab5c0-0000-7000-8000-000000000001,
+        spark,spark.example,complete,2026-11-24T07:00:00.767000Z,0,GPU-7f9a1c00-0000-0000-0000-000000000000,00000000:0B:00.0,NVIDIA GB10,590.48.01,11.32,average,,,41,0,,,,P0,0x0000000000000004,,power_limit_w=not_supported power_of_limit_pct=not_supported memory_used_mb=not_supported memory_total_mb=not_supported fan_speed_pct=not_supported module_power_w=not_supported,,,019ab5c0-0000-7000-8000-000000000001,
+"#);
     }
 
     #[test]

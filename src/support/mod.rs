@@ -1,3 +1,6 @@
 //! What several rooms need and none of them owns.
 
+mod counted;
 pub mod state_file;
+
+pub(crate) use counted::counted;

@@ -110,9 +110,9 @@ fn a_check_with_connections_says_per_host_which_step_failed() {
     let line =
         |name: &str| ran.stdout.lines().rfind(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     assert!(line("good").contains("ok") && line("good").contains("2 GPUs"), "{}", ran.stdout);
-    assert!(line("refusing").contains("FAILED  connect: the login was refused"), "{}", ran.stdout);
+    assert!(line("refusing").contains("FAILED   connect: the login was refused"), "{}", ran.stdout);
     assert!(
-        line("driverless").contains("FAILED  nvidia-smi: the NVIDIA driver is not running"),
+        line("driverless").contains("FAILED   nvidia-smi: the NVIDIA driver is not running"),
         "{}",
         ran.stdout
     );

@@ -68,7 +68,12 @@ impl Home {
 
     /// The program with its environment, for whoever does more with it.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fleetwatt"));
+        self.command_of(env!("CARGO_BIN_EXE_fleetwatt"), args)
+    }
+
+    /// Another program with the same environment.
+    pub(crate) fn command_of(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", self.dir.path()).env("TMPDIR", self.path("tmp"));
         command.env("STATE_DIRECTORY", self.path("s")).env("RUNTIME_DIRECTORY", self.path("r"));

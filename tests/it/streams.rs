@@ -142,3 +142,31 @@ fn lines_have_priorities_where_systemd_connected_the_journal_and_only_there() {
         }
     }
 }
+
+/// What a terminal of 80 columns shows of a command, and its exit code.
+fn on_a_terminal(home: &Home, args: &[&str]) -> String {
+    let program = env!("CARGO_BIN_EXE_fleetwatt");
+    let line = format!("stty cols 80; {program} {}", args.join(" "));
+    let shown = home.command_of("script", &["-qec", &line, "/dev/null"]).output().unwrap();
+    String::from_utf8(shown.stdout).unwrap()
+}
+
+#[test]
+fn a_terminal_shows_how_far_a_poll_has_come_and_lines_that_fit_it() {
+    let home = Home::new();
+    let scene = std::fs::read_to_string(format!("{}/fixtures/demo/redfin.toml", env!("CARGO_MANIFEST_DIR")));
+    let dump = format!("{}/fixtures/demo/", env!("CARGO_MANIFEST_DIR"));
+    let slow = scene.unwrap().replace("dump = \"", &format!("dump = \"{dump}"));
+    std::fs::write(home.path("slow.toml"), format!("slow = \"900ms\"\n{slow}")).unwrap();
+    let name = "gpu-node-1.rack-17.building-4.campus-north.research.example.org";
+    let inventory = home.inventory(&format!("[[host]]\nname = \"{name}\"\nscripted = \"slow.toml\"\n"));
+    let inventory = inventory.to_str().unwrap();
+    let shown = on_a_terminal(&home, &["poll", "--color", "never", "--inventory", inventory]);
+    let (progress, page) = shown.rsplit_once("\r\u{1b}[K").unwrap_or_default();
+    assert!(progress.contains("\r0 of 1 hosts"), "{shown:?}");
+    let table = page.lines().take_while(|line| !line.contains("rows written"));
+    assert!(table.clone().count() >= 3, "{page}");
+    assert!(table.clone().all(|line| line.trim_end().chars().count() <= 80), "{page}");
+    let shown = on_a_terminal(&home, &["check", "--connect", "--inventory", inventory]);
+    assert!(!shown.contains("1 hosts") && shown.contains("1 host (1 scripted)"), "{shown:?}");
+}

@@ -17,6 +17,7 @@ const HOT_CELSIUS: f64 = 85.0;
 const N_COLUMNS: usize = 10;
 const HEADER: [&str; N_COLUMNS] =
     ["node", "GPU", "model", "draw W", "limit W", "of limit", "util %", "temp °C", "memory GiB", "outcome"];
+const NODE: usize = 0;
 const MODEL: usize = 2;
 const LIMIT: usize = 4;
 const OF_LIMIT: usize = 5;
@@ -30,6 +31,9 @@ const LIGHT: TableStyle = TableStyle::new().header_separator(LineStyle {
     junction: None,
     right: None,
 });
+
+/// The least width of a name that is cut.
+const MIN_NODE: usize = 8;
 
 /// What to give up, in this order, until the table fits: columns, blanks between them, the least width
 /// of the model. The last is taken even if it does not fit.
@@ -196,8 +200,13 @@ fn fit(lines: &[Line], width: Option<u16>) -> Layout {
             *width -= excess.min(spare);
         }
         if excess <= spare {
-            break;
+            return layout;
         }
+    }
+    // Nothing is left to give up but a part of the names.
+    let others: usize = layout.columns.iter().skip(1).map(|(_, width)| width + usize::from(layout.gap)).sum();
+    if let Some((NODE, width)) = layout.columns.first_mut() {
+        *width = (*width).min(available.saturating_sub(others).max(MIN_NODE));
     }
     layout
 }
@@ -227,7 +236,7 @@ impl Layout {
         let gap = " ".repeat(usize::from(self.gap));
         let mut text = String::new();
         for (column, width) in self.columns.iter().filter(|(column, _)| column < from) {
-            let cell = line.cells.get(*column).map_or("", |(cell, _)| cell);
+            let cell = line.cells.get(*column).map_or(String::new(), |(cell, _)| cut(cell, *width));
             let pad = " ".repeat(width.saturating_sub(cell.width()));
             let is_left = LEFT_ALIGNED.contains(column);
             let padded = if is_left { format!("{cell}{pad}") } else { format!("{pad}{cell}") };
@@ -260,6 +269,18 @@ mod tests {
             let page = rows(&batch, Some(width));
             assert!(page.lines().all(|line| line.width() <= usize::from(width)), "{width}:\n{page}");
         }
+    }
+
+    #[test]
+    fn long_names_fit_eighty_columns_and_keep_the_numbers() {
+        let mut batch = sample::fleet();
+        for (place, report) in batch.reports.iter_mut().enumerate() {
+            report.node = format!("gpu-node-{place}.rack-17.building-4.campus-north.research.example.org");
+        }
+        let page = rows(&batch, Some(80));
+        assert!(page.lines().all(|line| line.width() <= 80), "{page}");
+        assert!(page.lines().any(|line| line.contains("gpu-node-0") && line.contains("285.5")), "{page}");
+        assert!(page.contains("failed: the host key"), "{page}");
     }
 
     #[test]
