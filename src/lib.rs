@@ -1,4 +1,4 @@
-//! fleetwatt: what a fleet of GPUs draws, without an agent on any node.
+//! fleetwatt: agentless power monitoring for GPU fleets and the batteries behind them.
 //!
 //! One process reads an inventory of hosts, runs `nvidia-smi --query-gpu=…` on each of them, on this
 //! machine or over multiplexed SSH, parses the answers to typed readings, and writes all that the

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::solix::SolixCommand;
 use crate::app::LogOf;
 
-/// What a fleet of GPUs draws, without an agent on any node.
+/// Agentless power monitoring for GPU fleets and the batteries behind them
 ///
 /// Reads an inventory of hosts, runs nvidia-smi on each of them, on this machine or over multiplexed
 /// SSH, and writes what it learnt to one timeline table in SQLite or PostgreSQL.
@@ -93,11 +93,18 @@ pub(super) enum Command {
     /// Reads the inventory again when it changes or on SIGHUP; a broken edit keeps the old fleet and says
     /// where it is wrong. SIGTERM and SIGINT end it in order, a second one at once; on a terminal so does
     /// SIGHUP, which is what closing it sends.
+    ///
+    /// Exit code: 0 ended by a signal; 1 it could not go on; 2 the call, the inventory or a file that it names is
+    /// wrong; 75 another fleetwatt holds the state directory.
     Run,
     /// Check the inventory, the settings, and what hosts are logged in to with
     ///
-    /// Looks at key files, known_hosts and ssh's configuration on this machine, for each host, and connects
-    /// nowhere; what it finds there is a warning.
+    /// Says how many hosts there are, and where the store, the state and the sockets are. Looks at key files,
+    /// known_hosts and ssh's configuration on this machine, for each host, and connects nowhere; what it finds
+    /// there is a warning.
+    ///
+    /// Exit code: 0 all well; 1 no host answered; 2 the call, the inventory or the settings are wrong; 3 some
+    /// host, station or the database failed.
     Check {
         /// Also try each step to each host and to the database, and say what failed and what to do
         #[arg(long)]
@@ -129,12 +136,20 @@ pub(super) enum Command {
         command: SolixCommand,
     },
     /// Print the completions of a shell
+    ///
+    /// Exit code: 0 printed.
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page (roff)
-    Man,
+    /// Print a manual page, to be read by `man -l -`
+    ///
+    /// Exit code: 0 printed; 2 there is no such page.
+    Man {
+        /// The command whose page it is, such as `store status`; or `inventory`, for the keys of the inventory
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
 }
 
 impl Command {
@@ -150,7 +165,7 @@ impl Command {
             | Self::Store { .. }
             | Self::Solix { .. }
             | Self::Completions { .. }
-            | Self::Man => LogOf::Command,
+            | Self::Man { .. } => LogOf::Command,
         }
     }
 }
@@ -181,10 +196,14 @@ pub(super) enum StoreCommand {
     ///
     /// Beside it comes the table of delivered batches, in a schema of its own: with it every batch is in
     /// the timeline exactly once. Where this role may not create it, the SQL for an owner is printed.
+    ///
+    /// Exit code: 0 it is there; 1 the database cannot be reached or refuses; 2 the settings are wrong.
     Init,
     /// Say where the timeline is, what it holds, whether it can be written, and what waits in the spool
+    ///
+    /// Exit code: 0 the database answers; 1 it does not; 2 the settings are wrong.
     Status,
-    /// Deliver everything that waits in the spool; a poll does it by and by
+    /// Flush the spool to the database now
     ///
     /// Exit code: 0 the spool is empty; 3 the database refused some rows for what is in them; 4 the database does
     /// not take it now.
@@ -192,6 +211,9 @@ pub(super) enum StoreCommand {
     /// Remove the rows of a SQLite timeline that are older than `[store] keep`, and give their room back to the disk
     ///
     /// With `keep`, each batch does a part of it, so that the file stops growing; this does all of it now.
+    ///
+    /// Exit code: 0 removed, or nothing is that old; 1 the database does not let itself be changed; 2 the settings are
+    /// wrong, or have no `keep`.
     Prune {
         /// Only count them
         #[arg(long)]
@@ -207,6 +229,8 @@ pub(super) enum StoreCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLettersCommand {
     /// Show them, with the database's words
+    ///
+    /// Exit code: 0 listed; 1 the spool cannot be read.
     List {
         /// How to print them
         #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -224,6 +248,8 @@ pub(super) enum DeadLettersCommand {
         ids: Vec<i64>,
     },
     /// Remove them for good
+    ///
+    /// Exit code: 0 removed; 1 the spool cannot be written.
     Discard {
         /// Their numbers, as `list` shows them
         #[arg(value_name = "ID", required_unless_present = "all")]

@@ -5,6 +5,7 @@ mod args;
 mod dead_letters;
 mod exit;
 mod frame;
+mod man;
 mod show;
 mod solix;
 mod solix_account;
@@ -91,12 +92,16 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             print_bytes(&script)?;
             Ok(Exit::Ok)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            print_bytes(&page)?;
-            Ok(Exit::Ok)
-        }
+        Command::Man { command } => match man::page(command) {
+            Ok(page) => {
+                print_bytes(&page)?;
+                Ok(Exit::Ok)
+            }
+            Err(error) => {
+                show::plain_error(&error.to_string());
+                Ok(Exit::Usage)
+            }
+        },
         Command::Poll { dry_run, format, host, quiet, alerts } => {
             let request = PollRequest {
                 dry_run: *dry_run,

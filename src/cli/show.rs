@@ -156,13 +156,9 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> String {
     let Pruned { rows, before, bytes_before, bytes_after } = pruned;
     let rows = counted(*rows, "row", "rows");
     if dry_run {
-        return format!(
-            "{rows} of before {before} would be removed; the file has {bytes_before} bytes\n"
-        );
+        return format!("{rows} of before {before} would be removed; the file has {bytes_before} bytes\n");
     }
-    format!(
-        "{rows} of before {before} removed; the file had {bytes_before} bytes and has {bytes_after}\n"
-    )
+    format!("{rows} of before {before} removed; the file had {bytes_before} bytes and has {bytes_after}\n")
 }
 
 /// Shows on a terminal how far a replay has come.
@@ -288,13 +284,11 @@ pub(super) fn check(report: &CheckReport) -> String {
         match status {
             Ok(status) => line(
                 "webhook",
-                &format!(
-                    "ok      {endpoint} answers (HTTP {status}); `fleetwatt alerts test` sends an alert"
-                ),
+                &format!("{OK}{endpoint} answers (HTTP {status}); `fleetwatt alerts test` sends an alert"),
             ),
             Err(error) => {
-                line("webhook", &format!("FAILED  {}", with_causes(error)));
-                line("", &format!("        {}", error.remedy()));
+                line("webhook", &format!("{FAILED}{}", with_causes(error)));
+                line("", &format!("{MORE}{}", error.remedy()));
             }
         }
     }

@@ -24,3 +24,9 @@ pub use model::{
     Secret, SolixServer, SolixSettings, Source, SshTarget, StoreSettings, Target, WebhookFormat,
     WebhookSettings,
 };
+
+/// Which keys each table of an inventory may have, by where the table is, such as `in [[host]]`.
+pub fn keys() -> Vec<(&'static str, &'static [&'static str])> {
+    use section::{ALERTS, CYCLE, DEFAULTS, HOST, SOLIX, STORE, TOP};
+    [TOP, DEFAULTS, HOST, CYCLE, STORE, ALERTS, SOLIX].map(|schema| (schema.title, schema.keys)).to_vec()
+}

@@ -10,6 +10,7 @@ mod cloud;
 mod cloud_self;
 mod corpus;
 mod dead_letters;
+mod documents;
 mod faults;
 #[path = "../fleet/fleet.rs"]
 mod fleet;

@@ -188,7 +188,7 @@ fn where_somebody_has_taken_the_sockets_folder_polls_go_on_in_another_one() {
         PollRequest { dry_run: false, host: None, changes_only: false, by_hand: false, alerts: false };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     for _ in 0..2 {
-        let polled = runtime.block_on(fleetwatt::app::poll(&settings, &request)).unwrap();
+        let polled = runtime.block_on(fleetwatt::app::poll(&settings, &request, |_, _| ())).unwrap();
         assert!(matches!(polled.kept, Kept::Durable(_)));
     }
     assert_eq!((outcomes(&home.rows()), logins(&fleet)), (vec!["node: complete".to_owned(); 2], vec![1]));
