@@ -12,10 +12,13 @@ use crate::store::{
 /// # Errors
 /// The database cannot be reached or refuses.
 pub async fn store_init(settings: &Settings) -> Result<InitReport, Error> {
-    if settings.location.is_file() {
-        is_ours(&settings.state_dir)?;
-    }
+    may_write(settings)?;
     Timeline::init(&settings.location, &settings.inventory.store.table).await.map_err(Error::Timeline)
+}
+
+/// That the timeline is not a file in another user's state directory.
+fn may_write(settings: &Settings) -> Result<(), Error> {
+    if settings.location.is_file() { is_ours(&settings.state_dir) } else { Ok(()) }
 }
 
 /// What the timeline says of itself.
@@ -36,6 +39,9 @@ pub async fn store_status(settings: &Settings) -> Result<Status, Error> {
 /// There is no `keep`, the timeline is in PostgreSQL, or the file cannot be written.
 pub async fn store_prune(settings: &Settings, dry_run: bool) -> Result<Pruned, Error> {
     let Some(keep) = settings.inventory.store.keep else { return Err(Error::NoKeep) };
+    if !dry_run {
+        may_write(settings)?;
+    }
     let timeline =
         Timeline::open(&settings.location, &settings.inventory.store.table).await.map_err(Error::Timeline)?;
     let pruned = timeline.prune(keep, dry_run).await.map_err(Error::Timeline);

@@ -19,7 +19,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, Settings};
 use crate::output;
-use args::{Cli, Colour, Command, ConnectionsCommand, Format, StoreCommand};
+use args::{Cli, Colour, Command, ConnectionsCommand, DeadLettersCommand, Format, StoreCommand};
 use exit::Exit;
 
 /// How many threads do the work at most.
@@ -154,7 +154,12 @@ fn connections(cli: &Cli, command: &ConnectionsCommand) -> Result<Exit, Failure>
 }
 
 fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
-    let reads_only = matches!(command, StoreCommand::Status);
+    let reads_only = matches!(
+        command,
+        StoreCommand::Status
+            | StoreCommand::Prune { dry_run: true }
+            | StoreCommand::DeadLetters { command: DeadLettersCommand::List { .. } }
+    );
     let settings = if reads_only { settings_to_read(cli)? } else { settings(cli)? };
     match command {
         StoreCommand::Init => {

@@ -136,7 +136,8 @@ fn another_users_state_directory_is_not_written_to() {
     let fleet = Fleet::start(vec![HostPlan::new("node", "gpus = 1")]).unwrap();
     let home = Home::new();
     let text = std::fs::read_to_string(fleet.inventory()).unwrap();
-    let inventory = home.inventory(&format!("{text}\n[solix]\napi_url = \"https://127.0.0.1:9\"\n"));
+    let inventory = home
+        .inventory(&format!("{text}\n[store]\nkeep = \"30d\"\n[solix]\napi_url = \"https://127.0.0.1:9\"\n"));
     assert_eq!(home.poll(&fleet.inventory(), &[]).code, Some(0));
     for path in
         home.everything().into_iter().map(|(path, _)| path).filter(|path| path.starts_with(home.path("s")))
@@ -148,8 +149,15 @@ fn another_users_state_directory_is_not_written_to() {
     };
     let before = state(&home);
     let inventory = inventory.to_str().unwrap();
-    let writing: [&[&str]; 5] =
-        [&["poll"], &["run"], &["store", "init"], &["store", "replay"], &["solix", "login"]];
+    let writing: [&[&str]; 7] = [
+        &["poll"],
+        &["run"],
+        &["store", "init"],
+        &["store", "replay"],
+        &["store", "prune"],
+        &["store", "dead-letters", "discard", "--all"],
+        &["solix", "login"],
+    ];
     for command in writing {
         let ran = home.run(&[command, &["--inventory", inventory]].concat());
         assert_eq!(ran.code, Some(2), "{command:?}: {}", ran.stderr);
