@@ -173,8 +173,12 @@ impl Command {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConnectionsCommand {
     /// List them: hosts, the process of each, and whether a shell waits on the host
+    ///
+    /// Exit code: 0 listed; 2 the call or the inventory is wrong.
     List,
-    /// End them; the next poll logs in anew
+    /// End them; the next poll logs in again
+    ///
+    /// Exit code: 0 closed; 2 the call or the inventory is wrong.
     Close {
         /// Only those of hosts whose names match, as a shell matches file names: 'rack1-*'
         #[arg(long, value_name = "GLOB")]
