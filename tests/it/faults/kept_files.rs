@@ -76,8 +76,8 @@ fn names(files: &BTreeMap<String, String>) -> Vec<&str> {
     files.keys().map(String::as_str).collect()
 }
 
-/// Makes the last login an hour old, so that another one is allowed, and the certificate another server's,
-/// so that it is fetched anew; and forgets which fields were seen, so that they are learnt anew.
+/// Makes the last login an hour old, so that another one is allowed; makes the certificate another server's,
+/// and forgets the account's server and the time zones of devices, so that all these are asked for anew.
 fn age(state_dir: &Path) {
     let edit = |name: &str, edit: &dyn Fn(&mut Value)| {
         let path = state_dir.join(name);
@@ -92,7 +92,10 @@ fn age(state_dir: &Path) {
             }
         }
     });
-    edit("solix-rest.json", &|content| content["fields"] = json!({}));
+    edit("solix-rest.json", &|content| {
+        content["region"] = Value::Null;
+        content["zones"] = json!({})
+    });
     edit("solix-mqtt.json", &|content| content["server"] = Value::from("https://another.example/"));
 }
 
