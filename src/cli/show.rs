@@ -249,8 +249,9 @@ pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
 
 /// What `check --connect` found.
 pub(super) fn check(report: &CheckReport) -> String {
+    let longest = if report.webhook.is_some() { "webhook" } else { "store" };
     let names = report.hosts.iter().map(|host| host.node.len());
-    let width = names.max().unwrap_or(0).clamp("webhook".len(), MAX_NAME);
+    let width = names.max().unwrap_or(0).clamp(longest.len(), MAX_NAME);
     let mut text = String::from("\n");
     let mut line = |name: &str, words: &str| {
         // Writing to a String cannot fail.
