@@ -117,7 +117,11 @@ async fn a_check_tries_the_webhook_and_sends_no_alert() {
     webhook.set(Mood::Refuses);
     let away = check();
     assert_eq!(away.code, Some(3));
-    assert!(away.stdout.contains("webhook  FAILED  no connection to the webhook"), "{}", away.stdout);
+    assert!(
+        away.stdout.contains("FAILED") && away.stdout.contains("no connection to the webhook at http://"),
+        "{}",
+        away.stdout
+    );
 }
 
 /// A poll at a terminal, with the state directory of a person; gives what it said.
