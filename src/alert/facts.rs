@@ -44,6 +44,8 @@ pub struct NodeFacts {
     pub jump: Option<String>,
     /// Whether it answered.
     pub answer: Answer,
+    /// Whether somebody works on it: nothing about it is an alert, and what was raised is over.
+    pub maintenance: bool,
     /// The GPUs that answered.
     pub gpus: Vec<GpuFacts>,
     /// What is wrong with its GPUs.

@@ -40,7 +40,7 @@ pub fn evaluate(rules: &Rules, state: &mut State, facts: &Facts) -> Vec<Transiti
         .filter(|node| node.answer.is_up())
         .filter_map(|node| node.jump.as_deref())
         .collect();
-    for node in &facts.nodes {
+    for node in facts.nodes.iter().filter(|node| !node.maintenance) {
         for gpu in &node.gpus {
             evaluation.judge_temperature(rules, node, gpu);
             evaluation.judge_power(rules, node, gpu);
@@ -191,7 +191,7 @@ impl Evaluation<'_> {
     fn judge_jumps(&mut self, rules: &Rules, facts: &Facts, working: &BTreeSet<&str>) {
         let Some(held_for) = rules.host_silent_for else { return };
         let mut failing: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
-        for node in &facts.nodes {
+        for node in facts.nodes.iter().filter(|node| !node.maintenance) {
             if let (Some(jump), Answer::BehindJump(reason)) = (&node.jump, &node.answer)
                 && !working.contains(jump.as_str())
             {
@@ -363,14 +363,22 @@ fn why_over(
         return why_solix_is_over(standing, facts);
     }
     let Some(name) = &standing.node else {
-        let is_gone = standing.rule == Rule::JumpSilent
-            && scope == Scope::Whole
-            && !nodes.values().any(|node| is_jump_of(node, &standing.source));
-        return is_gone.then(|| words::no_longer_in_inventory(&standing.source));
+        if standing.rule != Rule::JumpSilent || scope != Scope::Whole {
+            return None;
+        }
+        let mut behind = nodes.values().filter(|node| is_jump_of(node, &standing.source)).peekable();
+        if behind.peek().is_none() {
+            return Some(words::no_longer_in_inventory(&standing.source));
+        }
+        let is_quiet = behind.all(|node| node.maintenance);
+        return is_quiet.then(|| words::in_maintenance(&format!("all behind {}", standing.source)));
     };
     let Some(node) = nodes.get(name.as_str()) else {
         return (scope == Scope::Whole).then(|| words::no_longer_in_inventory(name));
     };
+    if node.maintenance {
+        return Some(words::in_maintenance(name));
+    }
     match standing.rule {
         Rule::GpuMissing | Rule::ImplausibleReading => {
             let raised = standing.raised.as_ref().map_or("", |raised| raised.words.as_str());

@@ -34,6 +34,7 @@ pub(super) fn node(name: &str) -> NodeFacts {
         node: name.to_owned(),
         jump: None,
         answer: Answer::Complete,
+        maintenance: false,
         gpus: Vec::new(),
         troubles: Vec::new(),
     }
@@ -380,6 +381,7 @@ prop_compose! {
         answer in 0..4_u8,
         gpus in proptest::collection::vec((proptest::option::of(70..100_i64), proptest::option::of(500..800_i32), any::<bool>()), 0..3),
         troubles in proptest::collection::vec((any::<bool>(), 0..2_u8), 0..2),
+        maintenance in proptest::bool::weighted(0.1),
     ) -> NodeFacts {
         let gpus = (0..).zip(gpus).map(|(n, (temperature, power, limited)): (u32, _)| GpuFacts {
             temperature: temperature.map(celsius),
@@ -398,7 +400,7 @@ prop_compose! {
             2 => Answer::Silent("s".to_owned()),
             _ => Answer::BehindJump("j".to_owned()),
         };
-        NodeFacts { node: name, jump, answer, gpus, troubles }
+        NodeFacts { node: name, jump, answer, maintenance, gpus, troubles }
     }
 }
 
@@ -448,4 +450,45 @@ proptest! {
             prop_assert_eq!(&again, &state);
         }
     }
+}
+
+#[test]
+fn what_was_raised_is_over_with_maintenance_and_nothing_new_is_raised_in_it() {
+    let rules = Rules { host_silent_for: Some(Duration::ZERO), ..Rules::default() };
+    let resting = NodeFacts { maintenance: true, ..silent("node3") };
+    let transitions = run(
+        &rules,
+        [
+            facts(0, vec![silent("node3")]),
+            facts(1, vec![resting.clone()]),
+            facts(2, vec![resting]),
+            facts(3, vec![silent("node3")]),
+        ],
+    );
+    let told: Vec<Vec<(bool, &str)>> = transitions
+        .iter()
+        .map(|cycle| cycle.iter().map(|told| (told.raised, told.words.as_str())).collect())
+        .collect();
+    assert_eq!(told[0].len(), 1);
+    assert_eq!(told[1], [(false, "node3 is in maintenance")]);
+    assert!(told[2].is_empty());
+    assert!(told[3][0].0);
+}
+
+#[test]
+fn a_jump_host_is_not_told_of_while_all_behind_it_are_in_maintenance() {
+    let rules = Rules { host_silent_for: Some(Duration::ZERO), ..Rules::default() };
+    let behind = |maintenance| NodeFacts {
+        jump: Some("bastion".to_owned()),
+        answer: Answer::BehindJump("refused".to_owned()),
+        maintenance,
+        ..node("node3")
+    };
+    let transitions = run(
+        &rules,
+        [facts(0, vec![behind(true)]), facts(1, vec![behind(false)]), facts(2, vec![behind(true)])],
+    );
+    let raised: Vec<Vec<bool>> =
+        transitions.iter().map(|cycle| cycle.iter().map(|told| told.raised).collect()).collect();
+    assert_eq!(raised, [vec![], vec![true], vec![false]]);
 }

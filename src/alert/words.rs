@@ -140,6 +140,10 @@ pub(super) fn no_longer_in_inventory(name: &str) -> String {
     format!("{name} is no longer in the inventory")
 }
 
+pub(super) fn in_maintenance(name: &str) -> String {
+    format!("{name} is in maintenance")
+}
+
 pub(super) fn no_longer_there(source: &str) -> String {
     format!("{source} is no longer there, and its host has all GPUs that it should have")
 }

@@ -69,18 +69,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::inventory::{Source, Target};
+    use crate::inventory::Target;
 
     fn host(name: &str) -> Host {
         Host {
             name: name.to_owned(),
             labels: BTreeMap::new(),
             target: Target::Local,
-            probes: vec![Source::NvidiaSmi],
+
             timeout: Duration::from_secs(15),
             sample: None,
             nvidia_smi: "nvidia-smi".to_owned(),
             gpus: None,
+            maintenance: false,
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::alert_jobs::reach_webhook;
 use super::limits::concurrency;
 use super::poll::{connections, ssh_target};
-use super::{Error, Settings, WebhookAnswer, store_status};
+use super::{Error, HostSelection, Settings, WebhookAnswer, store_status};
 use crate::cycle::{Checked, Clock, check_host};
 use crate::inventory::Host;
 use crate::reading::SolixReport;
@@ -26,7 +26,7 @@ const STATIONS_WITHIN: Duration = Duration::from_secs(60);
 /// What became of each step.
 #[derive(Debug)]
 pub struct CheckReport {
-    /// Every host, in the order of the inventory.
+    /// The hosts that were selected, in the order of the inventory.
     pub hosts: Vec<HostCheck>,
     /// The timeline.
     pub store: Result<Status, Error>,
@@ -43,6 +43,8 @@ pub struct HostCheck {
     pub node: String,
     /// Where it is.
     pub address: String,
+    /// Whether somebody works on it, so that what fails there is no failure of the fleet.
+    pub maintenance: bool,
     /// What became of its steps; `None` if checking it failed in itself.
     pub checked: Option<Checked>,
 }
@@ -64,10 +66,10 @@ pub struct LocalTrouble {
 ///
 /// # Errors
 /// None so far: what is wrong is in the answer.
-pub async fn check_files(settings: &Settings) -> Result<Vec<LocalTrouble>, Error> {
+pub async fn check_files(hosts: &[Arc<Host>]) -> Result<Vec<LocalTrouble>, Error> {
     let slots = Arc::new(Semaphore::new(LOOKING));
     let mut tasks = JoinSet::new();
-    let targets = settings.inventory.hosts.iter().map(ssh_target);
+    let targets = hosts.iter().map(|host| ssh_target(host));
     for (host_idx, target) in targets.enumerate().filter_map(|(host_idx, target)| Some((host_idx, target?))) {
         let (target, slots) = (target.clone(), slots.clone());
         tasks.spawn(async move {
@@ -78,7 +80,7 @@ pub async fn check_files(settings: &Settings) -> Result<Vec<LocalTrouble>, Error
     let found: BTreeMap<usize, Vec<String>> = tasks.join_all().await.into_iter().collect();
     let mut troubles: Vec<LocalTrouble> = Vec::new();
     for (host_idx, words) in found {
-        let Some(host) = settings.inventory.hosts.get(host_idx) else { continue };
+        let Some(host) = hosts.get(host_idx) else { continue };
         for words in words {
             match troubles.iter_mut().find(|trouble| trouble.words == words) {
                 Some(trouble) => trouble.nodes.push(host.name.clone()),
@@ -89,17 +91,18 @@ pub async fn check_files(settings: &Settings) -> Result<Vec<LocalTrouble>, Error
     Ok(troubles)
 }
 
-/// Tries every step to every host and to the database. Leaves no trace but the SQLite file, which it
+/// Tries every step to each host that is selected, and to the database. Leaves no trace but the SQLite file, which it
 /// opens as a poll would. `progress` is given how many hosts are done, of how many.
 ///
 /// # Errors
 /// The check could not be started. What a step says stands in the report.
 pub async fn check(
     settings: &Settings,
+    selection: &HostSelection,
     mut progress: impl FnMut(u64, u64) + Send,
 ) -> Result<CheckReport, Error> {
     let inventory = &settings.inventory;
-    let hosts: Vec<Arc<Host>> = inventory.hosts.iter().cloned().map(Arc::new).collect();
+    let hosts = selection.of(inventory)?;
     let connections = connections(settings, true, &hosts)?;
     let slots = Arc::new(Semaphore::new(concurrency(inventory, false)));
     let mut tasks = JoinSet::new();
@@ -127,17 +130,24 @@ pub async fn check(
         }
         checks
     };
+    let stations = ask_stations(settings, selection);
     let (hosts, store, solix, webhook) =
-        tokio::join!(gather, store_status(settings), ask_stations(settings), reach_webhook(settings));
+        tokio::join!(gather, store_status(settings), stations, reach_webhook(settings));
     Ok(CheckReport { hosts, store, solix, webhook })
 }
 
 /// Asks every station as a dry run would: over the kept login, without a trace.
-async fn ask_stations(settings: &Settings) -> Option<SolixReport> {
-    let config = Config { leave_no_trace: true, ..settings.solix.clone()? };
+async fn ask_stations(settings: &Settings, selection: &HostSelection) -> Option<SolixReport> {
+    let config = settings.solix.as_ref().filter(|_| selection.is_whole())?;
+    let config = Config { leave_no_trace: true, ..config.clone() };
     Some(ask_once(config, Instant::now() + STATIONS_WITHIN).await)
 }
 
 fn unchecked(host: &Host) -> HostCheck {
-    HostCheck { node: host.name.clone(), address: host.address().to_owned(), checked: None }
+    HostCheck {
+        node: host.name.clone(),
+        address: host.address().to_owned(),
+        maintenance: host.maintenance,
+        checked: None,
+    }
 }

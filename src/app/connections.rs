@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use tokio::task::JoinSet;
 
-use super::poll::{selected, ssh_target};
-use super::{Error, Settings, runtime};
+use super::poll::ssh_target;
+use super::{Error, HostSelection, Settings, runtime};
 use crate::transport::{KeptConnection, RuntimeDir};
 
 /// One connection.
@@ -28,12 +28,15 @@ pub fn kept_connections(settings: &Settings) -> Result<Vec<Connection>, Error> {
     Ok(runtime::existing(settings)?.map(|runtime| found(settings, &runtime)).unwrap_or_default())
 }
 
-/// Ends the connections of the hosts whose names match, or all there are; gives back which.
+/// Ends the connections of the hosts that are selected, or all there are; gives back which.
 ///
 /// # Errors
-/// The pattern fits no host, or the sockets' folder is not ours alone.
-pub async fn close_connections(settings: &Settings, pattern: Option<&str>) -> Result<Vec<Connection>, Error> {
-    let wanted = pattern.map(|pattern| selected(settings, Some(pattern))).transpose()?;
+/// No host is selected, or the sockets' folder is not ours alone.
+pub async fn close_connections(
+    settings: &Settings,
+    selection: &HostSelection,
+) -> Result<Vec<Connection>, Error> {
+    let wanted = if selection.is_whole() { None } else { Some(selection.of(&settings.inventory)?) };
     let Some(runtime) = runtime::existing(settings)? else { return Ok(Vec::new()) };
     let is_wanted = |connection: &Connection| {
         let Some(wanted) = &wanted else { return true };

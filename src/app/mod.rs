@@ -16,6 +16,7 @@ mod preflight;
 mod reload;
 mod run;
 mod runtime;
+mod selection;
 mod settings;
 mod solix;
 mod store;
@@ -35,6 +36,7 @@ pub use limits::can_start_threads;
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, run};
 pub use runtime::RuntimePlace;
+pub use selection::HostSelection;
 pub use settings::{Environment, Settings};
 pub use store::{
     spool_status, store_dead_letters, store_discard, store_init, store_prune, store_replay, store_retry,
@@ -61,18 +63,29 @@ pub enum Error {
     #[error("the inventory has faults")]
     Inventory(#[source] Box<inventory::Faults>),
     /// No host of the inventory has a name like that.
-    #[error("no host of the inventory matches `{pattern}`")]
+    #[error("no host of the inventory matches `{pattern}`{}", if *n_more == 0 { String::new() } else { format!(", nor {n_more} more") })]
     NoSuchHost {
-        /// The pattern.
+        /// The name or pattern.
         pattern: String,
+        /// How many other names of the same list no host has either.
+        n_more: usize,
     },
-    /// The pattern is not one.
-    #[error("`{pattern}` is not a pattern for host names: {reason}")]
+    /// No host of the inventory has a label like that.
+    #[error("no host of the inventory has the label `{label}`")]
+    NoSuchLabel {
+        /// Key and value.
+        label: String,
+    },
+    /// Each of the names and labels is there, but no host has all that was asked for.
+    #[error("no host of the inventory has both the names and the labels that were asked for")]
+    NothingSelected,
+    /// What was given is neither a host list nor a pattern.
+    #[error("`{pattern}` {reason}")]
     Pattern {
-        /// The pattern.
+        /// What was given.
         pattern: String,
-        /// What is wrong with it.
-        reason: &'static str,
+        /// What is wrong with it, going on from it.
+        reason: String,
     },
     /// A secret cannot be read.
     #[error("the {what} from {from}")]
@@ -170,8 +183,12 @@ impl Error {
                 "name one with --inventory or $FLEETWATT_INVENTORY; `--inventory inventory/demo.toml` needs no GPU".to_owned()
             }
             Self::Inventory(_) => String::new(),
-            Self::NoSuchHost { .. } => "`fleetwatt check` lists the hosts of the inventory".to_owned(),
-            Self::Pattern { .. } => "write it as a shell does: `node0*`, `rack[12]-??`".to_owned(),
+            Self::NoSuchHost { .. } | Self::NoSuchLabel { .. } | Self::NothingSelected => {
+                "`fleetwatt check --list` lists the hosts of the inventory with their labels".to_owned()
+            }
+            Self::Pattern { .. } => {
+                "write names, ranges and patterns, joined by commas: `node[001-016],login1`, `rack1-*`".to_owned()
+            }
             Self::Secret { .. } => {
                 "check where the inventory says that it is (`…_env`, `…_file` or `…_credential`), and who may read it"
                     .to_owned()

@@ -13,7 +13,7 @@ use super::limits::concurrency;
 use super::lock::lock_state;
 use super::run::save;
 use super::store::open_writer;
-use super::{Error, Settings, runtime};
+use super::{Error, HostSelection, Settings, runtime};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Line, Now, Said, StoreNow};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
@@ -37,8 +37,8 @@ const TELL_WITHIN: Duration = Duration::from_secs(5);
 pub struct PollRequest {
     /// Print, and leave no trace: no database, no state file, no connection.
     pub dry_run: bool,
-    /// Only the hosts whose names match, as a shell matches file names.
-    pub host: Option<String>,
+    /// Which hosts are asked.
+    pub selection: HostSelection,
     /// Say what changed since the last poll that was asked so.
     pub changes_only: bool,
     /// A person is there, and no timer.
@@ -56,7 +56,7 @@ impl PollRequest {
     }
 
     fn scope(&self) -> Scope {
-        if self.host.is_some() { Scope::Part } else { Scope::Whole }
+        if self.selection.is_whole() { Scope::Whole } else { Scope::Part }
     }
 }
 
@@ -102,7 +102,7 @@ pub async fn poll(
     request: &PollRequest,
     progress: impl FnMut(u64, u64) + Send,
 ) -> Result<Polled, Error> {
-    let hosts = selected(settings, request.host.as_deref())?;
+    let hosts = request.selection.of(&settings.inventory)?;
     let lock = if request.dry_run { None } else { Some(lock_state(&settings.state_dir)?) };
     let memory = remembered(settings);
     let alerts_before = memory.alerts_before.clone();
@@ -228,9 +228,9 @@ fn changed(
     })
 }
 
-/// What the stations of the Solix account say. Whoever asks for one host does not ask for these.
+/// What the stations of the Solix account say. Whoever asks for some hosts does not ask for these.
 async fn stations(settings: &Settings, request: &PollRequest, closes_at: Instant) -> Option<SolixReport> {
-    let config = settings.solix.as_ref().filter(|_| request.host.is_none())?;
+    let config = settings.solix.as_ref().filter(|_| request.selection.is_whole())?;
     let config = solix::Config { leave_no_trace: request.dry_run, ..config.clone() };
     Some(ask_once(config, closes_at).await)
 }
@@ -256,19 +256,6 @@ async fn connected(settings: &Settings) -> Result<Writer, store::Error> {
     let mut writer = open_writer(settings).await?;
     writer.connect().await;
     Ok(writer)
-}
-
-/// The hosts to read, in the order of the inventory.
-pub(super) fn selected(settings: &Settings, pattern: Option<&str>) -> Result<Vec<Arc<Host>>, Error> {
-    let hosts = settings.inventory.hosts.iter();
-    let Some(pattern) = pattern else { return Ok(hosts.cloned().map(Arc::new).collect()) };
-    let matcher = glob::Pattern::new(pattern)
-        .map_err(|error| Error::Pattern { pattern: pattern.to_owned(), reason: error.msg })?;
-    let selected: Vec<_> = hosts.filter(|host| matcher.matches(&host.name)).cloned().map(Arc::new).collect();
-    if selected.is_empty() {
-        return Err(Error::NoSuchHost { pattern: pattern.to_owned() });
-    }
-    Ok(selected)
 }
 
 /// How hosts are reached: over masters that are kept for the next run, or without a trace.

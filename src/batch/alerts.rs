@@ -95,6 +95,7 @@ fn node_facts(report: &HostReport) -> NodeFacts {
         node: report.node.clone(),
         jump: report.jump.clone(),
         answer,
+        maintenance: report.maintenance,
         gpus: gpus.collect(),
         troubles: of_faults.chain(whole_node_trouble(report)).collect(),
     }

@@ -44,6 +44,9 @@ pub struct HostReport {
     pub faults: Vec<Fault>,
     /// The samples since the cycle before, of all GPUs; `None` where it was not sampled.
     pub samples: Option<SampleCounts>,
+    /// Whether the inventory says that somebody works on it: what fails there is no alert and no failure of
+    /// the fleet.
+    pub maintenance: bool,
 }
 
 /// Everything that one cycle learned.

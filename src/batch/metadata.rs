@@ -124,6 +124,9 @@ pub(super) fn node_up(report: &HostReport) -> Entries<'_> {
     metadata.put("probe_ms", milliseconds(report.probe_time));
     metadata.put("faults", faults);
     metadata.put("gpus", report.gpus.iter().filter_map(without_power).collect::<Vec<_>>());
+    if report.maintenance {
+        metadata.put("maintenance", true);
+    }
     if let Some(since) = failure.and_then(|failure| failure.since) {
         metadata.put("since", since.to_string());
     }

@@ -54,9 +54,10 @@ pub struct Group {
 
 impl Batch {
     /// Failures first, then faults and remarks, each in the order of the inventory. Empty when all is well.
+    /// Hosts in maintenance have none.
     pub fn problems(&self) -> Vec<Problem<'_>> {
-        let failures = self.reports.iter().filter_map(failure);
-        failures.chain(self.reports.iter().flat_map(faults)).collect()
+        let reports = || self.reports.iter().filter(|report| !report.maintenance);
+        reports().filter_map(failure).chain(reports().flat_map(faults)).collect()
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn host(node: &str, n_gpus: usize) -> HostReport {
         gpus_expected: Some(n_gpus),
         faults: Vec::new(),
         samples: None,
+        maintenance: false,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::solix::SolixCommand;
-use crate::app::LogOf;
+use crate::app::{HostSelection, LogOf};
 
 /// Agentless power monitoring for GPU fleets and the batteries behind them
 ///
@@ -57,8 +57,35 @@ pub(super) enum Format {
 pub(super) enum ListFormat {
     /// A table for people
     Text,
-    /// One JSON array of objects
+    /// One JSON document
     Json,
+}
+
+/// Which hosts are meant.
+#[derive(Debug, Args)]
+pub(super) struct Select {
+    /// Only these hosts: names, ranges and patterns, joined by commas; may be given several times
+    ///
+    /// `node[001-016],login1` are names, all of which must be in the inventory; what has `*` or `?` in it is
+    /// a pattern as a shell knows it: 'rack1-*'.
+    #[arg(long = "host", value_name = "HOSTS")]
+    hosts: Vec<String>,
+    /// Only hosts with this label; several keys must all be there, several values of one key are a choice
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+}
+
+impl Select {
+    pub(super) fn selection(&self) -> HostSelection {
+        HostSelection { hosts: self.hosts.clone(), labels: self.labels.clone() }
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write a label as key=value, such as rack=a1"),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,9 +102,8 @@ pub(super) enum Command {
         /// How to print the readings
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: Format,
-        /// Only the hosts whose names match, as a shell matches file names: 'rack1-*'
-        #[arg(long, value_name = "GLOB")]
-        host: Option<String>,
+        #[command(flatten)]
+        select: Select,
         /// Print no readings, only what changed since the last quiet poll, and a summary once an hour: for
         /// the timer
         #[arg(short, long, conflicts_with_all = ["format", "dry_run"])]
@@ -109,6 +135,20 @@ pub(super) enum Command {
         /// Also try each step to each host and to the database, and say what failed and what to do
         #[arg(long)]
         connect: bool,
+        /// List the hosts as the inventory means them: name, address, way, labels, and where they stand
+        #[arg(long)]
+        list: bool,
+        /// How to print the list
+        #[arg(
+            long,
+            value_name = "FORMAT",
+            default_value = "text",
+            requires = "list",
+            conflicts_with = "connect"
+        )]
+        format: ListFormat,
+        #[command(flatten)]
+        select: Select,
     },
     /// The SSH connections that are kept for the next run
     Connections {
@@ -180,9 +220,8 @@ pub(super) enum ConnectionsCommand {
     ///
     /// Exit code: 0 closed; 2 the call or the inventory is wrong.
     Close {
-        /// Only those of hosts whose names match, as a shell matches file names: 'rack1-*'
-        #[arg(long, value_name = "GLOB")]
-        host: Option<String>,
+        #[command(flatten)]
+        select: Select,
     },
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::app::{self, CheckReport, Kept, Polled};
+use crate::batch::HostReport;
 use crate::reading::{Outcome, SolixReport};
 use crate::store::{self, Receipt, Retried};
 
@@ -25,11 +26,17 @@ pub(super) enum Exit {
 
 impl Exit {
     pub(super) fn of_poll(polled: &Polled) -> Self {
-        let reports = &polled.batch.reports;
+        let has_hosts = !polled.batch.reports.is_empty();
+        // What fails where somebody works is no failure of the fleet.
+        let reports = polled.batch.reports.iter();
+        let reports: Vec<&HostReport> = reports.filter(|report| !report.maintenance).collect();
         let has_readings = polled.batch.solix.as_ref().is_some_and(|solix| !solix.readings.is_empty());
-        let is_usable = reports.iter().any(|report| report.outcome.is_up());
-        // An inventory may have stations alone.
-        let is_usable = is_usable || (reports.is_empty() && has_readings);
+        let is_usable = match (has_hosts, reports.is_empty()) {
+            (true, true) => true,
+            (true, false) => reports.iter().any(|report| report.outcome.is_up()),
+            // An inventory may have stations alone.
+            (false, _) => has_readings,
+        };
         if matches!(polled.kept, Kept::Lost(_)) || !is_usable {
             return Self::Nothing;
         }
@@ -85,6 +92,8 @@ impl Exit {
             app::Error::NoInventory { .. }
             | app::Error::Inventory(_)
             | app::Error::NoSuchHost { .. }
+            | app::Error::NoSuchLabel { .. }
+            | app::Error::NothingSelected
             | app::Error::Pattern { .. }
             | app::Error::Secret { .. }
             | app::Error::NoKeep

@@ -5,6 +5,7 @@ mod args;
 mod dead_letters;
 mod exit;
 mod frame;
+mod list;
 mod man;
 mod show;
 mod solix;
@@ -19,7 +20,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, Settings};
 use crate::output;
-use args::{Cli, Colour, Command, ConnectionsCommand, DeadLettersCommand, Format, StoreCommand};
+use args::{Cli, Colour, Command, ConnectionsCommand, DeadLettersCommand, Format, ListFormat, StoreCommand};
 use exit::Exit;
 
 /// How many threads do the work at most.
@@ -102,10 +103,10 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
                 Ok(Exit::Usage)
             }
         },
-        Command::Poll { dry_run, format, host, quiet, alerts } => {
+        Command::Poll { dry_run, format, select, quiet, alerts } => {
             let request = PollRequest {
                 dry_run: *dry_run,
-                host: host.clone(),
+                selection: select.selection(),
                 changes_only: *quiet,
                 by_hand: std::io::stderr().is_terminal(),
                 alerts: *alerts,
@@ -122,14 +123,23 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
                 RunEnd::Aborted => Ok(Exit::Nothing),
             }
         }
-        Command::Check { connect } => {
+        Command::Check { connect, list, format, select } => {
             let settings = settings_to_read(cli)?;
-            print(&show::settings(&settings))?;
-            print(&show::local_troubles(&block_on(app::check_files(&settings))?))?;
+            let selection = select.selection();
+            let hosts = selection.of(&settings.inventory)?;
+            print(&match (list, format) {
+                (true, ListFormat::Text) => list::text(&settings.inventory, &hosts),
+                (true, ListFormat::Json) => list::json(&settings.inventory, &hosts)?,
+                (false, _) => show::settings(&settings),
+            })?;
+            if !list {
+                print(&show::local_troubles(&block_on(app::check_files(&hosts))?))?;
+            }
+            show::remarks(&settings, colour_stderr(cli.colour));
             if !connect {
                 return Ok(Exit::Ok);
             }
-            let report = block_on(app::check(&settings, show::progress("hosts")))?;
+            let report = block_on(app::check(&settings, &selection, show::progress("hosts")))?;
             print(&show::check(&report))?;
             Ok(Exit::of_check(&report))
         }
@@ -144,8 +154,8 @@ fn connections(cli: &Cli, command: &ConnectionsCommand) -> Result<Exit, Failure>
     let settings = settings(cli)?;
     let text = match command {
         ConnectionsCommand::List => show::connections(&app::kept_connections(&settings)?),
-        ConnectionsCommand::Close { host } => {
-            let closed = block_on(app::close_connections(&settings, host.as_deref()))?;
+        ConnectionsCommand::Close { select } => {
+            let closed = block_on(app::close_connections(&settings, &select.selection()))?;
             format!("{}closed {}\n", show::connections(&closed), closed.len())
         }
     };

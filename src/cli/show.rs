@@ -247,6 +247,14 @@ pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
     troubles.iter().map(line).collect()
 }
 
+/// What is not wrong with the inventory, but most likely not meant, either.
+pub(super) fn remarks(settings: &Settings, colour: bool) {
+    let remarks = settings.inventory.remarks.render(colour);
+    if !remarks.is_empty() {
+        note(remarks.trim_end());
+    }
+}
+
 /// What `check --connect` found.
 pub(super) fn check(report: &CheckReport) -> String {
     let longest = if report.webhook.is_some() { "webhook" } else { "store" };
@@ -333,8 +341,11 @@ fn host_lines(host: &HostCheck) -> Vec<String> {
 }
 
 impl HostCheck {
-    /// Whether every step went well.
+    /// Whether every step went well, or nothing else is expected.
     pub(super) fn is_well(&self) -> bool {
+        if self.maintenance {
+            return true;
+        }
         let answered = self.checked.as_ref().and_then(|checked| checked.answered.as_ref());
         answered.is_some_and(|report| report.outcome == Outcome::Complete)
     }

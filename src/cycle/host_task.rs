@@ -399,6 +399,7 @@ pub(super) fn unread(host: &Host, failure: Failure, at: Timestamp) -> HostReport
         gpus_expected: expected(host),
         faults: Vec::new(),
         samples: None,
+        maintenance: host.maintenance,
     }
 }
 

@@ -367,11 +367,11 @@ mod tests {
             name: "node1".to_owned(),
             labels: BTreeMap::new(),
             target: crate::inventory::Target::Local,
-            probes: vec![crate::inventory::Source::NvidiaSmi],
             timeout: std::time::Duration::from_secs(15),
             sample: None,
             nvidia_smi: "nvidia-smi".to_owned(),
             gpus: None,
+            maintenance: false,
         };
         let remembered = memory().of("node1").valid_for(&host);
         assert_eq!(remembered, HostMemory { address: "localhost".to_owned(), ..HostMemory::default() });

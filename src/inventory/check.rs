@@ -3,14 +3,12 @@
 //!
 //! The message of each flaw goes on from the key: `is not a duration`, `has a blank in it`.
 
-use std::net::Ipv6Addr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::Flaw;
-use super::hostlist::Hostlist;
-use super::model::{HostKeyPolicy, MetadataStyle, Source};
+use super::model::{HostKeyPolicy, MetadataStyle};
 
 /// No login over any network is faster.
 const SHORTEST_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
@@ -32,59 +30,6 @@ const SPOOL_AGES: std::ops::RangeInclusive<Duration> =
 /// PostgreSQL cuts longer identifiers, which would then name another table.
 const MAX_IDENTIFIER_CHARS: usize = 63;
 
-/// A host's name, with ranges.
-pub(super) fn name(text: &str) -> Result<Hostlist, Flaw> {
-    let remedy = "a name is letters, digits, `.`, `_` and `-`; put an address or alias into `address`";
-    if let Some(comma) = comma_outside_brackets(text) {
-        return Err(Flaw::new(
-            "is a list of names",
-            "more than one name",
-            "write one [[host]] for each, or one range such as `node[1-4,9]`",
-        )
-        .at(comma..comma + 1));
-    }
-    not_empty(text)?;
-    first_char(text, &['-', '.'], remedy)?;
-    allowed_outside_brackets(text, remedy, is_word)?;
-    Hostlist::parse(text)
-}
-
-/// Where a host is, with ranges.
-pub(super) fn address(text: &str) -> Result<Hostlist, Flaw> {
-    let remedy = "an address is a host name, an IP address or an alias of ssh_config; the login name goes into `user`, the port into `port`";
-    not_empty(text)?;
-    first_char(text, &['-', '.'], remedy)?;
-    allowed_outside_brackets(text, remedy, |c| is_word(c) || c == ':' || c == '%')?;
-    Hostlist::parse(text).map_err(|flaw| {
-        if is_bracketed_ipv6(text) {
-            Flaw::new(
-                "is an IPv6 address in brackets",
-                "brackets are for ranges",
-                "write it without brackets",
-            )
-        } else {
-            flaw
-        }
-    })
-}
-
-/// One address after its ranges were expanded: colons and zones are for IPv6 only.
-pub(super) fn expanded_address(text: &str) -> Result<(), Flaw> {
-    if !text.contains([':', '%']) {
-        return Ok(());
-    }
-    let (ip, zone) = text.split_once('%').map_or((text, None), |(ip, zone)| (ip, Some(zone)));
-    let zone_ok = zone.is_none_or(|zone| !zone.is_empty() && zone.chars().all(is_word));
-    if zone_ok && ip.parse::<Ipv6Addr>().is_ok() {
-        return Ok(());
-    }
-    Err(Flaw::new(
-        "has `:` or `%` in it and is not an IPv6 address",
-        "not an IPv6 address",
-        "put the port into `port`",
-    ))
-}
-
 /// A login name.
 pub(super) fn user(text: &str) -> Result<String, Flaw> {
     let remedy = "a login name is letters, digits, `.`, `_` and `-`";
@@ -92,50 +37,6 @@ pub(super) fn user(text: &str) -> Result<String, Flaw> {
     first_char(text, &['-'], remedy)?;
     allowed(text, 0, remedy, is_word)?;
     Ok(text.to_owned())
-}
-
-/// Jump hosts: `[user@]host[:port]`, joined by commas.
-pub(super) fn jump(text: &str) -> Result<String, Flaw> {
-    let mut at = 0;
-    for hop in text.split(',') {
-        one_hop(hop).map_err(|flaw| {
-            let part = flaw.at.clone().unwrap_or(0..hop.len().max(1));
-            flaw.at(at + part.start..at + part.end)
-        })?;
-        at += hop.len() + 1;
-    }
-    Ok(text.to_owned())
-}
-
-fn one_hop(hop: &str) -> Result<(), Flaw> {
-    let remedy =
-        "write jump hosts as `host`, `user@host` or `user@host:port`, joined by commas without blanks";
-    let (login, place) = hop.split_once('@').map_or((None, hop), |(login, place)| (Some(login), place));
-    if let Some(login) = login {
-        user(login)?;
-    }
-    let bad = |message: &str| Flaw::new(message, "not a jump host", remedy);
-    let host_end = match place.strip_prefix('[').and_then(|rest| rest.find(']')) {
-        Some(bracket) => bracket + 2,
-        None => place.find(':').unwrap_or(place.len()),
-    };
-    let (host, after) = place.split_at(host_end);
-    if !after.is_empty() && !after.strip_prefix(':').is_some_and(is_port) {
-        return Err(bad("has a jump host whose port is not 1 to 65535"));
-    }
-    if let Some(ip) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return ip
-            .parse::<Ipv6Addr>()
-            .map(|_| ())
-            .map_err(|_no_ip| bad("has a jump host in brackets that is not IPv6"));
-    }
-    not_empty(host)?;
-    first_char(host, &['-', '.'], remedy)?;
-    allowed(host, hop.len() - place.len(), remedy, is_word)
-}
-
-fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// Key exchange algorithms as ssh takes them: `+`, `^` or `-` in front is legal, since the text is
@@ -234,18 +135,6 @@ pub(super) fn sample(text: &str) -> Result<Option<Duration>, Flaw> {
         return Err(Flaw::new("is out of bounds", "whole milliseconds, from 100ms to 10s", remedy));
     }
     Ok(Some(parsed))
-}
-
-/// Which tool is asked.
-pub(super) fn probe(text: &str) -> Result<Source, Flaw> {
-    if text == Source::NvidiaSmi.name() {
-        return Ok(Source::NvidiaSmi);
-    }
-    Err(Flaw::new(
-        "has an unknown probe",
-        "not a probe that is known",
-        "the only probe so far is \"nvidia-smi\"",
-    ))
 }
 
 /// The timeline table: `name` or `schema.name`.
@@ -375,18 +264,18 @@ pub(super) fn credential_name(text: &str) -> Result<String, Flaw> {
     Ok(text.to_owned())
 }
 
-const fn is_word(c: char) -> bool {
+pub(super) const fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-fn not_empty(text: &str) -> Result<(), Flaw> {
+pub(super) fn not_empty(text: &str) -> Result<(), Flaw> {
     if text.is_empty() {
         return Err(Flaw::new("is empty", "empty", "write a value, or take the key out"));
     }
     Ok(())
 }
 
-fn first_char(text: &str, refused: &[char], remedy: &str) -> Result<(), Flaw> {
+pub(super) fn first_char(text: &str, refused: &[char], remedy: &str) -> Result<(), Flaw> {
     match text.chars().next().filter(|first| refused.contains(first)) {
         Some(first) => Err(Flaw::new(format!("begins with `{first}`"), "not at the beginning", remedy)
             .at(0..first.len_utf8())),
@@ -395,28 +284,19 @@ fn first_char(text: &str, refused: &[char], remedy: &str) -> Result<(), Flaw> {
 }
 
 /// Every character of `text` is one of `good`; `offset` is where `text` stands in the value.
-fn allowed(text: &str, offset: usize, remedy: &str, good: impl Fn(char) -> bool) -> Result<(), Flaw> {
+pub(super) fn allowed(
+    text: &str,
+    offset: usize,
+    remedy: &str,
+    good: impl Fn(char) -> bool,
+) -> Result<(), Flaw> {
     match text.char_indices().find(|(_, c)| !good(*c)) {
         Some((at, c)) => Err(bad_char(c, remedy, offset + at..offset + at + c.len_utf8())),
         None => Ok(()),
     }
 }
 
-fn allowed_outside_brackets(text: &str, remedy: &str, good: impl Fn(char) -> bool) -> Result<(), Flaw> {
-    let mut inside = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            '[' => inside = true,
-            ']' => inside = false,
-            // What stands inside is for the ranges to judge, but never what could hurt.
-            _ if good(c) || (inside && c == ',') => {}
-            _ => return Err(bad_char(c, remedy, at..at + c.len_utf8())),
-        }
-    }
-    Ok(())
-}
-
-fn bad_char(c: char, remedy: &str, part: Range<usize>) -> Flaw {
+pub(super) fn bad_char(c: char, remedy: &str, part: Range<usize>) -> Flaw {
     let shown = if c == ' ' { "a blank".to_owned() } else { format!("`{}`", c.escape_default()) };
     Flaw::new(format!("has {shown} in it"), "not allowed here", remedy).at(part)
 }
@@ -429,25 +309,6 @@ fn no_control(text: &str) -> Result<(), Flaw> {
         }
         None => Ok(()),
     }
-}
-
-fn comma_outside_brackets(text: &str) -> Option<usize> {
-    let mut inside = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            '[' => inside = true,
-            ']' => inside = false,
-            ',' if !inside => return Some(at),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Recognises `[::1]`, which looks like a range.
-fn is_bracketed_ipv6(text: &str) -> bool {
-    let inside = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    inside.is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -471,50 +332,9 @@ mod tests {
             "a\"b",
             "",
         ] {
-            assert!(name(hostile).is_err(), "name {hostile:?}");
-            assert!(address(hostile).is_err(), "address {hostile:?}");
             assert!(user(hostile).is_err(), "user {hostile:?}");
-            assert!(jump(hostile).is_err(), "jump {hostile:?}");
             assert!(program(hostile).is_err(), "program {hostile:?}");
             assert!(kex(hostile).is_err(), "kex {hostile:?}");
-        }
-    }
-
-    #[test]
-    fn an_address_with_slash_or_login_is_refused() {
-        assert!(address("root@host").is_err());
-        assert!(address("host/x").is_err());
-    }
-
-    #[test]
-    fn a_colon_in_an_address_is_only_for_ipv6() {
-        assert!(expanded_address("fe80::1%eth0").is_ok());
-        assert!(expanded_address("host:22").is_err());
-        assert!(expanded_address("host%eth0").is_err());
-    }
-
-    #[test]
-    fn an_ipv6_address_in_brackets_is_told_apart_from_a_range() {
-        assert!(address("[::1]").unwrap_err().message.contains("IPv6"));
-    }
-
-    #[test]
-    fn jump_hosts_may_have_login_port_and_further_hops() {
-        for good in ["bastion", "me@bastion:2222", "a,b@c:22", "me@[fd00::1]:22", "[::1]"] {
-            assert_eq!(jump(good).unwrap(), good);
-        }
-    }
-
-    #[test]
-    fn a_bad_jump_host_is_marked_in_the_list() {
-        assert_eq!(jump("good,-bad").unwrap_err().at, Some(5..6));
-        assert_eq!(jump("good,me@b!d").unwrap_err().at, Some(9..10));
-    }
-
-    #[test]
-    fn jump_hosts_that_are_incomplete_are_refused() {
-        for bad in ["a,", ",a", "@a", "a:", "a:0", "a:65536", "a:+1", "[::1", "[x]", "[::1]22"] {
-            assert!(jump(bad).is_err(), "{bad:?}");
         }
     }
 
@@ -541,12 +361,6 @@ mod tests {
         assert!(duration("0s").is_err());
         assert!(duration("25h").is_err());
         assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5_400)));
-    }
-
-    #[test]
-    fn a_list_of_names_is_refused_at_its_comma() {
-        assert_eq!(name("a,b").unwrap_err().at, Some(1..2));
-        assert!(name("a[1,2]").is_ok());
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Faults {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(TERM_WIDTH);
         let mut out = String::new();
         for fault in &self.0 {
-            out.push_str(&renderer.render(&[fault.group()]));
+            out.push_str(&renderer.render(&[fault.group(Level::ERROR)]));
             out.push_str("\n\n");
         }
         let count = if self.0.len() == 1 { "1 fault" } else { &format!("{} faults", self.0.len()) };
@@ -62,6 +62,23 @@ impl Faults {
     }
 }
 
+/// What is not wrong, but most likely not meant, either: in the order of the files and lines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Remarks(Vec<Fault>);
+
+impl Remarks {
+    /// The remarks in the order of the files and lines.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.0.iter()
+    }
+
+    /// All remarks as rustc prints warnings; empty where there are none.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(TERM_WIDTH);
+        self.0.iter().map(|fault| renderer.render(&[fault.group(Level::WARNING)]) + "\n\n").collect()
+    }
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
@@ -71,9 +88,9 @@ impl fmt::Display for Faults {
 impl std::error::Error for Faults {}
 
 impl Fault {
-    fn group(&self) -> Group<'_> {
+    fn group<'a>(&'a self, level: Level<'a>) -> Group<'a> {
         let path = shown_path(&self.file).to_string();
-        let title = Level::ERROR.primary_title(self.message.as_str());
+        let title = level.primary_title(self.message.as_str());
         let mut group = match &self.quote {
             // The snippet counts columns itself, which is right only for a line shown as it is.
             Some(quote) if quote.column() == self.column => title.element(self.snippet(quote).path(path)),
@@ -120,8 +137,12 @@ impl Text {
         Self { path, text, line_starts, secrets }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Line and column of an offset, both from 1, the column in characters.
-    fn position(&self, offset: usize) -> (usize, usize) {
+    pub(super) fn position(&self, offset: usize) -> (usize, usize) {
         let offset = self.text.floor_char_boundary(offset);
         let line = self.line_starts.partition_point(|start| *start <= offset);
         let line_start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
@@ -200,6 +221,7 @@ struct Draft {
 #[derive(Debug, Default)]
 pub(super) struct Drafts {
     drafts: Vec<Draft>,
+    remarks: Vec<Draft>,
     /// Values that must not be shown, whatever fault stands beside them.
     hidden: Vec<Site>,
 }
@@ -207,6 +229,11 @@ pub(super) struct Drafts {
 impl Drafts {
     pub(super) fn push(&mut self, site: Site, flaw: Flaw) {
         self.drafts.push(Draft { site, flaw, earlier: None });
+    }
+
+    /// What is not wrong, but most likely not meant, either.
+    pub(super) fn remark(&mut self, site: Site, flaw: Flaw) {
+        self.remarks.push(Draft { site, flaw, earlier: None });
     }
 
     /// A clash with another place; `words` go before that place.
@@ -224,18 +251,20 @@ impl Drafts {
         self.hidden.push(site);
     }
 
-    /// The faults, if there are any.
-    pub(super) fn into_faults(mut self, texts: &mut [Text]) -> Option<Faults> {
+    /// The faults, if there are any, else the remarks.
+    pub(super) fn into_result(self, texts: &mut [Text]) -> Result<Remarks, Faults> {
         for site in self.hidden {
             if let (Some(text), Some((start, end))) = (texts.get_mut(site.file), site.span) {
                 text.secrets.push(start..end);
             }
         }
         texts.iter_mut().for_each(|text| text.secrets = merged(std::mem::take(&mut text.secrets)));
-        self.drafts.sort_by(|a, b| a.site.cmp(&b.site));
-        let faults: Vec<Fault> =
-            self.drafts.into_iter().filter_map(|draft| draft.into_fault(texts)).collect();
-        (!faults.is_empty()).then_some(Faults(faults))
+        let in_order = |mut drafts: Vec<Draft>| -> Vec<Fault> {
+            drafts.sort_by(|a, b| a.site.cmp(&b.site));
+            drafts.into_iter().filter_map(|draft| draft.into_fault(texts)).collect()
+        };
+        let faults = in_order(self.drafts);
+        if faults.is_empty() { Ok(Remarks(in_order(self.remarks))) } else { Err(Faults(faults)) }
     }
 }
 
@@ -282,7 +311,7 @@ mod tests {
         let mut drafts = Drafts::default();
         drafts.push(Site::new(0, &(3..4)), Flaw::new("second", "", ""));
         drafts.push(Site::new(0, &(0..1)), Flaw::new("first", "", ""));
-        let faults = drafts.into_faults(&mut texts).unwrap();
+        let faults = drafts.into_result(&mut texts).unwrap_err();
         assert_eq!(
             faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>(),
             ["first", "second"]
@@ -291,6 +320,6 @@ mod tests {
 
     #[test]
     fn nothing_wrong_is_no_faults() {
-        assert!(Drafts::default().into_faults(&mut []).is_none());
+        assert_eq!(Drafts::default().into_result(&mut []), Ok(Remarks::default()));
     }
 }

@@ -1,4 +1,4 @@
-//! Host ranges as pdsh and Slurm write them: `node[001-128,200]`, `r[1-2]n[01-04]`.
+//! Host lists as pdsh and Slurm write them: `node[001-128,200]`, `r[1-2]n[01-04]`, `gpu[1-2],login1`.
 
 use std::ops::Range;
 
@@ -13,11 +13,17 @@ const MAX_NAME_CHARS: usize = 253;
 /// More digits than any range needs; what is longer is a slip of the keyboard.
 const MAX_DIGITS: usize = 18;
 
-/// A name or an address with ranges in it; expanding it cannot fail.
+/// Names or addresses with ranges in them, as one text; expanding it cannot fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hostlist {
-    parts: Vec<Part>,
+    terms: Vec<Term>,
     count: u64,
+}
+
+/// What stands between two commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Term {
+    parts: Vec<Part>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +41,74 @@ struct Series {
 }
 
 impl Hostlist {
-    /// Reads a name with ranges. What stands outside the brackets is not checked here.
+    /// Reads names with ranges, joined by commas. What stands outside the brackets is not checked here.
     pub(super) fn parse(text: &str) -> Result<Self, Flaw> {
+        Self::parse_where(text, |_inside| true)
+    }
+
+    /// The same for one pattern, in which only the brackets that are ranges for certain are read: of `[1-3]`
+    /// and `[12]` a shell makes classes of characters.
+    pub(super) fn parse_pattern(text: &str) -> Result<Self, Flaw> {
+        Self::parse_where(text, is_range_for_certain)
+    }
+
+    fn parse_where(text: &str, is_range: fn(&str) -> bool) -> Result<Self, Flaw> {
+        let mut terms = Vec::new();
+        for (at, term) in terms_of(text) {
+            if term.is_empty() && !text.is_empty() {
+                let comma = at.min(text.len() - 1);
+                return Err(bad_range(
+                    "has an empty place in its list",
+                    "a name is missing",
+                    comma..comma + 1,
+                ));
+            }
+            terms.push(Term::parse(term, at, is_range)?);
+        }
+        let count = terms.iter().map(Term::count).fold(0, u64::saturating_add);
+        Ok(Self { terms, count })
+    }
+
+    /// How many names come out of it; saturates.
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether it has brackets or several names, even if only one name comes out of the brackets.
+    pub(super) fn has_ranges(&self) -> bool {
+        let is_bracket = |part: &Part| matches!(part, Part::Bracket(_));
+        self.terms.len() > 1 || self.terms.iter().any(|term| term.parts.iter().any(is_bracket))
+    }
+
+    /// All names in the order of writing, the last bracket of each running fastest. The caller has looked at
+    /// [`Self::count`].
+    pub(super) fn expand(&self) -> Vec<String> {
+        self.terms.iter().flat_map(Term::expand).collect()
+    }
+}
+
+/// What stands between the commas that are not within brackets, with its place in the text.
+pub(super) fn terms_of(text: &str) -> Vec<(usize, &str)> {
+    let mut terms = Vec::new();
+    let (mut start, mut is_inside) = (0, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '[' => is_inside = true,
+            ']' => is_inside = false,
+            ',' if !is_inside => {
+                terms.push((start, text.get(start..at).unwrap_or_default()));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    terms.push((start, text.get(start..).unwrap_or_default()));
+    terms
+}
+
+impl Term {
+    /// `offset` is where the term stands in the whole text.
+    fn parse(text: &str, offset: usize, is_range: fn(&str) -> bool) -> Result<Self, Flaw> {
         let mut parts = Vec::new();
         let mut at = 0;
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -47,39 +119,45 @@ impl Hostlist {
                 continue;
             }
             if rest.starts_with(']') {
-                return Err(unbalanced("has a `]` without a `[` before it", at));
+                return Err(unbalanced("has a `]` without a `[` before it", offset + at));
             }
             let inside_at = at + 1;
             let inside = text.get(inside_at..).unwrap_or_default();
             let end =
                 inside.find(['[', ']']).filter(|end| inside.get(*end..).is_some_and(|s| s.starts_with(']')));
-            let Some(end) = end else { return Err(unbalanced("has a `[` without a `]` after it", at)) };
-            parts.push(Part::Bracket(bracket(inside.get(..end).unwrap_or_default(), inside_at)?));
+            let Some(end) = end else {
+                return Err(unbalanced("has a `[` without a `]` after it", offset + at));
+            };
+            let inside = inside.get(..end).unwrap_or_default();
+            parts.push(if is_range(inside) {
+                Part::Bracket(bracket(inside, offset + inside_at)?)
+            } else {
+                Part::Literal(format!("[{inside}]"))
+            });
             at = inside_at + end + 1;
         }
-        let list = Self { count: count(&parts), parts };
-        if list.longest() > MAX_NAME_CHARS {
+        let term = Self { parts };
+        if term.longest() > MAX_NAME_CHARS {
             return Err(Flaw::new(
                 format!("is longer than {MAX_NAME_CHARS} characters"),
                 "too long",
                 "use a shorter name",
             ));
         }
-        Ok(list)
+        Ok(term)
     }
 
-    /// How many names come out of it; saturates.
-    pub(super) const fn count(&self) -> u64 {
-        self.count
+    fn count(&self) -> u64 {
+        let part_count = |part: &Part| match part {
+            Part::Literal(_) => 1,
+            Part::Bracket(series) => series
+                .iter()
+                .fold(0_u64, |sum, one| sum.saturating_add((one.high - one.low).saturating_add(1))),
+        };
+        self.parts.iter().map(part_count).fold(1, u64::saturating_mul)
     }
 
-    /// Whether it has brackets, even if only one name comes out of them.
-    pub(super) fn has_ranges(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Bracket(_)))
-    }
-
-    /// All names, the last bracket running fastest. The caller has looked at [`Self::count`].
-    pub(super) fn expand(&self) -> Vec<String> {
+    fn expand(&self) -> Vec<String> {
         let mut names = vec![String::new()];
         for part in &self.parts {
             match part {
@@ -103,22 +181,19 @@ impl Hostlist {
     }
 }
 
+/// Whether what stands in brackets is numbers, and would be another set as a class of characters.
+fn is_range_for_certain(inside: &str) -> bool {
+    let is_numeric = inside.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b','));
+    let is_long = |number: &str| number.len() > 1;
+    is_numeric && (inside.contains(',') || (inside.contains('-') && inside.split('-').any(is_long)))
+}
+
 /// `name` followed by each number of the bracket.
 fn continued(name: &str, bracket: &[Series]) -> impl Iterator<Item = String> {
     bracket.iter().flat_map(move |series| {
         let width = series.width;
         (series.low..=series.high).map(move |number| format!("{name}{number:0width$}"))
     })
-}
-
-fn count(parts: &[Part]) -> u64 {
-    let part_count = |part: &Part| match part {
-        Part::Literal(_) => 1,
-        Part::Bracket(series) => {
-            series.iter().fold(0_u64, |sum, one| sum.saturating_add((one.high - one.low).saturating_add(1)))
-        }
-    };
-    parts.iter().map(part_count).fold(1, u64::saturating_mul)
 }
 
 /// What stands between two brackets; `at` is its offset in the whole text.
@@ -203,6 +278,27 @@ mod tests {
     #[test]
     fn a_range_from_zero_is_not_padded() {
         assert_eq!(expanded("g[0-1]"), ["g0", "g1"]);
+    }
+
+    #[test]
+    fn a_list_as_slurm_prints_it_is_all_its_names_in_order() {
+        assert_eq!(
+            expanded("node[001-003,007],gpu[1-2],login1"),
+            ["node001", "node002", "node003", "node007", "gpu1", "gpu2", "login1"]
+        );
+        assert_eq!(Hostlist::parse("a[1-3],b[1-2]c[1-2],d").unwrap().count(), 8);
+    }
+
+    #[test]
+    fn an_empty_place_in_a_list_is_marked() {
+        for (text, at) in [("a,,b", 2), (",a", 0), ("a,", 1)] {
+            assert_eq!(flaw_at(text), at..at + 1, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_flaw_in_a_later_name_is_marked_in_the_whole_text() {
+        assert_eq!(flaw_at("a[1,2],b[9-3]"), 9..12);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::check;
 use super::fault::Flaw;
-use super::model::{HostKeyPolicy, Source};
+use super::model::HostKeyPolicy;
+use super::place;
 use super::section::{At, Section};
 
 /// More GPUs than any one machine has.
@@ -31,9 +32,9 @@ pub(super) struct Layer {
     pub(super) sample: Option<At<Option<Duration>>>,
     pub(super) control_persist: Option<At<Duration>>,
     pub(super) keep_shell: Option<At<bool>>,
-    pub(super) probes: Option<At<Vec<Source>>>,
     pub(super) nvidia_smi: Option<At<String>>,
     pub(super) gpus: Option<At<u32>>,
+    pub(super) maintenance: Option<At<bool>>,
 }
 
 /// How a host is reached, without the particulars.
@@ -75,6 +76,7 @@ impl Layer {
 
     fn read_values(section: &mut Section<'_, '_>, base: &Path) -> Self {
         let path = |text: &str| file_path(text, base);
+        remark_on_probes(section);
         Self {
             kind: None,
             labels: section.labels("labels"),
@@ -85,7 +87,7 @@ impl Layer {
             identity_file: section.parsed("identity_file", path),
             ssh_config: section.parsed("ssh_config", path),
             known_hosts: section.parsed("known_hosts", path),
-            jump: section.parsed("jump", check::jump),
+            jump: section.parsed("jump", place::jump),
             kex: section.parsed("kex", check::kex),
             host_key: section.parsed("host_key", check::host_key),
             connect_timeout: section.parsed("connect_timeout", check::connect_timeout),
@@ -93,9 +95,9 @@ impl Layer {
             sample: section.parsed("sample", check::sample),
             control_persist: section.parsed("control_persist", check::duration),
             keep_shell: section.flag("keep_shell"),
-            probes: read_probes(section),
             nvidia_smi: section.parsed("nvidia_smi", check::program),
             gpus: section.integer("gpus", 1..=MAX_GPUS),
+            maintenance: section.flag("maintenance"),
         }
     }
 
@@ -122,9 +124,9 @@ impl Layer {
             sample: either(&self.sample, &under.sample),
             control_persist: either(&self.control_persist, &under.control_persist),
             keep_shell: either(&self.keep_shell, &under.keep_shell),
-            probes: either(&self.probes, &under.probes),
             nvidia_smi: either(&self.nvidia_smi, &under.nvidia_smi),
             gpus: either(&self.gpus, &under.gpus),
+            maintenance: either(&self.maintenance, &under.maintenance),
         }
     }
 }
@@ -166,26 +168,18 @@ fn read_kind(section: &mut Section<'_, '_>, base: &Path, ssh_keys: &[&str]) -> O
     if is_local { Some(Kind::Local) } else { scripted.map(|scene| Kind::Scripted(scene.value)) }
 }
 
-fn read_probes(section: &mut Section<'_, '_>) -> Option<At<Vec<Source>>> {
-    let probes = section.parsed_list("probes", check::probe)?;
-    let mut sources: Vec<Source> = Vec::new();
-    for probe in probes.value {
-        if sources.contains(&probe.value) {
-            section
-                .fault(probe.site, Flaw::new("a probe named twice", "named before", "take one of them out"));
-        } else {
-            sources.push(probe.value);
-        }
-    }
-    if section.is_empty_list("probes") {
-        section.fault(
-            probes.site.clone(),
-            Flaw::new(
-                "no probe to ask with",
-                "empty",
-                "write `probes = [\"nvidia-smi\"]`, or take the key out",
-            ),
+/// The key is from a time when there was to be more than one tool.
+fn remark_on_probes(section: &mut Section<'_, '_>) {
+    section.parsed_list("probes", |text| {
+        let flaw = || Flaw::new("has an unknown probe", "not a probe that is known", "take the key out");
+        if text == "nvidia-smi" { Ok(()) } else { Err(flaw()) }
+    });
+    if let Some(site) = section.key_site("probes") {
+        let flaw = Flaw::new(
+            "`probes` does nothing",
+            "not read any more",
+            "take the key out: every host is asked by nvidia-smi",
         );
+        section.remark(site, flaw);
     }
-    (!sources.is_empty()).then_some(At { value: sources, site: probes.site })
 }

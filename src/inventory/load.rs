@@ -13,9 +13,11 @@ use super::check;
 use super::fault::{Drafts, Faults, Flaw, Site, Text};
 use super::hostlist::Hostlist;
 use super::layer::Layer;
-use super::model::{AlertSettings, Inventory, SolixSettings, StoreSettings};
+use super::model::{AlertSettings, Inventory, Origin, SolixSettings, StoreSettings};
+use super::place;
 use super::resolve::resolve;
 use super::section::{ALERTS, At, CYCLE, DEFAULTS, HOST, Input, SOLIX, STORE, Section, TOP, find_secrets};
+use super::select::Selector;
 use super::settings::{Cycle, default_store, read_cycle, read_store};
 use super::solix::read_solix;
 use super::station_alerts::{Stations, default_station_rules};
@@ -59,8 +61,12 @@ struct Pending {
 pub(super) struct WrittenHost {
     pub(super) name: At<Hostlist>,
     pub(super) address: Option<At<Hostlist>>,
-    /// With the defaults of its file under it.
+    /// With the defaults of its file under it, unless it changes hosts of another entry: those have theirs.
     pub(super) layer: Layer,
+    /// Names of its own that are left out.
+    pub(super) exclude: Vec<At<Selector>>,
+    /// Whether it changes hosts that another entry gives.
+    pub(super) is_override: bool,
 }
 
 struct Reader<'f> {
@@ -70,6 +76,8 @@ struct Reader<'f> {
     /// Files that were named, and where.
     seen: BTreeMap<PathBuf, Option<Site>>,
     hosts: Vec<WrittenHost>,
+    /// Names of the whole fleet that are left out.
+    exclude: Vec<At<Selector>>,
     /// Whether a `[[host]]` was seen, or may stand in what could not be read.
     may_have_hosts: bool,
     cycle: Cycle,
@@ -86,6 +94,7 @@ impl<'f> Reader<'f> {
             drafts: Drafts::default(),
             seen: BTreeMap::new(),
             hosts: Vec::new(),
+            exclude: Vec::new(),
             may_have_hosts: false,
             cycle: Cycle::default(),
             store: default_store(),
@@ -179,18 +188,21 @@ impl<'f> Reader<'f> {
 
     fn read_settings(&mut self, input: Input<'_>, table: &DeTable<'_>, base: &Path, is_first: bool) {
         if !is_first {
-            for name in ["cycle", "store", "alerts", "solix"] {
+            for name in ["cycle", "store", "alerts", "solix", "exclude"] {
                 if let Some((key, _)) = table.get_key_value(name) {
+                    let shown = if name == "exclude" { "`exclude`" } else { &format!("[{name}]") };
+                    let remedy = format!("move {shown} to the file that includes the others");
                     let flaw = Flaw::new(
-                        format!("[{name}] in an included file"),
+                        format!("{shown} in an included file"),
                         "holds for the whole fleet",
-                        format!("move [{name}] to the file that includes the others"),
+                        if name == "exclude" { remedy + ", or into a [[host]]" } else { remedy },
                     );
                     self.drafts.push(Site::new(input.file, &key.span()), flaw);
                 }
             }
             return;
         }
+        self.exclude = Section::reopen(input, table, &mut self.drafts).parsed_some("exclude", selector);
         if let Some(written) = self.sub_table(input, table, "cycle") {
             self.cycle = read_cycle(&mut Section::open(input, written, &CYCLE, &mut self.drafts));
         }
@@ -244,9 +256,12 @@ impl<'f> Reader<'f> {
         defaults: &Layer,
     ) {
         let mut section = Section::open(input, table, &HOST, &mut self.drafts);
-        let layer = Layer::read_host(&mut section, base).over(defaults);
-        let address = section.parsed("address", check::address);
-        let name = section.parsed("name", check::name);
+        let own = Layer::read_host(&mut section, base);
+        let is_override = section.flag("override").is_some_and(|flag| flag.value);
+        let layer = if is_override { own } else { own.over(defaults) };
+        let address = section.parsed("address", place::address);
+        let name = section.parsed("name", place::name);
+        let exclude = section.parsed_some("exclude", selector);
         if section.key_site("name").is_none() {
             section.fault(
                 Site::new(input.file, &item.span()),
@@ -258,7 +273,7 @@ impl<'f> Reader<'f> {
             );
         }
         if let Some(name) = name {
-            self.hosts.push(WrittenHost { name, address, layer });
+            self.hosts.push(WrittenHost { name, address, layer, exclude, is_override });
         }
     }
 
@@ -293,17 +308,27 @@ impl<'f> Reader<'f> {
                 ),
             );
         }
-        let hosts = resolve(&self.hosts, &self.cycle, &mut self.drafts);
-        match self.drafts.into_faults(&mut self.texts) {
-            Some(faults) => Err(faults),
-            None => Ok(Inventory {
-                hosts,
-                cycle: self.cycle.settings,
-                store: self.store,
-                alerts: self.alerts,
-                solix: self.solix,
-            }),
+        let resolved = resolve(&self.hosts, &self.exclude, &self.cycle, &mut self.drafts);
+        let remarks = self.drafts.into_result(&mut self.texts)?;
+        let origin = |site: &Site| {
+            let text = self.texts.get(site.file)?;
+            let (line, _) = site.span.map_or((1, 1), |(start, _)| text.position(start));
+            Some(Origin { file: text.path().to_owned(), line })
+        };
+        let (mut hosts, mut origins) = (Vec::new(), BTreeMap::new());
+        for (host, sites) in resolved {
+            origins.insert(host.name.clone(), sites.iter().filter_map(origin).collect());
+            hosts.push(host);
         }
+        Ok(Inventory {
+            hosts,
+            origins,
+            remarks,
+            cycle: self.cycle.settings,
+            store: self.store,
+            alerts: self.alerts,
+            solix: self.solix,
+        })
     }
 }
 
@@ -344,6 +369,12 @@ fn includes(
         }
     }
     found
+}
+
+/// Names or patterns of hosts that are left out.
+fn selector(text: &str) -> Result<Selector, Flaw> {
+    let remedy = "write names, ranges or patterns as `node[3-5],login1` or `rack1-*`, or a list of them";
+    Selector::parse(text).map_err(|reason| Flaw::new(reason, "not names of hosts", remedy))
 }
 
 fn syntax_site(input: Input<'_>, error: &toml::de::Error) -> Site {

@@ -10,20 +10,23 @@ mod hostlist;
 mod layer;
 mod load;
 mod model;
+mod place;
 mod quote;
 mod resolve;
 mod section;
+mod select;
 mod settings;
 mod solix;
 mod station_alerts;
 
-pub use fault::{Fault, Faults};
+pub use fault::{Fault, Faults, Remarks};
 pub use load::{Files, load};
 pub use model::{
-    AlertRules, AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, PowerAbove,
-    Secret, SolixServer, SolixSettings, Source, SshTarget, StoreSettings, Target, WebhookFormat,
+    AlertRules, AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Origin,
+    PowerAbove, Secret, SolixServer, SolixSettings, SshTarget, StoreSettings, Target, WebhookFormat,
     WebhookSettings,
 };
+pub use select::{Selection, Selector};
 
 /// Which keys each table of an inventory may have, by where the table is, such as `in [[host]]`.
 pub fn keys() -> Vec<(&'static str, &'static [&'static str])> {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::fault::Remarks;
 use crate::reading::{Power, Share, Temperature};
 
 /// A fleet of at least one host, with the settings written beside it.
@@ -12,6 +13,11 @@ use crate::reading::{Power, Share, Temperature};
 pub struct Inventory {
     /// The hosts, in the order of the file, ranges expanded; names are unique.
     pub hosts: Vec<Host>,
+    /// Where each host stands, by its name: the entry that gives it, then those that change it. Beside the
+    /// hosts, since a host whose line moves is the same host.
+    pub origins: BTreeMap<String, Vec<Origin>>,
+    /// What is not wrong, but most likely not meant, either.
+    pub remarks: Remarks,
     /// `[cycle]`.
     pub cycle: CycleSettings,
     /// `[store]`.
@@ -31,8 +37,6 @@ pub struct Host {
     pub labels: BTreeMap<String, String>,
     /// Where and how its commands run.
     pub target: Target,
-    /// What is asked of it; without doubles, at least one.
-    pub probes: Vec<Source>,
     /// How long the whole answer may take, connecting included; below the cycle's interval.
     pub timeout: Duration,
     /// How often the daemon samples its GPUs between cycles; `None` for once a cycle. From 100 ms to 10 s,
@@ -42,13 +46,18 @@ pub struct Host {
     pub nvidia_smi: String,
     /// How many GPUs it should have, if the inventory says so.
     pub gpus: Option<u32>,
+    /// Whether somebody works on it: it is asked and shown, but what fails there is no alert and no failure
+    /// of the fleet.
+    pub maintenance: bool,
 }
 
-/// Which tool a reading comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
-    /// `nvidia-smi --query-gpu=… --format=csv`.
-    NvidiaSmi,
+/// Where a host stands in the inventory's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub file: PathBuf,
+    /// The line of its name, from 1.
+    pub line: usize,
 }
 
 /// Where and how a host's commands run.
@@ -271,15 +280,6 @@ pub enum MetadataStyle {
     Full,
     /// Only what changes; the rest goes into a `gpu_inventory` event when it changes, and once a day.
     Slim,
-}
-
-impl Source {
-    /// The name in the inventory.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NvidiaSmi => "nvidia-smi",
-        }
-    }
 }
 
 impl Host {

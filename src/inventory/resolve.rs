@@ -1,44 +1,83 @@
 //! Written hosts become hosts: ranges expanded, defaults applied, and checked against each other.
 
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check;
 use super::fault::{Drafts, Flaw, Site};
 use super::hostlist::{Hostlist, MAX_HOSTS};
 use super::layer::{Kind, Layer};
 use super::load::WrittenHost;
-use super::model::{Host, Source, SshTarget, Target};
+use super::model::{Host, SshTarget, Target};
+use super::place;
 use super::section::At;
+use super::select::Selector;
 use super::settings::Cycle;
+use crate::reading::Clean;
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 const DEFAULT_CONTROL_PERSIST: Duration = Duration::from_secs(10 * 60);
 const DEFAULT_NVIDIA_SMI: &str = "nvidia-smi";
 
-/// Turns what is written into hosts; what cannot be is noted and left out.
-pub(super) fn resolve(written: &[WrittenHost], cycle: &Cycle, drafts: &mut Drafts) -> Vec<Host> {
+/// How many changes of hosts by `override` an inventory may have.
+const MAX_CHANGED: u64 = 4 * MAX_HOSTS;
+
+/// Turns what is written into hosts, each with the places that it stands at; what cannot be is noted and
+/// left out.
+pub(super) fn resolve(
+    written: &[WrittenHost],
+    exclude: &[At<Selector>],
+    cycle: &Cycle,
+    drafts: &mut Drafts,
+) -> Vec<(Host, Vec<Site>)> {
     let mut fleet = Fleet::default();
-    for host in written {
-        fleet.check_times(&host.layer, cycle, drafts);
-        if fleet.has_room_for(&host.name, drafts) {
-            fleet.add(host, drafts);
+    let (overrides, entries): (Vec<_>, Vec<_>) = written.iter().partition(|entry| entry.is_override);
+    for (entry_idx, entry) in entries.into_iter().enumerate() {
+        fleet.check_times(&entry.layer, cycle, drafts);
+        if fleet.has_room_for(&entry.name, drafts) {
+            fleet.add(entry_idx, entry, drafts);
         }
     }
-    fleet.hosts
+    // They may stand anywhere: of a fleet of many files, what one host has of its own is written in the first.
+    for entry in overrides {
+        fleet.change(entry, cycle, drafts);
+    }
+    fleet.exclude(exclude, drafts);
+    fleet.note_machines(drafts);
+    if let (Some(pattern), true) = (exclude.first(), fleet.is_all_excluded()) {
+        let remedy = "leave at least one host in the fleet";
+        drafts.push(pattern.site.clone(), Flaw::new("every host is excluded", "nothing is left", remedy));
+    }
+    let kept = fleet.hosts.into_iter().filter(|planned| !planned.is_excluded);
+    kept.map(|planned| (host_of(&planned.layer, planned.name, planned.address), planned.sites)).collect()
+}
+
+/// A host in the making.
+struct Planned<'w> {
+    name: String,
+    address: String,
+    layer: Cow<'w, Layer>,
+    /// The entry that gives it, then those that change it.
+    sites: Vec<Site>,
+    /// Where its address is written, or its name where there is none.
+    address_site: Site,
+    /// Which `[[host]]` gives it.
+    entry_idx: usize,
+    /// Its name or address is a fault already, so that its machine is not to be another one.
+    is_faulty: bool,
+    is_excluded: bool,
 }
 
 #[derive(Default)]
-struct Fleet {
-    hosts: Vec<Host>,
-    /// Every name, and where it was given first.
-    names: BTreeMap<String, Site>,
-    /// Every machine, by what it is asked with, and the name and place that it was given first.
-    machines: BTreeMap<Machine, (String, Site)>,
+struct Fleet<'w> {
+    hosts: Vec<Planned<'w>>,
+    /// Every name, and its place in `hosts`.
+    names: BTreeMap<String, usize>,
     n_expanded: u64,
+    n_changed: u64,
     is_full: bool,
     /// Times that were found wrong; defaults hold for many hosts and are one fault.
     wrong_times: BTreeSet<Option<Site>>,
@@ -69,7 +108,7 @@ impl Machine {
             Target::Local => None,
             Target::Scripted { .. } => return None,
             Target::Ssh(ssh) => Some(Route {
-                address: ssh.address.to_ascii_lowercase(),
+                address: ssh.address.trim_end_matches('.').to_ascii_lowercase(),
                 port: ssh.port,
                 user: ssh.user.clone(),
                 jump: ssh.jump.clone(),
@@ -80,7 +119,7 @@ impl Machine {
     }
 }
 
-impl Fleet {
+impl<'w> Fleet<'w> {
     fn has_room_for(&mut self, name: &At<Hostlist>, drafts: &mut Drafts) -> bool {
         let total = self.n_expanded.saturating_add(name.value.count());
         if total <= MAX_HOSTS {
@@ -99,67 +138,137 @@ impl Fleet {
         false
     }
 
-    fn add(&mut self, host: &WrittenHost, drafts: &mut Drafts) {
-        let names = host.name.value.expand();
-        let are_new = self.note_names(&names, &host.name.site, drafts);
-        let Some(addresses) = addresses(host, &names, drafts) else { return };
-        let hosts =
-            names.into_iter().zip(addresses).map(|(name, address)| host_of(&host.layer, name, address));
-        let hosts: Vec<Host> = hosts.collect();
-        if are_new {
-            let address = host.address.as_ref().map(|address| &address.site);
-            self.note_machines(&hosts, address.unwrap_or(&host.name.site), drafts);
+    /// Adds the hosts of an entry, without those that it excludes: their names are free for other entries.
+    fn add(&mut self, entry_idx: usize, entry: &'w WrittenHost, drafts: &mut Drafts) {
+        let names = entry.name.value.expand();
+        let left_out = {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            left_out(&entry.exclude, &names, "this [[host]]", drafts)
+        };
+        let addresses = addresses(entry, &names, drafts);
+        let has_addresses = addresses.is_some();
+        let addresses = addresses.unwrap_or_else(|| names.clone());
+        let mut given: Vec<(String, String)> = names.into_iter().zip(addresses).collect();
+        given.retain(|(name, _)| !left_out.contains(name));
+        let is_double = !self.note_names(&given, &entry.name.site, drafts);
+        let address_site = entry.address.as_ref().map_or(&entry.name.site, |address| &address.site);
+        for (name, address) in given {
+            self.names.entry(name.clone()).or_insert(self.hosts.len());
+            self.hosts.push(Planned {
+                name,
+                address,
+                layer: Cow::Borrowed(&entry.layer),
+                sites: vec![entry.name.site.clone()],
+                address_site: address_site.clone(),
+                entry_idx,
+                is_faulty: is_double || !has_addresses,
+                is_excluded: false,
+            });
         }
-        self.hosts.extend(hosts);
     }
 
-    /// Notes machines that are in the fleet already under another name: one fault for each `[[host]]`.
-    fn note_machines(&mut self, hosts: &[Host], site: &Site, drafts: &mut Drafts) {
-        let mut first_double = None;
-        for host in hosts {
-            let Some(machine) = Machine::of(host) else { continue };
-            match self.machines.entry(machine) {
+    /// Notes whether all names are new: one fault for each `[[host]]`, however many names it repeats.
+    fn note_names(&self, given: &[(String, String)], site: &Site, drafts: &mut Drafts) -> bool {
+        let mut own = BTreeSet::new();
+        let mut doubles = given.iter().filter_map(|(name, _)| {
+            let is_own = !own.insert(name);
+            let earlier = self.names.get(name).and_then(|idx| self.hosts.get(*idx)?.sites.first());
+            earlier.or(is_own.then_some(site)).map(|earlier| (name, earlier.clone()))
+        });
+        let Some((name, earlier)) = doubles.next() else { return true };
+        let others = and_more(doubles.count());
+        let flaw = Flaw::new(
+            format!("the name `{name}`{others} is given twice"),
+            "given before",
+            "each host has one name of its own: take one out or rename it; if this is to change that host, write `override = true` here",
+        );
+        drafts.push_clash(site.clone(), flaw, "first given at", earlier);
+        false
+    }
+
+    /// Lays an entry with `override = true` over the hosts that other entries give.
+    fn change(&mut self, entry: &WrittenHost, cycle: &Cycle, drafts: &mut Drafts) {
+        if let Some(pattern) = entry.exclude.first() {
+            let remedy = "take it out here: `exclude` belongs to the [[host]] that gives the hosts, or to the top of the file";
+            let flaw = Flaw::new("`exclude` beside `override = true`", "gives no hosts", remedy);
+            drafts.push(pattern.site.clone(), flaw);
+        }
+        self.n_changed = self.n_changed.saturating_add(entry.name.value.count());
+        if MAX_CHANGED < self.n_changed {
+            let remedy =
+                "check the range for a digit too many; what holds for all hosts belongs into [defaults]";
+            let flaw = Flaw::new(format!("more than {MAX_CHANGED} changes of hosts"), "too many", remedy);
+            return drafts.push(entry.name.site.clone(), flaw);
+        }
+        let names = entry.name.value.expand();
+        let unknown: Vec<&String> = names.iter().filter(|name| !self.names.contains_key(*name)).collect();
+        if let [name, others @ ..] = unknown.as_slice() {
+            let others = and_more(others.len());
+            let flaw = Flaw::new(
+                format!("`{name}`{others} is to be changed, but no [[host]] gives it"),
+                "given nowhere",
+                "correct the name, or take `override = true` out if this is a host of its own",
+            );
+            return drafts.push(entry.name.site.clone(), flaw);
+        }
+        let addresses = match &entry.address {
+            Some(_) => addresses(entry, &names, drafts),
+            None => Some(Vec::new()),
+        };
+        let Some(addresses) = addresses else { return };
+        let mut addresses = addresses.into_iter();
+        for name in &names {
+            let address = addresses.next();
+            let planned = self.names.get(name).and_then(|idx| self.hosts.get_mut(*idx));
+            let Some(planned) = planned else { continue };
+            if let (Some(address), Some(written)) = (address, &entry.address) {
+                planned.address = address;
+                planned.address_site = written.site.clone();
+            }
+            planned.sites.push(entry.name.site.clone());
+            let layer = entry.layer.over(&planned.layer);
+            planned.layer = Cow::Owned(layer.clone());
+            self.check_times(&layer, cycle, drafts);
+        }
+    }
+
+    /// Leaves hosts out, whichever entry gives them.
+    fn exclude(&mut self, exclude: &[At<Selector>], drafts: &mut Drafts) {
+        let names: Vec<&str> = self.hosts.iter().map(|planned| planned.name.as_str()).collect();
+        let left_out = left_out(exclude, &names, "the fleet", drafts);
+        for planned in &mut self.hosts {
+            planned.is_excluded = left_out.contains(&planned.name);
+        }
+    }
+
+    fn is_all_excluded(&self) -> bool {
+        !self.hosts.is_empty() && self.hosts.iter().all(|planned| planned.is_excluded)
+    }
+
+    /// Notes machines that are in the fleet under two names: one fault for each `[[host]]`.
+    fn note_machines(&self, drafts: &mut Drafts) {
+        let mut machines: BTreeMap<Machine, &Planned<'_>> = BTreeMap::new();
+        let mut noted = BTreeSet::new();
+        for planned in self.hosts.iter().filter(|planned| !planned.is_excluded && !planned.is_faulty) {
+            let host = host_of(&planned.layer, planned.name.clone(), planned.address.clone());
+            let Some(machine) = Machine::of(&host) else { continue };
+            let earlier = match machines.entry(machine) {
                 Entry::Vacant(place) => {
-                    place.insert((host.name.clone(), site.clone()));
+                    place.insert(planned);
+                    continue;
                 }
-                Entry::Occupied(earlier) => {
-                    first_double.get_or_insert((host.name.clone(), earlier.get().clone()));
-                }
+                Entry::Occupied(earlier) => *earlier.get(),
+            };
+            if noted.insert(planned.entry_idx) {
+                let flaw = Flaw::new(
+                    format!("`{}` and `{}` are one machine", planned.name, earlier.name),
+                    "a machine that is asked already",
+                    "its GPUs would be counted twice: take one of the two out, or give the right `address`",
+                );
+                let earlier = earlier.address_site.clone();
+                drafts.push_clash(planned.address_site.clone(), flaw, "first given at", earlier);
             }
         }
-        if let Some((name, (other, earlier))) = first_double {
-            let flaw = Flaw::new(
-                format!("`{name}` and `{other}` are one machine"),
-                "a machine that is asked already",
-                "its GPUs would be counted twice: take one of the two out, or give the right `address`",
-            );
-            drafts.push_clash(site.clone(), flaw, "first given at", earlier);
-        }
-    }
-
-    /// Notes names, and whether all are new: one fault for each `[[host]]`, however many names it repeats.
-    fn note_names(&mut self, names: &[String], site: &Site, drafts: &mut Drafts) -> bool {
-        let mut first_double: Option<(&String, Site)> = None;
-        let mut n_doubles = 0_usize;
-        for name in names {
-            if let Some(earlier) = self.names.get(name) {
-                n_doubles += 1;
-                first_double.get_or_insert((name, earlier.clone()));
-            } else {
-                self.names.insert(name.clone(), site.clone());
-            }
-        }
-        let are_new = first_double.is_none();
-        if let Some((name, earlier)) = first_double {
-            let others = if n_doubles > 1 { format!(" (and {} more)", n_doubles - 1) } else { String::new() };
-            let flaw = Flaw::new(
-                format!("the name `{name}`{others} is given twice"),
-                "given before",
-                "each host has one name of its own; take one out or rename it",
-            );
-            drafts.push_clash(site.clone(), flaw, "first given at", earlier);
-        }
-        are_new
     }
 
     fn check_times(&mut self, layer: &Layer, cycle: &Cycle, drafts: &mut Drafts) {
@@ -212,6 +321,34 @@ impl Fleet {
     }
 }
 
+/// Which of these names are to be left out. Every name and pattern must be of one of them, since a slip would
+/// have a host polled that is to be left alone.
+fn left_out(exclude: &[At<Selector>], names: &[&str], of: &str, drafts: &mut Drafts) -> BTreeSet<String> {
+    let mut left_out = BTreeSet::new();
+    if exclude.is_empty() {
+        return left_out;
+    }
+    let all: BTreeSet<&str> = names.iter().copied().collect();
+    for selector in exclude {
+        let selection = selector.value.choose(&all);
+        if let [name, others @ ..] = selection.missing.as_slice() {
+            let others = and_more(others.len());
+            let flaw = Flaw::new(
+                format!("`exclude` names `{}`{others}, which is no host of {of}", Clean::new(name)),
+                "no such host",
+                "correct it, or take it out",
+            );
+            drafts.push(selector.site.clone(), flaw);
+        }
+        left_out.extend(selection.names.into_iter().map(str::to_owned));
+    }
+    left_out
+}
+
+fn and_more(n_more: usize) -> String {
+    if n_more == 0 { String::new() } else { format!(" (and {n_more} more)") }
+}
+
 /// One address for each name, or the fault that there is not.
 fn addresses(host: &WrittenHost, names: &[String], drafts: &mut Drafts) -> Option<Vec<String>> {
     let Some(address) = &host.address else { return Some(names.to_vec()) };
@@ -227,7 +364,7 @@ fn addresses(host: &WrittenHost, names: &[String], drafts: &mut Drafts) -> Optio
         return None;
     }
     let addresses = address.value.expand();
-    if let Some(mut flaw) = addresses.iter().find_map(|address| check::expanded_address(address).err()) {
+    if let Some(mut flaw) = addresses.iter().find_map(|address| place::expanded_address(address).err()) {
         flaw.message = format!("`address` {}", flaw.message);
         drafts.push(address.site.clone(), flaw);
         return None;
@@ -245,11 +382,11 @@ fn host_of(layer: &Layer, name: String, address: String) -> Host {
         name,
         labels: layer.labels.clone(),
         target,
-        probes: value_of(&layer.probes).unwrap_or_else(|| vec![Source::NvidiaSmi]),
         timeout: value_of(&layer.timeout).unwrap_or(DEFAULT_TIMEOUT),
         sample: value_of(&layer.sample).flatten(),
         nvidia_smi: value_of(&layer.nvidia_smi).unwrap_or_else(|| DEFAULT_NVIDIA_SMI.to_owned()),
         gpus: value_of(&layer.gpus),
+        maintenance: value_of(&layer.maintenance).unwrap_or(false),
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Schema {
 
 pub(super) const TOP: Schema = Schema {
     title: "at the top of the file",
-    keys: &["include", "defaults", "host", "cycle", "store", "alerts", "solix"],
+    keys: &["include", "exclude", "defaults", "host", "cycle", "store", "alerts", "solix"],
 };
 pub(super) const DEFAULTS: Schema = Schema { title: "in [defaults]", keys: &HOST_KEYS };
 pub(super) const HOST: Schema = Schema { title: "in [[host]]", keys: &ONE_HOST_KEYS };
@@ -110,7 +110,7 @@ const EMAIL_KEYS: &[&str] = &["user", "username", "email", "mail", "account"];
 /// never fires.
 const PLANNED: &[&str] = &["tariff"];
 
-const HOST_KEYS: [&str; 19] = [
+const HOST_KEYS: [&str; 20] = [
     "local",
     "scripted",
     "labels",
@@ -130,12 +130,15 @@ const HOST_KEYS: [&str; 19] = [
     "probes",
     "nvidia_smi",
     "gpus",
+    "maintenance",
 ];
 
-const ONE_HOST_KEYS: [&str; 21] = {
-    let mut keys = ["name"; 21];
+const ONE_HOST_KEYS: [&str; 24] = {
+    let mut keys = ["name"; 24];
     keys[1] = "address";
-    let (_, rest) = keys.split_at_mut(2);
+    keys[2] = "exclude";
+    keys[3] = "override";
+    let (_, rest) = keys.split_at_mut(4);
     rest.copy_from_slice(&HOST_KEYS);
     keys
 };
@@ -172,6 +175,11 @@ impl<'a, 'i> Section<'a, 'i> {
         Self { input, table, drafts }
     }
 
+    /// Notes something in this table that is not wrong, but most likely not meant, either.
+    pub(super) fn remark(&mut self, site: Site, flaw: Flaw) {
+        self.drafts.remark(site, flaw);
+    }
+
     /// Notes a fault of this table.
     pub(super) fn fault(&mut self, site: Site, flaw: Flaw) {
         self.drafts.push(site, flaw);
@@ -204,9 +212,17 @@ impl<'a, 'i> Section<'a, 'i> {
         Some(At { value: taken, site: self.site(value) })
     }
 
-    /// Whether a key holds `[]`.
-    pub(super) fn is_empty_list(&self, key: &str) -> bool {
-        self.table.get(key).and_then(|value| value.get_ref().as_array()).is_some_and(|items| items.is_empty())
+    /// A list of strings that `parse` takes, each, or one such string.
+    pub(super) fn parsed_some<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, Flaw>,
+    ) -> Vec<At<T>> {
+        let is_one = self.table.get(key).is_some_and(|value| value.get_ref().is_str());
+        if is_one {
+            return self.parsed(key, parse).into_iter().collect();
+        }
+        self.parsed_list(key, parse).map(|list| list.value).unwrap_or_default()
     }
 
     /// A table of strings.
@@ -491,8 +507,9 @@ mod tests {
     }
 
     #[test]
-    fn every_host_key_may_stand_in_defaults_but_name_and_address() {
-        assert_eq!(HOST.keys.get(..2), Some(["name", "address"].as_slice()));
-        assert_eq!(HOST.keys.get(2..), Some(DEFAULTS.keys));
+    fn every_host_key_may_stand_in_defaults_but_those_of_one_entry() {
+        let of_one = ["name", "address", "exclude", "override"];
+        assert_eq!(HOST.keys.get(..4), Some(of_one.as_slice()));
+        assert_eq!(HOST.keys.get(4..), Some(DEFAULTS.keys));
     }
 }

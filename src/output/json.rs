@@ -73,6 +73,9 @@ struct NodeShape<'a> {
     address: &'a str,
     jump: Option<&'a str>,
     labels: &'a BTreeMap<String, String>,
+    /// Only where somebody works on it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    maintenance: bool,
     up: bool,
     outcome: &'static str,
     failure: Option<FailureShape<'a>>,
@@ -173,6 +176,7 @@ fn node(report: &HostReport) -> NodeShape<'_> {
         address: &report.address,
         jump: report.jump.as_deref(),
         labels: &report.labels,
+        maintenance: report.maintenance,
         up: report.outcome.is_up(),
         outcome: report.outcome.label(),
         failure: match &report.outcome {

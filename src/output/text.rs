@@ -62,8 +62,11 @@ fn cluster_line(batch: &Batch) -> String {
     let totals = batch.totals();
     let known = if totals.nodes_of_unknown_size > 0 { "known " } else { "" };
     let power = totals.power.map_or_else(|| "no power reading".to_owned(), grouped);
+    let n_maintained = batch.reports.iter().filter(|report| report.maintenance).count();
+    let maintained =
+        if n_maintained > 0 { format!(" ({n_maintained} in maintenance)") } else { String::new() };
     format!(
-        "Cluster: {} of {} nodes, {} of {} {known}GPUs, {power}",
+        "Cluster: {} of {} nodes{maintained}, {} of {} {known}GPUs, {power}",
         totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting, totals.gpus_expected
     )
 }

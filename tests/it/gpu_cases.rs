@@ -213,6 +213,7 @@ fn batch(probed: Probed) -> Batch {
         gpus_expected: probed.gpus_expected,
         faults: probed.faults,
         samples: None,
+        maintenance: false,
     };
     Batch { id: BatchId(Uuid::nil()), started_at: at, reports: vec![report], solix: None }
 }

@@ -210,7 +210,7 @@ fn everything_wrong_is_shown_at_once_with_place_and_remedy() {
        |            ^^^^^^^^ given before
        |
        = note: first given at fleet.toml:10
-       = help: each host has one name of its own; take one out or rename it
+       = help: each host has one name of its own: take one out or rename it; if this is to change that host, write `override = true` here
 
     error: `host_key` cannot be "no"
       --> fleet.toml:23:12

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fleetwatt::app::{Environment, Kept, PollRequest, RuntimePlace, Settings};
+use fleetwatt::app::{Environment, HostSelection, Kept, PollRequest, RuntimePlace, Settings};
 
 use crate::faults::{is_slow, say};
 use crate::fleet::{Fleet, HostPlan};
@@ -192,8 +192,13 @@ fn where_somebody_has_taken_the_sockets_folder_polls_go_on_in_another_one() {
     settings.state_dir = home.path("s");
     settings.location = fleetwatt::store::Location::sqlite(home.path("s/fleetwatt.db"));
     settings.runtime_dir = RuntimePlace { path: taken.clone(), is_shared: true };
-    let request =
-        PollRequest { dry_run: false, host: None, changes_only: false, by_hand: false, alerts: false };
+    let request = PollRequest {
+        dry_run: false,
+        selection: HostSelection::default(),
+        changes_only: false,
+        by_hand: false,
+        alerts: false,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     for _ in 0..2 {
         let polled = runtime.block_on(fleetwatt::app::poll(&settings, &request, |_, _| ())).unwrap();

@@ -1,11 +1,15 @@
 //! What went wrong, one line each, with what to do; what is the same for many nodes is said once.
 
-use crate::batch::{Batch, Weight, grouped};
+use crate::batch::{Batch, HostReport, Weight, grouped};
+use crate::reading::Outcome;
 
 use super::{BAD, CARE, TextOptions, headed};
 
 /// More nodes than this with the same trouble are summed up.
 const MAX_ALIKE: usize = 20;
+
+/// How many nodes in maintenance are named.
+const N_NAMED: usize = 5;
 
 /// Failures first, then faults, each in the order of the inventory. Empty when all is well.
 pub(super) fn problems(batch: &Batch, options: &TextOptions) -> String {
@@ -17,15 +21,29 @@ pub(super) fn problems(batch: &Batch, options: &TextOptions) -> String {
         };
         headed(&group.head, &group.sentence, style, options)
     };
-    groups.iter().map(line).collect()
+    let lines: String = groups.iter().map(line).collect();
+    lines + &in_maintenance(batch, options)
+}
+
+/// One line for all hosts that somebody works on and that are not well: nobody is to do anything about them.
+fn in_maintenance(batch: &Batch, options: &TextOptions) -> String {
+    let is_ill = |report: &&HostReport| report.maintenance && report.outcome != Outcome::Complete;
+    let ill: Vec<&str> = batch.reports.iter().filter(is_ill).map(|report| report.node.as_str()).collect();
+    if ill.is_empty() {
+        return String::new();
+    }
+    let named = ill.get(..N_NAMED).unwrap_or(&ill).join(", ");
+    let n_more = ill.len().saturating_sub(N_NAMED);
+    let more = if n_more > 0 { format!(" … and {n_more} more") } else { String::new() };
+    let words = format!("{named}{more}: not well, as may be expected");
+    headed("in maintenance", &words, CARE, options)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::HostReport;
     use crate::batch::sample;
-    use crate::reading::{Clean, Failure, FailureKind, Fault, FaultKind, Outcome};
+    use crate::reading::{Clean, Failure, FailureKind, Fault, FaultKind};
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
 
@@ -92,6 +110,13 @@ mod tests {
         let text = problems(&batch, &WIDE);
         assert!(text.starts_with("node001, node002 … and 28 more: persistence mode is off"), "{text}");
         assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn nodes_in_maintenance_that_are_not_well_are_one_line_without_a_remedy() {
+        let mut batch = failing(7, unreachable);
+        batch.reports.iter_mut().for_each(|report| report.maintenance = true);
+        insta::assert_snapshot!(problems(&batch, &WIDE), @"in maintenance: node001, node002, node003, node004, node005 … and 2 more: not well, as may be expected");
     }
 
     #[test]

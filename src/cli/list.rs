@@ -1,0 +1,128 @@
+//! The hosts as the inventory means them: `check --list`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::inventory::{Host, Inventory, Origin, Target};
+use crate::reading::Clean;
+
+/// The version of the JSON document; a number is never given to two shapes.
+const SCHEMA: &str = "fleetwatt.hosts/1";
+
+/// What stands over the columns.
+const HEAD: [&str; 5] = ["name", "address", "way", "labels", "from"];
+
+/// One line a host.
+pub(super) fn text(inventory: &Inventory, hosts: &[Arc<Host>]) -> String {
+    let mut lines = vec![HEAD.map(str::to_owned)];
+    lines.extend(hosts.iter().map(|host| {
+        let labels: Vec<String> = host
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{}={}", Clean::new(key), Clean::new(value)))
+            .collect();
+        let from: Vec<String> = origins(inventory, host).iter().map(place).collect();
+        [
+            host.name.clone(),
+            host.address().to_owned(),
+            way(host),
+            labels.join(","),
+            from.join(", changed by "),
+        ]
+    }));
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+    let padded = |line: &[String; 5]| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    lines.iter().map(padded).collect()
+}
+
+/// How a host is reached, in words.
+fn way(host: &Host) -> String {
+    let mut words = vec![kind(host).to_owned()];
+    if let Target::Ssh(ssh) = &host.target {
+        words.extend(ssh.user.as_ref().map(|user| format!("as {user}")));
+        words.extend(ssh.port.map(|port| format!("port {port}")));
+        words.extend(ssh.jump.as_ref().map(|jump| format!("via {jump}")));
+    }
+    if host.maintenance {
+        words.push("(in maintenance)".to_owned());
+    }
+    words.join(" ")
+}
+
+const fn kind(host: &Host) -> &'static str {
+    match host.target {
+        Target::Local => "local",
+        Target::Ssh(_) => "ssh",
+        Target::Scripted { .. } => "scripted",
+    }
+}
+
+fn origins<'i>(inventory: &'i Inventory, host: &Host) -> &'i [Origin] {
+    inventory.origins.get(&host.name).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn place(origin: &Origin) -> String {
+    format!("{}:{}", Clean::new(&origin.file.display().to_string()), origin.line)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    hosts: Vec<HostShape<'a>>,
+}
+
+#[derive(Serialize)]
+struct HostShape<'a> {
+    name: &'a str,
+    address: &'a str,
+    way: &'static str,
+    user: Option<&'a str>,
+    port: Option<u16>,
+    jump: Option<&'a str>,
+    labels: &'a std::collections::BTreeMap<String, String>,
+    maintenance: bool,
+    /// The entry that gives the host, then those that change it.
+    origin: Vec<OriginShape>,
+}
+
+#[derive(Serialize)]
+struct OriginShape {
+    file: String,
+    line: usize,
+}
+
+/// One JSON document.
+///
+/// # Errors
+/// None that could happen: every part is text or a number.
+pub(super) fn json(inventory: &Inventory, hosts: &[Arc<Host>]) -> std::io::Result<String> {
+    let hosts = hosts.iter().map(|host| {
+        let ssh = match &host.target {
+            Target::Ssh(ssh) => Some(ssh),
+            Target::Local | Target::Scripted { .. } => None,
+        };
+        let origin =
+            |origin: &Origin| OriginShape { file: origin.file.display().to_string(), line: origin.line };
+        HostShape {
+            name: &host.name,
+            address: host.address(),
+            way: kind(host),
+            user: ssh.and_then(|ssh| ssh.user.as_deref()),
+            port: ssh.and_then(|ssh| ssh.port),
+            jump: ssh.and_then(|ssh| ssh.jump.as_deref()),
+            labels: &host.labels,
+            maintenance: host.maintenance,
+            origin: origins(inventory, host).iter().map(origin).collect(),
+        }
+    });
+    let document = Document { schema: SCHEMA, hosts: hosts.collect() };
+    Ok(serde_json::to_string(&document)? + "\n")
+}

@@ -1,0 +1,289 @@
+//! Which machine is meant: names, addresses and jump hosts, and what people write into them that belongs
+//! elsewhere.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::check::{allowed, bad_char, first_char, is_word, not_empty, user};
+use super::fault::Flaw;
+use super::hostlist::{Hostlist, terms_of};
+
+/// Names of hosts, with ranges and commas.
+pub(super) fn name(text: &str) -> Result<Hostlist, Flaw> {
+    let remedy = "a name is letters, digits, `.`, `_` and `-`; put an address or alias into `address`, and join several names by commas without blanks";
+    not_empty(text)?;
+    belongs_elsewhere(text, "name")?;
+    each_term(text, |term| {
+        first_char(term, &['-', '.'], remedy)?;
+        allowed_outside_brackets(term, remedy, is_word)?;
+        if term.ends_with('.') {
+            let dot = term.len() - 1..term.len();
+            let remedy = "leave the dot out here; an `address` may end with one";
+            return Err(Flaw::new("ends with `.`", "not at the end", remedy).at(dot));
+        }
+        Ok(())
+    })?;
+    Hostlist::parse(text)
+}
+
+/// Where hosts are, with ranges and commas.
+pub(super) fn address(text: &str) -> Result<Hostlist, Flaw> {
+    let remedy = "an address is a host name, an IP address or an alias of ssh_config; the login name goes into `user`, the port into `port`";
+    not_empty(text)?;
+    belongs_elsewhere(text, "address")?;
+    each_term(text, |term| {
+        first_char(term, &['-', '.'], remedy)?;
+        if let Some(ip) = bracketed_ipv6(term) {
+            let remedy = format!("write it without brackets, as `{ip}`");
+            return Err(Flaw::new("is an IPv6 address in brackets", "brackets are for ranges", remedy));
+        }
+        allowed_outside_brackets(term, remedy, |c| is_word(c) || c == ':' || c == '%')
+    })?;
+    Hostlist::parse(text)
+}
+
+/// One address after its ranges were expanded: colons and zones are for IPv6 only.
+pub(super) fn expanded_address(text: &str) -> Result<(), Flaw> {
+    if is_numeric(text) && text.parse::<Ipv4Addr>().is_err() {
+        let remedy = "write four numbers from 0 to 255, without zeros before them";
+        return Err(Flaw::new(format!("`{text}` is not an IPv4 address"), "not an IPv4 address", remedy));
+    }
+    if !text.contains([':', '%']) || is_ipv6(text) {
+        return Ok(());
+    }
+    Err(Flaw::new(
+        "has `:` or `%` in it and is not an IPv6 address",
+        "not an IPv6 address",
+        "put the port into `port`",
+    ))
+}
+
+/// Four numbers joined by dots, which is nothing but an IPv4 address.
+fn is_numeric(text: &str) -> bool {
+    let mut parts = text.split('.');
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.matches('.').count() == 3 && parts.all(is_number)
+}
+
+/// An IPv6 address, with a zone or without.
+fn is_ipv6(text: &str) -> bool {
+    let (ip, zone) = text.split_once('%').map_or((text, None), |(ip, zone)| (ip, Some(zone)));
+    zone.is_none_or(|zone| !zone.is_empty() && zone.chars().all(is_word)) && ip.parse::<Ipv6Addr>().is_ok()
+}
+
+/// What stands in `[fe80::1%eth0]`, which looks like a range.
+fn bracketed_ipv6(text: &str) -> Option<&str> {
+    text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|ip| is_ipv6(ip))
+}
+
+/// Tells a login or a port from the host that it is written with, as in `root@node1:22`: the remedy has the
+/// keys that were meant. What is not that for certain is left to the other checks.
+fn belongs_elsewhere(text: &str, key: &str) -> Result<(), Flaw> {
+    let rest = text.strip_prefix("ssh://").unwrap_or(text);
+    let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if is_port(port) && !is_ipv6(place) => (host, Some(port)),
+        _ => (place, None),
+    };
+    // A password behind the login is not to be repeated, nor what could be one.
+    let login_is_shown = login.is_none_or(|login| user(login).is_ok());
+    let host = bracketed_ipv6(host).unwrap_or(host);
+    let is_place = is_ipv6(host) || (allowed_outside_brackets(host, "", is_word).is_ok() && !host.is_empty());
+    if (login.is_none() && port.is_none() && rest == text) || !login_is_shown || !is_place {
+        return Ok(());
+    }
+    let also = login
+        .map(|login| format!("`user = \"{login}\"`"))
+        .into_iter()
+        .chain(port.map(|port| format!("`port = {port}`")));
+    let meant: Vec<String> = std::iter::once(format!("`{key} = \"{host}\"`")).chain(also).collect();
+    let what = match (login, port) {
+        (Some(_), Some(_)) => "has a login name and a port in it",
+        (Some(_), None) => "has a login name in it",
+        (None, Some(_)) => "has a port in it",
+        (None, None) => "is a URL",
+    };
+    let label = "more than a host";
+    Err(Flaw::new(what, label, format!("write {} instead", meant.join(", "))))
+}
+
+/// Checks what stands between commas; what is wrong is marked in the whole text.
+fn each_term(text: &str, check: impl Fn(&str) -> Result<(), Flaw>) -> Result<(), Flaw> {
+    for (offset, term) in terms_of(text) {
+        check(term).map_err(|flaw| match flaw.at.clone() {
+            Some(part) => flaw.at(offset + part.start..offset + part.end),
+            None => flaw.at(offset..offset + term.len()),
+        })?;
+    }
+    Ok(())
+}
+
+fn allowed_outside_brackets(text: &str, remedy: &str, good: impl Fn(char) -> bool) -> Result<(), Flaw> {
+    let mut inside = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '[' => inside = true,
+            ']' => inside = false,
+            // What stands inside is for the ranges to judge, but never what could hurt.
+            _ if good(c) || (inside && c == ',') => {}
+            _ => return Err(bad_char(c, remedy, at..at + c.len_utf8())),
+        }
+    }
+    Ok(())
+}
+
+/// Jump hosts: `[user@]host[:port]`, joined by commas.
+pub(super) fn jump(text: &str) -> Result<String, Flaw> {
+    let mut at = 0;
+    for hop in text.split(',') {
+        one_hop(hop).map_err(|flaw| {
+            let part = flaw.at.clone().unwrap_or(0..hop.len().max(1));
+            flaw.at(at + part.start..at + part.end)
+        })?;
+        at += hop.len() + 1;
+    }
+    Ok(text.to_owned())
+}
+
+fn one_hop(hop: &str) -> Result<(), Flaw> {
+    let remedy =
+        "write jump hosts as `host`, `user@host` or `user@host:port`, joined by commas without blanks";
+    let (login, place) = hop.split_once('@').map_or((None, hop), |(login, place)| (Some(login), place));
+    if let Some(login) = login {
+        user(login)?;
+    }
+    let bad = |message: &str| Flaw::new(message, "not a jump host", remedy);
+    let host_end = match place.strip_prefix('[').and_then(|rest| rest.find(']')) {
+        Some(bracket) => bracket + 2,
+        None => place.find(':').unwrap_or(place.len()),
+    };
+    let (host, after) = place.split_at(host_end);
+    if !after.is_empty() && !after.strip_prefix(':').is_some_and(is_port) {
+        return Err(bad("has a jump host whose port is not 1 to 65535"));
+    }
+    if let Some(ip) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return ip
+            .parse::<Ipv6Addr>()
+            .map(|_| ())
+            .map_err(|_no_ip| bad("has a jump host in brackets that is not IPv6"));
+    }
+    not_empty(host)?;
+    first_char(host, &['-', '.'], remedy)?;
+    allowed(host, hop.len() - place.len(), remedy, is_word)
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_become_an_option_or_a_shell_word_is_refused() {
+        for hostile in [
+            "-oProxyCommand=x",
+            "a b",
+            "a;b",
+            "a$(b)",
+            "a`b`",
+            "a|b",
+            "a&b",
+            "a>b",
+            "a\nb",
+            "a\0b",
+            "a'b",
+            "a\"b",
+            "",
+            "good,-oProxyCommand=x",
+            "good,a;b",
+            "x@y@-o:22",
+        ] {
+            assert!(name(hostile).is_err(), "name {hostile:?}");
+            assert!(address(hostile).is_err(), "address {hostile:?}");
+            assert!(jump(hostile).is_err(), "jump {hostile:?}");
+        }
+    }
+
+    fn remedy(text: &str) -> String {
+        address(text).unwrap_err().remedy
+    }
+
+    #[test]
+    fn a_login_or_a_port_in_an_address_is_sent_to_its_own_key() {
+        assert_eq!(remedy("root@node1"), "write `address = \"node1\"`, `user = \"root\"` instead");
+        assert_eq!(remedy("node[1-3]:2222"), "write `address = \"node[1-3]\"`, `port = 2222` instead");
+        assert_eq!(
+            remedy("ssh://me@10.0.0.1:22"),
+            "write `address = \"10.0.0.1\"`, `user = \"me\"`, `port = 22` instead"
+        );
+        assert_eq!(remedy("[fe80::1%eth0]:22"), "write `address = \"fe80::1%eth0\"`, `port = 22` instead");
+        assert!(
+            name("me@node1").unwrap_err().remedy.starts_with("write `name = \"node1\"`, `user = \"me\"`")
+        );
+    }
+
+    #[test]
+    fn a_password_behind_a_login_is_never_repeated() {
+        for text in ["me:hunter2@node1", "ssh://me:hunter2@node1:22", "hunter 2@node1"] {
+            let flaw = address(text).unwrap_err();
+            assert!(!format!("{flaw:?}").contains("hunter"), "{flaw:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_ends_with_a_dot_would_be_another_name() {
+        assert_eq!(name("a,node1.").unwrap_err().at, Some(7..8));
+        assert!(address("node1.example.").is_ok());
+    }
+
+    #[test]
+    fn an_ipv4_address_that_is_none_is_not_taken_for_a_name() {
+        assert!(expanded_address("10.0.0.255").is_ok());
+        assert!(expanded_address("10.0.0.1.example").is_ok());
+        for bad in ["10.0.0.256", "10.0.0.01", "1.2.3.4000000"] {
+            assert!(expanded_address(bad).unwrap_err().message.contains("IPv4"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_slash_or_login_is_refused() {
+        assert!(address("root@host").is_err());
+        assert!(address("host/x").is_err());
+    }
+
+    #[test]
+    fn a_colon_in_an_address_is_only_for_ipv6() {
+        assert!(expanded_address("fe80::1%eth0").is_ok());
+        assert!(expanded_address("host:22").is_err());
+        assert!(expanded_address("host%eth0").is_err());
+    }
+
+    #[test]
+    fn an_ipv6_address_in_brackets_is_told_apart_from_a_range() {
+        for (written, meant) in [("[::1]", "`::1`"), ("[fe80::1%eth0]", "`fe80::1%eth0`")] {
+            let flaw = address(written).unwrap_err();
+            assert!(flaw.message.contains("IPv6") && flaw.remedy.ends_with(meant), "{flaw:?}");
+        }
+    }
+
+    #[test]
+    fn jump_hosts_may_have_login_port_and_further_hops() {
+        for good in ["bastion", "me@bastion:2222", "a,b@c:22", "me@[fd00::1]:22", "[::1]"] {
+            assert_eq!(jump(good).unwrap(), good);
+        }
+    }
+
+    #[test]
+    fn a_bad_jump_host_is_marked_in_the_list() {
+        assert_eq!(jump("good,-bad").unwrap_err().at, Some(5..6));
+        assert_eq!(jump("good,me@b!d").unwrap_err().at, Some(9..10));
+    }
+
+    #[test]
+    fn jump_hosts_that_are_incomplete_are_refused() {
+        for bad in ["a,", ",a", "@a", "a:", "a:0", "a:65536", "a:+1", "[::1", "[x]", "[::1]22"] {
+            assert!(jump(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Some hosts of a fleet, as people name them: host lists and patterns, joined by commas.
+
+use std::collections::BTreeSet;
+
+use super::hostlist::{Hostlist, MAX_HOSTS, terms_of};
+
+/// The most patterns that the ranges in one pattern may make of it.
+const MAX_PATTERNS: u64 = 1_024;
+
+/// Names of hosts as people write them to choose some: `node[001-016],login1,rack1-*`.
+///
+/// What has `*` or `?` in it is a pattern as a shell knows it, where `[12]` is a class of characters and
+/// `[01-12]` a range of numbers all the same; the rest are host lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selector {
+    terms: Vec<Term>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Term {
+    Names(Hostlist),
+    Patterns { text: String, patterns: Vec<glob::Pattern> },
+}
+
+/// What a [`Selector`] chooses of a fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection<'n> {
+    /// The names that are meant.
+    pub names: BTreeSet<&'n str>,
+    /// Names and patterns that no host has: most likely slips.
+    pub missing: Vec<String>,
+}
+
+impl Selector {
+    /// Reads names and patterns.
+    ///
+    /// # Errors
+    /// Why it cannot be read, going on from what was written: `has a descending range`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let terms: Result<Vec<Term>, String> =
+            terms_of(text).into_iter().map(|(_, term)| Term::parse(term)).collect();
+        Ok(Self { terms: terms? })
+    }
+
+    /// Which of these names are meant. Every name of a host list must be one of them, and every pattern must
+    /// match one.
+    pub fn choose<'n>(&self, all: &BTreeSet<&'n str>) -> Selection<'n> {
+        let mut selection = Selection::default();
+        for term in &self.terms {
+            match term {
+                Term::Names(list) => {
+                    for name in list.expand() {
+                        match all.get(name.as_str()) {
+                            Some(known) => drop(selection.names.insert(known)),
+                            None => selection.missing.push(name),
+                        }
+                    }
+                }
+                Term::Patterns { text, patterns } => {
+                    let is_meant = |name: &&&str| patterns.iter().any(|pattern| pattern.matches(name));
+                    let mut meant = all.iter().filter(is_meant).copied().peekable();
+                    if meant.peek().is_none() {
+                        selection.missing.push(text.clone());
+                    }
+                    selection.names.extend(meant);
+                }
+            }
+        }
+        selection
+    }
+}
+
+impl Term {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("has an empty place in its list".to_owned());
+        }
+        if let Some(bad) = text.chars().find(|c| c.is_control() || c.is_whitespace()) {
+            return Err(format!("has `{}` in it", bad.escape_default()));
+        }
+        let is_pattern = text.contains(['*', '?']);
+        let list = if is_pattern { Hostlist::parse_pattern(text) } else { Hostlist::parse(text) };
+        let list = list.map_err(|flaw| flaw.message)?;
+        let most = if is_pattern { MAX_PATTERNS } else { MAX_HOSTS };
+        if most < list.count() {
+            return Err(format!(
+                "stands for more than {most} {}",
+                if is_pattern { "patterns" } else { "hosts" }
+            ));
+        }
+        if !is_pattern {
+            return Ok(Self::Names(list));
+        }
+        let patterns: Result<Vec<_>, _> = list.expand().iter().map(|text| glob::Pattern::new(text)).collect();
+        let patterns = patterns.map_err(|error| format!("is not a pattern: {}", error.msg))?;
+        Ok(Self::Patterns { text: text.to_owned(), patterns })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(text: &str, all: &[&str]) -> (Vec<String>, Vec<String>) {
+        let all: BTreeSet<&str> = all.iter().copied().collect();
+        let selection = Selector::parse(text).unwrap().choose(&all);
+        (selection.names.iter().map(|name| (*name).to_owned()).collect(), selection.missing)
+    }
+
+    fn names(text: &str, all: &[&str]) -> Vec<String> {
+        let (names, missing) = chosen(text, all);
+        assert!(missing.is_empty(), "{text}: {missing:?}");
+        names
+    }
+
+    #[test]
+    fn host_lists_and_patterns_may_be_mixed() {
+        let all = ["login1", "n01", "n02", "n03", "rack1-a", "rack2-a"];
+        assert_eq!(names("n[01-02],login1,rack?-*", &all), ["login1", "n01", "n02", "rack1-a", "rack2-a"]);
+    }
+
+    #[test]
+    fn brackets_are_numbers_in_a_host_list_and_characters_in_a_pattern() {
+        let all = ["n1", "n12", "n2"];
+        assert_eq!(names("n[12]", &all), ["n12"]);
+        assert_eq!(chosen("n[12]*", &["n1", "n2", "n3"]).0, ["n1", "n2"]);
+    }
+
+    #[test]
+    fn a_range_of_numbers_in_a_pattern_is_never_taken_for_characters() {
+        let all = ["r1-a", "r10-a", "r11-a", "r2-a", "r9-a"];
+        assert_eq!(names("r[1-11]-*", &all), all);
+        assert_eq!(names("r[9,11]-?", &all), ["r11-a", "r9-a"]);
+    }
+
+    #[test]
+    fn what_no_host_has_is_named() {
+        let all = ["n1", "n2"];
+        assert_eq!(
+            chosen("n[1-4]", &all),
+            (vec!["n1".to_owned(), "n2".to_owned()], vec!["n3".to_owned(), "n4".to_owned()])
+        );
+        assert_eq!(chosen("x*", &all).1, ["x*"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_is_without_bound_says_so() {
+        for bad in [
+            "",
+            "a,,b",
+            "a,",
+            "n[9-1]",
+            "n[1-",
+            "n[1-999999999]",
+            "n[1-99999]*",
+            "a b",
+            "a\n",
+            "a**[b",
+            "***x**",
+        ] {
+            assert!(Selector::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}
