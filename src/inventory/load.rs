@@ -12,6 +12,7 @@ use super::alerts::read_alerts;
 use super::check;
 use super::fault::{Drafts, Faults, Flaw, Site, Text};
 use super::hostlist::Hostlist;
+use super::keys::names_host;
 use super::layer::Layer;
 use super::model::{AlertSettings, Inventory, Origin, SolixSettings, StoreSettings};
 use super::place;
@@ -262,7 +263,9 @@ impl<'f> Reader<'f> {
         let address = section.parsed("address", place::address);
         let name = section.parsed("name", place::name);
         let exclude = section.parsed_some("exclude", selector);
-        if section.key_site("name").is_none() {
+        // A name under another key is a fault already.
+        let is_nameless = !table.keys().any(|key| key.get_ref() == "name" || names_host(key.get_ref()));
+        if is_nameless {
             section.fault(
                 Site::new(input.file, &item.span()),
                 Flaw::new(

@@ -7,6 +7,7 @@ mod alerts;
 mod check;
 mod fault;
 mod hostlist;
+mod keys;
 mod layer;
 mod load;
 mod model;
@@ -18,6 +19,7 @@ mod select;
 mod settings;
 mod solix;
 mod station_alerts;
+mod values;
 
 pub use fault::{Fault, Faults, Remarks};
 pub use load::{Files, load};

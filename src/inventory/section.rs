@@ -8,7 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::check;
 use super::fault::{Drafts, Flaw, Site};
+use super::keys;
 use super::quote::is_secret_word;
+use super::values::{example_of, is_shown, meant_flag, meant_number, meant_string};
 use crate::reading::Clean;
 
 /// A value and where it stands.
@@ -205,7 +207,8 @@ impl<'a, 'i> Section<'a, 'i> {
     ) -> Option<At<Vec<At<T>>>> {
         let value = self.table.get(key)?;
         let DeValue::Array(items) = value.get_ref() else {
-            self.wrong_type(key, value, "a list of strings", "[\"…\"]");
+            let one = value.get_ref().as_str().filter(|text| is_shown(key) && parse(text).is_ok());
+            self.wrong_type(key, value, "a list of strings", &format!("[{}]", toml_text(one.unwrap_or("…"))));
             return None;
         };
         let taken = items.iter().filter_map(|item| self.parsed_value(key, item, &parse)).collect();
@@ -259,7 +262,8 @@ impl<'a, 'i> Section<'a, 'i> {
         match value.get_ref().as_bool() {
             Some(flag) => Some(At { value: flag, site: self.site(value) }),
             None => {
-                self.wrong_type(key, value, "true or false", "true");
+                let meant = meant_flag(value.get_ref()).unwrap_or(true);
+                self.wrong_type(key, value, "true or false", &meant.to_string());
                 None
             }
         }
@@ -269,7 +273,9 @@ impl<'a, 'i> Section<'a, 'i> {
     pub(super) fn integer(&mut self, key: &str, bounds: RangeInclusive<u32>) -> Option<At<u32>> {
         let value = self.table.get(key)?;
         let Some(integer) = value.get_ref().as_integer() else {
-            self.wrong_type(key, value, "a whole number", &bounds.start().to_string());
+            let meant = meant_number(value.get_ref()).filter(|number| bounds.contains(number));
+            let example = meant.map_or_else(|| example_of(key), |number| number.to_string());
+            self.wrong_type(key, value, "a whole number", &example);
             return None;
         };
         let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
@@ -294,14 +300,19 @@ impl<'a, 'i> Section<'a, 'i> {
         value: &Spanned<DeValue<'_>>,
         parse: impl Fn(&str) -> Result<T, Flaw>,
     ) -> Option<At<T>> {
+        let meant = || meant_string(key, value.get_ref()).filter(|meant| parse(meant).is_ok());
         let Some(text) = value.get_ref().as_str() else {
-            self.wrong_type(key, value, "a string", example_of(key));
+            let example = meant().map_or_else(|| example_of(key), |meant| toml_text(&meant));
+            self.wrong_type(key, value, "a string", &example);
             return None;
         };
         match parse(text) {
             Ok(parsed) => Some(At { value: parsed, site: self.site(value) }),
             Err(mut flaw) => {
                 flaw.message = format!("`{key}` {}", flaw.message);
+                if let Some(meant) = meant() {
+                    flaw.remedy = format!("write `{key} = {}`", toml_text(&meant));
+                }
                 if flaw.hides && !(key == "url" && self.is_plain_url(value.span())) {
                     self.drafts.hide(self.site(value));
                 }
@@ -353,31 +364,9 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 }
 
-/// A string as it may be written for this key.
-fn example_of(key: &str) -> &'static str {
-    match key {
-        "sample" => "\"1s\"",
-        "interval" | "timeout" | "connect_timeout" | "control_persist" | "webhook_timeout" => "\"15s\"",
-        "gpu_temperature_above" => "\"85C\"",
-        "gpu_power_above" => "\"110%\"",
-        "cluster_power_above" => "\"12kW\"",
-        "gpu_temperature_for" | "gpu_power_for" | "host_silent_for" | "store_away_for" | "grid_lost_for" => {
-            "\"5m\""
-        }
-        "station_silent_for" => "\"15m\"",
-        "battery_below" => "\"30%\"",
-        "battery_critical_below" => "\"10%\"",
-        "country" => "\"US\"",
-        "server" => "\"com\"",
-        "fast_interval" => "\"30s\"",
-        "listen" => "\"10s\"",
-        "mqtt_address" => "\"127.0.0.1:8883\"",
-        "spool_older_than" => "\"10m\"",
-        "spool_size" => "\"1GiB\"",
-        "spool_age" => "\"30d\"",
-        "keep" => "\"90d\"",
-        _ => "\"…\"",
-    }
+/// A text as TOML writes it, fit to be shown.
+fn toml_text(text: &str) -> String {
+    format!("\"{}\"", Clean::new(text).as_str().replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Notes every key of a document, at any depth, under which a secret is kept.
@@ -453,58 +442,16 @@ fn key_flaw(key: &str, schema: &Schema) -> Option<Flaw> {
         let flaw = Flaw::new(format!("`{key}` in [solix]"), "the account itself is not written here", remedy);
         return Some(flaw.hiding());
     }
-    let remedy = match (home_of(key), nearest(key, schema.keys)) {
-        (Some(home), _) => format!("`{key}` belongs {home}"),
-        (None, Some(near)) => format!("did you mean `{near}`?"),
-        (None, None) if is_secret_word(key) => check::secret_in_file("", secrets_of(title)).remedy,
-        (None, None) => format!("known here: {}", schema.keys.join(", ")),
-    };
+    let remedy = keys::meant(key, schema)
+        .or_else(|| is_secret_word(key).then(|| check::secret_in_file("", secrets_of(title)).remedy))
+        .unwrap_or_else(|| format!("known here: {}", schema.keys.join(", ")));
     let message = format!("unknown key `{}` {title}", Clean::new(key));
     Some(Flaw::new(message, "not a key that is known here", remedy))
-}
-
-/// The section that has this key; the caller's own does not have it.
-fn home_of(key: &str) -> Option<&'static str> {
-    if DEFAULTS.keys.contains(&key) {
-        return Some("in [defaults] or a [[host]]");
-    }
-    [HOST, CYCLE, STORE, ALERTS, SOLIX]
-        .into_iter()
-        .find(|schema| schema.keys.contains(&key))
-        .map(|schema| schema.title)
-}
-
-/// The key that somebody may have meant: at most a third of its letters are different.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    if key.len() > 40 {
-        return None;
-    }
-    let lower = key.to_ascii_lowercase().replace('-', "_");
-    known
-        .iter()
-        .map(|candidate| (strsim::osa_distance(&lower, candidate), *candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
-        .min()
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_near_miss_is_suggested() {
-        assert_eq!(nearest("adress", HOST.keys), Some("address"));
-        assert_eq!(nearest("Identity-File", HOST.keys), Some("identity_file"));
-        assert_eq!(nearest("hosts", TOP.keys), Some("host"));
-        assert_eq!(nearest("colour", HOST.keys), None);
-    }
-
-    #[test]
-    fn a_key_of_another_section_is_sent_there() {
-        assert!(key_flaw("interval", &HOST).unwrap().remedy.contains("[cycle]"));
-        assert!(key_flaw("user", &TOP).unwrap().remedy.contains("[defaults]"));
-    }
 
     #[test]
     fn every_host_key_may_stand_in_defaults_but_those_of_one_entry() {

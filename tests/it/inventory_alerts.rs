@@ -119,7 +119,7 @@ webhook_timeout       = "5m"
     5 | gpu_power_above       = 600
       |                         ^^^ expected a string
       |
-      = help: write `gpu_power_above = "110%"`
+      = help: write `gpu_power_above = "600W"`
 
     error: `gpu_power_for` is not a duration
      --> etc/fleet.toml:6:25
@@ -127,7 +127,7 @@ webhook_timeout       = "5m"
     6 | gpu_power_for         = "5"
       |                         ^^^ not a duration
       |
-      = help: write a number with its unit, as "90s", "5m" or "1h 30m"
+      = help: write `gpu_power_for = "5s"`
 
     error: `cluster_power_above` is a share
      --> etc/fleet.toml:7:25

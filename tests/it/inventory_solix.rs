@@ -338,7 +338,7 @@ station_silent_for     = "never"
     23 | battery_below          = "30"
        |                          ^^^^ not in percent
        |
-       = help: write percent of a full battery, as "30%"
+       = help: write `battery_below = "30%"`
 
     error: `battery_critical_below` is out of bounds
       --> etc/fleet.toml:24:26
@@ -354,7 +354,7 @@ station_silent_for     = "never"
     25 | grid_lost              = "no"
        |                          ^^^^ expected true or false
        |
-       = help: write `grid_lost = true`
+       = help: write `grid_lost = false`
 
     error: `grid_lost_for` is not a duration
       --> etc/fleet.toml:26:26

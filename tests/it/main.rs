@@ -21,6 +21,7 @@ mod inventory_alerts;
 mod inventory_fleet;
 mod inventory_machines;
 mod inventory_solix;
+mod inventory_words;
 mod kept_shell;
 #[path = "../kills/kills.rs"]
 mod kills;
