@@ -1,33 +1,44 @@
 //! The file system, as the inventory room reads it, and whether what it read has changed since.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::inventory::Files;
+use crate::support::regular_file;
 
-/// No inventory is larger than this: it bounds the memory that a wrong path can cost.
+/// An inventory is not larger than this, all of its files together: it bounds the memory that a wrong path
+/// can cost.
 const MAX_INVENTORY_BYTES: u64 = 16 << 20;
+
+/// One pattern does not find more files than this.
+const MAX_FOUND: usize = 10_000;
+
+/// The path that means standard input.
+pub(super) const STDIN: &str = "-";
 
 /// The real files. Remembers what it was asked for.
 #[derive(Debug, Default)]
 pub(super) struct RealFiles {
     seen: RefCell<Fingerprint>,
+    /// Bytes that were read so far.
+    n_read: Cell<u64>,
 }
 
 impl Files for RealFiles {
     fn read(&self, path: &Path) -> io::Result<String> {
-        // Before it is read: what is written in between is to show as a change.
-        self.seen.borrow_mut().files.insert(path.to_owned(), state_of(path));
-        let n_bytes = std::fs::metadata(path)?.len();
-        if MAX_INVENTORY_BYTES < n_bytes {
-            return Err(io::Error::other(format!(
-                "it has {n_bytes} bytes; {MAX_INVENTORY_BYTES} are allowed"
-            )));
-        }
-        std::fs::read_to_string(path)
+        let most = MAX_INVENTORY_BYTES.saturating_sub(self.n_read.get());
+        let text = if path == Path::new(STDIN) {
+            stdin(most)?
+        } else {
+            // Before it is read: what is written in between is to show as a change.
+            self.seen.borrow_mut().files.insert(path.to_owned(), state_of(path));
+            regular_file::read_text(path, most)?
+        };
+        self.n_read.set(self.n_read.get().saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX)));
+        Ok(text)
     }
 
     fn glob(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
@@ -40,7 +51,23 @@ impl Files for RealFiles {
 fn found(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     let pattern = pattern.to_str().ok_or_else(|| io::Error::other("the pattern is not UTF-8"))?;
     let found = glob::glob(pattern).map_err(io::Error::other)?;
-    found.map(|path| path.map_err(std::convert::Into::into)).collect()
+    let found: io::Result<Vec<PathBuf>> =
+        found.take(MAX_FOUND + 1).map(|path| path.map_err(std::convert::Into::into)).collect();
+    let found = found?;
+    if MAX_FOUND < found.len() {
+        return Err(io::Error::other(format!("it finds more than {MAX_FOUND} files")));
+    }
+    Ok(found)
+}
+
+/// All of standard input, which ends.
+fn stdin(most: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|n_bytes| most < n_bytes) {
+        return Err(io::Error::other(format!("it is larger than {most} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text in UTF-8"))
 }
 
 /// The state of the files that an inventory was read from. Two that are equal mean that nothing was
@@ -126,6 +153,18 @@ mod tests {
             std::fs::create_dir(dir.join("racks")).unwrap();
             std::fs::write(dir.join("racks/a.toml"), "").unwrap();
         }));
+    }
+
+    #[test]
+    fn all_files_of_an_inventory_together_are_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let half = "#".repeat(9 << 20);
+        for name in ["a", "b"] {
+            std::fs::write(dir.path().join(name), &half).unwrap();
+        }
+        let files = RealFiles::default();
+        assert!(files.read(&dir.path().join("a")).is_ok());
+        assert!(files.read(&dir.path().join("b")).unwrap_err().to_string().contains("larger than"));
     }
 
     #[test]

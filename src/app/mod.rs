@@ -59,6 +59,9 @@ pub enum Error {
         /// Where it was looked for.
         looked_for: Vec<PathBuf>,
     },
+    /// The daemon was given an inventory that cannot be read again.
+    #[error("`run` reads the inventory again when it changes, and standard input cannot be read twice")]
+    InventoryOfStdin,
     /// The inventory has faults.
     #[error("the inventory has faults")]
     Inventory(#[source] Box<inventory::Faults>),
@@ -182,6 +185,7 @@ impl Error {
             Self::NoInventory { .. } => {
                 "name one with --inventory or $FLEETWATT_INVENTORY; `--inventory inventory/demo.toml` needs no GPU".to_owned()
             }
+            Self::InventoryOfStdin => "write it to a file, and name that one".to_owned(),
             Self::Inventory(_) => String::new(),
             Self::NoSuchHost { .. } | Self::NoSuchLabel { .. } | Self::NothingSelected => {
                 "`fleetwatt check --list` lists the hosts of the inventory with their labels".to_owned()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::alerts::{Alerting, Surroundings, Teller};
 use super::announce::{difference, log_lines, log_start};
 use super::commit::{Closed, Keep, commit};
+use super::files::STDIN;
 use super::limits::concurrency;
 use super::lock::lock_state;
 use super::poll::{remembered, ssh_target};
@@ -63,6 +64,9 @@ pub async fn run(
     in_words: fn(&Error) -> String,
 ) -> Result<RunEnd, Error> {
     look_at_files(&settings.inventory.hosts)?;
+    if settings.inventory_path == Path::new(STDIN) {
+        return Err(Error::InventoryOfStdin);
+    }
     let lock = lock_state(&settings.state_dir)?;
     // Every listener hears every signal.
     let on_terminal = ends_with_terminal();
@@ -210,8 +214,11 @@ impl Daemon {
                 batch = self.engine.closed() => self.close_cycle(batch).await?,
                 _ = self.ticks.tick() => self.open_cycle(),
                 () = self.supervisor.due() => self.supervisor.alive(),
-                () = next(&mut self.hangups) => self.reload(),
-                () = self.watch.changed() => self.reload(),
+                () = next(&mut self.hangups) => {
+                    self.supervisor.reloading();
+                    self.watch.ask();
+                }
+                loaded = self.watch.reloaded() => self.take(loaded),
                 Some(ended) = self.tasks.join_next() => return Err(end_of_task(ended)),
             }
         }
@@ -264,10 +271,10 @@ impl Daemon {
         save(self.engine.memory(), &self.settings);
     }
 
-    /// Reads the inventory again. A broken one changes nothing.
-    fn reload(&mut self) {
+    /// Takes an inventory that was read again. A broken one changes nothing.
+    fn take(&mut self, loaded: Result<Settings, Error>) {
         self.supervisor.reloading();
-        match self.watch.reload() {
+        match loaded {
             Ok(settings) => self.adopt(settings),
             Err(error) => {
                 tracing::error!("the inventory is broken; the old fleet stays\n{}", (self.in_words)(&error));

@@ -14,6 +14,10 @@ use crate::inventory::{self, Inventory, Secret, StoreSettings};
 use crate::output::notify::Webhook;
 use crate::solix;
 use crate::store::{Location, Password};
+use crate::support::regular_file;
+
+/// A secret is a line.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 /// The file name of the default timeline, in the state directory.
 const DEFAULT_DATABASE: &str = "fleetwatt.db";
@@ -44,7 +48,7 @@ impl Environment {
         let fail = |source| Error::Secret { what, from: secret.to_string(), source };
         let not_there = |words: &str| fail(io::Error::new(io::ErrorKind::NotFound, words));
         let from_file = |path: &Path| {
-            let text = std::fs::read_to_string(path).map_err(fail)?;
+            let text = regular_file::read_text(path, MAX_SECRET_BYTES).map_err(fail)?;
             let text = text.strip_suffix('\n').unwrap_or(&text);
             Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
         };

@@ -14,7 +14,7 @@ use crate::app::{HostSelection, LogOf};
 #[derive(Debug, Parser)]
 #[command(name = "fleetwatt", version, propagate_version = true, max_term_width = 100)]
 pub(super) struct Cli {
-    /// The fleet [default: $FLEETWATT_INVENTORY, inventory/fleet.toml, /etc/fleetwatt/inventory.toml]
+    /// The fleet; `-` is standard input [default: $FLEETWATT_INVENTORY, inventory/fleet.toml, /etc/fleetwatt/inventory.toml]
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(super) inventory: Option<PathBuf>,
 

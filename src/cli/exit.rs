@@ -90,6 +90,7 @@ impl Exit {
     pub(super) fn of_error(error: &app::Error) -> Self {
         match error {
             app::Error::NoInventory { .. }
+            | app::Error::InventoryOfStdin
             | app::Error::Inventory(_)
             | app::Error::NoSuchHost { .. }
             | app::Error::NoSuchLabel { .. }

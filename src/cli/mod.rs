@@ -15,6 +15,7 @@ mod solix_listen;
 use std::io::{IsTerminal, Write};
 use std::num::NonZero;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
@@ -28,6 +29,9 @@ const MAX_WORKERS: usize = 8;
 
 /// How many threads the program may need beside: for SQLite, for files, for names to be resolved.
 const SPARE_THREADS: usize = 6;
+
+/// How long work that nobody waits for any more may keep the program from ending.
+const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs the program: the process's arguments in, its exit code out.
 pub fn run() -> ExitCode {
@@ -217,7 +221,10 @@ fn block_on<T>(job: impl Future<Output = Result<T, app::Error>>) -> Result<T, Fa
     app::can_start_threads(n_workers + SPARE_THREADS)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(n_workers).enable_all().build()?;
-    Ok(runtime.block_on(job)?)
+    let done = runtime.block_on(job);
+    // A thread that waits for a file system that hangs is not waited for.
+    runtime.shutdown_timeout(END_WITHIN);
+    Ok(done?)
 }
 
 fn print_polled(

@@ -16,6 +16,7 @@ use crate::batch::{Said, Written, WrittenFacts};
 use crate::inventory::Host;
 use crate::probe::{Knowledge, KnownGpu};
 use crate::reading::{Power, PowerKind, Temperature, Timestamp};
+use crate::support::regular_file;
 use crate::support::state_file::{self, WriteError};
 
 /// The file's name in the state directory.
@@ -64,6 +65,9 @@ pub struct Memory {
     pub said: Said,
 }
 
+/// 256 KB a thousand hosts; the most hosts of an inventory are 65,536.
+const MAX_BYTES: u64 = 256 << 20;
+
 /// The memory could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the memory of hosts in `{path}`")]
@@ -81,7 +85,7 @@ impl Memory {
     pub fn load(state_dir: &Path) -> Result<Self, MemoryError> {
         let path = state_dir.join(FILE_NAME);
         let fail = |source| MemoryError { path: path.clone(), source };
-        let text = match std::fs::read(&path) {
+        let text = match regular_file::read(&path, MAX_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(fail(error)),

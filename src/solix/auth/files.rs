@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::solix::Config;
 use crate::solix::rest::SolixError;
+use crate::support::regular_file;
 use crate::support::state_file;
 
 /// The version of all of them; a file of another one is set aside.
@@ -86,7 +87,7 @@ impl Kept {
     }
 
     fn read(&self) -> io::Result<Zeroizing<Vec<u8>>> {
-        let mut file = File::open(&self.path)?;
+        let mut file = regular_file::open(&self.path)?;
         if file.metadata()?.permissions().mode() & 0o077 != 0 && !self.leave_no_trace {
             tracing::warn!(path = %self.path.display(), "others could read this file; they no longer can");
             file.set_permissions(Permissions::from_mode(0o600))?;

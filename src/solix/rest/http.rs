@@ -16,9 +16,13 @@ use serde_json::Value;
 
 use super::{SolixError, json};
 use crate::solix::Hidden;
+use crate::support::regular_file;
 
 /// A larger answer is not read; the largest that was ever seen has 87 KB.
 const MAX_ANSWER: usize = 2 << 20;
+
+/// All root certificates of a machine have 250 KB.
+const MAX_PEM_BYTES: u64 = 4 << 20;
 
 /// How long a connection may take. Shorter than an answer may, so that a login that found no connection is known
 /// not to have been sent.
@@ -155,7 +159,7 @@ fn tls(extra_ca: Option<&Path>) -> Result<rustls::ClientConfig, SolixError> {
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = extra_ca {
         let fail = |source| SolixError::ExtraCa { path: path.to_owned(), source };
-        let pem = std::fs::read(path).map_err(fail)?;
+        let pem = regular_file::read(path, MAX_PEM_BYTES).map_err(fail)?;
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
         if roots.add_parsable_certificates(certificates).0 == 0 {
             return Err(fail(io::Error::other("there is no certificate in it")));

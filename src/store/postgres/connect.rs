@@ -15,9 +15,13 @@ use tokio::time::timeout;
 use super::failure::{is_refused_encryption, sort_connecting};
 use crate::store::Error;
 use crate::store::location::{Mode, Server};
+use crate::support::regular_file;
 
 /// How long connecting may take, with TLS and login. sqlx has no deadline of its own.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// All root certificates of a machine have 250 KB.
+const MAX_PEM_BYTES: u64 = 4 << 20;
 
 pub(super) async fn connect(server: &Server) -> Result<PgConnection, Error> {
     let options = options(server).await?;
@@ -61,10 +65,10 @@ async fn options(server: &Server) -> Result<PgConnectOptions, Error> {
         options = options.application_name("fleetwatt");
     }
     if let Some(path) = server.ssl_cert.as_deref() {
-        options = options.ssl_client_cert_from_pem(pem(path).await?);
+        options = options.ssl_client_cert_from_pem(pem(path)?);
     }
     if let Some(path) = server.ssl_key.as_deref() {
-        options = options.ssl_client_key_from_pem(pem(path).await?);
+        options = options.ssl_client_key_from_pem(pem(path)?);
     }
     let mode = server.ssl_mode.map_or_else(|| options.get_ssl_mode(), PgSslMode::from);
     // No statement is ever named, so that the connection may be pgbouncer's, which also refuses a login that
@@ -112,15 +116,15 @@ async fn with_root_certificate(
     };
     // As in libpq: with a CA at hand, `require` verifies it.
     let mode = if matches!(mode, PgSslMode::Require) { PgSslMode::VerifyCa } else { mode };
-    Ok(options.ssl_mode(mode).ssl_root_cert_from_pem(pem(&path).await?))
+    Ok(options.ssl_mode(mode).ssl_root_cert_from_pem(pem(&path)?))
 }
 
 fn is_local(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some() || options.get_host().starts_with('/')
 }
 
-async fn pem(path: &Path) -> Result<Vec<u8>, Error> {
-    let read = tokio::fs::read(path).await.and_then(|bytes| {
+fn pem(path: &Path) -> Result<Vec<u8>, Error> {
+    let read = regular_file::read(path, MAX_PEM_BYTES).and_then(|bytes| {
         // A file without any certificate would silently mean the system's.
         if bytes.windows(10).any(|window| window == b"-----BEGIN") {
             Ok(bytes)

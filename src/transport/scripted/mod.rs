@@ -45,10 +45,14 @@ pub use fault::Fault;
 pub use gpu::gpu_uuid;
 pub use sweep::Swept;
 
+use crate::support::regular_file;
 use args::{Header, Question, Units};
 use driver::Driver;
 use gpu::{Answered, Board, Dump};
 use scene::RawScene;
+
+/// A capture of every field of hundreds of boards has less.
+const MAX_SCENE_BYTES: u64 = 16 << 20;
 
 /// The exit code of a wrong argument or an unknown field.
 const EXIT_USAGE: i32 = 2;
@@ -311,7 +315,8 @@ impl Reply {
 }
 
 fn read(path: &Path) -> Result<String, SceneError> {
-    fs::read_to_string(path).map_err(|source| SceneError::Read { path: path.to_owned(), source })
+    regular_file::read_text(path, MAX_SCENE_BYTES)
+        .map_err(|source| SceneError::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

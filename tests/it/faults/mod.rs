@@ -14,6 +14,7 @@ mod hosts;
 mod island;
 mod kept_files;
 mod network;
+mod odd_files;
 mod stops;
 
 use std::collections::BTreeMap;
