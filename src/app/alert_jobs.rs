@@ -48,9 +48,9 @@ pub async fn active_alerts(settings: &Settings) -> Result<ActiveAlerts, Error> {
 /// Sends one message to the webhook that says that it is a test.
 ///
 /// # Errors
-/// The inventory names no webhook. That the webhook did not take it stands in the result.
+/// The inventory names no webhook, or its URL cannot be had. That the webhook did not take it stands in the result.
 pub async fn test_alert(settings: &Settings) -> Result<WebhookAnswer, Error> {
-    let webhook = settings.webhook.as_ref().ok_or(Error::NoWebhook)?;
+    let webhook = settings.named_webhook()?.ok_or(Error::NoWebhook)?;
     let at = Clock.now();
     let test = Transition {
         key: "test:fleetwatt".to_owned(),
@@ -67,8 +67,9 @@ pub async fn test_alert(settings: &Settings) -> Result<WebhookAnswer, Error> {
     Ok(WebhookAnswer { endpoint: webhook.endpoint().to_owned(), status })
 }
 
-/// Whether the webhook answers at all; `None` where there is none. No alert is sent.
+/// Whether the webhook answers at all; `None` where there is none, or its URL cannot be had, which `check` says
+/// elsewhere. No alert is sent.
 pub(super) async fn reach_webhook(settings: &Settings) -> Option<WebhookAnswer> {
-    let webhook = settings.webhook.as_ref()?;
+    let webhook = settings.named_webhook().ok().flatten()?;
     Some(WebhookAnswer { endpoint: webhook.endpoint().to_owned(), status: webhook.reach().await })
 }

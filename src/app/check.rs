@@ -28,8 +28,8 @@ const STATIONS_WITHIN: Duration = Duration::from_secs(60);
 pub struct CheckReport {
     /// The hosts that were selected, in the order of the inventory.
     pub hosts: Vec<HostCheck>,
-    /// The timeline.
-    pub store: Result<Status, Error>,
+    /// The timeline; `None` where a SQLite timeline is not there yet.
+    pub store: Result<Option<Status>, Error>,
     /// The Solix session, if the inventory has one: what each station said, and what stood in the way.
     pub solix: Option<SolixReport>,
     /// Whether the webhook for alerts answers, if the inventory has one. No alert is sent.
@@ -91,8 +91,8 @@ pub async fn check_files(hosts: &[Arc<Host>]) -> Result<Vec<LocalTrouble>, Error
     Ok(troubles)
 }
 
-/// Tries every step to each host that is selected, and to the database. Leaves no trace but the SQLite file, which it
-/// opens as a poll would. `progress` is given how many hosts are done, of how many.
+/// Tries every step to each host that is selected, and to the database. Leaves no trace. `progress` is
+/// given how many hosts are done, of how many.
 ///
 /// # Errors
 /// The check could not be started. What a step says stands in the report.

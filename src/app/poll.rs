@@ -148,10 +148,7 @@ pub async fn poll(
         if let Kept::Durable(receipt) = &kept {
             changes = changed(&mut memory.said, request, &batch, receipt, (&transitions, &alerting));
             memory.alerts_before = alerting.before();
-            if let Some(webhook) = &settings.webhook {
-                let deadline = Instant::now() + TELL_WITHIN;
-                webhook.deliver_all(&mut alerting.outbox(), &alerting.firing(), deadline).await;
-            }
+            tell(settings, &alerting).await;
         }
         save(&memory, settings);
     };
@@ -180,6 +177,13 @@ fn became(
 async fn end(mut writer: Writer) {
     writer.tidy().await;
     writer.close().await;
+}
+
+/// Tells what waits for the webhook, if there is one.
+async fn tell(settings: &Settings, alerting: &Alerting) {
+    let Some(webhook) = settings.webhook() else { return };
+    let deadline = Instant::now() + TELL_WITHIN;
+    webhook.deliver_all(&mut alerting.outbox(), &alerting.firing(), deadline).await;
 }
 
 /// Forgets hosts that the inventory no longer has.

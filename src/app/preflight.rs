@@ -74,7 +74,8 @@ fn files_of(target: &SshTarget) -> impl Iterator<Item = (&'static str, &Path)> {
 }
 
 fn look(key: &'static str, path: &Path) -> Option<Unreadable> {
-    let source = std::fs::File::open(path).err()?;
+    // Looked up and not opened, which would wait at a FIFO.
+    let source = rustix::fs::access(path, rustix::fs::Access::READ_OK).err()?.into();
     // With the private key in an agent, its public half is enough to name it.
     let public_half = path.with_file_name(format!("{}.pub", path.file_name()?.display()));
     if key == "identity_file" && public_half.exists() {

@@ -8,6 +8,7 @@ use tokio::time::{Interval, MissedTickBehavior, timeout};
 
 use super::files::Fingerprint;
 use super::{Environment, Error, Settings};
+use crate::output::notify::Webhook;
 
 /// How often the files are looked at. A look is a `stat` for each, which also holds for editors that
 /// rename, for links and for network mounts, where notifications of the kernel do not.
@@ -33,12 +34,19 @@ pub(super) struct Watch {
     is_slow_said: bool,
 }
 
+/// An inventory that was read again, with the secret that it names.
+#[derive(Debug)]
+pub(super) struct Reloaded {
+    pub(super) settings: Settings,
+    pub(super) webhook: Option<Webhook>,
+}
+
 #[derive(Debug)]
 enum Found {
     /// The files as they are now.
     Looked(Fingerprint),
     /// What they say, and as they were then.
-    Loaded(Box<Result<Settings, Error>>, Fingerprint),
+    Loaded(Box<Result<Reloaded, Error>>, Fingerprint),
 }
 
 impl Watch {
@@ -64,7 +72,7 @@ impl Watch {
 
     /// Waits until the files have changed and rest, or somebody asked, and gives everything anew. After a fault
     /// the same files are watched on: the next edit may mend it. May be dropped and called again.
-    pub(super) async fn reloaded(&mut self) -> Result<Settings, Error> {
+    pub(super) async fn reloaded(&mut self) -> Result<Reloaded, Error> {
         loop {
             if self.at_work.is_empty() {
                 self.begin().await;
@@ -117,6 +125,7 @@ impl Watch {
                 Ok(settings) => settings.files.clone(),
                 Err(_) => before.anew(),
             };
+            let loaded = loaded.map(|settings| Reloaded { webhook: settings.webhook(), settings });
             Found::Loaded(Box::new(loaded), files)
         });
     }

@@ -19,7 +19,7 @@ use super::limits::concurrency;
 use super::lock::lock_state;
 use super::poll::{remembered, ssh_target};
 use super::preflight::look_at_files;
-use super::reload::Watch;
+use super::reload::{Reloaded, Watch};
 use super::supervisor::Supervisor;
 use super::writing::{Hand, StoreState, Writing};
 use super::{Environment, Error, Settings, runtime};
@@ -27,6 +27,7 @@ use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Now, Said};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
+use crate::output::notify::Webhook;
 use crate::reading::{SolixReport, StationReading, with_causes};
 use crate::solix::session::Session;
 use crate::transport::Connections;
@@ -143,6 +144,7 @@ struct Daemon {
     hand: Hand,
     tasks: JoinSet<Result<(), Error>>,
     alerting: Alerting,
+    webhook: Option<Webhook>,
     teller: Option<Teller>,
     session: Option<Session>,
     /// What a session said that was replaced since the last cycle.
@@ -178,7 +180,8 @@ impl Daemon {
         tasks.spawn(writing.run(writer));
         let mut alerting = Alerting::new(&settings, engine.memory().alerts_before.clone());
         alerting.read().await;
-        let teller = settings.webhook.clone().map(|webhook| Teller::start(webhook, &alerting));
+        let webhook = settings.webhook();
+        let teller = webhook.clone().map(|webhook| Teller::start(webhook, &alerting));
         let session = settings.solix.clone().map(Session::start);
         let daemon = Self {
             session,
@@ -191,6 +194,7 @@ impl Daemon {
             hand,
             tasks,
             alerting,
+            webhook,
             teller,
             store: StoreState::default(),
             reload_failed: None,
@@ -272,10 +276,10 @@ impl Daemon {
     }
 
     /// Takes an inventory that was read again. A broken one changes nothing.
-    fn take(&mut self, loaded: Result<Settings, Error>) {
+    fn take(&mut self, loaded: Result<Reloaded, Error>) {
         self.supervisor.reloading();
         match loaded {
-            Ok(settings) => self.adopt(settings),
+            Ok(Reloaded { settings, webhook }) => self.adopt(settings, webhook),
             Err(error) => {
                 tracing::error!("the inventory is broken; the old fleet stays\n{}", (self.in_words)(&error));
                 self.reload_failed = Some(error.in_one_line());
@@ -284,7 +288,7 @@ impl Daemon {
         self.supervisor.ready();
     }
 
-    fn adopt(&mut self, settings: Settings) {
+    fn adopt(&mut self, settings: Settings, webhook: Option<Webhook>) {
         if settings.location != self.settings.location
             || settings.inventory.store.table != self.settings.inventory.store.table
         {
@@ -306,19 +310,20 @@ impl Daemon {
             self.ticks.reset_immediately();
         }
         self.adopt_solix(&settings);
-        self.adopt_webhook(&settings);
+        self.adopt_webhook(webhook);
         self.settings = settings;
     }
 
     /// Another webhook is told from now on, also what waits. What was just being told may be told twice.
-    fn adopt_webhook(&mut self, settings: &Settings) {
-        let is_same = match (&self.settings.webhook, &settings.webhook) {
+    fn adopt_webhook(&mut self, webhook: Option<Webhook>) {
+        let is_same = match (&self.webhook, &webhook) {
             (Some(old), Some(new)) => old.is_like(new),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
         if !is_same {
-            self.teller = settings.webhook.clone().map(|webhook| Teller::start(webhook, &self.alerting));
+            self.webhook.clone_from(&webhook);
+            self.teller = webhook.map(|webhook| Teller::start(webhook, &self.alerting));
         }
     }
 

@@ -12,6 +12,7 @@ use super::lock::{foreign_owner, is_ours};
 use super::runtime::RuntimePlace;
 use crate::inventory::{self, Inventory, Secret, StoreSettings};
 use crate::output::notify::Webhook;
+use crate::reading::with_causes;
 use crate::solix;
 use crate::store::{Location, Password};
 use crate::support::regular_file;
@@ -45,10 +46,13 @@ impl Environment {
 
     /// A secret from where the inventory says that it is.
     pub(super) fn secret(self, what: &'static str, secret: &Secret) -> Result<String, Error> {
-        let fail = |source| Error::Secret { what, from: secret.to_string(), source };
-        let not_there = |words: &str| fail(io::Error::new(io::ErrorKind::NotFound, words));
+        self.read_secret(secret).map_err(|source| Error::Secret { what, from: secret.to_string(), source })
+    }
+
+    fn read_secret(self, secret: &Secret) -> io::Result<String> {
+        let not_there = |words: &str| io::Error::new(io::ErrorKind::NotFound, words);
         let from_file = |path: &Path| {
-            let text = regular_file::read_text(path, MAX_SECRET_BYTES).map_err(fail)?;
+            let text = regular_file::read_text(path, MAX_SECRET_BYTES)?;
             let text = text.strip_suffix('\n').unwrap_or(&text);
             Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
         };
@@ -84,22 +88,23 @@ pub struct Settings {
     /// What is remembered between runs: `$STATE_DIRECTORY`, else the XDG state home.
     pub state_dir: PathBuf,
     /// Whether `$STATE_DIRECTORY` names it, as systemd does for a service.
-    pub(super) has_given_state: bool,
+    pub has_given_state: bool,
     /// The sockets of SSH masters: `$RUNTIME_DIRECTORY`, else the user's own folder in /run or /tmp.
     pub runtime_dir: RuntimePlace,
     /// The Solix session, if the inventory has one.
     pub solix: Option<solix::Config>,
-    /// Who is told of alerts, if anybody.
-    pub(super) webhook: Option<Webhook>,
+    /// Where secrets are, beside files.
+    environment: Environment,
     /// The files that the fleet was read from, as they were then.
     pub(super) files: Fingerprint,
 }
 
 impl Settings {
-    /// Reads the inventory and the environment. Creates nothing.
+    /// Reads the inventory and the environment. Creates nothing, and needs no secret: each is read where it is
+    /// used, so that a shell beside a service does without those of its unit.
     ///
     /// # Errors
-    /// No inventory, faults in it, a password that cannot be read, a URL that is not one.
+    /// No inventory, faults in it, a URL that is not one.
     pub fn load(inventory_path: Option<PathBuf>, environment: Environment) -> Result<Self, Error> {
         let inventory_path = find_inventory(inventory_path, environment)?;
         let files = RealFiles::default();
@@ -109,8 +114,7 @@ impl Settings {
         let location = location(&inventory.store, &state_dir, environment)?;
         let has_given_state = environment.path("STATE_DIRECTORY").is_some();
         let runtime_dir = runtime_dir(environment);
-        let webhook = webhook(&inventory, environment)?;
-        let mut solix = super::solix::config(&inventory, &state_dir, environment)?;
+        let mut solix = super::solix::config(&inventory, &state_dir, environment);
         if let Some(solix) = &mut solix {
             solix.leave_no_trace = foreign_owner(&state_dir).is_some();
         }
@@ -123,9 +127,35 @@ impl Settings {
             has_given_state,
             runtime_dir,
             solix,
-            webhook,
+            environment,
             files,
         })
+    }
+
+    /// Who is told of alerts, if anybody. A webhook that cannot be had is said, and is none: it is no reason to
+    /// read nothing.
+    pub(super) fn webhook(&self) -> Option<Webhook> {
+        self.named_webhook().unwrap_or_else(|error| {
+            tracing::warn!("alerts are told to nobody: {}", with_causes(&error));
+            None
+        })
+    }
+
+    /// The same for who wants it and nothing else.
+    ///
+    /// # Errors
+    /// Its URL cannot be read or is not one.
+    pub(super) fn named_webhook(&self) -> Result<Option<Webhook>, Error> {
+        webhook(&self.inventory, self.environment)
+    }
+
+    /// The secrets that the inventory names and that cannot be had here.
+    pub fn missing_secrets(&self) -> Vec<Error> {
+        let store = self.inventory.store.password.as_ref();
+        let store = store.and_then(|secret| self.environment.secret("database password", secret).err());
+        let webhook = self.named_webhook().err();
+        let solix = super::solix::missing_secrets(&self.inventory, self.environment);
+        store.into_iter().chain(webhook).chain(solix).collect()
     }
 
     /// That the state directory is this user's, where a command is to write to it.
@@ -173,8 +203,10 @@ fn runtime_dir(environment: Environment) -> RuntimePlace {
 /// The timeline's place: the inventory's URL, else the variables of the existing installation, else
 /// `DATABASE_URL`, else a SQLite file in the state directory.
 fn location(store: &StoreSettings, state_dir: &Path, environment: Environment) -> Result<Location, Error> {
-    let password = match &store.password {
-        Some(secret) => Some(Password::new(environment.secret("database password", secret)?)),
+    let password = match store.password.clone() {
+        Some(secret) => {
+            Some(Password::read_from(secret.to_string(), move || environment.read_secret(&secret)))
+        }
         None => environment.get("CHEROKEE_DB_PASS").map(Password::new),
     };
     let url =
@@ -274,12 +306,8 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_is_not_there_is_an_error_that_names_its_source() {
+    fn a_password_that_is_not_there_keeps_nothing_from_being_found() {
         let store = store(Some("postgres://h/d"), Some(Secret::Env("FLEETWATT_TEST_PASSWORD".to_owned())));
-        let error = location(&store, Path::new("/state"), Environment(|_| None)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the database password from environment variable FLEETWATT_TEST_PASSWORD"
-        );
+        assert_eq!(place(&store, |_| None), "postgres://h/d");
     }
 }

@@ -5,42 +5,51 @@ use std::path::Path;
 use super::{Environment, Error};
 use crate::cycle::Clock;
 use crate::inventory::{Inventory, Secret};
-use crate::reading::Share;
+use crate::reading::{Share, with_causes};
 use crate::solix::{Config, Hidden};
 
 /// At or below this state of charge stations are asked more often, where no alert says which one is low.
 const FAST_BELOW: Share = Share::from_millipercent(20_000);
 
+const EMAIL: &str = "Solix account's e-mail address";
+const PASSWORD: &str = "Solix account's password";
+
 /// The account's country where nothing says another one.
 const COUNTRY: &str = "US";
 
-/// The session that the inventory asks for, if it does.
-///
-/// # Errors
-/// A secret is there and cannot be read. One that is not there is no error: the kept login may hold.
-pub(super) fn config(
-    inventory: &Inventory,
-    state_dir: &Path,
-    environment: Environment,
-) -> Result<Option<Config>, Error> {
-    let Some(settings) = &inventory.solix else { return Ok(None) };
+/// The session that the inventory asks for, if it does. A secret that cannot be had is none: the kept login may
+/// hold.
+pub(super) fn config(inventory: &Inventory, state_dir: &Path, environment: Environment) -> Option<Config> {
+    let settings = inventory.solix.as_ref()?;
     let country = settings.country.clone().or_else(|| environment.get("ANKER_COUNTRY"));
-    Ok(Some(Config {
+    Some(Config {
         settings: settings.clone(),
         country: country.unwrap_or_else(|| COUNTRY.to_owned()).to_ascii_uppercase(),
-        email: secret(environment, "Solix account's e-mail address", &settings.user)?,
-        password: secret(environment, "Solix account's password", &settings.password)?,
+        email: secret(environment, EMAIL, &settings.user),
+        password: secret(environment, PASSWORD, &settings.password),
         state_dir: state_dir.to_owned(),
         fast_below: inventory.alerts.rules.battery_below.unwrap_or(FAST_BELOW),
         leave_no_trace: false,
         now: || Clock.now(),
-    }))
+    })
 }
 
-fn secret(environment: Environment, what: &'static str, secret: &Secret) -> Result<Option<Hidden>, Error> {
+/// The account's secrets that the inventory names, or the environment has, and that cannot be read.
+pub(super) fn missing_secrets(inventory: &Inventory, environment: Environment) -> Vec<Error> {
+    let Some(settings) = &inventory.solix else { return Vec::new() };
+    let secrets = [(EMAIL, &settings.user, "ANKER_USER"), (PASSWORD, &settings.password, "ANKER_PASS")];
+    // What is not named anywhere need not be there: the kept login may hold.
+    let is_named = |secret: &Secret, default: &str| *secret != Secret::Env(default.to_owned());
+    let named = secrets.into_iter().filter(|(_, secret, default)| is_named(secret, default));
+    named.filter_map(|(what, secret, _)| environment.secret(what, secret).err()).collect()
+}
+
+fn secret(environment: Environment, what: &'static str, secret: &Secret) -> Option<Hidden> {
     match environment.secret(what, secret) {
-        Ok(text) => Ok(Some(Hidden::new(text))),
-        Err(Error::Secret { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Ok(text) => Some(Hidden::new(text)),
+        Err(error) => {
+            tracing::debug!(error = with_causes(&error), "a secret cannot be had");
+            None
+        }
     }
 }

@@ -21,16 +21,12 @@ fn may_write(settings: &Settings) -> Result<(), Error> {
     if settings.location.is_file() { is_ours(&settings.state_dir) } else { Ok(()) }
 }
 
-/// What the timeline says of itself.
+/// What the timeline says of itself; `None` where a SQLite timeline is not there yet. Creates nothing.
 ///
 /// # Errors
 /// The database cannot be reached, or its table does not fit.
-pub async fn store_status(settings: &Settings) -> Result<Status, Error> {
-    let timeline =
-        Timeline::open(&settings.location, &settings.inventory.store.table).await.map_err(Error::Timeline)?;
-    let status = timeline.status().await.map_err(Error::Timeline);
-    timeline.close().await;
-    status
+pub async fn store_status(settings: &Settings) -> Result<Option<Status>, Error> {
+    Timeline::look(&settings.location, &settings.inventory.store.table).await.map_err(Error::Timeline)
 }
 
 /// Removes the rows that are older than `[store] keep`; a dry run only counts them.

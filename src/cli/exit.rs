@@ -103,7 +103,9 @@ impl Exit {
             | app::Error::StateOwner { .. }
             | app::Error::Webhook(_)
             | app::Error::NoWebhook => Self::Usage,
-            app::Error::Timeline(store::Error::Url { .. } | store::Error::TableName { .. }) => Self::Usage,
+            app::Error::Timeline(
+                store::Error::Url { .. } | store::Error::TableName { .. } | store::Error::Password { .. },
+            ) => Self::Usage,
             app::Error::Directory { .. }
             | app::Error::Alerts(_)
             | app::Error::Threads(_)

@@ -182,8 +182,15 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
         }
         StoreCommand::Status => {
             // What waits is worth the most when the database does not answer, so it comes first.
-            print(&show::spool_status(block_on(app::spool_status(&settings))?.as_ref()))?;
-            print(&show::store_status(&block_on(app::store_status(&settings))?))?;
+            let spool = block_on(app::spool_status(&settings))?;
+            print(&show::spool_status(spool.as_ref()))?;
+            let status = block_on(app::store_status(&settings));
+            let is_empty = spool.is_none() && matches!(status, Ok(None));
+            print(&show::state_dir(&settings, is_empty))?;
+            print(&match status? {
+                Some(status) => show::store_status(&status),
+                None => show::no_timeline(&settings),
+            })?;
             Ok(Exit::Ok)
         }
         StoreCommand::Replay => {

@@ -247,11 +247,15 @@ pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
     troubles.iter().map(line).collect()
 }
 
-/// What is not wrong with the inventory, but most likely not meant, either.
+/// What is not wrong with the inventory, but most likely not meant, either; and what this user lacks for it.
 pub(super) fn remarks(settings: &Settings, colour: bool) {
     let remarks = settings.inventory.remarks.render(colour);
     if !remarks.is_empty() {
         note(remarks.trim_end());
+    }
+    for missing in settings.missing_secrets() {
+        let words = format!("cannot be had here: {}", with_causes(&missing));
+        say(Priority::Warning, &words, &missing.remedy(), colour);
     }
 }
 
@@ -271,7 +275,8 @@ pub(super) fn check(report: &CheckReport) -> String {
         }
     }
     match &report.store {
-        Ok(status) => {
+        Ok(None) => line("store", "ok      SQLite, not there yet: the first poll creates it"),
+        Ok(Some(status)) => {
             let version = status.version.as_deref().unwrap_or("of unknown version");
             line("store", &format!("{OK}{} {version}, {} {}", status.kind, status.table_kind, status.table));
             line("", &format!("{MORE}delivery {}", status.guarantee));
@@ -404,6 +409,25 @@ pub(super) fn spool_status(spool: Option<&SpoolStatus>) -> String {
         }
     }
     text
+}
+
+/// Where `store status` looked, before what it found. Somebody who looks beside a service is told where that
+/// one's is.
+pub(super) fn state_dir(settings: &Settings, is_empty: bool) -> String {
+    let there = if settings.state_dir.is_dir() { "" } else { " (not there)" };
+    let mut text = format!("state     {}{there}\n", settings.state_dir.display());
+    if !settings.has_given_state && is_empty {
+        text.push_str(
+            "advice    nothing is kept in this user's own state directory; a service's is in /var/lib/fleetwatt: \
+             `STATE_DIRECTORY=/var/lib/fleetwatt fleetwatt store status`\n",
+        );
+    }
+    text
+}
+
+/// A timeline that nobody has written to.
+pub(super) fn no_timeline(settings: &Settings) -> String {
+    format!("store     SQLite, not there yet: the first poll creates it\nlocation  {}\n", settings.location)
 }
 
 /// What `store status` found.

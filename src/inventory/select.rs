@@ -10,7 +10,8 @@ const MAX_PATTERNS: u64 = 1_024;
 /// Names of hosts as people write them to choose some: `node[001-016],login1,rack1-*`.
 ///
 /// What has `*` or `?` in it is a pattern as a shell knows it, where `[12]` is a class of characters and
-/// `[01-12]` a range of numbers all the same; the rest are host lists.
+/// `[01-12]` a range of numbers all the same; the rest are host lists. In them `[12]` is the number 12 if there
+/// is such a host, else a class of characters too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
     terms: Vec<Term>,
@@ -18,8 +19,15 @@ pub struct Selector {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Term {
-    Names(Hostlist),
-    Patterns { text: String, patterns: Vec<glob::Pattern> },
+    /// `pattern` is what a shell would make of brackets such as `[12]`.
+    Names {
+        list: Hostlist,
+        pattern: Option<glob::Pattern>,
+    },
+    Patterns {
+        text: String,
+        patterns: Vec<glob::Pattern>,
+    },
 }
 
 /// What a [`Selector`] chooses of a fleet.
@@ -48,8 +56,16 @@ impl Selector {
         let mut selection = Selection::default();
         for term in &self.terms {
             match term {
-                Term::Names(list) => {
-                    for name in list.expand() {
+                Term::Names { list, pattern } => {
+                    let names = list.expand();
+                    let is_meant = |name: &&&str| pattern.as_ref().is_some_and(|one| one.matches(name));
+                    let are_there = names.iter().all(|name| all.contains(name.as_str()));
+                    let of_pattern: Vec<&str> = all.iter().filter(is_meant).copied().collect();
+                    if !are_there && !of_pattern.is_empty() {
+                        selection.names.extend(of_pattern);
+                        continue;
+                    }
+                    for name in names {
                         match all.get(name.as_str()) {
                             Some(known) => drop(selection.names.insert(known)),
                             None => selection.missing.push(name),
@@ -89,12 +105,19 @@ impl Term {
             ));
         }
         if !is_pattern {
-            return Ok(Self::Names(list));
+            let pattern = has_class(text).then(|| glob::Pattern::new(text).ok()).flatten();
+            return Ok(Self::Names { list, pattern });
         }
         let patterns: Result<Vec<_>, _> = list.expand().iter().map(|text| glob::Pattern::new(text)).collect();
         let patterns = patterns.map_err(|error| format!("is not a pattern: {}", error.msg))?;
         Ok(Self::Patterns { text: text.to_owned(), patterns })
     }
+}
+
+/// Whether there is a bracket of digits alone, several of them.
+fn has_class(text: &str) -> bool {
+    let is_class = |inside: &str| inside.len() > 1 && inside.bytes().all(|byte| byte.is_ascii_digit());
+    text.split('[').skip(1).filter_map(|rest| rest.split_once(']')).any(|(inside, _)| is_class(inside))
 }
 
 #[cfg(test)]
@@ -123,6 +146,8 @@ mod tests {
     fn brackets_are_numbers_in_a_host_list_and_characters_in_a_pattern() {
         let all = ["n1", "n12", "n2"];
         assert_eq!(names("n[12]", &all), ["n12"]);
+        assert_eq!(names("n[12]", &["n1", "n2", "n3"]), ["n1", "n2"]);
+        assert_eq!(chosen("n[45]", &all).1, ["n45"]);
         assert_eq!(chosen("n[12]*", &["n1", "n2", "n3"]).0, ["n1", "n2"]);
     }
 

@@ -104,7 +104,11 @@ pub(super) fn meant_number(value: &DeValue<'_>) -> Option<u32> {
     match value {
         DeValue::String(text) => digits(text.trim())?.parse().ok(),
         DeValue::Float(number) => digits(number.as_str().strip_suffix(".0")?)?.parse().ok(),
-        _ => None,
+        DeValue::Integer(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => None,
     }
 }
 
@@ -113,7 +117,11 @@ pub(super) fn meant_flag(value: &DeValue<'_>) -> Option<bool> {
     let word = match value {
         DeValue::String(text) => text.trim().to_ascii_lowercase(),
         DeValue::Integer(number) => number.as_str().to_owned(),
-        _ => return None,
+        DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => return None,
     };
     match word.as_str() {
         "true" | "yes" | "y" | "on" | "1" => Some(true),
@@ -147,7 +155,7 @@ fn with_unit(number: &str, unit: Unit) -> Option<String> {
     let plain = if decimals.is_empty() { whole.to_owned() } else { format!("{whole}.{decimals}") };
     Some(match unit {
         _ if thousandths == 0 => return None,
-        Unit::Time if thousandths % 1_000 == 0 => format!("{plain}s"),
+        Unit::Time if thousandths.is_multiple_of(1_000) => format!("{plain}s"),
         Unit::Time => format!("{thousandths}ms"),
         Unit::Days => format!("{plain}d"),
         Unit::Temperature => format!("{plain}C"),

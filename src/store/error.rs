@@ -27,6 +27,15 @@ pub enum Error {
     /// `[store] keep` is set for a timeline in PostgreSQL.
     #[error("`[store] keep` is for a timeline in SQLite; in PostgreSQL fleetwatt removes nothing")]
     KeepsAll,
+    /// The password is not where it should be.
+    #[error("the database password from {from}")]
+    Password {
+        /// Where it should be.
+        from: String,
+        /// Why it cannot be had.
+        #[source]
+        source: std::io::Error,
+    },
     /// A certificate or key file cannot be read.
     #[error("cannot read the certificate file `{}`", path.display())]
     Certificate {
@@ -331,6 +340,7 @@ impl Error {
             Self::Url { .. } => "url",
             Self::TableName { .. } => "table_name",
             Self::KeepsAll => "keeps_all",
+            Self::Password { .. } => "password",
             Self::Certificate { .. } => "certificate",
             Self::Folder { .. } => "folder",
             Self::File { trouble, .. } => trouble.kind(),
@@ -370,6 +380,7 @@ impl Error {
             Self::Url { .. }
             | Self::TableName { .. }
             | Self::KeepsAll
+            | Self::Password { .. }
             | Self::Certificate { .. }
             | Self::Folder { .. }
             | Self::Newer { .. }
@@ -436,6 +447,9 @@ impl Error {
             }
             Self::KeepsAll => {
                 "take `keep` out of the inventory, and let the owner of the table remove old rows"
+            }
+            Self::Password { .. } => {
+                "check where the inventory says that it is, and who may read it; what is only in a service's unit is there for that service alone"
             }
             Self::Certificate { .. } => "name a PEM file that the user that runs fleetwatt may read",
             Self::Folder { .. } => {

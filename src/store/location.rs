@@ -4,8 +4,10 @@
 //! (a mistyped `sslmode` would be a connection in clear) and prints their values when it does.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sqlx::postgres::PgSslMode;
 
@@ -13,20 +15,53 @@ use super::Error;
 
 const PARAMETERS: &str = "sslmode, sslrootcert, sslcert, sslkey, host and application_name";
 
-/// A database password. No formatting shows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
+/// A database password, or where it is to be read when the database is connected to. No formatting shows it.
+#[derive(Clone)]
+pub struct Password(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    Known(String),
+    Elsewhere { from: String, read: Arc<dyn Fn() -> io::Result<String> + Send + Sync> },
+}
 
 impl Password {
     /// Takes over a password.
     pub fn new(password: impl Into<String>) -> Self {
-        Self(password.into())
+        Self(Kept::Known(password.into()))
     }
 
-    pub(super) fn exposed(&self) -> &str {
-        &self.0
+    /// A password that is read each time that it is needed, so that nothing else waits for it; `from` says for a
+    /// person where it is.
+    pub fn read_from(
+        from: impl Into<String>,
+        read: impl Fn() -> io::Result<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Kept::Elsewhere { from: from.into(), read: Arc::new(read) })
+    }
+
+    /// The password itself.
+    pub(super) fn exposed(&self) -> Result<String, Error> {
+        match &self.0 {
+            Kept::Known(password) => Ok(password.clone()),
+            Kept::Elsewhere { from, read } => {
+                read().map_err(|source| Error::Password { from: from.clone(), source })
+            }
+        }
     }
 }
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kept::Known(password), Kept::Known(other)) => password == other,
+            (Kept::Elsewhere { from, .. }, Kept::Elsewhere { from: other, .. }) => from == other,
+            (Kept::Known(_), Kept::Elsewhere { .. }) | (Kept::Elsewhere { .. }, Kept::Known(_)) => false,
+        }
+    }
+}
+
+impl Eq for Password {}
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,7 +190,7 @@ impl Server {
         }
         let mut server = Self {
             user: decoded(user, "the user")?,
-            password: decoded(password, "the password")?.map(Password),
+            password: decoded(password, "the password")?.map(Password::new),
             database: decoded(database, "the database's name")?,
             ..Self::default()
         };
@@ -315,6 +350,22 @@ mod tests {
         let location = Location::parse("postgres://u:old@h/d", Some(Password::new("new"))).unwrap();
         let Place::Postgres(server) = location.0 else { panic!() };
         assert_eq!(server.password, Some(Password::new("new")));
+    }
+
+    #[test]
+    fn a_password_that_is_elsewhere_is_read_anew_each_time_and_its_absence_says_where() {
+        let reads = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = reads.clone();
+        let password = Password::read_from("file x", move || {
+            match counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 => Ok("first".to_owned()),
+                1 => Ok("second".to_owned()),
+                _ => Err(io::ErrorKind::NotFound.into()),
+            }
+        });
+        assert_eq!(password.exposed().unwrap(), "first");
+        assert_eq!(password.exposed().unwrap(), "second");
+        assert_eq!(password.exposed().unwrap_err().to_string(), "the database password from file x");
     }
 
     #[test]

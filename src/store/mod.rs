@@ -18,6 +18,7 @@ mod halves;
 mod intake;
 mod letters;
 mod location;
+mod looking;
 mod postgres;
 mod receipt;
 mod rows;
@@ -110,6 +111,25 @@ impl Timeline {
             Place::Sqlite(path) => Kind::Sqlite(Sqlite::open(path, table).await?.0),
             Place::Postgres(server) => Kind::Postgres(Box::new(Postgres::open(server, table).await?)),
         }))
+    }
+
+    /// What the timeline says of itself, without creating or changing anything; `None` where a SQLite file is
+    /// not there yet, or has no table yet.
+    ///
+    /// # Errors
+    ///
+    /// The database does not answer, or its table does not fit.
+    pub async fn look(location: &Location, table: &str) -> Result<Option<Status>, Error> {
+        let table = TableName::parse(table)?;
+        match location.place() {
+            Place::Sqlite(path) => Sqlite::look(path, table).await,
+            Place::Postgres(server) => {
+                let postgres = Postgres::open(server, table).await?;
+                let status = postgres.status().await;
+                postgres.close().await;
+                status.map(Some)
+            }
+        }
     }
 
     /// Writes all events of a batch in one transaction: afterwards either all of them are durable, or none

@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use super::alerts::{self, AlertRecord, Tables};
 use super::file::{Identity, create_private};
 use super::halves::Halves;
+use super::looking::read_only;
 use super::rows;
 use super::table::{TableName, quoted};
 use super::{
@@ -73,15 +74,29 @@ impl Opened {
 }
 
 impl Sqlite {
+    /// What the file says of itself; `None` where there is none, or no table in it. Creates nothing.
+    pub(super) async fn look(path: &Path, table: TableName) -> Result<Option<Status>, Error> {
+        refuse_schema(&table)?;
+        if tokio::fs::metadata(path).await.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let connection = read_only(path).connect().await;
+        let mut connection = connection.map_err(|source| Error::from_sqlite(path, "open", source))?;
+        let (created, _) = missing(&mut connection, path, &table).await?;
+        if !created.is_empty() {
+            return Ok(None);
+        }
+        check_columns(&mut connection, path, &table).await?;
+        let opened = Mutex::new(Opened::of(path, connection));
+        let file = Self { path: path.to_owned(), table, opened };
+        let status = file.status().await;
+        file.close().await;
+        status.map(Some)
+    }
+
     /// Opens the file, creates it and its folder if they are not there, and the table if that is not.
     pub(super) async fn open(path: &Path, table: TableName) -> Result<(Self, InitReport), Error> {
-        if table.schema.is_some() {
-            let table = table.to_string();
-            return Err(Error::TableName {
-                table,
-                reason: "a SQLite database has no schemas; give only the name",
-            });
-        }
+        refuse_schema(&table)?;
         let (connection, report) = open_file(path, &table).await?;
         let opened = Mutex::new(Opened::of(path, connection));
         Ok((Self { path: path.to_owned(), table, opened }, report))
@@ -250,6 +265,14 @@ async fn open_file(path: &Path, table: &TableName) -> Result<(SqliteConnection, 
     let report = ensure_schema(&mut connection, path, table).await?;
     check_columns(&mut connection, path, table).await?;
     Ok((connection, report))
+}
+
+fn refuse_schema(table: &TableName) -> Result<(), Error> {
+    if table.schema.is_none() {
+        return Ok(());
+    }
+    let reason = "a SQLite database has no schemas; give only the name";
+    Err(Error::TableName { table: table.to_string(), reason })
 }
 
 async fn create_folder_of(path: &Path) -> Result<(), Error> {

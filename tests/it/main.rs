@@ -59,3 +59,4 @@ mod this_machine;
 mod tidy;
 #[path = "../kills/webhook.rs"]
 mod webhook;
+mod without_secrets;

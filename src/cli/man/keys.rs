@@ -17,6 +17,7 @@ pub(super) fn meaning(section: &str, key: &str) -> &'static str {
 type Table = &'static [(&'static str, &'static str)];
 
 const TOP: Table = &[
+    ("exclude", "Hosts that are left out of the fleet: names, ranges and patterns."),
     ("include", "Other files with hosts, as shell patterns relative to this file."),
     ("defaults", "What holds for every host of this file that does not say otherwise."),
     ("host", "One host, or a range of them."),
@@ -27,6 +28,8 @@ const TOP: Table = &[
 ];
 
 const HOST: Table = &[
+    ("exclude", "Hosts of this entry that are left out: names, ranges and patterns."),
+    ("override", "true: changes keys of hosts that another [[host]] gives."),
     ("name", "The name in the timeline; a host name or a range."),
     ("address", "Where it is reached, if not by its name; a range of the same length."),
     ("local", "true: this machine, without SSH."),
@@ -45,9 +48,10 @@ const HOST: Table = &[
     ("sample", "The pace of samples between cycles of the daemon, 100ms to 10s; \"off\" for none."),
     ("control_persist", "How long an idle connection is kept for the next poll."),
     ("keep_shell", "false: a shell is started on the host for each call; by default one waits there."),
-    ("probes", "What is read; only \"nvidia-smi\"."),
+    ("probes", "Does nothing any more: every host is asked by nvidia-smi."),
     ("nvidia_smi", "The path of nvidia-smi on the host."),
     ("gpus", "How many GPUs the host has; fewer in an answer is a fault."),
+    ("maintenance", "true: the host is polled and shown, but raises no alert and is no failure."),
 ];
 
 const CYCLE: Table = &[

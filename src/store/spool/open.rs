@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use super::{Rescued, Spool, SpoolStatus, file_trouble, rescue, reserve, trouble};
 use crate::store::alerts::{self, Tables};
 use crate::store::file::{Identity, create_private};
+use crate::store::looking::read_only;
 use crate::store::{Error, FileTrouble};
 
 /// The file's name in the state directory.
@@ -99,7 +100,12 @@ impl Spool {
 
     /// What is in the spool of a state directory, if there is one: creates nothing and mends nothing.
     pub(in crate::store) async fn look(state_dir: &Path) -> Result<Option<SpoolStatus>, Error> {
-        let Some(mut spool) = Self::beside(state_dir).await? else { return Ok(None) };
+        let path = state_dir.join(FILE_NAME);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let connection = read_only(&path).connect().await.map_err(|source| trouble(&path, source))?;
+        let mut spool = Self::of(&path, connection);
         let status = spool.status().await;
         spool.close().await;
         status.map(Some)
