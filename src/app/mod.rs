@@ -37,7 +37,7 @@ pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, run};
 pub use runtime::RuntimePlace;
 pub use selection::HostSelection;
-pub use settings::{Environment, Settings};
+pub use settings::{Environment, Settings, UnreadVariable};
 pub use store::{
     spool_status, store_dead_letters, store_discard, store_init, store_prune, store_replay, store_retry,
     store_status,

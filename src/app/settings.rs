@@ -17,6 +17,18 @@ use crate::solix;
 use crate::store::{Location, Password};
 use crate::support::regular_file;
 
+/// How the names of our own variables begin.
+const PREFIX: &str = "FLEETWATT_";
+
+/// The variables that are read under this very name; the last two are for tests.
+const VARIABLES: [&str; 5] = [
+    "FLEETWATT_INVENTORY",
+    "FLEETWATT_LOG",
+    "FLEETWATT_LOG_PRIORITY",
+    "FLEETWATT_FAILPOINT",
+    "FLEETWATT_SLOW_TESTS",
+];
+
 /// A secret is a line.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
@@ -158,12 +170,45 @@ impl Settings {
         store.into_iter().chain(webhook).chain(solix).collect()
     }
 
+    /// Of the variables of the environment those that are meant for fleetwatt by their name, and that nothing reads.
+    pub fn unread_variables(&self, names: impl IntoIterator<Item = String>) -> Vec<UnreadVariable> {
+        let alerts = self.inventory.alerts.webhook.as_ref().map(|webhook| &webhook.url);
+        let solix = self.inventory.solix.iter().flat_map(|solix| [&solix.user, &solix.password]);
+        let secrets: Vec<&Secret> = self.inventory.store.password.iter().chain(alerts).chain(solix).collect();
+        let is_read = |name: &String| {
+            VARIABLES.contains(&name.as_str())
+                || secrets.iter().any(|secret| matches!(secret, Secret::Env(named) if named == name))
+        };
+        let mut unread: Vec<String> =
+            names.into_iter().filter(|name| name.starts_with(PREFIX) && !is_read(name)).collect();
+        unread.sort();
+        unread.into_iter().map(UnreadVariable).collect()
+    }
+
     /// That the state directory is this user's, where a command is to write to it.
     ///
     /// # Errors
     /// It belongs to somebody else.
     pub fn may_write_state(&self) -> Result<(), Error> {
         is_ours(&self.state_dir)
+    }
+}
+
+/// A variable that is meant for fleetwatt by its name, and that nothing reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadVariable(pub String);
+
+impl UnreadVariable {
+    /// What a person can do about it.
+    pub fn remedy(&self) -> String {
+        let name = &self.0;
+        let is_near = |known: &&&str| strsim::osa_distance(name, known) <= 3;
+        match VARIABLES.iter().find(is_near) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!(
+                "take it out; if it holds a secret, name it in the inventory, as `password_env = \"{name}\"` in [store] or `webhook_env` in [alerts]"
+            ),
+        }
     }
 }
 

@@ -253,6 +253,11 @@ pub(super) fn remarks(settings: &Settings, colour: bool) {
     if !remarks.is_empty() {
         note(remarks.trim_end());
     }
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for variable in settings.unread_variables(variables) {
+        let words = format!("nothing reads the variable {}", variable.0);
+        say(Priority::Warning, &words, &variable.remedy(), colour);
+    }
     for missing in settings.missing_secrets() {
         let words = format!("cannot be had here: {}", with_causes(&missing));
         say(Priority::Warning, &words, &missing.remedy(), colour);

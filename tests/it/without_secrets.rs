@@ -36,6 +36,26 @@ fn a_dry_run_and_a_check_need_no_secret_and_the_check_names_those_that_are_missi
 }
 
 #[test]
+fn a_check_names_variables_that_nothing_reads() {
+    let home = Home::new()
+        .with("FLEETWATT_INVENTROY", "x")
+        .with("FLEETWATT_DB_PASSWORD", "canary")
+        .with("FLEETWATT_HOOK", "https://127.0.0.1:9/x");
+    let inventory = home.inventory(&format!(
+        "[alerts]\nwebhook_env = \"FLEETWATT_HOOK\"\n[[host]]\nname = \"zz\"\nscripted = \"{}\"\n",
+        scene()
+    ));
+    let ran = home.run(&["check", "--inventory", inventory.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0));
+    insta::assert_snapshot!(ran.stderr, @r#"
+    warning: nothing reads the variable FLEETWATT_DB_PASSWORD
+      help: take it out; if it holds a secret, name it in the inventory, as `password_env = "FLEETWATT_DB_PASSWORD"` in [store] or `webhook_env` in [alerts]
+    warning: nothing reads the variable FLEETWATT_INVENTROY
+      help: did you mean FLEETWATT_INVENTORY?
+    "#);
+}
+
+#[test]
 fn a_webhook_that_cannot_be_had_is_a_warning_and_its_alerts_are_kept_for_a_run_that_has_it() {
     let home = Home::new();
     let inventory = home.inventory(&format!(
