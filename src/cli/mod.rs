@@ -97,16 +97,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             print_bytes(&script)?;
             Ok(Exit::Ok)
         }
-        Command::Man { command } => match man::page(command) {
-            Ok(page) => {
-                print_bytes(&page)?;
-                Ok(Exit::Ok)
-            }
-            Err(error) => {
-                show::plain_error(&error.to_string());
-                Ok(Exit::Usage)
-            }
-        },
+        Command::Man { command } => manual_page(command),
         Command::Poll { dry_run, format, select, quiet, alerts } => {
             let request = PollRequest {
                 dry_run: *dry_run,
@@ -151,6 +142,19 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Connections { command } => connections(cli, command),
         Command::Store { command } => store(cli, command),
         Command::Solix { command } => solix::run(cli, command),
+    }
+}
+
+fn manual_page(command: &[String]) -> Result<Exit, Failure> {
+    match man::page(command) {
+        Ok(page) => {
+            print_bytes(&page)?;
+            Ok(Exit::Ok)
+        }
+        Err(error) => {
+            show::plain_error(&error.to_string());
+            Ok(Exit::Usage)
+        }
     }
 }
 
