@@ -21,6 +21,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, Settings};
 use crate::output;
+use crate::store;
 use args::{Cli, Colour, Command, ConnectionsCommand, DeadLettersCommand, Format, ListFormat, StoreCommand};
 use exit::Exit;
 
@@ -191,9 +192,14 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
             let status = block_on(app::store_status(&settings));
             let is_empty = spool.is_none() && matches!(status, Ok(None));
             print(&show::state_dir(&settings, is_empty))?;
-            print(&match status? {
-                Some(status) => show::store_status(&status),
-                None => show::no_timeline(&settings),
+            print(&match status {
+                Ok(Some(status)) => show::store_status(&status),
+                Ok(None) => show::no_timeline(&settings),
+                // Beside a service whose password this shell has not, what waits can be looked at all the same.
+                Err(Failure::App(app::Error::Timeline(error @ store::Error::Password { .. }))) => {
+                    show::unseen_timeline(&settings, &error)
+                }
+                Err(error) => return Err(error),
             })?;
             Ok(Exit::Ok)
         }

@@ -435,6 +435,11 @@ pub(super) fn no_timeline(settings: &Settings) -> String {
     format!("store     SQLite, not there yet: the first poll creates it\nlocation  {}\n", settings.location)
 }
 
+/// A timeline that this shell has no password for.
+pub(super) fn unseen_timeline(settings: &Settings, error: &store::Error) -> String {
+    format!("store     not looked into: {}\nlocation  {}\n", error.with_causes(), settings.location)
+}
+
 /// What `store status` found.
 pub(super) fn store_status(status: &Status) -> String {
     let mut lines = vec![
