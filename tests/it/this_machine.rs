@@ -214,8 +214,9 @@ fn closing_the_terminal_ends_the_daemon_in_order() {
     let run = home.command(&["run", "--inventory", fleet.inventory().to_str().unwrap()]);
     let words: Vec<_> =
         std::iter::once(run.get_program()).chain(run.get_args()).map(|word| word.to_str().unwrap()).collect();
-    let mut terminal =
-        under(&home, "script", &["-qfec", &words.join(" "), "/dev/null"], &[]).spawn().unwrap();
+    // Where the tests themselves run under `nohup`, SIGHUP would be ignored here too.
+    let line = format!("exec env --default-signal=HUP {}", words.join(" "));
+    let mut terminal = under(&home, "script", &["-qfec", &line, "/dev/null"], &[]).spawn().unwrap();
     wait_until("a row", || !outcomes(&home.rows()).is_empty());
     let daemon: i32 = std::fs::read_to_string(home.path("s/lock")).unwrap().trim().parse().unwrap();
     terminal.kill().unwrap();
