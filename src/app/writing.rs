@@ -201,7 +201,10 @@ impl Writing {
             }
         };
         match &done {
-            Ok(Fate::Kept) => tracing::debug!(batch = %id, rows = events.len(), "batch kept"),
+            Ok(Fate::Kept) => {
+                let rows = events.len() + alerts.map_or(0, |alerts| alerts.events.len());
+                tracing::debug!(batch = %id, rows, "batch kept");
+            }
             Ok(Fate::Direct) => tracing::debug!(batch = %id, "batch written directly"),
             Ok(Fate::Lost) | Err(_) => (),
         }
