@@ -46,7 +46,7 @@ runnable() {
 # database are away (1, 3, 4) is an answer; a call that it does not know (2) is not.
 run_block() {
     inside env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        timeout 60 bash -euc 'cd /root/fleetwatt
+        timeout 60 bash -euc 'cd /srv/fleetwatt
 fleetwatt() { command fleetwatt "$@" || case $? in 1 | 3 | 4) ;; *) return 1 ;; esac; }
 '"$1" </dev/null >"$work/block.log" 2>&1
 }
@@ -56,10 +56,10 @@ fleetwatt() { command fleetwatt "$@" || case $? in 1 | 3 | 4) ;; *) return 1 ;; 
 furnish_checkout() {
     local program=$1
     install -m 0755 "$program" "$tree/usr/local/bin/fleetwatt"
-    mkdir -p "$tree/root/fleetwatt"
-    cp -r inventory fixtures systemd "$tree/root/fleetwatt/"
+    mkdir -p "$tree/srv/fleetwatt"
+    cp -r inventory fixtures systemd "$tree/srv/fleetwatt/"
     awk '/^# inventory\/fleet.toml$/ { inside = 1 } /^```$/ { inside = 0 } inside' README.md |
-        put 0644 root/fleetwatt/inventory/fleet.toml
+        put 0644 srv/fleetwatt/inventory/fleet.toml
     chroot "$tree" useradd --create-home --shell /bin/sh monitor
     # The GPU is this machine's own here, and in the sandbox nothing can count its calls.
     rm "$tree/etc/fake-nvidia-smi.calls"
