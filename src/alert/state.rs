@@ -53,7 +53,7 @@ impl State {
         firing.collect()
     }
 
-    /// How many alerts are raised at present.
+    /// Number of alerts that are raised at present.
     pub fn n_firing(&self) -> usize {
         self.standing.values().filter(|standing| standing.raised.is_some()).count()
     }

@@ -6,7 +6,7 @@ use crate::cycle::Clock;
 use crate::output::notify::DeliveryError;
 use crate::store;
 
-/// What a test says.
+/// The message of a test.
 const TEST_WORDS: &str = "this is a test of fleetwatt's webhook; nothing is wrong";
 
 /// The alerts that are raised.
@@ -14,14 +14,14 @@ const TEST_WORDS: &str = "this is a test of fleetwatt's webhook; nothing is wron
 pub struct ActiveAlerts {
     /// Each as the transition that raised it.
     pub alerts: Vec<Transition>,
-    /// How many messages wait for the webhook.
+    /// Number of messages that wait for the webhook.
     pub n_undelivered: u64,
     /// Whether anything was ever kept of the alerts there; else nobody has judged them, or keeps that
     /// somewhere else.
     pub is_known: bool,
 }
 
-/// What the webhook said.
+/// The answer of the webhook.
 #[derive(Debug)]
 pub struct WebhookAnswer {
     /// Scheme and host.

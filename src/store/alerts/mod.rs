@@ -57,7 +57,7 @@ pub struct KeptState {
 pub struct KeptAlerts {
     /// The newest state; `None` if none was ever kept.
     pub state: Option<KeptState>,
-    /// How many messages wait for the webhook.
+    /// Number of messages that wait for the webhook.
     pub n_waiting: u64,
 }
 
