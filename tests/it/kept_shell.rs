@@ -65,7 +65,7 @@ fn a_host_that_allows_no_shell_is_read_without_one_and_asked_for_it_once() {
     for otherwise in ["exit 1", "exit 255", "exec cat"] {
         let plan = HostPlan::new("node", "gpus = 2").forced(&ONLY_CALLS.replace("OTHERWISE", otherwise));
         let (fleet, home) = (Fleet::start(vec![plan]).unwrap(), Home::new());
-        let inventory = inventory(&fleet, &home, &[("connect_timeout", "'1s'")]);
+        let inventory = inventory(&fleet, &home, &[("connect_timeout", "'3s'")]);
         let first = home.poll(&inventory, &[]);
         assert_eq!(first.code, Some(0), "{otherwise}: {}", first.stderr);
         masters_below(&home.path("r")).into_iter().for_each(|pid| signal(pid, Signal::KILL));
@@ -103,7 +103,7 @@ fn wrapped(fleet: &Fleet, home: &Home, first: &str, keep_shell: bool) -> PathBuf
 fn what_a_call_leaves_behind_prints_into_no_later_answer() {
     let (fleet, home) = (one("gpus = 2"), Home::new());
     let stray = "(sleep 0.3; while :; do echo 0, GPU-of-another-call; sleep 0.01; done) &";
-    let inventory = wrapped(&fleet, &home, &format!("mkdir $0.once 2>/dev/null && {stray}"), true);
+    let inventory = wrapped(&fleet, &home, &format!("if mkdir $0.once 2>/dev/null; then {stray} fi"), true);
     assert_eq!(home.poll(&inventory, &[]).code, Some(0));
     fleet.set_scene("node", "gpus = 2\nslow = \"1s\"").unwrap();
     let second = home.poll(&inventory, &["--format", "json"]);
