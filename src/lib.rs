@@ -16,7 +16,7 @@
 //! | 1 | [`alert`] | rules and their state machine: facts in, transitions out |
 //! | 2 | [`batch`] | what one cycle produced, as timeline events |
 //! | 3 | [`transport`] | run this argv there, by this deadline; say which step failed |
-//! | 3 | [`solix`] | everything Anker: login, REST, MQTT, frames; its product is readings |
+//! | 3 | [`battery`] | battery stations by vendor: login, REST, MQTT, frames; its product is readings |
 //! | 3 | [`store`] | the timeline: one transaction a batch |
 //! | 4 | [`cycle`] | when and whom: host tasks, deadlines, gathering |
 //! | 4 | [`output`] | read-only views of what a cycle produced |
@@ -32,7 +32,7 @@ pub mod probe;
 
 pub mod batch;
 
-pub mod solix;
+pub mod battery;
 pub mod store;
 pub mod transport;
 

@@ -12,11 +12,11 @@ use super::alert_jobs::reach_webhook;
 use super::limits::concurrency;
 use super::poll::{connections, ssh_target};
 use super::{Error, HostSelection, Settings, WebhookAnswer, store_status};
+use crate::battery::anker::Config;
+use crate::battery::anker::session::ask_once;
 use crate::cycle::{Checked, Clock, check_host};
 use crate::inventory::Host;
 use crate::reading::SolixReport;
-use crate::solix::Config;
-use crate::solix::session::ask_once;
 use crate::store::Status;
 use crate::transport::look;
 

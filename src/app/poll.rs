@@ -16,10 +16,10 @@ use super::store::open_writer;
 use super::{Error, HostSelection, Settings, runtime};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Line, Now, Said, StoreNow};
+use crate::battery::anker::{self, session::ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::{Host, Inventory, SshTarget, Target};
 use crate::reading::{SolixReport, with_causes};
-use crate::solix::{self, session::ask_once};
 use crate::store::{self, Writer};
 use crate::transport::Connections;
 
@@ -235,7 +235,7 @@ fn changed(
 /// What the stations of the Solix account say. Whoever asks for some hosts does not ask for these.
 async fn stations(settings: &Settings, request: &PollRequest, closes_at: Instant) -> Option<SolixReport> {
     let config = settings.solix.as_ref().filter(|_| request.selection.is_whole())?;
-    let config = solix::Config { leave_no_trace: request.dry_run, ..config.clone() };
+    let config = anker::Config { leave_no_trace: request.dry_run, ..config.clone() };
     Some(ask_once(config, closes_at).await)
 }
 

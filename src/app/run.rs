@@ -25,11 +25,11 @@ use super::writing::{Hand, StoreState, Writing};
 use super::{Environment, Error, Settings, runtime};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Now, Said};
+use crate::battery::anker::session::Session;
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
 use crate::output::notify::Webhook;
 use crate::reading::{SolixReport, StationReading, with_causes};
-use crate::solix::session::Session;
 use crate::transport::Connections;
 
 /// How long closing down may take from SIGTERM on; systemd would kill us later.

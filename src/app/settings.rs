@@ -10,10 +10,10 @@ use super::alerts::webhook;
 use super::files::{Fingerprint, RealFiles};
 use super::lock::{foreign_owner, is_ours};
 use super::runtime::RuntimePlace;
+use crate::battery::anker;
 use crate::inventory::{self, Inventory, Secret, StoreSettings};
 use crate::output::notify::Webhook;
 use crate::reading::with_causes;
-use crate::solix;
 use crate::store::{Location, Password};
 use crate::support::regular_file;
 
@@ -104,7 +104,7 @@ pub struct Settings {
     /// The sockets of SSH masters: `$RUNTIME_DIRECTORY`, else the user's own folder in /run or /tmp.
     pub runtime_dir: RuntimePlace,
     /// The Solix session, if the inventory has one.
-    pub solix: Option<solix::Config>,
+    pub solix: Option<anker::Config>,
     /// Where secrets are, beside files.
     environment: Environment,
     /// The files that the fleet was read from, as they were then.

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{Environment, Error};
+use crate::battery::anker::{Config, Hidden};
 use crate::cycle::Clock;
 use crate::inventory::{Inventory, Secret};
 use crate::reading::{Share, with_causes};
-use crate::solix::{Config, Hidden};
 
 /// At or below this state of charge stations are asked more often, where no alert says which one is low.
 const FAST_BELOW: Share = Share::from_millipercent(20_000);

@@ -13,7 +13,7 @@ use super::exit::Exit;
 use super::solix_account::{self, ListFormat};
 use super::solix_listen::{self, Form, Request};
 use super::{Failure, frame, print, show};
-use crate::solix::wire::{self, Body, EnvelopeError, FrameError};
+use crate::battery::anker::wire::{self, Body, EnvelopeError, FrameError};
 
 /// The name and version of the shape of `solix decode --format json`.
 const SCHEMA: &str = "fleetwatt.solix.decode/1";

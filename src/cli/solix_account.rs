@@ -10,10 +10,10 @@ use super::args::Cli;
 use super::exit::Exit;
 use super::{Failure, block_on, colour_stderr, print, settings, settings_to_read, show};
 use crate::app::Settings;
+use crate::battery::anker::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
+use crate::battery::anker::wire;
+use crate::battery::anker::{Config, Hidden};
 use crate::reading::{Clean, with_causes};
-use crate::solix::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
-use crate::solix::wire;
-use crate::solix::{Config, Hidden};
 
 /// The name and version of the shape of `solix devices --format json`.
 const SCHEMA: &str = "fleetwatt.solix.devices/1";

@@ -11,11 +11,11 @@ use super::args::Cli;
 use super::exit::Exit;
 use super::solix_account::no_section;
 use super::{Failure, block_on, frame, print, settings_to_read, show};
+use crate::battery::anker::Config;
+use crate::battery::anker::mqtt::Heard;
+use crate::battery::anker::session::{ListenError, Listener};
+use crate::battery::anker::wire::{self, Body, Message, MsgType};
 use crate::reading::{Clean, Timestamp, with_causes};
-use crate::solix::Config;
-use crate::solix::mqtt::Heard;
-use crate::solix::session::{ListenError, Listener};
-use crate::solix::wire::{self, Body, Message, MsgType};
 
 /// How a listener prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,9 @@ use super::sampler::{Event, Sampler};
 use super::spread::share_of;
 use crate::batch::HostReport;
 use crate::inventory::{Host, Target};
-use crate::probe::{Answer, Call, Conversation, Probed, Step, loop_mark, loop_pattern, outstanding_pattern};
+use crate::probe::nvidia_smi::{
+    Answer, Call, Conversation, Probed, Step, loop_mark, loop_pattern, outstanding_pattern,
+};
 use crate::reading::{Failure, FailureKind, GpuReading, Outcome, Span, Timestamp};
 use crate::transport::{Connections, Output, Session};
 

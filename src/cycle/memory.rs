@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::batch::{Said, Written, WrittenFacts};
 use crate::inventory::Host;
-use crate::probe::{Knowledge, KnownGpu};
+use crate::probe::nvidia_smi::{Knowledge, KnownGpu};
 use crate::reading::{Power, PowerKind, Temperature, Timestamp};
 use crate::support::regular_file;
 use crate::support::state_file::{self, WriteError};

@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::patience::Patience;
 use crate::batch::{HostReport, PowerMeter};
 use crate::inventory::Host;
-use crate::probe::{Knowledge, Sweeps, Tally, went_dark};
+use crate::probe::nvidia_smi::{Knowledge, Sweeps, Tally, went_dark};
 use crate::reading::{
     Clean, Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome, PowerKind, Reason, SampleCounts,
     Timestamp,

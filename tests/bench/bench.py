@@ -73,7 +73,7 @@ class Way:
 
 def query():
     """The command that fleetwatt sends, from its own table, so that all ask for the same."""
-    text = (ROOT / "src/probe/fields.rs").read_text()
+    text = (ROOT / "src/probe/nvidia_smi/fields.rs").read_text()
     table = text[text.index("pub const FIELDS") : text.index("\n];")]
     names = re.findall(r'(?:identity|always|where_known)\(&\["([^"]+)"', table)
     assert names[0] == "index" and names[-1] == "name", names

@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use fleetwatt::solix::wire;
+use fleetwatt::battery::anker::wire;
 
 const FRAME: &str = include_str!("../../fixtures/solix/a1790p-486.hex");
 

@@ -10,7 +10,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fleetwatt::probe::{
+use fleetwatt::probe::nvidia_smi::{
     Answer, Call, Conversation, Ending, FIELDS, Knowledge, Probed, Rows, Step, cell_reason, read_rows,
 };
 use fleetwatt::reading::{FaultKind, GpuReading, Measured, Outcome, Reason};

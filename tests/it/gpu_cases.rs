@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fleetwatt::alert::{Rules, Scope, State, evaluate};
 use fleetwatt::batch::{Batch, BatchId, HostReport};
-use fleetwatt::probe::{Answer, Conversation, Knowledge, Probed, Step};
+use fleetwatt::probe::nvidia_smi::{Answer, Conversation, Knowledge, Probed, Step};
 use fleetwatt::reading::{Failure, FailureKind, FaultKind, Outcome, Span, Timestamp};
 use proptest::prelude::*;
 use serde_json::Value;

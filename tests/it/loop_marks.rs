@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fleetwatt::probe::{Conversation, Knowledge, loop_mark, loop_pattern, outstanding_pattern};
+use fleetwatt::probe::nvidia_smi::{Conversation, Knowledge, loop_mark, loop_pattern, outstanding_pattern};
 
 /// A process that looks in a process list as a call does, and does nothing.
 struct Looks(Child);

@@ -12,7 +12,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use fleetwatt::solix::wire::{ModelKind, model, models};
+use fleetwatt::battery::anker::wire::{ModelKind, model, models};
 use serde_json::{Map, Value};
 
 const HEAD: &str = "\
@@ -34,7 +34,7 @@ fn root() -> &'static Path {
 }
 
 fn table_path() -> PathBuf {
-    root().join("src/solix/wire/fieldmap.tsv")
+    root().join("src/battery/anker/wire/fieldmap.tsv")
 }
 
 fn published() -> Value {

@@ -10,12 +10,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fleetwatt::reading::{
-    Clean, Energy, Measured, PollingMode, Power, Share, Station, StationReading, Timestamp,
-};
-use fleetwatt::solix::wire::{
+use fleetwatt::battery::anker::wire::{
     Account, Body, Channel, Decoded, DeviceState, Embedded, Field, FieldKind, decode, from_hex, read_message,
     reading, request_envelope, split, status_request, to_hex, trigger,
+};
+use fleetwatt::reading::{
+    Clean, Energy, Measured, PollingMode, Power, Share, Station, StationReading, Timestamp,
 };
 use serde_json::Value;
 

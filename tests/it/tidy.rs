@@ -14,7 +14,7 @@ const RANKS: &[(u8, &str)] = &[
     (1, "probe"),
     (2, "batch"),
     (3, "transport"),
-    (3, "solix"),
+    (3, "battery"),
     (3, "store"),
     (4, "cycle"),
     (4, "output"),
@@ -61,7 +61,7 @@ const WRITES_FILES: &[&str] = &[
 /// Files that do so for another reason.
 const WRITES_OTHERWISE: &[(&str, &str)] = &[
     ("app/lock.rs", "locks a file"),
-    ("solix/auth/files.rs", "locks a file"),
+    ("battery/anker/auth/files.rs", "locks a file"),
     ("store/failpoint.rs", "says to a test how far it is"),
     ("store/file.rs", "creates a database"),
     ("store/spool/reserve.rs", "holds room on the disk"),

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use fleetwatt::probe::{Answer, Conversation, Knowledge, Step};
+use fleetwatt::probe::nvidia_smi::{Answer, Conversation, Knowledge, Step};
 use libfuzzer_sys::fuzz_target;
 
 /// No conversation asks more often than this: one question for each field that may be dropped, and one

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use fleetwatt::solix::wire::{self, Body};
+use fleetwatt::battery::anker::wire::{self, Body};
 use libfuzzer_sys::fuzz_target;
 
 const TOPIC: &str = "dt/anker_power/A17B1/UUBABYTEST000001/param_info";

@@ -4,7 +4,7 @@
 #![no_main]
 
 use fleetwatt::reading::{Clean, PollingMode, Power, Station, StationReading, Timestamp};
-use fleetwatt::solix::wire::{self, DeviceState};
+use fleetwatt::battery::anker::wire::{self, DeviceState};
 use libfuzzer_sys::fuzz_target;
 
 /// Before the message type: what a frame begins with, its length, and where it is from.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use fleetwatt::probe::{Ending, Knowledge, Sweeps, read_rows};
+use fleetwatt::probe::nvidia_smi::{Ending, Knowledge, Sweeps, read_rows};
 use libfuzzer_sys::fuzz_target;
 
 const KNOWN: &str = "0, GPU-1, 51.20\n1, GPU-2, 48.75\n";

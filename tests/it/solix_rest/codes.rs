@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fleetwatt::solix::rest::{Cloud, Pace, Site, SolixError};
+use fleetwatt::battery::anker::rest::{Cloud, Pace, Site, SolixError};
 use tokio::time::Instant;
 
 use super::server::{DEVICES, LOGIN, Reply, SCENE};

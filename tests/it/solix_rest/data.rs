@@ -1,7 +1,7 @@
 //! What is asked, and what is made of it.
 
+use fleetwatt::battery::anker::rest::{Cloud, Received, SolixError, site_words};
 use fleetwatt::reading::{DataSource, Power, Share};
-use fleetwatt::solix::rest::{Cloud, Received, SolixError, site_words};
 use serde_json::{Value, json};
 
 use super::server::{DEVICES, ENERGY, LOGIN, MQTT, Reply, SCENE, SITES, Server};

@@ -1,6 +1,6 @@
 //! When a login is sent, and when not: over simulated days, and across processes.
 
-use fleetwatt::solix::rest::{Pause, SolixError};
+use fleetwatt::battery::anker::rest::{Pause, SolixError};
 
 use super::server::{DEVICES, LOGIN, Reply};
 use super::{HOUR, MINUTE, PACE, Stage, files, hidden, pass};

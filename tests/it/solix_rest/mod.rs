@@ -16,10 +16,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use fleetwatt::battery::anker::rest::{Cloud, Pace};
+use fleetwatt::battery::anker::{Config, Hidden};
 use fleetwatt::inventory::{Secret, SolixSettings};
 use fleetwatt::reading::{Share, Timestamp};
-use fleetwatt::solix::rest::{Cloud, Pace};
-use fleetwatt::solix::{Config, Hidden};
 use server::{Authority, Server};
 
 /// 2026-11-24T07:00:00Z.

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use fleetwatt::solix::rest::{Cloud, SolixError};
+use fleetwatt::battery::anker::rest::{Cloud, SolixError};
 use serde_json::json;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -145,7 +145,7 @@ async fn the_names_of_fields_are_logged_once_a_start_for_each_device_and_endpoin
         lines.iter().any(|line| line.contains(start) && names.iter().all(|name| line.contains(name)))
     };
     assert!(is_there(
-        "INFO fleetwatt::solix::rest::cloud: REST API fields for SOLIX F3800 2 (get_relate_and_bind_devices): alias_name, ",
+        "INFO fleetwatt::battery::anker::rest::cloud: REST API fields for SOLIX F3800 2 (get_relate_and_bind_devices): alias_name, ",
         &["wifi_online", "device_sw_version"]
     ));
     assert!(is_there(

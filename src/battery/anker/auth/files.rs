@@ -1,0 +1,263 @@
+//! Files for this user alone, whole or not at all: the login, the count of logins, the certificate.
+
+use std::fs::{File, Permissions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+use zeroize::Zeroizing;
+
+use crate::battery::anker::Config;
+use crate::battery::anker::rest::SolixError;
+use crate::support::regular_file;
+use crate::support::state_file;
+
+/// The version of all of them; a file of another one is set aside.
+const VERSION: u32 = 1;
+
+/// No file of ours is larger: it bounds what a wrong file can cost.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The file that is locked while somebody logs in. It stays, since a lock on a file that is removed protects
+/// nothing.
+const LOCK_NAME: &str = "solix-login.lock";
+
+/// How often a lock that somebody else holds is tried.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long somebody else's login may take: its timeout, twice, and some pace.
+const LOCK_WITHIN: Duration = Duration::from_secs(25);
+
+/// One file in the state directory.
+#[derive(Debug, Clone)]
+pub(in crate::battery::anker) struct Kept {
+    path: PathBuf,
+    leave_no_trace: bool,
+}
+
+/// What stands in a file.
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    version: u32,
+    content: T,
+}
+
+/// What was found in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::battery::anker) enum Found<T> {
+    /// There is no file.
+    Nothing,
+    /// What it holds.
+    Whole(T),
+    /// It could not be understood, and was set aside.
+    Damaged,
+}
+
+impl Kept {
+    /// The file `name` in the state directory.
+    pub(in crate::battery::anker) fn new(state_dir: &Path, name: &str) -> Self {
+        Self { path: state_dir.join(name), leave_no_trace: false }
+    }
+
+    /// The same as the settings have it: whoever is to leave no trace reads it, and changes nothing.
+    pub(in crate::battery::anker) fn of(config: &Config, name: &str) -> Self {
+        Self { leave_no_trace: config.leave_no_trace, ..Self::new(&config.state_dir, name) }
+    }
+
+    /// Reads it. What cannot be understood, or is of another version, is renamed to `….damaged` and said. Rights of others are taken away.
+    ///
+    /// # Errors
+    /// The file cannot be read at all.
+    pub(in crate::battery::anker) fn load<T: DeserializeOwned>(&self) -> Result<Found<T>, SolixError> {
+        let bytes = match self.read() {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Ok(self.set_aside()),
+            Err(source) => return Err(self.failed(source)),
+        };
+        // The parser's own words would quote what it stumbled over.
+        match serde_json::from_slice::<Versioned<T>>(&bytes) {
+            Ok(Versioned { version: VERSION, content }) => Ok(Found::Whole(content)),
+            Ok(_) | Err(_) => Ok(self.set_aside()),
+        }
+    }
+
+    fn read(&self) -> io::Result<Zeroizing<Vec<u8>>> {
+        let mut file = regular_file::open(&self.path)?;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 && !self.leave_no_trace {
+            tracing::warn!(path = %self.path.display(), "others could read this file; they no longer can");
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        let mut bytes = Zeroizing::new(Vec::new());
+        Read::by_ref(&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        if u64::try_from(bytes.len()).is_ok_and(|n_bytes| MAX_BYTES < n_bytes) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes)
+    }
+
+    /// Puts the file out of the way, so that it can be looked at.
+    fn set_aside<T>(&self) -> Found<T> {
+        if self.leave_no_trace {
+            tracing::warn!(path = %self.path.display(), "this file cannot be understood");
+            return Found::Damaged;
+        }
+        match state_file::set_aside(&self.path) {
+            Ok(()) => tracing::warn!(
+                path = %self.path.display(),
+                "this file cannot be understood; it was renamed to ….damaged and begins anew"
+            ),
+            Err(error) => tracing::warn!(
+                path = %self.path.display(), %error,
+                "this file cannot be understood, nor renamed; it begins anew"
+            ),
+        }
+        Found::Damaged
+    }
+
+    /// Writes it, whole or not at all. Creates the state directory if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(in crate::battery::anker) fn save<T: Serialize>(&self, content: &T) -> Result<(), SolixError> {
+        if self.leave_no_trace {
+            return Ok(());
+        }
+        let create = || self.path.parent().map_or(Ok(()), state_file::create_folder);
+        create().map_err(|source| self.failed(source))?;
+        let bytes = serde_json::to_vec(&Versioned { version: VERSION, content });
+        let bytes = Zeroizing::new(bytes.map_err(|error| self.failed(error.into()))?);
+        state_file::write(&self.path, &bytes).map_err(|error| self.failed(error.source))
+    }
+
+    /// Removes it, if it is there.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(in crate::battery::anker) fn remove(&self) -> Result<(), SolixError> {
+        if self.leave_no_trace {
+            return Ok(());
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> SolixError {
+        SolixError::State { path: self.path.clone(), source }
+    }
+}
+
+/// Waits until no other process of this state directory logs in, and keeps it so until the file is dropped.
+///
+/// # Errors
+/// The state directory cannot be written, or the other one takes too long.
+pub(in crate::battery::anker) async fn take_lock(
+    state_dir: &Path,
+    deadline: Option<Instant>,
+) -> Result<File, SolixError> {
+    let path = state_dir.join(LOCK_NAME);
+    let fail = |source| SolixError::State { path: path.clone(), source };
+    state_file::create_folder(state_dir).map_err(fail)?;
+    let file =
+        File::options().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
+    let until = Instant::now() + LOCK_WITHIN;
+    let until = deadline.map_or(until, |deadline| deadline.min(until));
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(fail(source)),
+            Err(TryLockError::WouldBlock) if until <= Instant::now() => {
+                return Err(SolixError::LoginUnderWay);
+            }
+            Err(TryLockError::WouldBlock) => sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept() -> (tempfile::TempDir, Kept) {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Kept::new(&dir.path().join("state"), "solix-x.json");
+        (dir, kept)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_saved_is_read_again_and_nobody_else_can() {
+        let (_dir, kept) = kept();
+        assert_eq!(kept.load::<u32>().unwrap(), Found::Nothing);
+        kept.save(&7).unwrap();
+        kept.save(&8).unwrap();
+        assert_eq!(kept.load::<u32>().unwrap(), Found::Whole(8));
+        assert_eq!(mode(&kept.path), 0o600);
+        assert_eq!(mode(kept.path.parent().unwrap()), 0o700);
+    }
+
+    #[test]
+    fn rights_of_others_are_taken_away() {
+        let (_dir, kept) = kept();
+        kept.save(&7).unwrap();
+        std::fs::set_permissions(&kept.path, Permissions::from_mode(0o644)).unwrap();
+        kept.load::<u32>().unwrap();
+        assert_eq!(mode(&kept.path), 0o600);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_and_a_huge_one_too() {
+        for content in ["{\"token\":", &" ".repeat(2 << 20)] {
+            let (_dir, kept) = kept();
+            kept.save(&7).unwrap();
+            std::fs::write(&kept.path, content).unwrap();
+            assert_eq!(kept.load::<u32>().unwrap(), Found::Damaged);
+            assert_eq!(kept.load::<u32>().unwrap(), Found::Nothing);
+            assert!(kept.path.with_extension("json.damaged").exists());
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_set_aside() {
+        let (_dir, kept) = kept();
+        kept.save(&7).unwrap();
+        let text = std::fs::read_to_string(&kept.path).unwrap();
+        std::fs::write(&kept.path, text.replace("\"version\":1", "\"version\":2")).unwrap();
+        assert_eq!(kept.load::<u32>().unwrap(), Found::Damaged);
+        assert!(!kept.path.exists());
+    }
+
+    #[test]
+    fn who_leaves_no_trace_changes_nothing() {
+        let (_dir, kept) = kept();
+        kept.save(&7).unwrap();
+        std::fs::set_permissions(&kept.path, Permissions::from_mode(0o644)).unwrap();
+        let watcher = Kept { leave_no_trace: true, ..kept.clone() };
+        assert_eq!(watcher.load::<u32>().unwrap(), Found::Whole(7));
+        watcher.save(&8).unwrap();
+        watcher.remove().unwrap();
+        assert_eq!(watcher.load::<String>().unwrap(), Found::Damaged);
+        assert_eq!((mode(&kept.path), kept.load::<u32>().unwrap()), (0o644, Found::Whole(7)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_waits_for_another_ones_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = take_lock(dir.path(), None).await.unwrap();
+        let begun_at = Instant::now();
+        let refused = take_lock(dir.path(), Some(begun_at + Duration::from_secs(2))).await;
+        assert!(matches!(refused, Err(SolixError::LoginUnderWay)));
+        assert_eq!((Instant::now() - begun_at).as_secs(), 2);
+        drop(held);
+        assert!(take_lock(dir.path(), None).await.is_ok());
+    }
+}

@@ -1,0 +1,247 @@
+//! One call: its turn, its answer, and what the answer asks for.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+
+use super::action::{Action, action};
+use super::cloud::Cloud;
+use super::endpoint::Endpoint;
+use super::http::{Answer, Broken};
+use super::memory::Question;
+use super::{Pause, SolixError};
+use crate::battery::anker::auth::{AccountId, Attempts, Login};
+use crate::reading::with_causes;
+
+/// How long we leave the account to whoever has kicked us out, so that a phone is not kicked out in turn.
+const AFTER_KICK: Duration = Duration::from_secs(30 * 60);
+
+/// How long no login is tried after one whose token was not accepted.
+const AFTER_USELESS: Duration = Duration::from_secs(60 * 60);
+
+/// What happens after an answer that is no error.
+enum Next {
+    Take(Value),
+    Repeat,
+}
+
+impl Cloud {
+    /// Asks for something, with a login. At most two calls of the endpoint, and at most one login: each answer
+    /// that may be repeated is repeated once.
+    pub(super) async fn ask(
+        &mut self,
+        endpoint: Endpoint,
+        subject: &str,
+        body: &Value,
+    ) -> Result<Value, SolixError> {
+        let answered = self.ask_and_repeat(endpoint, subject, body).await;
+        self.memory.save();
+        answered
+    }
+
+    async fn ask_and_repeat(
+        &mut self,
+        endpoint: Endpoint,
+        subject: &str,
+        body: &Value,
+    ) -> Result<Value, SolixError> {
+        let server = self.server.to_string();
+        let question = Question { server: server.trim_end_matches('/'), endpoint, subject };
+        self.memory.check(question, self.now())?;
+        match self.ask_once(question, body, false).await? {
+            Next::Take(data) => Ok(data),
+            Next::Repeat => match self.ask_once(question, body, true).await? {
+                Next::Take(data) => Ok(data),
+                Next::Repeat => Err(SolixError::NotAccepted { endpoint: endpoint.name() }),
+            },
+        }
+    }
+
+    async fn ask_once(
+        &mut self,
+        question: Question<'_>,
+        body: &Value,
+        is_repetition: bool,
+    ) -> Result<Next, SolixError> {
+        let endpoint = question.endpoint;
+        self.ensure_login().await?;
+        self.take_turn(endpoint).await?;
+        let answer = match self.send(endpoint, body.to_string().into_bytes()).await {
+            Err(SolixError::Timeout { .. }) if !is_repetition => {
+                self.wait_to_repeat(endpoint).await?;
+                return Ok(Next::Repeat);
+            }
+            answer => answer?,
+        };
+        let (status, code) = (answer.status, answer.code);
+        let failed = SolixError::Failed { endpoint: endpoint.name(), status, code };
+        match action(status, code, &answer.msg) {
+            Action::Take => {
+                self.token_works();
+                self.memory.works(question);
+                Ok(Next::Take(answer.data))
+            }
+            Action::LogInAgain => self.token_is_refused(question, is_repetition).await,
+            Action::WaitAndLogIn => self.kicked_out(endpoint),
+            Action::Throttle => {
+                self.pacer.throttle(endpoint);
+                if is_repetition {
+                    return Err(SolixError::TooManyCalls { endpoint: endpoint.name() });
+                }
+                self.wait_to_repeat(endpoint).await?;
+                Ok(Next::Repeat)
+            }
+            Action::WaitAndRepeat if !is_repetition => {
+                self.wait_to_repeat(endpoint).await?;
+                Ok(Next::Repeat)
+            }
+            Action::CountOutage if endpoint.is_optional() => {
+                Err(self.memory.outage(question, self.now()).unwrap_or(failed))
+            }
+            Action::NotOnServer if endpoint.is_optional() => {
+                Err(self.memory.not_on_server(question, self.now()))
+            }
+            Action::NotForThis if endpoint.is_optional() => {
+                Err(self.memory.not_for_this(question, self.now()))
+            }
+            Action::Forbidden if endpoint.is_optional() => Err(self.memory.forbidden(question, self.now())),
+            Action::Locked(lock) => Err(self.pause_logins(lock, Pause::Locked)?),
+            Action::Fail if code.is_none() && (200..300).contains(&status) => {
+                Err(SolixError::Garbled { endpoint: endpoint.name(), what: "has no result code" })
+            }
+            Action::Fail
+            | Action::WaitAndRepeat
+            | Action::CountOutage
+            | Action::NotOnServer
+            | Action::NotForThis
+            | Action::Forbidden
+            | Action::RefuseCredentials
+            | Action::AskPerson(_)
+            | Action::NewKey => Err(failed),
+        }
+    }
+
+    /// Waits until the endpoint may be called.
+    pub(super) async fn take_turn(&mut self, endpoint: Endpoint) -> Result<(), SolixError> {
+        let due = self.pacer.due(endpoint, &self.pace, Instant::now());
+        self.wait_until(due, endpoint).await
+    }
+
+    async fn wait_to_repeat(&self, endpoint: Endpoint) -> Result<(), SolixError> {
+        self.wait_until(Instant::now() + self.pace.before_repeat(), endpoint).await
+    }
+
+    /// Waits, unless that would be too long.
+    async fn wait_until(&self, due: Instant, endpoint: Endpoint) -> Result<(), SolixError> {
+        if self.deadline.is_some_and(|deadline| deadline <= due.max(Instant::now())) {
+            return Err(SolixError::NoTime { endpoint: endpoint.name() });
+        }
+        sleep_until(due).await;
+        Ok(())
+    }
+
+    /// Sends one body, and gives the answer whatever it says.
+    pub(super) async fn send(&mut self, endpoint: Endpoint, body: Vec<u8>) -> Result<Answer, SolixError> {
+        let now = Instant::now();
+        self.pacer.note(endpoint, now);
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(now));
+        let within = left.map_or(self.pace.timeout, |left| left.min(self.pace.timeout));
+        // A login is not sent with the token that it replaces.
+        let login = self.login.as_ref().filter(|_| endpoint != Endpoint::Login);
+        let credentials = login.map(|login| (&login.token, &login.gtoken));
+        let mut url = self.server.clone();
+        url.set_path(endpoint.path());
+        let sent = self.http.post(url, credentials, body, within).await;
+        let endpoint = endpoint.name();
+        sent.map_err(|broken| match broken {
+            Broken::NoConnection(source) => SolixError::NoConnection { endpoint, source },
+            Broken::Underway(source) => SolixError::Interrupted { endpoint, source },
+            Broken::TooLate if within < self.pace.timeout => SolixError::NoTime { endpoint },
+            Broken::TooLate => SolixError::Timeout { endpoint, within },
+            Broken::TooLarge => SolixError::Garbled { endpoint, what: "is larger than 2 MiB" },
+        })
+    }
+
+    /// The token was accepted.
+    fn token_works(&mut self) {
+        let Some(login) = self.login.as_mut().filter(|login| !login.is_proven) else { return };
+        login.is_proven = true;
+        if let Err(error) = login.save(&self.login_file) {
+            tracing::warn!(error = with_causes(&error), "cannot keep the login");
+        }
+    }
+
+    /// The token was not accepted. If it ever was, it is over, and a new login may help. If it never was, logging
+    /// in again would not end: no login for an hour. What is optional is then not asked for a day, and the
+    /// token, which may be good for the rest, stays.
+    async fn token_is_refused(
+        &mut self,
+        question: Question<'_>,
+        is_repetition: bool,
+    ) -> Result<Next, SolixError> {
+        let not_accepted = SolixError::NotAccepted { endpoint: question.endpoint.name() };
+        let Some(login) = self.login.clone() else { return Err(not_accepted) };
+        if self.another_has_logged_in(&login)? {
+            return Ok(Next::Repeat);
+        }
+        if !login.is_proven {
+            let paused = self.pause_logins(AFTER_USELESS, Pause::TokenUseless)?;
+            if question.endpoint.is_optional() {
+                return Err(self.memory.forbidden(question, self.now()));
+            }
+            self.drop_login(&login)?;
+            return Err(paused);
+        }
+        self.drop_login(&login)?;
+        if is_repetition {
+            return Err(not_accepted);
+        }
+        tracing::info!("the Solix cloud no longer accepts the login");
+        self.renew_login().await?;
+        Ok(Next::Repeat)
+    }
+
+    /// Another login took our place. If it was one of ours, it is taken; else we wait.
+    fn kicked_out(&mut self, endpoint: Endpoint) -> Result<Next, SolixError> {
+        let not_accepted = SolixError::NotAccepted { endpoint: endpoint.name() };
+        let Some(login) = self.login.clone() else { return Err(not_accepted) };
+        if self.another_has_logged_in(&login)? {
+            return Ok(Next::Repeat);
+        }
+        let paused = self.pause_logins(AFTER_KICK, Pause::KickedOut)?;
+        self.drop_login(&login)?;
+        tracing::warn!("another login to the Solix account has ended ours");
+        Err(paused)
+    }
+
+    /// Whether another process of ours has put a newer login into the file. If so, it is ours too now.
+    fn another_has_logged_in(&mut self, refused: &Login) -> Result<bool, SolixError> {
+        self.dropped = Some(refused.token.clone());
+        self.take_cached_login()
+    }
+
+    /// No login of this account for so long. Gives the error that says so.
+    fn pause_logins(&self, long: Duration, pause: Pause) -> Result<SolixError, SolixError> {
+        let now = self.now();
+        let until = now.plus(long);
+        if self.config.leave_no_trace {
+            return Ok(SolixError::LoginPaused { until, pause });
+        }
+        let account: Option<&AccountId> = self.login.as_ref().map(|login| &login.account);
+        if let Some(account) = account.or(self.account.as_ref()) {
+            Attempts::load(&self.config.state_dir, now)?.pause(account, until, pause)?;
+        }
+        Ok(SolixError::LoginPaused { until, pause })
+    }
+
+    /// Forgets a token, here and in the file, unless another process has put a newer one there.
+    fn drop_login(&mut self, login: &Login) -> Result<(), SolixError> {
+        self.login = None;
+        let cached = Login::load(&self.login_file)?;
+        if cached.is_some_and(|cached| cached.token == login.token) {
+            self.login_file.remove()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,270 @@
+//! What the MQTT broker takes for a login: a certificate of the account.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::endpoint::Endpoint;
+use super::{SolixError, json};
+use crate::battery::anker::Hidden;
+use crate::battery::anker::auth::{AccountId, Found, Kept};
+use crate::reading::Timestamp;
+
+/// The file's name in the state directory.
+pub(super) const CREDENTIALS_FILE: &str = "solix-mqtt.json";
+
+/// How long before its end a certificate is replaced. They are said to hold for ten years.
+const REPLACE_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// From one certificate to the next, when the broker refuses them.
+const ANEW_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// The MQTT credentials of the account (`get_user_mqtt_info`). They belong to the account and outlive the login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MqttCredentials {
+    /// The account, as it stands in published payloads.
+    pub user_id: Hidden,
+    /// Part of the topics: `anker_power`.
+    pub app_name: String,
+    /// The stem of the client id. It has the user id in it.
+    pub thing_name: Hidden,
+    /// Part of `head.client_id` of published payloads.
+    pub certificate_id: Hidden,
+    /// The client certificate, PEM.
+    pub certificate_pem: Hidden,
+    /// Its key, PEM (`BEGIN RSA PRIVATE KEY`).
+    pub private_key: Hidden,
+    /// The only certificates that the broker's may be signed by, PEM.
+    pub ca_pem: Hidden,
+    /// The broker's host name, without a port.
+    pub endpoint: String,
+    /// When the certificate ends, as it says itself.
+    pub not_after: Option<Timestamp>,
+}
+
+/// Kept credentials, and whose they are.
+pub(super) struct KeptCredentials {
+    pub(super) credentials: MqttCredentials,
+    /// The hash of the account; empty if it was not known.
+    account: String,
+    server: String,
+    /// When they took the place of others that the broker had refused, or that had ended.
+    anew_at: Option<Timestamp>,
+}
+
+impl KeptCredentials {
+    /// Whether they are of this account, or of any if none is known, and of this server.
+    pub(super) fn is_of(&self, account: Option<&AccountId>, server: &str) -> bool {
+        account.is_none_or(|account| account.as_hex() == self.account) && self.server == server
+    }
+
+    /// Whether the certificate holds, and for more than a day.
+    pub(super) fn holds(&self, now: Timestamp) -> bool {
+        self.credentials.not_after.is_none_or(|end| now.plus(REPLACE_BEFORE) < end)
+    }
+
+    /// Until when no other ones are fetched; `None` if they are of a clock that was ahead.
+    pub(super) fn not_anew_before(&self, now: Timestamp) -> Option<Timestamp> {
+        let anew_at = self.anew_at?;
+        let until = anew_at.plus(ANEW_EVERY);
+        (now < until && anew_at <= now).then_some(until)
+    }
+}
+
+/// The credentials in an answer.
+pub(super) fn parse(data: &Value) -> Result<MqttCredentials, SolixError> {
+    let garbled = |what| SolixError::Garbled { endpoint: Endpoint::MqttCredentials.name(), what };
+    let text = |key| json::text(data, key).ok_or_else(|| garbled("has not all that the broker needs"));
+    let secret = |key| text(key).map(Hidden::new);
+    let app_name = text("app_name")?;
+    // It becomes part of topics, where `+`, `#` and `/` have a meaning.
+    if !app_name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+        return Err(garbled("has an app name that is none"));
+    }
+    let endpoint = text("endpoint_addr")?;
+    if !endpoint.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-') {
+        return Err(garbled("has a broker that is no host name"));
+    }
+    let certificate_pem = secret("certificate_pem")?;
+    Ok(MqttCredentials {
+        user_id: secret("user_id")?,
+        app_name,
+        thing_name: secret("thing_name")?,
+        certificate_id: secret("certificate_id")?,
+        not_after: not_after(&certificate_pem),
+        certificate_pem,
+        private_key: secret("private_key")?,
+        ca_pem: secret("aws_root_ca1_pem")?,
+        endpoint,
+    })
+}
+
+/// The end of a certificate's validity.
+fn not_after(pem: &Hidden) -> Option<Timestamp> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.reveal().as_bytes()).ok()?;
+    let seconds = pem.parse_x509().ok()?.validity().not_after.timestamp();
+    seconds.checked_mul(1_000_000).map(Timestamp::from_micros)
+}
+
+/// The kept ones, of whatever account.
+pub(super) fn load(file: &Kept) -> Result<Option<KeptCredentials>, SolixError> {
+    let row = match file.load::<Row>()? {
+        Found::Whole(row) => row,
+        Found::Nothing | Found::Damaged => return Ok(None),
+    };
+    let certificate_pem = Hidden::new(row.certificate_pem);
+    let credentials = MqttCredentials {
+        user_id: Hidden::new(row.user_id),
+        app_name: row.app_name,
+        thing_name: Hidden::new(row.thing_name),
+        certificate_id: Hidden::new(row.certificate_id),
+        not_after: not_after(&certificate_pem),
+        certificate_pem,
+        private_key: Hidden::new(row.private_key),
+        ca_pem: Hidden::new(row.ca_pem),
+        endpoint: row.endpoint,
+    };
+    let anew_at = row.anew_at_us.map(Timestamp::from_micros);
+    Ok(Some(KeptCredentials { credentials, account: row.account, server: row.server, anew_at }))
+}
+
+/// Keeps them for the next process. `anew_at` is now, if they take the place of others.
+pub(super) fn save(
+    file: &Kept,
+    credentials: &MqttCredentials,
+    account: Option<&AccountId>,
+    server: &str,
+    anew_at: Option<Timestamp>,
+) -> Result<(), SolixError> {
+    file.save(&RowRef {
+        account: account.map(AccountId::as_hex).unwrap_or_default(),
+        server,
+        anew_at_us: anew_at.map(Timestamp::micros),
+        user_id: credentials.user_id.reveal(),
+        app_name: &credentials.app_name,
+        thing_name: credentials.thing_name.reveal(),
+        certificate_id: credentials.certificate_id.reveal(),
+        certificate_pem: credentials.certificate_pem.reveal(),
+        private_key: credentials.private_key.reveal(),
+        ca_pem: credentials.ca_pem.reveal(),
+        endpoint: &credentials.endpoint,
+    })
+}
+
+#[derive(Deserialize)]
+struct Row {
+    account: String,
+    server: String,
+    anew_at_us: Option<i64>,
+    user_id: String,
+    app_name: String,
+    thing_name: String,
+    certificate_id: String,
+    certificate_pem: String,
+    private_key: String,
+    ca_pem: String,
+    endpoint: String,
+}
+
+#[derive(Serialize)]
+struct RowRef<'a> {
+    account: &'a str,
+    server: &'a str,
+    anew_at_us: Option<i64>,
+    user_id: &'a str,
+    app_name: &'a str,
+    thing_name: &'a str,
+    certificate_id: &'a str,
+    certificate_pem: &'a str,
+    private_key: &'a str,
+    ca_pem: &'a str,
+    endpoint: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// 2026-11-24T07:00:00Z.
+    const NOW: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
+
+    fn answer(certificate: &str) -> Value {
+        json!({
+            "user_id": "u", "app_name": "anker_power", "thing_name": "u-anker_power", "certificate_id": 12345,
+            "certificate_pem": certificate, "private_key": "k", "aws_root_ca1_pem": "c",
+            "endpoint_addr": "aiot-mqtt-us.anker.com", "public_key": "", "origin": "", "pkcs12": "",
+        })
+    }
+
+    fn certificate() -> String {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.not_after = rcgen::date_time_ymd(2036, 1, 2);
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    }
+
+    fn kept(account: &str, anew_at: Option<Timestamp>) -> KeptCredentials {
+        let dir = tempfile::tempdir().unwrap();
+        let credentials = parse(&answer(&certificate())).unwrap();
+        let file = Kept::new(dir.path(), CREDENTIALS_FILE);
+        save(&file, &credentials, Some(&AccountId::of(account)), "https://h/", anew_at).unwrap();
+        let kept = load(&file).unwrap().unwrap();
+        assert_eq!(kept.credentials, credentials);
+        kept
+    }
+
+    #[test]
+    fn a_certificate_says_itself_when_it_ends() {
+        let end = parse(&answer(&certificate())).unwrap().not_after.unwrap();
+        assert_eq!(end.to_string(), "2036-01-02T00:00:00.000000Z");
+        assert_eq!(parse(&answer("none")).unwrap().not_after, None);
+    }
+
+    #[test]
+    fn what_is_missing_or_no_name_is_refused() {
+        for key in ["user_id", "private_key", "certificate_pem", "aws_root_ca1_pem", "endpoint_addr"] {
+            let mut answer = answer("p");
+            answer[key] = json!("");
+            assert!(parse(&answer).is_err(), "{key}");
+        }
+        for (key, bad) in [("app_name", "a/#"), ("endpoint_addr", "h:8883"), ("endpoint_addr", "a b")] {
+            let mut answer = answer("p");
+            answer[key] = json!(bad);
+            assert!(parse(&answer).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn kept_ones_are_of_one_account_and_server() {
+        let kept = kept("me@example.com", None);
+        let me = AccountId::of("me@example.com");
+        assert!(kept.is_of(Some(&me), "https://h/") && kept.is_of(None, "https://h/"));
+        assert!(!kept.is_of(Some(&AccountId::of("you@example.com")), "https://h/"));
+        assert!(!kept.is_of(Some(&me), "https://other/"));
+    }
+
+    #[test]
+    fn a_certificate_is_replaced_on_its_last_day() {
+        let kept = kept("me@example.com", None);
+        let end = kept.credentials.not_after.unwrap();
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        assert!(kept.holds(end.minus(hours(25))));
+        assert!(!kept.holds(end.minus(hours(23))));
+    }
+
+    #[test]
+    fn the_first_ones_may_be_replaced_at_once() {
+        assert_eq!(kept("me@example.com", None).not_anew_before(NOW), None);
+    }
+
+    #[test]
+    fn other_ones_are_fetched_at_most_once_an_hour() {
+        let kept = kept("me@example.com", Some(NOW));
+        let after = |minutes: u64| NOW.plus(Duration::from_secs(minutes * 60));
+        assert!(kept.not_anew_before(after(59)).is_some());
+        assert_eq!(kept.not_anew_before(after(60)), None);
+        assert_eq!(kept.not_anew_before(NOW.minus(ANEW_EVERY)), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! One POST: the client, the headers, and a bounded answer.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, Url};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::Value;
+
+use super::{SolixError, json};
+use crate::battery::anker::Hidden;
+use crate::support::regular_file;
+
+/// A larger answer is not read; the largest that was ever seen has 87 KB.
+const MAX_ANSWER: usize = 2 << 20;
+
+/// All root certificates of a machine have 250 KB.
+const MAX_PEM_BYTES: u64 = 4 << 20;
+
+/// How long a connection may take. Shorter than an answer may, so that a login that found no connection is known
+/// not to have been sent.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// The client. Its headers are those of anker-solix-api; we are in UTC wherever this machine stands, as the
+/// reference's body says too.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+    country: HeaderValue,
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// `code` of the body; `None` if the body is not one of the vendor's.
+    pub(super) code: Option<i64>,
+    pub(super) msg: String,
+    /// `data` of the body; null if there was none.
+    pub(super) data: Value,
+}
+
+/// Why nothing came back.
+pub(super) enum Broken {
+    /// Nothing was sent.
+    NoConnection(reqwest::Error),
+    /// It may have been received.
+    Underway(reqwest::Error),
+    /// Not in time; it may have been received.
+    TooLate,
+    /// It is too large.
+    TooLarge,
+}
+
+impl Http {
+    /// A client for the servers at `urls`.
+    pub(super) fn new(urls: &[Url], country: &str, extra_ca: Option<&Path>) -> Result<Self, SolixError> {
+        let is_country = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
+        let country =
+            HeaderValue::from_str(country).ok().filter(|_| is_country).ok_or(SolixError::Country)?;
+        let mut builder = Client::builder()
+            .user_agent(concat!("fleetwatt/", env!("CARGO_PKG_VERSION")))
+            // Another host must not get the token.
+            .redirect(Policy::none())
+            .https_only(true)
+            .connect_timeout(CONNECT_WITHIN)
+            .tls_backend_preconfigured(tls(extra_ca)?);
+        if urls.iter().any(is_loopback) {
+            // A proxy of the environment has a loopback of its own.
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| SolixError::Client(error.without_url()))?;
+        Ok(Self { client, country })
+    }
+
+    /// Sends a body, and gives the answer if it comes `within` this time. `credentials` are the token and the
+    /// hash of the account.
+    pub(super) async fn post(
+        &self,
+        url: Url,
+        credentials: Option<(&Hidden, &Hidden)>,
+        body: Vec<u8>,
+        within: Duration,
+    ) -> Result<Answer, Broken> {
+        let headers = headers(&self.country, credentials);
+        let request = self.client.post(url).headers(headers).body(body);
+        let exchange = async {
+            let response = request.send().await.map_err(|error| {
+                let is_sent = !error.is_connect();
+                let error = error.without_url();
+                if is_sent { Broken::Underway(error) } else { Broken::NoConnection(error) }
+            })?;
+            answer(response).await
+        };
+        tokio::time::timeout(within, exchange).await.unwrap_or(Err(Broken::TooLate))
+    }
+}
+
+fn headers(country: &HeaderValue, credentials: Option<(&Hidden, &Hidden)>) -> HeaderMap {
+    let fixed = [
+        (CONTENT_TYPE, "application/json"),
+        (HeaderName::from_static("model-type"), "DESKTOP"),
+        (HeaderName::from_static("app-name"), "anker_power"),
+        (HeaderName::from_static("os-type"), "android"),
+        (HeaderName::from_static("timezone"), "GMT+00:00"),
+    ];
+    let mut headers: HeaderMap =
+        fixed.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+    headers.insert(HeaderName::from_static("country"), country.clone());
+    if let Some((token, gtoken)) = credentials {
+        for (name, secret) in [("x-auth-token", token), ("gtoken", gtoken)] {
+            if let Some(value) = secret_header(secret) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+    headers
+}
+
+/// A secret as a header; `None` if no header can hold it, which whoever took it in has checked.
+pub(super) fn secret_header(secret: &Hidden) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(secret.reveal()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+async fn answer(mut response: Response) -> Result<Answer, Broken> {
+    let status = response.status().as_u16();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Broken::Underway(error.without_url()))? {
+        if MAX_ANSWER < bytes.len() + chunk.len() {
+            return Err(Broken::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let mut body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    Ok(Answer {
+        status,
+        code: json::integer(&body, "code"),
+        msg: json::text(&body, "msg").unwrap_or_default(),
+        data: body.get_mut("data").map(Value::take).unwrap_or_default(),
+    })
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// rustls with ring, the root certificates of this machine, and those of `extra_ca`.
+fn tls(extra_ca: Option<&Path>) -> Result<rustls::ClientConfig, SolixError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = extra_ca {
+        let fail = |source| SolixError::ExtraCa { path: path.to_owned(), source };
+        let pem = regular_file::read(path, MAX_PEM_BYTES).map_err(fail)?;
+        let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
+        if roots.add_parsable_certificates(certificates).0 == 0 {
+            return Err(fail(io::Error::other("there is no certificate in it")));
+        }
+    }
+    if roots.is_empty() {
+        return Err(SolixError::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(SolixError::Tls)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const US: HeaderValue = HeaderValue::from_static("US");
+
+    /// The headers that the reference was seen to send with its n-th request.
+    fn captured(n: usize) -> BTreeMap<String, String> {
+        let vectors = include_str!("../../../../fixtures/solix/login-vectors.json");
+        let vectors: Value = serde_json::from_str(vectors).unwrap();
+        serde_json::from_value(vectors["http_requests_captured"][n]["headers"].clone()).unwrap()
+    }
+
+    fn sent(credentials: Option<(&Hidden, &Hidden)>) -> BTreeMap<String, String> {
+        let headers = headers(&US, credentials);
+        let pairs =
+            headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+        // The reference ran with a zone of its own.
+        pairs.map(|(name, value)| (name, value.replace("GMT+00:00", "GMT-05:00"))).collect()
+    }
+
+    #[test]
+    fn the_headers_are_those_of_the_reference() {
+        let token = Hidden::new("0123456789abcdef0123456789abcdef0123456789abcdef".to_owned());
+        let gtoken = Hidden::new("bd15705780c3275f9113287013455de2".to_owned());
+        assert_eq!(sent(None), captured(0));
+        assert_eq!(sent(Some((&token, &gtoken))), captured(1));
+    }
+
+    #[test]
+    fn a_secret_header_is_not_shown_by_debug() {
+        let canary = Hidden::new("canary".to_owned());
+        assert!(!format!("{:?}", headers(&US, Some((&canary, &canary)))).contains("canary"));
+    }
+
+    #[test]
+    fn a_country_is_two_capital_letters() {
+        for bad in ["", "U", "us", "USA", "U\n"] {
+            assert!(matches!(Http::new(&[], bad, None), Err(SolixError::Country)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Http::new(&[], "US", Some(file.path())).unwrap_err();
+        assert!(error.to_string().contains(file.path().to_str().unwrap()), "{error}");
+    }
+}

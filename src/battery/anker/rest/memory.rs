@@ -1,0 +1,344 @@
+//! What is known not to work, and what was asked when: polls are processes of their own, a minute apart.
+//!
+//! Nothing here must last. A file that is damaged or cannot be written costs some calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::SolixError;
+use super::endpoint::Endpoint;
+use crate::battery::anker::auth::{AccountId, Found, Kept};
+use crate::reading::{Timestamp, with_causes};
+
+/// The file's name in the state directory.
+pub(super) const MEMORY_FILE: &str = "solix-rest.json";
+
+/// How long something that is not there is not asked for.
+const OFF_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// So many outages of a service in a row, and it is taken for one that this region does not have.
+const OUTAGES: u32 = 3;
+
+/// From one question to a panel to the next: its answers are large, and hold means of five minutes.
+const PANEL_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// So many devices and sites are remembered of each kind: it bounds the file.
+const MOST: usize = 500;
+
+/// What is remembered.
+#[derive(Debug)]
+pub(super) struct Memory {
+    file: Kept,
+    row: Row,
+    /// The names of fields that this process has logged.
+    told: BTreeMap<String, BTreeSet<String>>,
+    is_changed: bool,
+    has_failed: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Row {
+    #[serde(default)]
+    region: Option<Region>,
+    /// Until when something is not asked for, and why.
+    #[serde(default)]
+    off: BTreeMap<String, (i64, Why)>,
+    /// How often a service was out, in a row.
+    #[serde(default)]
+    outages: BTreeMap<String, u32>,
+    /// When a site's panel was asked last.
+    #[serde(default)]
+    panel_asked_us: BTreeMap<String, i64>,
+    /// The time zones of devices, by serial number.
+    #[serde(default)]
+    zones: BTreeMap<String, String>,
+}
+
+/// At which server an account was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Region {
+    pub(super) account: String,
+    pub(super) country: String,
+    /// The base URL.
+    pub(super) server: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Why {
+    Unsupported,
+    Forbidden,
+}
+
+/// What is asked: an endpoint at a server, or only for one site or device of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) server: &'a str,
+    pub(super) endpoint: Endpoint,
+    /// The site or device; empty where there is none.
+    pub(super) subject: &'a str,
+}
+
+impl Question<'_> {
+    fn of_server(self) -> String {
+        format!("{}{}", self.server, self.endpoint.path())
+    }
+
+    fn of_subject(self) -> String {
+        format!("{}{} {}", self.server, self.endpoint.path(), self.subject)
+    }
+}
+
+impl Memory {
+    /// Reads it; an empty one if there is none.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub(super) fn load(file: Kept) -> Result<Self, SolixError> {
+        let row = match file.load::<Row>()? {
+            Found::Whole(row) => row,
+            Found::Nothing | Found::Damaged => Row::default(),
+        };
+        Ok(Self { file, row, told: BTreeMap::new(), is_changed: false, has_failed: false })
+    }
+
+    /// Writes it, if it has changed. That it cannot be written is said once.
+    pub(super) fn save(&mut self) {
+        if !std::mem::take(&mut self.is_changed) {
+            return;
+        }
+        match self.file.save(&self.row) {
+            Ok(()) => self.has_failed = false,
+            Err(error) if self.has_failed => {
+                tracing::debug!(error = with_causes(&error), "cannot keep what was learnt of the cloud")
+            }
+            Err(error) => {
+                self.has_failed = true;
+                tracing::warn!(
+                    error = with_causes(&error),
+                    "cannot keep what was learnt of the cloud: it is asked more often"
+                );
+            }
+        }
+    }
+
+    /// Whether this may be asked.
+    ///
+    /// # Errors
+    /// It is known not to work.
+    pub(super) fn check(&self, question: Question<'_>, now: Timestamp) -> Result<(), SolixError> {
+        let endpoint = question.endpoint.name();
+        for key in [question.of_server(), question.of_subject()] {
+            let Some((until, why)) = self.row.off.get(&key) else { continue };
+            let until = Timestamp::from_micros(*until);
+            // What a clock wrote that was ahead counts for nothing.
+            if now < until && until <= now.plus(OFF_FOR) {
+                return Err(match why {
+                    Why::Unsupported => SolixError::Unsupported { endpoint, until },
+                    Why::Forbidden => SolixError::Forbidden { endpoint, until },
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// It was answered.
+    pub(super) fn works(&mut self, question: Question<'_>) {
+        self.is_changed |= self.row.outages.remove(&question.of_server()).is_some();
+    }
+
+    /// The server does not have it.
+    pub(super) fn not_on_server(&mut self, question: Question<'_>, now: Timestamp) -> SolixError {
+        let until = self.switch_off(question.of_server(), now, Why::Unsupported);
+        SolixError::Unsupported { endpoint: question.endpoint.name(), until }
+    }
+
+    /// This site or device does not have it.
+    pub(super) fn not_for_this(&mut self, question: Question<'_>, now: Timestamp) -> SolixError {
+        let until = self.switch_off(question.of_subject(), now, Why::Unsupported);
+        SolixError::Unsupported { endpoint: question.endpoint.name(), until }
+    }
+
+    /// This account may not read it of this site or device.
+    pub(super) fn forbidden(&mut self, question: Question<'_>, now: Timestamp) -> SolixError {
+        let until = self.switch_off(question.of_subject(), now, Why::Forbidden);
+        SolixError::Forbidden { endpoint: question.endpoint.name(), until }
+    }
+
+    /// It was out once more. `Some` if that was once too often.
+    pub(super) fn outage(&mut self, question: Question<'_>, now: Timestamp) -> Option<SolixError> {
+        self.is_changed = true;
+        let n_outages = self.row.outages.entry(question.of_server()).or_default();
+        *n_outages = n_outages.saturating_add(1);
+        if *n_outages < OUTAGES {
+            return None;
+        }
+        self.row.outages.remove(&question.of_server());
+        Some(self.not_on_server(question, now))
+    }
+
+    fn switch_off(&mut self, key: String, now: Timestamp, why: Why) -> Timestamp {
+        self.is_changed = true;
+        self.row.off.retain(|_, (until, _)| now.micros() < *until);
+        let until = now.plus(OFF_FOR);
+        if self.row.off.len() < MOST {
+            self.row.off.insert(key, (until.micros(), why));
+        }
+        until
+    }
+
+    /// The names among `names` that this process has not told of this device or site in this endpoint's answers.
+    pub(super) fn new_names(
+        &mut self,
+        endpoint: Endpoint,
+        id: &str,
+        names: &BTreeSet<String>,
+    ) -> BTreeSet<String> {
+        let key = format!("{} {id}", endpoint.name());
+        if MOST <= self.told.len() && !self.told.contains_key(&key) {
+            return BTreeSet::new();
+        }
+        let seen = self.told.entry(key).or_default();
+        let new: BTreeSet<String> = names.difference(seen).cloned().collect();
+        seen.extend(new.iter().cloned());
+        new
+    }
+
+    /// Whether a site's panel may be asked now; if so, it is noted.
+    pub(super) fn may_ask_panel(&mut self, site: &str, now: Timestamp) -> bool {
+        let asked = &mut self.row.panel_asked_us;
+        let is_recent = |asked: i64| asked <= now.micros() && now.minus(PANEL_EVERY).micros() < asked;
+        if asked.get(site).is_some_and(|asked| is_recent(*asked)) {
+            return false;
+        }
+        asked.retain(|_, asked| is_recent(*asked));
+        asked.insert(site.to_owned(), now.micros());
+        self.is_changed = true;
+        true
+    }
+
+    /// The time zone of a device, as a POSIX `TZ` string.
+    pub(super) fn zone(&self, serial: &str) -> Option<&str> {
+        self.row.zones.get(serial).map(String::as_str)
+    }
+
+    /// A device's time zone.
+    pub(super) fn note_zone(&mut self, serial: &str, zone: &str) {
+        if self.zone(serial) != Some(zone) && self.row.zones.len() < MOST {
+            self.row.zones.insert(serial.to_owned(), zone.to_owned());
+            self.is_changed = true;
+        }
+    }
+
+    /// The base URL of the server where the account was found, or is looked for now. `None` of an account is any.
+    pub(super) fn region(&self, account: Option<&AccountId>, country: &str) -> Option<&str> {
+        let region = self.row.region.as_ref().filter(|region| region.country == country)?;
+        let is_its = account.is_none_or(|account| account.as_hex() == region.account);
+        is_its.then_some(region.server.as_str())
+    }
+
+    /// The account is at this server, or nowhere; the other one is not tried again.
+    pub(super) fn note_region(&mut self, region: Region) {
+        self.is_changed |= self.row.region.as_ref() != Some(&region);
+        self.row.region = Some(region);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
+
+    fn hours(hours: u64) -> Timestamp {
+        START.plus(Duration::from_secs(hours * 3_600))
+    }
+
+    const fn panel(subject: &str) -> Question<'_> {
+        Question { server: "https://h", endpoint: Endpoint::PanelEnergy, subject }
+    }
+
+    /// Whether another process may ask.
+    fn may_ask(dir: &Path, question: Question<'_>, now: Timestamp) -> bool {
+        Memory::load(Kept::new(dir, MEMORY_FILE)).unwrap().check(question, now).is_ok()
+    }
+
+    #[test]
+    fn what_a_site_does_not_have_is_asked_again_after_a_day_and_of_other_sites_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
+        memory.not_for_this(panel("a"), START);
+        memory.save();
+        assert!(!may_ask(dir.path(), panel("a"), hours(23)));
+        assert!(may_ask(dir.path(), panel("a"), hours(24)));
+        assert!(may_ask(dir.path(), panel("b"), START));
+    }
+
+    #[test]
+    fn what_a_server_does_not_have_is_asked_of_no_site_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
+        memory.not_on_server(panel("a"), START);
+        memory.save();
+        assert!(!may_ask(dir.path(), panel("b"), START));
+        assert!(may_ask(dir.path(), Question { server: "https://other", ..panel("b") }, START));
+    }
+
+    #[test]
+    fn the_third_outage_in_a_row_is_believed_across_processes() {
+        let dir = tempfile::tempdir().unwrap();
+        let outage = || {
+            let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
+            let is_off = memory.outage(panel("a"), START).is_some();
+            memory.save();
+            is_off
+        };
+        assert!(!outage() && !outage());
+        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
+        memory.works(panel("b"));
+        memory.save();
+        assert!(!outage() && !outage() && outage());
+        assert!(!may_ask(dir.path(), panel("a"), hours(1)));
+    }
+
+    #[test]
+    fn what_a_clock_wrote_that_was_ahead_forbids_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
+        memory.not_for_this(panel("a"), hours(100_000));
+        memory.may_ask_panel("a", hours(100_000));
+        memory.save();
+        assert!(may_ask(dir.path(), panel("a"), START));
+        assert!(Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap().may_ask_panel("a", START));
+    }
+
+    #[test]
+    fn a_panel_is_asked_every_five_minutes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
+        let after = |seconds| START.plus(Duration::from_secs(seconds));
+        assert!(memory.may_ask_panel("a", START));
+        assert!(memory.may_ask_panel("b", START));
+        assert!(!memory.may_ask_panel("a", after(299)));
+        assert!(memory.may_ask_panel("a", after(300)));
+    }
+
+    #[test]
+    fn names_are_new_once_a_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = || Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
+        let mut memory = start();
+        let mut new = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            memory.new_names(Endpoint::Devices, "sn", &names).len()
+        };
+        assert_eq!((new(&["a", "b"]), new(&["a", "b"]), new(&["b", "c"])), (2, 0, 1));
+        memory.save();
+        let names = std::iter::once("a".to_owned()).collect();
+        assert_eq!(start().new_names(Endpoint::Devices, "sn", &names).len(), 1);
+    }
+}

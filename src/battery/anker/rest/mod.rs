@@ -1,0 +1,32 @@
+//! The REST interface: one call, its result, its pace.
+//!
+//! [`Cloud`] is the entry. It logs in by itself when it has to and may, keeps the login for the next process,
+//! and does what each result code asks for: `action` says what that is, `call` and `account` do it.
+
+mod account;
+mod action;
+mod call;
+mod cloud;
+mod credentials;
+mod device;
+mod discovery;
+mod endpoint;
+mod error;
+mod http;
+mod json;
+mod memory;
+mod pace;
+mod panel;
+mod reading;
+mod region;
+mod site;
+
+pub use cloud::{Cloud, LoggedIn};
+pub use credentials::MqttCredentials;
+pub use device::{BoundDevice, DeviceAttributes};
+pub use error::{Pause, SolixError};
+pub use pace::Pace;
+pub use panel::PanelAverage;
+pub(in crate::battery::anker) use reading::is_panel_offline;
+pub use reading::{NoReading, Received, SiteWord, site_words};
+pub use site::{PanelRunning, Role, Scene, SceneDevice, Site};

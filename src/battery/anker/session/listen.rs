@@ -1,0 +1,136 @@
+//! Listening to stations for a person who watches: all that they say, as it comes.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::asking::Send;
+use super::connection::{Connection, Name};
+use super::kept::N_NAMES;
+use super::stations::Question;
+use crate::battery::anker::mqtt::{Heard, MqttError};
+use crate::battery::anker::rest::{BoundDevice, Cloud, SolixError};
+use crate::battery::anker::{Config, chance};
+use crate::reading::{Clean, Station};
+
+/// How long a trigger holds, and when it is renewed. The phone app's hold for five minutes; with these the
+/// stations sleep again a minute after nobody listens any more.
+const TRIGGER_FOR: Duration = Duration::from_secs(60);
+const RENEWED_AFTER: Duration = Duration::from_secs(55);
+
+/// Somebody who listens.
+#[derive(Debug)]
+pub struct Listener {
+    connection: Connection,
+    devices: Vec<BoundDevice>,
+    /// When stations are to be made to speak again; `None` if they are not to be made to.
+    trigger_at: Option<Instant>,
+    is_ready: bool,
+}
+
+impl Listener {
+    /// Asks the cloud who there is, and begins to connect. `serial` is whom to listen to, all if `None`;
+    /// `makes_speak` is whether stations are made to speak, as they are silent by themselves. Disturbs no
+    /// session that is at work.
+    ///
+    /// # Errors
+    /// The cloud refuses, or has no such device.
+    pub async fn open(config: &Config, serial: Option<&str>, makes_speak: bool) -> Result<Self, ListenError> {
+        let mut cloud = Cloud::open(config)?;
+        let mut devices = cloud.devices().await?;
+        devices.retain(|device| serial.is_none_or(|serial| device.serial.as_str() == serial));
+        if devices.is_empty() {
+            return Err(ListenError::NoDevice { serial: serial.map(Clean::new) });
+        }
+        let credentials = cloud.mqtt_credentials().await?;
+        let stations: Vec<Station> = devices.iter().map(station).collect();
+        let name = Name::Usual(chance::number() % N_NAMES);
+        let connection = Connection::open(config, credentials, name, &stations)?;
+        Ok(Self { connection, devices, trigger_at: makes_speak.then(Instant::now), is_ready: false })
+    }
+
+    /// Whom it listens to.
+    pub fn devices(&self) -> &[BoundDevice] {
+        &self.devices
+    }
+
+    /// Waits for what comes next.
+    pub async fn heard(&mut self) -> Heard {
+        loop {
+            let trigger_at = self.trigger_at.filter(|_| self.is_ready);
+            tokio::select! {
+                heard = self.connection.heard() => {
+                    self.note(&heard);
+                    return heard;
+                }
+                () = until(trigger_at) => self.make_speak(),
+            }
+        }
+    }
+
+    fn note(&mut self, heard: &Heard) {
+        match heard {
+            Heard::Ready { .. } => {
+                self.is_ready = true;
+                self.trigger_at = self.trigger_at.map(|_| Instant::now());
+            }
+            Heard::Lost { .. } => self.is_ready = false,
+            Heard::Message { .. } => (),
+        }
+    }
+
+    /// Asks for the state at once, and for all that follows.
+    fn make_speak(&mut self) {
+        self.trigger_at = Some(Instant::now() + RENEWED_AFTER);
+        for device in &self.devices {
+            for send in [Send::StatusRequest, Send::Trigger] {
+                let owner = device.owner_user_id.as_ref().map(|owner| owner.reveal().to_owned());
+                self.connection.ask(&Question { station: station(device), owner, send }, TRIGGER_FOR);
+            }
+        }
+    }
+
+    /// Says goodbye, by `deadline` at the latest.
+    pub async fn end(self, deadline: Instant) {
+        self.connection.end(deadline).await;
+    }
+}
+
+/// Why nobody can be listened to.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The cloud.
+    #[error(transparent)]
+    Cloud(#[from] SolixError),
+    /// The broker.
+    #[error(transparent)]
+    Mqtt(#[from] MqttError),
+    /// There is nobody.
+    #[error("the account has no device{}", serial.as_ref().map(|serial| format!(" {serial}")).unwrap_or_default())]
+    NoDevice {
+        /// Who was asked for.
+        serial: Option<Clean>,
+    },
+}
+
+impl ListenError {
+    /// What happened and what to do, for a person.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.trouble().words,
+            Self::Mqtt(error) => error.to_string(),
+            Self::NoDevice { .. } => format!("{self}; `fleetwatt solix devices` lists them"),
+        }
+    }
+}
+
+fn station(device: &BoundDevice) -> Station {
+    Station { serial: device.serial.clone(), model: device.model.clone(), name: device.name.clone() }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

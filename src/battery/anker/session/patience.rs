@@ -1,0 +1,144 @@
+//! What is tried when the broker refuses us, in which order, and how often. Pure.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::battery::anker::mqtt::MqttErrorKind;
+
+/// A new certificate is asked for at most this often, and what was given up is tried anew.
+const AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// A broker that does not like a certificate may just close the connection. After so many such losses in a
+/// row the certificate is suspected.
+const SUSPECT_AFTER: u32 = 3;
+
+/// What may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Nothing that is not being done.
+    None,
+    /// A new certificate.
+    NewCertificate,
+    /// To call ourselves what the phone app calls itself.
+    AppName,
+}
+
+/// What was refused so far, and what was tried against it.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    n_closed: u32,
+    renewed_at: Option<Instant>,
+    is_refused_anew: bool,
+    app_name_since: Option<Instant>,
+}
+
+impl Doubts {
+    /// The connection stands and every station is heard.
+    pub(super) fn subscribed(&mut self) {
+        self.n_closed = 0;
+        self.is_refused_anew = false;
+    }
+
+    /// A subscription was refused: a new certificate, then the app's name, then nothing for an hour.
+    pub(super) fn subscription_refused(&mut self, now: Instant) -> Remedy {
+        self.n_closed = 0;
+        if self.may_renew(now) {
+            self.renewed_at = Some(now);
+            self.app_name_since = None;
+            return Remedy::NewCertificate;
+        }
+        if self.app_name_since.is_none() {
+            self.app_name_since = Some(now);
+            return Remedy::AppName;
+        }
+        Remedy::None
+    }
+
+    /// The connection was lost, or could not be made.
+    pub(super) fn lost(&mut self, kind: MqttErrorKind, now: Instant) -> Remedy {
+        let is_suspect = match kind {
+            MqttErrorKind::Refused | MqttErrorKind::Credentials => true,
+            MqttErrorKind::Closed => {
+                self.n_closed += 1;
+                SUSPECT_AFTER <= self.n_closed
+            }
+            MqttErrorKind::Unreachable
+            | MqttErrorKind::Timeout
+            | MqttErrorKind::BrokerCertificate
+            | MqttErrorKind::Protocol
+            | MqttErrorKind::SubscriptionRefused => false,
+        };
+        if !is_suspect {
+            return Remedy::None;
+        }
+        if self.may_renew(now) {
+            self.renewed_at = Some(now);
+            return Remedy::NewCertificate;
+        }
+        self.is_refused_anew = kind == MqttErrorKind::Refused;
+        Remedy::None
+    }
+
+    /// Whether a certificate was refused that had just been renewed.
+    pub(super) fn certificate_is_hopeless(&self) -> bool {
+        self.is_refused_anew
+    }
+
+    /// Whether the app's form of a name is to be tried.
+    pub(super) fn wants_app_name(&self) -> bool {
+        self.app_name_since.is_some()
+    }
+
+    fn may_renew(&self, now: Instant) -> bool {
+        self.renewed_at.is_none_or(|at| AGAIN_AFTER <= now.duration_since(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(seconds: u64) -> Instant {
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *START.get_or_init(Instant::now) + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_refused_subscription_is_met_by_a_certificate_then_a_name_then_patience() {
+        let mut doubts = Doubts::default();
+        assert_eq!(doubts.subscription_refused(after(0)), Remedy::NewCertificate);
+        assert!(!doubts.wants_app_name());
+        assert_eq!(doubts.subscription_refused(after(1)), Remedy::AppName);
+        assert!(doubts.wants_app_name());
+        assert_eq!(doubts.subscription_refused(after(2)), Remedy::None);
+        assert_eq!(doubts.subscription_refused(after(3_600)), Remedy::NewCertificate);
+        assert!(!doubts.wants_app_name());
+    }
+
+    #[test]
+    fn a_refused_certificate_is_renewed_once_an_hour() {
+        let mut doubts = Doubts::default();
+        assert_eq!(doubts.lost(MqttErrorKind::Refused, after(0)), Remedy::NewCertificate);
+        assert!(!doubts.certificate_is_hopeless());
+        assert_eq!(doubts.lost(MqttErrorKind::Refused, after(60)), Remedy::None);
+        assert!(doubts.certificate_is_hopeless());
+        assert_eq!(doubts.lost(MqttErrorKind::Refused, after(3_600)), Remedy::NewCertificate);
+    }
+
+    #[test]
+    fn a_broker_that_just_hangs_up_is_suspected_to_mean_the_certificate() {
+        let mut doubts = Doubts::default();
+        assert_eq!(doubts.lost(MqttErrorKind::Closed, after(0)), Remedy::None);
+        assert_eq!(doubts.lost(MqttErrorKind::Closed, after(1)), Remedy::None);
+        assert_eq!(doubts.lost(MqttErrorKind::Closed, after(2)), Remedy::NewCertificate);
+    }
+
+    #[test]
+    fn a_broker_that_is_away_says_nothing_about_the_certificate() {
+        let mut doubts = Doubts::default();
+        for second in 0..100 {
+            assert_eq!(doubts.lost(MqttErrorKind::Unreachable, after(second)), Remedy::None);
+        }
+    }
+}

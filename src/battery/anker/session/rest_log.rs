@@ -1,0 +1,54 @@
+//! What a REST poll found, as a line in the log.
+
+use crate::battery::anker::rest::NoReading;
+use crate::reading::{Measured, Power, Share, Station, StationReading};
+
+/// What the REST interface says of a station, in the words that people look for in their journals. What it does not
+/// say is a question mark.
+pub(super) fn rest_line(station: &Station, reading: &Result<StationReading, NoReading>) -> String {
+    let number = |number: Option<f64>| number.map_or_else(|| "?".to_owned(), |number| format!("{number:.0}"));
+    let watts = |power: &Measured<Power>| number(power.as_ref().ok().copied().map(Power::watts));
+    let name = station.called();
+    match reading {
+        Ok(reading) => {
+            let soc = number(reading.soc.as_ref().ok().copied().map(Share::percent));
+            let (input, output) = (watts(&reading.power_input), watts(&reading.power_output));
+            format!("REST API: {name} SOC={soc}% In={input}W Out={output}W")
+        }
+        Err(why) => format!("REST API: {name} SOC=?% In=?W Out=?W ({why})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::reading::{Absent, Clean, DataSource, GridState, PollingMode, Timestamp};
+
+    #[test]
+    fn a_rest_poll_is_told_in_the_words_that_people_look_for() {
+        let name = Clean::new("F3800 Plus");
+        let station = Station { serial: Clean::new("SN"), model: Clean::new("A1790P"), name };
+        let reading = StationReading {
+            station: station.clone(),
+            at: Timestamp::from_micros(0),
+            source: DataSource::RestApi,
+            mode: PollingMode::Normal,
+            soc: Ok(Share::from_millipercent(87_000)),
+            power_input: Ok(Power::from_milliwatts(411_600)),
+            power_output: Err(Absent::not_reported()),
+            grid_power: Err(Absent::not_reported()),
+            solar_power: Err(Absent::not_reported()),
+            capacity: Err(Absent::not_reported()),
+            grid: GridState::Unknown,
+            fields: BTreeMap::new(),
+            raw_keys: Vec::new(),
+        };
+        assert_eq!(rest_line(&station, &Ok(reading)), "REST API: F3800 Plus SOC=87% In=412W Out=?W");
+        assert_eq!(
+            rest_line(&station, &Err(NoReading::Offline)),
+            "REST API: F3800 Plus SOC=?% In=?W Out=?W (it is offline)"
+        );
+    }
+}

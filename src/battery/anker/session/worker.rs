@@ -1,0 +1,530 @@
+//! The session itself: the cloud is asked who there is, the broker is listened to, stations are asked.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::asking::Patience;
+use super::connection::{Connection, Name};
+use super::kept::{Kept, N_NAMES};
+use super::pace::Pace;
+use super::patience::{Doubts, Remedy};
+use super::rest_log::rest_line;
+use super::stations::{Question, Standing, Stations};
+use super::trouble;
+use crate::battery::anker::mqtt::{Heard, MqttError, MqttErrorKind};
+use crate::battery::anker::rest::{
+    BoundDevice, Cloud, MqttCredentials, NoReading, Received, Site, SiteWord, SolixError, is_panel_offline,
+    site_words,
+};
+use crate::battery::anker::{Config, chance};
+use crate::reading::{Clean, DataSource, PollingMode, SolixTrouble, StationReading, Timestamp, with_causes};
+
+/// How long a station has to answer a status request, and then a trigger.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a trigger lets a station speak. The shortest that is common: a station that streams is awake.
+const TRIGGER_FOR: Duration = Duration::from_secs(60);
+
+/// The same in fast mode, and where a poll ends soon anyway; the shortest that stations take.
+const SHORT_TRIGGER_FOR: Duration = Duration::from_secs(30);
+
+/// Every so many polls the session says how it fares.
+const HEARTBEAT_EVERY: u64 = 10;
+
+/// A failed REST poll is repeated after a minute, then after twice as long, up to a quarter of an hour.
+const REST_AGAIN: Duration = Duration::from_secs(60);
+const REST_AGAIN_LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// The most that is taken of what waits before anything else is looked at, and after how many others may work.
+const MOST_WAITING: usize = 1_024;
+const TAKEN_AT_ONCE: usize = 32;
+
+/// How long a poll waits for the broker, before it listens.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the session knows, for whoever reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) stations: Vec<Standing>,
+    pub(super) trouble: Option<SolixTrouble>,
+    /// How often stations are asked at present.
+    pub(super) pace: Pace,
+}
+
+impl Known {
+    /// Before anything is known.
+    pub(super) fn new() -> Self {
+        Self {
+            stations: Vec::new(),
+            trouble: Some(trouble::connecting()),
+            pace: Pace { interval: Duration::ZERO, rest_every: 1 },
+        }
+    }
+}
+
+/// The session at work.
+pub(super) struct Worker {
+    config: Config,
+    cloud: Cloud,
+    kept: Kept,
+    stations: Stations,
+    connection: Option<Connection>,
+    /// Its subscriptions are answered, since then.
+    ready_since: Option<Instant>,
+    doubts: Doubts,
+    readings: mpsc::Sender<StationReading>,
+    known: watch::Sender<Known>,
+    rest_trouble: Option<SolixTrouble>,
+    mqtt_trouble: Option<SolixTrouble>,
+    n_rest_failures: u32,
+    rest_again_at: Option<Instant>,
+    next_poll: Instant,
+    /// What is only of interest for its names of fields was asked for.
+    has_discovered: bool,
+    /// For a poll: how long is listened to stations.
+    listens: Option<Duration>,
+}
+
+impl Worker {
+    /// Asks nothing yet.
+    pub(super) fn new(
+        config: Config,
+        readings: mpsc::Sender<StationReading>,
+        known: watch::Sender<Known>,
+    ) -> Result<Self, SolixError> {
+        let cloud = Cloud::open(&config)?;
+        let kept = Kept::load(&config);
+        let stations = Stations::new(&kept, config.fast_below, (config.now)());
+        Ok(Self {
+            cloud,
+            kept,
+            stations,
+            connection: None,
+            ready_since: None,
+            doubts: Doubts::default(),
+            readings,
+            known,
+            rest_trouble: None,
+            mqtt_trouble: None,
+            n_rest_failures: 0,
+            rest_again_at: None,
+            next_poll: Instant::now(),
+            has_discovered: false,
+            listens: None,
+            config,
+        })
+    }
+
+    /// Works until it is dropped.
+    pub(super) async fn work(&mut self) {
+        loop {
+            self.step().await;
+        }
+    }
+
+    /// Works until every station has answered, or cannot answer, or has had its time: the inventory's
+    /// `listen` from when the broker is there, and never beyond `deadline`.
+    pub(super) async fn work_once(&mut self, deadline: Instant) {
+        let listen = self.config.settings.listen;
+        self.listens = Some(listen);
+        let connected_by = (Instant::now() + CONNECT_WITHIN).min(deadline);
+        // The cloud gives up by itself, a little earlier: a login that is cut off in the middle would count.
+        self.cloud.finish_by(Some(connected_by - connected_by.duration_since(Instant::now()) / 10));
+        loop {
+            let until = self.ready_since.map_or(connected_by, |since| since + listen).min(deadline);
+            let is_late = timeout_at(until, self.step()).await.is_err();
+            if is_late || self.has_asked_all() {
+                return;
+            }
+        }
+    }
+
+    /// Every station was asked and has answered, or none can be asked.
+    fn has_asked_all(&self) -> bool {
+        self.connection.is_none() || (self.ready_since.is_some() && !self.stations.are_asked())
+    }
+
+    /// One thing that happens.
+    async fn step(&mut self) {
+        let wake_at = self.wake_at();
+        // No branch loses anything when the other one wins: each only waits.
+        tokio::select! {
+            heard = heard(&mut self.connection) => self.take(heard).await,
+            () = sleep_until(wake_at) => self.wake().await,
+        }
+        self.publish_known();
+    }
+
+    fn wake_at(&self) -> Instant {
+        let asking = self.stations.due().filter(|_| self.ready_since.is_some());
+        [Some(self.next_poll), self.rest_again_at, asking]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.next_poll)
+    }
+
+    async fn wake(&mut self) {
+        self.take_waiting().await;
+        let now = Instant::now();
+        if self.next_poll <= now {
+            self.begin_poll().await;
+        }
+        if self.rest_again_at.is_some_and(|at| at <= now) {
+            self.ask_cloud().await;
+        }
+        // An answer that came while REST was asked is one in time.
+        self.take_waiting().await;
+        let questions = self.stations.expire(Instant::now(), self.now(), self.patience());
+        self.send(&questions);
+    }
+
+    /// Takes all that the broker has said and that waits.
+    async fn take_waiting(&mut self) {
+        for n_taken in 1..=MOST_WAITING {
+            let heard = tokio::select! {
+                biased;
+                heard = heard(&mut self.connection) => heard,
+                () = std::future::ready(()) => return,
+            };
+            self.take(heard).await;
+            if n_taken % TAKEN_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// A new interval.
+    async fn begin_poll(&mut self) {
+        self.next_poll = Instant::now() + self.interval();
+        self.kept.n_polls += 1;
+        self.stations.judge_mode(self.pace(), self.now());
+        self.ask_stations();
+        if self.is_rest_due() {
+            self.ask_cloud().await;
+        }
+        if self.kept.n_polls.is_multiple_of(HEARTBEAT_EVERY) {
+            self.log_heartbeat();
+        }
+        self.save();
+    }
+
+    fn ask_stations(&mut self) {
+        if self.ready_since.is_some() {
+            let questions = self.stations.begin(Instant::now(), self.now(), self.patience());
+            self.send(&questions);
+        }
+    }
+
+    /// REST is asked every so many intervals of the pace in force, and as long as there is no connection to the
+    /// broker.
+    fn is_rest_due(&self) -> bool {
+        let every = self.pace().rest_interval();
+        let last = self.kept.rest_at.map(Timestamp::from_micros);
+        // A tenth is for intervals that are a little short.
+        let is_old = last.is_none_or(|last| last > self.now() || every * 9 / 10 <= self.now().since(last));
+        (is_old || self.connection.is_none()) && self.rest_again_at.is_none()
+    }
+
+    /// Asks the cloud who there is, and connects to the broker if that is still to be done. That the cloud
+    /// fails is told; who is known and connected is not touched by it.
+    async fn ask_cloud(&mut self) {
+        self.rest_again_at = None;
+        match self.ask_cloud_or_fail().await {
+            Ok(()) => {
+                self.n_rest_failures = 0;
+                self.rest_trouble = None;
+            }
+            Err(error) => {
+                let pause = REST_AGAIN.saturating_mul(2_u32.saturating_pow(self.n_rest_failures));
+                self.n_rest_failures = self.n_rest_failures.saturating_add(1);
+                let pause = pause.min(REST_AGAIN_LONGEST);
+                self.rest_again_at = Some(Instant::now() + pause);
+                tracing::warn!(error = with_causes(&error), again_in = ?pause, "the Solix cloud was asked in vain");
+                self.rest_trouble = Some(error.trouble());
+            }
+        }
+    }
+
+    async fn ask_cloud_or_fail(&mut self) -> Result<(), SolixError> {
+        // Who is known already can be listened to before the list is asked for again.
+        if self.connection.is_none() && !self.stations.is_empty() {
+            self.connect().await?;
+        }
+        if self.is_rest_due() {
+            let devices = self.cloud.devices().await?;
+            if self.stations.bind(&devices, self.now()) {
+                self.disconnect();
+            }
+            if self.connection.is_none() && !self.stations.is_empty() {
+                self.connect().await?;
+            }
+            let sites = self.ask_sites(&devices).await?;
+            // Only now: what failed is asked for again.
+            self.kept.rest_at = Some(self.now().micros());
+            self.discover(&devices, &sites).await;
+        }
+        Ok(())
+    }
+
+    /// Asks once for what no reading needs, so that the log has the names of its fields: whoever adds a model
+    /// looks for them there. Not in a poll, which has no time for it. That it fails harms nothing.
+    async fn discover(&mut self, devices: &[BoundDevice], sites: &[Site]) {
+        if self.has_discovered || self.listens.is_some() {
+            return;
+        }
+        self.has_discovered = true;
+        for site in sites.iter().filter(|site| site.has_panel()) {
+            note_failure(self.cloud.panel_running_info(site).await);
+        }
+        for device in devices {
+            note_failure(self.cloud.device_attributes(device).await);
+        }
+    }
+
+    /// What REST alone knows: panels that are not heard over the broker, and solarbanks. Gives the sites. One that
+    /// fails keeps nobody from the others.
+    async fn ask_sites(&mut self, devices: &[BoundDevice]) -> Result<Vec<Site>, SolixError> {
+        let sites = if self.stations.may_have_site() { self.cloud.sites().await? } else { Vec::new() };
+        let (mut words, mut failed) = (Vec::new(), None);
+        for site in &sites {
+            match self.ask_site(site, devices).await {
+                Ok(of_site) => words.extend(of_site),
+                Err(error) => failed = Some(error),
+            }
+        }
+        for word in &words {
+            if let Some(reading) = self.stations.take_rest(word, self.pace(), self.now()) {
+                self.tell(reading);
+            }
+        }
+        self.tell_rest(&words);
+        failed.map_or(Ok(sites), Err)
+    }
+
+    async fn ask_site(&mut self, site: &Site, devices: &[BoundDevice]) -> Result<Vec<SiteWord>, SolixError> {
+        let scene = known(self.cloud.scene(site).await)?.unwrap_or_default();
+        let is_asked = site.has_panel() && !is_panel_offline(devices, &scene);
+        let average = if is_asked { known(self.cloud.panel_average(site).await)?.flatten() } else { None };
+        let received = Received { at: self.now(), max_age: self.pace().stale_after(DataSource::RestApi) };
+        Ok(site_words(devices, &scene, average.as_ref(), received))
+    }
+
+    /// A line in the log for each station.
+    fn tell_rest(&self, words: &[SiteWord]) {
+        for station in self.stations.all() {
+            let word = words.iter().find(|word| word.station.serial == station.serial);
+            let reading = word.map_or(Err(NoReading::NotShown), |word| word.reading.clone());
+            tracing::info!("{}", rest_line(station, &reading));
+        }
+    }
+
+    /// Begins to connect to the broker.
+    async fn connect(&mut self) -> Result<(), SolixError> {
+        let credentials = self.cloud.mqtt_credentials().await?;
+        self.connect_with(credentials);
+        Ok(())
+    }
+
+    /// Begins to connect with a new certificate.
+    async fn connect_anew(&mut self) -> Result<(), SolixError> {
+        let credentials = self.cloud.mqtt_credentials_anew().await?;
+        self.connect_with(credentials);
+        Ok(())
+    }
+
+    fn connect_with(&mut self, credentials: MqttCredentials) {
+        // The old one goes first: both have the same name.
+        self.disconnect();
+        let heard = self.stations.heard();
+        match Connection::open(&self.config, credentials, self.name(), &heard) {
+            Ok(connection) => self.connection = Some(connection),
+            Err(error) => {
+                tracing::warn!("{error}");
+                self.mqtt_trouble = Some(trouble::of_broker(&error, false));
+            }
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.ready_since = None;
+        self.connection = None;
+    }
+
+    /// Somebody who leaves no trace must not take the name of one who is connected.
+    fn name(&self) -> Name {
+        let number =
+            if self.config.leave_no_trace { chance::number() % N_NAMES } else { self.kept.client_number };
+        if self.doubts.wants_app_name() { Name::App(number) } else { Name::Usual(number) }
+    }
+
+    async fn take(&mut self, heard: Heard) {
+        match heard {
+            Heard::Message { topic, payload, at } => self.take_message(&topic, &payload, at),
+            Heard::Ready { refused } => self.take_ready(refused).await,
+            Heard::Lost { error, again_in } => self.take_lost(error, again_in).await,
+        }
+    }
+
+    fn take_message(&mut self, topic: &str, payload: &[u8], at: Timestamp) {
+        let mode = self.stations.mode;
+        for reading in self.stations.take(topic, payload, at, self.pace()) {
+            self.tell(reading);
+        }
+        if (mode, self.stations.mode) == (PollingMode::Normal, PollingMode::Fast) {
+            // The others were asked at the slower pace, and must not look stale by the faster one.
+            self.next_poll = Instant::now();
+        }
+    }
+
+    async fn take_ready(&mut self, refused: Vec<Clean>) {
+        self.ready_since = Some(Instant::now());
+        if refused.is_empty() {
+            tracing::info!(stations = self.stations.heard().len(), "connected to the broker");
+            self.doubts.subscribed();
+            self.mqtt_trouble = None;
+        } else {
+            let names: Vec<&str> = refused.iter().map(Clean::as_str).collect();
+            let error = MqttError::new(MqttErrorKind::SubscriptionRefused, &names.join(", "));
+            tracing::warn!("{error}");
+            let remedy = self.doubts.subscription_refused(Instant::now());
+            self.mqtt_trouble = Some(trouble::of_broker(&error, remedy == Remedy::None));
+            if self.apply(remedy).await {
+                return;
+            }
+        }
+        self.ask_stations();
+    }
+
+    async fn take_lost(&mut self, error: MqttError, again_in: Duration) {
+        tracing::warn!(?again_in, "{error}");
+        self.ready_since = None;
+        let remedy = self.doubts.lost(error.kind, Instant::now());
+        self.mqtt_trouble = Some(trouble::of_broker(&error, self.doubts.certificate_is_hopeless()));
+        self.apply(remedy).await;
+    }
+
+    /// Does what may help. Says whether there is a new connection.
+    async fn apply(&mut self, remedy: Remedy) -> bool {
+        let anew = match remedy {
+            Remedy::None => return false,
+            Remedy::AppName => self.connect().await,
+            Remedy::NewCertificate => self.connect_anew().await,
+        };
+        if let Err(error) = &anew {
+            tracing::warn!(error = with_causes(error), "no new connection to the broker");
+        }
+        anew.is_ok()
+    }
+
+    fn send(&self, questions: &[Question]) {
+        if let Some(connection) = &self.connection {
+            questions.iter().for_each(|question| connection.ask(question, self.trigger_for()));
+        }
+    }
+
+    fn trigger_for(&self) -> Duration {
+        if self.listens.is_some() || self.stations.mode == PollingMode::Fast {
+            SHORT_TRIGGER_FOR
+        } else {
+            TRIGGER_FOR
+        }
+    }
+
+    fn tell(&self, reading: StationReading) {
+        tracing::info!("{}", reading.summary());
+        if self.readings.try_send(reading).is_err() {
+            tracing::warn!("a reading is lost: nobody fetches them");
+        }
+    }
+
+    fn log_heartbeat(&self) {
+        let trouble = self.trouble().map_or("none", |trouble| trouble.kind);
+        tracing::info!(
+            polls = self.kept.n_polls,
+            mode = self.stations.mode.label(),
+            stations = self.stations.standing().len(),
+            connected = self.ready_since.is_some(),
+            trouble,
+            "the Solix session is alive"
+        );
+    }
+
+    fn interval(&self) -> Duration {
+        match self.stations.mode {
+            PollingMode::Normal => self.config.settings.interval,
+            PollingMode::Fast => self.config.settings.fast_interval,
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { interval: self.interval(), rest_every: self.config.settings.rest_every }
+    }
+
+    /// Request and trigger must both have their time before the next question, or before a poll ends.
+    fn patience(&self) -> Patience {
+        let each = Patience::Each((self.interval() / 3).min(ANSWER_WITHIN));
+        self.listens.map_or(each, Patience::Both)
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.config.now)()
+    }
+
+    /// What keeps the session from working. That the cloud is away is none as long as the broker is there,
+    /// unless a person has to do something about it.
+    fn trouble(&self) -> Option<SolixTrouble> {
+        let is_ready = self.ready_since.is_some();
+        let rest = self.rest_trouble.as_ref().filter(|trouble| trouble.needs_person || !is_ready);
+        let known = rest.or(self.mqtt_trouble.as_ref()).cloned();
+        let is_empty = self.stations.is_empty() && self.kept.rest_at.is_some();
+        known
+            .or_else(|| is_empty.then(trouble::no_stations))
+            .or_else(|| (!is_ready).then(trouble::connecting))
+    }
+
+    fn publish_known(&self) {
+        let known = Known { stations: self.stations.standing(), trouble: self.trouble(), pace: self.pace() };
+        self.known.send_replace(known);
+    }
+
+    fn save(&mut self) {
+        self.stations.keep(&mut self.kept);
+        if let Err(error) = self.kept.save(&self.config) {
+            tracing::warn!(error = with_causes(&error), "what the Solix session learnt is not kept");
+        }
+    }
+
+    /// Keeps what was learnt and says goodbye to the broker.
+    pub(super) async fn end(mut self, deadline: Instant) {
+        self.save();
+        if let Some(connection) = self.connection.take() {
+            connection.end(deadline).await;
+        }
+    }
+}
+
+/// That a server does not have something is no failure.
+fn known<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(SolixError::Unsupported { .. } | SolixError::Forbidden { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn note_failure<T>(answer: Result<T, SolixError>) {
+    if let Err(error) = answer {
+        tracing::debug!(error = with_causes(&error), "not discovered");
+    }
+}
+
+/// The next thing that the broker tells, if there is a connection.
+async fn heard(connection: &mut Option<Connection>) -> Heard {
+    match connection {
+        Some(connection) => connection.heard().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,54 @@
+//! nvidia-smi: the exact command, and the pure reader of its answer.
+//!
+//! The room knows no host, no transport and no clock. Its centre is [`Conversation`], a state machine:
+//! it says which call to make, takes the answer, and says the next call or what was probed. Every
+//! function is total: whatever bytes a host sends, they become readings *and* faults, bounded in number.
+//!
+//! What nvidia-smi does, measured with the binaries of drivers 340 to 550 and seen in captures up to
+//! 610, and what follows from it:
+//! - all its messages are on stdout, and its exit codes differ by driver: text is judged before the code;
+//! - one unknown field refuses the whole query, and only the first is named: it tells the driver's age;
+//! - one GPU without a handle hides all the others: they are asked for together in a second call;
+//! - a GPU that the user may not read is left out without a word: rows are compared with what is known;
+//! - nothing is quoted, so a row with more cells than were asked for cannot be read, and is refused whole.
+
+mod account;
+mod bound;
+mod cell;
+mod classify;
+mod conversation;
+mod fields;
+mod knowledge;
+mod rows;
+mod sweeps;
+
+pub use cell::cell_reason;
+pub use conversation::{Answer, Call, Conversation, Probed, Step};
+pub use fields::{FIELDS, Field, Need};
+pub use knowledge::{Knowledge, KnownGpu};
+pub use rows::{Ending, Rows, read_rows};
+pub use sweeps::{Sample, Sweeps, Tally, went_dark};
+
+/// The mark of one collector: what `env` is told in front of the command of a call that keeps printing, since
+/// several collectors may ask one host under one login. `collector` is letters and digits.
+pub fn loop_mark(collector: &str) -> String {
+    format!("FLEETWATT_COLLECTOR={collector}")
+}
+
+/// A pattern for `pkill -f` that finds the calls of one collector that keep printing: by what stands in front of
+/// them. The brackets keep it from finding the `pkill` itself, and the shell around it.
+pub fn loop_pattern(collector: &str) -> String {
+    format!("[F]LEETWATT_COLLECTOR={collector} ")
+}
+
+/// The same for `pgrep -f` of every call that may hang: one that answers once, of whichever collector, and the
+/// loops of this one. The first three fields are never dropped.
+pub fn outstanding_pattern(collector: &str) -> String {
+    // Behind the format a loop says how often, and another call names GPUs or nothing.
+    let once = "[q]uery-gpu=index,uuid,pci.bus_id[^ ]* --format=[^ ]*( [^-]| -[^-]|$)";
+    format!("{once}|{}", loop_pattern(collector))
+}
+
+/// The most GPUs that one host may have. The largest machines have 16, or 32 with all of a vGPU host's
+/// boards; more rows than this are not nvidia-smi's, and may not grow what is remembered of a host.
+pub const MAX_GPUS: usize = 64;

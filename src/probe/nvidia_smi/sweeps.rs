@@ -1,0 +1,572 @@
+//! A call that keeps printing (`--loop-ms`): its bytes become samples, whatever the pieces they come in.
+//!
+//! A sweep is one row of each GPU, in an order that does not change while the call lives: it opens the
+//! GPUs once. So a board that is lost, and whose row says nothing else, is known by its place. Every line
+//! is a sample with a number, a sample without one, or is counted as bad. A row's power is read at once;
+//! the rest of it only from the last row of each GPU, when a cycle ends, by the same reader as any answer.
+
+use std::time::Duration;
+
+use super::bound::{Limits, MAX_LIMIT, class_maximum, rests};
+use super::cell;
+use super::conversation::Call;
+use super::fields::wanted;
+use super::knowledge::Knowledge;
+use super::rows::{Line, MAX_ROW_BYTES, Shape, WARNING, is_word};
+use crate::reading::{Absent, Clean, GpuReading, Measured, Power, PowerKind, Reason};
+
+/// Below this period the instantaneous value is sampled, since the mean of the last second would smooth away
+/// what is asked for; from it on the mean misses nothing.
+const INSTANT_BELOW: Duration = Duration::from_secs(1);
+
+/// How many cells at the beginning of each row say whose it is: index, UUID and bus id.
+const N_IDENTITY: usize = 3;
+
+/// A sample of one GPU's draw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The GPU's place in the answer that the loop follows.
+    pub place: usize,
+    /// Its draw, of the kind that [`Sweeps::kind`] says.
+    pub power: Measured<Power>,
+}
+
+/// What the lines were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Sweeps that reached the last GPU.
+    pub n_sweeps: u64,
+    /// Lines that should have been rows and were not.
+    pub n_bad: u64,
+    /// One of them.
+    pub evidence: Option<Clean>,
+    /// A GPU came that was not there when the loop was started.
+    pub has_stranger: bool,
+}
+
+/// One GPU of the loop.
+#[derive(Debug)]
+struct Slot {
+    uuid: Option<String>,
+    /// The first cells of its row, which a lost board does not say.
+    identity: String,
+    kind: PowerKind,
+    /// The column of its power.
+    power_at: Option<usize>,
+    /// The largest power of its class, where its rows tell no limit.
+    class: Power,
+    row: String,
+    has_row: bool,
+}
+
+/// The columns that say how much a board may draw.
+#[derive(Debug)]
+struct LimitColumns {
+    board: Option<usize>,
+    asked: Option<usize>,
+    enforced: Option<usize>,
+    pstate: Option<usize>,
+    utilization: Option<usize>,
+}
+
+impl LimitColumns {
+    fn new(fields: &[&str]) -> Self {
+        let at = |name: &str| fields.iter().position(|field| *field == name);
+        Self {
+            board: at("power.max_limit"),
+            asked: at("power.limit"),
+            enforced: at("enforced.power.limit"),
+            pstate: at("pstate"),
+            utilization: at("utilization.gpu"),
+        }
+    }
+
+    /// What this row says: a cap may be moved while the loop lives.
+    fn read(&self, cells: &[&str]) -> Limits {
+        fn at<'t, T>(
+            cells: &[&'t str],
+            place: Option<usize>,
+            read: impl Fn(&'t str) -> Measured<T>,
+        ) -> Measured<T> {
+            place.and_then(|at| cells.get(at)).map_or_else(|| Err(Absent::not_asked()), |cell| read(cell))
+        }
+        let limit = |place| at(cells, place, |cell| cell::power(cell, MAX_LIMIT)).ok();
+        Limits {
+            board: limit(self.board),
+            set: limit(self.asked).max(limit(self.enforced)),
+            rests: rests(
+                &at(cells, self.pstate, cell::pstate),
+                &at(cells, self.utilization, |cell| cell::share(cell, 100)),
+            ),
+        }
+    }
+}
+
+/// The reader of a loop's output. Holds one row a GPU and one line, whatever comes.
+#[derive(Debug)]
+pub struct Sweeps {
+    shape: Shape<'static>,
+    limits: LimitColumns,
+    slots: Vec<Slot>,
+    line: Vec<u8>,
+    /// The place that the next row should have.
+    next: usize,
+    has_begun: bool,
+    /// A line of this sweep was bad, so that a nameless row cannot be told by its place.
+    is_doubtful: bool,
+    tally: Tally,
+    last_words: Option<Clean>,
+}
+
+impl Sweeps {
+    /// The call for a loop over the GPUs of an answer, and the reader of what it prints. `None` if there is
+    /// nothing to loop over, or a missing GPU keeps the others from being asked for together.
+    pub fn open(knowledge: &Knowledge, gpus: &[GpuReading], period: Duration) -> Option<(Self, Call)> {
+        let fields = wanted(&knowledge.refused);
+        let uuids: Vec<Option<String>> =
+            gpus.iter().map(|gpu| gpu.uuid.as_ref().ok().map(Clean::to_string)).collect();
+        let mut args = vec![
+            format!("--query-gpu={}", fields.join(",")),
+            "--format=csv,noheader,nounits".to_owned(),
+            format!("--loop-ms={}", period.as_millis()),
+        ];
+        let is_missing = |known: &&String| !uuids.iter().any(|uuid| uuid.as_ref() == Some(*known));
+        if knowledge.gpus.keys().any(|known| is_missing(&known)) {
+            // One GPU without a handle would end the loop before its first row.
+            args.extend(["-i".to_owned(), uuids.iter().cloned().collect::<Option<Vec<_>>>()?.join(",")]);
+        }
+        let slot = |(gpu, uuid): (&GpuReading, &Option<String>)| {
+            let kind = kind_of(gpu, period);
+            let power_at = fields.iter().position(|field| *field == column(kind));
+            Slot {
+                uuid: uuid.clone(),
+                identity: identity(gpu),
+                kind,
+                power_at,
+                class: class_maximum(gpu),
+                row: String::new(),
+                has_row: false,
+            }
+        };
+        let slots: Vec<Slot> = gpus.iter().zip(&uuids).map(slot).collect();
+        let sweeps = Self {
+            shape: Shape::new(&fields),
+            limits: LimitColumns::new(&fields),
+            slots,
+            line: Vec::new(),
+            next: 0,
+            has_begun: false,
+            is_doubtful: false,
+            tally: Tally::default(),
+            last_words: None,
+        };
+        (!gpus.is_empty()).then_some((sweeps, Call { args }))
+    }
+
+    /// Which power number is sampled of the GPU at a place.
+    pub fn kind(&self, place: usize) -> Option<PowerKind> {
+        self.slots.get(place).map(|slot| slot.kind)
+    }
+
+    /// Takes what was printed next, cut anywhere, and gives each sample in it.
+    pub fn take(&mut self, bytes: &[u8], mut give: impl FnMut(Sample)) {
+        let mut lines = bytes.split(|byte| *byte == b'\n');
+        let last = lines.next_back().unwrap_or_default();
+        for end_of_line in lines {
+            self.keep(end_of_line);
+            let line = std::mem::take(&mut self.line);
+            if let Some(sample) = self.take_line(&String::from_utf8_lossy(&line)) {
+                give(sample);
+            }
+            self.line = line;
+            self.line.clear();
+        }
+        self.keep(last);
+    }
+
+    /// Nothing more will come: half a line is a bad one.
+    pub fn end(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let text = String::from_utf8_lossy(&line);
+        if self.has_begun && !text.trim().is_empty() {
+            self.bad(&text);
+        }
+    }
+
+    /// The last row of each GPU that had one since the last time, as an answer to the ordinary query; `None` if
+    /// none had.
+    pub fn last_sweep(&mut self) -> Option<String> {
+        let mut text = String::new();
+        for slot in &mut self.slots {
+            if std::mem::take(&mut slot.has_row) {
+                text.extend([&slot.row, "\n"]);
+            }
+        }
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// What the lines were since the last time.
+    pub fn tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// How many sweeps were whole since the tally was taken.
+    pub fn n_sweeps(&self) -> u64 {
+        self.tally.n_sweeps
+    }
+
+    /// What was said last that was no row: why a loop ended, if it said so.
+    pub fn last_words(&self) -> Option<&Clean> {
+        self.last_words.as_ref()
+    }
+
+    /// Adds to the line, up to what is enough to see that it is too long for a row.
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = (MAX_ROW_BYTES + 1).saturating_sub(self.line.len());
+        self.line.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+
+    fn take_line(&mut self, line: &str) -> Option<Sample> {
+        let line = line.trim_end_matches('\r');
+        let cells = match self.shape.judge(line) {
+            Line::Nothing | Line::Header => return None,
+            Line::Row(cells) => cells,
+            Line::Broken => {
+                self.bad(line);
+                return None;
+            }
+            Line::Other => {
+                self.last_words = Some(Clean::new(line));
+                if self.has_begun && !line.starts_with(WARNING) {
+                    self.bad(line);
+                }
+                return None;
+            }
+        };
+        self.has_begun = true;
+        let uuid = self.shape.uuid_at.and_then(|at| cells.get(at)).map_or("", |cell| cell.trim());
+        let Some(place) = self.place(uuid) else {
+            self.tally.has_stranger |= !is_word(uuid);
+            self.bad(line);
+            return None;
+        };
+        if place < self.next {
+            self.begin_sweep();
+        }
+        let slot = self.slots.get_mut(place)?;
+        slot.row.clear();
+        match line.splitn(N_IDENTITY + 1, ',').nth(N_IDENTITY) {
+            // So that the reader of the answer need not guess whose row it is.
+            Some(rest) if is_word(uuid) && slot.uuid.is_some() => {
+                slot.row.extend([&slot.identity, ",", rest])
+            }
+            _ => slot.row.push_str(line),
+        }
+        slot.has_row = true;
+        let cell = slot.power_at.and_then(|at| cells.get(at));
+        let ceiling = self.limits.read(&cells).ceiling(slot.class);
+        let power = cell.map_or_else(|| Err(Absent::not_asked()), |cell| cell::power(cell, ceiling));
+        self.next = place + 1;
+        if self.next == self.slots.len() {
+            self.tally.n_sweeps += 1;
+            self.begin_sweep();
+        }
+        Some(Sample { place, power })
+    }
+
+    /// Where a row belongs: by its UUID, or by its turn if the board is lost and says nothing else.
+    fn place(&self, uuid: &str) -> Option<usize> {
+        let is_called = |slot: &Slot| slot.uuid.as_deref() == Some(uuid);
+        // Mostly it is its turn.
+        if self.slots.get(self.next).is_some_and(is_called) {
+            return Some(self.next);
+        }
+        if is_word(uuid) {
+            return (!self.is_doubtful && self.next < self.slots.len()).then_some(self.next);
+        }
+        self.slots.iter().position(is_called)
+    }
+
+    fn begin_sweep(&mut self) {
+        self.next = 0;
+        self.is_doubtful = false;
+    }
+
+    fn bad(&mut self, line: &str) {
+        self.is_doubtful = true;
+        self.tally.n_bad += 1;
+        self.tally.evidence = Some(Clean::new(line));
+    }
+}
+
+/// The cells that every query begins with.
+fn identity(gpu: &GpuReading) -> String {
+    let index = gpu.index.as_ref().map_or_else(|_| "[N/A]".to_owned(), u32::to_string);
+    let word = |cell: &Measured<Clean>| cell.as_ref().map_or_else(|_| "[N/A]".to_owned(), Clean::to_string);
+    format!("{index}, {}, {}", word(&gpu.uuid), word(&gpu.bus_id))
+}
+
+/// The number to sample of a GPU that answered so. It does not change while the loop lives, so that a mean is
+/// of one kind.
+fn kind_of(gpu: &GpuReading, period: Duration) -> PowerKind {
+    let kinds = if period < INSTANT_BELOW {
+        [PowerKind::Instant, PowerKind::Draw, PowerKind::Average]
+    } else {
+        [PowerKind::Average, PowerKind::Draw, PowerKind::Instant]
+    };
+    let has_it = |kind: &PowerKind| match gpu.power_of(*kind) {
+        Ok(_) => true,
+        Err(absent) => !absent.reason.is_structural(),
+    };
+    kinds.into_iter().find(has_it).unwrap_or(PowerKind::Draw)
+}
+
+/// The name of the column of a kind of power.
+const fn column(kind: PowerKind) -> &'static str {
+    match kind {
+        PowerKind::Average => "power.draw.average",
+        PowerKind::Draw => "power.draw",
+        PowerKind::Instant => "power.draw.instant",
+    }
+}
+
+/// Whether a value that a GPU gave when its loop was started is an error now, which no later sweep heals: seen
+/// on consumer boards, where utilisation answers once. A lost board is not that: it heals by itself.
+pub fn went_dark(before: &GpuReading, now: &GpuReading) -> bool {
+    fn is_dark<T>(before: &Measured<T>, now: &Measured<T>) -> bool {
+        let is_error = |absent: &Absent| {
+            matches!(absent.reason, Reason::UnknownError | Reason::Timeout | Reason::OtherError)
+        };
+        before.is_ok() && now.as_ref().is_err_and(is_error)
+    }
+    is_dark(&before.power_draw, &now.power_draw)
+        || is_dark(&before.power_average, &now.power_average)
+        || is_dark(&before.power_instant, &now.power_instant)
+        || is_dark(&before.temperature, &now.temperature)
+        || is_dark(&before.utilization, &now.utilization)
+        || is_dark(&before.memory_used, &now.memory_used)
+        || is_dark(&before.fan_speed, &now.fan_speed)
+        || is_dark(&before.clocks_event_reasons, &now.clocks_event_reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::probe::nvidia_smi::{Ending, KnownGpu, read_rows};
+
+    const PERIOD: Duration = Duration::from_millis(100);
+
+    fn knowledge() -> Knowledge {
+        let refused = ["module.power.draw.instant", "pstate", "fan.speed", "persistence_mode"];
+        Knowledge { refused: refused.map(str::to_owned).into(), ..Knowledge::default() }
+    }
+
+    fn row(gpu: usize, watts: u32) -> String {
+        let cell = |field: &&str| match *field {
+            "index" => gpu.to_string(),
+            "uuid" => format!("GPU-{gpu}"),
+            "pci.bus_id" => format!("00000000:0{gpu}:00.0"),
+            "driver_version" => "590.48.01".to_owned(),
+            "power.draw.instant" => format!("{watts}.50"),
+            "power.limit" | "enforced.power.limit" | "power.max_limit" => "700.00".to_owned(),
+            "clocks_event_reasons.active" => "0x0000000000000004".to_owned(),
+            "name" => "NVIDIA H100 80GB".to_owned(),
+            _ => "50".to_owned(),
+        };
+        wanted(&knowledge().refused).iter().map(cell).collect::<Vec<_>>().join(", ")
+    }
+
+    fn lost() -> String {
+        vec!["[GPU is lost]"; wanted(&knowledge().refused).len()].join(", ")
+    }
+
+    fn gpus(n: usize) -> Vec<GpuReading> {
+        let text: String = (0..n).map(|gpu| row(gpu, 100) + "\n").collect();
+        read_rows(&wanted(&knowledge().refused), &text, Ending::Whole).gpus
+    }
+
+    fn sweeps(n: usize) -> Sweeps {
+        Sweeps::open(&knowledge(), &gpus(n), PERIOD).unwrap().0
+    }
+
+    /// Place and milliwatts of each sample; `None` without a number.
+    fn samples(sweeps: &mut Sweeps, text: &str) -> Vec<(usize, Option<i64>)> {
+        let mut given = Vec::new();
+        let number = |sample: &Sample| sample.power.as_ref().ok().map(|power| power.milliwatts());
+        sweeps.take(text.as_bytes(), |sample| given.push((sample.place, number(&sample))));
+        given
+    }
+
+    #[test]
+    fn the_call_is_the_ordinary_one_with_its_period() {
+        let (_, call) = Sweeps::open(&knowledge(), &gpus(2), PERIOD).unwrap();
+        assert!(call.args[0].starts_with("--query-gpu=index,uuid,pci.bus_id,"));
+        assert_eq!(call.args[1..], ["--format=csv,noheader,nounits", "--loop-ms=100"]);
+    }
+
+    #[test]
+    fn with_a_missing_gpu_the_others_are_named() {
+        let mut knowledge = knowledge();
+        knowledge.gpus = BTreeMap::from([("GPU-9".to_owned(), KnownGpu::default())]);
+        let (_, call) = Sweeps::open(&knowledge, &gpus(2), PERIOD).unwrap();
+        assert_eq!(call.args[3..], ["-i", "GPU-0,GPU-1"]);
+        assert!(Sweeps::open(&knowledge, &[], PERIOD).is_none());
+    }
+
+    #[test]
+    fn fast_loops_sample_the_instantaneous_value_and_slow_ones_the_mean() {
+        let mut gpu = gpus(1).remove(0);
+        assert_eq!(kind_of(&gpu, PERIOD), PowerKind::Instant);
+        assert_eq!(kind_of(&gpu, INSTANT_BELOW), PowerKind::Average);
+        gpu.power_instant = Err(Absent::not_asked());
+        assert_eq!(kind_of(&gpu, PERIOD), PowerKind::Draw);
+    }
+
+    #[test]
+    fn rows_become_samples_and_whole_sweeps_are_counted() {
+        let mut sweeps = sweeps(2);
+        let text = format!("{}\r\n{}\n{}\n", row(0, 10), row(1, 20), row(0, 30));
+        assert_eq!(samples(&mut sweeps, &text), [(0, Some(10_500)), (1, Some(20_500)), (0, Some(30_500))]);
+        let last = sweeps.last_sweep().unwrap();
+        assert_eq!(last, format!("{}\n{}\n", row(0, 30), row(1, 20)));
+        assert_eq!(sweeps.last_sweep(), None);
+        assert_eq!(sweeps.tally(), Tally { n_sweeps: 1, ..Tally::default() });
+    }
+
+    /// A row of a board whose cap is moved.
+    fn capped(watts: u32, limit: u32) -> String {
+        let column =
+            |name: &str| wanted(&knowledge().refused).iter().position(|field| *field == name).unwrap();
+        let mut cells: Vec<String> = row(0, watts).splitn(19, ", ").map(str::to_owned).collect();
+        for name in ["power.limit", "enforced.power.limit"] {
+            cells[column(name)] = format!("{limit}.00");
+        }
+        cells.join(", ")
+    }
+
+    #[test]
+    fn a_cap_that_is_moved_under_load_costs_no_sample_and_invents_none() {
+        let steps = [(190, 200), (650, 700), (690, 700), (650, 300), (300, 300), (1_399, 200)];
+        let rows: String = steps.iter().map(|(watts, limit)| capped(*watts, *limit) + "\n").collect();
+        let basis = read_rows(&wanted(&knowledge().refused), &capped(190, 200), Ending::Whole).gpus;
+        let mut sweeps = Sweeps::open(&knowledge(), &basis, PERIOD).unwrap().0;
+        let expected: Vec<_> =
+            steps.iter().map(|(watts, _)| (0, Some(i64::from(*watts) * 1000 + 500))).collect();
+        assert_eq!(samples(&mut sweeps, &rows), expected);
+        assert_eq!(samples(&mut sweeps, &(capped(1_400, 700) + "\n")), [(0, None)], "twice its maximum");
+    }
+
+    #[test]
+    fn a_lost_board_is_known_by_its_place_and_heals() {
+        let mut sweeps = sweeps(3);
+        let text = [row(0, 1), lost(), row(2, 1), row(0, 2), row(1, 2), row(2, 2), String::new()].join("\n");
+        let expected =
+            [(0, Some(1500)), (1, None), (2, Some(1500)), (0, Some(2500)), (1, Some(2500)), (2, Some(2500))];
+        assert_eq!(samples(&mut sweeps, &text), expected);
+        assert_eq!(sweeps.tally(), Tally { n_sweeps: 2, ..Tally::default() });
+        let text = [row(0, 1), lost(), row(2, 1), String::new()].join("\n");
+        samples(&mut sweeps, &text);
+        let fields = wanted(&knowledge().refused);
+        let gpu = read_rows(&fields, &sweeps.last_sweep().unwrap(), Ending::Whole).gpus.remove(1);
+        assert_eq!((gpu.index, gpu.uuid.unwrap().as_str()), (Ok(1), "GPU-1"));
+        assert_eq!(gpu.temperature.map_err(|absent| absent.reason), Err(Reason::GpuLost));
+    }
+
+    #[test]
+    fn a_lost_board_behind_a_bad_line_is_given_to_nobody() {
+        let mut sweeps = sweeps(3);
+        let text = [row(0, 1), "rubbish".to_owned(), lost(), row(0, 2), String::new()].join("\n");
+        assert_eq!(samples(&mut sweeps, &text), [(0, Some(1500)), (0, Some(2500))]);
+        assert_eq!(sweeps.tally().n_bad, 2);
+    }
+
+    #[test]
+    fn noise_and_cut_lines_are_counted_and_cost_only_themselves() {
+        let mut sweeps = sweeps(2);
+        let cut: String = row(1, 1).chars().take(30).collect();
+        let text = format!(
+            "Welcome\n{}\n{cut}\n{}\nnoise\n{}\n{}",
+            row(0, 1),
+            row(0, 2),
+            row(1, 2),
+            row(0, 3).chars().take(40).collect::<String>()
+        );
+        assert_eq!(samples(&mut sweeps, &text), [(0, Some(1500)), (0, Some(2500)), (1, Some(2500))]);
+        sweeps.end();
+        let tally = sweeps.tally();
+        assert_eq!((tally.n_sweeps, tally.n_bad, tally.has_stranger), (1, 3, false));
+    }
+
+    #[test]
+    fn an_unknown_board_is_noticed_and_given_to_nobody() {
+        let mut sweeps = sweeps(1);
+        assert_eq!(samples(&mut sweeps, &(row(7, 1) + "\n")), []);
+        assert!(sweeps.tally().has_stranger);
+    }
+
+    #[test]
+    fn a_line_without_end_takes_no_memory_and_no_neighbour_along() {
+        let mut sweeps = sweeps(1);
+        for _ in 0..100 {
+            assert_eq!(samples(&mut sweeps, &"0, GPU-0, ".repeat(1000)), []);
+        }
+        assert!(sweeps.line.capacity() <= 4 * MAX_ROW_BYTES);
+        assert_eq!(samples(&mut sweeps, &format!("\n{}\n", row(0, 5))), [(0, Some(5500))]);
+        assert_eq!(sweeps.tally().n_bad, 1);
+    }
+
+    #[test]
+    fn a_number_that_became_an_error_is_dark_and_a_lost_board_is_not() {
+        let before = gpus(1).remove(0);
+        let mut now = before.clone();
+        assert!(!went_dark(&before, &now));
+        now.utilization = Err(Absent::new(Reason::GpuLost, "[GPU is lost]"));
+        assert!(!went_dark(&before, &now));
+        now.utilization = Err(Absent::new(Reason::UnknownError, "[Unknown Error]"));
+        assert!(went_dark(&before, &now) && !went_dark(&now, &before));
+    }
+
+    fn lines() -> impl Strategy<Value = String> {
+        prop_oneof![
+            8 => (0..3_usize, 0..999_u32).prop_map(|(gpu, watts)| row(gpu, watts)),
+            1 => Just(lost()),
+            1 => (0..3_usize, 0..80_usize).prop_map(|(gpu, n)| row(gpu, 1).chars().take(n).collect()),
+            1 => "\\PC{0,40}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_samples(
+            lines in prop::collection::vec(lines(), 0..30),
+            line_end in prop::sample::select(vec!["\n", "\r\n"]),
+            cuts in prop::collection::vec(1..200_usize, 1..30),
+        ) {
+            let text: String = lines.iter().map(|line| format!("{line}{line_end}")).collect();
+            let (mut whole, mut pieces) = (sweeps(3), sweeps(3));
+            let (mut expected, mut given) = (Vec::new(), Vec::new());
+            whole.take(text.as_bytes(), |sample| expected.push(sample));
+            let (mut rest, mut cuts) = (text.as_bytes(), cuts.iter().cycle());
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
+                pieces.take(piece, |sample| given.push(sample));
+                rest = behind;
+            }
+            prop_assert_eq!(&given, &expected);
+            prop_assert_eq!(pieces.last_sweep(), whole.last_sweep());
+            prop_assert_eq!(pieces.tally(), whole.tally());
+        }
+
+        #[test]
+        fn no_bytes_panic_and_none_take_memory(bytes in prop::collection::vec(any::<u8>(), 0..5000)) {
+            let mut sweeps = sweeps(3);
+            sweeps.take(&bytes, drop);
+            sweeps.end();
+            prop_assert!(sweeps.line.capacity() <= 4 * MAX_ROW_BYTES);
+        }
+    }
+}
