@@ -98,7 +98,7 @@ pub enum Trouble {
         /// Which one, as its bus id or UUID; empty where nobody knows.
         gpu: String,
         /// What is known of it, for a person.
-        words: String,
+        message: String,
     },
     /// A GPU was not asked: whether it is missing, nobody knows, and what was said of it before stands.
     NotAsked {
@@ -110,7 +110,7 @@ pub enum Trouble {
         /// The GPU's name in the timeline, or the node's where nobody knows which GPU it is.
         source: String,
         /// What is known of it, for a person.
-        words: String,
+        message: String,
     },
 }
 

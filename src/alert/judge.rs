@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::messages::{self, Told};
 use super::state::{Raised, Standing};
 use super::stations::{is_about_solix, why_solix_is_over};
-use super::words::{self, Told};
 use super::{
     Answer, Facts, GpuFacts, Held, MAX_STANDING, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity,
     State, Transition, Trouble,
@@ -103,7 +103,7 @@ impl Evaluation<'_> {
         let critical_from = Temperature::from_millicelsius(above.millicelsius().saturating_add(FAR_TOO_HOT));
         let is_critical = critical_from <= temperature;
         let severity = if is_critical { Severity::Critical } else { Severity::Warning };
-        let words = |told, _| words::temperature(&gpu.name, temperature, above, told);
+        let message = |told, _| messages::temperature(&gpu.name, temperature, above, told);
         let subject = |rule| Subject { rule, id: &gpu.source, source: &gpu.source, node: Some(&node.node) };
         let verdict = if above < temperature {
             Verdict::Holds { severity, held_for, since: None }
@@ -112,7 +112,7 @@ impl Evaluation<'_> {
         } else {
             Verdict::Close
         };
-        self.judge(&subject(Rule::GpuTemperature), verdict, words);
+        self.judge(&subject(Rule::GpuTemperature), verdict, message);
         // An alert is raised once, so that getting worse is an alert of its own; but not for a GPU whose
         // alert was critical from its beginning.
         let base = self.state.standing.get(&key_of(Rule::GpuTemperature, &gpu.source));
@@ -124,8 +124,8 @@ impl Evaluation<'_> {
         } else {
             Verdict::Close
         };
-        let words = |told, _| words::temperature(&gpu.name, temperature, critical_from, told);
-        self.judge(&subject(Rule::GpuTemperatureCritical), verdict, words);
+        let message = |told, _| messages::temperature(&gpu.name, temperature, critical_from, told);
+        self.judge(&subject(Rule::GpuTemperatureCritical), verdict, message);
     }
 
     fn judge_power(&mut self, rules: &Rules, node: &NodeFacts, gpu: &GpuFacts) {
@@ -140,8 +140,8 @@ impl Evaluation<'_> {
         };
         let subject =
             Subject { rule: Rule::GpuPower, id: &gpu.source, source: &gpu.source, node: Some(&node.node) };
-        let words = |told, _| words::gpu_power(&gpu.name, power, bound, gpu.limit, above, told);
-        self.judge(&subject, power_verdict(power, bound, Severity::Warning, held_for), words);
+        let message = |told, _| messages::gpu_power(&gpu.name, power, bound, gpu.limit, above, told);
+        self.judge(&subject, power_verdict(power, bound, Severity::Warning, held_for), message);
     }
 
     /// What is wrong raises; that it is over is seen in [`Self::settle_unseen`], since nothing tells of it.
@@ -151,9 +151,9 @@ impl Evaluation<'_> {
             let id_of = |gpu: &String| {
                 if gpu.is_empty() { node_source.clone() } else { format!("{node_source}/{gpu}") }
             };
-            let (rule, id, source, severity, words) = match trouble {
-                Trouble::Missing { gpu, words } => {
-                    (Rule::GpuMissing, id_of(gpu), &node_source, Severity::Critical, words)
+            let (rule, id, source, severity, message) = match trouble {
+                Trouble::Missing { gpu, message } => {
+                    (Rule::GpuMissing, id_of(gpu), &node_source, Severity::Critical, message)
                 }
                 Trouble::NotAsked { gpu } => {
                     let (id, source) = (&id_of(gpu), &node_source);
@@ -161,12 +161,12 @@ impl Evaluation<'_> {
                     self.judge(&subject, Verdict::Close, |_, _| String::new());
                     continue;
                 }
-                Trouble::Implausible { source, words } => {
-                    (Rule::ImplausibleReading, source.clone(), source, Severity::Warning, words)
+                Trouble::Implausible { source, message } => {
+                    (Rule::ImplausibleReading, source.clone(), source, Severity::Warning, message)
                 }
             };
             let subject = Subject { rule, id: &id, source, node: Some(&node.node) };
-            self.judge(&subject, Verdict::at_once(severity), |_, _| words.clone());
+            self.judge(&subject, Verdict::at_once(severity), |_, _| message.clone());
         }
     }
 
@@ -184,7 +184,7 @@ impl Evaluation<'_> {
         let source = format!("node_{}", node.node);
         let subject =
             Subject { rule: Rule::HostSilent, id: &source, source: &source, node: Some(&node.node) };
-        self.judge(&subject, verdict, |told, lasted| words::silent(&node.node, reason, lasted, told));
+        self.judge(&subject, verdict, |told, lasted| messages::silent(&node.node, reason, lasted, told));
     }
 
     /// One alert for each jump host that fails, not one for each host behind it.
@@ -201,13 +201,13 @@ impl Evaluation<'_> {
         for jump in working {
             let source = format!("jump_{jump}");
             let subject = Subject { rule: Rule::JumpSilent, id: &source, source: &source, node: None };
-            self.judge(&subject, Verdict::Clear, |_, _| words::jump_works(jump));
+            self.judge(&subject, Verdict::Clear, |_, _| messages::jump_works(jump));
         }
         for (jump, (n_hosts, reason)) in failing {
             let source = format!("jump_{jump}");
             let subject = Subject { rule: Rule::JumpSilent, id: &source, source: &source, node: None };
             let verdict = Verdict::Holds { severity: Severity::Critical, held_for, since: None };
-            self.judge(&subject, verdict, |_, lasted| words::jump_silent(jump, n_hosts, reason, lasted));
+            self.judge(&subject, verdict, |_, lasted| messages::jump_silent(jump, n_hosts, reason, lasted));
         }
     }
 
@@ -219,7 +219,7 @@ impl Evaluation<'_> {
         };
         let subject = Subject { rule: Rule::ClusterPower, id: CLUSTER, source: CLUSTER, node: None };
         let verdict = power_verdict(power, above, Severity::Critical, Duration::ZERO);
-        self.judge(&subject, verdict, |told, _| words::cluster_power(power, above, told));
+        self.judge(&subject, verdict, |told, _| messages::cluster_power(power, above, told));
     }
 
     fn judge_program(&mut self, rules: &Rules, facts: &Facts) {
@@ -234,7 +234,7 @@ impl Evaluation<'_> {
                 Verdict::Close
             };
             let n_batches = facts.spool.map_or(0, |spool| spool.n_batches);
-            self.judge(&subject(Rule::SpoolOld), verdict, |told, _| words::spool(n_batches, age, told));
+            self.judge(&subject(Rule::SpoolOld), verdict, |told, _| messages::spool(n_batches, age, told));
         }
         if let Some(held_for) = rules.store_away_for {
             let verdict = match facts.store_away_since {
@@ -243,25 +243,25 @@ impl Evaluation<'_> {
                 }
                 None => Verdict::Clear,
             };
-            self.judge(&subject(Rule::StoreAway), verdict, |told, lasted| words::store_away(lasted, told));
+            self.judge(&subject(Rule::StoreAway), verdict, |told, lasted| messages::store_away(lasted, told));
         }
         let n_aside = facts.rows_aside;
         let verdict = if 0 < n_aside { Verdict::at_once(Severity::Warning) } else { Verdict::Clear };
-        self.judge(&subject(Rule::RowsRefused), verdict, |told, _| words::rows_refused(n_aside, told));
+        self.judge(&subject(Rule::RowsRefused), verdict, |told, _| messages::rows_refused(n_aside, told));
         let (verdict, reason) = match &facts.reload_failed {
             Some(reason) => (Verdict::at_once(Severity::Warning), reason.as_str()),
             None => (Verdict::Clear, ""),
         };
-        self.judge(&subject(Rule::ReloadFailed), verdict, |told, _| words::reload(reason, told));
+        self.judge(&subject(Rule::ReloadFailed), verdict, |told, _| messages::reload(reason, told));
     }
 
-    /// Takes a verdict beside what is known. `words` are asked for only where something is to be told; they
+    /// Takes a verdict beside what is known. `message` are asked for only where something is to be told; they
     /// are given how long the condition has held.
     pub(super) fn judge(
         &mut self,
         subject: &Subject<'_>,
         verdict: Verdict,
-        words: impl FnOnce(Told, Duration) -> String,
+        message: impl FnOnce(Told, Duration) -> String,
     ) {
         let at = self.at;
         let key = key_of(subject.rule, subject.id);
@@ -272,7 +272,7 @@ impl Evaluation<'_> {
                 standing.since = standing.since.min(since.unwrap_or(at)).min(at);
                 let lasted = at.since(standing.since);
                 if standing.raised.is_none() && held_for <= lasted {
-                    let raised = Raised { at, words: words(Told::Raised, lasted) };
+                    let raised = Raised { at, message: message(Told::Raised, lasted) };
                     standing.severity = severity;
                     standing.raised = Some(raised.clone());
                     let transition = standing.transition(&key, at, &raised, None);
@@ -285,7 +285,7 @@ impl Evaluation<'_> {
                     self.state.standing.remove(&key);
                 }
             }
-            Verdict::Clear => self.clear(&key, words),
+            Verdict::Clear => self.clear(&key, message),
         }
         self.seen.insert(key);
     }
@@ -307,11 +307,11 @@ impl Evaluation<'_> {
         Some(standing)
     }
 
-    fn clear(&mut self, key: &str, words: impl FnOnce(Told, Duration) -> String) {
+    fn clear(&mut self, key: &str, message: impl FnOnce(Told, Duration) -> String) {
         let Some(standing) = self.state.standing.remove(key) else { return };
         if let Some(raised) = &standing.raised {
-            let words = words(Told::Cleared, self.at.since(standing.since));
-            self.transitions.push(standing.transition(key, self.at, raised, Some(words)));
+            let message = message(Told::Cleared, self.at.since(standing.since));
+            self.transitions.push(standing.transition(key, self.at, raised, Some(message)));
         }
     }
 
@@ -323,8 +323,8 @@ impl Evaluation<'_> {
         let over: Vec<(String, String)> = unseen
             .filter_map(|(key, standing)| Some((key.clone(), why_over(standing, rules, facts, &nodes)?)))
             .collect();
-        for (key, words) in over {
-            self.clear(&key, |_, _| words);
+        for (key, message) in over {
+            self.clear(&key, |_, _| message);
         }
     }
 }
@@ -357,7 +357,7 @@ fn why_over(
 ) -> Option<String> {
     let scope = facts.scope;
     if !is_watched(standing.rule, rules) {
-        return Some(words::not_watched(&standing.source));
+        return Some(messages::not_watched(&standing.source));
     }
     if is_about_solix(standing.rule) {
         return why_solix_is_over(standing, facts);
@@ -368,26 +368,26 @@ fn why_over(
         }
         let mut behind = nodes.values().filter(|node| is_jump_of(node, &standing.source)).peekable();
         if behind.peek().is_none() {
-            return Some(words::no_longer_in_inventory(&standing.source));
+            return Some(messages::no_longer_in_inventory(&standing.source));
         }
         let is_quiet = behind.all(|node| node.maintenance);
-        return is_quiet.then(|| words::in_maintenance(&format!("all behind {}", standing.source)));
+        return is_quiet.then(|| messages::in_maintenance(&format!("all behind {}", standing.source)));
     };
     let Some(node) = nodes.get(name.as_str()) else {
-        return (scope == Scope::Whole).then(|| words::no_longer_in_inventory(name));
+        return (scope == Scope::Whole).then(|| messages::no_longer_in_inventory(name));
     };
     if node.maintenance {
-        return Some(words::in_maintenance(name));
+        return Some(messages::in_maintenance(name));
     }
     match standing.rule {
         Rule::GpuMissing | Rule::ImplausibleReading => {
-            let raised = standing.raised.as_ref().map_or("", |raised| raised.words.as_str());
-            node.answer.is_up().then(|| words::trouble_over(raised))
+            let raised = standing.raised.as_ref().map_or("", |raised| raised.message.as_str());
+            node.answer.is_up().then(|| messages::trouble_over(raised))
         }
         Rule::GpuTemperature | Rule::GpuTemperatureCritical | Rule::GpuPower => {
             let is_there = node.gpus.iter().any(|gpu| gpu.source == standing.source);
             let is_gone = node.answer == Answer::Complete && !is_there;
-            is_gone.then(|| words::no_longer_there(&standing.source))
+            is_gone.then(|| messages::no_longer_there(&standing.source))
         }
         Rule::HostSilent
         | Rule::JumpSilent

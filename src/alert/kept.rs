@@ -34,7 +34,7 @@ pub enum StateError {
 
 impl StateError {
     /// What a person can do about it.
-    pub const fn remedy(&self) -> &'static str {
+    pub const fn hint(&self) -> &'static str {
         "nothing: what holds is raised anew, so that some alerts come a second time"
     }
 }
@@ -58,8 +58,9 @@ struct StandingShape {
     since_us: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     raised_us: Option<i64>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    words: String,
+    // `words` in the state of earlier versions.
+    #[serde(default, alias = "words", skip_serializing_if = "String::is_empty")]
+    message: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,7 +72,9 @@ struct TransitionShape {
     // Not in the files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     node: Option<String>,
-    words: String,
+    // `words` in the state of earlier versions.
+    #[serde(alias = "words")]
+    message: String,
     raised: bool,
     at_us: i64,
     raised_at_us: i64,
@@ -146,7 +149,7 @@ impl From<&Standing> for StandingShape {
             node: standing.node.clone(),
             since_us: standing.since.micros(),
             raised_us: standing.raised.as_ref().map(|raised| raised.at.micros()),
-            words: standing.raised.as_ref().map(|raised| raised.words.clone()).unwrap_or_default(),
+            message: standing.raised.as_ref().map(|raised| raised.message.clone()).unwrap_or_default(),
         }
     }
 }
@@ -155,14 +158,14 @@ impl TryFrom<StandingShape> for Standing {
     type Error = StateError;
 
     fn try_from(shape: StandingShape) -> Result<Self, StateError> {
-        let words = shape.words;
+        let message = shape.message;
         Ok(Self {
             rule: rule(&shape.rule)?,
             severity: severity(&shape.severity)?,
             source: shape.source,
             node: shape.node,
             since: Timestamp::from_micros(shape.since_us),
-            raised: shape.raised_us.map(|micros| Raised { at: Timestamp::from_micros(micros), words }),
+            raised: shape.raised_us.map(|micros| Raised { at: Timestamp::from_micros(micros), message }),
         })
     }
 }
@@ -175,7 +178,7 @@ impl From<&Transition> for TransitionShape {
             severity: transition.severity.label().to_owned(),
             source: transition.source.clone(),
             node: transition.node.clone(),
-            words: transition.words.clone(),
+            message: transition.message.clone(),
             raised: transition.raised,
             at_us: transition.at.micros(),
             raised_at_us: transition.raised_at.micros(),
@@ -193,7 +196,7 @@ impl TryFrom<TransitionShape> for Transition {
             key: shape.key,
             source: shape.source,
             node: shape.node,
-            words: shape.words,
+            message: shape.message,
             raised: shape.raised,
             at: Timestamp::from_micros(shape.at_us),
             raised_at: Timestamp::from_micros(shape.raised_at_us),

@@ -7,6 +7,7 @@
 mod facts;
 mod judge;
 mod kept;
+mod messages;
 mod rule;
 mod rules;
 mod state;
@@ -15,7 +16,6 @@ mod station_tests;
 mod stations;
 #[cfg(test)]
 mod tests;
-mod words;
 
 pub use facts::{
     Answer, Facts, GpuFacts, NodeFacts, Scope, SolixFacts, SpoolFacts, StationAnswer, StationFacts, Trouble,

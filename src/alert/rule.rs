@@ -96,7 +96,7 @@ pub struct Transition {
     /// The host that it is about, if it is about one.
     pub node: Option<String>,
     /// What happened, for a person.
-    pub words: String,
+    pub message: String,
     /// Raised, or cleared.
     pub raised: bool,
     /// When.

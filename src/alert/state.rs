@@ -39,7 +39,7 @@ pub(super) struct Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Raised {
     pub(super) at: Timestamp,
-    pub(super) words: String,
+    pub(super) message: String,
 }
 
 impl State {
@@ -80,7 +80,7 @@ impl Standing {
             source: self.source.clone(),
             node: self.node.clone(),
             raised: cleared.is_none(),
-            words: cleared.unwrap_or_else(|| raised.words.clone()),
+            message: cleared.unwrap_or_else(|| raised.message.clone()),
             at,
             raised_at: raised.at,
         }

@@ -43,7 +43,7 @@ fn of(n: u32, station: StationFacts) -> Facts {
 }
 
 fn in_trouble(n: u32, needs_person: bool, stations: Vec<StationFacts>) -> Facts {
-    let trouble = SolixTrouble { kind: "x", words: "the password was refused".to_owned(), needs_person };
+    let trouble = SolixTrouble { kind: "x", message: "the password was refused".to_owned(), needs_person };
     Facts { solix: Some(SolixFacts { stations, trouble: Some(trouble) }), ..facts(n, Vec::new()) }
 }
 
@@ -68,11 +68,14 @@ fn a_low_battery_is_told_once_and_cleared_three_points_above() {
     let low = StationFacts { runtime: Some(lasting(3)), ..charged(28) };
     let told = run(&every_rule(), series([charged(30), low, charged(27), charged(32), charged(33)]));
     assert_eq!(keys(&told[1]), ["+battery_low:solix_A"]);
-    assert_eq!(told[1][0].words, "F3800 Plus: battery at 28 % (limit 30 %), about 3.0 h at the present draw");
+    assert_eq!(
+        told[1][0].message,
+        "F3800 Plus: battery at 28 % (limit 30 %), about 3.0 h at the present draw"
+    );
     assert_eq!((told[1][0].severity, told[1][0].source.as_str()), (Severity::Warning, "solix_A"));
     assert_eq!((told[0].len(), told[2].len(), told[3].len()), (0, 0, 0));
     assert_eq!(keys(&told[4]), ["-battery_low:solix_A"]);
-    assert_eq!(told[4][0].words, "F3800 Plus: battery at 33 % again (limit 30 %)");
+    assert_eq!(told[4][0].message, "F3800 Plus: battery at 33 % again (limit 30 %)");
 }
 
 #[test]
@@ -114,13 +117,13 @@ fn a_grid_that_was_there_and_is_gone_is_told_at_once_and_cleared_when_it_is_back
     );
     assert_eq!(keys(&told[1]), ["+grid_lost:solix_A"]);
     assert_eq!(
-        told[1][0].words,
+        told[1][0].message,
         "F3800 Plus: the grid is gone; battery at 87 %, about 7.0 h at the present draw"
     );
     assert_eq!(told[1][0].severity, Severity::Critical);
     assert_eq!((told[2].len(), told[3].len()), (0, 0));
     assert_eq!(keys(&told[4]), ["-grid_lost:solix_A"]);
-    assert_eq!(told[4][0].words, "F3800 Plus: the grid is back, after 3m");
+    assert_eq!(told[4][0].message, "F3800 Plus: the grid is back, after 3m");
 }
 
 #[test]
@@ -153,11 +156,11 @@ fn a_station_is_silent_since_its_last_reading_and_not_since_anybody_looked() {
     assert_eq!(told[0].len(), 0);
     assert_eq!(keys(&told[1]), ["+station_silent:solix_A"]);
     assert_eq!(
-        told[1][0].words,
+        told[1][0].message,
         "F3800 Plus has given no answer for 15m: check that it is switched on and in its Wi-Fi"
     );
     assert_eq!(told[1][0].severity, Severity::Warning);
-    assert_eq!(told[2][0].words, "F3800 Plus answers again, after 16m");
+    assert_eq!(told[2][0].message, "F3800 Plus answers again, after 16m");
 }
 
 #[test]
@@ -178,20 +181,20 @@ fn a_session_that_needs_a_person_is_critical_at_once_and_without_any_rule() {
     let told = run(&Rules::default(), facts);
     assert_eq!(keys(&told[0]), ["+solix_login:solix"]);
     assert_eq!((told[0][0].severity, told[0][0].source.as_str()), (Severity::Critical, "solix"));
-    assert_eq!(told[0][0].words, "Solix needs a person: the password was refused");
+    assert_eq!(told[0][0].message, "Solix needs a person: the password was refused");
     // Another trouble does not mean that it works.
     assert_eq!((told[1].len(), told[2].len()), (0, 0));
-    assert_eq!(told[3][0].words, "Solix works again, after 3m");
+    assert_eq!(told[3][0].message, "Solix works again, after 3m");
 }
 
 #[test]
 fn a_trouble_that_may_pass_is_told_when_it_lasts() {
     let told = run(&every_rule(), [0, 14, 15].map(|n| in_trouble(n, false, Vec::new())));
     assert_eq!(keys(&told.concat()), ["+solix_unreachable:solix"]);
-    assert_eq!(told[2][0].words, "Solix has been in trouble for 15m: the password was refused");
+    assert_eq!(told[2][0].message, "Solix has been in trouble for 15m: the password was refused");
     let silent = run(&every_rule(), [in_trouble(20, true, vec![silent_since(0)])]).remove(0);
     assert_eq!(keys(&silent), ["+station_silent:solix_A", "+solix_login:solix"]);
-    assert_eq!(silent[0].words, "F3800 Plus has given no answer for 20m: the password was refused");
+    assert_eq!(silent[0].message, "F3800 Plus has given no answer for 20m: the password was refused");
 }
 
 #[test]
@@ -199,7 +202,7 @@ fn a_station_that_left_the_account_takes_its_alerts_along() {
     let other = StationFacts { source: "solix_B".to_owned(), ..station() };
     let lost = StationFacts { grid_was_there: true, ..grid(GridState::Absent) };
     let told = run(&every_rule(), [of(0, lost.clone()), of(1, other), of(2, grid(GridState::Absent))]);
-    assert_eq!(told[1][0].words, "solix_A is no longer among the stations of the account");
+    assert_eq!(told[1][0].message, "solix_A is no longer among the stations of the account");
     // It is forgotten that its grid was there, too.
     assert_eq!(told[2], []);
 }
@@ -218,7 +221,7 @@ fn alerts_end_with_their_section_and_rule_but_not_with_a_poll_of_some_hosts() {
     let part = Facts { scope: Scope::Part, ..facts(1, vec![node("a")]) };
     assert_eq!(evaluate(&every_rule(), &mut state.clone(), &part), []);
     let gone = evaluate(&every_rule(), &mut state.clone(), &facts(1, Vec::new()));
-    assert_eq!(gone[0].words, "[solix] is no longer in the inventory");
+    assert_eq!(gone[0].message, "[solix] is no longer in the inventory");
     let unruled = evaluate(&Rules::default(), &mut state.clone(), &of(1, charged(20)));
     assert_eq!(keys(&unruled), ["-battery_low:solix_A"]);
     // Of the stations a poll of some hosts knows as much as one of all.
@@ -279,7 +282,7 @@ prop_compose! {
         stations in proptest::collection::vec(any_station(), 0..3),
         trouble in proptest::option::of(any::<bool>()),
     ) -> SolixFacts {
-        let trouble = trouble.map(|needs_person| SolixTrouble { kind: "x", words: "w".to_owned(), needs_person });
+        let trouble = trouble.map(|needs_person| SolixTrouble { kind: "x", message: "w".to_owned(), needs_person });
         SolixFacts { stations, trouble }
     }
 }

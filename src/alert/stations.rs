@@ -1,8 +1,8 @@
 //! The rules of battery stations, and of the session that asks them.
 
 use super::judge::{Evaluation, Subject, Verdict};
+use super::messages::{self, Told};
 use super::state::Standing;
-use super::words::{self, Told};
 use super::{Facts, MAX_STATIONS, Rule, Rules, Scope, Severity, SolixFacts, StationAnswer, StationFacts};
 use crate::reading::{GridState, Share};
 
@@ -42,8 +42,8 @@ impl Evaluation<'_> {
         } else {
             Verdict::Close
         };
-        let words = |told, _| words::battery(&station.name, soc, below, station.runtime, told);
-        self.judge(&subject(rule, &station.source), verdict, words);
+        let message = |told, _| messages::battery(&station.name, soc, below, station.runtime, told);
+        self.judge(&subject(rule, &station.source), verdict, message);
     }
 
     /// A station that never had a grid, such as one with nothing but solar panels, has not lost it.
@@ -60,7 +60,7 @@ impl Evaluation<'_> {
             GridState::Absent | GridState::Unknown => return,
         };
         self.judge(&subject(Rule::GridLost, &station.source), verdict, |told, lasted| {
-            words::grid(&station.name, station.soc, station.runtime, lasted, told)
+            messages::grid(&station.name, station.soc, station.runtime, lasted, told)
         });
     }
 
@@ -74,11 +74,11 @@ impl Evaluation<'_> {
             StationAnswer::Awaited => return,
         };
         let reason = match &solix.trouble {
-            Some(trouble) => trouble.words.as_str(),
+            Some(trouble) => trouble.message.as_str(),
             None => "check that it is switched on and in its Wi-Fi",
         };
         self.judge(&subject(Rule::StationSilent, &station.source), verdict, |told, lasted| {
-            words::silent(&station.name, reason, lasted, told)
+            messages::silent(&station.name, reason, lasted, told)
         });
     }
 
@@ -87,22 +87,22 @@ impl Evaluation<'_> {
         let (login, unreachable, reason) = match &solix.trouble {
             None => (Verdict::Clear, Verdict::Clear, ""),
             Some(trouble) if trouble.needs_person => {
-                (Verdict::at_once(Severity::Critical), Verdict::Close, trouble.words.as_str())
+                (Verdict::at_once(Severity::Critical), Verdict::Close, trouble.message.as_str())
             }
             Some(trouble) => {
                 let held_for = rules.station_silent_for.unwrap_or_default();
                 let holds = Verdict::Holds { severity: Severity::Warning, held_for, since: None };
-                (Verdict::Close, holds, trouble.words.as_str())
+                (Verdict::Close, holds, trouble.message.as_str())
             }
         };
         self.judge(&subject(Rule::SolixLogin, SESSION), login, |told, lasted| match told {
-            Told::Raised => words::solix_login(reason),
-            Told::Cleared => words::solix_works(lasted),
+            Told::Raised => messages::solix_login(reason),
+            Told::Cleared => messages::solix_works(lasted),
         });
         if rules.station_silent_for.is_some() {
             self.judge(&subject(Rule::SolixUnreachable, SESSION), unreachable, |told, lasted| match told {
-                Told::Raised => words::solix_unreachable(reason, lasted),
-                Told::Cleared => words::solix_works(lasted),
+                Told::Raised => messages::solix_unreachable(reason, lasted),
+                Told::Cleared => messages::solix_works(lasted),
             });
         }
     }
@@ -134,9 +134,9 @@ fn is_complete(solix: &SolixFacts) -> bool {
 pub(super) fn why_solix_is_over(standing: &Standing, facts: &Facts) -> Option<String> {
     let Some(solix) = &facts.solix else {
         let is_gone = facts.scope == Scope::Whole;
-        return is_gone.then(|| words::no_longer_in_inventory("[solix]"));
+        return is_gone.then(|| messages::no_longer_in_inventory("[solix]"));
     };
     let is_listed =
         standing.source == SESSION || solix.stations.iter().any(|station| station.source == standing.source);
-    (is_complete(solix) && !is_listed).then(|| words::no_longer_in_account(&standing.source))
+    (is_complete(solix) && !is_listed).then(|| messages::no_longer_in_account(&standing.source))
 }

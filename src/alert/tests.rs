@@ -118,11 +118,11 @@ fn nothing() -> Vec<String> {
 fn a_hot_gpu_is_told_once_and_cleared_three_degrees_below() {
     let told = run(&every_rule(), temperatures(&[Some(85), Some(91), Some(92), Some(83), Some(82)]));
     assert_eq!(keys(&told[1]), ["+gpu_temperature:gpu_node3_2"]);
-    assert_eq!(told[1][0].words, "node3 GPU 2 is at 91 °C (limit 85 °C)");
+    assert_eq!(told[1][0].message, "node3 GPU 2 is at 91 °C (limit 85 °C)");
     assert_eq!((told[1][0].severity, told[1][0].at), (Severity::Warning, cycle(1)));
     assert_eq!((told[0].len(), told[2].len(), told[3].len()), (0, 0, 0));
     assert_eq!(keys(&told[4]), ["-gpu_temperature:gpu_node3_2"]);
-    assert_eq!(told[4][0].words, "node3 GPU 2 is at 82 °C again (limit 85 °C)");
+    assert_eq!(told[4][0].message, "node3 GPU 2 is at 82 °C again (limit 85 °C)");
     assert_eq!((told[4][0].at, told[4][0].raised_at), (cycle(4), cycle(1)));
 }
 
@@ -165,7 +165,7 @@ fn a_power_must_hold_for_as_long_as_the_rule_says() {
 #[test]
 fn a_power_clears_five_percent_below() {
     let told = run(&every_rule(), powers(&[650, 650, 571, 570]));
-    assert_eq!(told[1][0].words, "node3 GPU 2 draws 650.0 W (limit 600.0 W)");
+    assert_eq!(told[1][0].message, "node3 GPU 2 draws 650.0 W (limit 600.0 W)");
     assert_eq!((told[2].len(), told[3][0].raised), (0, false));
 }
 
@@ -178,7 +178,7 @@ fn a_share_of_the_limit_is_that_of_each_gpu_and_needs_a_limit() {
         run(&rules, [facts(0, vec![NodeFacts { gpus: vec![gpu], ..node("node3") }])]).remove(0)
     };
     let told = of(Some(Power::from_watts(700)), 736);
-    assert_eq!(told[0].words, "node3 GPU 2 draws 736.0 W (105 % of its limit of 700.0 W is 735.0 W)");
+    assert_eq!(told[0].message, "node3 GPU 2 draws 736.0 W (105 % of its limit of 700.0 W is 735.0 W)");
     assert_eq!(of(Some(Power::from_watts(700)), 735), []);
     assert_eq!(of(None, 5_000), []);
     assert_eq!(of(Some(Power::from_watts(0)), 5_000), []);
@@ -190,9 +190,9 @@ fn a_silent_host_is_told_after_its_time_and_cleared_by_its_first_answer() {
     let told = run(&every_rule(), series);
     assert_eq!(told[..5].iter().map(Vec::len).sum::<usize>(), 0);
     assert_eq!(keys(&told[5]), ["+host_silent:node_node3"]);
-    assert_eq!(told[5][0].words, "node3 has given no answer for 5m: no connection");
+    assert_eq!(told[5][0].message, "node3 has given no answer for 5m: no connection");
     assert_eq!((told[5][0].severity, told[6].len()), (Severity::Critical, 0));
-    assert_eq!(told[7][0].words, "node3 answers again, after 7m");
+    assert_eq!(told[7][0].message, "node3 answers again, after 7m");
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn a_jump_host_that_fails_is_one_alert_for_all_behind_it() {
     );
     assert_eq!(keys(&told[1]), ["+jump_silent:jump_bastion"]);
     assert_eq!(
-        told[1][0].words,
+        told[1][0].message,
         "2 hosts behind the jump host bastion have given no answer for 5m: the jump host failed"
     );
     assert_eq!(keys(&told[2]), ["-jump_silent:jump_bastion"]);
@@ -234,7 +234,7 @@ fn the_clusters_budget_has_a_hysteresis_and_needs_the_whole_fleet() {
     let part = Facts { scope: Scope::Part, ..at(3, 1_000) };
     let told = run(&every_rule(), [at(0, 12_000), at(1, 12_001), at(2, 11_500), part, at(4, 11_400)]);
     assert_eq!(keys(&told[1]), ["+cluster_power:gpu_cluster"]);
-    assert_eq!(told[1][0].words, "all GPUs together draw 12001.0 W (budget 12000.0 W)");
+    assert_eq!(told[1][0].message, "all GPUs together draw 12001.0 W (budget 12000.0 W)");
     assert_eq!((told[0].len(), told[2].len(), told[3].len()), (0, 0, 0));
     assert_eq!(keys(&told[4]), ["-cluster_power:gpu_cluster"]);
 }
@@ -247,8 +247,8 @@ fn a_spool_that_grows_old_is_told_until_it_is_younger_than_half() {
     };
     let told = run(&every_rule(), [at(10, 0), at(11, 0), at(12, 6), at(13, 8), at(30, 0), facts(31, vec![])]);
     assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 0, 1, 1, 1]);
-    assert_eq!(told[1][0].words, "11 batches wait in the spool, the oldest for 11m");
-    assert_eq!(told[5][0].words, "the spool is delivered again");
+    assert_eq!(told[1][0].message, "11 batches wait in the spool, the oldest for 11m");
+    assert_eq!(told[5][0].message, "the spool is delivered again");
 }
 
 #[test]
@@ -266,14 +266,14 @@ fn rows_that_lie_aside_are_told_without_any_rule_and_over_when_none_does() {
     let told = run(&Rules::default(), [aside(0, 0), aside(1, 7), aside(2, 9), aside(3, 0)]);
     assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 0, 1]);
     assert_eq!((told[1][0].key.as_str(), told[3][0].raised), ("rows_refused:fleetwatt", false));
-    assert!(told[1][0].words.starts_with("7 rows lie aside"), "{}", told[1][0].words);
+    assert!(told[1][0].message.starts_with("7 rows lie aside"), "{}", told[1][0].message);
 }
 
 #[test]
 fn a_missing_gpu_is_told_without_any_rule_and_over_when_the_host_answers_without_it() {
     let missing = Trouble::Missing {
         gpu: "00000000:0B:00.0".to_owned(),
-        words: "node3: a GPU is lost (00000000:0B:00.0)".to_owned(),
+        message: "node3: a GPU is lost (00000000:0B:00.0)".to_owned(),
     };
     let lost = NodeFacts { answer: Answer::Partial, troubles: vec![missing], ..node("node3") };
     let told = run(
@@ -288,13 +288,13 @@ fn a_missing_gpu_is_told_without_any_rule_and_over_when_the_host_answers_without
     assert_eq!(keys(&told[0]), ["+gpu_missing:node_node3/00000000:0B:00.0"]);
     assert_eq!((told[0][0].source.as_str(), told[0][0].severity), ("node_node3", Severity::Critical));
     assert_eq!((told[1].len(), told[2].len()), (0, 0));
-    assert_eq!(told[3][0].words, "over: node3: a GPU is lost (00000000:0B:00.0)");
+    assert_eq!(told[3][0].message, "over: node3: a GPU is lost (00000000:0B:00.0)");
 }
 
 #[test]
 fn an_implausible_reading_is_told_about_its_gpu() {
     let implausible =
-        Trouble::Implausible { source: "gpu_node3_2".to_owned(), words: "9999.00 W".to_owned() };
+        Trouble::Implausible { source: "gpu_node3_2".to_owned(), message: "9999.00 W".to_owned() };
     let with = NodeFacts { troubles: vec![implausible.clone(), implausible], ..node("node3") };
     let told = run_keys(&Rules::default(), [facts(0, vec![with]), facts(1, vec![node("node3")])]);
     assert_eq!(told.concat(), ["+implausible_reading:gpu_node3_2", "-implausible_reading:gpu_node3_2"]);
@@ -304,7 +304,7 @@ fn an_implausible_reading_is_told_about_its_gpu() {
 fn a_broken_edit_of_the_inventory_is_told_without_any_rule() {
     let broken = |n| Facts { reload_failed: Some("fleet.toml:3:1".to_owned()), ..facts(n, Vec::new()) };
     let told = run(&Rules::default(), [broken(0), broken(1), facts(2, Vec::new())]);
-    assert_eq!(told[0][0].words, "the edited inventory is not used, the one before it is: fleet.toml:3:1");
+    assert_eq!(told[0][0].message, "the edited inventory is not used, the one before it is: fleet.toml:3:1");
     assert_eq!((told[1].len(), keys(&told[2])), (0, vec!["-reload_failed:fleetwatt".to_owned()]));
 }
 
@@ -314,10 +314,10 @@ fn alerts_of_what_is_no_longer_watched_are_cleared() {
     let hot = temperatures(&[Some(90)]).remove(0);
     evaluate(&every_rule(), &mut state, &hot);
     let gone = evaluate(&every_rule(), &mut state.clone(), &facts(1, vec![node("other")]));
-    assert_eq!(gone[0].words, "node3 is no longer in the inventory");
+    assert_eq!(gone[0].message, "node3 is no longer in the inventory");
     let replaced = evaluate(&every_rule(), &mut state.clone(), &facts(1, vec![node("node3")]));
     assert_eq!(
-        replaced[0].words,
+        replaced[0].message,
         "gpu_node3_2 is no longer there, and its host has all GPUs that it should have"
     );
     let part = Facts { scope: Scope::Part, ..facts(1, vec![node("other")]) };
@@ -390,9 +390,9 @@ prop_compose! {
             ..gpu(&format!("gpu_{name}_{n}"))
         }).collect();
         let troubles = troubles.into_iter().map(|(missing, n)| if missing {
-            Trouble::Missing { gpu: n.to_string(), words: "missing".to_owned() }
+            Trouble::Missing { gpu: n.to_string(), message: "missing".to_owned() }
         } else {
-            Trouble::Implausible { source: format!("gpu_{name}_{n}"), words: "implausible".to_owned() }
+            Trouble::Implausible { source: format!("gpu_{name}_{n}"), message: "implausible".to_owned() }
         }).collect();
         let answer = match answer {
             0 => Answer::Complete,
@@ -467,7 +467,7 @@ fn what_was_raised_is_over_with_maintenance_and_nothing_new_is_raised_in_it() {
     );
     let told: Vec<Vec<(bool, &str)>> = transitions
         .iter()
-        .map(|cycle| cycle.iter().map(|told| (told.raised, told.words.as_str())).collect())
+        .map(|cycle| cycle.iter().map(|told| (told.raised, told.message.as_str())).collect())
         .collect();
     assert_eq!(told[0].len(), 1);
     assert_eq!(told[1], [(false, "node3 is in maintenance")]);

@@ -58,7 +58,7 @@ pub async fn test_alert(settings: &Settings) -> Result<WebhookAnswer, Error> {
         severity: Severity::Warning,
         source: "fleetwatt".to_owned(),
         node: None,
-        words: TEST_WORDS.to_owned(),
+        message: TEST_WORDS.to_owned(),
         raised: true,
         at,
         raised_at: at,

@@ -13,7 +13,7 @@ use crate::batch::{Batch, alert_rules};
 use crate::cycle::Clock;
 use crate::inventory::Inventory;
 use crate::output::notify::{self, NotifierHandle, Waiting, Webhook, notifier};
-use crate::reading::{Timestamp, with_causes};
+use crate::reading::{Timestamp, error_chain};
 use crate::store::{self, AlertRecord, KeptState, Location};
 
 /// The rules and what is known of the alerts.
@@ -88,7 +88,7 @@ impl Alerting {
         match store::kept_alerts(&self.state_dir, &self.location).await {
             Ok(kept) => self.take_over(kept.state),
             Err(error) => {
-                tracing::warn!(error = error.with_causes(), "alerts are not judged until they can be read");
+                tracing::warn!(error = error.error_chain(), "alerts are not judged until they can be read");
             }
         }
     }
@@ -176,7 +176,7 @@ impl Known {
 
 fn state_of(text: &str) -> State {
     State::from_text(text).unwrap_or_else(|error| {
-        tracing::warn!(error = with_causes(&error), "what was known of the alerts is forgotten");
+        tracing::warn!(error = error_chain(&error), "what was known of the alerts is forgotten");
         State::default()
     })
 }
@@ -206,7 +206,7 @@ impl notify::Outbox for Outbox {
             }
             Err(error) => {
                 tracing::warn!(
-                    error = error.with_causes(),
+                    error = error.error_chain(),
                     "alerts that wait for the webhook cannot be read"
                 );
                 Vec::new()
@@ -217,7 +217,7 @@ impl notify::Outbox for Outbox {
     async fn remove(&mut self, ids: Vec<String>) {
         if let Err(error) = self.0.remove(ids).await {
             // They are not given again by this process; after a restart somebody may be told twice.
-            tracing::warn!(error = error.with_causes(), "alerts that were told cannot be removed yet");
+            tracing::warn!(error = error.error_chain(), "alerts that were told cannot be removed yet");
         }
     }
 }

@@ -58,7 +58,7 @@ pub struct LocalTrouble {
     /// The hosts, in the order of the inventory.
     pub nodes: Vec<String>,
     /// What it is, and what to do.
-    pub words: String,
+    pub message: String,
 }
 
 /// Looks at the key files, `known_hosts` and ssh's configuration of each host, without connecting anywhere. What
@@ -79,12 +79,12 @@ pub async fn check_files(hosts: &[Arc<Host>]) -> Result<Vec<LocalTrouble>, Error
     }
     let found: BTreeMap<usize, Vec<String>> = tasks.join_all().await.into_iter().collect();
     let mut troubles: Vec<LocalTrouble> = Vec::new();
-    for (host_idx, words) in found {
+    for (host_idx, message) in found {
         let Some(host) = hosts.get(host_idx) else { continue };
-        for words in words {
-            match troubles.iter_mut().find(|trouble| trouble.words == words) {
+        for message in message {
+            match troubles.iter_mut().find(|trouble| trouble.message == message) {
                 Some(trouble) => trouble.nodes.push(host.name.clone()),
-                None => troubles.push(LocalTrouble { nodes: vec![host.name.clone()], words }),
+                None => troubles.push(LocalTrouble { nodes: vec![host.name.clone()], message }),
             }
         }
     }

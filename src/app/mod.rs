@@ -47,7 +47,7 @@ pub use telemetry::{Log, LogOf, Priority, log_to_stderr, stderr_is_journal};
 use crate::alert::StateError;
 use crate::inventory;
 use crate::output::notify::WebhookError;
-use crate::reading::with_causes;
+use crate::reading::error_chain;
 use crate::store as timeline;
 
 /// Why a job could not be done at all.
@@ -176,11 +176,11 @@ impl Error {
             let n_more = faults.iter().count().saturating_sub(1);
             return if n_more == 0 { first } else { format!("{first} (and {n_more} more)") };
         }
-        with_causes(self)
+        error_chain(self)
     }
 
     /// What a person can do about it.
-    pub fn remedy(&self) -> String {
+    pub fn hint(&self) -> String {
         match self {
             Self::NoInventory { .. } => {
                 "name one with --inventory or $FLEETWATT_INVENTORY; `--inventory inventory/demo.toml` needs no GPU".to_owned()
@@ -204,7 +204,7 @@ impl Error {
             Self::NoWebhook => {
                 "name one in [alerts] with webhook_env, webhook_file or webhook_credential".to_owned()
             }
-            Self::Alerts(error) => error.remedy().to_owned(),
+            Self::Alerts(error) => error.hint().to_owned(),
             Self::Directory { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on its disk".to_owned()
             }
@@ -224,7 +224,7 @@ impl Error {
                 "this is a defect of fleetwatt: please report it with the log".to_owned()
             }
             Self::NoKeep => "write `keep = \"90d\"` in [store]".to_owned(),
-            Self::Timeline(error) => error.remedy(),
+            Self::Timeline(error) => error.hint(),
         }
     }
 }

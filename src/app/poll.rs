@@ -19,7 +19,7 @@ use crate::batch::{Batch, BatchId, Line, Now, Said, StoreNow};
 use crate::battery::anker::{self, session::ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::{Host, Inventory, SshTarget, Target};
-use crate::reading::{SolixReport, with_causes};
+use crate::reading::{SolixReport, error_chain};
 use crate::store::{self, Writer};
 use crate::transport::Connections;
 
@@ -221,7 +221,7 @@ fn changed(
         return Vec::new();
     }
     let left = receipt.left.as_ref();
-    let error = left.and_then(|left| left.error.as_ref()).map(store::Error::with_causes);
+    let error = left.and_then(|left| left.error.as_ref()).map(store::Error::error_chain);
     said.changes(&Now {
         batch,
         scope: request.scope(),
@@ -251,7 +251,7 @@ async fn around(settings: &Settings, writer: &Writer) -> Surroundings {
 /// What earlier runs remember of the hosts. Nothing in it is worth failing for.
 pub(super) fn remembered(settings: &Settings) -> Memory {
     Memory::load(&settings.state_dir).unwrap_or_else(|error| {
-        tracing::warn!(error = with_causes(&error), "forgotten, and learnt anew");
+        tracing::warn!(error = error_chain(&error), "forgotten, and learnt anew");
         Memory::default()
     })
 }

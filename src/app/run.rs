@@ -29,7 +29,7 @@ use crate::battery::anker::session::Session;
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
 use crate::output::notify::Webhook;
-use crate::reading::{SolixReport, StationReading, with_causes};
+use crate::reading::{SolixReport, StationReading, error_chain};
 use crate::transport::Connections;
 
 /// How long closing down may take from SIGTERM on; systemd would kill us later.
@@ -404,7 +404,7 @@ impl Daemon {
 /// Nothing in the memory is worth ending for.
 pub(super) fn save(memory: &Memory, settings: &Settings) {
     if let Err(error) = memory.save(&settings.state_dir) {
-        tracing::error!(error = with_causes(&error), "the memory of hosts is not kept");
+        tracing::error!(error = error_chain(&error), "the memory of hosts is not kept");
     }
 }
 

@@ -13,7 +13,7 @@ use super::runtime::RuntimePlace;
 use crate::battery::anker;
 use crate::inventory::{self, Inventory, Secret, StoreSettings};
 use crate::output::notify::Webhook;
-use crate::reading::with_causes;
+use crate::reading::error_chain;
 use crate::store::{Location, Password};
 use crate::support::regular_file;
 
@@ -62,7 +62,7 @@ impl Environment {
     }
 
     fn read_secret(self, secret: &Secret) -> io::Result<String> {
-        let not_there = |words: &str| io::Error::new(io::ErrorKind::NotFound, words);
+        let not_there = |message: &str| io::Error::new(io::ErrorKind::NotFound, message);
         let from_file = |path: &Path| {
             let text = regular_file::read_text(path, MAX_SECRET_BYTES)?;
             let text = text.strip_suffix('\n').unwrap_or(&text);
@@ -148,7 +148,7 @@ impl Settings {
     /// read nothing.
     pub(super) fn webhook(&self) -> Option<Webhook> {
         self.named_webhook().unwrap_or_else(|error| {
-            tracing::warn!("alerts are told to nobody: {}", with_causes(&error));
+            tracing::warn!("alerts are told to nobody: {}", error_chain(&error));
             None
         })
     }
@@ -200,7 +200,7 @@ pub struct UnreadVariable(pub String);
 
 impl UnreadVariable {
     /// What a person can do about it.
-    pub fn remedy(&self) -> String {
+    pub fn hint(&self) -> String {
         let name = &self.0;
         let is_near = |known: &&&str| strsim::osa_distance(name, known) <= 3;
         match VARIABLES.iter().find(is_near) {

@@ -6,7 +6,7 @@ use super::{Environment, Error};
 use crate::battery::anker::{Config, Hidden};
 use crate::cycle::Clock;
 use crate::inventory::{Inventory, Secret};
-use crate::reading::{Share, with_causes};
+use crate::reading::{Share, error_chain};
 
 /// At or below this state of charge stations are asked more often, where no alert says which one is low.
 const FAST_BELOW: Share = Share::from_millipercent(20_000);
@@ -48,7 +48,7 @@ fn secret(environment: Environment, what: &'static str, secret: &Secret) -> Opti
     match environment.secret(what, secret) {
         Ok(text) => Some(Hidden::new(text)),
         Err(error) => {
-            tracing::debug!(error = with_causes(&error), "a secret cannot be had");
+            tracing::debug!(error = error_chain(&error), "a secret cannot be had");
             None
         }
     }

@@ -69,7 +69,7 @@ impl Supervisor {
 
 /// The stations in a few words: the last charge of each, or that it is not heard of.
 fn stations(solix: &SolixReport) -> String {
-    let words = solix.stations.iter().map(|status| {
+    let message = solix.stations.iter().map(|status| {
         let soc = status.last.as_ref().and_then(|last| last.soc.as_ref().ok());
         let name = solix.name_of(&status.station);
         match soc.filter(|_| status.presence == Presence::Live) {
@@ -77,9 +77,9 @@ fn stations(solix: &SolixReport) -> String {
             None => format!("; {name} {}", status.presence.label()),
         }
     });
-    let words: String = words.collect();
+    let message: String = message.collect();
     let trouble = solix.trouble.as_ref().map(|trouble| format!("; solix: {}", trouble.kind));
-    format!("{words}{}", trouble.unwrap_or_default())
+    format!("{message}{}", trouble.unwrap_or_default())
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -73,7 +73,7 @@ impl fmt::Display for StoreState {
                     (counted(n_batches, "batch", "batches"), if n_batches == 1 { "waits" } else { "wait" });
                 write!(f, "{batches} {wait} for the store")?;
                 match away {
-                    Some((since, words)) => write!(f, ", away since {since}: {words}"),
+                    Some((since, message)) => write!(f, ", away since {since}: {message}"),
                     None => Ok(()),
                 }
             }
@@ -237,7 +237,7 @@ impl Writing {
                 Some(Err(error))
             }
             Err(error) => {
-                tracing::warn!(error = error.with_causes(), "spool does not take the batch at once");
+                tracing::warn!(error = error.error_chain(), "spool does not take the batch at once");
                 intake.close().await;
                 None
             }
@@ -262,7 +262,7 @@ impl Writing {
             Err(error) if error.is_failing_disk() => return Err(error),
             Err(error @ store::Error::AlertsMoved { .. }) => return Err(error),
             Err(error) => {
-                tracing::error!(batch = %id, error = error.with_causes(), help = error.remedy(), "batch is lost");
+                tracing::error!(batch = %id, error = error.error_chain(), help = error.hint(), "batch is lost");
                 Fate::Lost
             }
         };
@@ -277,7 +277,7 @@ impl Writing {
             Ok(receipt) => receipt,
             Err(error) if error.is_failing_disk() => return Err(Error::Timeline(error)),
             Err(error) => {
-                tracing::error!(error = error.with_causes(), "spool cannot be delivered");
+                tracing::error!(error = error.error_chain(), "spool cannot be delivered");
                 self.wait();
                 return Ok(());
             }
@@ -293,8 +293,8 @@ impl Writing {
             Some(_) => self.pause = FIRST_PAUSE,
         }
         match &self.state.away {
-            Some((_, words)) if !was_away => {
-                tracing::warn!(error = words, "database takes nothing; batches wait")
+            Some((_, message)) if !was_away => {
+                tracing::warn!(error = message, "database takes nothing; batches wait")
             }
             None if was_away => tracing::info!(batches = receipt.batches, "database takes batches again"),
             Some(_) | None => (),
@@ -315,7 +315,7 @@ impl Writing {
         let error = receipt.left.as_ref().and_then(|left| left.error.as_ref());
         self.state.away = error.map(|error| {
             let since = self.state.away.as_ref().map_or(now, |(since, _)| *since);
-            (since, error.with_causes())
+            (since, error.error_chain())
         });
     }
 
@@ -324,7 +324,7 @@ impl Writing {
             let done = if self.is_due { Some(writer.deliver_some().await) } else { None };
             writer.close().await;
             if let Some(Err(error)) = done {
-                tracing::error!(error = error.with_causes(), "spool could not be emptied at the end");
+                tracing::error!(error = error.error_chain(), "spool could not be emptied at the end");
             }
         }
         if let Some(intake) = self.intake {

@@ -11,7 +11,7 @@ use crate::alert::{
 };
 use crate::inventory::{AlertRules, PowerAbove};
 use crate::reading::{
-    Clean, FailureKind, Fault, FaultKind, GpuReading, GridState, Outcome, Presence, SolixReport,
+    FailureKind, Fault, FaultKind, GpuReading, GridState, Outcome, Presence, SafeText, SolixReport,
     StationReading, StationStatus,
 };
 
@@ -64,7 +64,7 @@ impl Batch {
         metadata.text("key", &transition.key);
         metadata.text("rule", transition.rule.label());
         metadata.text("severity", transition.severity.label());
-        metadata.text("words", &transition.words);
+        metadata.text("message", &transition.message);
         metadata.put("raised_at", transition.raised_at.to_string());
         let value = if transition.raised { 1.0 } else { 0.0 };
         self.event("alert", transition.source.clone(), Some(value), metadata, transition.at)
@@ -114,7 +114,7 @@ fn gpu_name(report: &HostReport, gpu: &GpuReading, source: &str) -> String {
 }
 
 fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Trouble> {
-    let words = format!("{}: {fault}", report.node);
+    let message = format!("{}: {fault}", report.node);
     let row = fault.gpu.as_ref().and_then(|name| report.gpus.iter().position(|gpu| is_named(gpu, name)));
     match fault.kind {
         FaultKind::GpuMissing
@@ -123,13 +123,13 @@ fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Tro
         | FaultKind::UnknownError
         | FaultKind::NoPermission
         | FaultKind::GpuTimeout
-        | FaultKind::NoPower => Some(Trouble::Missing { gpu: gpu_name_of(report, fault, row), words }),
+        | FaultKind::NoPower => Some(Trouble::Missing { gpu: gpu_name_of(report, fault, row), message }),
         FaultKind::NotAsked => Some(Trouble::NotAsked { gpu: gpu_name_of(report, fault, row) }),
         FaultKind::Implausible | FaultKind::ImplausiblePower | FaultKind::FrozenSensor => {
             let source = row.and_then(|row| sources.get(row)).cloned();
             Some(Trouble::Implausible {
                 source: source.unwrap_or_else(|| format!("node_{}", report.node)),
-                words,
+                message,
             })
         }
         FaultKind::BadRow
@@ -148,10 +148,10 @@ fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Tro
 /// one alert.
 fn gpu_name_of(report: &HostReport, fault: &Fault, row: Option<usize>) -> String {
     let bus_id = row.and_then(|row| report.gpus.get(row)?.bus_id.as_ref().ok());
-    bus_id.or(fault.gpu.as_ref()).map(Clean::to_string).unwrap_or_default()
+    bus_id.or(fault.gpu.as_ref()).map(SafeText::to_string).unwrap_or_default()
 }
 
-fn is_named(gpu: &GpuReading, name: &Clean) -> bool {
+fn is_named(gpu: &GpuReading, name: &SafeText) -> bool {
     gpu.bus_id.as_ref().is_ok_and(|bus_id| bus_id == name) || gpu.uuid.as_ref().is_ok_and(|uuid| uuid == name)
 }
 
@@ -162,8 +162,8 @@ fn whole_node_trouble(report: &HostReport) -> Option<Trouble> {
     let is_named = report.faults.iter().any(|fault| fault.kind.costs_a_reading() && fault.gpu.is_some());
     let is_gone = !is_named
         && matches!(failure.kind, FailureKind::GpuLost | FailureKind::ResetRequired | FailureKind::NoGpus);
-    let words = format!("{}: {failure}", report.node);
-    is_gone.then(|| Trouble::Missing { gpu: String::new(), words })
+    let message = format!("{}: {failure}", report.node);
+    is_gone.then(|| Trouble::Missing { gpu: String::new(), message })
 }
 
 fn solix_facts(report: &SolixReport) -> SolixFacts {
@@ -218,10 +218,10 @@ mod tests {
 
     #[test]
     fn the_mixed_fleet_raises_what_is_wrong_in_it() {
-        let words: Vec<String> =
-            told(&sample::fleet()).into_iter().map(|one| format!("{}: {}", one.key, one.words)).collect();
+        let message: Vec<String> =
+            told(&sample::fleet()).into_iter().map(|one| format!("{}: {}", one.key, one.message)).collect();
         assert_eq!(
-            words,
+            message,
             [
                 "gpu_temperature:gpu_redfin: redfin is at 86 °C (limit 80 °C)",
                 "gpu_power:gpu_redfin: redfin draws 285.5 W (90 % of its limit of 300.0 W is 270.0 W)",
@@ -239,14 +239,14 @@ mod tests {
         batch.reports[1].gpus[3].index = Err(Absent::new(Reason::Garbled, "?"));
         let told = told(&batch);
         let of_node: Vec<_> = told.iter().filter(|one| one.source.starts_with("gpu_node001")).collect();
-        assert_eq!(of_node[0].words, "node001 GPU 2 is at 85 °C (limit 80 °C)");
-        assert_eq!(of_node[1].words, "node001 GPU 00000000:0E:00.0 is at 85 °C (limit 80 °C)");
+        assert_eq!(of_node[0].message, "node001 GPU 2 is at 85 °C (limit 80 °C)");
+        assert_eq!(of_node[1].message, "node001 GPU 00000000:0E:00.0 is at 85 °C (limit 80 °C)");
     }
 
     #[test]
     fn an_implausible_number_is_about_its_gpu_where_that_is_known() {
         let mut batch = sample::fleet();
-        let fault = |gpu: &str| Fault::new(FaultKind::Implausible, Some(Clean::new(gpu)), "9999.00");
+        let fault = |gpu: &str| Fault::new(FaultKind::Implausible, Some(SafeText::new(gpu)), "9999.00");
         batch.reports[1].faults = vec![fault("00000000:0C:00.0"), fault("?")];
         let keys: Vec<_> = told(&batch).into_iter().map(|one| one.key).collect();
         assert!(keys.contains(&"implausible_reading:gpu_node001_1".to_owned()), "{keys:?}");
@@ -291,7 +291,7 @@ mod tests {
         );
         assert_eq!(
             event.metadata.keys().collect::<Vec<_>>(),
-            ["batch", "cycle", "key", "raised_at", "rule", "severity", "words"]
+            ["batch", "cycle", "key", "message", "raised_at", "rule", "severity"]
         );
         assert_eq!(event.metadata["key"], "gpu_temperature:gpu_redfin");
         assert_eq!(event.metadata["batch"], batch.id.to_string());
@@ -355,9 +355,9 @@ mod tests {
             ..AlertRules::default()
         });
         let told = evaluate(&rules, &mut State::default(), &batch.alert_facts(Scope::Whole));
-        let words: Vec<&str> = told.iter().map(|one| one.words.as_str()).collect();
+        let message: Vec<&str> = told.iter().map(|one| one.message.as_str()).collect();
         assert_eq!(
-            words,
+            message,
             [
                 "F3800 Plus: battery at 28 % (limit 30 %), about 2.5 h at the present draw",
                 "F3800 Plus has given no answer for 20m: check that it is switched on and in its Wi-Fi",

@@ -99,7 +99,9 @@ struct Down {
 struct SaidFault {
     since_us: i64,
     seen_us: i64,
-    words: String,
+    // `words` in the state of earlier versions.
+    #[serde(alias = "words")]
+    message: String,
     is_remark: bool,
 }
 
@@ -185,8 +187,8 @@ impl Said {
         let kind = solix.trouble.as_ref().map(|trouble| trouble.kind.to_owned());
         if kind != self.solix_trouble {
             lines.push(match &solix.trouble {
-                Some(trouble) if trouble.needs_person => Line::error(format!("solix: {}", trouble.words)),
-                Some(trouble) => Line::warning(format!("solix: {}", trouble.words)),
+                Some(trouble) if trouble.needs_person => Line::error(format!("solix: {}", trouble.message)),
+                Some(trouble) => Line::warning(format!("solix: {}", trouble.message)),
                 None => Line::info("solix works again".to_owned()),
             });
             self.solix_trouble = kind;
@@ -196,10 +198,10 @@ impl Said {
     fn store(&mut self, store: StoreNow<'_>, now: &Now<'_>, lines: &mut Vec<Line>) {
         let at = now.batch.closed_at();
         match (store, self.store_away_us) {
-            (StoreNow::Away(words), None) => {
+            (StoreNow::Away(message), None) => {
                 self.store_away_us = Some(at.micros());
                 let waiting = counted(now.n_waiting, "batch", "batches");
-                lines.push(Line::warning(format!("database unavailable, {waiting} in the spool: {words}")));
+                lines.push(Line::warning(format!("database unavailable, {waiting} in the spool: {message}")));
             }
             (StoreNow::There, Some(since)) => {
                 self.store_away_us = None;
@@ -227,8 +229,8 @@ impl SaidOfHost {
             }
             None => {
                 let is_remark = problem.weight == Weight::Remark;
-                let words = problem.words.clone();
-                let said = SaidFault { since_us: seen_us, seen_us, words, is_remark };
+                let message = problem.message.clone();
+                let said = SaidFault { since_us: seen_us, seen_us, message, is_remark };
                 self.faults.insert(fault_key(problem.kind, problem.gpu), said);
                 true
             }
@@ -237,7 +239,7 @@ impl SaidOfHost {
 
     /// What this host, which answered, no longer has. Remarks come and go, so that nothing is said of their end.
     fn drop_faults_that_are_over(&mut self, report: &HostReport, at: Timestamp) -> Vec<String> {
-        let gpu = |gpu: &Option<crate::reading::Clean>| gpu.as_ref().map(ToString::to_string);
+        let gpu = |gpu: &Option<crate::reading::SafeText>| gpu.as_ref().map(ToString::to_string);
         let present: BTreeSet<String> = report
             .faults
             .iter()
@@ -252,7 +254,7 @@ impl SaidOfHost {
                 return at.since(Timestamp::from_micros(said.seen_us)) < REMARK_STAYS;
             }
             let after = after(at.since(Timestamp::from_micros(said.since_us)));
-            overs.push(format!("{}: over{after}: {}", report.node, said.words));
+            overs.push(format!("{}: over{after}: {}", report.node, said.message));
             false
         });
         overs
@@ -335,7 +337,7 @@ fn alert_lines(transitions: &[Transition]) -> Vec<Line> {
         } else {
             lines.extend(group.iter().map(|transition| Line {
                 urgency,
-                text: format!("{severity} alert {what}: {}", transition.words),
+                text: format!("{severity} alert {what}: {}", transition.message),
             }));
         }
     }

@@ -52,7 +52,7 @@ fn transition(source: &str, severity: Severity, raised: bool) -> Transition {
         severity,
         source: source.to_owned(),
         node: None,
-        words: format!("{source} has given no answer"),
+        message: format!("{source} has given no answer"),
         raised,
         at: sample::STARTED_AT,
         raised_at: sample::STARTED_AT,

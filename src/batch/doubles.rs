@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::HostReport;
-use crate::reading::{Clean, Fault, FaultKind, GpuReading};
+use crate::reading::{Fault, FaultKind, GpuReading, SafeText};
 
 /// Notes at each GPU that an earlier host of the inventory has shown too that it is counted there: in the
 /// cluster's sums each board is once.
 pub fn note_doubles(reports: &mut [HostReport]) {
-    let mut first_seen: HashMap<&Clean, &str> = HashMap::new();
+    let mut first_seen: HashMap<&SafeText, &str> = HashMap::new();
     let mut faults = Vec::new();
     for (place, report) in reports.iter().enumerate() {
         for gpu in &report.gpus {

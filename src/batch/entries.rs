@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::reading::{Absent, Clean, Measured};
+use crate::reading::{Absent, Measured, SafeText};
 
 /// The metadata of an event: one JSON object, as text. Clones share it, since a GPU's events have the same.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The same of a text.
-    pub(super) fn measured_text(&mut self, key: &'static str, measured: &'a Measured<Clean>) {
+    pub(super) fn measured_text(&mut self, key: &'static str, measured: &'a Measured<SafeText>) {
         match measured {
             Ok(text) => self.text(key, text.as_str()),
             Err(absent) => self.null(key, absent.reason.label()),
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_absent_value_is_null_and_its_reason_stands_beside_it() {
-        let (model, lost) = (Ok(Clean::new("H \"100\"")), Absent::new(Reason::GpuLost, "?"));
+        let (model, lost) = (Ok(SafeText::new("H \"100\"")), Absent::new(Reason::GpuLost, "?"));
         let mut entries = Entries::with_room_for(4);
         entries.measured_text("model", &model);
         entries.measured("draw_w", Err::<f64, _>(&lost));

@@ -3,7 +3,7 @@
 use serde_json::{Number, Value, json};
 
 use crate::reading::{
-    Absent, Clean, GpuReading, Measured, Memory, Power, PowerSamples, Reason, Share, Temperature,
+    Absent, GpuReading, Measured, Memory, Power, PowerSamples, Reason, SafeText, Share, Temperature,
 };
 
 use super::entries::Entries;
@@ -88,7 +88,7 @@ pub(super) fn cluster_total(totals: &Totals) -> Entries<'static> {
     let mut metadata = Entries::default();
     metadata.put("nodes_reporting", totals.nodes_reporting);
     metadata.put("nodes_expected", totals.nodes_expected);
-    metadata.put("nodes_of_unknown_size", totals.nodes_of_unknown_size);
+    metadata.put("nodes_without_gpu_count", totals.nodes_without_gpu_count);
     metadata.put("gpus_reporting", totals.gpus_reporting);
     metadata.put("gpus_expected", totals.gpus_expected);
     metadata.known("total_watts", totals.power.map(Power::watts), "no_reading");
@@ -107,9 +107,9 @@ pub(super) fn node_up(report: &HostReport) -> Entries<'_> {
         .faults
         .iter()
         .map(|fault| {
-            let gpu = fault.gpu.as_ref().map(Clean::as_str);
+            let gpu = fault.gpu.as_ref().map(SafeText::as_str);
             let index = fault.index;
-            json!({ "kind": fault.kind.label(), "gpu": gpu, "gpu_index": index, "words": fault.to_string() })
+            json!({ "kind": fault.kind.label(), "gpu": gpu, "gpu_index": index, "message": fault.to_string() })
         })
         .collect();
     let span = report.span.answered_at.since(report.span.asked_at);
@@ -118,7 +118,7 @@ pub(super) fn node_up(report: &HostReport) -> Entries<'_> {
     metadata.text("ip", &report.address);
     metadata.put("labels", json!(report.labels));
     metadata.text("outcome", report.outcome.label());
-    metadata.put("words", report.outcome.advice());
+    metadata.put("message", report.outcome.to_message());
     metadata.text("evidence", failure.map_or("", |failure| failure.evidence.as_str()));
     metadata.put("milliseconds", milliseconds(span));
     metadata.put("probe_ms", milliseconds(report.probe_time));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::reading::{Clean, FailureKind, Outcome};
+use crate::reading::{FailureKind, Outcome, SafeText};
 
 use super::{Batch, HostReport};
 
@@ -32,7 +32,7 @@ pub struct Problem<'a> {
     /// The GPU that it is about, if it is about one.
     pub gpu: Option<&'a str>,
     /// What happened, with this host's own evidence.
-    pub words: String,
+    pub message: String,
     /// What a person can do about it. May be empty.
     pub hint: &'static str,
     /// How bad it is.
@@ -88,7 +88,7 @@ fn lines_of(alike: &[&Problem<'_>], max_alike: usize) -> Vec<Group> {
         Some(_) | None => {
             return alike
                 .iter()
-                .map(|problem| first.group(problem.node.to_owned(), &problem.words))
+                .map(|problem| first.group(problem.node.to_owned(), &problem.message))
                 .collect();
         }
     };
@@ -105,10 +105,10 @@ pub(super) fn named(names: &[&str]) -> String {
 }
 
 impl Problem<'_> {
-    fn group(&self, head: String, words: &str) -> Group {
+    fn group(&self, head: String, message: &str) -> Group {
         let separator = if self.hint.is_empty() { "" } else { "; " };
         // The tools end their sentences; ours goes on.
-        let sentence = format!("{}{separator}{}", words.trim_end_matches('.'), self.hint);
+        let sentence = format!("{}{separator}{}", message.trim_end_matches('.'), self.hint);
         Group { head, sentence, weight: self.weight }
     }
 }
@@ -116,37 +116,37 @@ impl Problem<'_> {
 fn failure(report: &HostReport) -> Option<Problem<'_>> {
     let Outcome::Failed(failure) = &report.outcome else { return None };
     let jump = (failure.kind == FailureKind::Jump).then(|| report.jump.as_deref().unwrap_or("one jump host"));
-    let words = failure.to_string();
+    let message = failure.to_string();
     Some(Problem {
         node: &report.node,
         jump,
         kind: failure.kind.label(),
         gpu: None,
-        pattern: without_names(&words, report, ""),
-        words,
-        hint: failure.kind.remedy(),
+        pattern: without_names(&message, report, ""),
+        message,
+        hint: failure.kind.hint(),
         weight: Weight::Failure,
     })
 }
 
 fn faults(report: &HostReport) -> impl Iterator<Item = Problem<'_>> {
     report.faults.iter().map(|fault| {
-        let words = fault.to_string();
+        let message = fault.to_string();
         Problem {
             node: &report.node,
             jump: None,
             kind: fault.kind.label(),
-            gpu: fault.gpu.as_ref().map(Clean::as_str),
-            pattern: without_names(&words, report, &fault.place()),
-            words,
-            hint: fault.kind.remedy(),
+            gpu: fault.gpu.as_ref().map(SafeText::as_str),
+            pattern: without_names(&message, report, &fault.place()),
+            message,
+            hint: fault.kind.hint(),
             weight: if fault.kind.costs_a_reading() { Weight::Fault } else { Weight::Remark },
         }
     })
 }
 
 /// The words as they would be of another host: ssh's messages hold the address.
-fn without_names(words: &str, report: &HostReport, gpu: &str) -> String {
+fn without_names(message: &str, report: &HostReport, gpu: &str) -> String {
     let gpu = [(format!(" ({gpu})"), "")];
     let host = [&report.address, &report.node].map(|name| (name.clone(), "<host>"));
     // A name of a letter or two stands inside of ordinary words.
@@ -154,5 +154,5 @@ fn without_names(words: &str, report: &HostReport, gpu: &str) -> String {
     gpu.into_iter()
         .chain(host)
         .filter(long_enough)
-        .fold(words.to_owned(), |words, (name, other)| words.replace(&name, other))
+        .fold(message.to_owned(), |message, (name, other)| message.replace(&name, other))
 }

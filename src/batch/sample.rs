@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::reading::{
-    Absent, Clean, DataSource, Energy, Failure, FailureKind, Fault, FaultKind, GpuReading, GridState, Memory,
-    Outcome, PollingMode, Power, Presence, Reason, Share, SolixReport, Span, Station, StationReading,
-    StationStatus, Temperature, Timestamp,
+    Absent, DataSource, Energy, Failure, FailureKind, Fault, FaultKind, GpuReading, GridState, Memory,
+    Outcome, PollingMode, Power, Presence, Reason, SafeText, Share, SolixReport, Span, Station,
+    StationReading, StationStatus, Temperature, Timestamp,
 };
 
 use super::{Batch, BatchId, Event, HostReport};
@@ -54,10 +54,10 @@ pub(crate) fn host(node: &str, n_gpus: usize) -> HostReport {
 pub(crate) fn gpu(index: u32, milliwatts: i64) -> GpuReading {
     GpuReading {
         index: Ok(index),
-        uuid: Ok(Clean::new(&format!("GPU-7f9a1c00-0000-0000-0000-00000000000{index}"))),
-        bus_id: Ok(Clean::new(&format!("00000000:{:02X}:00.0", 0x0b + index))),
-        model: Ok(Clean::new("NVIDIA H100 80GB HBM3")),
-        driver_version: Ok(Clean::new("590.48.01")),
+        uuid: Ok(SafeText::new(&format!("GPU-7f9a1c00-0000-0000-0000-00000000000{index}"))),
+        bus_id: Ok(SafeText::new(&format!("00000000:{:02X}:00.0", 0x0b + index))),
+        model: Ok(SafeText::new("NVIDIA H100 80GB HBM3")),
+        driver_version: Ok(SafeText::new("590.48.01")),
         power_draw: Ok(Power::from_milliwatts(milliwatts)),
         power_average: Ok(Power::from_milliwatts(milliwatts)),
         power_instant: Ok(Power::from_milliwatts(milliwatts + 1_130)),
@@ -68,7 +68,7 @@ pub(crate) fn gpu(index: u32, milliwatts: i64) -> GpuReading {
         memory_total: Ok(Memory::from_mebibytes(81_559)),
         utilization: Ok(Share::from_millipercent(98_000)),
         persistence: Ok(true),
-        pstate: Ok(Clean::new("P0")),
+        pstate: Ok(SafeText::new("P0")),
         clocks_event_reasons: Ok(4),
         ..GpuReading::all_absent(&Absent::new(Reason::NotSupported, "[N/A]"))
     }
@@ -79,7 +79,7 @@ fn single() -> HostReport {
     report.address = "localhost".to_owned();
     report.labels = BTreeMap::from([("room".to_owned(), "lab".to_owned())]);
     report.gpus = vec![GpuReading {
-        model: Ok(Clean::new("NVIDIA GeForce RTX 3090")),
+        model: Ok(SafeText::new("NVIDIA GeForce RTX 3090")),
         power_limit: Ok(Power::from_watts(300)),
         enforced_power_limit: Err(Absent::not_asked()),
         power_average: Err(Absent::not_asked()),
@@ -120,7 +120,7 @@ pub(crate) fn failed(node: &str) -> HostReport {
 fn mig() -> HostReport {
     let mut report = host("mig01", 1);
     report.gpus = vec![GpuReading {
-        model: Ok(Clean::new("NVIDIA A100-SXM4-40GB")),
+        model: Ok(SafeText::new("NVIDIA A100-SXM4-40GB")),
         utilization: Err(Absent::new(Reason::NotSupported, "[N/A]")),
         power_limit: Ok(Power::from_watts(400)),
         enforced_power_limit: Ok(Power::from_watts(400)),
@@ -135,7 +135,7 @@ fn gb10() -> HostReport {
     let mut report = host("spark", 1);
     let absent = Absent::new(Reason::NotSupported, "[N/A]");
     report.gpus = vec![GpuReading {
-        model: Ok(Clean::new("NVIDIA GB10")),
+        model: Ok(SafeText::new("NVIDIA GB10")),
         power_limit: Err(absent.clone()),
         enforced_power_limit: Err(absent.clone()),
         memory_used: Err(Absent::new(Reason::NotSupported, "[Not Supported]")),
@@ -167,9 +167,9 @@ pub(crate) fn station_reading() -> StationReading {
         [("ac_output_power", 820.into()), ("battery_soc", 87.into()), ("sw_version", "2.6.5".into())];
     StationReading {
         station: Station {
-            serial: Clean::new("9DNBH3D0PLDBLX1Y"),
-            model: Clean::new("A1790P"),
-            name: Clean::new("F3800 Plus"),
+            serial: SafeText::new("9DNBH3D0PLDBLX1Y"),
+            model: SafeText::new("A1790P"),
+            name: SafeText::new("F3800 Plus"),
         },
         at: STARTED_AT.minus(Duration::from_millis(2_500)),
         source: DataSource::Mqtt,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::inventory::MetadataStyle;
 use crate::reading::{
-    Clean, Energy, Power, Presence, Reason, Runtime, SolixReport, Station, StationReading, StationStatus,
+    Energy, Power, Presence, Reason, Runtime, SafeText, SolixReport, Station, StationReading, StationStatus,
     Timestamp,
 };
 
@@ -79,7 +79,7 @@ pub(super) fn station_up(status: &StationStatus, at: Timestamp) -> Entries<'_> {
     let mut metadata = Entries::default();
     put_identity(&mut metadata, &status.station);
     metadata.text("presence", status.presence.label());
-    metadata.put("words", status.presence.to_string());
+    metadata.put("message", status.presence.to_string());
     metadata.put("since", status.presence.silent_since().map(|since| since.to_string()));
     let last = status.last.as_ref().map(|reading| reading.at);
     metadata.known("last_reading_at", last.map(|last| last.to_string()), "never_seen");
@@ -94,7 +94,7 @@ pub(super) fn solix_up(solix: &SolixReport) -> Entries<'_> {
     let trouble = solix.trouble.as_ref();
     let mut metadata = Entries::default();
     metadata.put("kind", trouble.map(|trouble| trouble.kind));
-    metadata.text("words", trouble.map_or("", |trouble| trouble.words.as_str()));
+    metadata.text("message", trouble.map_or("", |trouble| trouble.message.as_str()));
     metadata.put("needs_person", trouble.is_some_and(|trouble| trouble.needs_person));
     metadata.put("stations_live", live.count());
     metadata.put("stations_known", solix.stations.len());
@@ -108,7 +108,7 @@ pub(crate) fn bounded_fields(reading: &StationReading) -> (Map<String, Value>, u
     let mut n_bytes = 0;
     for (key, value) in &reading.fields {
         let Some(value) = harmless(value, MAX_DEPTH) else { continue };
-        let key = Clean::new(key).to_string();
+        let key = SafeText::new(key).to_string();
         let size = key.len() + value.to_string().len();
         if fields.len() < MAX_FIELDS && n_bytes + size <= MAX_FIELD_BYTES {
             n_bytes += size;
@@ -122,7 +122,7 @@ pub(crate) fn bounded_fields(reading: &StationReading) -> (Map<String, Value>, u
 /// The names of the values as they came, as many as there is room for.
 fn put_keys(to: &mut Entries<'_>, reading: &StationReading) {
     let mut n_bytes = 0;
-    let keys = reading.raw_keys.iter().map(|key| Clean::new(key).to_string()).take(MAX_FIELDS);
+    let keys = reading.raw_keys.iter().map(|key| SafeText::new(key).to_string()).take(MAX_FIELDS);
     let keys: Vec<String> = keys
         .take_while(|key| {
             n_bytes += key.len();
@@ -146,7 +146,7 @@ fn put_identity<'a>(to: &mut Entries<'a>, station: &'a Station) {
 fn harmless(value: &Value, depth: usize) -> Option<Value> {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
-        Value::String(text) => Some(Value::String(Clean::new(text).to_string())),
+        Value::String(text) => Some(Value::String(SafeText::new(text).to_string())),
         Value::Array(items) => {
             let depth = depth.checked_sub(1)?;
             items.iter().map(|item| harmless(item, depth)).collect::<Option<Vec<_>>>().map(Value::Array)
@@ -154,7 +154,7 @@ fn harmless(value: &Value, depth: usize) -> Option<Value> {
         Value::Object(entries) => {
             let depth = depth.checked_sub(1)?;
             let entry = |(key, value): (&String, &Value)| {
-                Some((Clean::new(key).to_string(), harmless(value, depth)?))
+                Some((SafeText::new(key).to_string(), harmless(value, depth)?))
             };
             entries.iter().map(entry).collect::<Option<Map<_, _>>>().map(Value::Object)
         }

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::batch::Written;
     use crate::batch::sample::{self, Seen, seen};
-    use crate::reading::{Absent, Clean, Energy, GridState, Reason, SolixTrouble, Timestamp};
+    use crate::reading::{Absent, Energy, GridState, Reason, SafeText, SolixTrouble, Timestamp};
 
     const VALUES: [&str; 5] = [
         "solix_battery_soc",
@@ -207,13 +207,13 @@ mod tests {
 
     #[test]
     fn a_trouble_is_down_with_its_kind_and_words() {
-        let words = "the password was refused; log in with `fleetwatt solix login`";
-        let trouble = SolixTrouble { kind: "login_refused", words: words.to_owned(), needs_person: true };
+        let message = "the password was refused; log in with `fleetwatt solix login`";
+        let trouble = SolixTrouble { kind: "login_refused", message: message.to_owned(), needs_person: true };
         let events = full(SolixReport { trouble: Some(trouble), ..SolixReport::default() });
         let down = of(&events, "solix_up")[0];
         assert_eq!((down.source.as_str(), down.value), ("solix", Some(0.0)));
         assert_eq!(down.metadata["kind"], "login_refused");
-        assert_eq!(down.metadata["words"], words);
+        assert_eq!(down.metadata["message"], message);
         assert_eq!(down.metadata["needs_person"], true);
     }
 
@@ -317,9 +317,9 @@ mod tests {
         ) -> StationReading {
             StationReading {
                 station: Station {
-                    serial: Clean::new(&names.0),
-                    model: Clean::new(&names.1),
-                    name: Clean::new(&names.2),
+                    serial: SafeText::new(&names.0),
+                    model: SafeText::new(&names.1),
+                    name: SafeText::new(&names.2),
                 },
                 at: Timestamp::from_micros(micros),
                 soc,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::inventory::MetadataStyle;
-use crate::reading::{Clean, GpuReading, Power, Share, Temperature, Timestamp};
+use crate::reading::{GpuReading, Power, SafeText, Share, Temperature, Timestamp};
 
 use super::entries::Entries;
 use super::{Batch, Event, HostReport, Metadata, metadata};
@@ -148,7 +148,7 @@ pub(super) fn gpu_sources(report: &HostReport) -> Vec<String> {
         // Two rows with one index would be two values at one time in one series.
         let is_free = |name: &String| !taken.contains(name);
         let by_index = gpu.index.as_ref().ok().map(u32::to_string).filter(is_free);
-        let by_bus = || gpu.bus_id.as_ref().ok().map(Clean::to_string).filter(is_free);
+        let by_bus = || gpu.bus_id.as_ref().ok().map(SafeText::to_string).filter(is_free);
         let by_uuid = || gpu.uuid.as_ref().ok().map(|uuid| uuid_tail(uuid).to_owned()).filter(is_free);
         let free = by_index.or_else(by_bus).or_else(by_uuid);
         let name = free.unwrap_or_else(|| format!("row{row}"));
@@ -159,7 +159,7 @@ pub(super) fn gpu_sources(report: &HostReport) -> Vec<String> {
 }
 
 /// The last group of a UUID, which differs between the GPUs of a host.
-fn uuid_tail(uuid: &Clean) -> &str {
+fn uuid_tail(uuid: &SafeText) -> &str {
     uuid.as_str().rsplit('-').next().unwrap_or_default()
 }
 
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(down.metadata["evidence"], "Host key verification failed.");
         assert_eq!(down.metadata["milliseconds"], 757);
         assert_eq!(down.metadata["probe_ms"], 231);
-        assert!(down.metadata["words"].as_str().is_some_and(|words| words.contains("ssh-keygen -R")));
+        assert!(down.metadata["message"].as_str().is_some_and(|message| message.contains("ssh-keygen -R")));
     }
 
     #[test]

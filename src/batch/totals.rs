@@ -21,7 +21,7 @@ pub struct Totals {
     /// Hosts of the inventory.
     pub nodes_expected: usize,
     /// Hosts of which nobody knows how many GPUs they have: not counted in `gpus_expected`.
-    pub nodes_of_unknown_size: usize,
+    pub nodes_without_gpu_count: usize,
 }
 
 impl Batch {
@@ -33,14 +33,14 @@ impl Batch {
             gpus_expected: 0,
             nodes_reporting: 0,
             nodes_expected: self.reports.len(),
-            nodes_of_unknown_size: 0,
+            nodes_without_gpu_count: 0,
         };
         for report in &self.reports {
             let (elsewhere, own): (Vec<_>, Vec<_>) =
                 report.gpus.iter().partition(|gpu| report.is_counted_elsewhere(gpu));
             match report.gpus_known() {
                 Some(n_gpus) => totals.gpus_expected += n_gpus.saturating_sub(elsewhere.len()),
-                None => totals.nodes_of_unknown_size += 1,
+                None => totals.nodes_without_gpu_count += 1,
             }
             if report.gpus_reporting() > 0 {
                 totals.nodes_reporting += 1;
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(totals.power, Some(Power::from_milliwatts(285_500 + 7 * 612_250 + 211_400 + 11_320)));
         assert_eq!((totals.gpus_reporting, totals.gpus_expected), (10, 12));
         assert_eq!((totals.nodes_reporting, totals.nodes_expected), (4, 5));
-        assert_eq!(totals.nodes_of_unknown_size, 0);
+        assert_eq!(totals.nodes_without_gpu_count, 0);
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
         batch.reports[0].gpus_expected = None;
         let totals = batch.totals();
         assert_eq!(totals.power, None);
-        assert_eq!((totals.gpus_expected, totals.nodes_of_unknown_size), (0, 1));
+        assert_eq!((totals.gpus_expected, totals.nodes_without_gpu_count), (0, 1));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::{Failure, block_on, colour_stderr, print, settings_to_read, show};
 use crate::alert::{Severity, Transition};
 use crate::app::{self, ActiveAlerts, Settings};
-use crate::reading::with_causes;
+use crate::reading::error_chain;
 
 /// The name and version of the shape of `alerts --format json`.
 const SCHEMA: &str = "fleetwatt.active_alerts/1";
@@ -31,7 +31,7 @@ pub(super) fn run(cli: &Cli, format: ListFormat, command: Option<&AlertsCommand>
                     Ok(Exit::Ok)
                 }
                 Err(error) => {
-                    show::explain(&with_causes(&error), error.remedy(), colour_stderr(cli.colour));
+                    show::explain(&error_chain(&error), error.hint(), colour_stderr(cli.colour));
                     Ok(Exit::Nothing)
                 }
             }
@@ -54,7 +54,7 @@ fn text(active: &ActiveAlerts, settings: &Settings) -> String {
                 alert.rule.label(),
                 alert.source,
                 alert.raised_at,
-                alert.words
+                alert.message
             )
         })
         .collect();
@@ -87,7 +87,7 @@ fn as_json(active: &ActiveAlerts) -> String {
             "severity": alert.severity.label(),
             "source": alert.source,
             "node": alert.node,
-            "words": alert.words,
+            "message": alert.message,
             "raised_at": alert.raised_at.to_string(),
         })
     };

@@ -6,7 +6,7 @@ use super::args::{Cli, DeadLettersCommand, ListFormat};
 use super::exit::Exit;
 use super::{Failure, block_on, colour_stderr, print, show};
 use crate::app::{self, Settings};
-use crate::reading::Clean;
+use crate::reading::SafeText;
 use crate::store::{DeadLetter, Retried};
 
 pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) -> Result<Exit, Failure> {
@@ -25,9 +25,9 @@ pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) 
         DeadLettersCommand::Retry { ids } => {
             let retried =
                 block_on(app::store_retry(settings, Some(ids.as_slice()).filter(|ids| !ids.is_empty())))?;
-            print(&words(&retried))?;
+            print(&message(&retried))?;
             if let Some(error) = &retried.stopped_by {
-                show::explain(&error.with_causes(), &error.remedy(), colour_stderr(cli.colour));
+                show::explain(&error.error_chain(), &error.hint(), colour_stderr(cli.colour));
             }
             if let Some(receipt) = &retried.receipt {
                 show::left(receipt, colour_stderr(cli.colour));
@@ -58,30 +58,30 @@ fn line(letter: &DeadLetter) -> String {
     let what = match letter.measured_at {
         Some(at) => {
             let value = letter.value.map_or_else(|| "no value".to_owned(), |value| value.to_string());
-            format!("{} {} {value} of {at}", Clean::new(&letter.event_type), Clean::new(&letter.source))
+            format!("{} {} {value} of {at}", SafeText::new(&letter.event_type), SafeText::new(&letter.source))
         }
         None => "a row that cannot be read".to_owned(),
     };
-    format!("{}  {what}: {}", letter.id, Clean::new(&letter.error))
+    format!("{}  {what}: {}", letter.id, SafeText::new(&letter.error))
 }
 
 fn as_json(letters: &[DeadLetter]) -> String {
     let object = |letter: &DeadLetter| {
         json!({
             "id": letter.id,
-            "batch": Clean::new(&letter.batch).as_str(),
-            "event_type": Clean::new(&letter.event_type).as_str(),
-            "source": Clean::new(&letter.source).as_str(),
+            "batch": SafeText::new(&letter.batch).as_str(),
+            "event_type": SafeText::new(&letter.event_type).as_str(),
+            "source": SafeText::new(&letter.source).as_str(),
             "value": letter.value,
             "measured_at": letter.measured_at.map(|at| at.to_string()),
-            "error": Clean::new(&letter.error).as_str(),
+            "error": SafeText::new(&letter.error).as_str(),
             "aside_at": letter.aside_at.to_string(),
         })
     };
     format!("{:#}\n", serde_json::Value::Array(letters.iter().map(object).collect()))
 }
 
-fn words(retried: &Retried) -> String {
+fn message(retried: &Retried) -> String {
     let Retried { taken, refused, receipt, stopped_by } = retried;
     if stopped_by.is_some() && *taken == 0 {
         return "the rows lie aside as before\n".to_owned();

@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_session_in_trouble_is_partial_and_never_nothing() {
         for needs_person in [false, true] {
-            let trouble = SolixTrouble { kind: "x", words: String::new(), needs_person };
+            let trouble = SolixTrouble { kind: "x", message: String::new(), needs_person };
             let report = SolixReport { trouble: Some(trouble), ..sample::station_report() };
             assert_eq!(exit(fleet(Some(report))), Exit::Partial);
         }

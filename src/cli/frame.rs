@@ -113,18 +113,18 @@ fn unit_of(named: &NamedValue) -> Option<&'static str> {
 }
 
 fn headline(model: &str, frame: &Frame<'_>) -> String {
-    let mut words = vec![format!("{model} {}", frame.msg_type), format!("{} fields", frame.fields.len())];
+    let mut message = vec![format!("{model} {}", frame.msg_type), format!("{} fields", frame.fields.len())];
     if let Some(status) = frame.status {
-        words.push(format!("status {status:02x}"));
+        message.push(format!("status {status:02x}"));
     }
-    words.push(if frame.is_checksum_ok { "checksum ok" } else { "CHECKSUM WRONG" }.to_owned());
+    message.push(if frame.is_checksum_ok { "checksum ok" } else { "CHECKSUM WRONG" }.to_owned());
     if !frame.is_consistent {
-        words.push("NOT CONSISTENT: only the beginning could be read".to_owned());
+        message.push("NOT CONSISTENT: only the beginning could be read".to_owned());
     }
     if !wire::decode(model, frame).is_mapped {
-        words.push("no map for this type of message".to_owned());
+        message.push("no map for this type of message".to_owned());
     }
-    words.join(", ") + "\n"
+    message.join(", ") + "\n"
 }
 
 /// A row for each value of a field, and one for a field without any.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::inventory::{Host, Inventory, Origin, Target};
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 /// The version of the JSON document; a number is never given to two shapes.
 const SCHEMA: &str = "fleetwatt.hosts/1";
@@ -20,7 +20,7 @@ pub(super) fn text(inventory: &Inventory, hosts: &[Arc<Host>]) -> String {
         let labels: Vec<String> = host
             .labels
             .iter()
-            .map(|(key, value)| format!("{}={}", Clean::new(key), Clean::new(value)))
+            .map(|(key, value)| format!("{}={}", SafeText::new(key), SafeText::new(value)))
             .collect();
         let from: Vec<String> = origins(inventory, host).iter().map(place).collect();
         [
@@ -45,16 +45,16 @@ pub(super) fn text(inventory: &Inventory, hosts: &[Arc<Host>]) -> String {
 
 /// How a host is reached, in words.
 fn way(host: &Host) -> String {
-    let mut words = vec![kind(host).to_owned()];
+    let mut message = vec![kind(host).to_owned()];
     if let Target::Ssh(ssh) = &host.target {
-        words.extend(ssh.user.as_ref().map(|user| format!("as {user}")));
-        words.extend(ssh.port.map(|port| format!("port {port}")));
-        words.extend(ssh.jump.as_ref().map(|jump| format!("via {jump}")));
+        message.extend(ssh.user.as_ref().map(|user| format!("as {user}")));
+        message.extend(ssh.port.map(|port| format!("port {port}")));
+        message.extend(ssh.jump.as_ref().map(|jump| format!("via {jump}")));
     }
     if host.maintenance {
-        words.push("(in maintenance)".to_owned());
+        message.push("(in maintenance)".to_owned());
     }
-    words.join(" ")
+    message.join(" ")
 }
 
 const fn kind(host: &Host) -> &'static str {
@@ -70,7 +70,7 @@ fn origins<'i>(inventory: &'i Inventory, host: &Host) -> &'i [Origin] {
 }
 
 fn place(origin: &Origin) -> String {
-    format!("{}:{}", Clean::new(&origin.file.display().to_string()), origin.line)
+    format!("{}:{}", SafeText::new(&origin.file.display().to_string()), origin.line)
 }
 
 #[derive(Serialize)]

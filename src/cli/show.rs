@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use crate::app::{self, CheckReport, Connection, HostCheck, LocalTrouble, Priority, Settings, WebhookAnswer};
 use crate::inventory::Target;
 use crate::output::TextOptions;
-use crate::reading::{Outcome, SolixReport, StationStatus, with_causes};
+use crate::reading::{Outcome, SolixReport, StationStatus, error_chain};
 use crate::store::{self, InitReport, Left, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status};
 use crate::support::counted;
 
@@ -38,8 +38,8 @@ pub(super) fn note(line: &str) {
 }
 
 /// An error without causes or remedy.
-pub(super) fn plain_error(words: &str) {
-    speak(Priority::Error, &format!("error: {words}"));
+pub(super) fn plain_error(message: &str) {
+    speak(Priority::Error, &format!("error: {message}"));
 }
 
 /// An error, its causes, and what to do about it.
@@ -52,40 +52,40 @@ pub(super) fn in_words(error: &app::Error, colour: bool) -> String {
     if let app::Error::Inventory(faults) = error {
         return faults.render(colour).trim_end().to_owned();
     }
-    labelled(Priority::Error, &with_causes(error), &error.remedy(), colour)
+    labelled(Priority::Error, &error_chain(error), &error.hint(), colour)
 }
 
 /// The readings of a cycle could not be kept.
 pub(super) fn not_kept(error: &store::Error, colour: bool) {
-    explain(&format!("nothing was kept: {}", with_causes(error)), &error.remedy(), colour);
+    explain(&format!("nothing was kept: {}", error_chain(error)), &error.hint(), colour);
 }
 
 /// What waits in the spool, and why, if anything does.
 pub(super) fn left(receipt: &Receipt, colour: bool) {
     let Some(Left { batches, oldest, error }) = &receipt.left else { return };
     let age = humantime::format_duration(Duration::from_secs(oldest.as_secs()));
-    let words = format!("kept in the spool ({}, oldest {age})", counted(*batches, "batch", "batches"));
+    let message = format!("kept in the spool ({}, oldest {age})", counted(*batches, "batch", "batches"));
     match error {
         Some(error) => {
-            say(Priority::Warning, &format!("{words}: {}", with_causes(error)), &error.remedy(), colour);
+            say(Priority::Warning, &format!("{message}: {}", error_chain(error)), &error.hint(), colour);
         }
         None => {
-            let remedy = "the next cycles deliver them, or `fleetwatt store replay` now";
-            say(Priority::Warning, &format!("{words}: there was no more time"), remedy, colour);
+            let hint = "the next cycles deliver them, or `fleetwatt store replay` now";
+            say(Priority::Warning, &format!("{message}: there was no more time"), hint, colour);
         }
     }
 }
 
 /// An error in words, and what to do about it.
-pub(super) fn explain(words: &str, remedy: &str, colour: bool) {
-    say(Priority::Error, words, remedy, colour);
+pub(super) fn explain(message: &str, hint: &str, colour: bool) {
+    say(Priority::Error, message, hint, colour);
 }
 
-fn say(priority: Priority, words: &str, remedy: &str, colour: bool) {
-    speak(priority, &labelled(priority, words, remedy, colour));
+fn say(priority: Priority, message: &str, hint: &str, colour: bool) {
+    speak(priority, &labelled(priority, message, hint, colour));
 }
 
-fn labelled(priority: Priority, words: &str, remedy: &str, colour: bool) -> String {
+fn labelled(priority: Priority, message: &str, hint: &str, colour: bool) -> String {
     let (label, label_colour) = match priority {
         Priority::Error => ("error", AnsiColor::Red),
         Priority::Warning | Priority::Info | Priority::Debug => ("warning", AnsiColor::Yellow),
@@ -95,9 +95,9 @@ fn labelled(priority: Priority, words: &str, remedy: &str, colour: bool) -> Stri
     } else {
         (Style::new(), Style::new())
     };
-    let mut text = format!("{strong}{label}{strong:#}: {words}");
-    if !remedy.is_empty() {
-        write!(text, "\n  {bold}help{bold:#}: {remedy}").unwrap_or_default();
+    let mut text = format!("{strong}{label}{strong:#}: {message}");
+    if !hint.is_empty() {
+        write!(text, "\n  {bold}help{bold:#}: {hint}").unwrap_or_default();
     }
     text
 }
@@ -238,11 +238,11 @@ pub(super) fn connections(connections: &[Connection]) -> String {
 
 /// What on this machine keeps hosts from being logged in to.
 pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
-    let line = |LocalTrouble { nodes, words }: &LocalTrouble| match nodes.as_slice() {
+    let line = |LocalTrouble { nodes, message }: &LocalTrouble| match nodes.as_slice() {
         [first, second, _, ..] => {
-            format!("warning    {first}, {second} and {} more: {words}\n", nodes.len() - 2)
+            format!("warning    {first}, {second} and {} more: {message}\n", nodes.len() - 2)
         }
-        few => format!("warning    {}: {words}\n", few.join(", ")),
+        few => format!("warning    {}: {message}\n", few.join(", ")),
     };
     troubles.iter().map(line).collect()
 }
@@ -255,12 +255,12 @@ pub(super) fn remarks(settings: &Settings, colour: bool) {
     }
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for variable in settings.unread_variables(variables) {
-        let words = format!("nothing reads the variable {}", variable.0);
-        say(Priority::Warning, &words, &variable.remedy(), colour);
+        let message = format!("nothing reads the variable {}", variable.0);
+        say(Priority::Warning, &message, &variable.hint(), colour);
     }
     for missing in settings.missing_secrets() {
-        let words = format!("cannot be had here: {}", with_causes(&missing));
-        say(Priority::Warning, &words, &missing.remedy(), colour);
+        let message = format!("cannot be had here: {}", error_chain(&missing));
+        say(Priority::Warning, &message, &missing.hint(), colour);
     }
 }
 
@@ -270,13 +270,13 @@ pub(super) fn check(report: &CheckReport) -> String {
     let names = report.hosts.iter().map(|host| host.node.len());
     let width = names.max().unwrap_or(0).clamp(longest.len(), MAX_NAME);
     let mut text = String::from("\n");
-    let mut line = |name: &str, words: &str| {
+    let mut line = |name: &str, message: &str| {
         // Writing to a String cannot fail.
-        writeln!(text, "{name:width$}  {words}").unwrap_or_default();
+        writeln!(text, "{name:width$}  {message}").unwrap_or_default();
     };
     for host in &report.hosts {
-        for words in host_lines(host) {
-            line(&host.node, &words);
+        for message in host_lines(host) {
+            line(&host.node, &message);
         }
     }
     match &report.store {
@@ -285,18 +285,18 @@ pub(super) fn check(report: &CheckReport) -> String {
             let version = status.version.as_deref().unwrap_or("of unknown version");
             line("store", &format!("{OK}{} {version}, {} {}", status.kind, status.table_kind, status.table));
             line("", &format!("{MORE}delivery {}", status.guarantee));
-            for advice in status.advice.iter().chain(&owner_lines(&status.owner_sql)) {
-                line("", &format!("{MORE}{advice}"));
+            for hint in status.hints.iter().chain(&owner_lines(&status.owner_sql)) {
+                line("", &format!("{MORE}{hint}"));
             }
         }
         Err(error) => {
-            line("store", &format!("{FAILED}{}", with_causes(error)));
-            line("", &format!("{MORE}{}", error.remedy()));
+            line("store", &format!("{FAILED}{}", error_chain(error)));
+            line("", &format!("{MORE}{}", error.hint()));
         }
     }
     if let Some(solix) = &report.solix {
-        for words in station_lines(solix) {
-            line("solix", &words);
+        for message in station_lines(solix) {
+            line("solix", &message);
         }
     }
     if let Some(WebhookAnswer { endpoint, status }) = &report.webhook {
@@ -306,8 +306,8 @@ pub(super) fn check(report: &CheckReport) -> String {
                 &format!("{OK}{endpoint} answers (HTTP {status}); `fleetwatt alerts test` sends an alert"),
             ),
             Err(error) => {
-                line("webhook", &format!("{FAILED}{}", with_causes(error)));
-                line("", &format!("{MORE}{}", error.remedy()));
+                line("webhook", &format!("{FAILED}{}", error_chain(error)));
+                line("", &format!("{MORE}{}", error.hint()));
             }
         }
     }
@@ -322,12 +322,12 @@ fn station_lines(solix: &SolixReport) -> Vec<String> {
             None => format!("{FAILED}{name}: {}", status.presence),
         }
     };
-    let trouble = solix.trouble.iter().map(|trouble| format!("{FAILED}{}", trouble.words));
+    let trouble = solix.trouble.iter().map(|trouble| format!("{FAILED}{}", trouble.message));
     trouble.chain(solix.stations.iter().map(station)).collect()
 }
 
 fn host_lines(host: &HostCheck) -> Vec<String> {
-    let failed = |step: &str, outcome: &Outcome| vec![format!("{FAILED}{step}: {}", outcome.advice())];
+    let failed = |step: &str, outcome: &Outcome| vec![format!("{FAILED}{step}: {}", outcome.to_message())];
     let Some(checked) = &host.checked else { return vec![format!("{FAILED}the check itself")] };
     let connected = match &checked.connected {
         Ok(took) => rounded(*took),
@@ -382,8 +382,8 @@ fn owner_lines(owner_sql: &[String]) -> Vec<String> {
     if owner_sql.is_empty() {
         return Vec::new();
     }
-    let words = "for a table of delivered batches let an owner of the database run:".to_owned();
-    std::iter::once(words).chain(owner_sql.iter().map(|statement| format!("  {statement}"))).collect()
+    let message = "for a table of delivered batches let an owner of the database run:".to_owned();
+    std::iter::once(message).chain(owner_sql.iter().map(|statement| format!("  {statement}"))).collect()
 }
 
 /// What waits in the spool.
@@ -396,7 +396,7 @@ pub(super) fn spool_status(spool: Option<&SpoolStatus>) -> String {
         spool.bytes,
         spool.path.display()
     );
-    let mut line = |name: &str, words: String| writeln!(text, "{name:8}  {words}").unwrap_or_default();
+    let mut line = |name: &str, message: String| writeln!(text, "{name:8}  {message}").unwrap_or_default();
     if let Some(oldest) = spool.oldest {
         line("oldest", humantime::format_duration(Duration::from_secs(oldest.as_secs())).to_string());
     }
@@ -437,7 +437,7 @@ pub(super) fn no_timeline(settings: &Settings) -> String {
 
 /// A timeline that this shell has no password for.
 pub(super) fn unseen_timeline(settings: &Settings, error: &store::Error) -> String {
-    format!("store     not looked into: {}\nlocation  {}\n", error.with_causes(), settings.location)
+    format!("store     not looked into: {}\nlocation  {}\n", error.error_chain(), settings.location)
 }
 
 /// What `store status` found.
@@ -466,7 +466,7 @@ pub(super) fn store_status(status: &Status) -> String {
     for (event_type, n_rows) in status.recent.iter().flatten() {
         lines.push(format!("24 hours  {event_type}: {n_rows}"));
     }
-    lines.extend(status.advice.iter().map(|advice| format!("advice    {advice}")));
+    lines.extend(status.hints.iter().map(|hint| format!("advice    {hint}")));
     lines.extend(owner_lines(&status.owner_sql));
     lines.join("\n") + "\n"
 }

@@ -13,7 +13,7 @@ use crate::app::Settings;
 use crate::battery::anker::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
 use crate::battery::anker::wire;
 use crate::battery::anker::{Config, Hidden};
-use crate::reading::{Clean, with_causes};
+use crate::reading::{SafeText, error_chain};
 
 /// The name and version of the shape of `solix devices --format json`.
 const SCHEMA: &str = "fleetwatt.solix.devices/1";
@@ -35,8 +35,8 @@ pub(super) fn login(cli: &Cli, anew: bool) -> Result<Exit, Failure> {
     settings.may_write_state()?;
     let job = async { Ok(log_in(config, anew).await) };
     match block_on(job)? {
-        Ok(words) => {
-            print(&format!("{words}\nthe login is kept in {}\n", settings.state_dir.display()))?;
+        Ok(message) => {
+            print(&format!("{message}\nthe login is kept in {}\n", settings.state_dir.display()))?;
             Ok(Exit::Ok)
         }
         Err(error) => Ok(failed(cli, &error)),
@@ -121,7 +121,7 @@ fn table(devices: &[BoundDevice]) -> String {
             Some(false) => "no",
             None => "?",
         };
-        let firmware = device.software.as_ref().map_or("?", Clean::as_str);
+        let firmware = device.software.as_ref().map_or("?", SafeText::as_str);
         let whose = if device.is_own { "own" } else { "shared" };
         [device.name.as_str(), device.serial.as_str(), device.model.as_str(), online, whose, firmware]
     });
@@ -160,9 +160,9 @@ fn as_json(devices: &[BoundDevice]) -> Value {
             "model": device.model.as_str(),
             "online": device.wifi_online,
             "own": device.is_own,
-            "firmware": device.software.as_ref().map(Clean::as_str),
+            "firmware": device.software.as_ref().map(SafeText::as_str),
             "rssi_dbm": device.rssi_dbm,
-            "time_zone": device.time_zone.as_ref().map(Clean::as_str),
+            "time_zone": device.time_zone.as_ref().map(SafeText::as_str),
             "read": wire::is_read(device.model.as_str()),
         })
     };
@@ -179,7 +179,7 @@ pub(super) fn no_section(settings: &Settings) -> Exit {
 }
 
 fn failed(cli: &Cli, error: &SolixError) -> Exit {
-    show::explain(&with_causes(error), error.remedy(), colour_stderr(cli.colour));
+    show::explain(&error_chain(error), error.hint(), colour_stderr(cli.colour));
     if matches!(error.kind(), "settings" | "no_credentials") { Exit::Usage } else { Exit::Nothing }
 }
 
@@ -189,13 +189,13 @@ mod tests {
 
     fn device(name: &str, wifi_online: Option<bool>, is_own: bool) -> BoundDevice {
         BoundDevice {
-            serial: Clean::new("9DNC2C0TEST00001"),
-            model: Clean::new("A1790P"),
-            name: Clean::new(name),
+            serial: SafeText::new("9DNC2C0TEST00001"),
+            model: SafeText::new("A1790P"),
+            name: SafeText::new(name),
             wifi_online,
             is_own,
             owner_user_id: Some(Hidden::new("canary".to_owned())),
-            software: wifi_online.map(|_| Clean::new("2.6.5")),
+            software: wifi_online.map(|_| SafeText::new("2.6.5")),
             rssi_dbm: Some(-54),
             time_zone: None,
         }
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_not_read_is_named() {
-        let inverter = BoundDevice { model: Clean::new("A5143"), ..device("Microlino", None, true) };
+        let inverter = BoundDevice { model: SafeText::new("A5143"), ..device("Microlino", None, true) };
         let devices = [device("Shed", None, true), inverter];
         assert!(not_read(&devices).ends_with("known: Microlino (A5143)\n"), "{}", not_read(&devices));
         assert_eq!(not_read(&devices[..1]), "");

@@ -15,7 +15,7 @@ use crate::battery::anker::Config;
 use crate::battery::anker::mqtt::Heard;
 use crate::battery::anker::session::{ListenError, Listener};
 use crate::battery::anker::wire::{self, Body, Message, MsgType};
-use crate::reading::{Clean, Timestamp, with_causes};
+use crate::reading::{SafeText, Timestamp, error_chain};
 
 /// How a listener prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ async fn listen(
     mut print: impl FnMut(&str) -> std::io::Result<()>,
 ) -> Result<Ended, ListenError> {
     let mut listener = Listener::open(config, request.serial.as_deref(), !request.is_passive).await?;
-    let names: BTreeMap<Clean, Clean> =
+    let names: BTreeMap<SafeText, SafeText> =
         listener.devices().iter().map(|device| (device.serial.clone(), device.name.clone())).collect();
     let mut screen = Screen { names, form: request.form, newest: BTreeMap::new() };
     let ends_at = request.ends_after.map(|after| Instant::now() + after);
@@ -131,15 +131,15 @@ async fn until(instant: Option<Instant>) {
 #[derive(Debug)]
 struct Screen {
     /// Names by serial number.
-    names: BTreeMap<Clean, Clean>,
+    names: BTreeMap<SafeText, SafeText>,
     form: Form,
     /// The newest value of each name, with its type of message and when it came.
-    newest: BTreeMap<Clean, BTreeMap<String, (Value, MsgType, Timestamp)>>,
+    newest: BTreeMap<SafeText, BTreeMap<String, (Value, MsgType, Timestamp)>>,
 }
 
 /// What one device said: by itself, or through a panel.
 struct Spoken<'a> {
-    serial: &'a Clean,
+    serial: &'a SafeText,
     model: &'a str,
     at: Timestamp,
 }
@@ -152,7 +152,7 @@ impl Screen {
             Heard::Lost { error, again_in } => tracing::warn!(?again_in, "{error}"),
             Heard::Message { topic, payload, at } => match wire::read_message(topic, payload) {
                 Ok(message) => return self.show_message(&message, *at),
-                Err(error) => tracing::warn!("a message cannot be read: {}", with_causes(&error)),
+                Err(error) => tracing::warn!("a message cannot be read: {}", error_chain(&error)),
             },
         }
         None
@@ -208,7 +208,7 @@ impl Screen {
         match self.form {
             Form::Table => String::new(),
             Form::Lines { raw: true } => {
-                format!("{} {}\n{}\n", clock(spoken.at), self.name(spoken), Clean::new(&value.to_string()))
+                format!("{} {}\n{}\n", clock(spoken.at), self.name(spoken), SafeText::new(&value.to_string()))
             }
             Form::Lines { raw: false } => self.line(spoken, MsgType::JSON, &decoded.values),
             Form::Json { .. } => {
@@ -225,7 +225,7 @@ impl Screen {
     }
 
     fn name(&self, spoken: &Spoken<'_>) -> String {
-        self.names.get(spoken.serial).map_or_else(|| spoken.model.to_owned(), Clean::to_string)
+        self.names.get(spoken.serial).map_or_else(|| spoken.model.to_owned(), SafeText::to_string)
     }
 
     fn line(&self, spoken: &Spoken<'_>, msg_type: MsgType, values: &BTreeMap<String, Value>) -> String {
@@ -268,8 +268,8 @@ impl Screen {
 }
 
 /// The broker does not let us hear these.
-fn refusal(refused: &[Clean]) -> String {
-    let refused: Vec<&str> = refused.iter().map(Clean::as_str).collect();
+fn refusal(refused: &[SafeText]) -> String {
+    let refused: Vec<&str> = refused.iter().map(SafeText::as_str).collect();
     format!("the broker refuses the subscription to {}", refused.join(", "))
 }
 

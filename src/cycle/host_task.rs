@@ -318,8 +318,8 @@ pub(super) async fn read_over(
                 match ask(host, session, &mut conversation, &call, &mut probe_time, deadline).await {
                     Ok(Step::Done(probed)) => break *probed,
                     Ok(Step::Ask(_)) if deadline < Instant::now() + LEAST_TIME => {
-                        let words = "no time was left for another call";
-                        break conversation.give_up(Failure::new(FailureKind::Timeout, words));
+                        let message = "no time was left for another call";
+                        break conversation.give_up(Failure::new(FailureKind::Timeout, message));
                     }
                     Ok(Step::Ask(next)) => call = next,
                     Err(failure) => {

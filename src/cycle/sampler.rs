@@ -16,7 +16,7 @@ use crate::batch::{HostReport, PowerMeter};
 use crate::inventory::Host;
 use crate::probe::nvidia_smi::{Knowledge, Sweeps, Tally, went_dark};
 use crate::reading::{
-    Clean, Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome, PowerKind, Reason, SampleCounts,
+    Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome, PowerKind, Reason, SafeText, SampleCounts,
     Timestamp,
 };
 use crate::transport::{STREAM_BOUND, Session, Stream};
@@ -76,7 +76,7 @@ pub(super) struct Sampler {
     restart_at: Option<Instant>,
     /// Lines that were no rows since the last report, and one of them.
     n_bad: u64,
-    evidence: Option<Clean>,
+    evidence: Option<SafeText>,
     /// A mark of this collector in the loop's command, so that no other ends it.
     mark: String,
 }
@@ -84,10 +84,10 @@ pub(super) struct Sampler {
 /// The meter of one GPU. It outlives the loops.
 #[derive(Debug)]
 struct Meter {
-    uuid: Option<Clean>,
+    uuid: Option<SafeText>,
     power: PowerMeter,
     /// A number that was thrown away.
-    refused: Option<Clean>,
+    refused: Option<SafeText>,
 }
 
 /// How much a loop may print: an allowance that grows with time, up to a burst.
@@ -211,7 +211,7 @@ impl Sampler {
             }
         };
         // A flood has nothing to say.
-        let words = running.sweeps.last_words().filter(|_| !is_flood).cloned();
+        let message = running.sweeps.last_words().filter(|_| !is_flood).cloned();
         let is_expired = running.started_at.elapsed() >= EXPIRES_AFTER;
         let has_swept = running.has_swept;
         self.stop();
@@ -223,7 +223,7 @@ impl Sampler {
             // What it was started with does not hold any more.
             self.started = None;
         }
-        Event::Ended(Failure { evidence: words.unwrap_or(ended.evidence), ..ended })
+        Event::Ended(Failure { evidence: message.unwrap_or(ended.evidence), ..ended })
     }
 
     /// Does other work for this host, and meanwhile reads what the loop prints.
@@ -299,8 +299,8 @@ impl Sampler {
         }
         report.samples = all;
         if report.outcome.is_up() && self.n_bad > 0 {
-            let words = self.evidence.take().unwrap_or_else(|| Clean::new(""));
-            let evidence = format!("{} bad lines, such as {words}", self.n_bad);
+            let message = self.evidence.take().unwrap_or_else(|| SafeText::new(""));
+            let evidence = format!("{} bad lines, such as {message}", self.n_bad);
             report.faults.push(Fault::new(FaultKind::SamplesLost, None, &evidence));
             self.n_bad = 0;
         }
@@ -392,7 +392,7 @@ impl Sampler {
 
     /// A meter for each GPU: the one that it has, or a new one.
     fn meters_for(&mut self, gpus: &[GpuReading], sweeps: &Sweeps, max_gap: Duration) -> Vec<usize> {
-        let is_there = |uuid: &Clean| gpus.iter().any(|gpu| gpu.uuid.as_ref() == Ok(uuid));
+        let is_there = |uuid: &SafeText| gpus.iter().any(|gpu| gpu.uuid.as_ref() == Ok(uuid));
         self.meters.retain(|meter| meter.uuid.as_ref().is_some_and(is_there));
         let mut places = Vec::with_capacity(gpus.len());
         for (place, gpu) in gpus.iter().enumerate() {
@@ -417,7 +417,7 @@ impl Sampler {
 }
 
 /// The fault of a GPU of which more than half of the samples were thrown away.
-fn mostly_refused(gpu: &GpuReading, counts: SampleCounts, refused: &Clean) -> Fault {
+fn mostly_refused(gpu: &GpuReading, counts: SampleCounts, refused: &SafeText) -> Fault {
     let n_all = counts.n_samples + counts.n_absent + counts.n_refused;
     let evidence = format!("{} of {n_all} samples, the last of them {refused} W", counts.n_refused);
     let name = gpu.bus_id.as_ref().or(gpu.uuid.as_ref()).ok().cloned();

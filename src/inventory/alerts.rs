@@ -100,55 +100,55 @@ fn read_webhook(section: &mut Section<'_, '_>, base: &Path) -> Option<WebhookSet
 }
 
 fn temperature(text: &str) -> Result<Temperature, Flaw> {
-    let remedy = "write degrees Celsius with their unit, as \"85C\"";
+    let hint = "write degrees Celsius with their unit, as \"85C\"";
     let (thousandths, unit) =
-        quantity(text).ok_or_else(|| Flaw::new("is not a temperature", "not a temperature", remedy))?;
+        quantity(text).ok_or_else(|| Flaw::new("is not a temperature", "not a temperature", hint))?;
     if !matches!(unit, "C" | "°C") {
-        return Err(Flaw::new("is not in degrees Celsius", "the unit is C", remedy));
+        return Err(Flaw::new("is not in degrees Celsius", "the unit is C", hint));
     }
-    bounded(thousandths, MAX_CELSIUS, "C", remedy)?;
+    bounded(thousandths, MAX_CELSIUS, "C", hint)?;
     Ok(Temperature::from_millicelsius(thousandths))
 }
 
 fn gpu_power(text: &str) -> Result<PowerAbove, Flaw> {
-    let remedy = "write watts as \"600W\" or \"1.2kW\", or a share of each GPU's limit as \"110%\"";
+    let hint = "write watts as \"600W\" or \"1.2kW\", or a share of each GPU's limit as \"110%\"";
     let (thousandths, unit) =
-        quantity(text).ok_or_else(|| Flaw::new("is not a power", "not a power", remedy))?;
+        quantity(text).ok_or_else(|| Flaw::new("is not a power", "not a power", hint))?;
     if unit == "%" {
-        bounded(thousandths, MAX_PERCENT, "%", remedy)?;
+        bounded(thousandths, MAX_PERCENT, "%", hint)?;
         return Ok(PowerAbove::OfLimit(Share::from_millipercent(thousandths)));
     }
-    watts(thousandths, unit, remedy).map(PowerAbove::Fixed)
+    watts(thousandths, unit, hint).map(PowerAbove::Fixed)
 }
 
 fn power_alone(text: &str) -> Result<Power, Flaw> {
-    let remedy = "write watts as \"900W\" or \"12kW\"";
+    let hint = "write watts as \"900W\" or \"12kW\"";
     let (thousandths, unit) =
-        quantity(text).ok_or_else(|| Flaw::new("is not a power", "not a power", remedy))?;
+        quantity(text).ok_or_else(|| Flaw::new("is not a power", "not a power", hint))?;
     if unit == "%" {
-        return Err(Flaw::new("is a share", "a cluster has no limit to take a share of", remedy));
+        return Err(Flaw::new("is a share", "a cluster has no limit to take a share of", hint));
     }
-    watts(thousandths, unit, remedy)
+    watts(thousandths, unit, hint)
 }
 
-fn watts(thousandths: i64, unit: &str, remedy: &str) -> Result<Power, Flaw> {
+fn watts(thousandths: i64, unit: &str, hint: &str) -> Result<Power, Flaw> {
     let scale = match unit {
         "W" => 1,
         "kW" => 1_000,
         "MW" => 1_000_000,
-        _ => return Err(Flaw::new("is not in watts", "the unit is W or kW", remedy)),
+        _ => return Err(Flaw::new("is not in watts", "the unit is W or kW", hint)),
     };
     let milliwatts = thousandths.saturating_mul(scale);
-    bounded(milliwatts, MAX_WATTS, "W", remedy)?;
+    bounded(milliwatts, MAX_WATTS, "W", hint)?;
     Ok(Power::from_milliwatts(milliwatts))
 }
 
-fn bounded(thousandths: i64, most: i64, unit: &str, remedy: &str) -> Result<(), Flaw> {
+fn bounded(thousandths: i64, most: i64, unit: &str, hint: &str) -> Result<(), Flaw> {
     if thousandths == 0 {
-        return Err(Flaw::new("is zero", "must be above zero", remedy));
+        return Err(Flaw::new("is zero", "must be above zero", hint));
     }
     if most.saturating_mul(1_000) < thousandths {
-        return Err(Flaw::new("would never be passed", &format!("at most {most} {unit}"), remedy));
+        return Err(Flaw::new("would never be passed", &format!("at most {most} {unit}"), hint));
     }
     Ok(())
 }
@@ -190,7 +190,7 @@ fn webhook_timeout(text: &str) -> Result<Duration, Flaw> {
 
 fn webhook_env(text: &str) -> Result<String, Flaw> {
     check::environment_name(text, "URL", "FLEETWATT_WEBHOOK")
-        .map_err(|flaw| Flaw { remedy: not_the_url(text, &flaw.remedy), ..flaw })
+        .map_err(|flaw| Flaw { hint: not_the_url(text, &flaw.hint), ..flaw })
 }
 
 fn webhook_file(text: &str, base: &Path) -> Result<std::path::PathBuf, Flaw> {
@@ -207,8 +207,8 @@ fn webhook_credential(text: &str) -> Result<String, Flaw> {
     check::credential_name(text).map_err(Flaw::hiding)
 }
 
-fn not_the_url(text: &str, remedy: &str) -> String {
-    if text.contains("://") { check::webhook_in_file("").remedy } else { remedy.to_owned() }
+fn not_the_url(text: &str, hint: &str) -> String {
+    if text.contains("://") { check::webhook_in_file("").hint } else { hint.to_owned() }
 }
 
 #[cfg(test)]
@@ -228,12 +228,12 @@ mod tests {
     #[test]
     fn a_threshold_without_its_unit_or_with_a_wrong_one_is_refused_with_an_example() {
         for bad in ["85", "85F", "85K", "85 c", "0C", "151C", "C"] {
-            assert!(temperature(bad).unwrap_err().remedy.contains("85C"), "{bad:?}");
+            assert!(temperature(bad).unwrap_err().hint.contains("85C"), "{bad:?}");
         }
         for bad in ["600", "600w", "600 VA", "0W", "2000MW", "0%", "1001%", "watts"] {
-            assert!(gpu_power(bad).unwrap_err().remedy.contains("110%"), "{bad:?}");
+            assert!(gpu_power(bad).unwrap_err().hint.contains("110%"), "{bad:?}");
         }
-        assert!(power_alone("110%").unwrap_err().remedy.contains("12kW"));
+        assert!(power_alone("110%").unwrap_err().hint.contains("12kW"));
     }
 
     #[test]

@@ -32,29 +32,29 @@ const MAX_IDENTIFIER_CHARS: usize = 63;
 
 /// A login name.
 pub(super) fn user(text: &str) -> Result<String, Flaw> {
-    let remedy = "a login name is letters, digits, `.`, `_` and `-`";
+    let hint = "a login name is letters, digits, `.`, `_` and `-`";
     not_empty(text)?;
-    first_char(text, &['-'], remedy)?;
-    allowed(text, 0, remedy, is_word)?;
+    first_char(text, &['-'], hint)?;
+    allowed(text, 0, hint, is_word)?;
     Ok(text.to_owned())
 }
 
 /// Key exchange algorithms as ssh takes them: `+`, `^` or `-` in front is legal, since the text is
 /// passed behind `KexAlgorithms=`.
 pub(super) fn kex(text: &str) -> Result<String, Flaw> {
-    let remedy = "write algorithms as `ssh -Q kex` lists them, joined by commas without blanks";
+    let hint = "write algorithms as `ssh -Q kex` lists them, joined by commas without blanks";
     let names = text.strip_prefix(['+', '^', '-']).unwrap_or(text);
     let offset = text.len() - names.len();
-    allowed(names, offset, remedy, |c| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | ','))?;
+    allowed(names, offset, hint, |c| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | ','))?;
     if names.split(',').any(|name| name.is_empty() || name.starts_with('-')) {
-        return Err(Flaw::new("has an empty place in its list", "a name is missing", remedy));
+        return Err(Flaw::new("has an empty place in its list", "a name is missing", hint));
     }
     Ok(text.to_owned())
 }
 
 /// What to do with an unknown host key.
 pub(super) fn host_key(text: &str) -> Result<HostKeyPolicy, Flaw> {
-    let remedy = "use \"strict\", or \"accept-new\" to add a host's key on first contact";
+    let hint = "use \"strict\", or \"accept-new\" to add a host's key on first contact";
     match text {
         "strict" => Ok(HostKeyPolicy::Strict),
         "accept-new" => Ok(HostKeyPolicy::AcceptNew),
@@ -63,29 +63,29 @@ pub(super) fn host_key(text: &str) -> Result<HostKeyPolicy, Flaw> {
             "not offered",
             match text {
                 "yes" => "the strict check is called \"strict\"".to_owned(),
-                "ask" => format!("nobody is there to be asked; {remedy}"),
-                _ => format!("without the check anybody on the way could answer as this host; {remedy}"),
+                "ask" => format!("nobody is there to be asked; {hint}"),
+                _ => format!("without the check anybody on the way could answer as this host; {hint}"),
             },
         )),
-        _ => Err(Flaw::new("is not a way to treat host keys", "not a way that is known", remedy)),
+        _ => Err(Flaw::new("is not a way to treat host keys", "not a way that is known", hint)),
     }
 }
 
 /// A file's path; a relative one is not yet completed.
 pub(super) fn path(text: &str) -> Result<PathBuf, Flaw> {
-    let remedy = "write the path of a file; put `./` before a name that begins with `-`";
+    let hint = "write the path of a file; put `./` before a name that begins with `-`";
     not_empty(text)?;
-    first_char(text, &['-'], remedy)?;
+    first_char(text, &['-'], hint)?;
     no_control(text)?;
     Ok(PathBuf::from(text))
 }
 
 /// The program that answers.
 pub(super) fn program(text: &str) -> Result<String, Flaw> {
-    let remedy = "write the program's name or full path, without arguments; letters, digits and `/._+-`";
+    let hint = "write the program's name or full path, without arguments; letters, digits and `/._+-`";
     not_empty(text)?;
-    first_char(text, &['-'], remedy)?;
-    allowed(text, 0, remedy, |c| is_word(c) || matches!(c, '/' | '+'))?;
+    first_char(text, &['-'], hint)?;
+    allowed(text, 0, hint, |c| is_word(c) || matches!(c, '/' | '+'))?;
     Ok(text.to_owned())
 }
 
@@ -97,14 +97,14 @@ pub(super) fn label(text: &str) -> Result<String, Flaw> {
 
 /// A duration in words such as `90s` or `1h 30m`: above zero, at most a day.
 pub(super) fn duration(text: &str) -> Result<Duration, Flaw> {
-    let remedy = "write a number with its unit, as \"90s\", \"5m\" or \"1h 30m\"";
+    let hint = "write a number with its unit, as \"90s\", \"5m\" or \"1h 30m\"";
     let parsed = humantime::parse_duration(text)
-        .map_err(|_unreadable| Flaw::new("is not a duration", "not a duration", remedy))?;
+        .map_err(|_unreadable| Flaw::new("is not a duration", "not a duration", hint))?;
     if parsed.is_zero() {
-        return Err(Flaw::new("is zero", "must be above zero", remedy));
+        return Err(Flaw::new("is zero", "must be above zero", hint));
     }
     if parsed > MAX_DURATION {
-        return Err(Flaw::new("is above one day", "at most \"1day\"", remedy));
+        return Err(Flaw::new("is above one day", "at most \"1day\"", hint));
     }
     Ok(parsed)
 }
@@ -129,10 +129,10 @@ pub(super) fn sample(text: &str) -> Result<Option<Duration>, Flaw> {
     if text == "off" {
         return Ok(None);
     }
-    let remedy = "write a duration from \"100ms\" to \"10s\", or \"off\"";
+    let hint = "write a duration from \"100ms\" to \"10s\", or \"off\"";
     let parsed = duration(text)?;
     if !SAMPLE_BOUNDS.contains(&parsed) || parsed.subsec_nanos() % 1_000_000 != 0 {
-        return Err(Flaw::new("is out of bounds", "whole milliseconds, from 100ms to 10s", remedy));
+        return Err(Flaw::new("is out of bounds", "whole milliseconds, from 100ms to 10s", hint));
     }
     Ok(Some(parsed))
 }
@@ -166,7 +166,7 @@ pub(super) fn metadata(text: &str) -> Result<MetadataStyle, Flaw> {
 
 /// How much may wait in the spool: bytes, or `KiB`, `MiB`, `GiB` of them.
 pub(super) fn spool_size(text: &str) -> Result<u64, Flaw> {
-    let remedy = "write bytes with their unit, as \"512MiB\" or \"1GiB\"";
+    let hint = "write bytes with their unit, as \"512MiB\" or \"1GiB\"";
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit: Option<u64> = match text.strip_prefix(digits).map(str::trim) {
         Some("") => Some(1),
@@ -177,20 +177,20 @@ pub(super) fn spool_size(text: &str) -> Result<u64, Flaw> {
     };
     let bytes = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
     let bytes = bytes.filter(|bytes| i64::try_from(*bytes).is_ok());
-    let bytes = bytes.ok_or_else(|| Flaw::new("is not a number of bytes", "not a size", remedy))?;
+    let bytes = bytes.ok_or_else(|| Flaw::new("is not a number of bytes", "not a size", hint))?;
     if bytes < MIN_SPOOL_BYTES {
-        return Err(Flaw::new("is below 1 MiB", "at least \"1MiB\"", remedy));
+        return Err(Flaw::new("is below 1 MiB", "at least \"1MiB\"", hint));
     }
     Ok(bytes)
 }
 
 /// How long a batch may wait in the spool.
 pub(super) fn spool_age(text: &str) -> Result<Duration, Flaw> {
-    let remedy = "write a number with its unit, as \"12h\" or \"30d\"";
+    let hint = "write a number with its unit, as \"12h\" or \"30d\"";
     let age = humantime::parse_duration(text)
-        .map_err(|_unreadable| Flaw::new("is not a duration", "not a duration", remedy))?;
+        .map_err(|_unreadable| Flaw::new("is not a duration", "not a duration", hint))?;
     if !SPOOL_AGES.contains(&age) {
-        return Err(Flaw::new("is out of bounds", "from \"1h\" to \"10years\"", remedy));
+        return Err(Flaw::new("is out of bounds", "from \"1h\" to \"10years\"", hint));
     }
     Ok(age)
 }
@@ -224,8 +224,8 @@ fn holds_password(rest: &str) -> bool {
 /// The fault of a secret that stands in the file itself. Says in which section to put where it is, never
 /// what it is.
 pub(super) fn secret_in_file(message: &str, section: &str) -> Flaw {
-    let remedy = "take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential";
-    Flaw::new(message, "a secret does not belong in this file", format!("{remedy} in {section}")).hiding()
+    let hint = "take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential";
+    Flaw::new(message, "a secret does not belong in this file", format!("{hint} in {section}")).hiding()
 }
 
 /// The fault of a webhook's URL that stands in the file itself.
@@ -257,10 +257,10 @@ pub(super) fn environment_name(text: &str, what: &str, example: &str) -> Result<
 
 /// The name of a systemd credential.
 pub(super) fn credential_name(text: &str) -> Result<String, Flaw> {
-    let remedy = "write the name that the unit gives to LoadCredential=, such as `db-password`";
+    let hint = "write the name that the unit gives to LoadCredential=, such as `db-password`";
     not_empty(text)?;
-    first_char(text, &['-', '.'], remedy)?;
-    allowed(text, 0, remedy, is_word)?;
+    first_char(text, &['-', '.'], hint)?;
+    allowed(text, 0, hint, is_word)?;
     Ok(text.to_owned())
 }
 
@@ -275,10 +275,12 @@ pub(super) fn not_empty(text: &str) -> Result<(), Flaw> {
     Ok(())
 }
 
-pub(super) fn first_char(text: &str, refused: &[char], remedy: &str) -> Result<(), Flaw> {
+pub(super) fn first_char(text: &str, refused: &[char], hint: &str) -> Result<(), Flaw> {
     match text.chars().next().filter(|first| refused.contains(first)) {
-        Some(first) => Err(Flaw::new(format!("begins with `{first}`"), "not at the beginning", remedy)
-            .at(0..first.len_utf8())),
+        Some(first) => {
+            Err(Flaw::new(format!("begins with `{first}`"), "not at the beginning", hint)
+                .at(0..first.len_utf8()))
+        }
         None => Ok(()),
     }
 }
@@ -287,18 +289,18 @@ pub(super) fn first_char(text: &str, refused: &[char], remedy: &str) -> Result<(
 pub(super) fn allowed(
     text: &str,
     offset: usize,
-    remedy: &str,
+    hint: &str,
     good: impl Fn(char) -> bool,
 ) -> Result<(), Flaw> {
     match text.char_indices().find(|(_, c)| !good(*c)) {
-        Some((at, c)) => Err(bad_char(c, remedy, offset + at..offset + at + c.len_utf8())),
+        Some((at, c)) => Err(bad_char(c, hint, offset + at..offset + at + c.len_utf8())),
         None => Ok(()),
     }
 }
 
-pub(super) fn bad_char(c: char, remedy: &str, part: Range<usize>) -> Flaw {
+pub(super) fn bad_char(c: char, hint: &str, part: Range<usize>) -> Flaw {
     let shown = if c == ' ' { "a blank".to_owned() } else { format!("`{}`", c.escape_default()) };
-    Flaw::new(format!("has {shown} in it"), "not allowed here", remedy).at(part)
+    Flaw::new(format!("has {shown} in it"), "not allowed here", hint).at(part)
 }
 
 fn no_control(text: &str) -> Result<(), Flaw> {
@@ -347,7 +349,7 @@ mod tests {
 
     #[test]
     fn no_host_key_check_is_refused_with_the_reason() {
-        assert!(host_key("no").unwrap_err().remedy.contains("anybody on the way"));
+        assert!(host_key("no").unwrap_err().hint.contains("anybody on the way"));
     }
 
     #[test]
@@ -367,7 +369,7 @@ mod tests {
     fn a_password_in_a_url_is_a_secret_in_the_file() {
         for url in ["postgres://u:p@h/d", "postgresql://u:p@q@h/d", "postgres://u@h/d?sslmode=x&password=p"] {
             let flaw = store_url(url).unwrap_err();
-            assert!(flaw.remedy.contains("password_env"), "{url}");
+            assert!(flaw.hint.contains("password_env"), "{url}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::quote::{Quote, merged, quote, secrets};
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 /// Columns that a rendered fault may take; quoted lines are shorter than that already.
 const TERM_WIDTH: usize = 160;
@@ -28,7 +28,7 @@ pub struct Fault {
     /// What is wrong. Holds no secret and no control character.
     pub message: String,
     /// What to do about it.
-    pub remedy: String,
+    pub hint: String,
     /// A few words for the marked part of the line.
     label: String,
     /// The line, unless the fault is about a file as a whole.
@@ -100,7 +100,7 @@ impl Fault {
         if let Some(earlier) = &self.earlier {
             group = group.element(Level::NOTE.message(earlier.as_str()));
         }
-        group.element(Level::HELP.message(self.remedy.as_str()))
+        group.element(Level::HELP.message(self.hint.as_str()))
     }
 
     fn origin(&self, path: String) -> Origin<'_> {
@@ -180,20 +180,14 @@ pub(super) struct Flaw {
     /// A few words for the marked part.
     pub(super) label: String,
     /// What to do.
-    pub(super) remedy: String,
+    pub(super) hint: String,
     /// Whether the value may be a secret and must not be shown.
     pub(super) hides: bool,
 }
 
 impl Flaw {
-    pub(super) fn new(message: impl Into<String>, label: &str, remedy: impl Into<String>) -> Self {
-        Self {
-            at: None,
-            message: message.into(),
-            label: label.to_owned(),
-            remedy: remedy.into(),
-            hides: false,
-        }
+    pub(super) fn new(message: impl Into<String>, label: &str, hint: impl Into<String>) -> Self {
+        Self { at: None, message: message.into(), label: label.to_owned(), hint: hint.into(), hides: false }
     }
 
     /// Says that the value must not be shown.
@@ -236,9 +230,9 @@ impl Drafts {
         self.remarks.push(Draft { site, flaw, earlier: None });
     }
 
-    /// A clash with another place; `words` go before that place.
-    pub(super) fn push_clash(&mut self, site: Site, flaw: Flaw, words: &'static str, earlier: Site) {
-        self.drafts.push(Draft { site, flaw, earlier: Some((words, earlier)) });
+    /// A clash with another place; `message` go before that place.
+    pub(super) fn push_clash(&mut self, site: Site, flaw: Flaw, message: &'static str, earlier: Site) {
+        self.drafts.push(Draft { site, flaw, earlier: Some((message, earlier)) });
     }
 
     /// How much has been found wrong so far.
@@ -274,19 +268,19 @@ impl Draft {
         let text = texts.get(self.site.file)?;
         let (line, column) = self.site.span.map_or((1, 1), |(start, _)| text.position(start));
         let quote = self.site.span.map(|(start, end)| quote(&text.text, &text.secrets, &(start..end)));
-        let earlier = self.earlier.and_then(|(words, site)| {
+        let earlier = self.earlier.and_then(|(message, site)| {
             let text = texts.get(site.file)?;
             let (line, _) = site.span.map_or((1, 1), |(start, _)| text.position(start));
-            Some(format!("{words} {}:{line}", shown_path(&text.path)))
+            Some(format!("{message} {}:{line}", shown_path(&text.path)))
         });
-        let Flaw { message, label, remedy, .. } = self.flaw;
-        Some(Fault { file: text.path.clone(), line, column, message, remedy, label, quote, earlier })
+        let Flaw { message, label, hint, .. } = self.flaw;
+        Some(Fault { file: text.path.clone(), line, column, message, hint, label, quote, earlier })
     }
 }
 
 /// A path as it may be shown.
-fn shown_path(path: &Path) -> Clean {
-    Clean::new(&path.display().to_string())
+fn shown_path(path: &Path) -> SafeText {
+    SafeText::new(&path.display().to_string())
 }
 
 #[cfg(test)]

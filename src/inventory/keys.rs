@@ -194,11 +194,12 @@ pub(super) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str>
 
 /// How far two keys of the same number of words are from each other; `None` if any word is another one.
 fn distance(key: &str, candidate: &str) -> Option<usize> {
-    let (words, theirs): (Vec<&str>, Vec<&str>) = (key.split('_').collect(), candidate.split('_').collect());
-    if words.len() != theirs.len() {
+    let (message, theirs): (Vec<&str>, Vec<&str>) =
+        (key.split('_').collect(), candidate.split('_').collect());
+    if message.len() != theirs.len() {
         return None;
     }
-    words.iter().zip(theirs).map(|(word, other)| word_distance(word, other)).sum()
+    message.iter().zip(theirs).map(|(word, other)| word_distance(word, other)).sum()
 }
 
 fn word_distance(word: &str, other: &str) -> Option<usize> {
@@ -250,8 +251,8 @@ mod tests {
             ("storage", &TOP, "[store]"),
             ("node", &TOP, "[[host]]"),
         ] {
-            let remedy = meant(key, schema).unwrap_or_default();
-            assert!(remedy.contains(ours), "{key}: {remedy}");
+            let hint = meant(key, schema).unwrap_or_default();
+            assert!(hint.contains(ours), "{key}: {hint}");
         }
     }
 

@@ -22,7 +22,7 @@ use super::select::Selector;
 use super::settings::{Cycle, default_store, read_cycle, read_store};
 use super::solix::read_solix;
 use super::station_alerts::{Stations, default_station_rules};
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 /// How the room reads: the caller gives the files.
 pub trait Files {
@@ -137,7 +137,7 @@ impl<'f> Reader<'f> {
     fn unreadable(&mut self, path: PathBuf, included_at: Option<Site>, error: &io::Error) {
         self.may_have_hosts = true;
         let flaw = Flaw::new(
-            format!("cannot read `{}`: {}", shown(&path), Clean::new(&error.to_string())),
+            format!("cannot read `{}`: {}", shown(&path), SafeText::new(&error.to_string())),
             "names a file that cannot be read",
             "check that the file exists, is UTF-8 text and that this user may read it",
         );
@@ -192,11 +192,11 @@ impl<'f> Reader<'f> {
             for name in ["cycle", "store", "alerts", "solix", "exclude"] {
                 if let Some((key, _)) = table.get_key_value(name) {
                     let shown = if name == "exclude" { "`exclude`" } else { &format!("[{name}]") };
-                    let remedy = format!("move {shown} to the file that includes the others");
+                    let hint = format!("move {shown} to the file that includes the others");
                     let flaw = Flaw::new(
                         format!("{shown} in an included file"),
                         "holds for the whole fleet",
-                        if name == "exclude" { remedy + ", or into a [[host]]" } else { remedy },
+                        if name == "exclude" { hint + ", or into a [[host]]" } else { hint },
                     );
                     self.drafts.push(Site::new(input.file, &key.span()), flaw);
                 }
@@ -364,7 +364,7 @@ fn includes(
             Err(error) => drafts.push(
                 pattern.site,
                 Flaw::new(
-                    format!("an include that cannot be looked up: {}", Clean::new(&error.to_string())),
+                    format!("an include that cannot be looked up: {}", SafeText::new(&error.to_string())),
                     "cannot be looked up",
                     "correct the pattern",
                 ),
@@ -376,8 +376,8 @@ fn includes(
 
 /// Names or patterns of hosts that are left out.
 fn selector(text: &str) -> Result<Selector, Flaw> {
-    let remedy = "write names, ranges or patterns as `node[3-5],login1` or `rack1-*`, or a list of them";
-    Selector::parse(text).map_err(|reason| Flaw::new(reason, "not names of hosts", remedy))
+    let hint = "write names, ranges or patterns as `node[3-5],login1` or `rack1-*`, or a list of them";
+    Selector::parse(text).map_err(|reason| Flaw::new(reason, "not names of hosts", hint))
 }
 
 fn syntax_site(input: Input<'_>, error: &toml::de::Error) -> Site {
@@ -386,7 +386,7 @@ fn syntax_site(input: Input<'_>, error: &toml::de::Error) -> Site {
 
 fn syntax_flaw(error: &toml::de::Error) -> Flaw {
     Flaw::new(
-        format!("not valid TOML: {}", Clean::new(error.message())),
+        format!("not valid TOML: {}", SafeText::new(error.message())),
         "here",
         "correct this first; the rest of this file was not checked",
     )
@@ -410,6 +410,6 @@ fn normalised(path: &Path) -> PathBuf {
     out
 }
 
-fn shown(path: &Path) -> Clean {
-    Clean::new(&path.display().to_string())
+fn shown(path: &Path) -> SafeText {
+    SafeText::new(&path.display().to_string())
 }

@@ -9,16 +9,16 @@ use super::hostlist::{Hostlist, terms_of};
 
 /// Names of hosts, with ranges and commas.
 pub(super) fn name(text: &str) -> Result<Hostlist, Flaw> {
-    let remedy = "a name is letters, digits, `.`, `_` and `-`; put an address or alias into `address`, and join several names by commas without blanks";
+    let hint = "a name is letters, digits, `.`, `_` and `-`; put an address or alias into `address`, and join several names by commas without blanks";
     not_empty(text)?;
     belongs_elsewhere(text, "name")?;
     each_term(text, |term| {
-        first_char(term, &['-', '.'], remedy)?;
-        allowed_outside_brackets(term, remedy, is_word)?;
+        first_char(term, &['-', '.'], hint)?;
+        allowed_outside_brackets(term, hint, is_word)?;
         if term.ends_with('.') {
             let dot = term.len() - 1..term.len();
-            let remedy = "leave the dot out here; an `address` may end with one";
-            return Err(Flaw::new("ends with `.`", "not at the end", remedy).at(dot));
+            let hint = "leave the dot out here; an `address` may end with one";
+            return Err(Flaw::new("ends with `.`", "not at the end", hint).at(dot));
         }
         Ok(())
     })?;
@@ -27,16 +27,16 @@ pub(super) fn name(text: &str) -> Result<Hostlist, Flaw> {
 
 /// Where hosts are, with ranges and commas.
 pub(super) fn address(text: &str) -> Result<Hostlist, Flaw> {
-    let remedy = "an address is a host name, an IP address or an alias of ssh_config; the login name goes into `user`, the port into `port`";
+    let hint = "an address is a host name, an IP address or an alias of ssh_config; the login name goes into `user`, the port into `port`";
     not_empty(text)?;
     belongs_elsewhere(text, "address")?;
     each_term(text, |term| {
-        first_char(term, &['-', '.'], remedy)?;
+        first_char(term, &['-', '.'], hint)?;
         if let Some(ip) = bracketed_ipv6(term) {
-            let remedy = format!("write it without brackets, as `{ip}`");
-            return Err(Flaw::new("is an IPv6 address in brackets", "brackets are for ranges", remedy));
+            let hint = format!("write it without brackets, as `{ip}`");
+            return Err(Flaw::new("is an IPv6 address in brackets", "brackets are for ranges", hint));
         }
-        allowed_outside_brackets(term, remedy, |c| is_word(c) || c == ':' || c == '%')
+        allowed_outside_brackets(term, hint, |c| is_word(c) || c == ':' || c == '%')
     })?;
     Hostlist::parse(text)
 }
@@ -44,8 +44,8 @@ pub(super) fn address(text: &str) -> Result<Hostlist, Flaw> {
 /// One address after its ranges were expanded: colons and zones are for IPv6 only.
 pub(super) fn expanded_address(text: &str) -> Result<(), Flaw> {
     if is_numeric(text) && text.parse::<Ipv4Addr>().is_err() {
-        let remedy = "write four numbers from 0 to 255, without zeros before them";
-        return Err(Flaw::new(format!("`{text}` is not an IPv4 address"), "not an IPv4 address", remedy));
+        let hint = "write four numbers from 0 to 255, without zeros before them";
+        return Err(Flaw::new(format!("`{text}` is not an IPv4 address"), "not an IPv4 address", hint));
     }
     if !text.contains([':', '%']) || is_ipv6(text) {
         return Ok(());
@@ -117,7 +117,7 @@ fn each_term(text: &str, check: impl Fn(&str) -> Result<(), Flaw>) -> Result<(),
     Ok(())
 }
 
-fn allowed_outside_brackets(text: &str, remedy: &str, good: impl Fn(char) -> bool) -> Result<(), Flaw> {
+fn allowed_outside_brackets(text: &str, hint: &str, good: impl Fn(char) -> bool) -> Result<(), Flaw> {
     let mut inside = false;
     for (at, c) in text.char_indices() {
         match c {
@@ -125,7 +125,7 @@ fn allowed_outside_brackets(text: &str, remedy: &str, good: impl Fn(char) -> boo
             ']' => inside = false,
             // What stands inside is for the ranges to judge, but never what could hurt.
             _ if good(c) || (inside && c == ',') => {}
-            _ => return Err(bad_char(c, remedy, at..at + c.len_utf8())),
+            _ => return Err(bad_char(c, hint, at..at + c.len_utf8())),
         }
     }
     Ok(())
@@ -145,13 +145,12 @@ pub(super) fn jump(text: &str) -> Result<String, Flaw> {
 }
 
 fn one_hop(hop: &str) -> Result<(), Flaw> {
-    let remedy =
-        "write jump hosts as `host`, `user@host` or `user@host:port`, joined by commas without blanks";
+    let hint = "write jump hosts as `host`, `user@host` or `user@host:port`, joined by commas without blanks";
     let (login, place) = hop.split_once('@').map_or((None, hop), |(login, place)| (Some(login), place));
     if let Some(login) = login {
         user(login)?;
     }
-    let bad = |message: &str| Flaw::new(message, "not a jump host", remedy);
+    let bad = |message: &str| Flaw::new(message, "not a jump host", hint);
     let host_end = match place.strip_prefix('[').and_then(|rest| rest.find(']')) {
         Some(bracket) => bracket + 2,
         None => place.find(':').unwrap_or(place.len()),
@@ -167,8 +166,8 @@ fn one_hop(hop: &str) -> Result<(), Flaw> {
             .map_err(|_no_ip| bad("has a jump host in brackets that is not IPv6"));
     }
     not_empty(host)?;
-    first_char(host, &['-', '.'], remedy)?;
-    allowed(host, hop.len() - place.len(), remedy, is_word)
+    first_char(host, &['-', '.'], hint)?;
+    allowed(host, hop.len() - place.len(), hint, is_word)
 }
 
 fn is_port(text: &str) -> bool {
@@ -205,22 +204,20 @@ mod tests {
         }
     }
 
-    fn remedy(text: &str) -> String {
-        address(text).unwrap_err().remedy
+    fn hint(text: &str) -> String {
+        address(text).unwrap_err().hint
     }
 
     #[test]
     fn a_login_or_a_port_in_an_address_is_sent_to_its_own_key() {
-        assert_eq!(remedy("root@node1"), "write `address = \"node1\"`, `user = \"root\"` instead");
-        assert_eq!(remedy("node[1-3]:2222"), "write `address = \"node[1-3]\"`, `port = 2222` instead");
+        assert_eq!(hint("root@node1"), "write `address = \"node1\"`, `user = \"root\"` instead");
+        assert_eq!(hint("node[1-3]:2222"), "write `address = \"node[1-3]\"`, `port = 2222` instead");
         assert_eq!(
-            remedy("ssh://me@10.0.0.1:22"),
+            hint("ssh://me@10.0.0.1:22"),
             "write `address = \"10.0.0.1\"`, `user = \"me\"`, `port = 22` instead"
         );
-        assert_eq!(remedy("[fe80::1%eth0]:22"), "write `address = \"fe80::1%eth0\"`, `port = 22` instead");
-        assert!(
-            name("me@node1").unwrap_err().remedy.starts_with("write `name = \"node1\"`, `user = \"me\"`")
-        );
+        assert_eq!(hint("[fe80::1%eth0]:22"), "write `address = \"fe80::1%eth0\"`, `port = 22` instead");
+        assert!(name("me@node1").unwrap_err().hint.starts_with("write `name = \"node1\"`, `user = \"me\"`"));
     }
 
     #[test]
@@ -263,7 +260,7 @@ mod tests {
     fn an_ipv6_address_in_brackets_is_told_apart_from_a_range() {
         for (written, meant) in [("[::1]", "`::1`"), ("[fe80::1%eth0]", "`fe80::1%eth0`")] {
             let flaw = address(written).unwrap_err();
-            assert!(flaw.message.contains("IPv6") && flaw.remedy.ends_with(meant), "{flaw:?}");
+            assert!(flaw.message.contains("IPv6") && flaw.hint.ends_with(meant), "{flaw:?}");
         }
     }
 

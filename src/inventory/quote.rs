@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 /// The most characters of a source line that are shown.
 const MAX_QUOTE_CHARS: usize = 110;
@@ -208,7 +208,7 @@ fn cells(text: &str, secrets: &[Range<usize>], range: Range<usize>) -> Vec<Cell>
 fn harmless(c: char) -> char {
     if c.is_whitespace() {
         ' '
-    } else if Clean::new(c.encode_utf8(&mut [0; 4])).is_empty() {
+    } else if SafeText::new(c.encode_utf8(&mut [0; 4])).is_empty() {
         '\u{fffd}'
     } else {
         c

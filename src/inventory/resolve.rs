@@ -15,7 +15,7 @@ use super::place;
 use super::section::At;
 use super::select::Selector;
 use super::settings::Cycle;
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -48,8 +48,8 @@ pub(super) fn resolve(
     fleet.exclude(exclude, drafts);
     fleet.note_machines(drafts);
     if let (Some(pattern), true) = (exclude.first(), fleet.is_all_excluded()) {
-        let remedy = "leave at least one host in the fleet";
-        drafts.push(pattern.site.clone(), Flaw::new("every host is excluded", "nothing is left", remedy));
+        let hint = "leave at least one host in the fleet";
+        drafts.push(pattern.site.clone(), Flaw::new("every host is excluded", "nothing is left", hint));
     }
     let kept = fleet.hosts.into_iter().filter(|planned| !planned.is_excluded);
     kept.map(|planned| (host_of(&planned.layer, planned.name, planned.address), planned.sites)).collect()
@@ -189,15 +189,15 @@ impl<'w> Fleet<'w> {
     /// Lays an entry with `override = true` over the hosts that other entries give.
     fn change(&mut self, entry: &WrittenHost, cycle: &Cycle, drafts: &mut Drafts) {
         if let Some(pattern) = entry.exclude.first() {
-            let remedy = "take it out here: `exclude` belongs to the [[host]] that gives the hosts, or to the top of the file";
-            let flaw = Flaw::new("`exclude` beside `override = true`", "gives no hosts", remedy);
+            let hint = "take it out here: `exclude` belongs to the [[host]] that gives the hosts, or to the top of the file";
+            let flaw = Flaw::new("`exclude` beside `override = true`", "gives no hosts", hint);
             drafts.push(pattern.site.clone(), flaw);
         }
         self.n_changed = self.n_changed.saturating_add(entry.name.value.count());
         if MAX_CHANGED < self.n_changed {
-            let remedy =
+            let hint =
                 "check the range for a digit too many; what holds for all hosts belongs into [defaults]";
-            let flaw = Flaw::new(format!("more than {MAX_CHANGED} changes of hosts"), "too many", remedy);
+            let flaw = Flaw::new(format!("more than {MAX_CHANGED} changes of hosts"), "too many", hint);
             return drafts.push(entry.name.site.clone(), flaw);
         }
         let names = entry.name.value.expand();
@@ -277,7 +277,11 @@ impl<'w> Fleet<'w> {
             // With neither written there is nothing wrong, so one of the two sites is there.
             let site = timeout_site.clone().or_else(|| cycle.interval_site.clone());
             let flaw = Flaw::new(
-                format!("the timeout of {} is not below the interval of {}", words(timeout), words(interval)),
+                format!(
+                    "the timeout of {} is not below the interval of {}",
+                    message(timeout),
+                    message(interval)
+                ),
                 "not below the interval",
                 "an answer must be in before the next cycle: lower `timeout` in [defaults], or raise `interval` in [cycle]",
             );
@@ -292,8 +296,8 @@ impl<'w> Fleet<'w> {
             let flaw = Flaw::new(
                 format!(
                     "the connect_timeout of {} is above the timeout of {}",
-                    words(connect),
-                    words(timeout)
+                    message(connect),
+                    message(timeout)
                 ),
                 "connecting is part of the timeout",
                 "lower `connect_timeout`, or raise `timeout`: it is for connecting and answering together",
@@ -306,7 +310,11 @@ impl<'w> Fleet<'w> {
         let Some(At { value: Some(sample), site }) = &layer.sample else { return };
         if let Some(interval) = cycle.interval.filter(|interval| sample >= interval) {
             let flaw = Flaw::new(
-                format!("the sample of {} is not below the interval of {}", words(*sample), words(interval)),
+                format!(
+                    "the sample of {} is not below the interval of {}",
+                    message(*sample),
+                    message(interval)
+                ),
                 "not below the interval",
                 "samples are what is read within a cycle: lower `sample`, or take it out to ask once a cycle",
             );
@@ -334,7 +342,7 @@ fn left_out(exclude: &[At<Selector>], names: &[&str], of: &str, drafts: &mut Dra
         if let [name, others @ ..] = selection.missing.as_slice() {
             let others = and_more(others.len());
             let flaw = Flaw::new(
-                format!("`exclude` names `{}`{others}, which is no host of {of}", Clean::new(name)),
+                format!("`exclude` names `{}`{others}, which is no host of {of}", SafeText::new(name)),
                 "no such host",
                 "correct it, or take it out",
             );
@@ -354,13 +362,13 @@ fn addresses(host: &WrittenHost, names: &[String], drafts: &mut Drafts) -> Optio
     let Some(address) = &host.address else { return Some(names.to_vec()) };
     let (n_names, n_addresses) = (host.name.value.count(), address.value.count());
     if n_names != n_addresses {
-        let remedy = if address.value.has_ranges() {
+        let hint = if address.value.has_ranges() {
             "let both ranges have the same count"
         } else {
             "give `address` a range of the same count, or leave it out to use the names"
         };
         let message = format!("`name` and `address` differ in count: {n_names} and {n_addresses}");
-        drafts.push(address.site.clone(), Flaw::new(message, "not one for each name", remedy));
+        drafts.push(address.site.clone(), Flaw::new(message, "not one for each name", hint));
         return None;
     }
     let addresses = address.value.expand();
@@ -415,6 +423,6 @@ fn parts(written: &Option<At<Duration>>, default: Duration) -> (Duration, Option
     written.as_ref().map_or((default, None), |at| (at.value, Some(at.site.clone())))
 }
 
-fn words(duration: Duration) -> String {
+fn message(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }

@@ -11,7 +11,7 @@ use super::fault::{Drafts, Flaw, Site};
 use super::keys;
 use super::quote::is_secret_word;
 use super::values::{example_of, is_shown, meant_flag, meant_number, meant_string};
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -246,7 +246,7 @@ impl<'a, 'i> Section<'a, 'i> {
                 // The fault of a secret's key is noted for the whole document at once.
                 Ok(_) if is_secret_key(name) => {}
                 Ok(name) => {
-                    let shown = format!("labels.{}", Clean::new(&name));
+                    let shown = format!("labels.{}", SafeText::new(&name));
                     if let Some(text) = self.parsed_value(&shown, value, check::label) {
                         labels.insert(name, text.value);
                     }
@@ -311,7 +311,7 @@ impl<'a, 'i> Section<'a, 'i> {
             Err(mut flaw) => {
                 flaw.message = format!("`{key}` {}", flaw.message);
                 if let Some(meant) = meant() {
-                    flaw.remedy = format!("write `{key} = {}`", toml_text(&meant));
+                    flaw.hint = format!("write `{key} = {}`", toml_text(&meant));
                 }
                 if flaw.hides && !(key == "url" && self.is_plain_url(value.span())) {
                     self.drafts.hide(self.site(value));
@@ -366,7 +366,7 @@ impl<'a, 'i> Section<'a, 'i> {
 
 /// A text as TOML writes it, fit to be shown.
 fn toml_text(text: &str) -> String {
-    format!("\"{}\"", Clean::new(text).as_str().replace('\\', "\\\\").replace('"', "\\\""))
+    format!("\"{}\"", SafeText::new(text).as_str().replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Notes every key of a document, at any depth, under which a secret is kept.
@@ -438,15 +438,15 @@ fn key_flaw(key: &str, schema: &Schema) -> Option<Flaw> {
         ));
     }
     if title == SOLIX.title && EMAIL_KEYS.contains(&key) {
-        let remedy = "say where it is by user_env, user_file or user_credential; without them it is in the variable ANKER_USER";
-        let flaw = Flaw::new(format!("`{key}` in [solix]"), "the account itself is not written here", remedy);
+        let hint = "say where it is by user_env, user_file or user_credential; without them it is in the variable ANKER_USER";
+        let flaw = Flaw::new(format!("`{key}` in [solix]"), "the account itself is not written here", hint);
         return Some(flaw.hiding());
     }
-    let remedy = keys::meant(key, schema)
-        .or_else(|| is_secret_word(key).then(|| check::secret_in_file("", secrets_of(title)).remedy))
+    let hint = keys::meant(key, schema)
+        .or_else(|| is_secret_word(key).then(|| check::secret_in_file("", secrets_of(title)).hint))
         .unwrap_or_else(|| format!("known here: {}", schema.keys.join(", ")));
-    let message = format!("unknown key `{}` {title}", Clean::new(key));
-    Some(Flaw::new(message, "not a key that is known here", remedy))
+    let message = format!("unknown key `{}` {title}", SafeText::new(key));
+    Some(Flaw::new(message, "not a key that is known here", hint))
 }
 
 #[cfg(test)]

@@ -81,9 +81,9 @@ pub(super) fn read_store(section: &mut Section<'_, '_>, base: &Path) -> StoreSet
     if let Some(keep) = &keep
         && url.as_ref().is_some_and(|url| url.starts_with("postgres"))
     {
-        let remedy = "take it out; the owner of a table in PostgreSQL removes old rows";
+        let hint = "take it out; the owner of a table in PostgreSQL removes old rows";
         let flaw =
-            Flaw::new("`keep` is for a timeline in SQLite", "nothing is removed from PostgreSQL", remedy);
+            Flaw::new("`keep` is for a timeline in SQLite", "nothing is removed from PostgreSQL", hint);
         section.fault(keep.site.clone(), flaw);
     }
     StoreSettings {

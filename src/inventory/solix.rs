@@ -63,12 +63,11 @@ fn read_intervals(section: &mut Section<'_, '_>) -> (Duration, Duration) {
     if is_readable && interval < fast.value {
         let message = format!(
             "the fast_interval of {} is above the interval of {}",
-            words(fast.value),
-            words(interval)
+            message(fast.value),
+            message(interval)
         );
-        let remedy =
-            "lower `fast_interval`, or raise `interval`: a low battery is asked more often, not less";
-        section.fault(fast.site, Flaw::new(message, "not the faster one", remedy));
+        let hint = "lower `fast_interval`, or raise `interval`: a low battery is asked more often, not less";
+        section.fault(fast.site, Flaw::new(message, "not the faster one", hint));
     }
     (interval, fast.value)
 }
@@ -78,12 +77,12 @@ fn within(text: &str, bounds: &RangeInclusive<Duration>, default: Duration) -> R
     if bounds.contains(&duration) {
         return Ok(duration);
     }
-    let [low, high, default] = [*bounds.start(), *bounds.end(), default].map(words);
-    let remedy = format!("write \"{low}\" to \"{high}\"; the default is \"{default}\"");
-    Err(Flaw::new("is out of bounds", &format!("from \"{low}\" to \"{high}\""), remedy))
+    let [low, high, default] = [*bounds.start(), *bounds.end(), default].map(message);
+    let hint = format!("write \"{low}\" to \"{high}\"; the default is \"{default}\"");
+    Err(Flaw::new("is out of bounds", &format!("from \"{low}\" to \"{high}\""), hint))
 }
 
-fn words(duration: Duration) -> String {
+fn message(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
@@ -112,21 +111,21 @@ fn server(text: &str) -> Result<SolixServer, Flaw> {
 
 /// `https://host` or `https://host:port`, and nothing behind it but one slash.
 fn api_url(text: &str) -> Result<String, Flaw> {
-    let remedy = "write `https://host:port`, without login, path or question mark";
+    let hint = "write `https://host:port`, without login, path or question mark";
     if text.contains('@') {
-        return Err(Flaw::new("has a login in it", "a login does not belong here", remedy).hiding());
+        return Err(Flaw::new("has a login in it", "a login does not belong here", hint).hiding());
     }
     let Some(rest) = text.strip_prefix("https://") else {
-        return Err(Flaw::new("does not begin with `https://`", "not https", remedy).hiding());
+        return Err(Flaw::new("does not begin with `https://`", "not https", hint).hiding());
     };
     let place = rest.strip_suffix('/').unwrap_or(rest);
     if place.contains(['/', '?', '#']) {
-        return Err(Flaw::new("has more than a host and a port", "too much", remedy).hiding());
+        return Err(Flaw::new("has more than a host and a port", "too much", hint).hiding());
     }
     if is_host(place) || is_host_and_port(place) {
         return Ok(format!("https://{place}"));
     }
-    Err(Flaw::new("has no host, or a port that is none", "not a host", remedy))
+    Err(Flaw::new("has no host, or a port that is none", "not a host", hint))
 }
 
 /// A key alone would only encrypt the password for somebody else than who is asked.

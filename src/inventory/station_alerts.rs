@@ -80,8 +80,8 @@ fn read_battery(section: &mut Section<'_, '_>) -> (Option<Share>, Option<Share>)
             "the battery_critical_below of {} is not below the battery_below of {}",
             critical.value, below.value
         );
-        let remedy = "lower it, or take one of them out";
-        section.fault(critical.site.clone(), Flaw::new(message, "not below the other", remedy));
+        let hint = "lower it, or take one of them out";
+        section.fault(critical.site.clone(), Flaw::new(message, "not below the other", hint));
     }
     let value = |at: Option<At<Share>>| at.map(|at| at.value);
     (value(below), value(critical))
@@ -106,13 +106,13 @@ fn read_grid(section: &mut Section<'_, '_>, default: Option<Duration>) -> Option
 
 /// A state of charge that can be passed in both directions.
 fn charge(text: &str) -> Result<Share, Flaw> {
-    let remedy = "write percent of a full battery, as \"30%\"";
+    let hint = "write percent of a full battery, as \"30%\"";
     match quantity(text) {
         Some((thousandths @ 1_000..=99_000, "%")) if thousandths % 1_000 == 0 => {
             Ok(Share::from_millipercent(thousandths))
         }
-        Some((_, "%")) => Err(Flaw::new("is out of bounds", "whole percent from 1 to 99", remedy)),
-        Some(_) | None => Err(Flaw::new("is not a state of charge", "not in percent", remedy)),
+        Some((_, "%")) => Err(Flaw::new("is out of bounds", "whole percent from 1 to 99", hint)),
+        Some(_) | None => Err(Flaw::new("is not a state of charge", "not in percent", hint)),
     }
 }
 

@@ -5,7 +5,7 @@
 //! the batteries give to what the GPUs draw.
 
 use crate::batch::{Batch, HostReport, efficiency};
-use crate::reading::{Absent, Clean, GpuReading, Measured, Outcome};
+use crate::reading::{Absent, GpuReading, Measured, Outcome, SafeText};
 
 const HEADER: [&str; 26] = [
     "node",
@@ -30,7 +30,7 @@ const HEADER: [&str; 26] = [
     "clocks_event_reasons",
     "module_power_w",
     "absent",
-    "words",
+    "message",
     "faults",
     "batch",
     "labels",
@@ -58,7 +58,7 @@ pub fn csv(batch: &Batch) -> String {
 }
 
 fn record(batch: &Batch, report: &HostReport, gpu: Vec<String>, absent: String) -> Vec<String> {
-    let words = match &report.outcome {
+    let message = match &report.outcome {
         Outcome::Complete | Outcome::Partial => String::new(),
         Outcome::Failed(failure) => failure.to_string(),
     };
@@ -71,14 +71,14 @@ fn record(batch: &Batch, report: &HostReport, gpu: Vec<String>, absent: String) 
         report.span.answered_at.to_string(),
     ];
     record.extend(gpu);
-    record.extend([absent, as_text(&words), as_text(&faults.join("; ")), batch.id.to_string()]);
+    record.extend([absent, as_text(&message), as_text(&faults.join("; ")), batch.id.to_string()]);
     record.push(as_text(&labels.join("; ")));
     record
 }
 
 /// The cells of [`GPU_COLUMNS`], and why some are empty.
 fn gpu_cells(gpu: &GpuReading) -> (Vec<String>, String) {
-    let text = |clean: &Clean| as_text(clean.as_str());
+    let text = |clean: &SafeText| as_text(clean.as_str());
     let power = gpu.power();
     let kind = power.as_ref().map(|draw| draw.kind.label()).unwrap_or_default();
     let cells = [
@@ -137,7 +137,7 @@ mod tests {
         batch.reports[1].gpus.drain(..5);
         batch.reports[1].gpus.truncate(2);
         insta::assert_snapshot!(csv(&batch), @r#"
-        node,address,outcome,answered_at,gpu_index,gpu_uuid,gpu_bus_id,gpu_model,driver_version,power_w,power_kind,power_limit_w,power_of_limit_pct,temperature_c,utilization_pct,memory_used_mb,memory_total_mb,fan_speed_pct,pstate,clocks_event_reasons,module_power_w,absent,words,faults,batch,labels
+        node,address,outcome,answered_at,gpu_index,gpu_uuid,gpu_bus_id,gpu_model,driver_version,power_w,power_kind,power_limit_w,power_of_limit_pct,temperature_c,utilization_pct,memory_used_mb,memory_total_mb,fan_speed_pct,pstate,clocks_event_reasons,module_power_w,absent,message,faults,batch,labels
         redfin,localhost,complete,2026-11-24T07:00:00.767000Z,0,GPU-7f9a1c00-0000-0000-0000-000000000000,00000000:0B:00.0,NVIDIA GeForce RTX 3090,590.48.01,285.5,draw,300,95.2,86,98,876,24576,71,P0,0x0000000000000004,,module_power_w=not_supported,,,019ab5c0-0000-7000-8000-000000000001,room=lab
         node001,node001.example,partial,2026-11-24T07:00:00.767000Z,5,GPU-7f9a1c00-0000-0000-0000-000000000005,00000000:10:00.0,,,,,,,,,,,,,,,gpu_model=gpu_lost driver_version=gpu_lost power_w=gpu_lost power_limit_w=gpu_lost power_of_limit_pct=gpu_lost temperature_c=gpu_lost utilization_pct=gpu_lost memory_used_mb=gpu_lost memory_total_mb=gpu_lost fan_speed_pct=gpu_lost pstate=gpu_lost clocks_event_reasons=gpu_lost module_power_w=gpu_lost,,a GPU is lost (GPU-7f9a1c00-0000-0000-0000-000000000005): [GPU is lost],019ab5c0-0000-7000-8000-000000000001,
         node001,node001.example,partial,2026-11-24T07:00:00.767000Z,6,GPU-7f9a1c00-0000-0000-0000-000000000006,00000000:11:00.0,NVIDIA H100 80GB HBM3,590.48.01,612.25,average,700,87.5,64,98,71232,81559,,P0,0x0000000000000004,,fan_speed_pct=not_supported module_power_w=not_supported,,a GPU is lost (GPU-7f9a1c00-0000-0000-0000-000000000005): [GPU is lost],019ab5c0-0000-7000-8000-000000000001,
@@ -168,7 +168,7 @@ mod tests {
         let mut batch = sample::fleet();
         batch.reports.truncate(1);
         let gpu = &mut batch.reports[0].gpus[0];
-        gpu.model = Ok(Clean::new("=HYPERLINK(\"http://x\",\"y\")"));
+        gpu.model = Ok(SafeText::new("=HYPERLINK(\"http://x\",\"y\")"));
         gpu.power_draw = Ok(Power::from_milliwatts(-1_500));
         let mut down = sample::failed("node9");
         down.outcome = Outcome::Failed(Failure::new(FailureKind::CommandMissing, "-bash: no"));

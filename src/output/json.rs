@@ -14,7 +14,7 @@ use stations::SolixShape;
 use crate::alert::Transition;
 use crate::batch::{Batch, HostReport, efficiency, number};
 use crate::reading::{
-    Absent, Clean, Failure, Fault, GpuReading, Measured, Memory, Outcome, Power, PowerSamples, Share,
+    Absent, Failure, Fault, GpuReading, Measured, Memory, Outcome, Power, PowerSamples, SafeText, Share,
     Temperature,
 };
 
@@ -34,7 +34,7 @@ pub fn json(batch: &Batch, alerts: &[Transition]) -> String {
             gpus_expected: totals.gpus_expected,
             nodes_reporting: totals.nodes_reporting,
             nodes_expected: totals.nodes_expected,
-            nodes_of_unknown_size: totals.nodes_of_unknown_size,
+            nodes_without_gpu_count: totals.nodes_without_gpu_count,
         },
         nodes: batch.reports.iter().map(node).collect(),
         alerts: alerts.iter().map(alert).collect(),
@@ -64,7 +64,7 @@ struct TotalsShape {
     gpus_expected: usize,
     nodes_reporting: usize,
     nodes_expected: usize,
-    nodes_of_unknown_size: usize,
+    nodes_without_gpu_count: usize,
 }
 
 #[derive(Serialize)]
@@ -81,7 +81,7 @@ struct NodeShape<'a> {
     failure: Option<FailureShape<'a>>,
     asked_at: String,
     answered_at: String,
-    milliseconds: u64,
+    duration_ms: u64,
     probe_ms: u64,
     power_w: Option<f64>,
     gpus_reporting: usize,
@@ -96,16 +96,16 @@ struct AlertShape<'a> {
     rule: &'static str,
     severity: &'static str,
     source: &'a str,
-    words: &'a str,
+    message: &'a str,
     raised_at: String,
 }
 
 #[derive(Serialize)]
 struct FailureShape<'a> {
     kind: &'static str,
-    words: &'static str,
+    message: &'static str,
     evidence: &'a str,
-    remedy: String,
+    hint: String,
     since: Option<String>,
 }
 
@@ -113,9 +113,9 @@ struct FailureShape<'a> {
 struct FaultShape<'a> {
     kind: &'static str,
     gpu: Option<&'a str>,
-    words: &'static str,
+    message: &'static str,
     evidence: &'a str,
-    remedy: &'static str,
+    hint: &'static str,
 }
 
 /// Every number of a GPU by name; where one is null, `absent` says why.
@@ -185,7 +185,7 @@ fn node(report: &HostReport) -> NodeShape<'_> {
         },
         asked_at: report.span.asked_at.to_string(),
         answered_at: report.span.answered_at.to_string(),
-        milliseconds: milliseconds(report.span.answered_at.since(report.span.asked_at)),
+        duration_ms: milliseconds(report.span.answered_at.since(report.span.asked_at)),
         probe_ms: milliseconds(report.probe_time),
         power_w: report.power().map(Power::watts),
         gpus_reporting: report.gpus_reporting(),
@@ -201,7 +201,7 @@ fn alert(alert: &Transition) -> AlertShape<'_> {
         rule: alert.rule.label(),
         severity: alert.severity.label(),
         source: &alert.source,
-        words: &alert.words,
+        message: &alert.message,
         raised_at: alert.raised_at.to_string(),
     }
 }
@@ -209,9 +209,9 @@ fn alert(alert: &Transition) -> AlertShape<'_> {
 fn failure_shape(failure: &Failure) -> FailureShape<'_> {
     FailureShape {
         kind: failure.kind.label(),
-        words: failure.kind.words(),
+        message: failure.kind.message(),
         evidence: failure.evidence.as_str(),
-        remedy: failure.remedy(),
+        hint: failure.hint(),
         since: failure.since.map(|since| since.to_string()),
     }
 }
@@ -219,10 +219,10 @@ fn failure_shape(failure: &Failure) -> FailureShape<'_> {
 fn fault_shape(fault: &Fault) -> FaultShape<'_> {
     FaultShape {
         kind: fault.kind.label(),
-        gpu: fault.gpu.as_ref().map(Clean::as_str),
-        words: fault.kind.words(),
+        gpu: fault.gpu.as_ref().map(SafeText::as_str),
+        message: fault.kind.message(),
         evidence: fault.evidence.as_str(),
-        remedy: fault.kind.remedy(),
+        hint: fault.kind.hint(),
     }
 }
 
@@ -283,7 +283,7 @@ impl Reasons {
         }
     }
 
-    fn text(&mut self, key: &'static str, measured: &Measured<Clean>) -> Value {
+    fn text(&mut self, key: &'static str, measured: &Measured<SafeText>) -> Value {
         self.value(key, measured, |text| Value::from(text.as_str()))
     }
 
@@ -339,7 +339,7 @@ mod tests {
             "gpus_expected": 1,
             "nodes_reporting": 0,
             "nodes_expected": 1,
-            "nodes_of_unknown_size": 0
+            "nodes_without_gpu_count": 0
           },
           "nodes": [
             {
@@ -351,14 +351,14 @@ mod tests {
               "outcome": "host_key_changed",
               "failure": {
                 "kind": "host_key_changed",
-                "words": "the host key has changed",
+                "message": "the host key has changed",
                 "evidence": "Host key verification failed.",
-                "remedy": "if the host was reinstalled, remove the old key with `ssh-keygen -R`; if not, somebody may be in between",
+                "hint": "if the host was reinstalled, remove the old key with `ssh-keygen -R`; if not, somebody may be in between",
                 "since": null
               },
               "asked_at": "2026-11-24T07:00:00.010000Z",
               "answered_at": "2026-11-24T07:00:00.767000Z",
-              "milliseconds": 757,
+              "duration_ms": 757,
               "probe_ms": 231,
               "power_w": null,
               "gpus_reporting": 0,

@@ -60,7 +60,7 @@ pub fn text(batch: &Batch, alerts: &[Transition], options: &TextOptions) -> Stri
 
 fn cluster_line(batch: &Batch) -> String {
     let totals = batch.totals();
-    let known = if totals.nodes_of_unknown_size > 0 { "known " } else { "" };
+    let known = if totals.nodes_without_gpu_count > 0 { "known " } else { "" };
     let power = totals.power.map_or_else(|| "no power reading".to_owned(), grouped);
     let n_maintained = batch.reports.iter().filter(|report| report.maintenance).count();
     let maintained =
@@ -94,8 +94,8 @@ impl TextOptions {
 }
 
 /// A line with its head in a style, broken to the width, with a line break at its end.
-fn headed(head: &str, words: &str, style: Style, options: &TextOptions) -> String {
-    let wrapped = wrap(&format!("{head}: {words}"), options.width);
+fn headed(head: &str, message: &str, style: Style, options: &TextOptions) -> String {
+    let wrapped = wrap(&format!("{head}: {message}"), options.width);
     match wrapped.strip_prefix(head) {
         Some(rest) => format!("{}{rest}\n", options.paint(style, head)),
         None => format!("{wrapped}\n"),

@@ -1,6 +1,6 @@
 //! Absence as a value: why a number is not there, and the text that stood in its place.
 
-use super::Clean;
+use super::SafeText;
 
 /// A measured value, or why there is none. Never a silent zero.
 pub type Measured<T> = Result<T, Absent>;
@@ -11,23 +11,23 @@ pub struct Absent {
     /// The class of the absence.
     pub reason: Reason,
     /// What stood in the cell, cleaned and bounded; empty where there was nothing.
-    pub text: Clean,
+    pub text: SafeText,
 }
 
 impl Absent {
     /// An absence with the text that stood in the value's place.
     pub fn new(reason: Reason, text: &str) -> Self {
-        Self { reason, text: Clean::new(text) }
+        Self { reason, text: SafeText::new(text) }
     }
 
     /// The device did not say it.
     pub fn not_reported() -> Self {
-        Self { reason: Reason::NotReported, text: Clean::default() }
+        Self { reason: Reason::NotReported, text: SafeText::default() }
     }
 
     /// The field was not asked for, since this driver does not know it.
     pub fn not_asked() -> Self {
-        Self { reason: Reason::NotAsked, text: Clean::default() }
+        Self { reason: Reason::NotAsked, text: SafeText::default() }
     }
 }
 

@@ -69,7 +69,7 @@ impl StationReading {
     fn values_in_words(&self) -> String {
         format!(
             "SOC {} in {} out {} grid {}",
-            words(&self.soc, Share::to_string),
+            message(&self.soc, Share::to_string),
             watts(&self.power_input),
             watts(&self.power_output),
             watts(&self.grid_power)
@@ -78,10 +78,10 @@ impl StationReading {
 }
 
 fn watts(power: &Measured<Power>) -> String {
-    words(power, |power| format!("{} W", power.milliwatts().saturating_add(500).div_euclid(1_000)))
+    message(power, |power| format!("{} W", power.milliwatts().saturating_add(500).div_euclid(1_000)))
 }
 
-fn words<T>(measured: &Measured<T>, shown: impl Fn(&T) -> String) -> String {
+fn message<T>(measured: &Measured<T>, shown: impl Fn(&T) -> String) -> String {
     measured.as_ref().map_or_else(|absent| absent.reason.word().to_owned(), shown)
 }
 
@@ -108,12 +108,12 @@ mod tests {
 
     use super::*;
     use crate::reading::{
-        Absent, Clean, DataSource, GridState, PollingMode, Presence, Reason, SolixReport, Station,
+        Absent, DataSource, GridState, PollingMode, Presence, Reason, SafeText, SolixReport, Station,
         StationStatus, Timestamp,
     };
 
     fn station(name: &str, serial: &str) -> Station {
-        Station { serial: Clean::new(serial), model: Clean::new("A1790P"), name: Clean::new(name) }
+        Station { serial: SafeText::new(serial), model: SafeText::new("A1790P"), name: SafeText::new(name) }
     }
 
     /// 3.84 kWh at 62 %, with 435 W out and nothing in.
@@ -207,7 +207,7 @@ mod tests {
     fn a_station_without_a_name_is_called_by_its_model_or_serial_number() {
         let nameless = station("", "A");
         assert_eq!(nameless.called(), "A1790P");
-        assert_eq!(Station { model: Clean::default(), ..nameless }.called(), "A");
+        assert_eq!(Station { model: SafeText::default(), ..nameless }.called(), "A");
     }
 
     proptest! {

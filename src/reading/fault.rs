@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Clean, Reason};
+use super::{Reason, SafeText};
 
 /// Something that was wrong with an answer although readings came, or a remark on a host's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,17 +10,17 @@ pub struct Fault {
     /// What it is.
     pub kind: FaultKind,
     /// The GPU it is about, as its bus id or UUID, if one is known.
-    pub gpu: Option<Clean>,
+    pub gpu: Option<SafeText>,
     /// That GPU's index, if it is known: as it says itself, or as it last said.
     pub index: Option<u32>,
     /// The evidence, cleaned and bounded.
-    pub evidence: Clean,
+    pub evidence: SafeText,
 }
 
 impl Fault {
     /// A fault of one kind with its line of evidence; the GPU's index is not known.
-    pub fn new(kind: FaultKind, gpu: Option<Clean>, evidence: &str) -> Self {
-        Self { kind, gpu, index: None, evidence: Clean::new(evidence) }
+    pub fn new(kind: FaultKind, gpu: Option<SafeText>, evidence: &str) -> Self {
+        Self { kind, gpu, index: None, evidence: SafeText::new(evidence) }
     }
 
     /// Which GPU it is about, for a person: `GPU 6, 00000000:07:00.0`; empty where nobody knows.
@@ -36,7 +36,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.words())?;
+        f.write_str(self.kind.message())?;
         let place = self.place();
         if !place.is_empty() {
             write!(f, " ({place})")?;
@@ -60,7 +60,7 @@ enum Cost {
 }
 
 macro_rules! fault_kinds {
-    ($($(#[$doc:meta])+ $variant:ident, $label:literal, $cost:ident, $words:literal, $remedy:literal;)+) => {
+    ($($(#[$doc:meta])+ $variant:ident, $label:literal, $cost:ident, $message:literal, $hint:literal;)+) => {
         /// The kinds of [`Fault`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum FaultKind {
@@ -77,13 +77,13 @@ macro_rules! fault_kinds {
             }
 
             /// What it is, in words.
-            pub const fn words(self) -> &'static str {
-                match self { $(Self::$variant => $words,)+ }
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$variant => $message,)+ }
             }
 
             /// What a person can do about it; empty where the words say it already.
-            pub const fn remedy(self) -> &'static str {
-                match self { $(Self::$variant => $remedy,)+ }
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$variant => $hint,)+ }
             }
 
             const fn cost(self) -> Cost {
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_fault_names_index_and_bus_as_far_as_they_are_known() {
-        let mut fault = Fault::new(FaultKind::GpuLost, Some(Clean::new("0000:07:00.0")), "[GPU is lost]");
+        let mut fault = Fault::new(FaultKind::GpuLost, Some(SafeText::new("0000:07:00.0")), "[GPU is lost]");
         assert_eq!(fault.to_string(), "a GPU is lost (0000:07:00.0): [GPU is lost]");
         fault.index = Some(6);
         assert_eq!(fault.to_string(), "a GPU is lost (GPU 6, 0000:07:00.0): [GPU is lost]");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Absent, Clean, Energy, Measured, Memory, Power, Reason, Share, Temperature};
+use super::{Absent, Energy, Measured, Memory, Power, Reason, SafeText, Share, Temperature};
 
 /// Which of nvidia-smi's power numbers a value is.
 ///
@@ -105,13 +105,13 @@ pub struct GpuReading {
     /// The GPU's place in the tool's list. A label, never an identity: it changes between boots and containers.
     pub index: Measured<u32>,
     /// The identity: `GPU-…`.
-    pub uuid: Measured<Clean>,
+    pub uuid: Measured<SafeText>,
     /// The PCI address, `00000000:0B:00.0`.
-    pub bus_id: Measured<Clean>,
+    pub bus_id: Measured<SafeText>,
     /// The product name.
-    pub model: Measured<Clean>,
+    pub model: Measured<SafeText>,
     /// The kernel driver's version.
-    pub driver_version: Measured<Clean>,
+    pub driver_version: Measured<SafeText>,
     /// `power.draw`.
     pub power_draw: Measured<Power>,
     /// `power.draw.average`.
@@ -139,10 +139,10 @@ pub struct GpuReading {
     /// `persistence_mode`: whether the driver stays loaded between calls.
     pub persistence: Measured<bool>,
     /// `pstate`: P0 (fastest) to P15.
-    pub pstate: Measured<Clean>,
+    pub pstate: Measured<SafeText>,
     /// `gpu_recovery_action`: what the driver asks for, such as `Reset` or `Reboot`; `None` as a text where all is
     /// well. Drivers from 590 on.
-    pub recovery_action: Measured<Clean>,
+    pub recovery_action: Measured<SafeText>,
     /// `clocks_event_reasons.active`: the bit mask of why clocks are held down.
     pub clocks_event_reasons: Measured<u64>,
     /// The samples since the cycle before; `None` where it is not sampled, or no sample had a number.

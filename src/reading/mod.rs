@@ -5,22 +5,22 @@
 
 mod absent;
 mod battery;
-mod causes;
-mod clean;
+mod error_chain;
 mod fault;
 mod gpu;
 mod outcome;
+mod safe_text;
 mod station;
 mod time;
 mod units;
 
 pub use absent::{Absent, Measured, Reason};
 pub use battery::Runtime;
-pub use causes::with_causes;
-pub use clean::{Clean, MAX_CLEAN_CHARS};
+pub use error_chain::error_chain;
 pub use fault::{Fault, FaultKind};
 pub use gpu::{GpuReading, PowerDraw, PowerKind, PowerSamples, SampleCounts};
 pub use outcome::{Failure, FailureKind, Outcome};
+pub use safe_text::{MAX_SAFE_TEXT_CHARS, SafeText};
 pub use station::{
     DataSource, GridState, PollingMode, Presence, SolixReport, SolixTrouble, Station, StationReading,
     StationStatus,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Clean, Reason, Timestamp};
+use super::{Reason, SafeText, Timestamp};
 
 /// How the attempt to read one host ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Failure {
     /// The step that failed.
     pub kind: FailureKind,
     /// The line of evidence as the tool printed it, cleaned and bounded. May be empty.
-    pub evidence: Clean,
+    pub evidence: SafeText,
     /// Since when this host's last call has not returned; only with [`FailureKind::Hung`].
     pub since: Option<Timestamp>,
 }
@@ -48,17 +48,17 @@ pub struct Failure {
 impl Failure {
     /// A failure of one kind with its line of evidence.
     pub fn new(kind: FailureKind, evidence: &str) -> Self {
-        Self { kind, evidence: Clean::new(evidence), since: None }
+        Self { kind, evidence: SafeText::new(evidence), since: None }
     }
 }
 
 impl Failure {
-    /// What a person can do about it: [`FailureKind::remedy`], with the jump host's name where it is one's.
-    pub fn remedy(&self) -> String {
-        let remedy = self.kind.remedy();
+    /// What a person can do about it: [`FailureKind::hint`], with the jump host's name where it is one's.
+    pub fn hint(&self) -> String {
+        let hint = self.kind.hint();
         match ssh_to_jump(self.evidence.as_str()).filter(|_| self.kind == FailureKind::Jump) {
-            Some(command) => remedy.replace("ssh <jump host>", &command),
-            None => remedy.to_owned(),
+            Some(command) => hint.replace("ssh <jump host>", &command),
+            None => hint.to_owned(),
         }
     }
 }
@@ -80,7 +80,7 @@ fn ssh_to_jump(evidence: &str) -> Option<String> {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.words())?;
+        f.write_str(self.kind.message())?;
         if let Some(since) = self.since {
             write!(f, " since {since}")?;
         }
@@ -113,7 +113,7 @@ impl FailureKind {
 }
 
 macro_rules! failure_kinds {
-    ($($(#[$doc:meta])+ $variant:ident, $label:literal, $words:literal, $remedy:literal;)+) => {
+    ($($(#[$doc:meta])+ $variant:ident, $label:literal, $message:literal, $hint:literal;)+) => {
         /// Which step of reading a host failed. The order is that of the steps.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum FailureKind {
@@ -130,13 +130,13 @@ macro_rules! failure_kinds {
             }
 
             /// What happened, in words.
-            pub const fn words(self) -> &'static str {
-                match self { $(Self::$variant => $words,)+ }
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$variant => $message,)+ }
             }
 
             /// What a person can do about it.
-            pub const fn remedy(self) -> &'static str {
-                match self { $(Self::$variant => $remedy,)+ }
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$variant => $hint,)+ }
             }
         }
     };
@@ -269,11 +269,11 @@ failure_kinds! {
 
 impl Outcome {
     /// What happened and what to do about it, for a person; empty when all is well.
-    pub fn advice(&self) -> String {
+    pub fn to_message(&self) -> String {
         match self {
             Self::Complete | Self::Partial => String::new(),
             Self::Failed(failure) => {
-                format!("{}; {}", failure.to_string().trim_end_matches('.'), failure.remedy())
+                format!("{}; {}", failure.to_string().trim_end_matches('.'), failure.hint())
             }
         }
     }
@@ -293,14 +293,14 @@ mod tests {
 
     #[test]
     fn a_jump_host_that_failed_is_named_in_what_to_try() {
-        let remedy = |evidence| Failure::new(FailureKind::Jump, evidence).remedy();
+        let hint = |evidence| Failure::new(FailureKind::Jump, evidence).hint();
         for (evidence, command) in [
             ("bastion: Connection refused", "`ssh bastion`"),
             ("ops@bastion:2222: Connection refused", "`ssh -p 2222 ops@bastion`"),
             ("gate,ops@inner: Connection refused", "`ssh -J gate ops@inner`"),
             ("Connection refused", "`ssh <jump host>`"),
         ] {
-            assert!(remedy(evidence).contains(command), "{}", remedy(evidence));
+            assert!(hint(evidence).contains(command), "{}", hint(evidence));
         }
     }
 
@@ -308,7 +308,7 @@ mod tests {
     fn a_failure_reads_as_step_evidence_and_remedy() {
         let failure = Failure::new(FailureKind::NoDriver, "NVIDIA-SMI has failed because\n…");
         assert_eq!(
-            Outcome::Failed(failure).advice(),
+            Outcome::Failed(failure).to_message(),
             "the NVIDIA driver is not running: NVIDIA-SMI has failed because …; \
              load it (`modprobe nvidia`), or install the driver package for the running kernel; \
              in a container give it the GPUs (`--gpus all`, or the NVIDIA runtime)"

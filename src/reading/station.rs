@@ -5,17 +5,17 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Clean, Energy, Measured, Power, Share, Timestamp};
+use super::{Energy, Measured, Power, SafeText, Share, Timestamp};
 
 /// Who a station, panel or solarbank is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Station {
     /// The serial number, which never changes: the identity.
-    pub serial: Clean,
+    pub serial: SafeText,
     /// The product code, such as `A1790P`.
-    pub model: Clean,
+    pub model: SafeText,
     /// What its owner calls it, else the product's name.
-    pub name: Clean,
+    pub name: SafeText,
 }
 
 /// What one station said at one time. Every value is measured or absent with its reason; zero watts are a
@@ -113,7 +113,7 @@ pub struct SolixTrouble {
     pub kind: &'static str,
     /// What happened and what to do, for a person. Foreign text in it is cleaned: it is shown and stored as
     /// it is.
-    pub words: String,
+    pub message: String,
     /// Whether it lasts until a person does something.
     pub needs_person: bool,
 }
@@ -133,7 +133,7 @@ impl Station {
     /// What a person calls it: its name, else its model, else its serial number.
     pub fn called(&self) -> &str {
         let names = [&self.name, &self.model, &self.serial];
-        names.into_iter().find(|name| !name.is_empty()).map_or("a station without a name", Clean::as_str)
+        names.into_iter().find(|name| !name.is_empty()).map_or("a station without a name", SafeText::as_str)
     }
 }
 

@@ -76,7 +76,7 @@ impl Writer {
             }
         }
         if let Some((seq, error)) = &stopped_by {
-            self.spool().await?.failed(*seq, &error.with_causes()).await?;
+            self.spool().await?.failed(*seq, &error.error_chain()).await?;
         }
         let status = self.spool().await?.status().await?;
         let error = stopped_by.map(|(_, error)| error);
@@ -140,7 +140,7 @@ impl Writer {
         match done {
             Ok(()) => {
                 if !self.is_direct {
-                    let error = full.with_causes();
+                    let error = full.error_chain();
                     tracing::warn!(
                         error,
                         "spool takes nothing; batches are written directly, without alerts"
@@ -151,7 +151,7 @@ impl Writer {
                 Ok(receipt)
             }
             Err(error) => {
-                tracing::error!(batch = %id, error = error.with_causes(), "spool takes nothing, nor does the database");
+                tracing::error!(batch = %id, error = error.error_chain(), "spool takes nothing, nor does the database");
                 Err(full)
             }
         }
@@ -170,7 +170,7 @@ impl Writer {
                     return Err(error);
                 }
                 // There is no room to lay them aside.
-                tracing::error!(batch = %id, n_rows = refused.len(), error = error.with_causes(), "rows are refused and lost");
+                tracing::error!(batch = %id, n_rows = refused.len(), error = error.error_chain(), "rows are refused and lost");
                 let places: BTreeSet<usize> = refused.iter().map(|refusal| refusal.row).collect();
                 let mut place = 0..;
                 rows.retain(|_| place.next().is_none_or(|place| !places.contains(&place)));
@@ -193,14 +193,14 @@ impl Writer {
             Err(error) => return Ok(Some(error)),
         };
         let mut refused: Vec<(usize, String)> =
-            refused.iter().map(|Refusal { row, error }| (*row, error.with_causes())).collect();
+            refused.iter().map(|Refusal { row, error }| (*row, error.error_chain())).collect();
         if refused.is_empty() {
             // Each row is taken and the batch is not: what refused it may be over.
             match self.deliver_rows(batch.id, &batch.rows, None, receipt).await {
                 Ok(()) => return self.spool().await?.delivered(batch.seq).await.map(|()| None),
                 Err(error) if error.is_of_the_rows() => {
-                    let words = error.with_causes();
-                    refused = (0..batch.rows.len()).map(|row| (row, words.clone())).collect();
+                    let message = error.error_chain();
+                    refused = (0..batch.rows.len()).map(|row| (row, message.clone())).collect();
                 }
                 Err(error) => return Ok(Some(error)),
             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::alerts::KeptState;
-use crate::reading::with_causes;
+use crate::reading::error_chain;
 
 /// Which step of the work on a timeline failed. No text of it can hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -292,7 +292,7 @@ impl FileTrouble {
         }
     }
 
-    const fn remedy(self) -> &'static str {
+    const fn hint(self) -> &'static str {
         match self {
             Self::Directory => "add a file name to the path in `[store] url`",
             Self::Locked => {
@@ -425,12 +425,12 @@ impl Error {
     }
 
     /// The error and all its causes, on one line.
-    pub fn with_causes(&self) -> String {
-        with_causes(self)
+    pub fn error_chain(&self) -> String {
+        error_chain(self)
     }
 
     /// What a person can do about it.
-    pub fn remedy(&self) -> String {
+    pub fn hint(&self) -> String {
         if let Self::Permission { grants, .. } = self {
             return format!("let an owner of it run: {}", grants.join(" "));
         }
@@ -455,7 +455,7 @@ impl Error {
             Self::Folder { .. } => {
                 "create it for the user that runs fleetwatt, or name another path in `[store] url`"
             }
-            Self::File { trouble, .. } => trouble.remedy(),
+            Self::File { trouble, .. } => trouble.hint(),
             Self::Newer { .. } => "use the newer fleetwatt, or move the file away; it is left as it is",
             Self::Unreachable { .. } => {
                 "check that the server runs, that host and port are right and that no firewall is in between"
@@ -550,6 +550,6 @@ mod tests {
         let grants = vec!["GRANT INSERT ON \"t\" TO \"r\";".to_owned()];
         let error = Error::Permission { step: "insert", grants, source: None };
         assert_eq!(error.to_string(), "the database role lacks permission (insert)");
-        assert_eq!(error.remedy(), "let an owner of it run: GRANT INSERT ON \"t\" TO \"r\";");
+        assert_eq!(error.hint(), "let an owner of it run: GRANT INSERT ON \"t\" TO \"r\";");
     }
 }

@@ -384,7 +384,7 @@ mod tests {
             "u:hunter2@h",
         ] {
             let error = Location::parse(url, None).unwrap_err();
-            let shown = format!("{error} {error:?} {}", error.remedy());
+            let shown = format!("{error} {error:?} {}", error.hint());
             assert!(!shown.contains("hunter2"), "{shown}");
         }
     }

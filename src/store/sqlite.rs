@@ -245,7 +245,7 @@ impl Sqlite {
             tls: None,
             size_bytes: u64::try_from(size).ok(),
             guarantee: Guarantee::Ledger,
-            advice: Vec::new(),
+            hints: Vec::new(),
             owner_sql: Vec::new(),
         })
     }

@@ -59,7 +59,7 @@ pub struct Status {
     /// What keeps batches from being doubled.
     pub guarantee: Guarantee,
     /// What the owner of the table could improve, one sentence each, with the SQL.
-    pub advice: Vec<String>,
+    pub hints: Vec<String>,
     /// What an owner of the database would run for a table of delivered batches, if there is none that
     /// this role can use.
     pub owner_sql: Vec<String>,

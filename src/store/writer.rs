@@ -64,7 +64,7 @@ impl Writer {
         let spool = match if is_needed { Some(Spool::open(state_dir).await) } else { None } {
             // What can be delivered without it is, and there may be room later.
             Some(Err(error)) if error.is_full_spool() => {
-                tracing::error!(error = error.with_causes(), "spool cannot be opened");
+                tracing::error!(error = error.error_chain(), "spool cannot be opened");
                 None
             }
             spool => spool.transpose()?,
@@ -230,7 +230,7 @@ impl Writer {
         if let Some(timeline) = &self.timeline
             && let Err(error) = timeline.tidy().await
         {
-            tracing::warn!(error = error.with_causes(), "timeline is not tidied");
+            tracing::warn!(error = error.error_chain(), "timeline is not tidied");
         }
         self.prune().await;
     }
@@ -247,7 +247,7 @@ impl Writer {
         match timeline.prune_step(keep, self.n_new).await {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "old rows removed"),
-            Err(error) => tracing::warn!(error = error.with_causes(), "old rows are not removed"),
+            Err(error) => tracing::warn!(error = error.error_chain(), "old rows are not removed"),
         }
     }
 
@@ -356,7 +356,7 @@ impl Writer {
         if let Err(error) = &done
             && error.is_failing_disk()
         {
-            tracing::error!(error = error.with_causes(), "disk of the spool fails, nothing is kept any more");
+            tracing::error!(error = error.error_chain(), "disk of the spool fails, nothing is kept any more");
             self.has_failing_disk = true;
         }
         done

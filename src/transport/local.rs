@@ -145,8 +145,8 @@ pub(super) fn signal_group(group: Option<Pid>, signal: Signal) {
 mod tests {
     use super::*;
 
-    fn argv(words: &[&str]) -> Vec<String> {
-        words.iter().map(|&word| word.to_owned()).collect()
+    fn argv(message: &[&str]) -> Vec<String> {
+        message.iter().map(|&word| word.to_owned()).collect()
     }
 
     fn soon() -> Instant {

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::local::clean_command;
 use super::options::{arguments, home_expanded, ssh_version};
 use crate::inventory::{HostKeyPolicy, SshTarget};
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 /// How long ssh may take to say what it would do. A `Match exec` of the user's may hang.
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
@@ -32,13 +32,13 @@ const MAGIC: &[u8] = b"openssh-key-v1\0";
 pub async fn look(target: &SshTarget) -> Vec<String> {
     let settings = match effective(target).await {
         Ok(settings) => settings,
-        Err(words) => return vec![words],
+        Err(message) => return vec![message],
     };
     let mut found = keys(target, &settings);
     if target.host_key == HostKeyPolicy::Strict
-        && let Some(words) = host_key(&settings).await
+        && let Some(message) = host_key(&settings).await
     {
-        found.push(words);
+        found.push(message);
     }
     found
 }
@@ -61,7 +61,7 @@ async fn effective(target: &SshTarget) -> Result<Effective, String> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
-        return Err(format!("ssh refuses its configuration: {}", Clean::new(line)));
+        return Err(format!("ssh refuses its configuration: {}", SafeText::new(line)));
     }
     let mut settings = Effective::new();
     for line in String::from_utf8_lossy(&output.stdout).lines() {

@@ -201,8 +201,8 @@ fn is_short_enough(socket: &Path) -> Result<(), Failure> {
     if socket.as_os_str().len() <= MAX_SOCKET_PATH {
         return Ok(());
     }
-    let words = format!("{}: longer than {MAX_SOCKET_PATH} bytes; set RUNTIME_DIRECTORY", socket.display());
-    Err(Failure::new(FailureKind::Spawn, &words))
+    let message = format!("{}: longer than {MAX_SOCKET_PATH} bytes; set RUNTIME_DIRECTORY", socket.display());
+    Err(Failure::new(FailureKind::Spawn, &message))
 }
 
 /// The failure of an ssh that did not log in in time.

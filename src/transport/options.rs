@@ -140,20 +140,20 @@ mod tests {
     use super::*;
     use crate::transport::runtime::bare_target;
 
-    fn words(persist: Option<Duration>, version: Option<SshVersion>) -> Vec<String> {
+    fn message(persist: Option<Duration>, version: Option<SshVersion>) -> Vec<String> {
         let args = arguments(&bare_target(), Path::new("/run/x"), persist, version);
         args.into_iter().map(|arg| arg.into_string().unwrap()).collect()
     }
 
     #[test]
     fn the_host_stands_behind_the_end_of_options() {
-        let args = words(Some(Duration::from_secs(600)), Some((9, 2)));
+        let args = message(Some(Duration::from_secs(600)), Some((9, 2)));
         assert_eq!(args[args.len() - 2..], ["--", "gpu1"]);
     }
 
     #[test]
     fn an_ssh_is_only_given_options_that_it_knows() {
-        let has = |version, option: &str| words(None, version).iter().any(|word| word == option);
+        let has = |version, option: &str| message(None, version).iter().any(|word| word == option);
         for (version, n_known) in [(None, 0), (Some((7, 4)), 0), (Some((7, 6)), 1), (Some((8, 7)), 4)] {
             let known = KEPT_OUT.iter().filter(|(_, option)| has(version, option));
             assert_eq!(known.count(), n_known, "{version:?}");

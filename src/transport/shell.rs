@@ -24,7 +24,7 @@ use tokio::net::unix::pipe::Receiver;
 use uuid::Uuid;
 
 use super::{MAX_STDERR, MAX_STDOUT};
-use crate::reading::with_causes;
+use crate::reading::error_chain;
 use crate::support::state_file;
 
 /// What is written to a pipe in one go is there whole or not at all up to this size (`PIPE_BUF`).
@@ -119,7 +119,7 @@ impl Shell {
     pub(super) fn refuse(&self) {
         self.remove();
         if let Err(error) = state_file::write(&self.refused, b"") {
-            tracing::debug!(error = with_causes(&error), "cannot note that a host has no shell for us");
+            tracing::debug!(error = error_chain(&error), "cannot note that a host has no shell for us");
         }
     }
 
@@ -204,8 +204,8 @@ fn request(argv: &[String], number: &str) -> Option<Vec<u8>> {
     if argv.iter().any(|word| word.contains(char::is_control)) {
         return None;
     }
-    let words: Vec<_> = argv.iter().map(|word| shell_escape::unix::escape(word.into())).collect();
-    let line = format!("{} </dev/null & ended {number}\n", words.join(" "));
+    let message: Vec<_> = argv.iter().map(|word| shell_escape::unix::escape(word.into())).collect();
+    let line = format!("{} </dev/null & ended {number}\n", message.join(" "));
     (line.len() <= MAX_REQUEST).then(|| line.into_bytes())
 }
 
@@ -410,8 +410,8 @@ mod tests {
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     }
 
-    fn argv(words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| (*word).to_owned()).collect()
+    fn argv(message: &[&str]) -> Vec<String> {
+        message.iter().map(|word| (*word).to_owned()).collect()
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::shell::{Call, News, Shell};
 use super::stream::{STREAM_BOUND, Stream};
 use super::{Output, bounded_argv, no_answer};
 use crate::inventory::SshTarget;
-use crate::reading::{Failure, FailureKind, with_causes};
+use crate::reading::{Failure, FailureKind, error_chain};
 
 /// How often a connection that sshd dropped is tried again (`MaxStartups` drops at random).
 const CONNECT_ATTEMPTS: u32 = 4;
@@ -508,7 +508,7 @@ async fn start(
 /// this side is short of.
 fn session_failure(error: &openssh::Error) -> Failure {
     let kind = if shortage_in(error) { FailureKind::LocalShortage } else { FailureKind::Session };
-    Failure::new(kind, &with_causes(error))
+    Failure::new(kind, &error_chain(error))
 }
 
 /// Whether this side is short of something.

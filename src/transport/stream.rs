@@ -148,9 +148,9 @@ impl Player {
                 self.printed = rows;
             }
             Swept::Stalled => std::future::pending().await,
-            Swept::Died(words, _exit) => {
+            Swept::Died(message, _exit) => {
                 self.is_over = true;
-                self.printed = words;
+                self.printed = message;
             }
         }
     }

@@ -126,7 +126,7 @@ fn transition(n: usize, raised: bool) -> Transition {
         severity: Severity::Warning,
         source: format!("gpu_n{n}"),
         node: Some(format!("n{n}")),
-        words: format!("n{n} is at 91 °C (limit 85 °C)"),
+        message: format!("n{n} is at 91 °C (limit 85 °C)"),
         raised,
         at: NOW,
         raised_at: NOW,
@@ -285,14 +285,14 @@ async fn a_server_that_never_answers_costs_the_deadline_and_no_more() {
 
 #[tokio::test]
 async fn a_refusal_and_a_redirect_are_not_tried_again_and_say_what_to_do() {
-    for (script, remedy) in [(&[NOT_FOUND], "withdrawn"), (&[ELSEWHERE], "redirects are not followed")] {
+    for (script, hint) in [(&[NOT_FOUND], "withdrawn"), (&[ELSEWHERE], "redirects are not followed")] {
         let mut server = Server::start(script).await;
         let webhook = webhook(&server.url, WebhookFormat::Json, PATIENT);
         let (delivered, left) = deliver(&webhook, &[transition(1, true)], soon()).await;
         assert_eq!(left, []);
         assert_eq!(delivered.n_refused, 1);
         let error = delivered.error.unwrap();
-        assert!(error.remedy().contains(remedy), "{error}: {}", error.remedy());
+        assert!(error.hint().contains(hint), "{error}: {}", error.hint());
         assert!(!format!("{error} {error:?}").contains(CANARY));
         server.next().await;
         assert_eq!(server.n_more(), 0);

@@ -50,10 +50,10 @@ fn hosts_refuse_in_their_own_ways() {
         plan("blackhole", Mode::Blackhole),
     ];
     let fleet = Fleet::start(plans).unwrap();
-    let expect = |host: &str, exit: i32, words: &str| {
+    let expect = |host: &str, exit: i32, message: &str| {
         let output = ssh(&fleet, host, QUERY);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(exit), String::new()), "{host}");
-        assert!(text(&output.stderr).contains(words), "{host}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(message), "{host}: {}", text(&output.stderr));
     };
     expect("refuses", 255, "Permission denied (publickey)");
     expect("changed", 255, "REMOTE HOST IDENTIFICATION HAS CHANGED");

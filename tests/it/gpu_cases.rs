@@ -102,7 +102,7 @@ fn seven_gpus_beside_one_without_a_handle_are_read_in_two_calls() {
     let node = played.node();
     assert_eq!((&node["gpus_reporting"], &node["gpus_expected"]), (&7.into(), &8.into()));
     let faults: Vec<&str> =
-        node["faults"].as_array().unwrap().iter().map(|fault| fault["words"].as_str().unwrap()).collect();
+        node["faults"].as_array().unwrap().iter().map(|fault| fault["message"].as_str().unwrap()).collect();
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(faults[0].starts_with("a GPU is missing (GPU 6, 00000000:07:00.0): "), "{faults:?}");
     assert_eq!(played.alerts(), [(1.0, "gpu_missing:node_real/00000000:07:00.0".to_owned())]);

@@ -447,7 +447,7 @@ fn a_fleet_that_says_little_has_the_documented_defaults() {
 #[test]
 fn a_duration_without_a_unit_is_refused_with_an_example() {
     let faults = loaded("[[host]]\nname = \"a\"\ntimeout = 15\n").unwrap_err();
-    let remedies: Vec<_> = faults.iter().map(|fault| fault.remedy.as_str()).collect();
+    let remedies: Vec<_> = faults.iter().map(|fault| fault.hint.as_str()).collect();
     assert_eq!(remedies, ["write `timeout = \"15s\"`"]);
 }
 

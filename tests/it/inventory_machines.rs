@@ -9,8 +9,11 @@ fn two_names_of_one_machine_are_a_fault_that_says_why() {
     let local = "[[host]]\nname = \"a\"\nlocal = true\n[[host]]\nname = \"b\"\nlocal = true\n";
     let faults = loaded(local).unwrap_err();
     assert_eq!(faults_of(Err(faults.clone())), ["5:8 `b` and `a` are one machine"]);
-    let words = faults.render(false);
-    assert!(words.contains("first given at fleet.toml:2") && words.contains("counted twice"), "{words}");
+    let message = faults.render(false);
+    assert!(
+        message.contains("first given at fleet.toml:2") && message.contains("counted twice"),
+        "{message}"
+    );
     let ranges = "[[host]]\nname = \"n[1-3]\"\naddress = \"10.0.0.[1-3]\"\n[[host]]\nname = \"m\"\naddress = \"10.0.0.2\"\n";
     assert_eq!(faults_of(loaded(ranges)), ["6:11 `m` and `n2` are one machine"]);
 }

@@ -24,7 +24,7 @@ fn said_of(name: &'static str) -> String {
     let path = format!("{}/fixtures/inventory/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("the fixture is there");
     let faults = load(Path::new(name), &One(name, text)).expect_err("the fixture is wrong");
-    faults.iter().map(|fault| format!("{}: {}: {}\n", fault.line, fault.message, fault.remedy)).collect()
+    faults.iter().map(|fault| format!("{}: {}: {}\n", fault.line, fault.message, fault.hint)).collect()
 }
 
 #[test]
@@ -62,9 +62,9 @@ fn values_of_another_type_or_without_their_unit() {
     "#);
 }
 
-fn remedy(text: &str) -> String {
+fn hint(text: &str) -> String {
     let faults = loaded(&format!("{text}\n[[host]]\nname = \"n1\"\n")).expect_err("it is wrong");
-    faults.iter().next().map(|fault| fault.remedy.clone()).unwrap_or_default()
+    faults.iter().next().map(|fault| fault.hint.clone()).unwrap_or_default()
 }
 
 #[test]
@@ -90,15 +90,15 @@ fn every_remedy_has_the_number_that_was_written() {
         ("[store]\nspool_age = 14", "`spool_age = \"14d\"`"),
         ("[store]\nspool_size = 5000000", "`spool_size = \"5000000\"`"),
     ] {
-        assert_eq!(remedy(written), format!("write {meant}"), "{written}");
+        assert_eq!(hint(written), format!("write {meant}"), "{written}");
     }
 }
 
 #[test]
 fn a_number_that_would_be_refused_again_is_not_advised() {
     for written in ["[cycle]\ninterval = 0", "[defaults]\ntimeout = 1e9", "[defaults]\nport = \"99999\""] {
-        let remedy = remedy(written);
-        assert!(!remedy.contains("= \"0") && !remedy.contains("99999"), "{written}: {remedy}");
+        let hint = hint(written);
+        assert!(!hint.contains("= \"0") && !hint.contains("99999"), "{written}: {hint}");
     }
 }
 
@@ -106,7 +106,7 @@ fn a_number_that_would_be_refused_again_is_not_advised() {
 fn a_list_where_one_text_is_meant_is_joined_and_the_other_way_round() {
     let text = "include = \"racks/*.toml\"\n[[host]]\nname = [\"a\", \"b[1-2]\"]\n";
     let faults = loaded(text).expect_err("it is wrong");
-    let remedies: Vec<&str> = faults.iter().map(|fault| fault.remedy.as_str()).collect();
+    let remedies: Vec<&str> = faults.iter().map(|fault| fault.hint.as_str()).collect();
     assert_eq!(remedies, ["write `include = [\"racks/*.toml\"]`", "write `name = \"a,b[1-2]\"`"]);
 }
 

@@ -174,8 +174,8 @@ fn a_program_that_is_not_there_is_said_by_the_shell() {
     }
     let rows = home.rows();
     assert_eq!(outcomes(&rows), ["node: command_missing"; 2]);
-    let words = of_type(&rows, "node_up")[1].3["words"].clone();
-    assert!(words.as_str().unwrap().contains("/opt/none/nvidia-smi"), "{words}");
+    let message = of_type(&rows, "node_up")[1].3["message"].clone();
+    assert!(message.as_str().unwrap().contains("/opt/none/nvidia-smi"), "{message}");
 }
 
 #[test]

@@ -290,8 +290,8 @@ fn no_second_call_is_started_behind_one_that_hangs() {
     stuck_calls().into_iter().for_each(|pid| signal(pid, Signal::KILL));
     assert_eq!(n_calls.len(), 1);
     assert_eq!(outcomes(&home.rows()), ["stuck: timeout", "stuck: hung", "stuck: hung"]);
-    let words = of_type(&home.rows(), "node_up")[2].3["words"].clone();
-    assert!(words.as_str().unwrap().contains(" since 20"), "{words}");
+    let message = of_type(&home.rows(), "node_up")[2].3["message"].clone();
+    assert!(message.as_str().unwrap().contains(" since 20"), "{message}");
 }
 
 /// The calls that the stuck driver holds.

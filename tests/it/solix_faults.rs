@@ -97,7 +97,7 @@ fn a_broker_that_refuses_every_subscription_is_told_of_with_what_to_do() {
     });
     daemon.stop();
     gpus_are_untouched(&rows);
-    let told = of_type(&rows, "solix_up").last().unwrap().3["words"].as_str().unwrap().to_owned();
+    let told = of_type(&rows, "solix_up").last().unwrap().3["message"].as_str().unwrap().to_owned();
     assert!(told.contains("refuses the subscription") && told.contains("phone app"), "{told}");
     let names: BTreeSet<String> =
         stage.cloud.broker().connections().into_iter().map(|one| one.client_id).collect();
@@ -158,7 +158,7 @@ fn a_locked_account_is_told_of_at_once_and_not_tried_again() {
     daemon.stop();
     gpus_are_untouched(&rows);
     assert_eq!(stage.cloud.logins(), 1);
-    let told = of_type(&rows, "solix_up").last().unwrap().3["words"].as_str().unwrap().to_owned();
+    let told = of_type(&rows, "solix_up").last().unwrap().3["message"].as_str().unwrap().to_owned();
     assert!(told.contains("has locked the account") && told.contains("phone app"), "{told}");
 }
 

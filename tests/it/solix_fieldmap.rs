@@ -136,11 +136,11 @@ fn line(tag: &str, place: &str, value: &Value, text: &mut String) {
 
 fn how(facts: &Map<String, Value>) -> String {
     let known = ["name", "unit", "offset", "mask", "gap", "verified", "parts", "sequence"];
-    let words = ["type", "length", "converter", "var_values", "signed", "factor"];
-    let unknown = facts.keys().find(|key| !known.contains(&key.as_str()) && !words.contains(&key.as_str()));
+    let message = ["type", "length", "converter", "var_values", "signed", "factor"];
+    let unknown = facts.keys().find(|key| !known.contains(&key.as_str()) && !message.contains(&key.as_str()));
     assert_eq!(unknown, None, "{facts:?}");
     let mut how = Vec::new();
-    for word in words {
+    for word in message {
         let Some(value) = facts.get(word) else { continue };
         how.push(match word {
             "type" => value.as_str().unwrap().to_owned(),

@@ -15,7 +15,7 @@ use fleetwatt::battery::anker::wire::{
     reading, request_envelope, split, status_request, to_hex, trigger,
 };
 use fleetwatt::reading::{
-    Clean, Energy, Measured, PollingMode, Power, Share, Station, StationReading, Timestamp,
+    Energy, Measured, PollingMode, Power, SafeText, Share, Station, StationReading, Timestamp,
 };
 use serde_json::Value;
 
@@ -286,10 +286,10 @@ fn received(messages: &[(String, Vec<u8>)]) -> BTreeMap<String, DeviceState> {
 
 /// What a station of this model says by one frame.
 fn read_frame(model: &str, bytes: &[u8]) -> StationReading {
-    let (name, at) = (Clean::new(model), Timestamp::from_micros(0));
+    let (name, at) = (SafeText::new(model), Timestamp::from_micros(0));
     let mut state = DeviceState::default();
     state.merge(&decoded(model, bytes).values, at);
-    let station = Station { serial: Clean::new("SN"), model: name.clone(), name };
+    let station = Station { serial: SafeText::new("SN"), model: name.clone(), name };
     reading(&station, &state, at, PollingMode::Normal).unwrap()
 }
 
@@ -383,7 +383,8 @@ fn a_recorded_station_with_a_pack_has_the_mean_of_both_charges() {
     let at = Timestamp::from_micros(recording.at[0] * 1_000_000);
     let mut state = DeviceState::default();
     state.merge(&decode("A1761", &frame).values, at);
-    let station = Station { serial: Clean::new("SN"), model: Clean::new("A1761"), name: Clean::new("C1000") };
+    let station =
+        Station { serial: SafeText::new("SN"), model: SafeText::new("A1761"), name: SafeText::new("C1000") };
     let reading = reading(&station, &state, at, PollingMode::Normal).unwrap();
     assert_eq!(reading.soc, Ok(Share::from_millipercent(60_000)));
     assert_eq!(reading.power_output, Ok(Power::from_watts(57)));

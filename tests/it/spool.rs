@@ -113,8 +113,8 @@ async fn whatever_is_wrong_with_the_database_keeps_the_batch() {
         let (id, events) = batch(2 * number);
         let left = writer.keep(id, &events, None).await.unwrap().left.unwrap();
         assert_eq!((left.batches, left.error.unwrap().kind()), (1, kind), "{break_it}");
-        let (attempts, words) = writer.spool_status().await.unwrap().last_error.unwrap();
-        assert!(attempts == 1 && !words.is_empty());
+        let (attempts, message) = writer.spool_status().await.unwrap().last_error.unwrap();
+        assert!(attempts == 1 && !message.is_empty());
         database.run(mend_it).await;
         let (id, events) = batch(2 * number + 1);
         assert!(writer.keep(id, &events, None).await.unwrap().left.is_none(), "{mend_it}");
@@ -152,8 +152,8 @@ async fn a_row_that_the_table_refuses_costs_that_row_only() {
     let letters = dead_letters(folder.path()).await;
     let sources: Vec<&str> = letters.iter().map(|(source, _)| source.as_str()).collect();
     assert_eq!(sources, ["gpu_7", "much_too_long_for_its_column", "gpu_150", "gpu_200", "gpu_299"]);
-    let words = ["check constraint", "holds 20 characters", "overflow", "foreign key", "duplicate key"];
-    assert!(letters.iter().zip(words).all(|((_, error), words)| error.contains(words)), "{letters:?}");
+    let message = ["check constraint", "holds 20 characters", "overflow", "foreign key", "duplicate key"];
+    assert!(letters.iter().zip(message).all(|((_, error), message)| error.contains(message)), "{letters:?}");
     // Of a batch of nothing else it is not known whether it is the table, until another one comes.
     let bad = event("gpu_x", Some(-1.0), json!({}), AT);
     let receipt = writer.keep(new_id(), &[bad], None).await.unwrap();

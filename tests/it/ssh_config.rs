@@ -80,8 +80,9 @@ fn check_finds_what_is_wrong_here_without_connecting() {
     let known_hosts = fleet.dir().join("known_hosts");
     let right = std::fs::read(fleet.dir().join("client_key")).unwrap();
     let all = "node001, node002 and 1 more: ";
-    let is_one =
-        |said: &[String], words: &str| said.len() == 1 && said[0].contains(all) && said[0].contains(words);
+    let is_one = |said: &[String], message: &str| {
+        said.len() == 1 && said[0].contains(all) && said[0].contains(message)
+    };
 
     assert_eq!(said(&fleet.dir().join("client_key"), &known_hosts), [] as [String; 0]);
     let missing = said(&key, &known_hosts);

@@ -53,9 +53,9 @@ async fn a_guarantee_holds_only_if_it_does_when_it_is_tried() {
     for (name, sql, wanted) in cases {
         let database = Database::new(name, &format!("{TABLE}; {}{sql}", role(name))).await;
         let status = status(&database, name).await;
-        assert_eq!(status.guarantee, wanted, "{name}: {:?}", status.advice);
-        let is_doubted = status.advice.iter().any(|advice| advice.contains("is not found by its batch"));
-        assert_eq!(is_doubted, wanted == Guarantee::AtLeastOnce, "{name}: {:?}", status.advice);
+        assert_eq!(status.guarantee, wanted, "{name}: {:?}", status.hints);
+        let is_doubted = status.hints.iter().any(|hints| hints.contains("is not found by its batch"));
+        assert_eq!(is_doubted, wanted == Guarantee::AtLeastOnce, "{name}: {:?}", status.hints);
         let sql = "SELECT count(*) FROM unified_timeline";
         let n_rows: i64 = sqlx::query_scalar(sql).fetch_one(&mut database.admin().await).await.unwrap();
         assert_eq!(n_rows, 0, "what was tried is rolled back");
@@ -70,8 +70,8 @@ async fn a_table_of_delivered_batches_that_forgets_at_once_is_none() {
     assert_eq!(status(&database, "postgres").await.guarantee, Guarantee::Ledger);
     database.run("CREATE RULE r AS ON INSERT TO fleetwatt.delivered_batch DO INSTEAD NOTHING").await;
     let status = status(&database, "postgres").await;
-    assert_eq!(status.guarantee, Guarantee::Lookup, "{:?}", status.advice);
-    assert!(status.advice.iter().any(|advice| advice.contains("delivered_batch")), "{:?}", status.advice);
+    assert_eq!(status.guarantee, Guarantee::Lookup, "{:?}", status.hints);
+    assert!(status.hints.iter().any(|hints| hints.contains("delivered_batch")), "{:?}", status.hints);
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ async fn a_table_that_cannot_hold_events_is_refused_with_everything_that_is_wron
     let database = Database::new("misfit", &format!("CREATE TYPE hstore_like AS (a int); {sql}")).await;
     let error = open(&database).await.unwrap_err();
     assert!(!error.is_away());
-    insta::assert_snapshot!(format!("{error}\n{}", error.remedy()), @r#"
+    insta::assert_snapshot!(format!("{error}\n{}", error.hint()), @r#"
     the table "public"."unified_timeline" does not fit: column `source` is integer (it should be text or character varying); there is no column `value` (it should be double precision, real or numeric, and may be NULL); column `metadata` is hstore_like (it should be jsonb, json or text); column `created_at` is date (it should be timestamp with time zone, or timestamp without, which then holds UTC); column `tenant` (integer) is NOT NULL without a default, and fleetwatt has no value for it
     let its owner change it, or set `[store] table` to another table; fleetwatt never alters one. `fleetwatt store init` creates one that fits
     "#);
@@ -103,7 +103,7 @@ async fn a_missing_table_is_said_with_what_may_have_been_meant() {
     let sql = "CREATE SCHEMA metrics; CREATE TABLE metrics.\"Unified_Timeline\" (a int)";
     let database = Database::new("missing", sql).await;
     let error = open(&database).await.unwrap_err();
-    insta::assert_snapshot!(format!("{error}\n{}", error.remedy()), @r#"
+    insta::assert_snapshot!(format!("{error}\n{}", error.hint()), @r#"
     there is no table "unified_timeline"; there is metrics."Unified_Timeline"
     run `fleetwatt store init` to create it, or set `[store] table` to the table that is there
     "#);
@@ -138,7 +138,7 @@ async fn a_role_that_may_not_insert_is_told_the_grant() {
         format!("{PLAIN}; CREATE ROLE \"may not\" LOGIN; GRANT SELECT ON unified_timeline TO \"may not\"");
     let database = Database::new("no_insert", &sql).await;
     let error = open_table(&database, "may%20not", "unified_timeline").await.unwrap_err();
-    insta::assert_snapshot!(format!("{error}\n{}", error.remedy()), @r#"
+    insta::assert_snapshot!(format!("{error}\n{}", error.hint()), @r#"
     the database role lacks permission (insert)
     let an owner of it run: GRANT INSERT ON "public"."unified_timeline" TO "may not"; GRANT USAGE ON SEQUENCE public.unified_timeline_id_seq TO "may not";
     "#);
@@ -218,7 +218,7 @@ async fn init_creates_what_open_takes_and_leaves_what_is_there() {
     assert_eq!(report.created.len(), 4, "{report:?}");
     let timeline = Timeline::open(&location, "fleet.power").await.unwrap();
     timeline.write(new_id(), &nasty_events()).await.unwrap();
-    assert!(timeline.status().await.unwrap().advice.is_empty());
+    assert!(timeline.status().await.unwrap().hints.is_empty());
     database.run("CREATE TABLE other (a int)").await;
     assert!(Timeline::init(&location, "fleet.power").await.unwrap().already_there());
     assert!(Timeline::init(&location, "other").await.unwrap().already_there());
@@ -230,7 +230,7 @@ async fn init_without_permission_says_the_grant() {
     let location = Location::parse(&database.url("init_denied", ""), None).unwrap();
     let error = Timeline::init(&location, "power").await.unwrap_err();
     assert_eq!(
-        error.remedy(),
+        error.hint(),
         "let an owner of it run: GRANT USAGE, CREATE ON SCHEMA \"public\" TO \"init_denied\";"
     );
 }
@@ -248,7 +248,7 @@ async fn status_tells_the_server_the_rows_and_the_missing_indexes() {
     assert!(status.newest.is_some());
     assert!(status.tls.unwrap().unwrap().starts_with("TLSv1.3"));
     assert_eq!(
-        status.advice,
+        status.hints,
         [
             "panels of one source are slow without: CREATE INDEX ON \"public\".\"unified_timeline\" (event_type, source, created_at);",
             "panels of the whole fleet are slow without: CREATE INDEX ON \"public\".\"unified_timeline\" USING brin (created_at);",
@@ -273,7 +273,7 @@ async fn tls_is_verified_against_the_given_ca() {
     }
     let error = open("?sslmode=verify-full".to_owned()).await.unwrap_err();
     insta::with_settings!({filters => [(r":\d+/", ":[port]/")]}, {
-        insta::assert_snapshot!(format!("{error}\n{}", error.remedy()), @r#"
+        insta::assert_snapshot!(format!("{error}\n{}", error.hint()), @r#"
     no TLS with the database server postgres://postgres@localhost:[port]/tls as `sslmode` asks for it
     check `sslmode`, and that `sslrootcert` names the CA that signed the server's certificate and that the certificate names the host as the URL does
     "#);
@@ -322,7 +322,7 @@ async fn a_wrong_password_is_refused_and_not_shown() {
     open("right: @/%").await.unwrap();
     let error = open("hunter2").await.unwrap_err();
     assert_eq!(error.kind(), "login");
-    assert!(!format!("{error} {error:?} {}", error.remedy()).contains("hunter2"));
+    assert!(!format!("{error} {error:?} {}", error.hint()).contains("hunter2"));
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ fn more_hosts_than_open_files_allow_at_once_are_all_read() {
         let failed: Vec<_> = of_type(&rows, "node_up")
             .into_iter()
             .filter(|row| row.2 == Some(0.0))
-            .map(|row| &row.3["words"])
+            .map(|row| &row.3["message"])
             .collect();
         assert_eq!(code, Some(0), "{failed:?} {said}");
         assert_eq!(said.matches("hosts are asked at once instead of 512").count(), 1, "{said}");
@@ -89,7 +89,7 @@ fn what_this_machine_is_short_of_is_held_against_no_host() {
     let rows = home.rows();
     let short =
         of_type(&rows, "node_up").into_iter().find(|row| row.3["outcome"] == "local_shortage").unwrap();
-    assert!(short.3["words"].as_str().unwrap().contains("this machine, not the host"), "{}", short.3);
+    assert!(short.3["message"].as_str().unwrap().contains("this machine, not the host"), "{}", short.3);
     assert_eq!(home.poll(&inventory, &[]).code, Some(0));
     let n_kept =
         home.runtime_files().iter().filter(|path| path.extension().is_some_and(|end| end == "in")).count();
@@ -212,10 +212,10 @@ fn where_somebody_has_taken_the_sockets_folder_polls_go_on_in_another_one() {
 fn closing_the_terminal_ends_the_daemon_in_order() {
     let (fleet, home) = (Fleet::start(vec![HostPlan::new("node", "gpus = 1")]).unwrap(), Home::new());
     let run = home.command(&["run", "--inventory", fleet.inventory().to_str().unwrap()]);
-    let words: Vec<_> =
+    let message: Vec<_> =
         std::iter::once(run.get_program()).chain(run.get_args()).map(|word| word.to_str().unwrap()).collect();
     // Where the tests themselves run under `nohup`, SIGHUP would be ignored here too.
-    let line = format!("exec env --default-signal=HUP {}", words.join(" "));
+    let line = format!("exec env --default-signal=HUP {}", message.join(" "));
     let mut terminal = under(&home, "script", &["-qfec", &line, "/dev/null"], &[]).spawn().unwrap();
     wait_until("a row", || !outcomes(&home.rows()).is_empty());
     let daemon: i32 = std::fs::read_to_string(home.path("s/lock")).unwrap().trim().parse().unwrap();

@@ -21,7 +21,7 @@ pub(super) struct SolixShape<'a> {
 #[derive(Serialize)]
 struct TroubleShape<'a> {
     kind: &'static str,
-    words: &'a str,
+    message: &'a str,
     needs_person: bool,
 }
 
@@ -67,7 +67,7 @@ impl<'a> SolixShape<'a> {
 }
 
 fn trouble(trouble: &SolixTrouble) -> TroubleShape<'_> {
-    TroubleShape { kind: trouble.kind, words: &trouble.words, needs_person: trouble.needs_person }
+    TroubleShape { kind: trouble.kind, message: &trouble.message, needs_person: trouble.needs_person }
 }
 
 fn station<'a>(solix: &SolixReport, status: &'a StationStatus) -> StationShape<'a> {
@@ -167,8 +167,8 @@ mod tests {
         let mut report = sample::station_report();
         report.readings.clear();
         report.stations[0].presence = Presence::Offline(sample::STARTED_AT);
-        let words = "the password was refused".to_owned();
-        report.trouble = Some(SolixTrouble { kind: "login_refused", words, needs_person: true });
+        let message = "the password was refused".to_owned();
+        report.trouble = Some(SolixTrouble { kind: "login_refused", message, needs_person: true });
         let document: Value = serde_json::from_str(&document(&report)).expect("valid JSON");
         assert_eq!(document["up"], false);
         assert_eq!(document["trouble"]["kind"], "login_refused");

@@ -25,7 +25,7 @@ pub enum WebhookError {
 
 impl WebhookError {
     /// What a person can do about it.
-    pub const fn remedy(&self) -> &'static str {
+    pub const fn hint(&self) -> &'static str {
         match self {
             Self::NotAUrl | Self::Scheme => {
                 "look at what webhook_env, webhook_file or webhook_credential in [alerts] names: it is the whole URL, such as https://ntfy.sh/my-topic"
@@ -97,7 +97,7 @@ impl DeliveryError {
     }
 
     /// What a person can do about it.
-    pub const fn remedy(&self) -> &'static str {
+    pub const fn hint(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => {
                 "check that it is up and that this machine may reach it; it is tried again"

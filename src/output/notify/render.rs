@@ -71,7 +71,7 @@ fn alert(transition: &Transition) -> Value {
         "rule": transition.rule.label(),
         "severity": transition.severity.label(),
         "source": transition.source,
-        "words": transition.words,
+        "message": transition.message,
         "at": transition.at.to_string(),
         "raised_at": transition.raised_at.to_string(),
     })
@@ -79,7 +79,7 @@ fn alert(transition: &Transition) -> Value {
 
 /// One line each: how bad, and what.
 fn lines(transitions: &[Transition], escaped: impl Fn(&str) -> String) -> Vec<String> {
-    let line = |one: &Transition| format!("[{}] {}", mood(one), escaped(&one.words));
+    let line = |one: &Transition| format!("[{}] {}", mood(one), escaped(&one.message));
     transitions.iter().map(line).collect()
 }
 
@@ -134,7 +134,7 @@ fn alertmanager(transitions: &[Transition], validity: Validity, labels: &HostLab
             if transition.raised { validity.sent_at.plus(validity.holds_for) } else { transition.at };
         json!({
             "labels": labels_of(transition, labels),
-            "annotations": { "summary": transition.words },
+            "annotations": { "summary": transition.message },
             "startsAt": transition.raised_at.to_string(),
             // A clock that was set back must not make an alert that ends before it starts.
             "endsAt": ends_at.max(transition.raised_at).to_string(),
@@ -196,7 +196,7 @@ mod tests {
             severity: Severity::Warning,
             source: "gpu_node3_2".to_owned(),
             node: Some("node3".to_owned()),
-            words: "node3 GPU 2 is at 91 °C (limit 85 °C)".to_owned(),
+            message: "node3 GPU 2 is at 91 °C (limit 85 °C)".to_owned(),
             raised: true,
             at: AT,
             raised_at: AT,
@@ -205,7 +205,7 @@ mod tests {
 
     fn cleared() -> Transition {
         Transition {
-            words: "node3 GPU 2 is at 82 °C again (limit 85 °C)".to_owned(),
+            message: "node3 GPU 2 is at 82 °C again (limit 85 °C)".to_owned(),
             raised: false,
             at: AT.plus(Duration::from_secs(60)),
             ..raised()
@@ -219,7 +219,7 @@ mod tests {
             severity: Severity::Critical,
             source: "node_node3".to_owned(),
             node: Some("node3".to_owned()),
-            words: "node3: a GPU is lost: <!channel> & more".to_owned(),
+            message: "node3: a GPU is lost: <!channel> & more".to_owned(),
             ..raised()
         }
     }
@@ -252,22 +252,22 @@ mod tests {
             {
               "at": "2026-11-24T07:00:00.000000Z",
               "key": "gpu_temperature:gpu_node3_2",
+              "message": "node3 GPU 2 is at 91 °C (limit 85 °C)",
               "raised_at": "2026-11-24T07:00:00.000000Z",
               "rule": "gpu_temperature",
               "severity": "warning",
               "source": "gpu_node3_2",
-              "status": "raised",
-              "words": "node3 GPU 2 is at 91 °C (limit 85 °C)"
+              "status": "raised"
             },
             {
               "at": "2026-11-24T07:01:00.000000Z",
               "key": "gpu_temperature:gpu_node3_2",
+              "message": "node3 GPU 2 is at 82 °C again (limit 85 °C)",
               "raised_at": "2026-11-24T07:00:00.000000Z",
               "rule": "gpu_temperature",
               "severity": "warning",
               "source": "gpu_node3_2",
-              "status": "cleared",
-              "words": "node3 GPU 2 is at 82 °C again (limit 85 °C)"
+              "status": "cleared"
             }
           ],
           "schema": "fleetwatt.alerts/1"
@@ -319,7 +319,7 @@ mod tests {
     fn a_long_ntfy_message_says_how_much_it_leaves_out() {
         let body = render(
             WebhookFormat::Ntfy,
-            &vec![Transition { words: "ä".repeat(200), ..raised() }; 30],
+            &vec![Transition { message: "ä".repeat(200), ..raised() }; 30],
             Validity { sent_at: AT, holds_for: Duration::ZERO },
             &labels(),
         )

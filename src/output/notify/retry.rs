@@ -11,7 +11,7 @@ use super::post::Webhook;
 use super::render::MAX_IN_MESSAGE;
 use super::{DeliveryError, Message};
 use crate::alert::Transition;
-use crate::reading::with_causes;
+use crate::reading::error_chain;
 
 /// How patient the delivery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,9 +127,9 @@ impl Webhook {
                 Err(error) if error.is_lasting() => {
                     let n_lost = transitions.len();
                     tracing::error!(
-                        error = with_causes(&error),
+                        error = error_chain(&error),
                         n_lost,
-                        remedy = error.remedy(),
+                        hint = error.hint(),
                         "alerts were refused, and are lost"
                     );
                     return Err(error);
@@ -155,7 +155,7 @@ impl Webhook {
             // That is said where it is known how many.
             Err(error) if error.is_lasting() => (),
             Err(error) if !pace.is_failing => {
-                tracing::warn!(error = with_causes(error), remedy = error.remedy(), "alerts wait");
+                tracing::warn!(error = error_chain(error), hint = error.hint(), "alerts wait");
             }
             Err(_) => (),
         }

@@ -21,8 +21,8 @@ pub(super) fn alerts(alerts: &[Transition], now: Timestamp, options: &TextOption
             Severity::Critical => ("critical alert", BAD),
             Severity::Warning => ("warning alert", CARE),
         };
-        let words = format!("{}{}", alert.words, raised(now.since(alert.raised_at)));
-        text.push_str(&headed(head, &words, style, options));
+        let message = format!("{}{}", alert.message, raised(now.since(alert.raised_at)));
+        text.push_str(&headed(head, &message, style, options));
     }
     let n_more = sorted.len().saturating_sub(MAX_SHOWN);
     if n_more > 0 {
@@ -47,15 +47,15 @@ mod tests {
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
 
-    fn alert(severity: Severity, minute: u64, words: &str) -> Transition {
+    fn alert(severity: Severity, minute: u64, message: &str) -> Transition {
         let raised_at = Timestamp::from_micros(0).plus(Duration::from_secs(60 * minute));
         Transition {
-            key: format!("host_silent:{words}"),
+            key: format!("host_silent:{message}"),
             rule: Rule::HostSilent,
             severity,
             source: "node_a".to_owned(),
             node: Some("a".to_owned()),
-            words: words.to_owned(),
+            message: message.to_owned(),
             raised: true,
             at: raised_at,
             raised_at,

@@ -35,15 +35,15 @@ fn in_maintenance(batch: &Batch, options: &TextOptions) -> String {
     let named = ill.get(..N_NAMED).unwrap_or(&ill).join(", ");
     let n_more = ill.len().saturating_sub(N_NAMED);
     let more = if n_more > 0 { format!(" … and {n_more} more") } else { String::new() };
-    let words = format!("{named}{more}: not well, as may be expected");
-    headed("in maintenance", &words, CARE, options)
+    let message = format!("{named}{more}: not well, as may be expected");
+    headed("in maintenance", &message, CARE, options)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::batch::sample;
-    use crate::reading::{Clean, Failure, FailureKind, Fault, FaultKind};
+    use crate::reading::{Failure, FailureKind, Fault, FaultKind, SafeText};
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
 
@@ -102,7 +102,7 @@ mod tests {
             report.outcome = Outcome::Complete;
             report.faults = (0..8)
                 .map(|gpu| {
-                    let gpu = Clean::new(&format!("GPU-{gpu}-{}", report.node));
+                    let gpu = SafeText::new(&format!("GPU-{gpu}-{}", report.node));
                     Fault::new(FaultKind::PersistenceOff, Some(gpu), "")
                 })
                 .collect();

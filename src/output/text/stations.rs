@@ -13,11 +13,11 @@ pub(super) fn stations(solix: &SolixReport, started_at: Timestamp, options: &Tex
             Presence::Awaited => CARE,
             Presence::Stale(_) | Presence::Offline(_) => BAD,
         };
-        let words = station_words(solix, status, started_at);
-        text.push_str(&headed(&solix.name_of(&status.station), &words, style, options));
+        let message = station_words(solix, status, started_at);
+        text.push_str(&headed(&solix.name_of(&status.station), &message, style, options));
     }
     match &solix.trouble {
-        Some(trouble) => text.push_str(&headed("Solix", &trouble.words, BAD, options)),
+        Some(trouble) => text.push_str(&headed("Solix", &trouble.message, BAD, options)),
         None if solix.stations.is_empty() => {
             text.push_str(&headed("Solix", "no station of the account is known", CARE, options));
         }
@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn a_trouble_is_told_below_the_stations() {
-        let words = "the password was refused; log in with `fleetwatt solix login`".to_owned();
-        let trouble = SolixTrouble { kind: "login_refused", words, needs_person: true };
+        let message = "the password was refused; log in with `fleetwatt solix login`".to_owned();
+        let trouble = SolixTrouble { kind: "login_refused", message, needs_person: true };
         let mut report = SolixReport { trouble: Some(trouble), ..with(Presence::Awaited) };
         report.stations[0].last = None;
         insta::assert_snapshot!(page(&report), @r#"

@@ -92,7 +92,7 @@ fn push_report(lines: &mut Vec<Line>, report: &HostReport) {
         Outcome::Complete => ("ok", PLAIN),
         Outcome::Partial => ("partial", CARE),
         Outcome::Failed(failure) => {
-            lines.push(line_across(report, format!("failed: {}", failure.kind.words()), BAD));
+            lines.push(line_across(report, format!("failed: {}", failure.kind.message()), BAD));
             return;
         }
     };
@@ -106,12 +106,12 @@ fn push_report(lines: &mut Vec<Line>, report: &HostReport) {
     }
 }
 
-fn line_across(report: &HostReport, words: String, style: Style) -> Line {
+fn line_across(report: &HostReport, message: String, style: Style) -> Line {
     let mut cells = std::array::from_fn(|_| (String::new(), style));
     if let Some(node) = cells.first_mut() {
         node.0.clone_from(&report.node);
     }
-    Line { cells, across: Some((1, words)) }
+    Line { cells, across: Some((1, message)) }
 }
 
 fn gpu_line(report: &HostReport, gpu: &GpuReading, outcome: &str, outcome_style: Style) -> Line {
@@ -232,7 +232,7 @@ impl Layout {
 
     /// The line with its words across; `None` for a line of cells.
     fn across(&self, line: &Line, options: &TextOptions) -> Option<String> {
-        let (from, words) = line.across.as_ref()?;
+        let (from, message) = line.across.as_ref()?;
         let gap = " ".repeat(usize::from(self.gap));
         let mut text = String::new();
         for (column, width) in self.columns.iter().filter(|(column, _)| column < from) {
@@ -245,7 +245,7 @@ impl Layout {
         }
         let left = options.width.map_or(usize::MAX, usize::from).saturating_sub(text.width()).max(1);
         let style = line.cells.last().map_or(PLAIN, |(_, style)| *style);
-        text.push_str(&options.paint(style, &cut(words, left)));
+        text.push_str(&options.paint(style, &cut(message, left)));
         Some(text)
     }
 }
@@ -254,7 +254,7 @@ impl Layout {
 mod tests {
     use super::*;
     use crate::batch::sample;
-    use crate::reading::{Absent, Clean};
+    use crate::reading::{Absent, SafeText};
 
     fn rows(batch: &Batch, width: Option<u16>) -> String {
         table(batch, &TextOptions { colour: false, width })
@@ -264,7 +264,7 @@ mod tests {
     fn every_width_from_forty_columns_on_is_kept() {
         let mut batch = sample::fleet();
         batch.reports[0].gpus[0].model =
-            Ok(Clean::new("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition"));
+            Ok(SafeText::new("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition"));
         for width in 40..200 {
             let page = rows(&batch, Some(width));
             assert!(page.lines().all(|line| line.width() <= usize::from(width)), "{width}:\n{page}");

@@ -7,7 +7,7 @@ use super::MAX_GPUS;
 use super::bound::{ceiling, rests};
 use super::knowledge::{Knowledge, KnownGpu};
 use super::rows::{Rows, label};
-use crate::reading::{Absent, Clean, Fault, FaultKind, GpuReading, Power, Reason, Temperature};
+use crate::reading::{Absent, Fault, FaultKind, GpuReading, Power, Reason, SafeText, Temperature};
 
 /// How many answers in a row with the very same draw make a sensor suspicious. A living sensor moves in
 /// its second decimal between any two of them; a board in deep sleep may not, but then its temperature rests too.
@@ -87,7 +87,7 @@ const NO_ACTION: &str = "None";
 fn why_powerless(gpu: &GpuReading, absent: &Absent) -> String {
     match absent.reason {
         Reason::Implausible if rests(&gpu.pstate, &gpu.utilization) => {
-            let state = gpu.pstate.as_ref().map(Clean::as_str).unwrap_or_default();
+            let state = gpu.pstate.as_ref().map(SafeText::as_str).unwrap_or_default();
             format!("{} W in {state} without load", absent.text)
         }
         Reason::Implausible => format!("{} W, of a board that draws at most {}", absent.text, ceiling(gpu)),
@@ -186,7 +186,7 @@ fn find_missing(
 ) {
     let mut untold = Vec::new();
     for (uuid, known) in knowledge.gpus.iter().filter(|(uuid, _)| !seen.contains(*uuid)) {
-        let name = Clean::new(known.bus_id.as_deref().unwrap_or(uuid));
+        let name = SafeText::new(known.bus_id.as_deref().unwrap_or(uuid));
         match faults.iter_mut().find(|fault| tells_of(fault, uuid, known)) {
             Some(fault) => fault.gpu = Some(name),
             None => untold.push((uuid, name)),
@@ -206,7 +206,8 @@ fn find_missing(
 
 /// Whether a fault is about this GPU: by its bus id, or by a UUID in the line that is its evidence.
 pub(super) fn tells_of(fault: &Fault, uuid: &str, known: &KnownGpu) -> bool {
-    let is_its_bus = |gpu: &Clean| known.bus_id.as_ref().is_some_and(|bus_id| same_bus(bus_id, gpu.as_str()));
+    let is_its_bus =
+        |gpu: &SafeText| known.bus_id.as_ref().is_some_and(|bus_id| same_bus(bus_id, gpu.as_str()));
     fault.kind.costs_a_reading()
         && (fault.gpu.as_ref().is_some_and(|gpu| gpu.as_str() == uuid || is_its_bus(gpu))
             || fault.evidence.as_str().contains(uuid))
@@ -271,7 +272,7 @@ mod tests {
             let faults = settled(&mut knowledge, &[A], None);
             assert_eq!(faults.len(), 1);
             assert_eq!(faults[0].kind, FaultKind::GpuMissing);
-            assert_eq!(faults[0].gpu, Some(Clean::new("00000000:02:00.0")));
+            assert_eq!(faults[0].gpu, Some(SafeText::new("00000000:02:00.0")));
         }
     }
 
@@ -319,10 +320,10 @@ mod tests {
         assert_eq!(named.len(), 1);
         assert_eq!(
             (named[0].kind, &named[0].gpu),
-            (FaultKind::BadRow, &Some(Clean::new("00000000:02:00.0")))
+            (FaultKind::BadRow, &Some(SafeText::new("00000000:02:00.0")))
         );
         let by_elimination = settled(&mut knowledge, &[A, "1, GPU-, 0000", C], None);
-        assert_eq!(by_elimination, [Fault { evidence: Clean::new("1, GPU-, 0000"), ..named[0].clone() }]);
+        assert_eq!(by_elimination, [Fault { evidence: SafeText::new("1, GPU-, 0000"), ..named[0].clone() }]);
     }
 
     #[test]
@@ -334,7 +335,7 @@ mod tests {
         assert_eq!(faults.len(), 1);
         assert_eq!(
             (faults[0].kind, &faults[0].gpu),
-            (FaultKind::GpuLost, &Some(Clean::new("00000000:02:00.0")))
+            (FaultKind::GpuLost, &Some(SafeText::new("00000000:02:00.0")))
         );
     }
 
@@ -357,10 +358,10 @@ mod tests {
                 let faults = settled(&mut knowledge, &[A, &row], None);
                 assert_eq!(faults.len(), 1, "{text}: {faults:?}");
                 assert!(faults[0].kind.costs_a_reading(), "{text}");
-                assert!(!faults[0].kind.remedy().is_empty(), "{text}");
+                assert!(!faults[0].kind.hint().is_empty(), "{text}");
                 assert_eq!(
                     (&faults[0].gpu, faults[0].index),
-                    (&Some(Clean::new("00000000:02:00.0")), Some(1)),
+                    (&Some(SafeText::new("00000000:02:00.0")), Some(1)),
                     "{text}"
                 );
             }
@@ -402,8 +403,8 @@ mod tests {
         };
         assert_eq!(told("50.00", "None"), []);
         assert_eq!(told("50.00", "Drain P2P"), [(FaultKind::RecoveryAction, "Drain P2P".to_owned())]);
-        let words = "[GPU requires reset]; the driver asks for: Reset".to_owned();
-        assert_eq!(told("[GPU requires reset]", "Reset"), [(FaultKind::ResetRequired, words)]);
+        let message = "[GPU requires reset]; the driver asks for: Reset".to_owned();
+        assert_eq!(told("[GPU requires reset]", "Reset"), [(FaultKind::ResetRequired, message)]);
     }
 
     #[test]

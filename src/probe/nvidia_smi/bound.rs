@@ -3,7 +3,7 @@
 //! The bound is a property of the board, not of its settings: a cap that was lowered under load does not make
 //! a true number of the moment before wrong.
 
-use crate::reading::{Clean, GpuReading, Measured, Memory, Power, Share};
+use crate::reading::{GpuReading, Measured, Memory, Power, SafeText, Share};
 
 /// The largest limit that is believed. The largest boards of 2025 have limits of 1.2 to 1.4 kW.
 pub(super) const MAX_LIMIT: Power = Power::from_watts(5000);
@@ -73,7 +73,7 @@ impl Limits {
 }
 
 /// Whether a board rests.
-pub(super) fn rests(pstate: &Measured<Clean>, utilization: &Measured<Share>) -> bool {
+pub(super) fn rests(pstate: &Measured<SafeText>, utilization: &Measured<Share>) -> bool {
     let state = pstate.as_ref().ok().and_then(|state| state.as_str().strip_prefix('P')?.parse::<u8>().ok());
     let is_idle = utilization.as_ref().is_ok_and(|share| share.millipercent() == 0);
     is_idle && state.is_some_and(|state| state >= FIRST_RESTING_STATE)
@@ -105,7 +105,7 @@ mod tests {
 
     fn gpu(name: &str, gibibytes: u64) -> GpuReading {
         GpuReading {
-            model: Ok(Clean::new(name)),
+            model: Ok(SafeText::new(name)),
             memory_total: Ok(Memory::from_mebibytes(gibibytes * 1024)),
             ..GpuReading::all_absent(&Absent::new(Reason::NotSupported, "[N/A]"))
         }
@@ -149,10 +149,10 @@ mod tests {
         let mut gpu = gpu("NVIDIA H100 80GB HBM3", 80);
         gpu.power_max_limit = Ok(Power::from_watts(700));
         gpu.utilization = Ok(Share::from_millipercent(0));
-        gpu.pstate = Ok(Clean::new("P8"));
+        gpu.pstate = Ok(SafeText::new("P8"));
         assert_eq!(watts(&gpu), 200);
         for (state, utilization) in [("P0", 0), ("P8", 1000)] {
-            gpu.pstate = Ok(Clean::new(state));
+            gpu.pstate = Ok(SafeText::new(state));
             gpu.utilization = Ok(Share::from_millipercent(utilization));
             assert_eq!(watts(&gpu), 1400, "{state} {utilization}");
         }

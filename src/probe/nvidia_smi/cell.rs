@@ -3,7 +3,7 @@
 //! The words in brackets are those that the binaries of drivers 340 to 550 print for each NVML error
 //! code (`fixtures/nvidia-smi/nvml-error-to-cell.tsv`) and those in captures up to driver 610.
 
-use crate::reading::{Absent, Clean, Measured, Memory, Power, Reason, Share, Temperature};
+use crate::reading::{Absent, Measured, Memory, Power, Reason, SafeText, Share, Temperature};
 
 /// The longest product name: `NVML_DEVICE_NAME_V2_BUFFER_SIZE` is 96 bytes.
 const MAX_NAME_BYTES: usize = 96;
@@ -40,18 +40,18 @@ pub fn cell_reason(text: &str) -> Option<Reason> {
 }
 
 /// Free text: a driver version, a bus id.
-pub(super) fn text(cell: &str) -> Measured<Clean> {
+pub(super) fn text(cell: &str) -> Measured<SafeText> {
     present(cell)?;
     // A bracket that does not close is the head of an error text, not a value.
     if cell.trim_start().starts_with('[') {
         return Err(garbled(cell));
     }
-    let clean = Clean::new(cell);
+    let clean = SafeText::new(cell);
     if clean.is_empty() { Err(Absent::new(Reason::Empty, cell)) } else { Ok(clean) }
 }
 
 /// A product name, commas included.
-pub(super) fn name(cell: &str) -> Measured<Clean> {
+pub(super) fn name(cell: &str) -> Measured<SafeText> {
     if cell.trim().len() > MAX_NAME_BYTES {
         return Err(garbled(cell));
     }
@@ -59,7 +59,7 @@ pub(super) fn name(cell: &str) -> Measured<Clean> {
 }
 
 /// A GPU's UUID. Only letters, digits and dashes: it comes back as an argument of a later call.
-pub(super) fn uuid(cell: &str) -> Measured<Clean> {
+pub(super) fn uuid(cell: &str) -> Measured<SafeText> {
     let uuid = text(cell)?;
     if is_uuid(uuid.as_str()) { Ok(uuid) } else { Err(garbled(cell)) }
 }
@@ -75,7 +75,7 @@ pub(super) fn is_uuid(text: &str) -> bool {
 }
 
 /// A performance state, `P0` to `P15`.
-pub(super) fn pstate(cell: &str) -> Measured<Clean> {
+pub(super) fn pstate(cell: &str) -> Measured<SafeText> {
     let state = text(cell)?;
     let number = state.as_str().strip_prefix('P').filter(|digits| is_digits(digits));
     match number.and_then(|digits| digits.parse::<u8>().ok()) {
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(cell_reason("[Function Not Found]"), Some(Reason::OtherError));
         assert_eq!(cell_reason("None"), None);
         assert_eq!(cell_reason("0"), None);
-        assert_eq!(text("None"), Ok(Clean::new("None")));
+        assert_eq!(text("None"), Ok(SafeText::new("None")));
         assert_eq!(reason(text("[N/")), Reason::Garbled);
     }
 
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn states_switches_masks_and_indices_are_read_strictly() {
-        assert_eq!(pstate("P8"), Ok(Clean::new("P8")));
+        assert_eq!(pstate("P8"), Ok(SafeText::new("P8")));
         assert_eq!(reason(pstate("P16")), Reason::Garbled);
         assert_eq!(switch("Disabled"), Ok(false));
         assert_eq!(reason(switch("disabled?")), Reason::Garbled);

@@ -5,7 +5,7 @@
 //! `fail-*` captures; the shells' words are those of bash, dash, busybox, ksh, zsh, fish, csh,
 //! PowerShell, and of the `timeout` of GNU, busybox and uutils.
 
-use crate::reading::{Clean, Failure, FailureKind, Fault, FaultKind};
+use crate::reading::{Failure, FailureKind, Fault, FaultKind, SafeText};
 
 use super::conversation::Answer;
 
@@ -54,13 +54,13 @@ pub(super) fn no_handle(line: &str) -> Option<Fault> {
             && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.')
     };
     let gpu = rest.split_whitespace().map(|word| word.trim_end_matches([':', '.'])).find(is_bus_id);
-    Some(Fault::new(FaultKind::GpuMissing, gpu.map(Clean::new), line))
+    Some(Fault::new(FaultKind::GpuMissing, gpu.map(SafeText::new), line))
 }
 
 /// What one line of output tells, if it tells anything.
 fn by_text(line: &str) -> Option<FailureKind> {
     let line = line.to_ascii_lowercase();
-    let has = |words: &str| line.contains(words);
+    let has = |message: &str| line.contains(message);
     if has("unable to determine the device handle") {
         // An unknown error of one board is mostly one that fell off the bus.
         return Some(
@@ -94,7 +94,7 @@ fn by_text(line: &str) -> Option<FailureKind> {
 
 /// An NVML error's words within a line in lower case.
 fn nvml_error(line: &str) -> Option<FailureKind> {
-    let words = [
+    let message = [
         ("gpu is lost", FailureKind::GpuLost),
         ("requires reset", FailureKind::ResetRequired),
         ("insufficient permissions", FailureKind::NoPermission),
@@ -117,7 +117,7 @@ fn nvml_error(line: &str) -> Option<FailureKind> {
         ("nvml: not supported", FailureKind::NotSupported),
         ("nvml: no supported gpus", FailureKind::NoGpus),
     ];
-    words.into_iter().find(|(words, _)| line.contains(words)).map(|(_, kind)| kind)
+    message.into_iter().find(|(message, _)| line.contains(message)).map(|(_, kind)| kind)
 }
 
 /// Whether a shell or `timeout` says in this line (in lower case) that it could not start a command, and which.
@@ -133,12 +133,12 @@ fn missing_command(line: &str) -> Option<FailureKind> {
         "exec format error",
         "permission denied",
     ];
-    if !REFUSALS.iter().any(|words| line.contains(words)) {
+    if !REFUSALS.iter().any(|message| line.contains(message)) {
         return None;
     }
     // `timeout` names itself when it cannot start its command, which need not be called nvidia-smi.
     let by_timeout = ["timeout: failed to", "timeout: can't execute"];
-    if line.contains("nvidia-smi") || by_timeout.iter().any(|words| line.contains(words)) {
+    if line.contains("nvidia-smi") || by_timeout.iter().any(|message| line.contains(message)) {
         return Some(FailureKind::CommandMissing);
     }
     let is_timeout = |word: &str| word == "timeout" || word.ends_with("/timeout");
@@ -272,9 +272,9 @@ mod tests {
         }
         let wsl = "Failed to initialize NVML: GPU access blocked by the operating system\n";
         assert_eq!(kind_of(wsl, "", Some(255)), FailureKind::Blocked);
-        assert!(FailureKind::Blocked.remedy().contains("wsl --shutdown"));
-        assert!(FailureKind::InitUnknown.remedy().contains("daemon-reload"));
-        assert!(FailureKind::NoGpus.remedy().contains("DevicePolicy"));
+        assert!(FailureKind::Blocked.hint().contains("wsl --shutdown"));
+        assert!(FailureKind::InitUnknown.hint().contains("daemon-reload"));
+        assert!(FailureKind::NoGpus.hint().contains("DevicePolicy"));
     }
 
     #[test]
@@ -294,7 +294,7 @@ mod tests {
             ("for GPU3: 0000:4E:00.0: Unknown Error", "0000:4E:00.0"),
         ] {
             let fault = no_handle(&format!("Unable to determine the device handle {line}")).unwrap();
-            assert_eq!(fault.gpu, Some(Clean::new(bus_id)), "{line}");
+            assert_eq!(fault.gpu, Some(SafeText::new(bus_id)), "{line}");
         }
         assert_eq!(no_handle("Unable to determine the device handle for GPU").unwrap().gpu, None);
     }

@@ -10,7 +10,7 @@ use super::bound::{MAX_LIMIT, ceiling};
 use super::cell::{self, cell_reason};
 use super::classify::no_handle;
 use super::fields::Field;
-use crate::reading::{Absent, Clean, Fault, FaultKind, GpuReading, Power, Reason};
+use crate::reading::{Absent, Fault, FaultKind, GpuReading, Power, Reason, SafeText};
 
 /// The longest line that can be a row: some twenty cells, each of at most a name's length.
 pub(super) const MAX_ROW_BYTES: usize = 2048;
@@ -229,8 +229,8 @@ impl<'a> Reader<'a> {
     fn take_other(&mut self, line: &str) {
         if let Some(fault) = no_handle(line) {
             self.fault(fault.kind, fault.gpu, line);
-        } else if let Some(words) = line.trim_start().strip_prefix(WARNING) {
-            self.fault(FaultKind::Warning, None, words);
+        } else if let Some(message) = line.trim_start().strip_prefix(WARNING) {
+            self.fault(FaultKind::Warning, None, message);
         } else {
             if self.text.len() < MAX_REMARK_CHARS {
                 self.text.push_str(if self.text.is_empty() { "" } else { " / " });
@@ -241,7 +241,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A line that should have been a reading.
-    fn unread(&mut self, kind: FaultKind, gpu: Option<Clean>, line: &str) {
+    fn unread(&mut self, kind: FaultKind, gpu: Option<SafeText>, line: &str) {
         self.rows.n_unread += 1;
         self.fault(kind, gpu, line);
     }
@@ -284,7 +284,7 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    fn fault(&mut self, kind: FaultKind, gpu: Option<Clean>, evidence: &str) {
+    fn fault(&mut self, kind: FaultKind, gpu: Option<SafeText>, evidence: &str) {
         let n = self.n_faults.entry(kind).or_default();
         *n += 1;
         if *n <= MAX_FAULTS_OF_A_KIND || matches!(kind, FaultKind::GpuLost) {
@@ -302,15 +302,15 @@ impl<'a> Reader<'a> {
         // Without a row the text is what the whole answer says, which is judged elsewhere.
         if self.has_begun && self.n_texts > 0 {
             let counted = if self.n_texts > 1 { format!("{} lines: ", self.n_texts) } else { String::new() };
-            let words = format!("{counted}{}", self.text);
-            self.rows.faults.push(Fault::new(FaultKind::Remark, None, &words));
+            let message = format!("{counted}{}", self.text);
+            self.rows.faults.push(Fault::new(FaultKind::Remark, None, &message));
         }
         self.rows
     }
 }
 
 /// How a fault names this GPU: by its bus id, else by its UUID.
-pub(super) fn label(gpu: &GpuReading) -> Option<Clean> {
+pub(super) fn label(gpu: &GpuReading) -> Option<SafeText> {
     gpu.bus_id.as_ref().or(gpu.uuid.as_ref()).ok().cloned()
 }
 
@@ -356,7 +356,7 @@ mod tests {
         let rows = read("0,GPU-a, 50.00 W,72.00 W, 12 MiB, NVIDIA L4\r\n");
         assert_eq!(rows.gpus[0].power_draw, Ok(Power::from_watts(50)));
         assert_eq!(rows.gpus[0].memory_used, Ok(Memory::from_mebibytes(12)));
-        assert_eq!(rows.gpus[0].model, Ok(Clean::new("NVIDIA L4")));
+        assert_eq!(rows.gpus[0].model, Ok(SafeText::new("NVIDIA L4")));
         assert!(rows.faults.is_empty());
     }
 
@@ -368,8 +368,8 @@ mod tests {
         for text in [format!("{motd}{row}"), format!("{row}{motd}")] {
             let rows = read(&text);
             assert_eq!((rows.gpus.len(), kinds(&rows)), (1, vec![FaultKind::Remark]));
-            let words = "2 lines: Welcome, to, node, 7, of, the, fleet / *** maintenance ***";
-            assert_eq!(rows.faults[0].evidence.as_str(), words);
+            let message = "2 lines: Welcome, to, node, 7, of, the, fleet / *** maintenance ***";
+            assert_eq!(rows.faults[0].evidence.as_str(), message);
         }
         let rows = read(&format!("{}\n{row}", "x\u{1b}[2Jy".repeat(100_000)));
         assert!(rows.faults[0].evidence.as_str().starts_with("x[2Jyx"), "{:?}", rows.faults);
@@ -428,7 +428,7 @@ mod tests {
         let rows = read("0, [N/A], [N/A], [N/A], [N/A], Orin (nvgpu)\n1, N/A, , N/A, N/A, Orin (nvgpu)\n");
         assert_eq!((rows.gpus.len(), rows.faults.len()), (2, 0));
         assert_eq!(rows.gpus[1].power_draw, Err(Absent::new(Reason::Empty, "")));
-        assert_eq!(rows.gpus[0].model, Ok(Clean::new("Orin (nvgpu)")));
+        assert_eq!(rows.gpus[0].model, Ok(SafeText::new("Orin (nvgpu)")));
     }
 
     #[test]

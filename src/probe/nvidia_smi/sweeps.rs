@@ -13,7 +13,7 @@ use super::conversation::Call;
 use super::fields::wanted;
 use super::knowledge::Knowledge;
 use super::rows::{Line, MAX_ROW_BYTES, Shape, WARNING, is_word};
-use crate::reading::{Absent, Clean, GpuReading, Measured, Power, PowerKind, Reason};
+use crate::reading::{Absent, GpuReading, Measured, Power, PowerKind, Reason, SafeText};
 
 /// Below this period the instantaneous value is sampled, since the mean of the last second would smooth away
 /// what is asked for; from it on the mean misses nothing.
@@ -39,7 +39,7 @@ pub struct Tally {
     /// Lines that should have been rows and were not.
     pub n_bad: u64,
     /// One of them.
-    pub evidence: Option<Clean>,
+    pub evidence: Option<SafeText>,
     /// A GPU came that was not there when the loop was started.
     pub has_stranger: bool,
 }
@@ -115,7 +115,7 @@ pub struct Sweeps {
     /// A line of this sweep was bad, so that a nameless row cannot be told by its place.
     is_doubtful: bool,
     tally: Tally,
-    last_words: Option<Clean>,
+    last_words: Option<SafeText>,
 }
 
 impl Sweeps {
@@ -124,7 +124,7 @@ impl Sweeps {
     pub fn open(knowledge: &Knowledge, gpus: &[GpuReading], period: Duration) -> Option<(Self, Call)> {
         let fields = wanted(&knowledge.refused);
         let uuids: Vec<Option<String>> =
-            gpus.iter().map(|gpu| gpu.uuid.as_ref().ok().map(Clean::to_string)).collect();
+            gpus.iter().map(|gpu| gpu.uuid.as_ref().ok().map(SafeText::to_string)).collect();
         let mut args = vec![
             format!("--query-gpu={}", fields.join(",")),
             "--format=csv,noheader,nounits".to_owned(),
@@ -216,7 +216,7 @@ impl Sweeps {
     }
 
     /// What was said last that was no row: why a loop ended, if it said so.
-    pub fn last_words(&self) -> Option<&Clean> {
+    pub fn last_words(&self) -> Option<&SafeText> {
         self.last_words.as_ref()
     }
 
@@ -236,7 +236,7 @@ impl Sweeps {
                 return None;
             }
             Line::Other => {
-                self.last_words = Some(Clean::new(line));
+                self.last_words = Some(SafeText::new(line));
                 if self.has_begun && !line.starts_with(WARNING) {
                     self.bad(line);
                 }
@@ -295,14 +295,15 @@ impl Sweeps {
     fn bad(&mut self, line: &str) {
         self.is_doubtful = true;
         self.tally.n_bad += 1;
-        self.tally.evidence = Some(Clean::new(line));
+        self.tally.evidence = Some(SafeText::new(line));
     }
 }
 
 /// The cells that every query begins with.
 fn identity(gpu: &GpuReading) -> String {
     let index = gpu.index.as_ref().map_or_else(|_| "[N/A]".to_owned(), u32::to_string);
-    let word = |cell: &Measured<Clean>| cell.as_ref().map_or_else(|_| "[N/A]".to_owned(), Clean::to_string);
+    let word =
+        |cell: &Measured<SafeText>| cell.as_ref().map_or_else(|_| "[N/A]".to_owned(), SafeText::to_string);
     format!("{index}, {}, {}", word(&gpu.uuid), word(&gpu.bus_id))
 }
 

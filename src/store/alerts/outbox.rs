@@ -39,7 +39,7 @@ impl Outbox {
         if !self.done.is_empty()
             && let Err(error) = self.remove(Vec::new()).await
         {
-            tracing::debug!(error = error.with_causes(), "alerts that were told cannot be removed yet");
+            tracing::debug!(error = error.error_chain(), "alerts that were told cannot be removed yet");
         }
         let mut found = BTreeMap::new();
         for source in &self.sources {

@@ -123,13 +123,13 @@ fn problems(found: &Found) -> Vec<String> {
     for name in COLUMNS {
         let types = accepted_types(name);
         match found.column(name) {
-            None => problems.push(format!("there is no column `{name}` (it should be {})", types.words)),
+            None => problems.push(format!("there is no column `{name}` (it should be {})", types.message)),
             Some(column) if column.is_generated => {
                 problems.push(format!("column `{name}` is generated and cannot be written"));
             }
             Some(column) if !types.names.contains(&column.base_type.as_str()) => {
                 problems
-                    .push(format!("column `{name}` is {} (it should be {})", column.sql_type, types.words));
+                    .push(format!("column `{name}` is {} (it should be {})", column.sql_type, types.message));
             }
             Some(column) if name == "value" && column.not_null => {
                 problems.push("column `value` is NOT NULL, and an event may have none".to_owned());
@@ -151,23 +151,25 @@ fn problems(found: &Found) -> Vec<String> {
 
 struct Accepted {
     names: &'static [&'static str],
-    words: &'static str,
+    message: &'static str,
 }
 
 fn accepted_types(column: &str) -> Accepted {
     match column {
         "value" => Accepted {
             names: &["float8", "float4", "numeric"],
-            words: "double precision, real or numeric, and may be NULL",
+            message: "double precision, real or numeric, and may be NULL",
         },
-        "metadata" => Accepted { names: &["jsonb", "json", "text", "varchar"], words: "jsonb, json or text" },
+        "metadata" => {
+            Accepted { names: &["jsonb", "json", "text", "varchar"], message: "jsonb, json or text" }
+        }
         "created_at" => Accepted {
             names: &["timestamptz", "timestamp"],
-            words: "timestamp with time zone, or timestamp without, which then holds UTC",
+            message: "timestamp with time zone, or timestamp without, which then holds UTC",
         },
         _ => Accepted {
             names: &["text", "varchar", "bpchar", "name", "citext"],
-            words: "text or character varying",
+            message: "text or character varying",
         },
     }
 }

@@ -121,7 +121,7 @@ impl Postgres {
         let Session { connection, table, guarantee, doubts, .. } = &mut session;
         let answer = status::ask(connection, table, *guarantee, &context, location);
         let mut status = within(TRANSACTION_WITHIN, "status", answer).await?;
-        status.advice.splice(0..0, doubts.iter().cloned());
+        status.hints.splice(0..0, doubts.iter().cloned());
         *slot = Some(session);
         Ok(status)
     }

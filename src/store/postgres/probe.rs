@@ -50,8 +50,8 @@ pub(super) async fn guarantee(
         ),
         Ok(_) => {}
         Err(error) if error.is_of_the_rows() || matches!(error, Error::Permission { .. } | Error::Other { .. }) => {
-            let words = error.with_causes();
-            tried.doubts.push(format!("what keeps batches from being doubled could not be tried: {words}"));
+            let message = error.error_chain();
+            tried.doubts.push(format!("what keeps batches from being doubled could not be tried: {message}"));
         }
         Err(error) => return Err(error),
     }
@@ -87,7 +87,7 @@ async fn ledger_fails(
     transaction.rollback().await.map_err(|error| context.sort(error))?;
     match refused {
         Some(error) if error.is_away() => Err(error),
-        Some(error) => Ok(Some(format!("fleetwatt.delivered_batch cannot be used: {}", error.with_causes()))),
+        Some(error) => Ok(Some(format!("fleetwatt.delivered_batch cannot be used: {}", error.error_chain()))),
         None if is_new == [true, false] => Ok(None),
         None => Ok(Some(
             "fleetwatt.delivered_batch does not keep what is entered: a trigger, a rule or row-level security".to_owned(),

@@ -39,7 +39,7 @@ pub(super) async fn ask(
         .map_err(failed)?;
     let indexes =
         sqlx::query_scalar(INDEXES).bind(table.oid).persistent(false).fetch_all(&mut *transaction).await;
-    let advice = advice(table, &indexes.map_err(failed)?);
+    let hints = hints(table, &indexes.map_err(failed)?);
     transaction.rollback().await.map_err(failed)?;
     let over_network: bool = facts.try_get(1).map_err(failed)?;
     let tls: Option<String> = facts.try_get(2).map_err(failed)?;
@@ -61,7 +61,7 @@ pub(super) async fn ask(
         tls: over_network.then_some(tls),
         size_bytes: size.and_then(|size| u64::try_from(size).ok()),
         guarantee,
-        advice,
+        hints,
         owner_sql: match guarantee {
             Guarantee::Ledger => Vec::new(),
             Guarantee::Lookup | Guarantee::AtLeastOnce => owner_sql(&table.role),
@@ -97,10 +97,10 @@ async fn counts(
     Ok(Some((recent, newest.ok().flatten().map(Timestamp::from_micros))))
 }
 
-fn advice(table: &Fitted, indexes: &[Vec<String>]) -> Vec<String> {
-    let mut advice = Vec::new();
+fn hints(table: &Fitted, indexes: &[Vec<String>]) -> Vec<String> {
+    let mut hints = Vec::new();
     if table.kind == "view" || table.kind == "foreign table" {
-        return advice;
+        return hints;
     }
     let begins_with = |wanted: &[&str]| {
         indexes
@@ -108,10 +108,10 @@ fn advice(table: &Fitted, indexes: &[Vec<String>]) -> Vec<String> {
             .any(|columns| columns.iter().zip(wanted).filter(|(a, b)| a == *b).count() == wanted.len())
     };
     if !begins_with(&["event_type", "source", "created_at"]) {
-        advice.push(format!("panels of one source are slow without: {};", index_by_source(&table.name)));
+        hints.push(format!("panels of one source are slow without: {};", index_by_source(&table.name)));
     }
     if !begins_with(&["created_at"]) {
-        advice.push(format!("panels of the whole fleet are slow without: {};", index_by_time(&table.name)));
+        hints.push(format!("panels of the whole fleet are slow without: {};", index_by_time(&table.name)));
     }
-    advice
+    hints
 }

@@ -109,8 +109,8 @@ impl Fault {
         if self == Self::NoDevices {
             return Some(Reply::said("No devices were found\n".to_owned(), EXIT_NOT_FOUND));
         }
-        let (_, error, words) = INIT_FAILURES.iter().find(|(fault, _, _)| *fault == self)?;
-        let mut text = format!("Failed to initialize NVML: {words}\n");
+        let (_, error, message) = INIT_FAILURES.iter().find(|(fault, _, _)| *fault == self)?;
+        let mut text = format!("Failed to initialize NVML: {message}\n");
         if self == Self::Mismatch && driver.is_at_least(535) {
             let branch: Vec<_> = driver.text().split('.').take(2).collect();
             text.push_str(&format!("NVML library version: {}\n", branch.join(".")));

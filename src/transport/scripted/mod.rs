@@ -255,7 +255,7 @@ impl Scene {
     /// One GPU whose handle cannot be had ends the program before any row.
     fn handle_fails(&self, chosen: &[usize]) -> Option<Reply> {
         let failing = |gpu: Option<usize>| gpu.filter(|index| chosen.contains(index));
-        let (index, words, exit) = match (failing(self.handle_lost), failing(self.handle_unknown)) {
+        let (index, message, exit) = match (failing(self.handle_lost), failing(self.handle_unknown)) {
             (Some(index), _) => (index, "GPU is lost.  Reboot the system to recover this GPU", EXIT_LOST),
             (None, Some(index)) => (index, "Unknown Error", EXIT_OTHER),
             (None, None) => return None,
@@ -263,7 +263,7 @@ impl Scene {
         let blank = if self.driver.is_at_least(535) { "" } else { " " };
         let long = self.bus_id(index);
         let bus_id = long.strip_prefix("0000").unwrap_or(&long);
-        let text = format!("Unable to determine the device handle for GPU{blank}{bus_id}: {words}\n");
+        let text = format!("Unable to determine the device handle for GPU{blank}{bus_id}: {message}\n");
         Some(Reply::said(text, exit))
     }
 

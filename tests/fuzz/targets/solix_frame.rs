@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use fleetwatt::reading::{Clean, PollingMode, Power, Station, StationReading, Timestamp};
+use fleetwatt::reading::{SafeText, PollingMode, Power, Station, StationReading, Timestamp};
 use fleetwatt::battery::anker::wire::{self, DeviceState};
 use libfuzzer_sys::fuzz_target;
 
@@ -30,7 +30,7 @@ fn read(bytes: &[u8], depth: u32) {
         let decoded = wire::decode(model.code, &frame);
         let mut state = DeviceState::default();
         state.merge(&decoded.values, Timestamp::from_micros(0));
-        let (serial, code) = (Clean::new("SN"), Clean::new(model.code));
+        let (serial, code) = (SafeText::new("SN"), SafeText::new(model.code));
         let station = Station { serial, model: code.clone(), name: code };
         let reading = wire::reading(&station, &state, Timestamp::from_micros(0), PollingMode::Normal);
         if let Some(reading) = reading {

@@ -26,8 +26,8 @@ fn call(cloud: &Cloud, method: &str, path: &str) -> (u16, String) {
 fn a_person_can_turn_every_screw() {
     let cloud = Cloud::start_blocking(&Options::default()).unwrap();
     let done = |path: &str| {
-        let (status, words) = call(&cloud, "POST", path);
-        assert_eq!(status, 200, "{path}: {words}");
+        let (status, message) = call(&cloud, "POST", path);
+        assert_eq!(status, 200, "{path}: {message}");
     };
     let station = cloud.station("9DNC2C0TEST00001");
     done("/soc/15");
@@ -71,9 +71,9 @@ fn a_person_can_turn_every_screw() {
 #[test]
 fn what_cannot_be_turned_is_said() {
     let cloud = Cloud::start_blocking(&Options::default()).unwrap();
-    let refused = |path: &str, words: &str| {
+    let refused = |path: &str, message: &str| {
         let (status, text) = call(&cloud, "POST", path);
-        assert!(status == 400 && text.contains(words), "{path}: {status} {text}");
+        assert!(status == 400 && text.contains(message), "{path}: {status} {text}");
     };
     refused("/soc/300", "battery_soc cannot be 300");
     refused("/soc/much", "much is no number");

@@ -208,8 +208,8 @@ async fn who_asks_too_often_is_refused() {
         assert_eq!(caller.post(SITES, json!({})).await.0, 0);
     }
     let (status, text) = caller.send("POST", SITES, "{}").await;
-    let words = r#"{"error_msg":"Request too soon. Your actions have been recorded."}"#;
-    assert_eq!((status, &*text), (429, words));
+    let message = r#"{"error_msg":"Request too soon. Your actions have been recorded."}"#;
+    assert_eq!((status, &*text), (429, message));
     assert_eq!(caller.post(DEVICES, json!({})).await.0, 0, "each endpoint has its own limit");
     caller.login(&cloud).await;
     let (_, text) = caller.send("POST", "passport/login", &caller.login_body(&cloud).to_string()).await;

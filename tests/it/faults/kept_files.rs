@@ -108,7 +108,7 @@ fn a_quota_or_a_failing_disk_leaves_every_kept_file_as_it_was_and_is_said() {
     let mut expected: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
     expected.sort_unstable();
     for (name, command) in FILES {
-        for (call, words) in [("write", "quota"), ("fsync", "Input/output error")] {
+        for (call, message) in [("write", "quota"), ("fsync", "Input/output error")] {
             age(&stage.home.path("s"));
             let before = kept(&stage.home.path("s"));
             assert_eq!(names(&before), expected, "each kept file is in this test's list");
@@ -120,7 +120,7 @@ fn a_quota_or_a_failing_disk_leaves_every_kept_file_as_it_was_and_is_said() {
             let after = kept(&stage.home.path("s"));
             assert_eq!(after.get(name), before.get(name), "{name} after a failed {call}: {stderr}");
             assert_eq!(names(&after), expected, "nothing is left of {name}");
-            let is_said = stderr.contains(&format!("{name}`")) && stderr.contains(words);
+            let is_said = stderr.contains(&format!("{name}`")) && stderr.contains(message);
             assert!(is_said, "{name}, {call}: {stderr}");
         }
     }
@@ -149,7 +149,7 @@ fn on_a_full_disk_or_in_a_read_only_folder_every_kept_file_stays_as_it_was() {
     assert_eq!(before.len(), FILES.len(), "{stderr}");
     assert_eq!(kept(&stage.home.path("full")), before, "{stderr}");
     assert_eq!(kept(&stage.home.path("readonly")), before, "{stderr}");
-    for words in ["hosts.json` cannot be written", "No space left", "Read-only file system"] {
-        assert!(stderr.contains(words), "{words}: {stderr}");
+    for message in ["hosts.json` cannot be written", "No space left", "Read-only file system"] {
+        assert!(stderr.contains(message), "{message}: {stderr}");
     }
 }

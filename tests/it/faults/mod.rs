@@ -40,8 +40,8 @@ pub(crate) fn is_slow() -> bool {
 
 /// For who runs the tests with `--nocapture`: what was measured, or why something is passed over.
 #[allow(clippy::print_stdout, reason = "the test harness shows it or does not")]
-pub(crate) fn say(words: &str) {
-    println!("{words}");
+pub(crate) fn say(message: &str) {
+    println!("{message}");
 }
 
 /// Waits until `state` is as wanted; else fails with the last one.

@@ -244,7 +244,7 @@ async fn a_login_that_the_gateway_did_not_let_through_is_tried_again_soon() {
         let stage = Stage::new().await;
         stage.server.once(LOGIN, Reply::status(status));
         let error = stage.cloud().devices().await.unwrap_err();
-        let vendor = error.remedy().contains("changed its interface");
+        let vendor = error.hint().contains("changed its interface");
         assert_eq!((error.kind(), vendor), ("login_failed", false), "{status}");
         pass(MINUTE);
         assert_eq!(stage.cloud().devices().await.is_ok(), n_logins == 2, "{status}");

@@ -113,9 +113,9 @@ async fn a_panels_last_five_minutes_become_a_reading() {
     assert_eq!(sources, ["hes", "solar", "home", "grid"]);
 
     let received = Received { at: average.valid_at.unwrap().plus(MINUTE), max_age: 15 * MINUTE };
-    let words = site_words(&devices, &scene, Some(&average), received);
-    assert_eq!(words.len(), 1);
-    let reading = words[0].reading.clone().unwrap();
+    let message = site_words(&devices, &scene, Some(&average), received);
+    assert_eq!(message.len(), 1);
+    let reading = message[0].reading.clone().unwrap();
     assert_eq!(reading.station.name.as_str(), "SOLIX Home Power Panel");
     assert_eq!(reading.source, DataSource::RestApi);
     assert_eq!(reading.soc, Ok(Share::from_millipercent(17_000)));

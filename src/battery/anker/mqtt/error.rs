@@ -6,7 +6,7 @@ use std::io;
 use rumqttc::{ConnectReturnCode, ConnectionError, StateError};
 use rustls::AlertDescription;
 
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 /// Why the broker could not be reached, or was lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +15,7 @@ pub struct MqttError {
     /// The class.
     pub kind: MqttErrorKind,
     /// What the system or the library said, cleaned; holds no secret.
-    pub detail: Clean,
+    pub detail: SafeText,
 }
 
 /// The class of a failure to reach the broker.
@@ -41,7 +41,7 @@ pub enum MqttErrorKind {
 
 impl MqttError {
     pub(in crate::battery::anker) fn new(kind: MqttErrorKind, detail: &str) -> Self {
-        Self { kind, detail: Clean::new(detail) }
+        Self { kind, detail: SafeText::new(detail) }
     }
 
     /// What a failed connection means. What the system said counts, in whatever it was wrapped on the way.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::backoff::Backoff;
 use super::error::{MqttError, MqttErrorKind};
 use super::subscriptions::Subscriptions;
-use crate::reading::{Clean, Station, Timestamp};
+use crate::reading::{SafeText, Station, Timestamp};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const CONNECT_WITHIN_SECONDS: u64 = 15;
@@ -57,7 +57,7 @@ pub enum Heard {
     /// It stands, and every subscription is answered. What was asked on an earlier one is forgotten there.
     Ready {
         /// The serial numbers of stations that the broker does not let us hear.
-        refused: Vec<Clean>,
+        refused: Vec<SafeText>,
     },
     /// A message.
     Message {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::reading::{Clean, Station};
+use crate::reading::{SafeText, Station};
 
 /// The topics of a station that carry what it says.
 const NAMED: [&str; 2] = ["param_info", "state_info"];
@@ -22,12 +22,12 @@ pub(super) struct Filter {
 /// The subscriptions of one connection.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
-    roots: Vec<(Clean, String)>,
+    roots: Vec<(SafeText, String)>,
     /// Sent to the library, which has not said yet under which packet id.
     unnumbered: VecDeque<Filter>,
     /// Sent to the broker, which has not answered.
     unanswered: BTreeMap<u16, Filter>,
-    refused: Vec<Clean>,
+    refused: Vec<SafeText>,
 }
 
 impl Subscriptions {
@@ -85,7 +85,7 @@ impl Subscriptions {
     }
 
     /// The stations that cannot be heard.
-    pub(super) fn refused(&self) -> &[Clean] {
+    pub(super) fn refused(&self) -> &[SafeText] {
         &self.refused
     }
 
@@ -107,9 +107,9 @@ mod tests {
 
     fn two() -> Subscriptions {
         let station = |serial: &str| Station {
-            serial: Clean::new(serial),
-            model: Clean::new("A1790P"),
-            name: Clean::new("x"),
+            serial: SafeText::new(serial),
+            model: SafeText::new("A1790P"),
+            name: SafeText::new("x"),
         };
         Subscriptions::of("anker_power", &[station("S1"), station("S2")])
     }
@@ -140,7 +140,7 @@ mod tests {
         two.answered(3, false);
         two.answered(4, false);
         assert!(two.is_settled());
-        assert_eq!(two.refused(), [Clean::new("S2")]);
+        assert_eq!(two.refused(), [SafeText::new("S2")]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::battery::anker::Hidden;
 use crate::battery::anker::auth::{
     AccountId, Asked, Attempts, Credentials, KeyPair, Login, LoginBody, Refusal, take_lock,
 };
-use crate::reading::{Timestamp, with_causes};
+use crate::reading::{Timestamp, error_chain};
 
 /// How long no login is tried after the server has not accepted two keys of ours.
 const AFTER_KEYS: Duration = Duration::from_secs(24 * 60 * 60);
@@ -106,7 +106,7 @@ impl Cloud {
         };
         // It is in force whether it can be kept or not.
         if let Err(error) = attempts.accept(credentials).and_then(|()| login.save(&self.login_file)) {
-            tracing::warn!(error = with_causes(&error), "cannot keep the login");
+            tracing::warn!(error = error_chain(&error), "cannot keep the login");
         }
         match login.expires_at {
             Some(until) => tracing::info!(%until, "logged in to the Solix cloud"),

@@ -12,7 +12,7 @@ use super::http::{Answer, Broken};
 use super::memory::Question;
 use super::{Pause, SolixError};
 use crate::battery::anker::auth::{AccountId, Attempts, Login};
-use crate::reading::with_causes;
+use crate::reading::error_chain;
 
 /// How long we leave the account to whoever has kicked us out, so that a phone is not kicked out in turn.
 const AFTER_KICK: Duration = Duration::from_secs(30 * 60);
@@ -168,7 +168,7 @@ impl Cloud {
         let Some(login) = self.login.as_mut().filter(|login| !login.is_proven) else { return };
         login.is_proven = true;
         if let Err(error) = login.save(&self.login_file) {
-            tracing::warn!(error = with_causes(&error), "cannot keep the login");
+            tracing::warn!(error = error_chain(&error), "cannot keep the login");
         }
     }
 

@@ -20,7 +20,7 @@ use crate::battery::anker::auth::{
 };
 use crate::battery::anker::{Config, Hidden};
 use crate::inventory::SolixServer;
-use crate::reading::{Clean, Timestamp, with_causes};
+use crate::reading::{SafeText, Timestamp, error_chain};
 
 /// One account at one server: the HTTP client, the cached login, the pace, and what is known not to work.
 ///
@@ -320,7 +320,7 @@ impl Cloud {
         if let Err(error) = credentials::save(&self.credentials_file, &credentials, account, server, anew_at)
         {
             tracing::warn!(
-                error = with_causes(&error),
+                error = error_chain(&error),
                 "cannot keep the MQTT credentials: they are fetched again next time"
             );
         }
@@ -328,7 +328,7 @@ impl Cloud {
     }
 
     /// Logs the names of fields of this device or site, each once in the life of this process.
-    fn tell_fields(&mut self, name: &Clean, id: &str, endpoint: Endpoint, answer: &Value) {
+    fn tell_fields(&mut self, name: &SafeText, id: &str, endpoint: Endpoint, answer: &Value) {
         let new = self.memory.new_names(endpoint, id, &field_names(answer));
         if !new.is_empty() {
             let names = new.into_iter().collect::<Vec<_>>().join(", ");

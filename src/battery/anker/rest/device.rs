@@ -4,17 +4,17 @@ use serde_json::Value;
 
 use super::json;
 use crate::battery::anker::Hidden;
-use crate::reading::{Clean, Station};
+use crate::reading::{SafeText, Station};
 
 /// One device of the account, or one that somebody shares with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoundDevice {
     /// The serial number.
-    pub serial: Clean,
+    pub serial: SafeText,
     /// The product code, such as `A1790P`; part of the MQTT topics. Empty where the cloud gives none.
-    pub model: Clean,
+    pub model: SafeText,
     /// What its owner calls it, else the name of the device, else the product code.
-    pub name: Clean,
+    pub name: SafeText,
     /// Whether the cloud has a connection to it. A panel's stations have none of their own.
     pub wifi_online: Option<bool>,
     /// Whether it belongs to this account; else it is shared with it.
@@ -22,11 +22,11 @@ pub struct BoundDevice {
     /// Whose it is: the account of MQTT commands to a shared device.
     pub owner_user_id: Option<Hidden>,
     /// The firmware, without a leading `v`.
-    pub software: Option<Clean>,
+    pub software: Option<SafeText>,
     /// How well it receives its Wi-Fi, in dBm. A panel has a percentage in this field, which is left out.
     pub rssi_dbm: Option<i32>,
     /// Where it is, as a POSIX `TZ` string such as `EST5EDT,M3.2.0,M11.1.0`.
-    pub time_zone: Option<Clean>,
+    pub time_zone: Option<SafeText>,
 }
 
 /// What `get_device_attrs` gives of a device. The power limits that it also lists are placeholders.
@@ -62,7 +62,7 @@ fn device(fields: &Value) -> Option<BoundDevice> {
         is_own: is_own(fields, "ms_device_type"),
         owner_user_id: json::text(fields, "owner_user_id").map(Hidden::new),
         software: json::text(fields, "device_sw_version")
-            .map(|text| Clean::new(text.trim_start_matches('v'))),
+            .map(|text| SafeText::new(text.trim_start_matches('v'))),
         rssi_dbm: rssi(fields),
         time_zone: json::clean(fields, "time_zone"),
     })

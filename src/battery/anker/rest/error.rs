@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reading::{Clean, SolixTrouble, Timestamp, with_causes};
+use crate::reading::{SafeText, SolixTrouble, Timestamp, error_chain};
 
 /// Why a call to the cloud, or a login, did not lead to what was asked for.
 ///
@@ -300,7 +300,7 @@ impl SolixError {
     }
 
     /// What a person can do about it.
-    pub const fn remedy(&self) -> &'static str {
+    pub const fn hint(&self) -> &'static str {
         match self {
             Self::ApiUrl => "write it as `https://host:port`, or leave it out: only tests need it",
             Self::LoginKey => {
@@ -356,7 +356,7 @@ impl SolixError {
     pub fn trouble(&self) -> SolixTrouble {
         SolixTrouble {
             kind: self.kind(),
-            words: format!("{}; {}", Clean::new(&with_causes(self)), self.remedy()),
+            message: format!("{}; {}", SafeText::new(&error_chain(self)), self.hint()),
             needs_person: self.needs_person(),
         }
     }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::discovery::is_name;
-use crate::reading::{Absent, Clean, Measured, Power, Reason, Share};
+use crate::reading::{Absent, Measured, Power, Reason, SafeText, Share};
 
 /// More than any home has; what is above is no measurement.
 const MOST_POWER: Power = Power::from_watts(1_000_000);
@@ -20,8 +20,8 @@ pub(super) fn text(object: &Value, key: &str) -> Option<String> {
 }
 
 /// The same, for a person.
-pub(super) fn clean(object: &Value, key: &str) -> Option<Clean> {
-    text(object, key).map(|text| Clean::new(&text)).filter(|text| !text.is_empty())
+pub(super) fn clean(object: &Value, key: &str) -> Option<SafeText> {
+    text(object, key).map(|text| SafeText::new(&text)).filter(|text| !text.is_empty())
 }
 
 /// A whole number.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::SolixError;
 use super::endpoint::Endpoint;
 use crate::battery::anker::auth::{AccountId, Found, Kept};
-use crate::reading::{Timestamp, with_causes};
+use crate::reading::{Timestamp, error_chain};
 
 /// The file's name in the state directory.
 pub(super) const MEMORY_FILE: &str = "solix-rest.json";
@@ -112,12 +112,12 @@ impl Memory {
         match self.file.save(&self.row) {
             Ok(()) => self.has_failed = false,
             Err(error) if self.has_failed => {
-                tracing::debug!(error = with_causes(&error), "cannot keep what was learnt of the cloud")
+                tracing::debug!(error = error_chain(&error), "cannot keep what was learnt of the cloud")
             }
             Err(error) => {
                 self.has_failed = true;
                 tracing::warn!(
-                    error = with_causes(&error),
+                    error = error_chain(&error),
                     "cannot keep what was learnt of the cloud: it is asked more often"
                 );
             }

@@ -8,7 +8,7 @@ use jiff::{Span, ToSpan};
 use serde_json::Value;
 
 use super::json;
-use crate::reading::{Absent, Clean, Measured, Power, Reason, Share, Timestamp};
+use crate::reading::{Absent, Measured, Power, Reason, SafeText, Share, Timestamp};
 
 /// The last five minutes of a day.
 pub(super) const LAST_SLOT: &str = "23:55";
@@ -17,7 +17,7 @@ pub(super) const LAST_SLOT: &str = "23:55";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PanelAverage {
     /// The day and the beginning of these five minutes by the site's clock, as `2026-06-09 21:25`.
-    pub slot: Clean,
+    pub slot: SafeText,
     /// The end of these five minutes, less five seconds, as anker-solix-api counts; if the site's time zone is
     /// known, which [`Cloud::devices`](super::Cloud::devices) learns.
     pub valid_at: Option<Timestamp>,
@@ -125,7 +125,7 @@ pub(super) fn average(
         home_power: positive(power(home, &slot, 0)),
         grid_power,
         keys: json::keys(hes),
-        slot: Clean::new(&format!("{day} {slot}")),
+        slot: SafeText::new(&format!("{day} {slot}")),
     })
 }
 

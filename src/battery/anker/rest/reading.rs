@@ -308,7 +308,7 @@ mod tests {
 
     use super::*;
     use crate::battery::anker::rest::{device, site};
-    use crate::reading::Clean;
+    use crate::reading::SafeText;
 
     const AT: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
     const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -329,7 +329,7 @@ mod tests {
 
     fn average(grid_power: Measured<Power>, valid_at: Option<Timestamp>) -> PanelAverage {
         PanelAverage {
-            slot: Clean::new("2026-06-09 21:25"),
+            slot: SafeText::new("2026-06-09 21:25"),
             valid_at,
             soc: Ok(Share::from_millipercent(17_000)),
             charge_power: Ok(Power::from_watts(0)),
@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn a_panel_that_may_be_one_of_two_is_nobodys() {
         let mut devices = devices();
-        devices[1].model = Clean::new(PANEL_MODEL);
+        devices[1].model = SafeText::new(PANEL_MODEL);
         let average = average(Ok(Power::from_watts(0)), Some(AT));
         assert!(site_words(&devices, &Scene::default(), Some(&average), RECEIVED).is_empty());
     }
@@ -469,7 +469,7 @@ mod tests {
         gone.devices[0].online = Some(false);
         assert_eq!(words(&gone)[0].reading, Err(NoReading::Offline));
         let mut bound = devices().remove(0);
-        (bound.serial, bound.wifi_online) = (Clean::new("s0"), Some(false));
+        (bound.serial, bound.wifi_online) = (SafeText::new("s0"), Some(false));
         let here = scene(&["A17C1"], LATELY, true);
         assert_eq!(site_words(&[bound], &here, None, RECEIVED)[0].reading, Err(NoReading::Offline));
     }

@@ -8,7 +8,7 @@ use super::cloud::Cloud;
 use super::endpoint::Endpoint;
 use super::memory::Region;
 use super::{BoundDevice, SolixError, device, site};
-use crate::reading::with_causes;
+use crate::reading::error_chain;
 
 /// What the other server says to the token of this one.
 enum Elsewhere {
@@ -74,7 +74,7 @@ impl Cloud {
                 // That was no try: it comes again with the next question.
                 self.server = here;
                 tracing::debug!(
-                    error = with_causes(&error),
+                    error = error_chain(&error),
                     "cannot look for the account at the other server"
                 );
                 Ok(Vec::new())

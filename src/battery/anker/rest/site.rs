@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{device, json};
-use crate::reading::{Absent, Clean, Measured, Power, Share, Station};
+use crate::reading::{Absent, Measured, Power, SafeText, Share, Station};
 
 /// The product code of the home power panel.
 pub(super) const PANEL_MODEL: &str = "A17B1";
@@ -17,7 +17,7 @@ pub struct Site {
     /// Its identity in other calls.
     pub id: String,
     /// What its owner calls it.
-    pub name: Clean,
+    pub name: SafeText,
     /// `power_site_type`: 4 is a power panel; 2, 5, 10 to 12 and 18 to 20 are solarbanks.
     pub kind: Option<i64>,
     /// The devices that it lists.
@@ -33,7 +33,7 @@ pub struct Scene {
     pub is_fresh: bool,
     /// When its solarbanks were heard last, as the cloud writes it: without a time zone. `None` where it says
     /// nothing.
-    pub updated_time: Option<Clean>,
+    pub updated_time: Option<SafeText>,
     /// From the grid by the site's meter, negative into the grid; absent without a meter that is connected.
     pub grid_power: Measured<Power>,
     /// What the home takes by that meter.
@@ -121,7 +121,7 @@ fn site(fields: &Value) -> Option<Site> {
     let id = json::text(fields, "site_id")?;
     let devices = json::list(fields, "site_device_list").iter();
     Some(Site {
-        name: json::clean(fields, "site_name").unwrap_or_else(|| Clean::new(&id)),
+        name: json::clean(fields, "site_name").unwrap_or_else(|| SafeText::new(&id)),
         id,
         kind: json::integer(fields, "power_site_type"),
         devices: devices.filter_map(|device| station(device, "device_model")).collect(),

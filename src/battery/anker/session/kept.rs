@@ -9,7 +9,7 @@ use super::asking::Learnt;
 use crate::battery::anker::auth::{Found, Kept as PrivateFile};
 use crate::battery::anker::rest::SolixError;
 use crate::battery::anker::{Config, chance};
-use crate::reading::{Clean, DataSource, PollingMode, Station, Timestamp, with_causes};
+use crate::reading::{DataSource, PollingMode, SafeText, Station, Timestamp, error_chain};
 
 const FILE_NAME: &str = "solix-session.json";
 
@@ -87,7 +87,7 @@ impl Kept {
             Ok(Found::Whole(kept)) => kept,
             Ok(Found::Nothing | Found::Damaged) => Self::default(),
             Err(error) => {
-                tracing::warn!(error = with_causes(&error), "what the last session learnt is learnt anew");
+                tracing::warn!(error = error_chain(&error), "what the last session learnt is learnt anew");
                 Self::default()
             }
         }
@@ -108,7 +108,11 @@ impl Kept {
 
 impl KeptDevice {
     pub(super) fn station(&self, serial: &str) -> Station {
-        Station { serial: Clean::new(serial), model: Clean::new(&self.model), name: Clean::new(&self.name) }
+        Station {
+            serial: SafeText::new(serial),
+            model: SafeText::new(&self.model),
+            name: SafeText::new(&self.name),
+        }
     }
 
     /// The way that it is read by.

@@ -11,7 +11,7 @@ use super::stations::Question;
 use crate::battery::anker::mqtt::{Heard, MqttError};
 use crate::battery::anker::rest::{BoundDevice, Cloud, SolixError};
 use crate::battery::anker::{Config, chance};
-use crate::reading::{Clean, Station};
+use crate::reading::{SafeText, Station};
 
 /// How long a trigger holds, and when it is renewed. The phone app's hold for five minutes; with these the
 /// stations sleep again a minute after nobody listens any more.
@@ -40,7 +40,7 @@ impl Listener {
         let mut devices = cloud.devices().await?;
         devices.retain(|device| serial.is_none_or(|serial| device.serial.as_str() == serial));
         if devices.is_empty() {
-            return Err(ListenError::NoDevice { serial: serial.map(Clean::new) });
+            return Err(ListenError::NoDevice { serial: serial.map(SafeText::new) });
         }
         let credentials = cloud.mqtt_credentials().await?;
         let stations: Vec<Station> = devices.iter().map(station).collect();
@@ -109,7 +109,7 @@ pub enum ListenError {
     #[error("the account has no device{}", serial.as_ref().map(|serial| format!(" {serial}")).unwrap_or_default())]
     NoDevice {
         /// Who was asked for.
-        serial: Option<Clean>,
+        serial: Option<SafeText>,
     },
 }
 
@@ -117,7 +117,7 @@ impl ListenError {
     /// What happened and what to do, for a person.
     pub fn in_words(&self) -> String {
         match self {
-            Self::Cloud(error) => error.trouble().words,
+            Self::Cloud(error) => error.trouble().message,
             Self::Mqtt(error) => error.to_string(),
             Self::NoDevice { .. } => format!("{self}; `fleetwatt solix devices` lists them"),
         }

@@ -23,7 +23,7 @@ pub use self::listen::{ListenError, Listener};
 use self::worker::{Known, Worker};
 use super::Config;
 use super::rest::SolixError;
-use crate::reading::{SolixReport, StationReading, Timestamp, with_causes};
+use crate::reading::{SolixReport, StationReading, Timestamp, error_chain};
 
 /// How many readings may wait to be fetched: more than a cycle of the longest interval brings.
 const INBOX: usize = 1_024;
@@ -102,7 +102,7 @@ async fn until_stopped(mut worker: Worker, stopped: oneshot::Receiver<()>) {
 }
 
 fn cannot_start(knows: &watch::Sender<Known>, error: &SolixError) {
-    tracing::error!(error = with_causes(error), "the Solix session cannot start");
+    tracing::error!(error = error_chain(error), "the Solix session cannot start");
     knows.send_modify(|known| known.trouble = Some(error.trouble()));
 }
 

@@ -24,12 +24,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::reading::{Absent, Clean, DataSource, GridState, PollingMode, Timestamp};
+    use crate::reading::{Absent, DataSource, GridState, PollingMode, SafeText, Timestamp};
 
     #[test]
     fn a_rest_poll_is_told_in_the_words_that_people_look_for() {
-        let name = Clean::new("F3800 Plus");
-        let station = Station { serial: Clean::new("SN"), model: Clean::new("A1790P"), name };
+        let name = SafeText::new("F3800 Plus");
+        let station = Station { serial: SafeText::new("SN"), model: SafeText::new("A1790P"), name };
         let reading = StationReading {
             station: station.clone(),
             at: Timestamp::from_micros(0),

@@ -12,7 +12,7 @@ use super::pace::{Condition, Pace, next_mode, presence};
 use crate::battery::anker::rest::{BoundDevice, SiteWord};
 use crate::battery::anker::wire::{self, Body, Decoded, DeviceState, ModelKind, MsgType};
 use crate::reading::{
-    Clean, DataSource, GridState, PollingMode, Presence, Share, Station, StationReading, StationStatus,
+    DataSource, GridState, PollingMode, Presence, SafeText, Share, Station, StationReading, StationStatus,
     Timestamp,
 };
 
@@ -153,7 +153,7 @@ impl Stations {
     }
 
     /// What makes up the topics that are listened to: another name is no other topic.
-    fn listened_to(&self) -> Vec<(Clean, Clean)> {
+    fn listened_to(&self) -> Vec<(SafeText, SafeText)> {
         self.heard().into_iter().map(|station| (station.serial, station.model)).collect()
     }
 
@@ -360,7 +360,7 @@ impl Stations {
         if MAX_TOLD <= self.told.len() || !self.told.insert((model.to_owned(), msg_type)) {
             return;
         }
-        let model = Clean::new(model);
+        let model = SafeText::new(model);
         if decoded.is_mapped {
             let names: Vec<&str> = decoded.values.keys().map(String::as_str).collect();
             tracing::info!("MQTT fields for {model} ({msg_type}): {}", names.join(", "));
@@ -374,7 +374,7 @@ impl Stations {
     /// Tells once of each type of message of a model that frames of it are read in part.
     fn tell_cut(&mut self, model: &str, msg_type: MsgType) {
         if self.told_cut.len() < MAX_TOLD && self.told_cut.insert((model.to_owned(), msg_type)) {
-            let model = Clean::new(model);
+            let model = SafeText::new(model);
             tracing::warn!(
                 "frames {msg_type} of {model} are read in part: the fields in them are of an unknown form; \
                  please report one, as `solix listen --raw` shows it"

@@ -51,9 +51,9 @@ fn message(frame: &[u8]) -> Vec<u8> {
 
 fn bound(serial: &str, model: &str) -> BoundDevice {
     BoundDevice {
-        serial: Clean::new(serial),
-        model: Clean::new(model),
-        name: Clean::new("F3800 Plus"),
+        serial: SafeText::new(serial),
+        model: SafeText::new(model),
+        name: SafeText::new("F3800 Plus"),
         wifi_online: Some(true),
         is_own: true,
         owner_user_id: Some(Hidden::new("owner".to_owned())),
@@ -234,7 +234,7 @@ fn devices_that_leave_the_account_are_asked_no_more_and_meters_never() {
 fn a_name_that_was_changed_is_the_same_station() {
     let mut one = one();
     said(&mut one, CALM, 1);
-    let renamed = BoundDevice { name: Clean::new("Shed"), ..bound(SERIAL, "A1790P") };
+    let renamed = BoundDevice { name: SafeText::new("Shed"), ..bound(SERIAL, "A1790P") };
     assert!(!one.bind(&[renamed], after(2)), "the topics are the same");
     let status = one.standing()[0].status(PACE, after(3));
     assert_eq!((status.station.name.as_str(), status.presence), ("Shed", Presence::Live));

@@ -13,7 +13,7 @@ pub(super) fn of_broker(error: &MqttError, needs_person: bool) -> SolixTrouble {
         MqttErrorKind::Protocol => "mqtt_protocol",
         MqttErrorKind::SubscriptionRefused => "mqtt_subscription_refused",
     };
-    let remedy = match error.kind {
+    let hint = match error.kind {
         MqttErrorKind::Unreachable | MqttErrorKind::Timeout | MqttErrorKind::Closed => {
             "it is tried again; if it stays so, see whether this machine reaches the broker"
         }
@@ -28,14 +28,14 @@ pub(super) fn of_broker(error: &MqttError, needs_person: bool) -> SolixTrouble {
              the app has no live values either"
         }
     };
-    SolixTrouble { kind, words: format!("{error}: {remedy}"), needs_person }
+    SolixTrouble { kind, message: format!("{error}: {hint}"), needs_person }
 }
 
 /// The session has only just begun, or a poll had no more time.
 pub(super) fn connecting() -> SolixTrouble {
     SolixTrouble {
         kind: "connecting",
-        words: "there is no connection to the Solix cloud and its broker yet: it is tried by itself"
+        message: "there is no connection to the Solix cloud and its broker yet: it is tried by itself"
             .to_owned(),
         needs_person: false,
     }
@@ -45,7 +45,7 @@ pub(super) fn connecting() -> SolixTrouble {
 pub(super) fn no_stations() -> SolixTrouble {
     SolixTrouble {
         kind: "no_stations",
-        words:
+        message:
             "the Solix account has no power station, solarbank or panel: see that it is the account of the \
                 phone app's owner, and write its `country` into [solix]"
                 .to_owned(),

@@ -19,7 +19,9 @@ use crate::battery::anker::rest::{
     site_words,
 };
 use crate::battery::anker::{Config, chance};
-use crate::reading::{Clean, DataSource, PollingMode, SolixTrouble, StationReading, Timestamp, with_causes};
+use crate::reading::{
+    DataSource, PollingMode, SafeText, SolixTrouble, StationReading, Timestamp, error_chain,
+};
 
 /// How long a station has to answer a status request, and then a trigger.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -242,7 +244,7 @@ impl Worker {
                 self.n_rest_failures = self.n_rest_failures.saturating_add(1);
                 let pause = pause.min(REST_AGAIN_LONGEST);
                 self.rest_again_at = Some(Instant::now() + pause);
-                tracing::warn!(error = with_causes(&error), again_in = ?pause, "the Solix cloud was asked in vain");
+                tracing::warn!(error = error_chain(&error), again_in = ?pause, "the Solix cloud was asked in vain");
                 self.rest_trouble = Some(error.trouble());
             }
         }
@@ -288,19 +290,19 @@ impl Worker {
     /// fails keeps nobody from the others.
     async fn ask_sites(&mut self, devices: &[BoundDevice]) -> Result<Vec<Site>, SolixError> {
         let sites = if self.stations.may_have_site() { self.cloud.sites().await? } else { Vec::new() };
-        let (mut words, mut failed) = (Vec::new(), None);
+        let (mut message, mut failed) = (Vec::new(), None);
         for site in &sites {
             match self.ask_site(site, devices).await {
-                Ok(of_site) => words.extend(of_site),
+                Ok(of_site) => message.extend(of_site),
                 Err(error) => failed = Some(error),
             }
         }
-        for word in &words {
+        for word in &message {
             if let Some(reading) = self.stations.take_rest(word, self.pace(), self.now()) {
                 self.tell(reading);
             }
         }
-        self.tell_rest(&words);
+        self.tell_rest(&message);
         failed.map_or(Ok(sites), Err)
     }
 
@@ -313,9 +315,9 @@ impl Worker {
     }
 
     /// A line in the log for each station.
-    fn tell_rest(&self, words: &[SiteWord]) {
+    fn tell_rest(&self, message: &[SiteWord]) {
         for station in self.stations.all() {
-            let word = words.iter().find(|word| word.station.serial == station.serial);
+            let word = message.iter().find(|word| word.station.serial == station.serial);
             let reading = word.map_or(Err(NoReading::NotShown), |word| word.reading.clone());
             tracing::info!("{}", rest_line(station, &reading));
         }
@@ -379,19 +381,19 @@ impl Worker {
         }
     }
 
-    async fn take_ready(&mut self, refused: Vec<Clean>) {
+    async fn take_ready(&mut self, refused: Vec<SafeText>) {
         self.ready_since = Some(Instant::now());
         if refused.is_empty() {
             tracing::info!(stations = self.stations.heard().len(), "connected to the broker");
             self.doubts.subscribed();
             self.mqtt_trouble = None;
         } else {
-            let names: Vec<&str> = refused.iter().map(Clean::as_str).collect();
+            let names: Vec<&str> = refused.iter().map(SafeText::as_str).collect();
             let error = MqttError::new(MqttErrorKind::SubscriptionRefused, &names.join(", "));
             tracing::warn!("{error}");
-            let remedy = self.doubts.subscription_refused(Instant::now());
-            self.mqtt_trouble = Some(trouble::of_broker(&error, remedy == Remedy::None));
-            if self.apply(remedy).await {
+            let hint = self.doubts.subscription_refused(Instant::now());
+            self.mqtt_trouble = Some(trouble::of_broker(&error, hint == Remedy::None));
+            if self.apply(hint).await {
                 return;
             }
         }
@@ -401,20 +403,20 @@ impl Worker {
     async fn take_lost(&mut self, error: MqttError, again_in: Duration) {
         tracing::warn!(?again_in, "{error}");
         self.ready_since = None;
-        let remedy = self.doubts.lost(error.kind, Instant::now());
+        let hint = self.doubts.lost(error.kind, Instant::now());
         self.mqtt_trouble = Some(trouble::of_broker(&error, self.doubts.certificate_is_hopeless()));
-        self.apply(remedy).await;
+        self.apply(hint).await;
     }
 
     /// Does what may help. Says whether there is a new connection.
-    async fn apply(&mut self, remedy: Remedy) -> bool {
-        let anew = match remedy {
+    async fn apply(&mut self, hint: Remedy) -> bool {
+        let anew = match hint {
             Remedy::None => return false,
             Remedy::AppName => self.connect().await,
             Remedy::NewCertificate => self.connect_anew().await,
         };
         if let Err(error) = &anew {
-            tracing::warn!(error = with_causes(error), "no new connection to the broker");
+            tracing::warn!(error = error_chain(error), "no new connection to the broker");
         }
         anew.is_ok()
     }
@@ -493,7 +495,7 @@ impl Worker {
     fn save(&mut self) {
         self.stations.keep(&mut self.kept);
         if let Err(error) = self.kept.save(&self.config) {
-            tracing::warn!(error = with_causes(&error), "what the Solix session learnt is not kept");
+            tracing::warn!(error = error_chain(&error), "what the Solix session learnt is not kept");
         }
     }
 
@@ -517,7 +519,7 @@ fn known<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
 
 fn note_failure<T>(answer: Result<T, SolixError>) {
     if let Err(error) = answer {
-        tracing::debug!(error = with_causes(&error), "not discovered");
+        tracing::debug!(error = error_chain(&error), "not discovered");
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::frame::{Field, Frame};
 use super::map::{self, MessageMap, Place, ValueMap};
 use super::{hex, json, value};
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 /// What a frame says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,9 +25,9 @@ pub struct Decoded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Embedded {
     /// Whose it is.
-    pub serial: Clean,
+    pub serial: SafeText,
     /// The product code of that device.
-    pub model: Clean,
+    pub model: SafeText,
     /// The frame, whole.
     pub frame: Vec<u8>,
 }
@@ -136,13 +136,17 @@ fn embedded(map: &MessageMap, frame: &Frame<'_>) -> Vec<Embedded> {
     };
     let as_digits = std::str::from_utf8(carried).ok().and_then(hex::from_hex);
     let carried = as_digits.unwrap_or_else(|| carried.to_vec());
-    vec![Embedded { serial: Clean::from_bytes(serial), model: Clean::from_bytes(model), frame: carried }]
+    vec![Embedded {
+        serial: SafeText::from_bytes(serial),
+        model: SafeText::from_bytes(model),
+        frame: carried,
+    }]
 }
 
 fn embedded_in_json(carried: &Value) -> Option<Embedded> {
     let text = |key: &str| carried.get(key).and_then(Value::as_str);
     let frame = hex::from_hex(text("tlv")?)?;
-    Some(Embedded { serial: Clean::new(text("sn")?), model: Clean::new(text("type")?), frame })
+    Some(Embedded { serial: SafeText::new(text("sn")?), model: SafeText::new(text("type")?), frame })
 }
 
 #[cfg(test)]
@@ -251,7 +255,8 @@ mod tests {
             (0xa4, Some(FieldKind::Bin), &carried),
         ];
         let decoded = decoded("AX170", "0666", &fields);
-        let expected = Embedded { serial: Clean::new("SN1"), model: Clean::new("A17E1"), frame: carried };
+        let expected =
+            Embedded { serial: SafeText::new("SN1"), model: SafeText::new("A17E1"), frame: carried };
         assert_eq!(decoded.embedded, [expected]);
     }
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::reading::{Clean, Timestamp};
+use crate::reading::{SafeText, Timestamp};
 
 /// The most bytes that a message may have. A panel's JSON and the frames in it stay far below.
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
@@ -14,9 +14,9 @@ pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     /// The product code, from the topic, which is the better source than the message.
-    pub model: Clean,
+    pub model: SafeText,
     /// The serial number, from the topic.
-    pub serial: Clean,
+    pub serial: SafeText,
     /// Which topic of the device.
     pub channel: Channel,
     /// When it was sent, by the clock of the device or the cloud.
@@ -24,7 +24,7 @@ pub struct Message {
     /// What it carries.
     pub body: Body,
     /// The product code that the message itself names, if it names one.
-    pub said_model: Option<Clean>,
+    pub said_model: Option<SafeText>,
 }
 
 /// Which of a device's topics a message came on.
@@ -58,7 +58,7 @@ pub enum EnvelopeError {
     #[error("the topic is not <dt or cmd>/<app>/<model>/<serial>/<channel>: {topic}")]
     Topic {
         /// The topic.
-        topic: Clean,
+        topic: SafeText,
     },
     /// More than [`MAX_PAYLOAD_BYTES`].
     #[error("the message has {len} bytes, at most {MAX_PAYLOAD_BYTES} are read")]
@@ -72,7 +72,7 @@ pub enum EnvelopeError {
         /// `message`, `payload` or `trans`.
         part: &'static str,
         /// What the parser says.
-        reason: Clean,
+        reason: SafeText,
     },
     /// A part of it is not Base64.
     #[error("{part} is not Base64: {reason}")]
@@ -80,7 +80,7 @@ pub enum EnvelopeError {
         /// `data` or `trans`.
         part: &'static str,
         /// What the decoder says.
-        reason: Clean,
+        reason: SafeText,
     },
     /// Neither `data` nor `trans` is there.
     #[error("the message carries neither `data` nor `trans`")]
@@ -93,7 +93,7 @@ pub fn read_message(topic: &str, payload: &[u8]) -> Result<Message, EnvelopeErro
         return Err(EnvelopeError::TooLong { len: payload.len() });
     }
     let (model, serial, channel) =
-        read_topic(topic).ok_or_else(|| EnvelopeError::Topic { topic: Clean::new(topic) })?;
+        read_topic(topic).ok_or_else(|| EnvelopeError::Topic { topic: SafeText::new(topic) })?;
     let message = from_json("message", payload)?;
     let inner = match message.get("payload").and_then(Value::as_str) {
         Some(inner) => from_json("payload", inner.as_bytes())?,
@@ -108,14 +108,14 @@ pub fn read_message(topic: &str, payload: &[u8]) -> Result<Message, EnvelopeErro
     };
     let seconds = message.get("head").and_then(|head| head.get("timestamp")).and_then(Value::as_i64);
     let sent_at = seconds.and_then(|seconds| seconds.checked_mul(1_000_000)).map(Timestamp::from_micros);
-    let said_model = inner.get("pn").and_then(Value::as_str).map(Clean::new);
+    let said_model = inner.get("pn").and_then(Value::as_str).map(SafeText::new);
     Ok(Message { model, serial, channel, sent_at, body, said_model })
 }
 
-fn read_topic(topic: &str) -> Option<(Clean, Clean, Channel)> {
+fn read_topic(topic: &str) -> Option<(SafeText, SafeText, Channel)> {
     let mut parts = topic.splitn(5, '/');
     let (root, _app) = (parts.next()?, parts.next()?);
-    let (model, serial) = (Clean::new(parts.next()?), Clean::new(parts.next()?));
+    let (model, serial) = (SafeText::new(parts.next()?), SafeText::new(parts.next()?));
     let channel = match (root, parts.next()?) {
         ("dt", "param_info") => Channel::ParamInfo,
         ("dt", "state_info") => Channel::StateInfo,
@@ -129,13 +129,13 @@ fn read_topic(topic: &str) -> Option<(Clean, Clean, Channel)> {
 
 fn from_json(part: &'static str, text: &[u8]) -> Result<Value, EnvelopeError> {
     serde_json::from_slice(text)
-        .map_err(|error| EnvelopeError::Json { part, reason: Clean::new(&error.to_string()) })
+        .map_err(|error| EnvelopeError::Json { part, reason: SafeText::new(&error.to_string()) })
 }
 
 fn from_base64(part: &'static str, text: &str) -> Result<Vec<u8>, EnvelopeError> {
     STANDARD
         .decode(text)
-        .map_err(|error| EnvelopeError::Base64 { part, reason: Clean::new(&error.to_string()) })
+        .map_err(|error| EnvelopeError::Base64 { part, reason: SafeText::new(&error.to_string()) })
 }
 
 /// Who publishes. Each of these is a secret or close to one: `Debug` shows none.
@@ -237,7 +237,7 @@ mod tests {
     fn the_topic_says_who_it_is_whatever_the_message_says() {
         let message = message(r#"{"data":"/wk=","sn":"other","pn":"A1763"}"#).unwrap();
         assert_eq!((message.model.as_str(), message.serial.as_str()), ("A1790P", "9DNBH3D0PLDBLX1Y"));
-        assert_eq!(message.said_model, Some(Clean::new("A1763")));
+        assert_eq!(message.said_model, Some(SafeText::new("A1763")));
         assert_eq!(message.body, Body::Frame(vec![0xff, 0x09]));
         assert_eq!(message.sent_at, Some(Timestamp::from_micros(1_777_600_000_000_000)));
     }

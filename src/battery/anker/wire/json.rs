@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::decode::NamedValue;
 use super::map::{Factor, Place, ValueMap};
 use super::value::{float, scaled};
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 /// What stands in a name where the number of an element belongs.
 const NUMBER: &str = "{x}";
@@ -64,11 +64,11 @@ fn cleaned(value: &Value, factor: Option<Factor>) -> Option<Value> {
                 None => rounded(number.as_f64()? * factor.value, factor.n_decimals),
             }
         }
-        Value::String(text) => Some(Value::from(Clean::new(text).as_str())),
+        Value::String(text) => Some(Value::from(SafeText::new(text).as_str())),
         Value::Array(list) => Some(list.iter().filter_map(|value| cleaned(value, factor)).collect()),
         Value::Object(object) => {
             let pairs = object.iter().filter_map(|(key, value)| {
-                Some((Clean::new(key).as_str().to_owned(), cleaned(value, None)?))
+                Some((SafeText::new(key).as_str().to_owned(), cleaned(value, None)?))
             });
             Some(pairs.collect())
         }

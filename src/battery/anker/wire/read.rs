@@ -182,14 +182,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::reading::Clean;
+    use crate::reading::SafeText;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_micros(second * 1_000_000)
     }
 
     fn station(model: &str) -> Station {
-        Station { serial: Clean::new("SN"), model: Clean::new(model), name: Clean::new("Garage") }
+        Station { serial: SafeText::new("SN"), model: SafeText::new(model), name: SafeText::new("Garage") }
     }
 
     fn state(values: Value) -> DeviceState {

@@ -5,7 +5,7 @@ use serde_json::{Number, Value};
 use super::frame::{Field, FieldKind};
 use super::hex::to_hex;
 use super::map::{Factor, Form, Length, ValueMap};
-use crate::reading::Clean;
+use crate::reading::SafeText;
 
 /// A value that stands in a part of a field.
 pub(super) struct Part {
@@ -131,7 +131,7 @@ fn time(name: &str, bytes: &[u8]) -> Option<Value> {
 
 /// Text without what cannot be shown: padding with NUL, first of all. A timestamp as text is in milliseconds.
 fn text(name: &str, bytes: &[u8]) -> Value {
-    let text = Clean::from_bytes(bytes);
+    let text = SafeText::from_bytes(bytes);
     if name.contains("timestamp")
         && let Ok(millis) = text.as_str().parse::<i64>()
     {

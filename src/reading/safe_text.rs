@@ -3,14 +3,14 @@
 use std::fmt;
 
 /// The most characters that a piece of foreign text may keep. One line of a terminal or a log.
-pub const MAX_CLEAN_CHARS: usize = 200;
+pub const MAX_SAFE_TEXT_CHARS: usize = 200;
 
 /// Foreign text that can be shown, logged and stored: no control character (so no terminal escape,
-/// no NUL, no line break), no invisible or bidirectional mark, at most [`MAX_CLEAN_CHARS`] characters.
+/// no NUL, no line break), no invisible or bidirectional mark, at most [`MAX_SAFE_TEXT_CHARS`] characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Clean(String);
+pub struct SafeText(String);
 
-impl Clean {
+impl SafeText {
     /// Cleans `text`: line breaks and tabs become one blank, other unsafe characters are dropped, and
     /// what is too long is cut with an ellipsis.
     pub fn new(text: &str) -> Self {
@@ -25,7 +25,7 @@ impl Clean {
             if is_unsafe(c) {
                 continue;
             }
-            if n_chars + usize::from(blank_due) + 1 >= MAX_CLEAN_CHARS {
+            if n_chars + usize::from(blank_due) + 1 >= MAX_SAFE_TEXT_CHARS {
                 out.push('…');
                 return Self(out);
             }
@@ -42,7 +42,7 @@ impl Clean {
 
     /// Cleans bytes that may not be UTF-8; what is not becomes U+FFFD.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        let head = bytes.get(..MAX_CLEAN_CHARS * 8).unwrap_or(bytes);
+        let head = bytes.get(..MAX_SAFE_TEXT_CHARS * 8).unwrap_or(bytes);
         Self::new(&String::from_utf8_lossy(head))
     }
 
@@ -57,7 +57,7 @@ impl Clean {
     }
 }
 
-impl fmt::Display for Clean {
+impl fmt::Display for SafeText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn terminal_escapes_and_line_breaks_do_not_survive() {
         let hostile = "\u{1b}]0;owned\u{7}NVIDIA\u{1b}[31m L4\r\nnext\0line";
-        assert_eq!(Clean::new(hostile).as_str(), "]0;ownedNVIDIA[31m L4 nextline");
+        assert_eq!(SafeText::new(hostile).as_str(), "]0;ownedNVIDIA[31m L4 nextline");
     }
 
     #[test]
@@ -114,20 +114,20 @@ mod tests {
             "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
         let hidden = "\u{ad}\u{34f}\u{180e}\u{200b}\u{2060}\u{3164}\u{fe0f}\u{feff}\u{fff9}\u{e0041}";
         for c in bidi.chars().chain(hidden.chars()) {
-            assert_eq!(Clean::new(&format!("1{c}2")).as_str(), "12", "{}", c.escape_unicode());
+            assert_eq!(SafeText::new(&format!("1{c}2")).as_str(), "12", "{}", c.escape_unicode());
         }
-        assert_eq!(Clean::new("Ünï 漢字 عربي").as_str(), "Ünï 漢字 عربي");
+        assert_eq!(SafeText::new("Ünï 漢字 عربي").as_str(), "Ünï 漢字 عربي");
     }
 
     #[test]
     fn long_text_is_cut_to_the_bound_with_an_ellipsis() {
-        let cleaned = Clean::new(&"ä".repeat(10_000));
-        assert_eq!(cleaned.as_str().chars().count(), MAX_CLEAN_CHARS);
+        let cleaned = SafeText::new(&"ä".repeat(10_000));
+        assert_eq!(cleaned.as_str().chars().count(), MAX_SAFE_TEXT_CHARS);
         assert!(cleaned.as_str().ends_with('…'));
     }
 
     #[test]
     fn bytes_that_are_not_utf8_stay_one_line_of_text() {
-        assert_eq!(Clean::from_bytes(b"a\xff\xfeb").as_str(), "a\u{fffd}\u{fffd}b");
+        assert_eq!(SafeText::from_bytes(b"a\xff\xfeb").as_str(), "a\u{fffd}\u{fffd}b");
     }
 }
