@@ -246,7 +246,7 @@ impl Evaluation<'_> {
             self.judge(&subject(Rule::StoreAway), verdict, |told, lasted| messages::store_away(lasted, told));
         }
         let n_aside = facts.rows_aside;
-        let verdict = if 0 < n_aside { Verdict::at_once(Severity::Warning) } else { Verdict::Clear };
+        let verdict = if n_aside > 0 { Verdict::at_once(Severity::Warning) } else { Verdict::Clear };
         self.judge(&subject(Rule::RowsRefused), verdict, |told, _| messages::rows_refused(n_aside, told));
         let (verdict, reason) = match &facts.reload_failed {
             Some(reason) => (Verdict::at_once(Severity::Warning), reason.as_str()),
@@ -292,7 +292,7 @@ impl Evaluation<'_> {
 
     /// What is known of this alert, or a new entry where there is room for one.
     fn standing(&mut self, key: &str, subject: &Subject<'_>, severity: Severity) -> Option<&mut Standing> {
-        if !self.state.standing.contains_key(key) && MAX_STANDING <= self.state.standing.len() {
+        if !self.state.standing.contains_key(key) && self.state.standing.len() >= MAX_STANDING {
             self.state.n_untracked += 1;
             return None;
         }

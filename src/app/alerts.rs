@@ -152,7 +152,7 @@ impl Alerting {
 
     /// What `hosts.json` is to have on: what it had, until that is kept with the batches.
     pub(super) fn before(&self) -> Value {
-        let is_taken_over = self.known.as_ref().is_some_and(|known| 0 < known.revision);
+        let is_taken_over = self.known.as_ref().is_some_and(|known| known.revision > 0);
         if is_taken_over { Value::Null } else { self.before.clone() }
     }
 

@@ -54,7 +54,7 @@ fn found(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     let found: io::Result<Vec<PathBuf>> =
         found.take(MAX_FOUND + 1).map(|path| path.map_err(std::convert::Into::into)).collect();
     let found = found?;
-    if MAX_FOUND < found.len() {
+    if found.len() > MAX_FOUND {
         return Err(io::Error::other(format!("it finds more than {MAX_FOUND} files")));
     }
     Ok(found)

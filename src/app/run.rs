@@ -255,7 +255,7 @@ impl Daemon {
             teller.wake(&self.alerting);
         }
         self.supervisor.status(batch, &self.store);
-        if SAVE_EVERY <= self.saved_at.elapsed() {
+        if self.saved_at.elapsed() >= SAVE_EVERY {
             self.save();
         }
         Ok(())
@@ -305,7 +305,7 @@ impl Daemon {
         if settings.inventory.cycle.interval != self.settings.inventory.cycle.interval {
             self.ticks = ticks(settings.inventory.cycle.interval);
             self.engine.spread_over(spread(settings.inventory.cycle.interval));
-        } else if 0 < n_anew && !self.engine.is_open() {
+        } else if n_anew > 0 && !self.engine.is_open() {
             // The new ones are not to wait for the rest of a long interval.
             self.ticks.reset_immediately();
         }

@@ -128,7 +128,7 @@ impl Said {
         // A clock that was set back is no reason to be silent for longer.
         let is_due = self
             .summary_us
-            .is_none_or(|said| at.micros() < said || SUMMARY_EVERY <= at.since(Timestamp::from_micros(said)));
+            .is_none_or(|said| at.micros() < said || at.since(Timestamp::from_micros(said)) >= SUMMARY_EVERY);
         if is_due && now.scope == Scope::Whole {
             self.summary_us = Some(at.micros());
             lines.push(Line::info(summary(now)));

@@ -53,7 +53,7 @@ pub(super) fn heartbeat(reading: &StationReading) -> Entries<'_> {
     all.text("grid", reading.grid.label());
     let (fields, n_left_out) = bounded_fields(reading);
     all.put("fields", fields);
-    if 0 < n_left_out {
+    if n_left_out > 0 {
         all.put("fields_left_out", n_left_out);
     }
     all
@@ -131,7 +131,7 @@ fn put_keys(to: &mut Entries<'_>, reading: &StationReading) {
         .collect();
     let n_left_out = reading.raw_keys.len().saturating_sub(keys.len());
     to.put("raw_device_keys", keys);
-    if 0 < n_left_out {
+    if n_left_out > 0 {
         to.put("raw_device_keys_left_out", n_left_out);
     }
 }

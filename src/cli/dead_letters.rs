@@ -48,7 +48,7 @@ fn text(letters: &[DeadLetter], n_all: u64) -> String {
     }
     let mut lines: Vec<String> = letters.iter().map(line).collect();
     let n_more = n_all.saturating_sub(u64::try_from(letters.len()).unwrap_or(u64::MAX));
-    if 0 < n_more {
+    if n_more > 0 {
         lines.push(format!("and {n_more} more; --limit shows them"));
     }
     lines.join("\n") + "\n"
@@ -95,7 +95,7 @@ fn message(retried: &Retried) -> String {
         None => "waiting in the spool, for the fleetwatt that runs to deliver",
     };
     let mut line = format!("{taken} {} {place}", rows(*taken));
-    if 0 < *refused {
+    if *refused > 0 {
         line += &format!("; {refused} still refused, see `fleetwatt store dead-letters list`");
     }
     line + "\n"

@@ -82,7 +82,7 @@ impl Exit {
         match &retried.receipt {
             _ if retried.stopped_by.is_some() => Self::Spooled,
             Some(receipt) if receipt.left.is_some() => Self::Spooled,
-            _ if 0 < retried.refused => Self::Partial,
+            _ if retried.refused > 0 => Self::Partial,
             _ => Self::Ok,
         }
     }

@@ -150,7 +150,7 @@ fn rows(field: &Field<'_>, named: &[NamedValue]) -> Vec<[String; 6]> {
 
 fn bytes_of(field: &Field<'_>) -> String {
     match field.value.get(..MOST_BYTES) {
-        Some(head) if MOST_BYTES < field.value.len() => {
+        Some(head) if field.value.len() > MOST_BYTES => {
             format!("{}… ({} bytes)", wire::to_hex(head), field.value.len())
         }
         _ => wire::to_hex(field.value),

@@ -274,7 +274,7 @@ fn print_polled(
         // What waits, and why, is among the changes.
         Kept::Durable(_) if quiet => (),
         Kept::Durable(receipt) => {
-            if 0 < receipt.batches {
+            if receipt.batches > 0 {
                 show::note(&show::delivered(receipt, settings));
             }
             show::left(receipt, colour_stderr(cli.colour));

@@ -110,7 +110,7 @@ pub(super) fn text_options(colour: bool) -> TextOptions {
 /// The width of the terminal on standard output, if there is one.
 fn terminal_width() -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    (0 < size.ws_col).then_some(size.ws_col)
+    (size.ws_col > 0).then_some(size.ws_col)
 }
 
 /// One line about what was brought into the timeline.
@@ -123,12 +123,12 @@ pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
     let (rows, location, took) =
         (counted(receipt.rows, "row", "rows"), &settings.location, rounded(receipt.took));
     let mut line = format!("{rows}{of_batches} written to {location} in {took}");
-    if 0 < receipt.dead_letters {
+    if receipt.dead_letters > 0 {
         let n_rows = receipt.dead_letters;
         write!(line, "; {n_rows} refused and laid aside, see `fleetwatt store dead-letters list`")
             .unwrap_or_default();
     }
-    if 0 < receipt.swallowed {
+    if receipt.swallowed > 0 {
         let n_rows = receipt.swallowed;
         write!(line, "; of {n_rows} rows it shows nothing: a trigger or a rule keeps them")
             .unwrap_or_default();
@@ -174,7 +174,7 @@ pub(super) fn progress(of_what: &'static str) -> impl FnMut(u64, u64) + Send {
     let mut shown_at = Instant::now();
     let mut is_shown = false;
     move |done, of| {
-        let is_due = PROGRESS_EVERY <= shown_at.elapsed();
+        let is_due = shown_at.elapsed() >= PROGRESS_EVERY;
         let is_over = done == of;
         if !is_terminal || !(is_due || (is_over && is_shown)) {
             return;
@@ -195,7 +195,7 @@ pub(super) fn settings(settings: &Settings) -> String {
     let kinds = [(n_local, "local"), (n_ssh, "over SSH"), (hosts.len() - n_local - n_ssh, "scripted")];
     let kinds: Vec<String> = kinds
         .iter()
-        .filter(|(n_hosts, _)| 0 < *n_hosts)
+        .filter(|(n_hosts, _)| *n_hosts > 0)
         .map(|(n_hosts, kind)| format!("{n_hosts} {kind}"))
         .collect();
     let solix = settings.solix.as_ref().map(|solix| {
@@ -409,7 +409,7 @@ pub(super) fn spool_status(spool: Option<&SpoolStatus>) -> String {
         ("dropped", spool.dropped_total, "batches in all"),
         ("lost", spool.lost_total, "batches in all"),
     ] {
-        if 0 < number {
+        if number > 0 {
             line(name, format!("{number} {what}"));
         }
     }

@@ -182,7 +182,7 @@ fn webhook_format(text: &str) -> Result<WebhookFormat, Flaw> {
 
 fn webhook_timeout(text: &str) -> Result<Duration, Flaw> {
     let timeout = check::duration(text)?;
-    if MAX_WEBHOOK_TIMEOUT < timeout {
+    if timeout > MAX_WEBHOOK_TIMEOUT {
         return Err(Flaw::new("is above one minute", "at most \"1m\"", "the default is \"10s\""));
     }
     Ok(timeout)

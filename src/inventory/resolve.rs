@@ -194,7 +194,7 @@ impl<'w> Fleet<'w> {
             drafts.push(pattern.site.clone(), flaw);
         }
         self.n_changed = self.n_changed.saturating_add(entry.name.value.count());
-        if MAX_CHANGED < self.n_changed {
+        if self.n_changed > MAX_CHANGED {
             let hint =
                 "check the range for a digit too many; what holds for all hosts belongs into [defaults]";
             let flaw = Flaw::new(format!("more than {MAX_CHANGED} changes of hosts"), "too many", hint);

@@ -167,7 +167,7 @@ fn mqtt_address(text: &str) -> Result<String, Flaw> {
 /// `host:port`, an IPv6 address in brackets.
 fn is_host_and_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse().is_ok_and(|n: u16| 0 < n);
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse().is_ok_and(|n: u16| n > 0);
     is_port && is_host(host)
 }
 

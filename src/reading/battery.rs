@@ -37,7 +37,7 @@ impl StationReading {
         let (power_input, power_output) =
             (*self.power_input.as_ref().ok()?, *self.power_output.as_ref().ok()?);
         let net_draw = power_output.milliwatts().checked_sub(power_input.milliwatts())?;
-        let is_possible = (0..=100_000).contains(&soc.millipercent()) && 0 < capacity.millijoules();
+        let is_possible = (0..=100_000).contains(&soc.millipercent()) && capacity.millijoules() > 0;
         if net_draw <= 0 || !is_possible {
             return None;
         }
@@ -223,7 +223,7 @@ mod tests {
                 ..discharging()
             };
             if let Some(runtime) = reading.runtime() {
-                prop_assert!(input < output && (0..=100_000).contains(&soc) && 0 < capacity);
+                prop_assert!(input < output && (0..=100_000).contains(&soc) && capacity > 0);
                 prop_assert!(runtime.lasts <= MAX_RUNTIME);
             }
         }

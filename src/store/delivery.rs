@@ -101,10 +101,10 @@ impl Writer {
         receipt.took += written.took;
         receipt.swallowed += written.swallowed;
         self.n_new = written.rows;
-        if 0 < written.swallowed && !self.swallows {
+        if written.swallowed > 0 && !self.swallows {
             tracing::error!(batch = %id, rows = written.swallowed, "database took rows and shows nothing of them: a trigger or a rule keeps them");
         }
-        self.swallows = 0 < written.swallowed;
+        self.swallows = written.swallowed > 0;
         Ok(())
     }
 
@@ -217,7 +217,7 @@ impl Writer {
         let first = refused.first().map(|(_, error)| error.as_str()).unwrap_or_default();
         tracing::error!(batch = %batch.id, n_rows, first, "rows are refused and laid aside");
         let n_dropped = self.spool().await?.bury(batch, &refused).await?;
-        if 0 < n_dropped {
+        if n_dropped > 0 {
             tracing::error!(rows = n_dropped, "too many rows lie aside, the oldest are dropped");
         }
         receipt.dead_letters += n_rows;

@@ -19,7 +19,7 @@ pub(super) fn read_only(path: &Path) -> SqliteConnectOptions {
     let file = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
     let mut wal = file.as_os_str().to_owned();
     wal.push("-wal");
-    let is_in_use = std::fs::metadata(PathBuf::from(wal)).is_ok_and(|wal| 0 < wal.len());
+    let is_in_use = std::fs::metadata(PathBuf::from(wal)).is_ok_and(|wal| wal.len() > 0);
     SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(false)

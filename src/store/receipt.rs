@@ -38,7 +38,7 @@ pub struct Receipt {
 impl Receipt {
     /// Whether the store took all else and something is missing in it that a person should see to.
     pub const fn cost_something(&self) -> bool {
-        0 < self.dead_letters || 0 < self.swallowed || self.rescued.is_some()
+        self.dead_letters > 0 || self.swallowed > 0 || self.rescued.is_some()
     }
 }
 

@@ -99,7 +99,7 @@ fn sweep(folder: &Path, prefix: &str, newest: &File) {
             entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(NEW));
         let age = entry.metadata().and_then(|metadata| metadata.modified());
         let age = age.ok().and_then(|at| written_at.duration_since(at).ok()).unwrap_or_default();
-        if is_new && LEFT_AFTER < age {
+        if is_new && age > LEFT_AFTER {
             drop(std::fs::remove_file(entry.path()));
         }
     }

@@ -237,7 +237,7 @@ async fn end_with_shell(socket: &Path) -> io::Result<bool> {
     kill_process(pid, Signal::TERM)?;
     // Its greeting, and then its end.
     let mut greeting = [0_u8; 64];
-    while connection.read(&mut greeting).await.is_ok_and(|n_read| 0 < n_read) {}
+    while connection.read(&mut greeting).await.is_ok_and(|n_read| n_read > 0) {}
     Ok(true)
 }
 

@@ -242,12 +242,12 @@ impl Call {
         let searched = self.stdout.len();
         more(&self.answers, &mut self.stdout).await?;
         let Some((end, exit)) = end_of(&self.stdout, searched, &self.number) else {
-            return Ok(if MAX_STDOUT < self.stdout.len() { News::TooMuch } else { News::Some });
+            return Ok(if self.stdout.len() > MAX_STDOUT { News::TooMuch } else { News::Some });
         };
         self.exit = Some(exit);
         self.stdout.truncate(end);
         self.stdout.drain(..begin_of(&self.stdout));
-        Ok(if MAX_STDOUT < self.stdout.len() { News::TooMuch } else { News::Ended })
+        Ok(if self.stdout.len() > MAX_STDOUT { News::TooMuch } else { News::Ended })
     }
 
     /// What the command wrote to standard error, if it failed; `true` if that was more than may be kept. Of

@@ -104,7 +104,7 @@ fn check_body(body: &Value, now: SystemTime) -> Result<(), String> {
     if body["enc"].as_u64() != Some(0) {
         return Err("enc is not the number 0".to_owned());
     }
-    if body["time_zone"].as_i64().is_none_or(|offset| MAX_OFFSET < offset.unsigned_abs()) {
+    if body["time_zone"].as_i64().is_none_or(|offset| offset.unsigned_abs() > MAX_OFFSET) {
         return Err("time_zone is no offset in milliseconds".to_owned());
     }
     let transaction = body["transaction"].as_str().ok_or("transaction is not a text")?;

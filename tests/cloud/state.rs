@@ -140,7 +140,7 @@ impl State {
         if *times != super::FOREVER {
             *times -= 1;
         }
-        self.failures.retain(|_, (_, times)| 0 < *times);
+        self.failures.retain(|_, (_, times)| *times > 0);
         Some(failure)
     }
 

@@ -127,7 +127,7 @@ impl Device<'_> {
         let mut state = self.shared.state();
         let station = state.station(self.serial);
         // What has not spoken to the cloud for long does not speak to others either.
-        if station.is_silent || GONE_AFTER < station.is_heard_ago {
+        if station.is_silent || station.is_heard_ago > GONE_AFTER {
             return (None, Vec::new());
         }
         let asked = envelope::read_request(

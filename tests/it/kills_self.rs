@@ -27,7 +27,7 @@ async fn kill(postgres: Option<String>) -> Found {
 async fn each_alert_is_in_a_sqlite_timeline_once_and_told_over_ten_kills() {
     let found = kill(None).await;
     assert_eq!(found.faults, Vec::<String>::new(), "{found:?}");
-    assert!(0 < found.n_events && found.n_events == found.n_told, "{found:?}");
+    assert!(found.n_events > 0 && found.n_events == found.n_told, "{found:?}");
 }
 
 #[tokio::test]
@@ -35,5 +35,5 @@ async fn each_alert_is_in_a_postgresql_timeline_once_and_told_over_ten_kills() {
     let database = Database::new("kills", TABLE).await;
     let found = kill(Some(database.url("postgres", ""))).await;
     assert_eq!(found.faults, Vec::<String>::new(), "{found:?}");
-    assert!(0 < found.n_events && found.n_events == found.n_told, "{found:?}");
+    assert!(found.n_events > 0 && found.n_events == found.n_told, "{found:?}");
 }

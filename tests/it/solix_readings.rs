@@ -164,18 +164,18 @@ fn an_answer_that_comes_while_rest_is_slow_needs_no_trigger() {
     stage.wait_for("three slow answers", |_| n_before + 3 < n_calls());
     daemon.stop();
     let asked: Vec<Asked> = stage.cloud.requests().into_iter().filter_map(|one| one.asked.ok()).collect();
-    assert!(3 < asked.len() && asked.iter().all(|asked| *asked == Asked::Status), "{asked:?}");
+    assert!(asked.len() > 3 && asked.iter().all(|asked| *asked == Asked::Status), "{asked:?}");
 }
 
 #[test]
 fn a_rest_poll_stands_in_the_journal_without_being_asked_for() {
     let stage = stage_of(vec![Device::f3800_plus(), Device::solarbank_2()]);
     let daemon = Daemon::start(&stage, &stage.hasty_inventory(""), &[]);
-    stage.wait_for("two REST polls", |_| 2 < stage.cloud.calls("get_relate_and_bind_devices"));
+    stage.wait_for("two REST polls", |_| stage.cloud.calls("get_relate_and_bind_devices") > 2);
     let said = daemon.stop();
     let lines = |what: &str| said.lines().filter(|line| line.contains(what)).count();
-    assert!(2 <= lines("REST API: SOLIX F3800 Plus SOC=?% In=?W"), "{said}");
-    assert!(2 <= lines("REST API: Solarbank 2 E1600 Pro SOC=93% In=989W"), "{said}");
+    assert!(lines("REST API: SOLIX F3800 Plus SOC=?% In=?W") >= 2, "{said}");
+    assert!(lines("REST API: Solarbank 2 E1600 Pro SOC=93% In=989W") >= 2, "{said}");
     for endpoint in ["get_relate_and_bind_devices", "get_device_attrs"] {
         let told = format!("REST API fields for SOLIX F3800 Plus ({endpoint}): ");
         assert_eq!(lines(&told), 1, "{told} in {said}");

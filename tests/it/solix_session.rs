@@ -131,7 +131,7 @@ fn stations_behind_a_panel_are_read_through_it() {
     assert!(of_type(&rows, "solix_battery_soc").len() >= 2);
     for endpoint in ["get_scen_info", "energy_statistics", "get_system_running_info", "get_device_attrs"] {
         let told = said.matches(&format!("({endpoint}):")).count();
-        assert!(said.contains("REST API fields for ") && 0 < told, "{endpoint} in {said}");
+        assert!(said.contains("REST API fields for ") && told > 0, "{endpoint} in {said}");
     }
 }
 

@@ -273,7 +273,7 @@ async fn a_spool_that_is_full_makes_room_and_the_timeline_says_so() {
         dropped += kept.keep(id, &events, None).await.unwrap().dropped.batches;
     }
     let status = kept.spool_status().await.unwrap();
-    assert!(0 < dropped && status.dropped_total == dropped && status.bytes <= 2_500, "{status:?}");
+    assert!(dropped > 0 && status.dropped_total == dropped && status.bytes <= 2_500, "{status:?}");
     assert_eq!(status.batches + dropped, 30);
     kept.close().await;
     let mut shown = Vec::new();
@@ -282,7 +282,7 @@ async fn a_spool_that_is_full_makes_room_and_the_timeline_says_so() {
     assert!(shown.iter().zip(1..).all(|(shown, n)| (shown.delivered, shown.of) == (n, status.batches)));
     let sql = "SELECT count(*) FROM unified_timeline WHERE event_type = 'spool_dropped' AND source = 'fleetwatt' AND value >= 1";
     let n_notes: i64 = sqlx::query_scalar(sql).fetch_one(&mut database.admin().await).await.unwrap();
-    assert!(0 < n_notes);
+    assert!(n_notes > 0);
     let sql = "SELECT max((metadata ->> 'number')::int) FROM unified_timeline";
     let newest: i32 = sqlx::query_scalar(sql).fetch_one(&mut database.admin().await).await.unwrap();
     assert_eq!(newest, 29);

@@ -241,7 +241,7 @@ impl Stage {
             }
         };
         let told =
-            |(key, value, at)| Told { key, raised: 0.5 < value, at: Timestamp::from_micros(at).to_string() };
+            |(key, value, at)| Told { key, raised: value > 0.5, at: Timestamp::from_micros(at).to_string() };
         rows.into_iter().map(told).collect()
     }
 }

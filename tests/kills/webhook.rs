@@ -77,7 +77,7 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<(Mood, Vec<Told>)>) -> Opti
     let mut request = Vec::new();
     let body = loop {
         let mut piece = [0; 4_096];
-        let n_read = stream.read(&mut piece).await.ok().filter(|n_read| 0 < *n_read)?;
+        let n_read = stream.read(&mut piece).await.ok().filter(|n_read| *n_read > 0)?;
         request.extend_from_slice(&piece[..n_read]);
         if request.starts_with(b"HEAD ") && request.ends_with(b"\r\n\r\n") {
             return stream.write_all(b"HTTP/1.1 405 No\r\ncontent-length: 0\r\n\r\n").await.ok();

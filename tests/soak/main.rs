@@ -111,7 +111,7 @@ async fn soak(args: &Args, steps: &[Step]) -> Result<bool> {
     let acknowledged = stage.daemon.acknowledged()?;
     let n_kills = n_done.get(&kind(Action::KillProgram)).copied().unwrap_or_default();
     let mut checks = vec![
-        Check::new("the program was killed at least 20 times", n_kills, 20 <= n_kills),
+        Check::new("the program was killed at least 20 times", n_kills, n_kills >= 20),
         Check::none("no life of the program ended by itself", lives(&stage), &stage.daemon.own_ends),
         Check::new("SIGTERM ends it with exit code 0", &ended_as, ended_as == "0"),
         Check::none("no ssh master and no remote command is left", left_behind.len(), &left_behind),

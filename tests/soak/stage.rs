@@ -146,7 +146,7 @@ impl Stage {
             let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
             format!("process {}: {words}", pid.as_raw_pid())
         });
-        let commands = self.fleet.names().into_iter().filter(|host| 0 < self.fleet.running(host));
+        let commands = self.fleet.names().into_iter().filter(|host| self.fleet.running(host) > 0);
         masters.chain(commands.map(|host| format!("a command on {host}"))).collect()
     }
 

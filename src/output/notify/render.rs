@@ -106,7 +106,7 @@ fn ntfy(transitions: &[Transition]) -> Message {
     let mut body = String::new();
     let mut n_shown = 0;
     for line in lines(transitions, str::to_owned) {
-        if MAX_NTFY_BYTES < body.len() + line.len() + 1 {
+        if body.len() + line.len() + 1 > MAX_NTFY_BYTES {
             break;
         }
         body.push_str(if body.is_empty() { "" } else { "\n" });

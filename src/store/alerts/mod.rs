@@ -121,7 +121,7 @@ pub(super) async fn keep(
         let sql =
             "DELETE FROM {outbox} WHERE seq <= (SELECT seq FROM {outbox} ORDER BY seq DESC LIMIT 1 OFFSET ?)";
         let dropped = sqlx::query(tables.sql(sql)).bind(MAX_WAITING).execute(connection).await?;
-        if 0 < dropped.rows_affected() {
+        if dropped.rows_affected() > 0 {
             let n_dropped = dropped.rows_affected();
             tracing::error!(n_dropped, "webhook is not told of the oldest alerts: too many wait for it");
         }

@@ -131,7 +131,7 @@ async fn drop_too_many(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
                (SELECT id FROM dead_letter ORDER BY id LIMIT max(0, (SELECT count(*) FROM dead_letter) - ?))";
     let most = i64::try_from(MAX_DEAD_LETTERS).unwrap_or(i64::MAX);
     let n_dropped = sqlx::query(sql).bind(most).execute(&mut *connection).await?.rows_affected();
-    if 0 < n_dropped {
+    if n_dropped > 0 {
         count(connection, "dead_letters_dropped_total", i64::try_from(n_dropped).unwrap_or(i64::MAX)).await?;
     }
     Ok(n_dropped)

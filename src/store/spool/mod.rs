@@ -295,7 +295,7 @@ async fn count(connection: &mut SqliteConnection, key: &str, more: i64) -> sqlx:
 async fn is_there(connection: &mut SqliteConnection, id: BatchId) -> sqlx::Result<bool> {
     let sql = "SELECT count(*) FROM batch WHERE batch_id = ?";
     let n_there: i64 = sqlx::query_scalar(sql).bind(id.to_string()).fetch_one(connection).await?;
-    Ok(0 < n_there)
+    Ok(n_there > 0)
 }
 
 /// Drops what is too old, and the oldest until `more` bytes fit.

@@ -234,7 +234,7 @@ impl Spool {
 async fn prepare(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
     let sql = "SELECT count(*), count(*) FILTER (WHERE name IN ('batch', 'dead_letter', 'meta')) FROM sqlite_schema";
     let (there, ours): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut *connection).await?;
-    if 0 < there && ours < 3 {
+    if there > 0 && ours < 3 {
         return Ok(None);
     }
     if there == 0 || !alerts::are_there(connection, Tables::OfSpool).await? {

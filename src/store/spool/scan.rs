@@ -153,7 +153,7 @@ impl Pages {
                 Err(_) => return None,
             }
         }
-        (0 < n_read).then_some(page)
+        (n_read > 0).then_some(page)
     }
 
     fn is_free(&self, number: usize) -> bool {

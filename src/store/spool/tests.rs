@@ -253,7 +253,7 @@ async fn the_file_is_private_synced_and_says_what_is_in_it() {
     let status = spool.status().await.unwrap();
     assert_eq!((synchronous, status.batches, status.rows), (2, 2, 7));
     assert_eq!(status.last_error, Some((1, "away".to_owned())));
-    assert!(status.oldest.unwrap() < Duration::from_secs(60) && 0 < status.bytes);
+    assert!(status.oldest.unwrap() < Duration::from_secs(60) && status.bytes > 0);
     let seen = Spool::look(folder.path()).await.unwrap().unwrap();
     assert_eq!(SpoolStatus { oldest: status.oldest, ..seen }, status);
 }
@@ -445,7 +445,7 @@ async fn what_the_pages_still_hold_is_saved_whatever_else_is_damaged() {
     assert!(rescued.unwrap().1 == 0 && waiting.ends_with(&all), "{rescued:?}");
     let (rescued, waiting) = opened_as(&good[..good.len() / 2]).await;
     let (saved, lost) = rescued.unwrap();
-    assert!(0 < saved && 0 < lost && saved + lost == 20, "{saved} {lost}");
+    assert!(saved > 0 && lost > 0 && saved + lost == 20, "{saved} {lost}");
     assert!(usize::try_from(saved) == Ok(waiting.len()) && waiting.iter().all(|id| all.contains(id)));
 }
 

@@ -106,7 +106,7 @@ async fn give_back(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     let kind: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut *connection).await?;
     let mut free: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *connection).await?;
     // 2 is incremental.
-    while kind == 2 && 0 < free {
+    while kind == 2 && free > 0 {
         let sql = format!("PRAGMA incremental_vacuum({PAGES_A_STEP})");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
         let left: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *connection).await?;

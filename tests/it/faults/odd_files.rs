@@ -50,7 +50,7 @@ fn a_daemon_goes_on_and_ends_though_a_fifo_came_into_its_inventory() {
     let inventory = fleet(&home);
     let mut child = home.start(&["run", "--inventory", inventory.to_str().unwrap()]);
     let n_rows = |event_type: &str| of_type(&home.rows(), event_type).len();
-    wait_until("two cycles", PATIENCE, || n_rows("node_up"), |n_cycles| 2 <= *n_cycles);
+    wait_until("two cycles", PATIENCE, || n_rows("node_up"), |n_cycles| *n_cycles >= 2);
     fifo(&home.path("racks/x.toml"));
     wait_until("the alert of the edit", PATIENCE, || n_rows("alert"), |n_alerts| *n_alerts == 1);
     let before = n_rows("node_up");

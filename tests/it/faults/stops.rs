@@ -22,8 +22,8 @@ async fn a_sigterm_in_the_middle_of_a_cycle_loses_nothing_and_leaves_no_process(
     for life in 0..3 {
         let daemon = Daemon::start(&home, &inventory);
         daemon.keeps(1);
-        let asked = || fleet.names().iter().filter(|host| 0 < fleet.running(host)).count();
-        wait_until("a cycle under way", PATIENCE, asked, |n_hosts| 2 <= *n_hosts);
+        let asked = || fleet.names().iter().filter(|host| fleet.running(host) > 0).count();
+        wait_until("a cycle under way", PATIENCE, asked, |n_hosts| *n_hosts >= 2);
         let log = daemon.log.clone();
         let (code, took) = daemon.stop();
         assert_eq!(code, Some(0), "life {life}");

@@ -94,7 +94,7 @@ impl Kept {
         }
         let mut bytes = Zeroizing::new(Vec::new());
         Read::by_ref(&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-        if u64::try_from(bytes.len()).is_ok_and(|n_bytes| MAX_BYTES < n_bytes) {
+        if u64::try_from(bytes.len()).is_ok_and(|n_bytes| n_bytes > MAX_BYTES) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         Ok(bytes)

@@ -31,7 +31,7 @@ impl Backoff {
     /// clients of a broker that comes back do not come all at once.
     pub(super) fn lost(&mut self) -> Duration {
         let held = self.connected_at.take().map(|since| since.elapsed());
-        if held.is_some_and(|held| GOOD_AFTER <= held) {
+        if held.is_some_and(|held| held >= GOOD_AFTER) {
             self.n_losses = 0;
         }
         let pause = FIRST.saturating_mul(2_u32.saturating_pow(self.n_losses)).min(LONGEST);

@@ -22,11 +22,11 @@ fn gather(value: &Value, before: &str, depth: usize, names: &mut BTreeSet<String
     match value {
         Value::Object(fields) => {
             for (name, inner) in fields.iter().filter(|(name, _)| is_name(name)) {
-                if MAX_NAMES <= names.len() {
+                if names.len() >= MAX_NAMES {
                     return;
                 }
                 let name = format!("{before}{name}");
-                if 1 < depth {
+                if depth > 1 {
                     gather(inner, &format!("{name}."), depth - 1, names);
                 }
                 names.insert(name);
@@ -44,7 +44,7 @@ fn gather(value: &Value, before: &str, depth: usize, names: &mut BTreeSet<String
 /// Whether a key is the name of a field, and not content: some answers have serial numbers for keys, and an
 /// account or a token would look alike. Names are short and have small letters, and are not hex.
 pub(super) fn is_name(key: &str) -> bool {
-    let is_hex = 8 <= key.len() && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hex = key.len() >= 8 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
     key.len() <= 40
         && !is_hex
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')

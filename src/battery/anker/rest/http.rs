@@ -134,7 +134,7 @@ async fn answer(mut response: Response) -> Result<Answer, Broken> {
     let status = response.status().as_u16();
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| Broken::Underway(error.without_url()))? {
-        if MAX_ANSWER < bytes.len() + chunk.len() {
+        if bytes.len() + chunk.len() > MAX_ANSWER {
             return Err(Broken::TooLarge);
         }
         bytes.extend_from_slice(&chunk);

@@ -62,7 +62,7 @@ pub(super) fn power(object: &Value, key: &str, unit: Option<&str>) -> Measured<P
         _ => return Err(Absent::new(Reason::Garbled, &text)),
     };
     let milliwatts = decimal(&text, places).ok_or_else(|| Absent::new(Reason::Garbled, &text))?;
-    if MOST_POWER.milliwatts() < milliwatts.saturating_abs() {
+    if milliwatts.saturating_abs() > MOST_POWER.milliwatts() {
         return Err(Absent::new(Reason::Implausible, &text));
     }
     Ok(Power::from_milliwatts(milliwatts))

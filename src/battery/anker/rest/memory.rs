@@ -197,7 +197,7 @@ impl Memory {
         names: &BTreeSet<String>,
     ) -> BTreeSet<String> {
         let key = format!("{} {id}", endpoint.name());
-        if MOST <= self.told.len() && !self.told.contains_key(&key) {
+        if self.told.len() >= MOST && !self.told.contains_key(&key) {
             return BTreeSet::new();
         }
         let seen = self.told.entry(key).or_default();

@@ -75,7 +75,7 @@ impl Pacer {
         self.last_at = Some(now);
         let calls = self.endpoints.entry(endpoint).or_default();
         calls.recent.push_back(now);
-        if MOST_CALLS < calls.recent.len() {
+        if calls.recent.len() > MOST_CALLS {
             calls.recent.pop_front();
         }
     }

@@ -143,7 +143,7 @@ fn battery_word(
     // The time is that of solarbanks; an F3000 has none.
     let written = scene.updated_time.as_ref().filter(|_| device.role == Role::Solarbank);
     let written = written.and_then(|written| written.as_str().parse::<DateTime>().ok());
-    let written = written.filter(|written| FIRST_YEAR <= written.year());
+    let written = written.filter(|written| written.year() >= FIRST_YEAR);
     let measured_at = written.and_then(|written| moment(written, zone.as_ref(), received.at));
     let reading = match (written, measured_at) {
         _ if online == Some(false) => Err(NoReading::Offline),

@@ -91,7 +91,7 @@ impl Cloud {
             match action(status, code, &answer.msg) {
                 Action::Take => {
                     let n_devices = device::parse(&answer.data).count();
-                    if 0 < n_devices + site::parse_list(&answer.data).count() {
+                    if n_devices + site::parse_list(&answer.data).count() > 0 {
                         return Ok(Elsewhere::Found);
                     }
                 }

@@ -58,7 +58,7 @@ impl Condition {
     /// What a reading says of it. A station that never had the grid cannot have lost it; `grid_seen` is
     /// whether this one had.
     pub(super) fn of(reading: &StationReading, grid_seen: bool) -> Self {
-        let gives_power = reading.power_output.as_ref().is_ok_and(|power| 0 < power.milliwatts());
+        let gives_power = reading.power_output.as_ref().is_ok_and(|power| power.milliwatts() > 0);
         Self {
             soc: reading.soc.as_ref().ok().copied(),
             grid_lost: reading.grid == GridState::Absent && grid_seen && gives_power,

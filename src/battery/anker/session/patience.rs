@@ -61,7 +61,7 @@ impl Doubts {
             MqttErrorKind::Refused | MqttErrorKind::Credentials => true,
             MqttErrorKind::Closed => {
                 self.n_closed += 1;
-                SUSPECT_AFTER <= self.n_closed
+                self.n_closed >= SUSPECT_AFTER
             }
             MqttErrorKind::Unreachable
             | MqttErrorKind::Timeout
@@ -91,7 +91,7 @@ impl Doubts {
     }
 
     fn may_renew(&self, now: Instant) -> bool {
-        self.renewed_at.is_none_or(|at| AGAIN_AFTER <= now.duration_since(at))
+        self.renewed_at.is_none_or(|at| now.duration_since(at) >= AGAIN_AFTER)
     }
 }
 

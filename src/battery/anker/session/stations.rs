@@ -319,7 +319,7 @@ impl Stations {
             return true;
         }
         let n_passive = self.tracked.values().filter(|tracked| tracked.device.is_passive).count();
-        if serial.is_empty() || !wire::is_read(model) || MAX_PASSIVE <= n_passive {
+        if serial.is_empty() || !wire::is_read(model) || n_passive >= MAX_PASSIVE {
             return false;
         }
         let name = wire::model(model).map_or(model, |model| model.name);
@@ -357,7 +357,7 @@ impl Stations {
 
     /// Tells once of each type of message of a model what is in it.
     fn tell_fields(&mut self, model: &str, msg_type: MsgType, decoded: &Decoded) {
-        if MAX_TOLD <= self.told.len() || !self.told.insert((model.to_owned(), msg_type)) {
+        if self.told.len() >= MAX_TOLD || !self.told.insert((model.to_owned(), msg_type)) {
             return;
         }
         let model = SafeText::new(model);
@@ -417,7 +417,7 @@ impl Tracked {
         self.device.learnt = self.asking.learnt;
         let sought_at = self.device.packs_sought_at.map(Timestamp::from_micros);
         self.seeks_packs = wire::counts_packs_apart(self.station.model.as_str())
-            && sought_at.is_none_or(|at| PACKS_SOUGHT_EVERY <= wall.since(at));
+            && sought_at.is_none_or(|at| wall.since(at) >= PACKS_SOUGHT_EVERY);
         let mut questions = vec![self.question(send)];
         if self.seeks_packs && send != Send::Trigger {
             questions.push(self.question(Send::Trigger));

@@ -89,7 +89,7 @@ pub enum EnvelopeError {
 
 /// Opens a message that came on `topic`. Bounded in bytes, and in nesting by the JSON parser.
 pub fn read_message(topic: &str, payload: &[u8]) -> Result<Message, EnvelopeError> {
-    if MAX_PAYLOAD_BYTES < payload.len() {
+    if payload.len() > MAX_PAYLOAD_BYTES {
         return Err(EnvelopeError::TooLong { len: payload.len() });
     }
     let (model, serial, channel) =

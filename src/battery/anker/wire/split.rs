@@ -31,7 +31,7 @@ pub fn split(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
     if (p0, p2) != (0x03, 0x0f) {
         return Err(FrameError::Pattern { found: to_hex(&[p0, p1, p2]) });
     }
-    let status = Some(b9).filter(|byte| LEAST_BYTES < bytes.len() && !FIRST_TAGS.contains(byte));
+    let status = Some(b9).filter(|byte| bytes.len() > LEAST_BYTES && !FIRST_TAGS.contains(byte));
     let start = if status.is_some() { LEAST_BYTES } else { LEAST_BYTES - 1 };
     let is_checksum_ok = checksum(bytes) == 0;
     let mut splitter = Splitter::new(bytes);
@@ -160,7 +160,7 @@ impl<'a> Splitter<'a> {
         let &[tag, low, high, ..] = self.frame.get(at..self.end)? else { return None };
         let length = usize::from(u16::from_le_bytes([low, high]));
         let content = at + 3..at + 3 + length;
-        let field = self.field(at, tag, content.clone()).filter(|_| 4 <= length)?;
+        let field = self.field(at, tag, content.clone()).filter(|_| length >= 4)?;
         let is_possible = match field.kind {
             Some(FieldKind::Text) => self.is_text(content.start + 1..content.end),
             kind => kind == Some(FieldKind::Bin),

@@ -54,7 +54,7 @@ impl DeviceState {
         let said = self.values.get(PACKS).and_then(Value::as_u64).and_then(|said| u8::try_from(said).ok());
         let seen = || (1..=MOST_PACKS).filter(|pack| self.values.contains_key(&format!("exp_{pack}_soc")));
         said.filter(|said| *said <= MOST_PACKS)
-            .or_else(|| u8::try_from(seen().count()).ok().filter(|n| 0 < *n))
+            .or_else(|| u8::try_from(seen().count()).ok().filter(|n| *n > 0))
     }
 
     /// Says how many expansion packs there are by another witness than the device, whose own word goes before.
@@ -81,7 +81,7 @@ impl DeviceState {
     fn accepts(&self, name: &str, value: &Value, others: &BTreeMap<String, Value>) -> bool {
         if is_lifetime_energy(name) {
             let (new, known) = (value.as_f64(), self.values.get(name).and_then(Value::as_f64));
-            return new.is_some_and(|new| 0.0 < new && known.is_none_or(|known| known <= new));
+            return new.is_some_and(|new| new > 0.0 && known.is_none_or(|known| known <= new));
         }
         let Some(pack) = pack_of(name) else { return true };
         let number = |name: &str| others.get(name).or_else(|| self.values.get(name)).and_then(Value::as_f64);
@@ -89,7 +89,7 @@ impl DeviceState {
         let counted = number("expansion_packs").map(|n_packs| f64::from(pack) <= n_packs);
         match (counted, soc) {
             (Some(true), _) | (None, None) => true,
-            (_, soc) => soc.is_some_and(|soc| 0.0 < soc),
+            (_, soc) => soc.is_some_and(|soc| soc > 0.0),
         }
     }
 }
