@@ -9,11 +9,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Environment, Error, Settings};
 use crate::alert::{Facts, Rules, Scope, SpoolFacts, State, Transition, evaluate};
-use crate::batch::{Batch, alert_rules};
+use crate::batch::{Batch, StoreState, alert_rules};
 use crate::cycle::Clock;
 use crate::inventory::Inventory;
 use crate::output::notify::{self, NotifierHandle, Waiting, Webhook, notifier};
-use crate::reading::{Timestamp, error_chain};
+use crate::reading::error_chain;
 use crate::store::{self, AlertRecord, KeptState, Location};
 
 /// The rules and what is known of the alerts.
@@ -43,12 +43,7 @@ struct Known {
 /// What the rules are to know beside the cycle itself.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Surroundings {
-    /// How many batches wait, and since when the oldest does.
-    pub(super) waiting: Option<(u64, Timestamp)>,
-    /// Since when the database takes nothing.
-    pub(super) away_since: Option<Timestamp>,
-    /// How many rows lie aside, since the database refused them.
-    pub(super) rows_aside: u64,
+    pub(super) store: StoreState,
     /// Why the last edit of the inventory could not be taken.
     pub(super) reload_failed: Option<String>,
 }
@@ -113,9 +108,9 @@ impl Alerting {
     pub(super) fn judge(&self, batch: &Batch, scope: Scope, around: Surroundings) -> Option<Judged> {
         let known = self.known.as_ref()?;
         let facts = Facts {
-            spool: around.waiting.map(|(n_batches, oldest_at)| SpoolFacts { n_batches, oldest_at }),
-            store_away_since: around.away_since,
-            rows_aside: around.rows_aside,
+            spool: around.store.waiting.map(|(n_batches, oldest_at)| SpoolFacts { n_batches, oldest_at }),
+            store_away_since: around.store.away.map(|(since, _)| since),
+            rows_aside: around.store.dead_letters,
             reload_failed: around.reload_failed,
             ..batch.alert_facts(scope)
         };

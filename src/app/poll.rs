@@ -13,9 +13,10 @@ use super::limits::concurrency;
 use super::lock::lock_state;
 use super::run::save;
 use super::store::open_writer;
+use super::writing::store_after;
 use super::{Error, HostSelection, Settings, runtime};
 use crate::alert::{Scope, Transition};
-use crate::batch::{Batch, BatchId, Line, Now, Said, StoreNow};
+use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreNow, StoreState};
 use crate::battery::anker::{self, session::ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::{Host, Inventory, SshTarget, Target};
@@ -63,12 +64,10 @@ impl PollRequest {
 /// What a poll brought.
 #[derive(Debug)]
 pub struct Polled {
-    /// What was learnt.
-    pub batch: Batch,
-    /// What became of it.
+    /// The cycle, the alerts that are active now, and the state of the store.
+    pub snapshot: Snapshot,
+    /// What became of the batch.
     pub kept: Kept,
-    /// Every alert that is raised now, each as the transition that raised it.
-    pub alerts: Vec<Transition>,
     /// Whether the alerts were judged.
     pub is_judged: bool,
     /// What changed since the last poll, if that was asked for.
@@ -76,8 +75,8 @@ pub struct Polled {
 }
 
 impl Polled {
-    fn new(batch: Batch, kept: Kept, alerts: Vec<Transition>) -> Self {
-        Self { batch, kept, alerts, is_judged: false, changes: Vec::new() }
+    fn unjudged(snapshot: Snapshot, kept: Kept) -> Self {
+        Self { snapshot, kept, is_judged: false, changes: Vec::new() }
     }
 }
 
@@ -124,17 +123,18 @@ pub async fn poll(
     if request.dry_run {
         let (batch, _) = cycle.await;
         alerting.read().await;
-        return Ok(Polled::new(batch, Kept::DryRun, alerting.firing()));
+        return Ok(Polled::unjudged(Snapshot { alerts: alerting.firing(), ..batch.into() }, Kept::DryRun));
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
     let ((batch, mut memory), writer) = tokio::join!(cycle, connected(settings));
     tracing::debug!(hosts = batch.reports.len(), "cycle closed");
     let mut writer = match writer {
         Ok(writer) => writer,
-        Err(error) => return Ok(Polled::new(batch, Kept::Lost(error), Vec::new())),
+        Err(error) => return Ok(Polled::unjudged(batch.into(), Kept::Lost(error))),
     };
     let scope = request.scope();
-    let around = around(settings, &writer).await;
+    let store = store_before(settings, &writer).await;
+    let around = Surroundings { store: store.clone(), reload_failed: None };
     let closed = Closed { batch: &batch, scope, style: inventory.store.metadata, around };
     let is_judged = request.judges(settings);
     let judging = Some(&mut alerting).filter(|_| is_judged);
@@ -155,7 +155,12 @@ pub async fn poll(
     // The database tidies up while the rest is done here.
     tokio::join!(end(writer), rest);
     drop(lock);
-    Ok(Polled { batch, kept, alerts: alerting.firing(), is_judged, changes })
+    let store = match &kept {
+        Kept::Durable(receipt) => store_after(receipt, &store),
+        Kept::DryRun | Kept::Lost(_) => store,
+    };
+    let snapshot = Snapshot { batch: Arc::new(batch), alerts: alerting.firing(), store };
+    Ok(Polled { snapshot, kept, is_judged, changes })
 }
 
 /// What became of the batch, and what was raised and cleared. That it is lost is no error here.
@@ -239,13 +244,13 @@ async fn stations(settings: &Settings, request: &PollRequest, closes_at: Instant
     Some(ask_once(config, closes_at).await)
 }
 
-/// What the alert rules are to know of the store.
-async fn around(settings: &Settings, writer: &Writer) -> Surroundings {
+/// The state of the store before the batch.
+async fn store_before(settings: &Settings, writer: &Writer) -> StoreState {
     let now = Clock.now();
     let spool = store::spool_status(&settings.state_dir).await.ok().flatten();
-    let rows_aside = spool.as_ref().map_or(0, |spool| spool.dead_letters);
+    let dead_letters = spool.as_ref().map_or(0, |spool| spool.dead_letters);
     let waiting = spool.and_then(|spool| Some((spool.batches, now.minus(spool.oldest?))));
-    Surroundings { waiting, away_since: writer.is_away().then_some(now), rows_aside, reload_failed: None }
+    StoreState { waiting, away: writer.is_away().then(|| (now, String::new())), dead_letters }
 }
 
 /// What earlier runs remember of the hosts. Nothing in it is worth failing for.

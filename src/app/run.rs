@@ -20,15 +20,15 @@ use super::lock::lock_state;
 use super::poll::{remembered, ssh_target};
 use super::preflight::look_at_files;
 use super::reload::{Reloaded, Watch};
-use super::supervisor::Supervisor;
-use super::writing::{Hand, StoreState, Writing};
+use super::supervisor::{Supervisor, show_status};
+use super::writing::{Hand, Writing};
 use super::{Environment, Error, Settings, runtime};
 use crate::alert::{Scope, Transition};
-use crate::batch::{Batch, BatchId, Now, Said};
+use crate::batch::{Batch, BatchId, Now, Said, Snapshot, StoreState};
 use crate::battery::anker::session::Session;
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
-use crate::output::notify::Webhook;
+use crate::output::{Publisher, notify::Webhook};
 use crate::reading::{SolixReport, StationReading, error_chain};
 use crate::transport::Connections;
 
@@ -149,8 +149,11 @@ struct Daemon {
     session: Option<Session>,
     /// What a session said that was replaced since the last cycle.
     heard_before: Vec<StationReading>,
-    /// How the store did at the last batch.
+    /// The store at the last batch.
     store: StoreState,
+    publisher: Publisher,
+    /// The outputs that follow the fleet. None of them can end the daemon.
+    subscribers: JoinSet<()>,
     /// Why the last edit of the inventory could not be taken.
     reload_failed: Option<String>,
     supervisor: Supervisor,
@@ -183,7 +186,10 @@ impl Daemon {
         let webhook = settings.webhook();
         let teller = webhook.clone().map(|webhook| Teller::start(webhook, &alerting));
         let session = settings.solix.clone().map(Session::start);
+        let publisher = Publisher::new();
         let daemon = Self {
+            subscribers: subscribers(&publisher),
+            publisher,
             session,
             heard_before: Vec::new(),
             ticks: ticks(cycle.interval),
@@ -238,23 +244,19 @@ impl Daemon {
 
     /// Judges the alerts, makes the batch durable, and only then tells anybody.
     async fn close_cycle(&mut self, batch: Batch) -> Result<(), Error> {
-        let batch = &Batch { solix: self.solix_report(), ..batch };
-        let around = Surroundings {
-            waiting: self.store.waiting,
-            away_since: self.store.away.as_ref().map(|(since, _)| *since),
-            rows_aside: self.store.rows_aside,
-            reload_failed: self.reload_failed.clone(),
-        };
+        let batch = Arc::new(Batch { solix: self.solix_report(), ..batch });
+        let around = Surroundings { store: self.store.clone(), reload_failed: self.reload_failed.clone() };
         let style = self.settings.inventory.store.metadata;
-        let closed = Closed { batch, scope: Scope::Whole, style, around };
+        let closed = Closed { batch: &batch, scope: Scope::Whole, style, around };
         let written = &mut self.engine.memory_mut().written;
         let (taken, transitions) = commit(&mut self.hand, &closed, written, Some(&mut self.alerting)).await?;
         self.store = taken.state;
-        self.say_changes(batch, &transitions);
+        self.say_changes(&batch, &transitions);
         if let Some(teller) = self.teller.as_ref().filter(|_| !transitions.is_empty()) {
             teller.wake(&self.alerting);
         }
-        self.supervisor.status(batch, &self.store);
+        let (alerts, store) = (self.alerting.firing(), self.store.clone());
+        self.publisher.publish(Snapshot { batch, alerts, store });
         if self.saved_at.elapsed() >= SAVE_EVERY {
             self.save();
         }
@@ -373,7 +375,7 @@ impl Daemon {
             self.keep_last_readings().await?;
         }
         let Self { engine, connections, hand, mut tasks, teller, session, alerting, settings, .. } = self;
-        drop(hand);
+        drop((hand, self.publisher));
         let closing = engine.shutdown(deadline);
         let leaving = async {
             if let Some(session) = session {
@@ -393,7 +395,8 @@ impl Daemon {
                 Ok(None) | Err(_) => Ok(()),
             }
         };
-        let (mut memory, (), written, ()) = tokio::join!(closing, telling, writing, leaving);
+        let showing = tokio::time::timeout_at(deadline, self.subscribers.join_all());
+        let (mut memory, (), written, (), _) = tokio::join!(closing, telling, writing, leaving, showing);
         connections.end_all();
         memory.alerts_before = alerting.before();
         save(&memory, &settings);
@@ -415,6 +418,13 @@ fn end_of_task(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Erro
         Ok(Err(error)) => error,
         Err(error) => Error::Task(error),
     }
+}
+
+/// The outputs that follow the fleet: a line each.
+fn subscribers(publisher: &Publisher) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(show_status(publisher.subscribe()));
+    tasks
 }
 
 /// Ticks that are missed are skipped and never pile up.

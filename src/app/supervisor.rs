@@ -3,10 +3,7 @@
 use sd_notify::NotifyState;
 use tokio::time::Interval;
 
-use super::writing::StoreState;
-use crate::batch::Batch;
-use crate::reading::{Presence, SolixReport};
-use crate::support::counted;
+use crate::output::{Snapshots, status_line};
 
 /// The service manager, if there is one.
 #[derive(Debug)]
@@ -50,36 +47,15 @@ impl Supervisor {
     pub(super) fn alive(&self) {
         tell(&[NotifyState::Watchdog]);
     }
+}
 
-    /// The line that `systemctl status` shows.
-    pub(super) fn status(&self, batch: &Batch, store: &StoreState) {
-        let totals = batch.totals();
-        let power = totals.power.map_or_else(|| "no power reading".to_owned(), |power| power.to_string());
-        let line = format!(
-            "{} of {} nodes, {}, {power}{}; {store}",
-            totals.nodes_reporting,
-            totals.nodes_expected,
-            counted(totals.gpus_reporting, "GPU", "GPUs"),
-            batch.solix.as_ref().map(stations).unwrap_or_default()
-        );
+/// Shows the line of `systemctl status` for each snapshot.
+pub(super) async fn show_status(mut snapshots: Snapshots) {
+    while let Some(snapshot) = snapshots.next().await {
+        let line = status_line(&snapshot);
         tracing::debug!(status = line, "cycle closed");
         tell(&[NotifyState::Status(&line)]);
     }
-}
-
-/// The stations in a few words: the last charge of each, or that it is not heard of.
-fn stations(solix: &SolixReport) -> String {
-    let message = solix.stations.iter().map(|status| {
-        let soc = status.last.as_ref().and_then(|last| last.soc.as_ref().ok());
-        let name = solix.name_of(&status.station);
-        match soc.filter(|_| status.presence == Presence::Live) {
-            Some(soc) => format!("; {name} at {soc}"),
-            None => format!("; {name} {}", status.presence.label()),
-        }
-    });
-    let message: String = message.collect();
-    let trouble = solix.trouble.as_ref().map(|trouble| format!("; solix: {}", trouble.kind));
-    format!("{message}{}", trouble.unwrap_or_default())
 }
 
 fn tell(states: &[NotifyState<'_>]) {

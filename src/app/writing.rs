@@ -2,7 +2,6 @@
 //!
 //! The cycle waits until its batch is durable, which takes milliseconds, and never for the database.
 
-use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -12,11 +11,9 @@ use tokio::time::Instant;
 use super::commit::Keep;
 use super::store::open_writer;
 use super::{Error, Settings};
-use crate::batch::{BatchId, Event};
+use crate::batch::{BatchId, Event, StoreState};
 use crate::cycle::Clock;
-use crate::reading::Timestamp;
 use crate::store::{self, AlertRecord, Intake, Receipt, Writer};
-use crate::support::counted;
 
 /// Batches that may wait for the writer. The cycle waits for its batch, so there is never a second one.
 const QUEUE: usize = 1;
@@ -50,35 +47,6 @@ pub(super) enum Fate {
     Direct,
     /// It is lost: neither the spool nor the database took it.
     Lost,
-}
-
-/// How the store does.
-#[derive(Debug, Clone, Default)]
-pub(super) struct StoreState {
-    /// How many batches wait, and since when the oldest does.
-    pub(super) waiting: Option<(u64, Timestamp)>,
-    /// Since when the database takes nothing, and why.
-    pub(super) away: Option<(Timestamp, String)>,
-    /// How many rows lie aside, since the database refused them.
-    pub(super) rows_aside: u64,
-}
-
-impl fmt::Display for StoreState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.waiting, &self.away) {
-            (None, None) => f.write_str("nothing waits for the store"),
-            (waiting, away) => {
-                let n_batches = waiting.map_or(0, |(n_batches, _)| n_batches);
-                let (batches, wait) =
-                    (counted(n_batches, "batch", "batches"), if n_batches == 1 { "waits" } else { "wait" });
-                write!(f, "{batches} {wait} for the store")?;
-                match away {
-                    Some((since, message)) => write!(f, ", away since {since}: {message}"),
-                    None => Ok(()),
-                }
-            }
-        }
-    }
 }
 
 /// The cycle's side: gives batches away.
@@ -309,14 +277,7 @@ impl Writing {
     }
 
     fn judge(&mut self, receipt: &Receipt) {
-        let now = Clock.now();
-        self.state.rows_aside = receipt.aside;
-        self.state.waiting = receipt.left.as_ref().map(|left| (left.batches, now.minus(left.oldest)));
-        let error = receipt.left.as_ref().and_then(|left| left.error.as_ref());
-        self.state.away = error.map(|error| {
-            let since = self.state.away.as_ref().map_or(now, |(since, _)| *since);
-            (since, error.error_chain())
-        });
+        self.state = store_after(receipt, &self.state);
     }
 
     async fn close(self, writer: Option<Writer>) -> Result<(), Error> {
@@ -347,4 +308,16 @@ async fn running(delivery: &mut Option<Delivery>) -> (Writer, Result<Receipt, st
         Some(delivery) => delivery.await,
         None => std::future::pending().await,
     }
+}
+
+/// The state of the store after a call, which was `before`.
+pub(super) fn store_after(receipt: &Receipt, before: &StoreState) -> StoreState {
+    let now = Clock.now();
+    let left = receipt.left.as_ref();
+    let away = left.and_then(|left| left.error.as_ref()).map(|error| {
+        let since = before.away.as_ref().map_or(now, |(since, _)| *since);
+        (since, error.error_chain())
+    });
+    let waiting = left.map(|left| (left.batches, now.minus(left.oldest)));
+    StoreState { waiting, away, dead_letters: receipt.aside }
 }

@@ -13,6 +13,7 @@ mod meter;
 mod problems;
 #[cfg(test)]
 pub(crate) mod sample;
+mod snapshot;
 mod station_metadata;
 mod stations;
 mod timeline;
@@ -26,6 +27,7 @@ pub use event::{Batch, BatchId, Event, HostReport};
 pub(crate) use metadata::{efficiency, number};
 pub use meter::PowerMeter;
 pub use problems::{Group, Problem, Weight, grouped};
+pub use snapshot::{Snapshot, StoreState};
 pub(crate) use station_metadata::{bounded_fields, hours, watt_hours};
 pub use timeline::{Written, WrittenFacts};
 pub use totals::Totals;

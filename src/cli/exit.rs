@@ -26,11 +26,12 @@ pub(super) enum Exit {
 
 impl Exit {
     pub(super) fn of_poll(polled: &Polled) -> Self {
-        let has_hosts = !polled.batch.reports.is_empty();
+        let has_hosts = !polled.snapshot.batch.reports.is_empty();
         // What fails where somebody works is no failure of the fleet.
-        let reports = polled.batch.reports.iter();
+        let reports = polled.snapshot.batch.reports.iter();
         let reports: Vec<&HostReport> = reports.filter(|report| !report.maintenance).collect();
-        let has_readings = polled.batch.solix.as_ref().is_some_and(|solix| !solix.readings.is_empty());
+        let has_readings =
+            polled.snapshot.batch.solix.as_ref().is_some_and(|solix| !solix.readings.is_empty());
         let is_usable = match (has_hosts, reports.is_empty()) {
             (true, true) => true,
             (true, false) => reports.iter().any(|report| report.outcome.is_up()),
@@ -44,7 +45,7 @@ impl Exit {
             return Self::Spooled;
         }
         let cost_something = matches!(&polled.kept, Kept::Durable(receipt) if receipt.cost_something());
-        let stations_are_well = polled.batch.solix.as_ref().is_none_or(SolixReport::is_well);
+        let stations_are_well = polled.snapshot.batch.solix.as_ref().is_none_or(SolixReport::is_well);
         if !cost_something
             && stations_are_well
             && reports.iter().all(|report| report.outcome == Outcome::Complete)
@@ -148,7 +149,7 @@ mod tests {
 
     fn exit(batch: Batch) -> Exit {
         let kept = Kept::DryRun;
-        Exit::of_poll(&Polled { batch, kept, alerts: Vec::new(), is_judged: true, changes: Vec::new() })
+        Exit::of_poll(&Polled { snapshot: batch.into(), kept, is_judged: true, changes: Vec::new() })
     }
 
     fn with(presence: Presence) -> SolixReport {

@@ -251,16 +251,15 @@ fn print_polled(
     format: Format,
     quiet: bool,
 ) -> Result<Exit, Failure> {
-    let batch = &polled.batch;
     let mut printed = Ok(());
     if quiet {
         app::log_lines(&polled.changes);
     } else {
-        let alerts = &polled.alerts;
+        let snapshot = &polled.snapshot;
         let text = match format {
-            Format::Text => output::text(batch, alerts, &show::text_options(colour_stdout(cli.colour))),
-            Format::Json => output::json(batch, alerts),
-            Format::Csv => output::csv(batch),
+            Format::Text => output::text(snapshot, &show::text_options(colour_stdout(cli.colour))),
+            Format::Json => output::json(snapshot),
+            Format::Csv => output::csv(snapshot),
         };
         printed = print(&text);
     }

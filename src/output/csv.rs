@@ -4,7 +4,7 @@
 //! Battery stations are not in it: they have none of these columns, and whoever sums a column would add what
 //! the batteries give to what the GPUs draw.
 
-use crate::batch::{Batch, HostReport, efficiency};
+use crate::batch::{Batch, HostReport, Snapshot, efficiency};
 use crate::reading::{Absent, GpuReading, Measured, Outcome, SafeText};
 
 const HEADER: [&str; 26] = [
@@ -38,7 +38,8 @@ const HEADER: [&str; 26] = [
 const GPU_COLUMNS: std::ops::Range<usize> = 4..21;
 
 /// The batch as CSV with a header line. An absent cell is empty, and `absent` says why.
-pub fn csv(batch: &Batch) -> String {
+pub fn csv(snapshot: &Snapshot) -> String {
+    let batch = &snapshot.batch;
     let mut writer = ::csv::Writer::from_writer(Vec::new());
     let mut write = |record: &[String]| {
         writer.write_record(record).expect("records of one length, written to memory, cannot fail");
@@ -136,7 +137,7 @@ mod tests {
         let mut batch = sample::fleet();
         batch.reports[1].gpus.drain(..5);
         batch.reports[1].gpus.truncate(2);
-        insta::assert_snapshot!(csv(&batch), @r#"
+        insta::assert_snapshot!(csv(&batch.into()), @r#"
         node,address,outcome,answered_at,gpu_index,gpu_uuid,gpu_bus_id,gpu_model,driver_version,power_w,power_kind,power_limit_w,power_of_limit_pct,temperature_c,utilization_pct,memory_used_mb,memory_total_mb,fan_speed_pct,pstate,clocks_event_reasons,module_power_w,absent,message,faults,batch,labels
         redfin,localhost,complete,2026-11-24T07:00:00.767000Z,0,GPU-7f9a1c00-0000-0000-0000-000000000000,00000000:0B:00.0,NVIDIA GeForce RTX 3090,590.48.01,285.5,draw,300,95.2,86,98,876,24576,71,P0,0x0000000000000004,,module_power_w=not_supported,,,019ab5c0-0000-7000-8000-000000000001,room=lab
         node001,node001.example,partial,2026-11-24T07:00:00.767000Z,5,GPU-7f9a1c00-0000-0000-0000-000000000005,00000000:10:00.0,,,,,,,,,,,,,,,gpu_model=gpu_lost driver_version=gpu_lost power_w=gpu_lost power_limit_w=gpu_lost power_of_limit_pct=gpu_lost temperature_c=gpu_lost utilization_pct=gpu_lost memory_used_mb=gpu_lost memory_total_mb=gpu_lost fan_speed_pct=gpu_lost pstate=gpu_lost clocks_event_reasons=gpu_lost module_power_w=gpu_lost,,a GPU is lost (GPU-7f9a1c00-0000-0000-0000-000000000005): [GPU is lost],019ab5c0-0000-7000-8000-000000000001,
@@ -150,12 +151,12 @@ mod tests {
     #[test]
     fn stations_change_nothing() {
         let batch = Batch { solix: Some(sample::station_report()), ..sample::fleet() };
-        assert_eq!(csv(&batch), csv(&sample::fleet()));
+        assert_eq!(csv(&batch.into()), csv(&sample::fleet().into()));
     }
 
     #[test]
     fn every_record_has_every_column() {
-        let document = csv(&sample::fleet());
+        let document = csv(&sample::fleet().into());
         let mut reader = ::csv::Reader::from_reader(document.as_bytes());
         let records: Vec<_> =
             reader.records().map(|record| record.expect("of the header's length")).collect();
@@ -174,7 +175,7 @@ mod tests {
         down.outcome = Outcome::Failed(Failure::new(FailureKind::CommandMissing, "-bash: no"));
         down.address = "@SUM(A1)".to_owned();
         batch.reports.push(down);
-        let document = csv(&batch);
+        let document = csv(&batch.into());
         assert!(document.contains(r#","'=HYPERLINK(""http://x"",""y"")","#), "{document}");
         assert!(document.contains(",-1.5,draw,"), "{document}");
         assert!(document.contains(",'@SUM(A1),"), "{document}");

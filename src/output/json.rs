@@ -12,7 +12,7 @@ use serde_json::Value;
 use stations::SolixShape;
 
 use crate::alert::Transition;
-use crate::batch::{Batch, HostReport, efficiency, number};
+use crate::batch::{HostReport, Snapshot, efficiency, number};
 use crate::reading::{
     Absent, Failure, Fault, GpuReading, Measured, Memory, Outcome, Power, PowerSamples, SafeText, Share,
     Temperature,
@@ -21,8 +21,9 @@ use crate::reading::{
 /// The name and version of the document's shape, in its field `schema`.
 pub const SCHEMA: &str = "fleetwatt.poll/1";
 
-/// The batch and the alerts that are raised as one indented JSON document, with a line break at its end.
-pub fn json(batch: &Batch, alerts: &[Transition]) -> String {
+/// The batch and the active alerts as one indented JSON document, with a line break at its end.
+pub fn json(snapshot: &Snapshot) -> String {
+    let batch = &snapshot.batch;
     let totals = batch.totals();
     let poll = Poll {
         schema: SCHEMA,
@@ -37,7 +38,7 @@ pub fn json(batch: &Batch, alerts: &[Transition]) -> String {
             nodes_without_gpu_count: totals.nodes_without_gpu_count,
         },
         nodes: batch.reports.iter().map(node).collect(),
-        alerts: alerts.iter().map(alert).collect(),
+        alerts: snapshot.alerts.iter().map(alert).collect(),
         solix: batch.solix.as_ref().map(SolixShape::new),
     };
     let mut document = serde_json::to_string_pretty(&poll)
@@ -315,7 +316,7 @@ mod tests {
 
     #[test]
     fn the_document_is_one_poll_with_its_schema() {
-        let document: Value = serde_json::from_str(&json(&sample::fleet(), &[])).expect("valid JSON");
+        let document: Value = serde_json::from_str(&json(&sample::fleet().into())).expect("valid JSON");
         assert_eq!(document["schema"], "fleetwatt.poll/1");
         assert_eq!(document["nodes"].as_array().map(Vec::len), Some(5));
         assert_eq!(document["totals"]["power_w"], 4793.97);
@@ -328,7 +329,7 @@ mod tests {
     fn a_failed_node_reads_like_this() {
         let mut batch = sample::fleet();
         batch.reports = vec![batch.reports.swap_remove(2)];
-        insta::assert_snapshot!(json(&batch, &[]), @r#"
+        insta::assert_snapshot!(json(&batch.into()), @r#"
         {
           "schema": "fleetwatt.poll/1",
           "batch": "019ab5c0-0000-7000-8000-000000000001",

@@ -11,8 +11,7 @@ mod table;
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::alert::Transition;
-use crate::batch::Batch;
+use crate::batch::{Batch, Snapshot};
 use crate::reading::Power;
 
 const INDENT: &str = "    ";
@@ -31,9 +30,10 @@ pub struct TextOptions {
     pub width: Option<u16>,
 }
 
-/// The batch and the alerts that are raised as text, with a line break at its end. An inventory of stations alone has
+/// The batch and the active alerts as text, with a line break at its end. An inventory of stations alone has
 /// no table.
-pub fn text(batch: &Batch, alerts: &[Transition], options: &TextOptions) -> String {
+pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
+    let Snapshot { batch, alerts, .. } = snapshot;
     let has_hosts = !batch.reports.is_empty();
     let mut page = if has_hosts { table::table(batch, options) } else { String::new() };
     let problems = problems::problems(batch, options);
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_mixed_fleet_reads_like_this() {
-        insta::assert_snapshot!(text(&sample::fleet(), &[], &WIDE), @r#"
+        insta::assert_snapshot!(text(&sample::fleet().into(), &WIDE), @r#"
         node     GPU  model           draw W  limit W  of limit  util %  temp °C   memory GiB  outcome
         ──────────────────────────────────────────────────────────────────────────────────────────────
         redfin     0  RTX 3090         285.5      300      95 %      98       86   0.9 / 24.0  ok
@@ -180,7 +180,7 @@ mod tests {
         let mut batch = sample::fleet();
         batch.reports.truncate(1);
         batch.solix = Some(sample::station_report());
-        insta::assert_snapshot!(text(&batch, &[], &WIDE), @r#"
+        insta::assert_snapshot!(text(&batch.clone().into(), &WIDE), @r#"
         node    GPU  model     draw W  limit W  of limit  util %  temp °C  memory GiB  outcome
         ──────────────────────────────────────────────────────────────────────────────────────
         redfin    0  RTX 3090   285.5      300      95 %      98       86  0.9 / 24.0  ok
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn eighty_columns_are_enough() {
-        let page = text(&sample::fleet(), &[], &TextOptions { width: Some(80), ..WIDE });
+        let page = text(&sample::fleet().into(), &TextOptions { width: Some(80), ..WIDE });
         assert!(page.lines().all(|line| line.width() <= 80), "{page}");
         insta::assert_snapshot!(page, @r#"
         node    GPU model          draw W limit W util % temp °C  memory GiB outcome
@@ -225,8 +225,8 @@ mod tests {
     fn colour_changes_nothing_but_colour() {
         let batch = Batch { solix: Some(sample::station_report()), ..sample::fleet() };
         for width in [None, Some(80), Some(40)] {
-            let plain = text(&batch, &[], &TextOptions { colour: false, width });
-            let coloured = text(&batch, &[], &TextOptions { colour: true, width });
+            let plain = text(&batch.clone().into(), &TextOptions { colour: false, width });
+            let coloured = text(&batch.clone().into(), &TextOptions { colour: true, width });
             assert!(coloured.contains("\u{1b}[31m"), "nothing is red");
             assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
         }
@@ -236,9 +236,12 @@ mod tests {
     fn a_fleet_without_a_reading_says_so() {
         let mut batch = sample::fleet();
         batch.reports = vec![sample::failed("node003")];
-        assert!(text(&batch, &[], &WIDE).ends_with("Cluster: 0 of 1 nodes, 0 of 1 GPUs, no power reading\n"));
+        assert!(
+            text(&batch.clone().into(), &WIDE)
+                .ends_with("Cluster: 0 of 1 nodes, 0 of 1 GPUs, no power reading\n")
+        );
         batch.reports[0].gpus_expected = None;
-        assert!(text(&batch, &[], &WIDE).contains("0 of 0 known GPUs"));
+        assert!(text(&batch.clone().into(), &WIDE).contains("0 of 0 known GPUs"));
     }
 
     #[test]

@@ -1,0 +1,76 @@
+//! One line for a service manager: the fleet, its stations and the store.
+
+use std::fmt::Write;
+
+use crate::batch::{Snapshot, StoreState};
+use crate::reading::{Presence, SolixReport};
+use crate::support::counted;
+
+/// The last cycle in one line, without a line break.
+pub fn status_line(snapshot: &Snapshot) -> String {
+    let totals = snapshot.batch.totals();
+    let power = totals.power.map_or_else(|| "no power reading".to_owned(), |power| power.to_string());
+    format!(
+        "{} of {} nodes, {}, {power}{}; {}",
+        totals.nodes_reporting,
+        totals.nodes_expected,
+        counted(totals.gpus_reporting, "GPU", "GPUs"),
+        snapshot.batch.solix.as_ref().map(stations).unwrap_or_default(),
+        store(&snapshot.store)
+    )
+}
+
+/// The last charge of each station, or its presence.
+fn stations(solix: &SolixReport) -> String {
+    let mut line = String::new();
+    for status in &solix.stations {
+        let soc = status.last.as_ref().and_then(|last| last.soc.as_ref().ok());
+        let name = solix.name_of(&status.station);
+        let _infallible = match soc.filter(|_| status.presence == Presence::Live) {
+            Some(soc) => write!(line, "; {name} at {soc}"),
+            None => write!(line, "; {name} {}", status.presence.label()),
+        };
+    }
+    let trouble = solix.trouble.as_ref().map(|trouble| format!("; solix: {}", trouble.kind));
+    line + &trouble.unwrap_or_default()
+}
+
+fn store(state: &StoreState) -> String {
+    if state.waiting.is_none() && state.away.is_none() {
+        return "nothing waits for the store".to_owned();
+    }
+    let n_batches = state.waiting.map_or(0, |(n_batches, _)| n_batches);
+    let (batches, wait) =
+        (counted(n_batches, "batch", "batches"), if n_batches == 1 { "waits" } else { "wait" });
+    let away = state.away.as_ref().map(|(since, message)| format!(", away since {since}: {message}"));
+    format!("{batches} {wait} for the store{}", away.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::sample;
+    use crate::reading::Timestamp;
+
+    #[test]
+    fn the_mixed_fleet_reads_like_this() {
+        let batch = crate::batch::Batch { solix: Some(sample::station_report()), ..sample::fleet() };
+        insta::assert_snapshot!(
+            status_line(&batch.into()),
+            @"4 of 5 nodes, 10 GPUs, 4794.0 W; F3800 Plus at 87 %; nothing waits for the store"
+        );
+    }
+
+    #[test]
+    fn a_database_that_is_away_is_said_with_its_reason() {
+        let state = StoreState {
+            waiting: Some((1, Timestamp::from_micros(0))),
+            away: Some((Timestamp::from_micros(0), "connection refused".to_owned())),
+            dead_letters: 0,
+        };
+        assert_eq!(
+            store(&state),
+            "1 batch waits for the store, away since 1970-01-01T00:00:00.000000Z: connection refused"
+        );
+    }
+}
