@@ -15,6 +15,46 @@ use fleetwatt::probe::nvidia_smi::{
 };
 use fleetwatt::reading::{FaultKind, GpuReading, Measured, Outcome, Reason};
 
+/// The fields that were asked where a capture has no header.
+pub(crate) const ASKED: &[(&str, &str)] = &[
+    ("smi-a10m-module-power-na.csv", "module.power.draw.average"),
+    ("smi-b200-noheader.csv", "name,driver_version,memory.total"),
+    ("smi-gb10-memory-na-580.159.csv", "name,driver_version,memory.total,memory.used,memory.free"),
+    ("smi-gb10-noheader-memory-na-util-zero.csv", "memory.used,memory.total,utilization.memory"),
+    ("smi-gb10-noheader.csv", "name,driver_version,pci.bus_id,utilization.gpu,power.draw"),
+    ("smi-gtx1050ti-fan.csv", "fan.speed"),
+    ("smi-jetson-orin-compute-cap.csv", "name,compute_cap"),
+    ("smi-jetson-orin-identity.csv", "name,driver_version"),
+    ("smi-laptop-fan-na.csv", "fan.speed"),
+    ("smi-modal-fleet-rows.csv", "name,memory.total,driver_version"),
+    ("smi-rtx-p8-1mib-noheader.csv", "power.draw,pstate,memory.used,utilization.gpu"),
+    (
+        "smi-rtx2080-440.64-nounits.csv",
+        "power.limit,power.min_limit,power.max_limit,memory.total,vbios_version,driver_version,name,uuid,\
+             power.draw,temperature.gpu,temperature.memory,clocks.current.graphics,clocks.sm,clocks.mem,\
+             utilization.gpu,utilization.memory,fan.speed,pcie.link.width.current,pstate",
+    ),
+    (
+        "smi-rtx3070-laptop-610-series.csv",
+        "power.draw,clocks.gr,clocks.max.gr,utilization.gpu,clocks.mem,pstate",
+    ),
+    ("smi-rtx3090-fallback-power-nounits.csv", "power.draw"),
+    ("smi-rtx5090-idle-noheader.csv", "name,memory.used,memory.free,utilization.gpu"),
+    ("loop-power-noheader-nounits.csv", "power.draw"),
+    (
+        "fixture-5xa6000-unknown-errors.csv",
+        "index,name,uuid,temperature.gpu,fan.speed,power.draw,power.limit,memory.used,memory.total",
+    ),
+    (
+        "fixture-beszel-4xa10.csv",
+        "index,name,temperature.gpu,memory.used,memory.total,utilization.gpu,power.draw",
+    ),
+    (
+        "fixture-beszel-rtx3050ti-a100-na.csv",
+        "index,name,temperature.gpu,memory.used,memory.total,utilization.gpu,power.draw",
+    ),
+];
+
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/nvidia-smi")
 }
@@ -334,45 +374,7 @@ fn every_capture_with_a_header_is_read_by_the_fields_it_names() {
 
 #[test]
 fn every_capture_without_a_header_is_read_by_the_fields_that_were_asked() {
-    let asked = [
-        ("smi-a10m-module-power-na.csv", "module.power.draw.average"),
-        ("smi-b200-noheader.csv", "name,driver_version,memory.total"),
-        ("smi-gb10-memory-na-580.159.csv", "name,driver_version,memory.total,memory.used,memory.free"),
-        ("smi-gb10-noheader-memory-na-util-zero.csv", "memory.used,memory.total,utilization.memory"),
-        ("smi-gb10-noheader.csv", "name,driver_version,pci.bus_id,utilization.gpu,power.draw"),
-        ("smi-gtx1050ti-fan.csv", "fan.speed"),
-        ("smi-jetson-orin-compute-cap.csv", "name,compute_cap"),
-        ("smi-jetson-orin-identity.csv", "name,driver_version"),
-        ("smi-laptop-fan-na.csv", "fan.speed"),
-        ("smi-modal-fleet-rows.csv", "name,memory.total,driver_version"),
-        ("smi-rtx-p8-1mib-noheader.csv", "power.draw,pstate,memory.used,utilization.gpu"),
-        (
-            "smi-rtx2080-440.64-nounits.csv",
-            "power.limit,power.min_limit,power.max_limit,memory.total,vbios_version,driver_version,name,uuid,\
-             power.draw,temperature.gpu,temperature.memory,clocks.current.graphics,clocks.sm,clocks.mem,\
-             utilization.gpu,utilization.memory,fan.speed,pcie.link.width.current,pstate",
-        ),
-        (
-            "smi-rtx3070-laptop-610-series.csv",
-            "power.draw,clocks.gr,clocks.max.gr,utilization.gpu,clocks.mem,pstate",
-        ),
-        ("smi-rtx3090-fallback-power-nounits.csv", "power.draw"),
-        ("smi-rtx5090-idle-noheader.csv", "name,memory.used,memory.free,utilization.gpu"),
-        ("loop-power-noheader-nounits.csv", "power.draw"),
-        (
-            "fixture-5xa6000-unknown-errors.csv",
-            "index,name,uuid,temperature.gpu,fan.speed,power.draw,power.limit,memory.used,memory.total",
-        ),
-        (
-            "fixture-beszel-4xa10.csv",
-            "index,name,temperature.gpu,memory.used,memory.total,utilization.gpu,power.draw",
-        ),
-        (
-            "fixture-beszel-rtx3050ti-a100-na.csv",
-            "index,name,temperature.gpu,memory.used,memory.total,utilization.gpu,power.draw",
-        ),
-    ];
-    for (name, fields) in asked {
+    for (name, fields) in ASKED {
         let text = capture(name);
         let fields: Vec<&str> = fields.split(',').collect();
         let n_lines = text.lines().filter(|line| !line.trim().is_empty()).count();

@@ -15,6 +15,7 @@ mod faults;
 #[path = "../fleet/fleet.rs"]
 mod fleet;
 mod fleet_self;
+mod golden;
 mod gpu_cases;
 mod inventory;
 mod inventory_alerts;

@@ -1,0 +1,62 @@
+//! What differs from run to run, taken out of what the program says.
+
+use std::collections::BTreeMap;
+
+use regex::{Captures, Regex};
+use serde_json::Value;
+
+use crate::program::Home;
+
+/// Keys of metadata and documents whose numbers are durations.
+const DURATIONS: &[&str] = &["milliseconds", "probe_ms"];
+
+/// A text with placeholders for times, identifiers, durations, ports and folders.
+pub(super) fn stable(text: &str, home: &Home) -> String {
+    let home = home.path("");
+    let mut text = text.replace(home.to_str().unwrap().trim_end_matches('/'), "<home>");
+    text = text.replace(env!("CARGO_MANIFEST_DIR"), "<repository>");
+    let rules = [
+        (r"SQLite \d+\.\d+\.\d+", "SQLite <version>"),
+        (r"\b\d+ bytes\b", "<size> bytes"),
+        (r"\.sh \d+ \d{10}\.\d{9}", ".sh <size> <time>"),
+        (r#""collector": ?"[0-9a-f]{12}""#, r#""collector": "<collector>""#),
+        (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?( UTC|Z)?", "<time>"),
+        (r"(connected|GPUs?|\.db) in \d+(\.\d+)?(ns|us|ms|s)( \d+(ns|us|ms))*\b", "$1 in <duration>"),
+        (r#""(\w+_us)": ?\d{15,}"#, r#""$1": "<time>""#),
+        (r"127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:<port>"),
+        (r"\blocalhost:\d{4,5}\b", "localhost:<port>"),
+    ];
+    for (pattern, placeholder) in rules {
+        text = Regex::new(pattern).unwrap().replace_all(&text, placeholder).into_owned();
+    }
+    let keys = Regex::new(&format!(r#""({})": ?\d+"#, DURATIONS.join("|"))).unwrap();
+    text = keys.replace_all(&text, r#""$1": "<duration>""#).into_owned();
+    with_numbered_batches(&text)
+}
+
+/// Identifiers of batches as `<batch 1>` and so on, so that it stays to be seen which are the same.
+fn with_numbered_batches(text: &str) -> String {
+    let batch = r"(^|[^-0-9A-Za-z])(0[0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})";
+    let mut numbers = BTreeMap::new();
+    let number = |found: &Captures<'_>| {
+        let next = numbers.len() + 1;
+        format!("{}<batch {}>", &found[1], numbers.entry(found[2].to_owned()).or_insert(next))
+    };
+    Regex::new(batch).unwrap().replace_all(text, number).into_owned()
+}
+
+/// A value with a placeholder in each place that changes.
+pub(super) fn stable_value(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let one = |(key, value): (String, Value)| {
+                let is_duration = DURATIONS.contains(&key.as_str()) && value.is_number();
+                let value = if is_duration { Value::from("<duration>") } else { stable_value(value) };
+                (key, value)
+            };
+            Value::Object(map.into_iter().map(one).collect())
+        }
+        Value::Array(values) => values.into_iter().map(stable_value).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}
