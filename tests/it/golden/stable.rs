@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::Home;
 
 /// Keys of metadata and documents whose numbers are durations.
-const DURATIONS: &[&str] = &["milliseconds", "probe_ms"];
+const DURATIONS: &[&str] = &["milliseconds", "duration_ms", "probe_ms"];
 
 /// A text with placeholders for times, identifiers, durations, ports and folders.
 pub(super) fn stable(text: &str, home: &Home) -> String {
