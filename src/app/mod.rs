@@ -64,7 +64,7 @@ pub enum Error {
     InventoryOfStdin,
     /// The inventory has faults.
     #[error("the inventory has faults")]
-    Inventory(#[source] Box<inventory::Faults>),
+    Inventory(#[source] Box<inventory::Diagnostics>),
     /// No host of the inventory has a name like that.
     #[error("no host of the inventory matches `{pattern}`{}", if *n_more == 0 { String::new() } else { format!(", nor {n_more} more") })]
     NoSuchHost {

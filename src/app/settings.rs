@@ -11,7 +11,7 @@ use super::files::{Fingerprint, RealFiles};
 use super::lock::{foreign_owner, is_ours};
 use super::runtime::RuntimePlace;
 use crate::battery::anker;
-use crate::inventory::{self, Inventory, Secret, StoreSettings};
+use crate::inventory::{self, Inventory, SecretSource, StoreSettings};
 use crate::output::notify::Webhook;
 use crate::reading::error_chain;
 use crate::store::{Location, Password};
@@ -57,11 +57,11 @@ impl Environment {
     }
 
     /// A secret from where the inventory says that it is.
-    pub(super) fn secret(self, what: &'static str, secret: &Secret) -> Result<String, Error> {
+    pub(super) fn secret(self, what: &'static str, secret: &SecretSource) -> Result<String, Error> {
         self.read_secret(secret).map_err(|source| Error::Secret { what, from: secret.to_string(), source })
     }
 
-    fn read_secret(self, secret: &Secret) -> io::Result<String> {
+    fn read_secret(self, secret: &SecretSource) -> io::Result<String> {
         let not_there = |message: &str| io::Error::new(io::ErrorKind::NotFound, message);
         let from_file = |path: &Path| {
             let text = regular_file::read_text(path, MAX_SECRET_BYTES)?;
@@ -69,9 +69,9 @@ impl Environment {
             Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
         };
         match secret {
-            Secret::Env(name) => self.get(name).ok_or_else(|| not_there("it is not set, or empty")),
-            Secret::File(path) => from_file(path),
-            Secret::Credential(name) => match self.path("CREDENTIALS_DIRECTORY") {
+            SecretSource::Env(name) => self.get(name).ok_or_else(|| not_there("it is not set, or empty")),
+            SecretSource::File(path) => from_file(path),
+            SecretSource::Credential(name) => match self.path("CREDENTIALS_DIRECTORY") {
                 Some(directory) => from_file(&directory.join(name)),
                 None => Err(not_there(
                     "CREDENTIALS_DIRECTORY is not set: only a systemd unit with LoadCredential= has credentials",
@@ -174,10 +174,11 @@ impl Settings {
     pub fn unread_variables(&self, names: impl IntoIterator<Item = String>) -> Vec<UnreadVariable> {
         let alerts = self.inventory.alerts.webhook.as_ref().map(|webhook| &webhook.url);
         let solix = self.inventory.solix.iter().flat_map(|solix| [&solix.user, &solix.password]);
-        let secrets: Vec<&Secret> = self.inventory.store.password.iter().chain(alerts).chain(solix).collect();
+        let secrets: Vec<&SecretSource> =
+            self.inventory.store.password.iter().chain(alerts).chain(solix).collect();
         let is_read = |name: &String| {
             VARIABLES.contains(&name.as_str())
-                || secrets.iter().any(|secret| matches!(secret, Secret::Env(named) if named == name))
+                || secrets.iter().any(|secret| matches!(secret, SecretSource::Env(named) if named == name))
         };
         let mut unread: Vec<String> =
             names.into_iter().filter(|name| name.starts_with(PREFIX) && !is_read(name)).collect();
@@ -283,7 +284,7 @@ mod tests {
     use super::*;
     use crate::inventory::MetadataStyle;
 
-    fn store(url: Option<&str>, password: Option<Secret>) -> StoreSettings {
+    fn store(url: Option<&str>, password: Option<SecretSource>) -> StoreSettings {
         StoreSettings {
             url: url.map(str::to_owned),
             password,
@@ -352,7 +353,8 @@ mod tests {
 
     #[test]
     fn a_password_that_is_not_there_keeps_nothing_from_being_found() {
-        let store = store(Some("postgres://h/d"), Some(Secret::Env("FLEETWATT_TEST_PASSWORD".to_owned())));
+        let store =
+            store(Some("postgres://h/d"), Some(SecretSource::Env("FLEETWATT_TEST_PASSWORD".to_owned())));
         assert_eq!(place(&store, |_| None), "postgres://h/d");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Environment, Error};
 use crate::battery::anker::{Config, Hidden};
 use crate::cycle::Clock;
-use crate::inventory::{Inventory, Secret};
+use crate::inventory::{Inventory, SecretSource};
 use crate::reading::{Share, error_chain};
 
 /// At or below this state of charge stations are asked more often, where no alert says which one is low.
@@ -39,12 +39,12 @@ pub(super) fn missing_secrets(inventory: &Inventory, environment: Environment) -
     let Some(settings) = &inventory.solix else { return Vec::new() };
     let secrets = [(EMAIL, &settings.user, "ANKER_USER"), (PASSWORD, &settings.password, "ANKER_PASS")];
     // What is not named anywhere need not be there: the kept login may hold.
-    let is_named = |secret: &Secret, default: &str| *secret != Secret::Env(default.to_owned());
+    let is_named = |secret: &SecretSource, default: &str| *secret != SecretSource::Env(default.to_owned());
     let named = secrets.into_iter().filter(|(_, secret, default)| is_named(secret, default));
     named.filter_map(|(what, secret, _)| environment.secret(what, secret).err()).collect()
 }
 
-fn secret(environment: Environment, what: &'static str, secret: &Secret) -> Option<Hidden> {
+fn secret(environment: Environment, what: &'static str, secret: &SecretSource) -> Option<Hidden> {
     match environment.secret(what, secret) {
         Ok(text) => Some(Hidden::new(text)),
         Err(error) => {

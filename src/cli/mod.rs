@@ -131,7 +131,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             if !list {
                 print(&show::local_troubles(&block_on(app::check_files(&hosts))?))?;
             }
-            show::remarks(&settings, colour_stderr(cli.colour));
+            show::warnings(&settings, colour_stderr(cli.colour));
             if !connect {
                 return Ok(Exit::Ok);
             }

@@ -248,10 +248,10 @@ pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
 }
 
 /// What is not wrong with the inventory, but most likely not meant, either; and what this user lacks for it.
-pub(super) fn remarks(settings: &Settings, colour: bool) {
-    let remarks = settings.inventory.remarks.render(colour);
-    if !remarks.is_empty() {
-        note(remarks.trim_end());
+pub(super) fn warnings(settings: &Settings, colour: bool) {
+    let warnings = settings.inventory.warnings.render(colour);
+    if !warnings.is_empty() {
+        note(warnings.trim_end());
     }
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for variable in settings.unread_variables(variables) {

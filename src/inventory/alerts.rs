@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::check;
-use super::fault::Flaw;
-use super::layer::file_path;
-use super::model::{AlertRules, AlertSettings, PowerAbove, Secret, WebhookFormat, WebhookSettings};
-use super::section::{At, Section};
+use super::diagnostic::ValueError;
+use super::host_options::file_path;
+use super::model::{AlertRules, AlertSettings, PowerAbove, SecretSource, WebhookFormat, WebhookSettings};
+use super::section::{Section, Spanned};
 use super::station_alerts::{Stations, read_station_rules};
 use crate::reading::{Power, Share, Temperature};
 
@@ -46,49 +46,49 @@ pub(super) fn read_alerts(section: &mut Section<'_, '_>, base: &Path, stations: 
 /// For how long a threshold must be passed; not at all is at once.
 fn held_for(section: &mut Section<'_, '_>, key: &str, of: &str) -> Duration {
     let held_for = section.parsed(key, check::duration);
-    if let (Some(site), None) = (section.key_site(key), section.key_site(of)) {
-        let flaw = Flaw::new(
+    if let (Some(location), None) = (section.key_location(key), section.key_location(of)) {
+        let error = ValueError::new(
             format!("`{key}` without `{of}`"),
             "belongs to a threshold",
             format!("write `{of}` beside it, or take it out"),
         );
-        section.fault(site, flaw);
+        section.report(location, error);
     }
     held_for.map(|at| at.value).unwrap_or_default()
 }
 
 fn read_webhook(section: &mut Section<'_, '_>, base: &Path) -> Option<WebhookSettings> {
-    let env = section.parsed("webhook_env", |text| webhook_env(text).map(Secret::Env));
-    let file = section.parsed("webhook_file", |text| webhook_file(text, base).map(Secret::File));
+    let env = section.parsed("webhook_env", |text| webhook_env(text).map(SecretSource::Env));
+    let file = section.parsed("webhook_file", |text| webhook_file(text, base).map(SecretSource::File));
     let credential =
-        section.parsed("webhook_credential", |text| webhook_credential(text).map(Secret::Credential));
+        section.parsed("webhook_credential", |text| webhook_credential(text).map(SecretSource::Credential));
     let format = section.parsed("webhook_format", webhook_format);
     let timeout = section.parsed("webhook_timeout", webhook_timeout);
-    let mut sources: Vec<At<Secret>> = [env, file, credential].into_iter().flatten().collect();
-    sources.sort_by(|a, b| a.site.cmp(&b.site));
+    let mut sources: Vec<Spanned<SecretSource>> = [env, file, credential].into_iter().flatten().collect();
+    sources.sort_by(|a, b| a.location.cmp(&b.location));
     let mut sources = sources.into_iter();
     let first = sources.next();
     for other in sources {
-        let flaw = Flaw::new(
+        let error = ValueError::new(
             "the webhook's URL is said to come from two places",
             "a second place",
             "keep one of them",
         );
-        section.fault(other.site, flaw);
+        section.report(other.location, error);
     }
-    // A webhook that is written wrongly, or whose URL stands in the file itself, is a fault already.
+    // A webhook that is written wrongly, or whose URL stands in the file itself, is an error already.
     let is_written = ["webhook_env", "webhook_file", "webhook_credential", "webhook", "webhook_url"]
         .iter()
-        .any(|key| section.key_site(key).is_some());
+        .any(|key| section.key_location(key).is_some());
     if !is_written {
         for key in ["webhook_format", "webhook_timeout"] {
-            if let Some(site) = section.key_site(key) {
-                let flaw = Flaw::new(
+            if let Some(location) = section.key_location(key) {
+                let error = ValueError::new(
                     format!("`{key}` without a webhook"),
                     "nothing would be sent",
                     "say where its URL is by webhook_env, webhook_file or webhook_credential",
                 );
-                section.fault(site, flaw);
+                section.report(location, error);
             }
         }
     }
@@ -99,21 +99,21 @@ fn read_webhook(section: &mut Section<'_, '_>, base: &Path) -> Option<WebhookSet
     })
 }
 
-fn temperature(text: &str) -> Result<Temperature, Flaw> {
+fn temperature(text: &str) -> Result<Temperature, ValueError> {
     let hint = "write degrees Celsius with their unit, as \"85C\"";
     let (thousandths, unit) =
-        quantity(text).ok_or_else(|| Flaw::new("is not a temperature", "not a temperature", hint))?;
+        quantity(text).ok_or_else(|| ValueError::new("is not a temperature", "not a temperature", hint))?;
     if !matches!(unit, "C" | "°C") {
-        return Err(Flaw::new("is not in degrees Celsius", "the unit is C", hint));
+        return Err(ValueError::new("is not in degrees Celsius", "the unit is C", hint));
     }
     bounded(thousandths, MAX_CELSIUS, "C", hint)?;
     Ok(Temperature::from_millicelsius(thousandths))
 }
 
-fn gpu_power(text: &str) -> Result<PowerAbove, Flaw> {
+fn gpu_power(text: &str) -> Result<PowerAbove, ValueError> {
     let hint = "write watts as \"600W\" or \"1.2kW\", or a share of each GPU's limit as \"110%\"";
     let (thousandths, unit) =
-        quantity(text).ok_or_else(|| Flaw::new("is not a power", "not a power", hint))?;
+        quantity(text).ok_or_else(|| ValueError::new("is not a power", "not a power", hint))?;
     if unit == "%" {
         bounded(thousandths, MAX_PERCENT, "%", hint)?;
         return Ok(PowerAbove::OfLimit(Share::from_millipercent(thousandths)));
@@ -121,34 +121,34 @@ fn gpu_power(text: &str) -> Result<PowerAbove, Flaw> {
     watts(thousandths, unit, hint).map(PowerAbove::Fixed)
 }
 
-fn power_alone(text: &str) -> Result<Power, Flaw> {
+fn power_alone(text: &str) -> Result<Power, ValueError> {
     let hint = "write watts as \"900W\" or \"12kW\"";
     let (thousandths, unit) =
-        quantity(text).ok_or_else(|| Flaw::new("is not a power", "not a power", hint))?;
+        quantity(text).ok_or_else(|| ValueError::new("is not a power", "not a power", hint))?;
     if unit == "%" {
-        return Err(Flaw::new("is a share", "a cluster has no limit to take a share of", hint));
+        return Err(ValueError::new("is a share", "a cluster has no limit to take a share of", hint));
     }
     watts(thousandths, unit, hint)
 }
 
-fn watts(thousandths: i64, unit: &str, hint: &str) -> Result<Power, Flaw> {
+fn watts(thousandths: i64, unit: &str, hint: &str) -> Result<Power, ValueError> {
     let scale = match unit {
         "W" => 1,
         "kW" => 1_000,
         "MW" => 1_000_000,
-        _ => return Err(Flaw::new("is not in watts", "the unit is W or kW", hint)),
+        _ => return Err(ValueError::new("is not in watts", "the unit is W or kW", hint)),
     };
     let milliwatts = thousandths.saturating_mul(scale);
     bounded(milliwatts, MAX_WATTS, "W", hint)?;
     Ok(Power::from_milliwatts(milliwatts))
 }
 
-fn bounded(thousandths: i64, most: i64, unit: &str, hint: &str) -> Result<(), Flaw> {
+fn bounded(thousandths: i64, most: i64, unit: &str, hint: &str) -> Result<(), ValueError> {
     if thousandths == 0 {
-        return Err(Flaw::new("is zero", "must be above zero", hint));
+        return Err(ValueError::new("is zero", "must be above zero", hint));
     }
     if most.saturating_mul(1_000) < thousandths {
-        return Err(Flaw::new("would never be passed", &format!("at most {most} {unit}"), hint));
+        return Err(ValueError::new("would never be passed", &format!("at most {most} {unit}"), hint));
     }
     Ok(())
 }
@@ -166,13 +166,13 @@ pub(super) fn quantity(text: &str) -> Option<(i64, &str)> {
     Some((thousandths, unit.trim_start_matches(' ')))
 }
 
-fn webhook_format(text: &str) -> Result<WebhookFormat, Flaw> {
+fn webhook_format(text: &str) -> Result<WebhookFormat, ValueError> {
     match text {
         "json" => Ok(WebhookFormat::Json),
         "slack" => Ok(WebhookFormat::Slack),
         "ntfy" => Ok(WebhookFormat::Ntfy),
         "alertmanager" => Ok(WebhookFormat::Alertmanager),
-        _ => Err(Flaw::new(
+        _ => Err(ValueError::new(
             "is an unknown format",
             "not known",
             "use \"json\", \"slack\" (also for Mattermost and Discord's /slack URLs), \"ntfy\" or \"alertmanager\"",
@@ -180,31 +180,31 @@ fn webhook_format(text: &str) -> Result<WebhookFormat, Flaw> {
     }
 }
 
-fn webhook_timeout(text: &str) -> Result<Duration, Flaw> {
+fn webhook_timeout(text: &str) -> Result<Duration, ValueError> {
     let timeout = check::duration(text)?;
     if timeout > MAX_WEBHOOK_TIMEOUT {
-        return Err(Flaw::new("is above one minute", "at most \"1m\"", "the default is \"10s\""));
+        return Err(ValueError::new("is above one minute", "at most \"1m\"", "the default is \"10s\""));
     }
     Ok(timeout)
 }
 
-fn webhook_env(text: &str) -> Result<String, Flaw> {
+fn webhook_env(text: &str) -> Result<String, ValueError> {
     check::environment_name(text, "URL", "FLEETWATT_WEBHOOK")
-        .map_err(|flaw| Flaw { hint: not_the_url(text, &flaw.hint), ..flaw })
+        .map_err(|error| ValueError { hint: not_the_url(text, &error.hint), ..error })
 }
 
-fn webhook_file(text: &str, base: &Path) -> Result<std::path::PathBuf, Flaw> {
+fn webhook_file(text: &str, base: &Path) -> Result<std::path::PathBuf, ValueError> {
     if text.contains("://") {
         return Err(check::webhook_in_file("is the URL itself"));
     }
     file_path(text, base)
 }
 
-fn webhook_credential(text: &str) -> Result<String, Flaw> {
+fn webhook_credential(text: &str) -> Result<String, ValueError> {
     if text.contains("://") {
         return Err(check::webhook_in_file("is the URL itself"));
     }
-    check::credential_name(text).map_err(Flaw::hiding)
+    check::credential_name(text).map_err(ValueError::hiding)
 }
 
 fn not_the_url(text: &str, hint: &str) -> String {

@@ -1,13 +1,13 @@
 //! What a written value must look like, so that it can become nothing but what it is meant as: never
 //! an ssh option, never a word of its own in a shell, never two lines in a log.
 //!
-//! The message of each flaw goes on from the key: `is not a duration`, `has a blank in it`.
+//! The message of each error goes on from the key: `is not a duration`, `has a blank in it`.
 
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::fault::Flaw;
+use super::diagnostic::ValueError;
 use super::model::{HostKeyPolicy, MetadataStyle};
 
 /// No login over any network is faster.
@@ -31,7 +31,7 @@ const SPOOL_AGES: std::ops::RangeInclusive<Duration> =
 const MAX_IDENTIFIER_CHARS: usize = 63;
 
 /// A login name.
-pub(super) fn user(text: &str) -> Result<String, Flaw> {
+pub(super) fn user(text: &str) -> Result<String, ValueError> {
     let hint = "a login name is letters, digits, `.`, `_` and `-`";
     not_empty(text)?;
     first_char(text, &['-'], hint)?;
@@ -41,24 +41,24 @@ pub(super) fn user(text: &str) -> Result<String, Flaw> {
 
 /// Key exchange algorithms as ssh takes them: `+`, `^` or `-` in front is legal, since the text is
 /// passed behind `KexAlgorithms=`.
-pub(super) fn kex(text: &str) -> Result<String, Flaw> {
+pub(super) fn kex(text: &str) -> Result<String, ValueError> {
     let hint = "write algorithms as `ssh -Q kex` lists them, joined by commas without blanks";
     let names = text.strip_prefix(['+', '^', '-']).unwrap_or(text);
     let offset = text.len() - names.len();
     allowed(names, offset, hint, |c| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | ','))?;
     if names.split(',').any(|name| name.is_empty() || name.starts_with('-')) {
-        return Err(Flaw::new("has an empty place in its list", "a name is missing", hint));
+        return Err(ValueError::new("has an empty place in its list", "a name is missing", hint));
     }
     Ok(text.to_owned())
 }
 
 /// What to do with an unknown host key.
-pub(super) fn host_key(text: &str) -> Result<HostKeyPolicy, Flaw> {
+pub(super) fn host_key(text: &str) -> Result<HostKeyPolicy, ValueError> {
     let hint = "use \"strict\", or \"accept-new\" to add a host's key on first contact";
     match text {
         "strict" => Ok(HostKeyPolicy::Strict),
         "accept-new" => Ok(HostKeyPolicy::AcceptNew),
-        "no" | "off" | "ask" | "yes" => Err(Flaw::new(
+        "no" | "off" | "ask" | "yes" => Err(ValueError::new(
             format!("cannot be \"{text}\""),
             "not offered",
             match text {
@@ -67,12 +67,12 @@ pub(super) fn host_key(text: &str) -> Result<HostKeyPolicy, Flaw> {
                 _ => format!("without the check anybody on the way could answer as this host; {hint}"),
             },
         )),
-        _ => Err(Flaw::new("is not a way to treat host keys", "not a way that is known", hint)),
+        _ => Err(ValueError::new("is not a way to treat host keys", "not a way that is known", hint)),
     }
 }
 
 /// A file's path; a relative one is not yet completed.
-pub(super) fn path(text: &str) -> Result<PathBuf, Flaw> {
+pub(super) fn path(text: &str) -> Result<PathBuf, ValueError> {
     let hint = "write the path of a file; put `./` before a name that begins with `-`";
     not_empty(text)?;
     first_char(text, &['-'], hint)?;
@@ -81,7 +81,7 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Flaw> {
 }
 
 /// The program that answers.
-pub(super) fn program(text: &str) -> Result<String, Flaw> {
+pub(super) fn program(text: &str) -> Result<String, ValueError> {
     let hint = "write the program's name or full path, without arguments; letters, digits and `/._+-`";
     not_empty(text)?;
     first_char(text, &['-'], hint)?;
@@ -90,31 +90,31 @@ pub(super) fn program(text: &str) -> Result<String, Flaw> {
 }
 
 /// A label's key or value.
-pub(super) fn label(text: &str) -> Result<String, Flaw> {
+pub(super) fn label(text: &str) -> Result<String, ValueError> {
     no_control(text)?;
     Ok(text.to_owned())
 }
 
 /// A duration in words such as `90s` or `1h 30m`: above zero, at most a day.
-pub(super) fn duration(text: &str) -> Result<Duration, Flaw> {
+pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
     let hint = "write a number with its unit, as \"90s\", \"5m\" or \"1h 30m\"";
     let parsed = humantime::parse_duration(text)
-        .map_err(|_unreadable| Flaw::new("is not a duration", "not a duration", hint))?;
+        .map_err(|_unreadable| ValueError::new("is not a duration", "not a duration", hint))?;
     if parsed.is_zero() {
-        return Err(Flaw::new("is zero", "must be above zero", hint));
+        return Err(ValueError::new("is zero", "must be above zero", hint));
     }
     if parsed > MAX_DURATION {
-        return Err(Flaw::new("is above one day", "at most \"1day\"", hint));
+        return Err(ValueError::new("is above one day", "at most \"1day\"", hint));
     }
     Ok(parsed)
 }
 
 /// How long connecting may take. ssh counts it in whole seconds, but ours ends it too, and with an interval
 /// of one second it has to be below.
-pub(super) fn connect_timeout(text: &str) -> Result<Duration, Flaw> {
+pub(super) fn connect_timeout(text: &str) -> Result<Duration, ValueError> {
     let parsed = duration(text)?;
     if parsed < SHORTEST_CONNECT_TIMEOUT {
-        return Err(Flaw::new(
+        return Err(ValueError::new(
             "is below a tenth of a second",
             "at least \"100ms\"",
             "write \"100ms\" or more; the default is \"5s\"",
@@ -125,20 +125,20 @@ pub(super) fn connect_timeout(text: &str) -> Result<Duration, Flaw> {
 
 /// How often GPUs are sampled between cycles, `None` for `off`. The sensors renew their value ten times a
 /// second at most on current boards.
-pub(super) fn sample(text: &str) -> Result<Option<Duration>, Flaw> {
+pub(super) fn sample(text: &str) -> Result<Option<Duration>, ValueError> {
     if text == "off" {
         return Ok(None);
     }
     let hint = "write a duration from \"100ms\" to \"10s\", or \"off\"";
     let parsed = duration(text)?;
     if !SAMPLE_BOUNDS.contains(&parsed) || parsed.subsec_nanos() % 1_000_000 != 0 {
-        return Err(Flaw::new("is out of bounds", "whole milliseconds, from 100ms to 10s", hint));
+        return Err(ValueError::new("is out of bounds", "whole milliseconds, from 100ms to 10s", hint));
     }
     Ok(Some(parsed))
 }
 
 /// The timeline table: `name` or `schema.name`.
-pub(super) fn table(text: &str) -> Result<String, Flaw> {
+pub(super) fn table(text: &str) -> Result<String, ValueError> {
     let is_identifier = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && part.len() <= MAX_IDENTIFIER_CHARS
@@ -148,7 +148,7 @@ pub(super) fn table(text: &str) -> Result<String, Flaw> {
     if parts.len() <= 2 && parts.iter().all(|part| is_identifier(part)) {
         return Ok(text.to_owned());
     }
-    Err(Flaw::new(
+    Err(ValueError::new(
         "is not the name of a table",
         "not `name` or `schema.name`",
         "write `name` or `schema.name`: letters, digits and `_`, not beginning with a digit, at most 63 characters each",
@@ -156,16 +156,16 @@ pub(super) fn table(text: &str) -> Result<String, Flaw> {
 }
 
 /// How much is repeated in each row.
-pub(super) fn metadata(text: &str) -> Result<MetadataStyle, Flaw> {
+pub(super) fn metadata(text: &str) -> Result<MetadataStyle, ValueError> {
     match text {
         "full" => Ok(MetadataStyle::Full),
         "slim" => Ok(MetadataStyle::Slim),
-        _ => Err(Flaw::new("is an unknown style", "not known", "use \"full\" or \"slim\"")),
+        _ => Err(ValueError::new("is an unknown style", "not known", "use \"full\" or \"slim\"")),
     }
 }
 
 /// How much may wait in the spool: bytes, or `KiB`, `MiB`, `GiB` of them.
-pub(super) fn spool_size(text: &str) -> Result<u64, Flaw> {
+pub(super) fn spool_size(text: &str) -> Result<u64, ValueError> {
     let hint = "write bytes with their unit, as \"512MiB\" or \"1GiB\"";
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit: Option<u64> = match text.strip_prefix(digits).map(str::trim) {
@@ -177,26 +177,26 @@ pub(super) fn spool_size(text: &str) -> Result<u64, Flaw> {
     };
     let bytes = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
     let bytes = bytes.filter(|bytes| i64::try_from(*bytes).is_ok());
-    let bytes = bytes.ok_or_else(|| Flaw::new("is not a number of bytes", "not a size", hint))?;
+    let bytes = bytes.ok_or_else(|| ValueError::new("is not a number of bytes", "not a size", hint))?;
     if bytes < MIN_SPOOL_BYTES {
-        return Err(Flaw::new("is below 1 MiB", "at least \"1MiB\"", hint));
+        return Err(ValueError::new("is below 1 MiB", "at least \"1MiB\"", hint));
     }
     Ok(bytes)
 }
 
 /// How long a batch may wait in the spool.
-pub(super) fn spool_age(text: &str) -> Result<Duration, Flaw> {
+pub(super) fn spool_age(text: &str) -> Result<Duration, ValueError> {
     let hint = "write a number with its unit, as \"12h\" or \"30d\"";
     let age = humantime::parse_duration(text)
-        .map_err(|_unreadable| Flaw::new("is not a duration", "not a duration", hint))?;
+        .map_err(|_unreadable| ValueError::new("is not a duration", "not a duration", hint))?;
     if !SPOOL_AGES.contains(&age) {
-        return Err(Flaw::new("is out of bounds", "from \"1h\" to \"10years\"", hint));
+        return Err(ValueError::new("is out of bounds", "from \"1h\" to \"10years\"", hint));
     }
     Ok(age)
 }
 
 /// A database URL without a password in it.
-pub(super) fn store_url(text: &str) -> Result<String, Flaw> {
+pub(super) fn store_url(text: &str) -> Result<String, ValueError> {
     no_control(text)?;
     let postgres = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
     if postgres.is_some_and(holds_password) {
@@ -206,7 +206,7 @@ pub(super) fn store_url(text: &str) -> Result<String, Flaw> {
     if sqlite || postgres.is_some_and(|rest| !rest.is_empty()) {
         return Ok(text.to_owned());
     }
-    Err(Flaw::new(
+    Err(ValueError::new(
         "is not a database URL that fleetwatt knows",
         "unknown kind of database",
         "write `sqlite:fleetwatt.db` or `postgres://user@host/database`",
@@ -221,16 +221,16 @@ fn holds_password(rest: &str) -> bool {
     in_user_part || parameters.split('&').any(|parameter| parameter.starts_with("password"))
 }
 
-/// The fault of a secret that stands in the file itself. Says in which section to put where it is, never
+/// The error of a secret that stands in the file itself. Says in which section to put where it is, never
 /// what it is.
-pub(super) fn secret_in_file(message: &str, section: &str) -> Flaw {
+pub(super) fn secret_in_file(message: &str, section: &str) -> ValueError {
     let hint = "take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential";
-    Flaw::new(message, "a secret does not belong in this file", format!("{hint} in {section}")).hiding()
+    ValueError::new(message, "a secret does not belong in this file", format!("{hint} in {section}")).hiding()
 }
 
-/// The fault of a webhook's URL that stands in the file itself.
-pub(super) fn webhook_in_file(message: &str) -> Flaw {
-    Flaw::new(
+/// The error of a webhook's URL that stands in the file itself.
+pub(super) fn webhook_in_file(message: &str) -> ValueError {
+    ValueError::new(
         message,
         "whoever has this URL can send to it: it does not belong in this file",
         "take it out, make a new one if others could read the file, and say where it is by webhook_env, webhook_file or webhook_credential in [alerts]",
@@ -238,13 +238,13 @@ pub(super) fn webhook_in_file(message: &str) -> Flaw {
     .hiding()
 }
 
-/// The name of an environment variable that holds `what`. The flaw does not repeat it: it may be the secret
+/// The name of an environment variable that holds `what`. The error does not repeat it: it may be the secret
 /// itself.
-pub(super) fn environment_name(text: &str, what: &str, example: &str) -> Result<String, Flaw> {
+pub(super) fn environment_name(text: &str, what: &str, example: &str) -> Result<String, ValueError> {
     let good = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     good.then(|| text.to_owned()).ok_or_else(|| {
-        Flaw::new(
+        ValueError::new(
             "is not the name of an environment variable",
             "not a variable's name",
             format!(
@@ -256,7 +256,7 @@ pub(super) fn environment_name(text: &str, what: &str, example: &str) -> Result<
 }
 
 /// The name of a systemd credential.
-pub(super) fn credential_name(text: &str) -> Result<String, Flaw> {
+pub(super) fn credential_name(text: &str) -> Result<String, ValueError> {
     let hint = "write the name that the unit gives to LoadCredential=, such as `db-password`";
     not_empty(text)?;
     first_char(text, &['-', '.'], hint)?;
@@ -268,19 +268,17 @@ pub(super) const fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-pub(super) fn not_empty(text: &str) -> Result<(), Flaw> {
+pub(super) fn not_empty(text: &str) -> Result<(), ValueError> {
     if text.is_empty() {
-        return Err(Flaw::new("is empty", "empty", "write a value, or take the key out"));
+        return Err(ValueError::new("is empty", "empty", "write a value, or take the key out"));
     }
     Ok(())
 }
 
-pub(super) fn first_char(text: &str, refused: &[char], hint: &str) -> Result<(), Flaw> {
+pub(super) fn first_char(text: &str, refused: &[char], hint: &str) -> Result<(), ValueError> {
     match text.chars().next().filter(|first| refused.contains(first)) {
-        Some(first) => {
-            Err(Flaw::new(format!("begins with `{first}`"), "not at the beginning", hint)
-                .at(0..first.len_utf8()))
-        }
+        Some(first) => Err(ValueError::new(format!("begins with `{first}`"), "not at the beginning", hint)
+            .at(0..first.len_utf8())),
         None => Ok(()),
     }
 }
@@ -291,22 +289,22 @@ pub(super) fn allowed(
     offset: usize,
     hint: &str,
     good: impl Fn(char) -> bool,
-) -> Result<(), Flaw> {
+) -> Result<(), ValueError> {
     match text.char_indices().find(|(_, c)| !good(*c)) {
         Some((at, c)) => Err(bad_char(c, hint, offset + at..offset + at + c.len_utf8())),
         None => Ok(()),
     }
 }
 
-pub(super) fn bad_char(c: char, hint: &str, part: Range<usize>) -> Flaw {
+pub(super) fn bad_char(c: char, hint: &str, part: Range<usize>) -> ValueError {
     let shown = if c == ' ' { "a blank".to_owned() } else { format!("`{}`", c.escape_default()) };
-    Flaw::new(format!("has {shown} in it"), "not allowed here", hint).at(part)
+    ValueError::new(format!("has {shown} in it"), "not allowed here", hint).at(part)
 }
 
-fn no_control(text: &str) -> Result<(), Flaw> {
+fn no_control(text: &str) -> Result<(), ValueError> {
     match text.char_indices().find(|(_, c)| c.is_control()) {
         Some((at, c)) => {
-            Err(Flaw::new("has a control character in it", "a control character", "take it out")
+            Err(ValueError::new("has a control character in it", "a control character", "take it out")
                 .at(at..at + c.len_utf8()))
         }
         None => Ok(()),
@@ -368,8 +366,8 @@ mod tests {
     #[test]
     fn a_password_in_a_url_is_a_secret_in_the_file() {
         for url in ["postgres://u:p@h/d", "postgresql://u:p@q@h/d", "postgres://u@h/d?sslmode=x&password=p"] {
-            let flaw = store_url(url).unwrap_err();
-            assert!(flaw.hint.contains("password_env"), "{url}");
+            let error = store_url(url).unwrap_err();
+            assert!(error.hint.contains("password_env"), "{url}");
         }
     }
 

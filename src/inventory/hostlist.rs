@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::fault::Flaw;
+use super::diagnostic::ValueError;
 
 /// The most hosts that one inventory may have.
 pub(super) const MAX_HOSTS: u64 = 65_536;
@@ -42,19 +42,19 @@ struct Series {
 
 impl Hostlist {
     /// Reads names with ranges, joined by commas. What stands outside the brackets is not checked here.
-    pub(super) fn parse(text: &str) -> Result<Self, Flaw> {
+    pub(super) fn parse(text: &str) -> Result<Self, ValueError> {
         Self::parse_where(text, |_inside| true)
     }
 
     /// The same for one pattern, in which only the brackets that are ranges for certain are read: of `[1-3]`
     /// and `[12]` a shell makes classes of characters.
-    pub(super) fn parse_pattern(text: &str) -> Result<Self, Flaw> {
+    pub(super) fn parse_pattern(text: &str) -> Result<Self, ValueError> {
         Self::parse_where(text, is_range_for_certain)
     }
 
-    fn parse_where(text: &str, is_range: fn(&str) -> bool) -> Result<Self, Flaw> {
+    fn parse_where(text: &str, is_range: fn(&str) -> bool) -> Result<Self, ValueError> {
         let mut terms = Vec::new();
-        for (at, term) in terms_of(text) {
+        for (at, term) in split_terms(text) {
             if term.is_empty() && !text.is_empty() {
                 let comma = at.min(text.len() - 1);
                 return Err(bad_range(
@@ -88,7 +88,7 @@ impl Hostlist {
 }
 
 /// What stands between the commas that are not within brackets, with its place in the text.
-pub(super) fn terms_of(text: &str) -> Vec<(usize, &str)> {
+pub(super) fn split_terms(text: &str) -> Vec<(usize, &str)> {
     let mut terms = Vec::new();
     let (mut start, mut is_inside) = (0, false);
     for (at, c) in text.char_indices() {
@@ -108,7 +108,7 @@ pub(super) fn terms_of(text: &str) -> Vec<(usize, &str)> {
 
 impl Term {
     /// `offset` is where the term stands in the whole text.
-    fn parse(text: &str, offset: usize, is_range: fn(&str) -> bool) -> Result<Self, Flaw> {
+    fn parse(text: &str, offset: usize, is_range: fn(&str) -> bool) -> Result<Self, ValueError> {
         let mut parts = Vec::new();
         let mut at = 0;
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -138,7 +138,7 @@ impl Term {
         }
         let term = Self { parts };
         if term.longest() > MAX_NAME_CHARS {
-            return Err(Flaw::new(
+            return Err(ValueError::new(
                 format!("is longer than {MAX_NAME_CHARS} characters"),
                 "too long",
                 "use a shorter name",
@@ -197,7 +197,7 @@ fn continued(name: &str, bracket: &[Series]) -> impl Iterator<Item = String> {
 }
 
 /// What stands between two brackets; `at` is its offset in the whole text.
-fn bracket(inside: &str, at: usize) -> Result<Vec<Series>, Flaw> {
+fn bracket(inside: &str, at: usize) -> Result<Vec<Series>, ValueError> {
     if inside.is_empty() {
         return Err(bad_range("has an empty bracket", "no number in here", at.saturating_sub(1)..at + 1));
     }
@@ -210,7 +210,7 @@ fn bracket(inside: &str, at: usize) -> Result<Vec<Series>, Flaw> {
     Ok(series)
 }
 
-fn one_series(item: &str, at: usize) -> Result<Series, Flaw> {
+fn one_series(item: &str, at: usize) -> Result<Series, ValueError> {
     let whole = at..at + item.len();
     let (low_text, high_text) = item.split_once('-').unwrap_or((item, item));
     let high_at = whole.end - high_text.len();
@@ -227,7 +227,7 @@ fn one_series(item: &str, at: usize) -> Result<Series, Flaw> {
     Ok(Series { low, high, width })
 }
 
-fn number(text: &str, at: usize) -> Result<u64, Flaw> {
+fn number(text: &str, at: usize) -> Result<u64, ValueError> {
     // An empty place is marked by its neighbour, since nothing cannot be seen.
     let whole = at..at + text.len().max(1);
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -240,12 +240,14 @@ fn number(text: &str, at: usize) -> Result<u64, Flaw> {
     text.parse().map_err(|_overflow| too_large())
 }
 
-fn bad_range(message: &str, label: &str, part: Range<usize>) -> Flaw {
-    Flaw::new(message, label, "write ranges as `node[1-8]`, `node[001-128,200]` or `r[1-2]n[01-04]`").at(part)
+fn bad_range(message: &str, label: &str, part: Range<usize>) -> ValueError {
+    ValueError::new(message, label, "write ranges as `node[1-8]`, `node[001-128,200]` or `r[1-2]n[01-04]`")
+        .at(part)
 }
 
-fn unbalanced(message: &str, at: usize) -> Flaw {
-    Flaw::new(message, "unbalanced", "write ranges as `node[001-128]`; brackets do not nest").at(at..at + 1)
+fn unbalanced(message: &str, at: usize) -> ValueError {
+    ValueError::new(message, "unbalanced", "write ranges as `node[001-128]`; brackets do not nest")
+        .at(at..at + 1)
 }
 
 #[cfg(test)]
@@ -256,7 +258,7 @@ mod tests {
         Hostlist::parse(text).unwrap().expand()
     }
 
-    fn flaw_at(text: &str) -> Range<usize> {
+    fn error_at(text: &str) -> Range<usize> {
         Hostlist::parse(text).unwrap_err().at.unwrap()
     }
 
@@ -292,45 +294,45 @@ mod tests {
     #[test]
     fn an_empty_place_in_a_list_is_marked() {
         for (text, at) in [("a,,b", 2), (",a", 0), ("a,", 1)] {
-            assert_eq!(flaw_at(text), at..at + 1, "{text:?}");
+            assert_eq!(error_at(text), at..at + 1, "{text:?}");
         }
     }
 
     #[test]
     fn a_flaw_in_a_later_name_is_marked_in_the_whole_text() {
-        assert_eq!(flaw_at("a[1,2],b[9-3]"), 9..12);
+        assert_eq!(error_at("a[1,2],b[9-3]"), 9..12);
     }
 
     #[test]
     fn a_descending_range_is_marked() {
-        assert_eq!(flaw_at("node[1,9-3]"), 7..10);
+        assert_eq!(error_at("node[1,9-3]"), 7..10);
     }
 
     #[test]
     fn an_empty_bracket_is_marked() {
-        assert_eq!(flaw_at("node[]"), 4..6);
+        assert_eq!(error_at("node[]"), 4..6);
     }
 
     #[test]
     fn unbalanced_brackets_are_marked() {
-        assert_eq!(flaw_at("node[1-2"), 4..5);
-        assert_eq!(flaw_at("node1-2]"), 7..8);
-        assert_eq!(flaw_at("n[1-[2]]"), 1..2);
+        assert_eq!(error_at("node[1-2"), 4..5);
+        assert_eq!(error_at("node1-2]"), 7..8);
+        assert_eq!(error_at("n[1-[2]]"), 1..2);
     }
 
     #[test]
     fn a_number_that_overflows_is_marked() {
-        assert_eq!(flaw_at("n[1-99999999999999999999]"), 4..24);
+        assert_eq!(error_at("n[1-99999999999999999999]"), 4..24);
     }
 
     #[test]
     fn a_range_without_an_end_is_marked() {
-        assert_eq!(flaw_at("n[1-]"), 4..5);
+        assert_eq!(error_at("n[1-]"), 4..5);
     }
 
     #[test]
     fn ends_that_are_padded_differently_are_a_flaw() {
-        assert_eq!(flaw_at("n[1-010]"), 2..7);
+        assert_eq!(error_at("n[1-010]"), 2..7);
     }
 
     #[test]

@@ -95,7 +95,7 @@ const OF_SOLIX: Synonyms = &[("country", &["region", "country_code"])];
 const SHORT: &[(&str, &str)] = &[("temp", "temperature"), ("pwr", "power"), ("crit", "critical")];
 
 /// What to do about a key that this table may not have, if it can be told which one was meant.
-pub(super) fn meant(key: &str, schema: &Schema) -> Option<String> {
+pub(super) fn suggested(key: &str, schema: &Schema) -> Option<String> {
     if let Some(home) = home_of(key) {
         return Some(format!("`{key}` belongs {home}"));
     }
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_near_miss_is_suggested() {
-        for (key, schema, meant) in [
+        for (key, schema, suggested) in [
             ("adress", &HOST, "address"),
             ("Identity-File", &HOST, "identity_file"),
             ("identityfile", &HOST, "identity_file"),
@@ -229,7 +229,7 @@ mod tests {
             ("gpu_temperature", &ALERTS, "gpu_temperature_above"),
             ("conc", &CYCLE, "concurrency"),
         ] {
-            assert_eq!(nearest(key, schema.keys), Some(meant), "{key}");
+            assert_eq!(nearest(key, schema.keys), Some(suggested), "{key}");
         }
         for (key, schema) in [("colour", &HOST), ("gpu_fan_above", &ALERTS), ("x", &ALERTS)] {
             assert_eq!(nearest(key, schema.keys), None, "{key}");
@@ -251,18 +251,21 @@ mod tests {
             ("storage", &TOP, "[store]"),
             ("node", &TOP, "[[host]]"),
         ] {
-            let hint = meant(key, schema).unwrap_or_default();
+            let hint = suggested(key, schema).unwrap_or_default();
             assert!(hint.contains(ours), "{key}: {hint}");
         }
     }
 
     #[test]
     fn a_key_of_another_section_is_sent_there_under_either_name() {
-        assert!(meant("interval", &HOST).unwrap().contains("in [cycle]"));
-        assert!(meant("user", &TOP).unwrap().contains("[defaults]"));
-        assert_eq!(meant("ip", &DEFAULTS).unwrap(), "here it is called `address`, and belongs in a [[host]]");
+        assert!(suggested("interval", &HOST).unwrap().contains("in [cycle]"));
+        assert!(suggested("user", &TOP).unwrap().contains("[defaults]"));
+        assert_eq!(
+            suggested("ip", &DEFAULTS).unwrap(),
+            "here it is called `address`, and belongs in a [[host]]"
+        );
         assert!(
-            meant("proxyjump", &TOP).unwrap().contains("`jump`, and belongs in [defaults] or a [[host]]")
+            suggested("proxyjump", &TOP).unwrap().contains("`jump`, and belongs in [defaults] or a [[host]]")
         );
     }
 

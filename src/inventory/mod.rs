@@ -1,31 +1,31 @@
-//! The fleet as written becomes the fleet as meant: all faults at once, with file, line and column.
+//! Parses the inventory: TOML files become hosts and settings; all errors are reported at once, with file, line and column.
 //!
 //! This room describes an SSH target; it does not connect to one. It reads no file and no environment
 //! either: whoever calls hands it the texts.
 
 mod alerts;
 mod check;
-mod fault;
+mod diagnostic;
+mod host_options;
 mod hostlist;
 mod keys;
-mod layer;
 mod load;
 mod model;
 mod place;
-mod quote;
 mod resolve;
 mod section;
 mod select;
 mod settings;
+mod snippet;
 mod solix;
 mod station_alerts;
-mod values;
+mod suggestion;
 
-pub use fault::{Fault, Faults, Remarks};
+pub use diagnostic::{Diagnostic, Diagnostics, Warnings};
 pub use load::{Files, load};
 pub use model::{
     AlertRules, AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Origin,
-    PowerAbove, Secret, SolixServer, SolixSettings, SshTarget, StoreSettings, Target, WebhookFormat,
+    PowerAbove, SecretSource, SolixServer, SolixSettings, SshTarget, StoreSettings, Target, WebhookFormat,
     WebhookSettings,
 };
 pub use select::{Selection, Selector};

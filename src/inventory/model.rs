@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::fault::Remarks;
+use super::diagnostic::Warnings;
 use crate::reading::{Power, Share, Temperature};
 
 /// A fleet of at least one host, with the settings written beside it.
@@ -17,7 +17,7 @@ pub struct Inventory {
     /// hosts, since a host whose line moves is the same host.
     pub origins: BTreeMap<String, Vec<Origin>>,
     /// What is not wrong, but most likely not meant, either.
-    pub remarks: Remarks,
+    pub warnings: Warnings,
     /// `[cycle]`.
     pub cycle: CycleSettings,
     /// `[store]`.
@@ -136,7 +136,7 @@ pub struct StoreSettings {
     /// The database's URL without a password, if the inventory gives one.
     pub url: Option<String>,
     /// Where the password comes from, if anywhere.
-    pub password: Option<Secret>,
+    pub password: Option<SecretSource>,
     /// The timeline table, `name` or `schema.name`.
     pub table: String,
     /// How much of what never changes is repeated in each row.
@@ -200,7 +200,7 @@ pub enum PowerAbove {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSettings {
     /// Where the URL is to be read from: it is a secret, as whoever has it can send.
-    pub url: Secret,
+    pub url: SecretSource,
     /// What is sent.
     pub format: WebhookFormat,
     /// How long one attempt may take.
@@ -223,7 +223,7 @@ pub enum WebhookFormat {
 
 /// Where a secret is to be read from. The secret itself is never in the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Secret {
+pub enum SecretSource {
     /// From this environment variable.
     Env(String),
     /// From this file; one trailing line break is not part of it.
@@ -237,9 +237,9 @@ pub enum Secret {
 pub struct SolixSettings {
     /// Where the account's e-mail address is to be read from; `ANKER_USER` unless the inventory says
     /// otherwise. It is not needed while the cached login holds.
-    pub user: Secret,
+    pub user: SecretSource,
     /// Where the account's password is to be read from; `ANKER_PASS` unless the inventory says otherwise.
-    pub password: Secret,
+    pub password: SecretSource,
     /// The account's country, two letters in upper case; `None` is `ANKER_COUNTRY`, else `US`.
     pub country: Option<String>,
     /// Which of the vendor's servers; `None` follows the country.
@@ -293,7 +293,7 @@ impl Host {
     }
 }
 
-impl fmt::Display for Secret {
+impl fmt::Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Env(name) => write!(f, "environment variable {name}"),

@@ -4,21 +4,21 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::check::{allowed, bad_char, first_char, is_word, not_empty, user};
-use super::fault::Flaw;
-use super::hostlist::{Hostlist, terms_of};
+use super::diagnostic::ValueError;
+use super::hostlist::{Hostlist, split_terms};
 
 /// Names of hosts, with ranges and commas.
-pub(super) fn name(text: &str) -> Result<Hostlist, Flaw> {
+pub(super) fn name(text: &str) -> Result<Hostlist, ValueError> {
     let hint = "a name is letters, digits, `.`, `_` and `-`; put an address or alias into `address`, and join several names by commas without blanks";
     not_empty(text)?;
-    belongs_elsewhere(text, "name")?;
+    reject_login_or_port(text, "name")?;
     each_term(text, |term| {
         first_char(term, &['-', '.'], hint)?;
         allowed_outside_brackets(term, hint, is_word)?;
         if term.ends_with('.') {
             let dot = term.len() - 1..term.len();
             let hint = "leave the dot out here; an `address` may end with one";
-            return Err(Flaw::new("ends with `.`", "not at the end", hint).at(dot));
+            return Err(ValueError::new("ends with `.`", "not at the end", hint).at(dot));
         }
         Ok(())
     })?;
@@ -26,15 +26,15 @@ pub(super) fn name(text: &str) -> Result<Hostlist, Flaw> {
 }
 
 /// Where hosts are, with ranges and commas.
-pub(super) fn address(text: &str) -> Result<Hostlist, Flaw> {
+pub(super) fn address(text: &str) -> Result<Hostlist, ValueError> {
     let hint = "an address is a host name, an IP address or an alias of ssh_config; the login name goes into `user`, the port into `port`";
     not_empty(text)?;
-    belongs_elsewhere(text, "address")?;
+    reject_login_or_port(text, "address")?;
     each_term(text, |term| {
         first_char(term, &['-', '.'], hint)?;
         if let Some(ip) = bracketed_ipv6(term) {
             let hint = format!("write it without brackets, as `{ip}`");
-            return Err(Flaw::new("is an IPv6 address in brackets", "brackets are for ranges", hint));
+            return Err(ValueError::new("is an IPv6 address in brackets", "brackets are for ranges", hint));
         }
         allowed_outside_brackets(term, hint, |c| is_word(c) || c == ':' || c == '%')
     })?;
@@ -42,15 +42,15 @@ pub(super) fn address(text: &str) -> Result<Hostlist, Flaw> {
 }
 
 /// One address after its ranges were expanded: colons and zones are for IPv6 only.
-pub(super) fn expanded_address(text: &str) -> Result<(), Flaw> {
+pub(super) fn expanded_address(text: &str) -> Result<(), ValueError> {
     if is_numeric(text) && text.parse::<Ipv4Addr>().is_err() {
         let hint = "write four numbers from 0 to 255, without zeros before them";
-        return Err(Flaw::new(format!("`{text}` is not an IPv4 address"), "not an IPv4 address", hint));
+        return Err(ValueError::new(format!("`{text}` is not an IPv4 address"), "not an IPv4 address", hint));
     }
     if !text.contains([':', '%']) || is_ipv6(text) {
         return Ok(());
     }
-    Err(Flaw::new(
+    Err(ValueError::new(
         "has `:` or `%` in it and is not an IPv6 address",
         "not an IPv6 address",
         "put the port into `port`",
@@ -77,7 +77,7 @@ fn bracketed_ipv6(text: &str) -> Option<&str> {
 
 /// Tells a login or a port from the host that it is written with, as in `root@node1:22`: the remedy has the
 /// keys that were meant. What is not that for certain is left to the other checks.
-fn belongs_elsewhere(text: &str, key: &str) -> Result<(), Flaw> {
+fn reject_login_or_port(text: &str, key: &str) -> Result<(), ValueError> {
     let rest = text.strip_prefix("ssh://").unwrap_or(text);
     let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
     let (host, port) = match place.rsplit_once(':') {
@@ -95,7 +95,7 @@ fn belongs_elsewhere(text: &str, key: &str) -> Result<(), Flaw> {
         .map(|login| format!("`user = \"{login}\"`"))
         .into_iter()
         .chain(port.map(|port| format!("`port = {port}`")));
-    let meant: Vec<String> = std::iter::once(format!("`{key} = \"{host}\"`")).chain(also).collect();
+    let suggested: Vec<String> = std::iter::once(format!("`{key} = \"{host}\"`")).chain(also).collect();
     let what = match (login, port) {
         (Some(_), Some(_)) => "has a login name and a port in it",
         (Some(_), None) => "has a login name in it",
@@ -103,21 +103,21 @@ fn belongs_elsewhere(text: &str, key: &str) -> Result<(), Flaw> {
         (None, None) => "is a URL",
     };
     let label = "more than a host";
-    Err(Flaw::new(what, label, format!("write {} instead", meant.join(", "))))
+    Err(ValueError::new(what, label, format!("write {} instead", suggested.join(", "))))
 }
 
 /// Checks what stands between commas; what is wrong is marked in the whole text.
-fn each_term(text: &str, check: impl Fn(&str) -> Result<(), Flaw>) -> Result<(), Flaw> {
-    for (offset, term) in terms_of(text) {
-        check(term).map_err(|flaw| match flaw.at.clone() {
-            Some(part) => flaw.at(offset + part.start..offset + part.end),
-            None => flaw.at(offset..offset + term.len()),
+fn each_term(text: &str, check: impl Fn(&str) -> Result<(), ValueError>) -> Result<(), ValueError> {
+    for (offset, term) in split_terms(text) {
+        check(term).map_err(|error| match error.at.clone() {
+            Some(part) => error.at(offset + part.start..offset + part.end),
+            None => error.at(offset..offset + term.len()),
         })?;
     }
     Ok(())
 }
 
-fn allowed_outside_brackets(text: &str, hint: &str, good: impl Fn(char) -> bool) -> Result<(), Flaw> {
+fn allowed_outside_brackets(text: &str, hint: &str, good: impl Fn(char) -> bool) -> Result<(), ValueError> {
     let mut inside = false;
     for (at, c) in text.char_indices() {
         match c {
@@ -132,25 +132,25 @@ fn allowed_outside_brackets(text: &str, hint: &str, good: impl Fn(char) -> bool)
 }
 
 /// Jump hosts: `[user@]host[:port]`, joined by commas.
-pub(super) fn jump(text: &str) -> Result<String, Flaw> {
+pub(super) fn jump(text: &str) -> Result<String, ValueError> {
     let mut at = 0;
     for hop in text.split(',') {
-        one_hop(hop).map_err(|flaw| {
-            let part = flaw.at.clone().unwrap_or(0..hop.len().max(1));
-            flaw.at(at + part.start..at + part.end)
+        one_hop(hop).map_err(|error| {
+            let part = error.at.clone().unwrap_or(0..hop.len().max(1));
+            error.at(at + part.start..at + part.end)
         })?;
         at += hop.len() + 1;
     }
     Ok(text.to_owned())
 }
 
-fn one_hop(hop: &str) -> Result<(), Flaw> {
+fn one_hop(hop: &str) -> Result<(), ValueError> {
     let hint = "write jump hosts as `host`, `user@host` or `user@host:port`, joined by commas without blanks";
     let (login, place) = hop.split_once('@').map_or((None, hop), |(login, place)| (Some(login), place));
     if let Some(login) = login {
         user(login)?;
     }
-    let bad = |message: &str| Flaw::new(message, "not a jump host", hint);
+    let bad = |message: &str| ValueError::new(message, "not a jump host", hint);
     let host_end = match place.strip_prefix('[').and_then(|rest| rest.find(']')) {
         Some(bracket) => bracket + 2,
         None => place.find(':').unwrap_or(place.len()),
@@ -223,8 +223,8 @@ mod tests {
     #[test]
     fn a_password_behind_a_login_is_never_repeated() {
         for text in ["me:hunter2@node1", "ssh://me:hunter2@node1:22", "hunter 2@node1"] {
-            let flaw = address(text).unwrap_err();
-            assert!(!format!("{flaw:?}").contains("hunter"), "{flaw:?}");
+            let error = address(text).unwrap_err();
+            assert!(!format!("{error:?}").contains("hunter"), "{error:?}");
         }
     }
 
@@ -258,9 +258,9 @@ mod tests {
 
     #[test]
     fn an_ipv6_address_in_brackets_is_told_apart_from_a_range() {
-        for (written, meant) in [("[::1]", "`::1`"), ("[fe80::1%eth0]", "`fe80::1%eth0`")] {
-            let flaw = address(written).unwrap_err();
-            assert!(flaw.message.contains("IPv6") && flaw.hint.ends_with(meant), "{flaw:?}");
+        for (raw, suggested) in [("[::1]", "`::1`"), ("[fe80::1%eth0]", "`fe80::1%eth0`")] {
+            let error = address(raw).unwrap_err();
+            assert!(error.message.contains("IPv6") && error.hint.ends_with(suggested), "{error:?}");
         }
     }
 

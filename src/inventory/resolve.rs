@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::fault::{Drafts, Flaw, Site};
+use super::diagnostic::{DiagnosticSink, Location, ValueError};
+use super::host_options::{HostOptions, Kind};
 use super::hostlist::{Hostlist, MAX_HOSTS};
-use super::layer::{Kind, Layer};
-use super::load::WrittenHost;
+use super::load::RawHost;
 use super::model::{Host, SshTarget, Target};
 use super::place;
-use super::section::At;
+use super::section::Spanned;
 use super::select::Selector;
 use super::settings::Cycle;
 use crate::reading::SafeText;
@@ -28,59 +28,62 @@ const MAX_CHANGED: u64 = 4 * MAX_HOSTS;
 /// Turns what is written into hosts, each with the places that it stands at; what cannot be is noted and
 /// left out.
 pub(super) fn resolve(
-    written: &[WrittenHost],
-    exclude: &[At<Selector>],
+    raw: &[RawHost],
+    exclude: &[Spanned<Selector>],
     cycle: &Cycle,
-    drafts: &mut Drafts,
-) -> Vec<(Host, Vec<Site>)> {
+    sink: &mut DiagnosticSink,
+) -> Vec<(Host, Vec<Location>)> {
     let mut fleet = Fleet::default();
-    let (overrides, entries): (Vec<_>, Vec<_>) = written.iter().partition(|entry| entry.is_override);
+    let (overrides, entries): (Vec<_>, Vec<_>) = raw.iter().partition(|entry| entry.is_override);
     for (entry_idx, entry) in entries.into_iter().enumerate() {
-        fleet.check_times(&entry.layer, cycle, drafts);
-        if fleet.has_room_for(&entry.name, drafts) {
-            fleet.add(entry_idx, entry, drafts);
+        fleet.check_times(&entry.options, cycle, sink);
+        if fleet.has_room_for(&entry.name, sink) {
+            fleet.add(entry_idx, entry, sink);
         }
     }
     // They may stand anywhere: of a fleet of many files, what one host has of its own is written in the first.
     for entry in overrides {
-        fleet.change(entry, cycle, drafts);
+        fleet.change(entry, cycle, sink);
     }
-    fleet.exclude(exclude, drafts);
-    fleet.note_machines(drafts);
+    fleet.exclude(exclude, sink);
+    fleet.check_machines(sink);
     if let (Some(pattern), true) = (exclude.first(), fleet.is_all_excluded()) {
         let hint = "leave at least one host in the fleet";
-        drafts.push(pattern.site.clone(), Flaw::new("every host is excluded", "nothing is left", hint));
+        sink.push(
+            pattern.location.clone(),
+            ValueError::new("every host is excluded", "nothing is left", hint),
+        );
     }
-    let kept = fleet.hosts.into_iter().filter(|planned| !planned.is_excluded);
-    kept.map(|planned| (host_of(&planned.layer, planned.name, planned.address), planned.sites)).collect()
+    let kept = fleet.hosts.into_iter().filter(|host| !host.is_excluded);
+    kept.map(|host| (host_of(&host.options, host.name, host.address), host.locations)).collect()
 }
 
 /// A host in the making.
-struct Planned<'w> {
+struct ResolvedHost<'w> {
     name: String,
     address: String,
-    layer: Cow<'w, Layer>,
+    options: Cow<'w, HostOptions>,
     /// The entry that gives it, then those that change it.
-    sites: Vec<Site>,
+    locations: Vec<Location>,
     /// Where its address is written, or its name where there is none.
-    address_site: Site,
+    address_location: Location,
     /// Which `[[host]]` gives it.
     entry_idx: usize,
-    /// Its name or address is a fault already, so that its machine is not to be another one.
+    /// Its name or address is an error already, so that its machine is not to be another one.
     is_faulty: bool,
     is_excluded: bool,
 }
 
 #[derive(Default)]
 struct Fleet<'w> {
-    hosts: Vec<Planned<'w>>,
+    hosts: Vec<ResolvedHost<'w>>,
     /// Every name, and its place in `hosts`.
     names: BTreeMap<String, usize>,
     n_expanded: u64,
     n_changed: u64,
     is_full: bool,
-    /// Times that were found wrong; defaults hold for many hosts and are one fault.
-    wrong_times: BTreeSet<Option<Site>>,
+    /// Times that were found wrong; defaults hold for many hosts and are one error.
+    wrong_times: BTreeSet<Option<Location>>,
 }
 
 /// What makes two hosts one machine for certain, whose GPUs would be counted twice. One address may lead to
@@ -120,7 +123,7 @@ impl Machine {
 }
 
 impl<'w> Fleet<'w> {
-    fn has_room_for(&mut self, name: &At<Hostlist>, drafts: &mut Drafts) -> bool {
+    fn has_room_for(&mut self, name: &Spanned<Hostlist>, sink: &mut DiagnosticSink) -> bool {
         let total = self.n_expanded.saturating_add(name.value.count());
         if total <= MAX_HOSTS {
             self.n_expanded = total;
@@ -128,155 +131,162 @@ impl<'w> Fleet<'w> {
         }
         if !self.is_full {
             self.is_full = true;
-            let flaw = Flaw::new(
+            let error = ValueError::new(
                 format!("more than {MAX_HOSTS} hosts"),
                 "too many hosts",
                 "check the range for a digit too many; split a fleet that is larger among several inventories",
             );
-            drafts.push(name.site.clone(), flaw);
+            sink.push(name.location.clone(), error);
         }
         false
     }
 
     /// Adds the hosts of an entry, without those that it excludes: their names are free for other entries.
-    fn add(&mut self, entry_idx: usize, entry: &'w WrittenHost, drafts: &mut Drafts) {
+    fn add(&mut self, entry_idx: usize, entry: &'w RawHost, sink: &mut DiagnosticSink) {
         let names = entry.name.value.expand();
-        let left_out = {
+        let excluded = {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            left_out(&entry.exclude, &names, "this [[host]]", drafts)
+            excluded(&entry.exclude, &names, "this [[host]]", sink)
         };
-        let addresses = addresses(entry, &names, drafts);
+        let addresses = addresses(entry, &names, sink);
         let has_addresses = addresses.is_some();
         let addresses = addresses.unwrap_or_else(|| names.clone());
         let mut given: Vec<(String, String)> = names.into_iter().zip(addresses).collect();
-        given.retain(|(name, _)| !left_out.contains(name));
-        let is_double = !self.note_names(&given, &entry.name.site, drafts);
-        let address_site = entry.address.as_ref().map_or(&entry.name.site, |address| &address.site);
+        given.retain(|(name, _)| !excluded.contains(name));
+        let is_duplicate = !self.check_names(&given, &entry.name.location, sink);
+        let address_location =
+            entry.address.as_ref().map_or(&entry.name.location, |address| &address.location);
         for (name, address) in given {
             self.names.entry(name.clone()).or_insert(self.hosts.len());
-            self.hosts.push(Planned {
+            self.hosts.push(ResolvedHost {
                 name,
                 address,
-                layer: Cow::Borrowed(&entry.layer),
-                sites: vec![entry.name.site.clone()],
-                address_site: address_site.clone(),
+                options: Cow::Borrowed(&entry.options),
+                locations: vec![entry.name.location.clone()],
+                address_location: address_location.clone(),
                 entry_idx,
-                is_faulty: is_double || !has_addresses,
+                is_faulty: is_duplicate || !has_addresses,
                 is_excluded: false,
             });
         }
     }
 
-    /// Notes whether all names are new: one fault for each `[[host]]`, however many names it repeats.
-    fn note_names(&self, given: &[(String, String)], site: &Site, drafts: &mut Drafts) -> bool {
+    /// Notes whether all names are new: one error for each `[[host]]`, however many names it repeats.
+    fn check_names(
+        &self,
+        given: &[(String, String)],
+        location: &Location,
+        sink: &mut DiagnosticSink,
+    ) -> bool {
         let mut own = BTreeSet::new();
-        let mut doubles = given.iter().filter_map(|(name, _)| {
+        let mut duplicates = given.iter().filter_map(|(name, _)| {
             let is_own = !own.insert(name);
-            let earlier = self.names.get(name).and_then(|idx| self.hosts.get(*idx)?.sites.first());
-            earlier.or(is_own.then_some(site)).map(|earlier| (name, earlier.clone()))
+            let earlier = self.names.get(name).and_then(|idx| self.hosts.get(*idx)?.locations.first());
+            earlier.or(is_own.then_some(location)).map(|earlier| (name, earlier.clone()))
         });
-        let Some((name, earlier)) = doubles.next() else { return true };
-        let others = and_more(doubles.count());
-        let flaw = Flaw::new(
+        let Some((name, earlier)) = duplicates.next() else { return true };
+        let others = and_more(duplicates.count());
+        let error = ValueError::new(
             format!("the name `{name}`{others} is given twice"),
             "given before",
             "each host has one name of its own: take one out or rename it; if this is to change that host, write `override = true` here",
         );
-        drafts.push_clash(site.clone(), flaw, "first given at", earlier);
+        sink.push_clash(location.clone(), error, "first given at", earlier);
         false
     }
 
     /// Lays an entry with `override = true` over the hosts that other entries give.
-    fn change(&mut self, entry: &WrittenHost, cycle: &Cycle, drafts: &mut Drafts) {
+    fn change(&mut self, entry: &RawHost, cycle: &Cycle, sink: &mut DiagnosticSink) {
         if let Some(pattern) = entry.exclude.first() {
             let hint = "take it out here: `exclude` belongs to the [[host]] that gives the hosts, or to the top of the file";
-            let flaw = Flaw::new("`exclude` beside `override = true`", "gives no hosts", hint);
-            drafts.push(pattern.site.clone(), flaw);
+            let error = ValueError::new("`exclude` beside `override = true`", "gives no hosts", hint);
+            sink.push(pattern.location.clone(), error);
         }
         self.n_changed = self.n_changed.saturating_add(entry.name.value.count());
         if self.n_changed > MAX_CHANGED {
             let hint =
                 "check the range for a digit too many; what holds for all hosts belongs into [defaults]";
-            let flaw = Flaw::new(format!("more than {MAX_CHANGED} changes of hosts"), "too many", hint);
-            return drafts.push(entry.name.site.clone(), flaw);
+            let error =
+                ValueError::new(format!("more than {MAX_CHANGED} changes of hosts"), "too many", hint);
+            return sink.push(entry.name.location.clone(), error);
         }
         let names = entry.name.value.expand();
         let unknown: Vec<&String> = names.iter().filter(|name| !self.names.contains_key(*name)).collect();
         if let [name, others @ ..] = unknown.as_slice() {
             let others = and_more(others.len());
-            let flaw = Flaw::new(
+            let error = ValueError::new(
                 format!("`{name}`{others} is to be changed, but no [[host]] gives it"),
                 "given nowhere",
                 "correct the name, or take `override = true` out if this is a host of its own",
             );
-            return drafts.push(entry.name.site.clone(), flaw);
+            return sink.push(entry.name.location.clone(), error);
         }
         let addresses = match &entry.address {
-            Some(_) => addresses(entry, &names, drafts),
+            Some(_) => addresses(entry, &names, sink),
             None => Some(Vec::new()),
         };
         let Some(addresses) = addresses else { return };
         let mut addresses = addresses.into_iter();
         for name in &names {
             let address = addresses.next();
-            let planned = self.names.get(name).and_then(|idx| self.hosts.get_mut(*idx));
-            let Some(planned) = planned else { continue };
-            if let (Some(address), Some(written)) = (address, &entry.address) {
-                planned.address = address;
-                planned.address_site = written.site.clone();
+            let host = self.names.get(name).and_then(|idx| self.hosts.get_mut(*idx));
+            let Some(host) = host else { continue };
+            if let (Some(address), Some(raw)) = (address, &entry.address) {
+                host.address = address;
+                host.address_location = raw.location.clone();
             }
-            planned.sites.push(entry.name.site.clone());
-            let layer = entry.layer.over(&planned.layer);
-            planned.layer = Cow::Owned(layer.clone());
-            self.check_times(&layer, cycle, drafts);
+            host.locations.push(entry.name.location.clone());
+            let options = entry.options.over(&host.options);
+            host.options = Cow::Owned(options.clone());
+            self.check_times(&options, cycle, sink);
         }
     }
 
     /// Leaves hosts out, whichever entry gives them.
-    fn exclude(&mut self, exclude: &[At<Selector>], drafts: &mut Drafts) {
-        let names: Vec<&str> = self.hosts.iter().map(|planned| planned.name.as_str()).collect();
-        let left_out = left_out(exclude, &names, "the fleet", drafts);
-        for planned in &mut self.hosts {
-            planned.is_excluded = left_out.contains(&planned.name);
+    fn exclude(&mut self, exclude: &[Spanned<Selector>], sink: &mut DiagnosticSink) {
+        let names: Vec<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
+        let excluded = excluded(exclude, &names, "the fleet", sink);
+        for host in &mut self.hosts {
+            host.is_excluded = excluded.contains(&host.name);
         }
     }
 
     fn is_all_excluded(&self) -> bool {
-        !self.hosts.is_empty() && self.hosts.iter().all(|planned| planned.is_excluded)
+        !self.hosts.is_empty() && self.hosts.iter().all(|host| host.is_excluded)
     }
 
-    /// Notes machines that are in the fleet under two names: one fault for each `[[host]]`.
-    fn note_machines(&self, drafts: &mut Drafts) {
-        let mut machines: BTreeMap<Machine, &Planned<'_>> = BTreeMap::new();
+    /// Notes machines that are in the fleet under two names: one error for each `[[host]]`.
+    fn check_machines(&self, sink: &mut DiagnosticSink) {
+        let mut machines: BTreeMap<Machine, &ResolvedHost<'_>> = BTreeMap::new();
         let mut noted = BTreeSet::new();
-        for planned in self.hosts.iter().filter(|planned| !planned.is_excluded && !planned.is_faulty) {
-            let host = host_of(&planned.layer, planned.name.clone(), planned.address.clone());
-            let Some(machine) = Machine::of(&host) else { continue };
+        for host in self.hosts.iter().filter(|host| !host.is_excluded && !host.is_faulty) {
+            let resolved = host_of(&host.options, host.name.clone(), host.address.clone());
+            let Some(machine) = Machine::of(&resolved) else { continue };
             let earlier = match machines.entry(machine) {
                 Entry::Vacant(place) => {
-                    place.insert(planned);
+                    place.insert(host);
                     continue;
                 }
                 Entry::Occupied(earlier) => *earlier.get(),
             };
-            if noted.insert(planned.entry_idx) {
-                let flaw = Flaw::new(
-                    format!("`{}` and `{}` are one machine", planned.name, earlier.name),
+            if noted.insert(host.entry_idx) {
+                let error = ValueError::new(
+                    format!("`{}` and `{}` are one machine", host.name, earlier.name),
                     "a machine that is asked already",
                     "its GPUs would be counted twice: take one of the two out, or give the right `address`",
                 );
-                let earlier = earlier.address_site.clone();
-                drafts.push_clash(planned.address_site.clone(), flaw, "first given at", earlier);
+                let earlier = earlier.address_location.clone();
+                sink.push_clash(host.address_location.clone(), error, "first given at", earlier);
             }
         }
     }
 
-    fn check_times(&mut self, layer: &Layer, cycle: &Cycle, drafts: &mut Drafts) {
-        let (timeout, timeout_site) = parts(&layer.timeout, DEFAULT_TIMEOUT);
+    fn check_times(&mut self, options: &HostOptions, cycle: &Cycle, sink: &mut DiagnosticSink) {
+        let (timeout, timeout_location) = parts(&options.timeout, DEFAULT_TIMEOUT);
         if let Some(interval) = cycle.interval.filter(|interval| timeout >= *interval) {
             // With neither written there is nothing wrong, so one of the two sites is there.
-            let site = timeout_site.clone().or_else(|| cycle.interval_site.clone());
-            let flaw = Flaw::new(
+            let location = timeout_location.clone().or_else(|| cycle.interval_location.clone());
+            let error = ValueError::new(
                 format!(
                     "the timeout of {} is not below the interval of {}",
                     message(timeout),
@@ -285,15 +295,15 @@ impl<'w> Fleet<'w> {
                 "not below the interval",
                 "an answer must be in before the next cycle: lower `timeout` in [defaults], or raise `interval` in [cycle]",
             );
-            self.wrong_time(site, flaw, drafts);
+            self.wrong_time(location, error, sink);
         }
-        self.check_sample(layer, cycle, drafts);
-        if matches!(layer.kind, Some(Kind::Local | Kind::Scripted(_))) {
+        self.check_sample(options, cycle, sink);
+        if matches!(options.kind, Some(Kind::Local | Kind::Scripted(_))) {
             return;
         }
-        let (connect, connect_site) = parts(&layer.connect_timeout, DEFAULT_CONNECT_TIMEOUT);
+        let (connect, connect_location) = parts(&options.connect_timeout, DEFAULT_CONNECT_TIMEOUT);
         if connect > timeout {
-            let flaw = Flaw::new(
+            let error = ValueError::new(
                 format!(
                     "the connect_timeout of {} is above the timeout of {}",
                     message(connect),
@@ -302,14 +312,14 @@ impl<'w> Fleet<'w> {
                 "connecting is part of the timeout",
                 "lower `connect_timeout`, or raise `timeout`: it is for connecting and answering together",
             );
-            self.wrong_time(connect_site.or(timeout_site), flaw, drafts);
+            self.wrong_time(connect_location.or(timeout_location), error, sink);
         }
     }
 
-    fn check_sample(&mut self, layer: &Layer, cycle: &Cycle, drafts: &mut Drafts) {
-        let Some(At { value: Some(sample), site }) = &layer.sample else { return };
+    fn check_sample(&mut self, options: &HostOptions, cycle: &Cycle, sink: &mut DiagnosticSink) {
+        let Some(Spanned { value: Some(sample), location }) = &options.sample else { return };
         if let Some(interval) = cycle.interval.filter(|interval| sample >= interval) {
-            let flaw = Flaw::new(
+            let error = ValueError::new(
                 format!(
                     "the sample of {} is not below the interval of {}",
                     message(*sample),
@@ -318,47 +328,52 @@ impl<'w> Fleet<'w> {
                 "not below the interval",
                 "samples are what is read within a cycle: lower `sample`, or take it out to ask once a cycle",
             );
-            self.wrong_time(Some(site.clone()), flaw, drafts);
+            self.wrong_time(Some(location.clone()), error, sink);
         }
     }
 
-    fn wrong_time(&mut self, site: Option<Site>, flaw: Flaw, drafts: &mut Drafts) {
-        if self.wrong_times.insert(site.clone()) {
-            drafts.push(site.unwrap_or(Site::whole_file(0)), flaw);
+    fn wrong_time(&mut self, location: Option<Location>, error: ValueError, sink: &mut DiagnosticSink) {
+        if self.wrong_times.insert(location.clone()) {
+            sink.push(location.unwrap_or(Location::whole_file(0)), error);
         }
     }
 }
 
 /// Which of these names are to be left out. Every name and pattern must be of one of them, since a slip would
 /// have a host polled that is to be left alone.
-fn left_out(exclude: &[At<Selector>], names: &[&str], of: &str, drafts: &mut Drafts) -> BTreeSet<String> {
-    let mut left_out = BTreeSet::new();
+fn excluded(
+    exclude: &[Spanned<Selector>],
+    names: &[&str],
+    of: &str,
+    sink: &mut DiagnosticSink,
+) -> BTreeSet<String> {
+    let mut excluded = BTreeSet::new();
     if exclude.is_empty() {
-        return left_out;
+        return excluded;
     }
     let all: BTreeSet<&str> = names.iter().copied().collect();
     for selector in exclude {
         let selection = selector.value.choose(&all);
         if let [name, others @ ..] = selection.missing.as_slice() {
             let others = and_more(others.len());
-            let flaw = Flaw::new(
+            let error = ValueError::new(
                 format!("`exclude` names `{}`{others}, which is no host of {of}", SafeText::new(name)),
                 "no such host",
                 "correct it, or take it out",
             );
-            drafts.push(selector.site.clone(), flaw);
+            sink.push(selector.location.clone(), error);
         }
-        left_out.extend(selection.names.into_iter().map(str::to_owned));
+        excluded.extend(selection.names.into_iter().map(str::to_owned));
     }
-    left_out
+    excluded
 }
 
 fn and_more(n_more: usize) -> String {
     if n_more == 0 { String::new() } else { format!(" (and {n_more} more)") }
 }
 
-/// One address for each name, or the fault that there is not.
-fn addresses(host: &WrittenHost, names: &[String], drafts: &mut Drafts) -> Option<Vec<String>> {
+/// One address for each name, or the error that there is not.
+fn addresses(host: &RawHost, names: &[String], sink: &mut DiagnosticSink) -> Option<Vec<String>> {
     let Some(address) = &host.address else { return Some(names.to_vec()) };
     let (n_names, n_addresses) = (host.name.value.count(), address.value.count());
     if n_names != n_addresses {
@@ -368,59 +383,59 @@ fn addresses(host: &WrittenHost, names: &[String], drafts: &mut Drafts) -> Optio
             "give `address` a range of the same count, or leave it out to use the names"
         };
         let message = format!("`name` and `address` differ in count: {n_names} and {n_addresses}");
-        drafts.push(address.site.clone(), Flaw::new(message, "not one for each name", hint));
+        sink.push(address.location.clone(), ValueError::new(message, "not one for each name", hint));
         return None;
     }
     let addresses = address.value.expand();
-    if let Some(mut flaw) = addresses.iter().find_map(|address| place::expanded_address(address).err()) {
-        flaw.message = format!("`address` {}", flaw.message);
-        drafts.push(address.site.clone(), flaw);
+    if let Some(mut error) = addresses.iter().find_map(|address| place::expanded_address(address).err()) {
+        error.message = format!("`address` {}", error.message);
+        sink.push(address.location.clone(), error);
         return None;
     }
     Some(addresses)
 }
 
-fn host_of(layer: &Layer, name: String, address: String) -> Host {
-    let target = match &layer.kind {
+fn host_of(options: &HostOptions, name: String, address: String) -> Host {
+    let target = match &options.kind {
         Some(Kind::Local) => Target::Local,
         Some(Kind::Scripted(scene)) => Target::Scripted { scene: scene.clone() },
-        Some(Kind::Ssh) | None => Target::Ssh(ssh_target(layer, address)),
+        Some(Kind::Ssh) | None => Target::Ssh(ssh_target(options, address)),
     };
     Host {
         name,
-        labels: layer.labels.clone(),
+        labels: options.labels.clone(),
         target,
-        timeout: value_of(&layer.timeout).unwrap_or(DEFAULT_TIMEOUT),
-        sample: value_of(&layer.sample).flatten(),
-        nvidia_smi: value_of(&layer.nvidia_smi).unwrap_or_else(|| DEFAULT_NVIDIA_SMI.to_owned()),
-        gpus: value_of(&layer.gpus),
-        maintenance: value_of(&layer.maintenance).unwrap_or(false),
+        timeout: value_of(&options.timeout).unwrap_or(DEFAULT_TIMEOUT),
+        sample: value_of(&options.sample).flatten(),
+        nvidia_smi: value_of(&options.nvidia_smi).unwrap_or_else(|| DEFAULT_NVIDIA_SMI.to_owned()),
+        gpus: value_of(&options.gpus),
+        maintenance: value_of(&options.maintenance).unwrap_or(false),
     }
 }
 
-fn ssh_target(layer: &Layer, address: String) -> SshTarget {
+fn ssh_target(options: &HostOptions, address: String) -> SshTarget {
     SshTarget {
         address,
-        user: value_of(&layer.user),
-        port: value_of(&layer.port),
-        identity_file: value_of(&layer.identity_file),
-        ssh_config: value_of(&layer.ssh_config),
-        known_hosts: value_of(&layer.known_hosts),
-        jump: value_of(&layer.jump),
-        kex: value_of(&layer.kex),
-        host_key: value_of(&layer.host_key).unwrap_or_default(),
-        connect_timeout: value_of(&layer.connect_timeout).unwrap_or(DEFAULT_CONNECT_TIMEOUT),
-        control_persist: value_of(&layer.control_persist).unwrap_or(DEFAULT_CONTROL_PERSIST),
-        keep_shell: value_of(&layer.keep_shell).unwrap_or(true),
+        user: value_of(&options.user),
+        port: value_of(&options.port),
+        identity_file: value_of(&options.identity_file),
+        ssh_config: value_of(&options.ssh_config),
+        known_hosts: value_of(&options.known_hosts),
+        jump: value_of(&options.jump),
+        kex: value_of(&options.kex),
+        host_key: value_of(&options.host_key).unwrap_or_default(),
+        connect_timeout: value_of(&options.connect_timeout).unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+        control_persist: value_of(&options.control_persist).unwrap_or(DEFAULT_CONTROL_PERSIST),
+        keep_shell: value_of(&options.keep_shell).unwrap_or(true),
     }
 }
 
-fn value_of<T: Clone>(written: &Option<At<T>>) -> Option<T> {
-    written.as_ref().map(|at| at.value.clone())
+fn value_of<T: Clone>(raw: &Option<Spanned<T>>) -> Option<T> {
+    raw.as_ref().map(|at| at.value.clone())
 }
 
-fn parts(written: &Option<At<Duration>>, default: Duration) -> (Duration, Option<Site>) {
-    written.as_ref().map_or((default, None), |at| (at.value, Some(at.site.clone())))
+fn parts(raw: &Option<Spanned<Duration>>, default: Duration) -> (Duration, Option<Location>) {
+    raw.as_ref().map_or((default, None), |at| (at.value, Some(at.location.clone())))
 }
 
 fn message(duration: Duration) -> String {

@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 
-use toml::Spanned;
+use toml::Spanned as TomlSpanned;
 use toml::de::{DeTable, DeValue};
 
 use super::check;
-use super::fault::{Drafts, Flaw, Site};
+use super::diagnostic::{DiagnosticSink, Location, ValueError};
 use super::keys;
-use super::quote::is_secret_word;
-use super::values::{example_of, is_shown, meant_flag, meant_number, meant_string};
+use super::snippet::is_secret_word;
+use super::suggestion::{example_of, is_shown, suggested_flag, suggested_number, suggested_string};
 use crate::reading::SafeText;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct At<T> {
+pub(super) struct Spanned<T> {
     pub(super) value: T,
-    pub(super) site: Site,
+    pub(super) location: Location,
 }
 
 /// A file that is being read.
@@ -149,7 +149,7 @@ const ONE_HOST_KEYS: [&str; 24] = {
 pub(super) struct Section<'a, 'i> {
     input: Input<'a>,
     table: &'a DeTable<'i>,
-    drafts: &'a mut Drafts,
+    sink: &'a mut DiagnosticSink,
 }
 
 impl<'a, 'i> Section<'a, 'i> {
@@ -158,43 +158,47 @@ impl<'a, 'i> Section<'a, 'i> {
         input: Input<'a>,
         table: &'a DeTable<'i>,
         schema: &Schema,
-        drafts: &'a mut Drafts,
+        sink: &'a mut DiagnosticSink,
     ) -> Self {
         for (key, value) in table {
             let name: &str = key.get_ref();
-            if let Some(flaw) = key_flaw(name, schema) {
-                if flaw.hides {
-                    drafts.hide(Site::new(input.file, &value.span()));
+            if let Some(error) = key_error(name, schema) {
+                if error.hides {
+                    sink.hide(Location::new(input.file, &value.span()));
                 }
-                drafts.push(Site::new(input.file, &key.span()), flaw);
+                sink.push(Location::new(input.file, &key.span()), error);
             }
         }
-        Self { input, table, drafts }
+        Self { input, table, sink }
     }
 
     /// Opens a table whose keys have been looked at.
-    pub(super) fn reopen(input: Input<'a>, table: &'a DeTable<'i>, drafts: &'a mut Drafts) -> Self {
-        Self { input, table, drafts }
+    pub(super) fn reopen(input: Input<'a>, table: &'a DeTable<'i>, sink: &'a mut DiagnosticSink) -> Self {
+        Self { input, table, sink }
     }
 
     /// Notes something in this table that is not wrong, but most likely not meant, either.
-    pub(super) fn remark(&mut self, site: Site, flaw: Flaw) {
-        self.drafts.remark(site, flaw);
+    pub(super) fn warn(&mut self, location: Location, error: ValueError) {
+        self.sink.warn(location, error);
     }
 
-    /// Notes a fault of this table.
-    pub(super) fn fault(&mut self, site: Site, flaw: Flaw) {
-        self.drafts.push(site, flaw);
+    /// Notes an error of this table.
+    pub(super) fn report(&mut self, location: Location, error: ValueError) {
+        self.sink.push(location, error);
     }
 
     /// Where a key stands, if it does.
-    pub(super) fn key_site(&self, key: &str) -> Option<Site> {
+    pub(super) fn key_location(&self, key: &str) -> Option<Location> {
         let (key, _) = self.table.get_key_value(key)?;
-        Some(Site::new(self.input.file, &key.span()))
+        Some(Location::new(self.input.file, &key.span()))
     }
 
     /// A string that `parse` takes.
-    pub(super) fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Flaw>) -> Option<At<T>> {
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, ValueError>,
+    ) -> Option<Spanned<T>> {
         let value = self.table.get(key)?;
         self.parsed_value(key, value, parse)
     }
@@ -203,8 +207,8 @@ impl<'a, 'i> Section<'a, 'i> {
     pub(super) fn parsed_list<T>(
         &mut self,
         key: &str,
-        parse: impl Fn(&str) -> Result<T, Flaw>,
-    ) -> Option<At<Vec<At<T>>>> {
+        parse: impl Fn(&str) -> Result<T, ValueError>,
+    ) -> Option<Spanned<Vec<Spanned<T>>>> {
         let value = self.table.get(key)?;
         let DeValue::Array(items) = value.get_ref() else {
             let one = value.get_ref().as_str().filter(|text| is_shown(key) && parse(text).is_ok());
@@ -212,15 +216,15 @@ impl<'a, 'i> Section<'a, 'i> {
             return None;
         };
         let taken = items.iter().filter_map(|item| self.parsed_value(key, item, &parse)).collect();
-        Some(At { value: taken, site: self.site(value) })
+        Some(Spanned { value: taken, location: self.location(value) })
     }
 
     /// A list of strings that `parse` takes, each, or one such string.
     pub(super) fn parsed_some<T>(
         &mut self,
         key: &str,
-        parse: impl Fn(&str) -> Result<T, Flaw>,
-    ) -> Vec<At<T>> {
+        parse: impl Fn(&str) -> Result<T, ValueError>,
+    ) -> Vec<Spanned<T>> {
         let is_one = self.table.get(key).is_some_and(|value| value.get_ref().is_str());
         if is_one {
             return self.parsed(key, parse).into_iter().collect();
@@ -239,11 +243,11 @@ impl<'a, 'i> Section<'a, 'i> {
         for (key, value) in table {
             let name: &str = key.get_ref();
             match check::label(name) {
-                Err(mut flaw) => {
-                    flaw.message = format!("a label's key {}", flaw.message);
-                    self.drafts.push(Site::new(self.input.file, &key.span()), flaw);
+                Err(mut error) => {
+                    error.message = format!("a label's key {}", error.message);
+                    self.sink.push(Location::new(self.input.file, &key.span()), error);
                 }
-                // The fault of a secret's key is noted for the whole document at once.
+                // The error of a secret's key is noted for the whole document at once.
                 Ok(_) if is_secret_key(name) => {}
                 Ok(name) => {
                     let shown = format!("labels.{}", SafeText::new(&name));
@@ -257,35 +261,35 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&mut self, key: &str) -> Option<At<bool>> {
+    pub(super) fn flag(&mut self, key: &str) -> Option<Spanned<bool>> {
         let value = self.table.get(key)?;
         match value.get_ref().as_bool() {
-            Some(flag) => Some(At { value: flag, site: self.site(value) }),
+            Some(flag) => Some(Spanned { value: flag, location: self.location(value) }),
             None => {
-                let meant = meant_flag(value.get_ref()).unwrap_or(true);
-                self.wrong_type(key, value, "true or false", &meant.to_string());
+                let suggested = suggested_flag(value.get_ref()).unwrap_or(true);
+                self.wrong_type(key, value, "true or false", &suggested.to_string());
                 None
             }
         }
     }
 
     /// A whole number within bounds.
-    pub(super) fn integer(&mut self, key: &str, bounds: RangeInclusive<u32>) -> Option<At<u32>> {
+    pub(super) fn integer(&mut self, key: &str, bounds: RangeInclusive<u32>) -> Option<Spanned<u32>> {
         let value = self.table.get(key)?;
         let Some(integer) = value.get_ref().as_integer() else {
-            let meant = meant_number(value.get_ref()).filter(|number| bounds.contains(number));
-            let example = meant.map_or_else(|| example_of(key), |number| number.to_string());
+            let suggested = suggested_number(value.get_ref()).filter(|number| bounds.contains(number));
+            let example = suggested.map_or_else(|| example_of(key), |number| number.to_string());
             self.wrong_type(key, value, "a whole number", &example);
             return None;
         };
         let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
         if let Some(number) = number.filter(|number| bounds.contains(number)) {
-            return Some(At { value: number, site: self.site(value) });
+            return Some(Spanned { value: number, location: self.location(value) });
         }
         let (low, high) = (bounds.start(), bounds.end());
-        self.drafts.push(
-            self.site(value),
-            Flaw::new(
+        self.sink.push(
+            self.location(value),
+            ValueError::new(
                 format!("`{key}` is out of bounds"),
                 "out of bounds",
                 format!("write a number from {low} to {high}"),
@@ -297,27 +301,28 @@ impl<'a, 'i> Section<'a, 'i> {
     fn parsed_value<T>(
         &mut self,
         key: &str,
-        value: &Spanned<DeValue<'_>>,
-        parse: impl Fn(&str) -> Result<T, Flaw>,
-    ) -> Option<At<T>> {
-        let meant = || meant_string(key, value.get_ref()).filter(|meant| parse(meant).is_ok());
+        value: &TomlSpanned<DeValue<'_>>,
+        parse: impl Fn(&str) -> Result<T, ValueError>,
+    ) -> Option<Spanned<T>> {
+        let suggested =
+            || suggested_string(key, value.get_ref()).filter(|suggested| parse(suggested).is_ok());
         let Some(text) = value.get_ref().as_str() else {
-            let example = meant().map_or_else(|| example_of(key), |meant| toml_text(&meant));
+            let example = suggested().map_or_else(|| example_of(key), |suggested| toml_text(&suggested));
             self.wrong_type(key, value, "a string", &example);
             return None;
         };
         match parse(text) {
-            Ok(parsed) => Some(At { value: parsed, site: self.site(value) }),
-            Err(mut flaw) => {
-                flaw.message = format!("`{key}` {}", flaw.message);
-                if let Some(meant) = meant() {
-                    flaw.hint = format!("write `{key} = {}`", toml_text(&meant));
+            Ok(parsed) => Some(Spanned { value: parsed, location: self.location(value) }),
+            Err(mut error) => {
+                error.message = format!("`{key}` {}", error.message);
+                if let Some(suggested) = suggested() {
+                    error.hint = format!("write `{key} = {}`", toml_text(&suggested));
                 }
-                if flaw.hides && !(key == "url" && self.is_plain_url(value.span())) {
-                    self.drafts.hide(self.site(value));
+                if error.hides && !(key == "url" && self.is_plain_url(value.span())) {
+                    self.sink.hide(self.location(value));
                 }
-                let span = self.part_of(text, value.span(), flaw.at.clone());
-                self.drafts.push(Site::new(self.input.file, &span), flaw);
+                let span = self.part_of(text, value.span(), error.at.clone());
+                self.sink.push(Location::new(self.input.file, &span), error);
                 None
             }
         }
@@ -326,21 +331,21 @@ impl<'a, 'i> Section<'a, 'i> {
     /// Whether a value is written so that a password in it is recognised by the text alone; then the
     /// rest may be shown.
     fn is_plain_url(&self, span: Range<usize>) -> bool {
-        self.input.text.get(span).is_some_and(|written| written.contains("://") && !written.contains('\\'))
+        self.input.text.get(span).is_some_and(|raw| raw.contains("://") && !raw.contains('\\'))
     }
 
     /// Where a part of a string's value stands in the file: exactly, if the string is written without
     /// escapes; else the whole of it.
     fn part_of(&self, value: &str, span: Range<usize>, part: Option<Range<usize>>) -> Range<usize> {
         let Some(part) = part else { return span };
-        let written = self.input.text.get(span.clone()).unwrap_or_default();
-        match written.find(value).filter(|_| !value.is_empty()) {
+        let raw = self.input.text.get(span.clone()).unwrap_or_default();
+        match raw.find(value).filter(|_| !value.is_empty()) {
             Some(at) => span.start + at + part.start..(span.start + at + part.end).min(span.end),
             None => span,
         }
     }
 
-    fn wrong_type(&mut self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str, example: &str) {
+    fn wrong_type(&mut self, key: &str, value: &TomlSpanned<DeValue<'_>>, expected: &str, example: &str) {
         // A value may be a secret; only its type is told.
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",
@@ -351,16 +356,16 @@ impl<'a, 'i> Section<'a, 'i> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        let flaw = Flaw::new(
+        let error = ValueError::new(
             format!("`{key}` must be {expected}, not {found}"),
             &format!("expected {expected}"),
             format!("write `{key} = {example}`"),
         );
-        self.drafts.push(self.site(value), flaw);
+        self.sink.push(self.location(value), error);
     }
 
-    fn site(&self, value: &Spanned<DeValue<'_>>) -> Site {
-        Site::new(self.input.file, &value.span())
+    fn location(&self, value: &TomlSpanned<DeValue<'_>>) -> Location {
+        Location::new(self.input.file, &value.span())
     }
 }
 
@@ -370,33 +375,33 @@ fn toml_text(text: &str) -> String {
 }
 
 /// Notes every key of a document, at any depth, under which a secret is kept.
-pub(super) fn find_secrets(input: Input<'_>, document: &DeTable<'_>, drafts: &mut Drafts) {
+pub(super) fn find_secrets(input: Input<'_>, document: &DeTable<'_>, sink: &mut DiagnosticSink) {
     for entry in document {
         let section = if entry.0.get_ref() == "solix" { "[solix]" } else { "[store]" };
-        find_secrets_in_entry(input, entry, section, drafts);
+        find_secrets_in_entry(input, entry, section, sink);
     }
 }
 
 fn find_secrets_in_entry(
     input: Input<'_>,
-    (key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>),
+    (key, value): (&TomlSpanned<std::borrow::Cow<'_, str>>, &TomlSpanned<DeValue<'_>>),
     section: &str,
-    drafts: &mut Drafts,
+    sink: &mut DiagnosticSink,
 ) {
-    if let Some(flaw) = secret_key_flaw(key.get_ref(), section) {
-        drafts.push(Site::new(input.file, &key.span()), flaw);
-        drafts.hide(Site::new(input.file, &value.span()));
+    if let Some(error) = secret_key_error(key.get_ref(), section) {
+        sink.push(Location::new(input.file, &key.span()), error);
+        sink.hide(Location::new(input.file, &value.span()));
     }
-    find_secrets_in_value(input, value.get_ref(), section, drafts);
+    find_secrets_in_value(input, value.get_ref(), section, sink);
 }
 
-fn find_secrets_in_value(input: Input<'_>, value: &DeValue<'_>, section: &str, drafts: &mut Drafts) {
+fn find_secrets_in_value(input: Input<'_>, value: &DeValue<'_>, section: &str, sink: &mut DiagnosticSink) {
     match value {
         DeValue::Table(table) => {
-            table.iter().for_each(|entry| find_secrets_in_entry(input, entry, section, drafts));
+            table.iter().for_each(|entry| find_secrets_in_entry(input, entry, section, sink));
         }
         DeValue::Array(items) => {
-            items.iter().for_each(|item| find_secrets_in_value(input, item.get_ref(), section, drafts));
+            items.iter().for_each(|item| find_secrets_in_value(input, item.get_ref(), section, sink));
         }
         DeValue::String(_)
         | DeValue::Integer(_)
@@ -407,7 +412,7 @@ fn find_secrets_in_value(input: Input<'_>, value: &DeValue<'_>, section: &str, d
 }
 
 fn is_secret_key(key: &str) -> bool {
-    secret_key_flaw(key, "").is_some()
+    secret_key_error(key, "").is_some()
 }
 
 /// The section that has password_env and its like for a secret in the section of this title.
@@ -415,7 +420,7 @@ fn secrets_of(title: &str) -> &'static str {
     if title == SOLIX.title { "[solix]" } else { "[store]" }
 }
 
-fn secret_key_flaw(key: &str, section: &str) -> Option<Flaw> {
+fn secret_key_error(key: &str, section: &str) -> Option<ValueError> {
     let key = key.to_ascii_lowercase();
     if matches!(key.as_str(), "passwd" | "passphrase") || key.ends_with("password") {
         return Some(check::secret_in_file("a password in the inventory", section));
@@ -425,13 +430,13 @@ fn secret_key_flaw(key: &str, section: &str) -> Option<Flaw> {
 }
 
 /// Why a key may not stand in a table of this schema.
-fn key_flaw(key: &str, schema: &Schema) -> Option<Flaw> {
+fn key_error(key: &str, schema: &Schema) -> Option<ValueError> {
     if schema.keys.contains(&key) || is_secret_key(key) {
         return None;
     }
     let title = schema.title;
     if title == TOP.title && PLANNED.contains(&key) {
-        return Some(Flaw::new(
+        return Some(ValueError::new(
             format!("[{key}] is planned; this version does not read it yet"),
             "not read yet",
             format!("take the section [{key}] out for now: nothing would come of it"),
@@ -439,14 +444,15 @@ fn key_flaw(key: &str, schema: &Schema) -> Option<Flaw> {
     }
     if title == SOLIX.title && EMAIL_KEYS.contains(&key) {
         let hint = "say where it is by user_env, user_file or user_credential; without them it is in the variable ANKER_USER";
-        let flaw = Flaw::new(format!("`{key}` in [solix]"), "the account itself is not written here", hint);
-        return Some(flaw.hiding());
+        let error =
+            ValueError::new(format!("`{key}` in [solix]"), "the account itself is not written here", hint);
+        return Some(error.hiding());
     }
-    let hint = keys::meant(key, schema)
+    let hint = keys::suggested(key, schema)
         .or_else(|| is_secret_word(key).then(|| check::secret_in_file("", secrets_of(title)).hint))
         .unwrap_or_else(|| format!("known here: {}", schema.keys.join(", ")));
     let message = format!("unknown key `{}` {title}", SafeText::new(key));
-    Some(Flaw::new(message, "not a key that is known here", hint))
+    Some(ValueError::new(message, "not a key that is known here", hint))
 }
 
 #[cfg(test)]

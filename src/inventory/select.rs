@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::hostlist::{Hostlist, MAX_HOSTS, terms_of};
+use super::hostlist::{Hostlist, MAX_HOSTS, split_terms};
 
 /// The most patterns that the ranges in one pattern may make of it.
 const MAX_PATTERNS: u64 = 1_024;
@@ -46,7 +46,7 @@ impl Selector {
     /// Why it cannot be read, going on from what was written: `has a descending range`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let terms: Result<Vec<Term>, String> =
-            terms_of(text).into_iter().map(|(_, term)| Term::parse(term)).collect();
+            split_terms(text).into_iter().map(|(_, term)| Term::parse(term)).collect();
         Ok(Self { terms: terms? })
     }
 
@@ -74,11 +74,11 @@ impl Selector {
                 }
                 Term::Patterns { text, patterns } => {
                     let is_meant = |name: &&&str| patterns.iter().any(|pattern| pattern.matches(name));
-                    let mut meant = all.iter().filter(is_meant).copied().peekable();
-                    if meant.peek().is_none() {
+                    let mut suggested = all.iter().filter(is_meant).copied().peekable();
+                    if suggested.peek().is_none() {
                         selection.missing.push(text.clone());
                     }
-                    selection.names.extend(meant);
+                    selection.names.extend(suggested);
                 }
             }
         }
@@ -96,7 +96,7 @@ impl Term {
         }
         let is_pattern = text.contains(['*', '?']);
         let list = if is_pattern { Hostlist::parse_pattern(text) } else { Hostlist::parse(text) };
-        let list = list.map_err(|flaw| flaw.message)?;
+        let list = list.map_err(|error| error.message)?;
         let most = if is_pattern { MAX_PATTERNS } else { MAX_HOSTS };
         if most < list.count() {
             return Err(format!(

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::check;
-use super::fault::{Flaw, Site};
-use super::layer::file_path;
-use super::model::{CycleSettings, Secret, StoreSettings};
-use super::section::{At, Section};
+use super::diagnostic::{Location, ValueError};
+use super::host_options::file_path;
+use super::model::{CycleSettings, SecretSource, StoreSettings};
+use super::section::{Section, Spanned};
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_CONCURRENCY: usize = 256;
@@ -28,7 +28,7 @@ pub(super) struct Cycle {
     /// The interval, unless what is written for it cannot be read: then nothing is measured by it.
     pub(super) interval: Option<Duration>,
     /// Where the interval is written, if it is.
-    pub(super) interval_site: Option<Site>,
+    pub(super) interval_location: Option<Location>,
 }
 
 impl Default for Cycle {
@@ -38,7 +38,7 @@ impl Default for Cycle {
             concurrency: DEFAULT_CONCURRENCY,
             connecting: DEFAULT_CONNECTING,
         };
-        Self { settings, interval: Some(DEFAULT_INTERVAL), interval_site: None }
+        Self { settings, interval: Some(DEFAULT_INTERVAL), interval_location: None }
     }
 }
 
@@ -48,8 +48,8 @@ pub(super) fn read_cycle(section: &mut Section<'_, '_>) -> Cycle {
     if let Some(interval) = section.parsed("interval", check::duration) {
         cycle.settings.interval = interval.value;
         cycle.interval = Some(interval.value);
-        cycle.interval_site = Some(interval.site);
-    } else if section.key_site("interval").is_some() {
+        cycle.interval_location = Some(interval.location);
+    } else if section.key_location("interval").is_some() {
         cycle.interval = None;
     }
     let at_once = |section: &mut Section<'_, '_>, key| {
@@ -82,9 +82,9 @@ pub(super) fn read_store(section: &mut Section<'_, '_>, base: &Path) -> StoreSet
         && url.as_ref().is_some_and(|url| url.starts_with("postgres"))
     {
         let hint = "take it out; the owner of a table in PostgreSQL removes old rows";
-        let flaw =
-            Flaw::new("`keep` is for a timeline in SQLite", "nothing is removed from PostgreSQL", hint);
-        section.fault(keep.site.clone(), flaw);
+        let error =
+            ValueError::new("`keep` is for a timeline in SQLite", "nothing is removed from PostgreSQL", hint);
+        section.report(keep.location.clone(), error);
     }
     StoreSettings {
         url,
@@ -104,18 +104,20 @@ pub(super) fn read_secret(
     name: &str,
     what: &str,
     example: &str,
-) -> Option<Secret> {
+) -> Option<SecretSource> {
     let [env, file, credential] = ["env", "file", "credential"].map(|from| format!("{name}_{from}"));
-    let env = section.parsed(&env, |text| check::environment_name(text, what, example).map(Secret::Env));
-    let file = section.parsed(&file, |text| file_path(text, base).map(Secret::File));
-    let credential = section.parsed(&credential, |text| check::credential_name(text).map(Secret::Credential));
-    let mut sources: Vec<At<Secret>> = [env, file, credential].into_iter().flatten().collect();
-    sources.sort_by(|a, b| a.site.cmp(&b.site));
+    let env =
+        section.parsed(&env, |text| check::environment_name(text, what, example).map(SecretSource::Env));
+    let file = section.parsed(&file, |text| file_path(text, base).map(SecretSource::File));
+    let credential =
+        section.parsed(&credential, |text| check::credential_name(text).map(SecretSource::Credential));
+    let mut sources: Vec<Spanned<SecretSource>> = [env, file, credential].into_iter().flatten().collect();
+    sources.sort_by(|a, b| a.location.cmp(&b.location));
     let mut sources = sources.into_iter();
     let first = sources.next();
     for other in sources {
         let message = format!("the {what} is said to come from two places");
-        section.fault(other.site, Flaw::new(message, "a second place", "keep one of them"));
+        section.report(other.location, ValueError::new(message, "a second place", "keep one of them"));
     }
     first.map(|first| first.value)
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::check;
-use super::fault::Flaw;
-use super::layer::file_path;
-use super::model::{Secret, SolixServer, SolixSettings};
+use super::diagnostic::ValueError;
+use super::host_options::file_path;
+use super::model::{SecretSource, SolixServer, SolixSettings};
 use super::section::Section;
 use super::settings::read_secret;
 
@@ -34,8 +34,8 @@ pub(super) fn read_solix(section: &mut Section<'_, '_>, base: &Path) -> Option<S
     let password = read_secret(section, base, "password", "password", DEFAULT_PASSWORD);
     let (interval, fast_interval) = read_intervals(section);
     let settings = SolixSettings {
-        user: user.unwrap_or_else(|| Secret::Env(DEFAULT_USER.to_owned())),
-        password: password.unwrap_or_else(|| Secret::Env(DEFAULT_PASSWORD.to_owned())),
+        user: user.unwrap_or_else(|| SecretSource::Env(DEFAULT_USER.to_owned())),
+        password: password.unwrap_or_else(|| SecretSource::Env(DEFAULT_PASSWORD.to_owned())),
         country: section.parsed("country", country).map(|country| country.value),
         server: section.parsed("server", server).map(|server| server.value),
         interval,
@@ -56,8 +56,8 @@ pub(super) fn read_solix(section: &mut Section<'_, '_>, base: &Path) -> Option<S
 fn read_intervals(section: &mut Section<'_, '_>) -> (Duration, Duration) {
     let interval = section.parsed("interval", |text| within(text, &INTERVALS, DEFAULT_INTERVAL));
     let fast = section.parsed("fast_interval", |text| within(text, &INTERVALS, DEFAULT_FAST_INTERVAL));
-    // What cannot be read is a fault already, and measures nothing.
-    let is_readable = interval.is_some() || section.key_site("interval").is_none();
+    // What cannot be read is an error already, and measures nothing.
+    let is_readable = interval.is_some() || section.key_location("interval").is_none();
     let interval = interval.map_or(DEFAULT_INTERVAL, |interval| interval.value);
     let Some(fast) = fast else { return (interval, DEFAULT_FAST_INTERVAL.min(interval)) };
     if is_readable && interval < fast.value {
@@ -67,41 +67,41 @@ fn read_intervals(section: &mut Section<'_, '_>) -> (Duration, Duration) {
             message(interval)
         );
         let hint = "lower `fast_interval`, or raise `interval`: a low battery is asked more often, not less";
-        section.fault(fast.site, Flaw::new(message, "not the faster one", hint));
+        section.report(fast.location, ValueError::new(message, "not the faster one", hint));
     }
     (interval, fast.value)
 }
 
-fn within(text: &str, bounds: &RangeInclusive<Duration>, default: Duration) -> Result<Duration, Flaw> {
+fn within(text: &str, bounds: &RangeInclusive<Duration>, default: Duration) -> Result<Duration, ValueError> {
     let duration = check::duration(text)?;
     if bounds.contains(&duration) {
         return Ok(duration);
     }
     let [low, high, default] = [*bounds.start(), *bounds.end(), default].map(message);
     let hint = format!("write \"{low}\" to \"{high}\"; the default is \"{default}\"");
-    Err(Flaw::new("is out of bounds", &format!("from \"{low}\" to \"{high}\""), hint))
+    Err(ValueError::new("is out of bounds", &format!("from \"{low}\" to \"{high}\""), hint))
 }
 
 fn message(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-fn country(text: &str) -> Result<String, Flaw> {
+fn country(text: &str) -> Result<String, ValueError> {
     if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         return Ok(text.to_ascii_uppercase());
     }
-    Err(Flaw::new(
+    Err(ValueError::new(
         "is not a country",
         "not two letters",
         "write the two letters of the country that the Anker app is set to, as \"US\" or \"DE\"",
     ))
 }
 
-fn server(text: &str) -> Result<SolixServer, Flaw> {
+fn server(text: &str) -> Result<SolixServer, ValueError> {
     match text {
         "com" => Ok(SolixServer::Com),
         "eu" => Ok(SolixServer::Eu),
-        _ => Err(Flaw::new(
+        _ => Err(ValueError::new(
             "is an unknown server",
             "not known",
             "use \"com\" or \"eu\", or take it out: it follows the country",
@@ -110,54 +110,54 @@ fn server(text: &str) -> Result<SolixServer, Flaw> {
 }
 
 /// `https://host` or `https://host:port`, and nothing behind it but one slash.
-fn api_url(text: &str) -> Result<String, Flaw> {
+fn api_url(text: &str) -> Result<String, ValueError> {
     let hint = "write `https://host:port`, without login, path or question mark";
     if text.contains('@') {
-        return Err(Flaw::new("has a login in it", "a login does not belong here", hint).hiding());
+        return Err(ValueError::new("has a login in it", "a login does not belong here", hint).hiding());
     }
     let Some(rest) = text.strip_prefix("https://") else {
-        return Err(Flaw::new("does not begin with `https://`", "not https", hint).hiding());
+        return Err(ValueError::new("does not begin with `https://`", "not https", hint).hiding());
     };
     let place = rest.strip_suffix('/').unwrap_or(rest);
     if place.contains(['/', '?', '#']) {
-        return Err(Flaw::new("has more than a host and a port", "too much", hint).hiding());
+        return Err(ValueError::new("has more than a host and a port", "too much", hint).hiding());
     }
     if is_host(place) || is_host_and_port(place) {
         return Ok(format!("https://{place}"));
     }
-    Err(Flaw::new("has no host, or a port that is none", "not a host", hint))
+    Err(ValueError::new("has no host, or a port that is none", "not a host", hint))
 }
 
 /// A key alone would only encrypt the password for somebody else than who is asked.
 fn read_login_key(section: &mut Section<'_, '_>) -> Option<String> {
     let key = section.parsed("login_key", login_key);
-    if let (Some(site), None) = (section.key_site("login_key"), section.key_site("api_url")) {
-        let flaw = Flaw::new(
+    if let (Some(location), None) = (section.key_location("login_key"), section.key_location("api_url")) {
+        let error = ValueError::new(
             "`login_key` without `api_url`",
             "belongs to another server",
             "write `api_url` beside it, or take it out: the vendor's own key is known",
         );
-        section.fault(site, flaw);
+        section.report(location, error);
     }
     key.map(|key| key.value)
 }
 
-fn login_key(text: &str) -> Result<String, Flaw> {
+fn login_key(text: &str) -> Result<String, ValueError> {
     if text.len() == 130 && text.starts_with("04") && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err(Flaw::new(
+    Err(ValueError::new(
         "is not a public key",
         "not a point of P-256",
         "write the uncompressed point: `04` and 128 hexadecimal digits",
     ))
 }
 
-fn mqtt_address(text: &str) -> Result<String, Flaw> {
+fn mqtt_address(text: &str) -> Result<String, ValueError> {
     if is_host_and_port(text) {
         return Ok(text.to_owned());
     }
-    Err(Flaw::new(
+    Err(ValueError::new(
         "is not a host and a port",
         "not `host:port`",
         "write `host:port`, as \"127.0.0.1:8883\" or \"[::1]:8883\"",
@@ -185,12 +185,12 @@ mod tests {
 
     #[test]
     fn an_api_url_is_a_host_with_or_without_a_port_and_nothing_else() {
-        for (written, meant) in [
+        for (raw, suggested) in [
             ("https://api.example", "https://api.example"),
             ("https://127.0.0.1:4443/", "https://127.0.0.1:4443"),
             ("https://[::1]:4443", "https://[::1]:4443"),
         ] {
-            assert_eq!(api_url(written).as_deref(), Ok(meant));
+            assert_eq!(api_url(raw).as_deref(), Ok(suggested));
         }
         for bad in [
             "",

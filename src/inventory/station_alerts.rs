@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::alerts::quantity;
 use super::check;
-use super::fault::Flaw;
+use super::diagnostic::ValueError;
 use super::model::AlertRules;
-use super::section::{At, Section};
+use super::section::{Section, Spanned};
 use crate::reading::Share;
 
 /// A station is silent for some minutes whenever its Wi-Fi or the vendor's cloud is.
@@ -59,13 +59,13 @@ pub(super) fn read_station_rules(section: &mut Section<'_, '_>, stations: Statio
 
 fn refuse_without_solix(section: &mut Section<'_, '_>) {
     for key in KEYS {
-        if let Some(site) = section.key_site(key) {
-            let flaw = Flaw::new(
+        if let Some(location) = section.key_location(key) {
+            let error = ValueError::new(
                 format!("`{key}` without [solix]"),
                 "there is no station to watch",
                 format!("add the section [solix], or take `{key}` out: it would never raise an alert"),
             );
-            section.fault(site, flaw);
+            section.report(location, error);
         }
     }
 }
@@ -81,9 +81,9 @@ fn read_battery(section: &mut Section<'_, '_>) -> (Option<Share>, Option<Share>)
             critical.value, below.value
         );
         let hint = "lower it, or take one of them out";
-        section.fault(critical.site.clone(), Flaw::new(message, "not below the other", hint));
+        section.report(critical.location.clone(), ValueError::new(message, "not below the other", hint));
     }
-    let value = |at: Option<At<Share>>| at.map(|at| at.value);
+    let value = |at: Option<Spanned<Share>>| at.map(|at| at.value);
     (value(below), value(critical))
 }
 
@@ -93,30 +93,30 @@ fn read_grid(section: &mut Section<'_, '_>, default: Option<Duration>) -> Option
     if wanted != Some(false) {
         return held_for.map(|at| at.value).or(default);
     }
-    if let Some(site) = section.key_site("grid_lost_for") {
-        let flaw = Flaw::new(
+    if let Some(location) = section.key_location("grid_lost_for") {
+        let error = ValueError::new(
             "`grid_lost_for` beside `grid_lost = false`",
             "nothing waits for it",
             "take one of them out",
         );
-        section.fault(site, flaw);
+        section.report(location, error);
     }
     None
 }
 
 /// A state of charge that can be passed in both directions.
-fn charge(text: &str) -> Result<Share, Flaw> {
+fn charge(text: &str) -> Result<Share, ValueError> {
     let hint = "write percent of a full battery, as \"30%\"";
     match quantity(text) {
         Some((thousandths @ 1_000..=99_000, "%")) if thousandths % 1_000 == 0 => {
             Ok(Share::from_millipercent(thousandths))
         }
-        Some((_, "%")) => Err(Flaw::new("is out of bounds", "whole percent from 1 to 99", hint)),
-        Some(_) | None => Err(Flaw::new("is not a state of charge", "not in percent", hint)),
+        Some((_, "%")) => Err(ValueError::new("is out of bounds", "whole percent from 1 to 99", hint)),
+        Some(_) | None => Err(ValueError::new("is not a state of charge", "not in percent", hint)),
     }
 }
 
-fn duration_or_zero(text: &str) -> Result<Duration, Flaw> {
+fn duration_or_zero(text: &str) -> Result<Duration, ValueError> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Ok(Duration::ZERO),
         Ok(_) | Err(_) => check::duration(text),
@@ -124,6 +124,6 @@ fn duration_or_zero(text: &str) -> Result<Duration, Flaw> {
 }
 
 /// `None` for `off`: this one is watched without being written.
-fn silent_for(text: &str) -> Result<Option<Duration>, Flaw> {
+fn silent_for(text: &str) -> Result<Option<Duration>, ValueError> {
     if text == "off" { Ok(None) } else { check::duration(text).map(Some) }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fleetwatt::alert::{Rule, Severity, Transition};
-use fleetwatt::inventory::{Secret, WebhookFormat, WebhookSettings};
+use fleetwatt::inventory::{SecretSource, WebhookFormat, WebhookSettings};
 use fleetwatt::output::notify::{
     Delivered, Notifier, NotifierHandle, Outbox, Patience, Waiting, Webhook, notifier,
 };
@@ -110,7 +110,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<Request> {
 }
 
 fn webhook(url: &str, format: WebhookFormat, within: Duration) -> Webhook {
-    let settings = WebhookSettings { url: Secret::Env("W".to_owned()), format, timeout: within };
+    let settings = WebhookSettings { url: SecretSource::Env("W".to_owned()), format, timeout: within };
     let patience = Patience {
         first_pause: Duration::from_millis(20),
         longest_pause: Duration::from_millis(100),

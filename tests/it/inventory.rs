@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fleetwatt::inventory::{Faults, Files, HostKeyPolicy, Inventory, Secret, SshTarget, Target, load};
+use fleetwatt::inventory::{
+    Diagnostics, Files, HostKeyPolicy, Inventory, SecretSource, SshTarget, Target, load,
+};
 use proptest::prelude::*;
 
 /// Files in memory. A pattern matches by its folder and by what stands before and after one `*`.
@@ -52,7 +54,7 @@ impl Files for OnDisk {
     }
 }
 
-pub(crate) fn loaded(text: &str) -> Result<Inventory, Faults> {
+pub(crate) fn loaded(text: &str) -> Result<Inventory, Diagnostics> {
     load(Path::new("fleet.toml"), &InMemory::default().with("fleet.toml", text))
 }
 
@@ -61,7 +63,7 @@ pub(crate) fn good(text: &str) -> Inventory {
 }
 
 /// `line:column message` of each fault.
-pub(crate) fn faults_of(result: Result<Inventory, Faults>) -> Vec<String> {
+pub(crate) fn faults_of(result: Result<Inventory, Diagnostics>) -> Vec<String> {
     let faults = result.expect_err("the inventory is wrong");
     faults.iter().map(|fault| format!("{}:{} {}", fault.line, fault.column, fault.message)).collect()
 }
@@ -96,7 +98,7 @@ fn the_commented_store_of_the_federation_loads_when_the_marks_are_taken_away() {
     let text = std::fs::read_to_string(path).unwrap();
     let (head, store) = text.split_once("# [store]").unwrap();
     let inventory = good(&format!("{head}[store]{}", store.replace("\n# ", "\n")));
-    assert_eq!(inventory.store.password, Some(Secret::Env("CHEROKEE_DB_PASS".to_owned())));
+    assert_eq!(inventory.store.password, Some(SecretSource::Env("CHEROKEE_DB_PASS".to_owned())));
 }
 
 #[test]

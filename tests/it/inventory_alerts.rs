@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fleetwatt::inventory::{
-    AlertRules, AlertSettings, Faults, Files, Inventory, PowerAbove, Secret, WebhookFormat, WebhookSettings,
-    load,
+    AlertRules, AlertSettings, Diagnostics, Files, Inventory, PowerAbove, SecretSource, WebhookFormat,
+    WebhookSettings, load,
 };
 use fleetwatt::reading::{Power, Share, Temperature};
 
@@ -22,7 +22,7 @@ impl Files for OneFile {
     }
 }
 
-fn loaded(alerts: &str) -> Result<Inventory, Faults> {
+fn loaded(alerts: &str) -> Result<Inventory, Diagnostics> {
     let text = format!("[[host]]\nname = \"a\"\n[alerts]\n{alerts}");
     load(Path::new("etc/fleet.toml"), &OneFile(text))
 }
@@ -63,7 +63,7 @@ fn the_commented_section_of_the_cluster_has_every_rule() {
                 ..AlertRules::default()
             },
             webhook: Some(WebhookSettings {
-                url: Secret::Credential("alertmanager-url".to_owned()),
+                url: SecretSource::Credential("alertmanager-url".to_owned()),
                 format: WebhookFormat::Alertmanager,
                 timeout: Duration::from_secs(10),
             }),
@@ -86,7 +86,7 @@ fn an_inventory_without_alerts_watches_only_what_is_always_watched() {
 #[test]
 fn a_webhooks_file_is_relative_to_the_inventory_and_its_defaults_are_json_and_ten_seconds() {
     let webhook = good("webhook_file = \"secret/webhook\"\n").webhook.expect("it has one");
-    assert_eq!(webhook.url, Secret::File(PathBuf::from("etc/secret/webhook")));
+    assert_eq!(webhook.url, SecretSource::File(PathBuf::from("etc/secret/webhook")));
     assert_eq!((webhook.format, webhook.timeout), (WebhookFormat::Json, Duration::from_secs(10)));
 }
 

@@ -174,8 +174,8 @@ fn ranges_without_bound_are_never_expanded() {
 #[test]
 fn probes_are_taken_and_said_to_do_nothing() {
     let fleet = good("[[host]]\nname = \"n1\"\nprobes = [\"nvidia-smi\"]\n");
-    let remarks: Vec<String> = fleet.remarks.iter().map(ToString::to_string).collect();
-    assert_eq!(remarks, ["fleet.toml:3:1: `probes` does nothing"]);
+    let warnings: Vec<String> = fleet.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["fleet.toml:3:1: `probes` does nothing"]);
     let faults = loaded("[[host]]\nname = \"n1\"\nprobes = [\"rocm-smi\"]\n").unwrap_err();
     assert_eq!(faults_of(Err(faults)), ["3:11 `probes` has an unknown probe"]);
 }

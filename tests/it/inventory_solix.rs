@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fleetwatt::inventory::{AlertRules, Faults, Files, Inventory, Secret, SolixServer, SolixSettings, load};
+use fleetwatt::inventory::{
+    AlertRules, Diagnostics, Files, Inventory, SecretSource, SolixServer, SolixSettings, load,
+};
 use fleetwatt::reading::Share;
 
 struct OneFile(String);
@@ -20,7 +22,7 @@ impl Files for OneFile {
     }
 }
 
-fn loaded(rest: &str) -> Result<Inventory, Faults> {
+fn loaded(rest: &str) -> Result<Inventory, Diagnostics> {
     load(Path::new("etc/fleet.toml"), &OneFile(format!("[[host]]\nname = \"a\"\n{rest}")))
 }
 
@@ -40,8 +42,8 @@ fn seconds(seconds: u64) -> Duration {
 
 fn defaults() -> SolixSettings {
     SolixSettings {
-        user: Secret::Env("ANKER_USER".to_owned()),
-        password: Secret::Env("ANKER_PASS".to_owned()),
+        user: SecretSource::Env("ANKER_USER".to_owned()),
+        password: SecretSource::Env("ANKER_PASS".to_owned()),
         country: None,
         server: None,
         interval: seconds(120),
@@ -139,8 +141,8 @@ fn files_are_relative_to_the_inventory() {
     let solix =
         good("[solix]\nuser_file = \"user\"\npassword_file = \"/run/pass\"\nextra_ca = \"ca.pem\"\n").solix;
     let solix = solix.expect("it is enabled");
-    assert_eq!(solix.user, Secret::File("etc/user".into()));
-    assert_eq!(solix.password, Secret::File("/run/pass".into()));
+    assert_eq!(solix.user, SecretSource::File("etc/user".into()));
+    assert_eq!(solix.password, SecretSource::File("/run/pass".into()));
     assert_eq!(solix.extra_ca, Some("etc/ca.pem".into()));
 }
 

@@ -229,14 +229,17 @@ fn retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::Secret;
+    use crate::inventory::SecretSource;
 
     /// 2026-11-24T07:00:00Z.
     const NOW: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
 
     fn webhook(url: &str, format: WebhookFormat) -> Result<Webhook, WebhookError> {
-        let settings =
-            WebhookSettings { url: Secret::Env("W".to_owned()), format, timeout: Duration::from_secs(1) };
+        let settings = WebhookSettings {
+            url: SecretSource::Env("W".to_owned()),
+            format,
+            timeout: Duration::from_secs(1),
+        };
         Webhook::new(url, &settings, Duration::from_secs(600), || NOW)
     }
 

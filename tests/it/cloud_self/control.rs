@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fleetwatt::inventory::{Files, Secret, load};
+use fleetwatt::inventory::{Files, SecretSource, load};
 
 use crate::cloud::{Cloud, Options};
 
@@ -123,7 +123,7 @@ fn the_section_is_one_that_an_inventory_may_have() {
     assert_eq!(settings.login_key, Some(cloud.login_key()));
     assert_eq!(settings.mqtt_address, Some(cloud.mqtt_address()));
     assert_eq!(settings.extra_ca, Some(cloud.extra_ca()));
-    assert_eq!(settings.user, Secret::Env(cloud.environment()[0].0.clone()));
+    assert_eq!(settings.user, SecretSource::Env(cloud.environment()[0].0.clone()));
 }
 
 /// The example, which cargo builds beside the tests.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use fleetwatt::battery::anker::rest::{Cloud, Pace};
 use fleetwatt::battery::anker::{Config, Hidden};
-use fleetwatt::inventory::{Secret, SolixSettings};
+use fleetwatt::inventory::{SecretSource, SolixSettings};
 use fleetwatt::reading::{Share, Timestamp};
 use server::{Authority, Server};
 
@@ -64,8 +64,8 @@ impl Stage {
         let server = Server::start(&authority).await;
         let dir = tempfile::tempdir().unwrap();
         let settings = SolixSettings {
-            user: Secret::Env("ANKER_USER".to_owned()),
-            password: Secret::Env("ANKER_PASS".to_owned()),
+            user: SecretSource::Env("ANKER_USER".to_owned()),
+            password: SecretSource::Env("ANKER_PASS".to_owned()),
             country: None,
             server: None,
             interval: 2 * MINUTE,

@@ -1,40 +1,40 @@
-//! The keys of a `[defaults]` or `[[host]]` table as written, and how one layer lies over another.
+//! Keys of a `[defaults]` or `[[host]]` table as written, and how one table overrides another.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::check;
-use super::fault::Flaw;
+use super::diagnostic::ValueError;
 use super::model::HostKeyPolicy;
 use super::place;
-use super::section::{At, Section};
+use super::section::{Section, Spanned};
 
 /// More GPUs than any one machine has.
 const MAX_GPUS: u32 = 4_096;
 
 /// What a `[defaults]` or `[[host]]` says; `None` is not said.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Layer {
+pub(super) struct HostOptions {
     pub(super) kind: Option<Kind>,
     pub(super) labels: BTreeMap<String, String>,
-    pub(super) user: Option<At<String>>,
-    pub(super) port: Option<At<u16>>,
-    pub(super) identity_file: Option<At<PathBuf>>,
-    pub(super) ssh_config: Option<At<PathBuf>>,
-    pub(super) known_hosts: Option<At<PathBuf>>,
-    pub(super) jump: Option<At<String>>,
-    pub(super) kex: Option<At<String>>,
-    pub(super) host_key: Option<At<HostKeyPolicy>>,
-    pub(super) connect_timeout: Option<At<Duration>>,
-    pub(super) timeout: Option<At<Duration>>,
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) port: Option<Spanned<u16>>,
+    pub(super) identity_file: Option<Spanned<PathBuf>>,
+    pub(super) ssh_config: Option<Spanned<PathBuf>>,
+    pub(super) known_hosts: Option<Spanned<PathBuf>>,
+    pub(super) jump: Option<Spanned<String>>,
+    pub(super) kex: Option<Spanned<String>>,
+    pub(super) host_key: Option<Spanned<HostKeyPolicy>>,
+    pub(super) connect_timeout: Option<Spanned<Duration>>,
+    pub(super) timeout: Option<Spanned<Duration>>,
     /// Without a duration, sampling is said to be off.
-    pub(super) sample: Option<At<Option<Duration>>>,
-    pub(super) control_persist: Option<At<Duration>>,
-    pub(super) keep_shell: Option<At<bool>>,
-    pub(super) nvidia_smi: Option<At<String>>,
-    pub(super) gpus: Option<At<u32>>,
-    pub(super) maintenance: Option<At<bool>>,
+    pub(super) sample: Option<Spanned<Option<Duration>>>,
+    pub(super) control_persist: Option<Spanned<Duration>>,
+    pub(super) keep_shell: Option<Spanned<bool>>,
+    pub(super) nvidia_smi: Option<Spanned<String>>,
+    pub(super) gpus: Option<Spanned<u32>>,
+    pub(super) maintenance: Option<Spanned<bool>>,
 }
 
 /// How a host is reached, without the particulars.
@@ -61,7 +61,7 @@ const SSH_KEYS: &[&str] = &[
     "keep_shell",
 ];
 
-impl Layer {
+impl HostOptions {
     /// Reads a `[defaults]`; SSH keys in it are there for the hosts that use them.
     pub(super) fn read_defaults(section: &mut Section<'_, '_>, base: &Path) -> Self {
         let kind = read_kind(section, base, &[]);
@@ -76,14 +76,14 @@ impl Layer {
 
     fn read_values(section: &mut Section<'_, '_>, base: &Path) -> Self {
         let path = |text: &str| file_path(text, base);
-        remark_on_probes(section);
+        warn_of_probes(section);
         Self {
             kind: None,
             labels: section.labels("labels"),
             user: section.parsed("user", check::user),
-            port: section
-                .integer("port", 1..=u32::from(u16::MAX))
-                .and_then(|port| Some(At { value: u16::try_from(port.value).ok()?, site: port.site })),
+            port: section.integer("port", 1..=u32::from(u16::MAX)).and_then(|port| {
+                Some(Spanned { value: u16::try_from(port.value).ok()?, location: port.location })
+            }),
             identity_file: section.parsed("identity_file", path),
             ssh_config: section.parsed("ssh_config", path),
             known_hosts: section.parsed("known_hosts", path),
@@ -132,7 +132,7 @@ impl Layer {
 }
 
 /// A path as the inventory means it: relative to the file that names it. `~/` stays for ssh to expand.
-pub(super) fn file_path(text: &str, base: &Path) -> Result<PathBuf, Flaw> {
+pub(super) fn file_path(text: &str, base: &Path) -> Result<PathBuf, ValueError> {
     let path = check::path(text)?;
     if path.starts_with("~") {
         return Ok(path);
@@ -150,8 +150,8 @@ fn read_kind(section: &mut Section<'_, '_>, base: &Path, ssh_keys: &[&str]) -> O
     let local = section.flag("local");
     let scripted = section.parsed("scripted", |text| file_path(text, base));
     let is_local = local.as_ref().is_some_and(|local| local.value);
-    if !is_local && section.key_site("scripted").is_none() {
-        let says_ssh = local.is_some() || ssh_keys.iter().any(|key| section.key_site(key).is_some());
+    if !is_local && section.key_location("scripted").is_none() {
+        let says_ssh = local.is_some() || ssh_keys.iter().any(|key| section.key_location(key).is_some());
         return says_ssh.then_some(Kind::Ssh);
     }
     let (said, why) = if is_local {
@@ -160,26 +160,30 @@ fn read_kind(section: &mut Section<'_, '_>, base: &Path, ssh_keys: &[&str]) -> O
         ("`scripted`", "a scripted host is answered from a file, without SSH")
     };
     let others = ssh_keys.iter().copied().chain(is_local.then_some("scripted"));
-    let clashes: Vec<_> = others.filter_map(|key| Some((section.key_site(key)?, key))).collect();
-    if let Some((site, key)) = clashes.into_iter().min() {
+    let clashes: Vec<_> = others.filter_map(|key| Some((section.key_location(key)?, key))).collect();
+    if let Some((location, key)) = clashes.into_iter().min() {
         let message = format!("`{key}` contradicts {said} of the same host");
-        section.fault(site, Flaw::new(message, "cannot both hold", format!("take one of them out: {why}")));
+        section.report(
+            location,
+            ValueError::new(message, "cannot both hold", format!("take one of them out: {why}")),
+        );
     }
     if is_local { Some(Kind::Local) } else { scripted.map(|scene| Kind::Scripted(scene.value)) }
 }
 
 /// The key is from a time when there was to be more than one tool.
-fn remark_on_probes(section: &mut Section<'_, '_>) {
+fn warn_of_probes(section: &mut Section<'_, '_>) {
     section.parsed_list("probes", |text| {
-        let flaw = || Flaw::new("has an unknown probe", "not a probe that is known", "take the key out");
-        if text == "nvidia-smi" { Ok(()) } else { Err(flaw()) }
+        let error =
+            || ValueError::new("has an unknown probe", "not a probe that is known", "take the key out");
+        if text == "nvidia-smi" { Ok(()) } else { Err(error()) }
     });
-    if let Some(site) = section.key_site("probes") {
-        let flaw = Flaw::new(
+    if let Some(location) = section.key_location("probes") {
+        let error = ValueError::new(
             "`probes` does nothing",
             "not read any more",
             "take the key out: every host is asked by nvidia-smi",
         );
-        section.remark(site, flaw);
+        section.warn(location, error);
     }
 }

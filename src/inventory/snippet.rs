@@ -5,10 +5,10 @@ use std::ops::Range;
 use crate::reading::SafeText;
 
 /// The most characters of a source line that are shown.
-const MAX_QUOTE_CHARS: usize = 110;
+const MAX_SNIPPET_CHARS: usize = 110;
 
 /// How many bytes on either side of a mark are looked at; a longer line is cut there first, so that
-/// many faults in one enormous line cost little each.
+/// many diagnostics in one enormous line cost little each.
 const REACH: usize = 1_000;
 
 /// What stands for a secret; its length says nothing about that of the secret.
@@ -28,14 +28,14 @@ const HARMLESS_KEYS: &[&str] = &[
 
 /// A part of a source line and what is marked in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Quote {
+pub(super) struct Snippet {
     /// The text to show, one line.
     pub(super) line: String,
     /// What is marked, in bytes of `line`.
     pub(super) mark: Range<usize>,
 }
 
-impl Quote {
+impl Snippet {
     /// The column of the mark in the text to show, in characters from 1.
     pub(super) fn column(&self) -> usize {
         self.line.get(..self.mark.start).unwrap_or_default().chars().count() + 1
@@ -139,7 +139,7 @@ struct Cell {
 }
 
 /// The line of `text` in which `span` begins, with `span` marked as far as that line goes.
-pub(super) fn quote(text: &str, secrets: &[Range<usize>], span: &Range<usize>) -> Quote {
+pub(super) fn snippet(text: &str, secrets: &[Range<usize>], span: &Range<usize>) -> Snippet {
     let at = text.floor_char_boundary(span.start);
     let before = text.get(..at).unwrap_or_default();
     let after = text.get(at..).unwrap_or_default();
@@ -154,9 +154,10 @@ pub(super) fn quote(text: &str, secrets: &[Range<usize>], span: &Range<usize>) -
     let first = cells.iter().position(|cell| cell.from.end > span.start).unwrap_or(cells.len());
     let n_marked = cells.iter().skip(first).take_while(|cell| cell.from.start < span.end).count();
     // The mark is what matters: it is in view, with a little of what stands before it.
-    let skipped = if cells.len() > MAX_QUOTE_CHARS { first.saturating_sub(MAX_QUOTE_CHARS / 3) } else { 0 };
+    let skipped =
+        if cells.len() > MAX_SNIPPET_CHARS { first.saturating_sub(MAX_SNIPPET_CHARS / 3) } else { 0 };
     let window = cells.get(skipped..).unwrap_or_default();
-    let window = window.get(..MAX_QUOTE_CHARS).unwrap_or(window);
+    let window = window.get(..MAX_SNIPPET_CHARS).unwrap_or(window);
     let cut_left = skipped > 0 || from > line_start;
     let cut_right = skipped + window.len() < cells.len() || to < line_end;
 
@@ -180,7 +181,7 @@ pub(super) fn quote(text: &str, secrets: &[Range<usize>], span: &Range<usize>) -
     if cut_right {
         line.push('…');
     }
-    Quote { line, mark }
+    Snippet { line, mark }
 }
 
 fn cells(text: &str, secrets: &[Range<usize>], range: Range<usize>) -> Vec<Cell> {
@@ -219,30 +220,30 @@ fn harmless(c: char) -> char {
 mod tests {
     use super::*;
 
-    fn shown(text: &str, needle: &str) -> Quote {
+    fn shown(text: &str, needle: &str) -> Snippet {
         let start = text.find(needle).unwrap();
-        quote(text, &secrets(text), &(start..start + needle.len()))
+        snippet(text, &secrets(text), &(start..start + needle.len()))
     }
 
     #[test]
     fn the_mark_covers_the_span() {
-        let quote = shown("a = 1\nname = \"x\"\r\nb = 2", "\"x\"");
-        assert_eq!(quote.line, "name = \"x\"");
-        assert_eq!(quote.line.get(quote.mark), Some("\"x\""));
+        let snippet = shown("a = 1\nname = \"x\"\r\nb = 2", "\"x\"");
+        assert_eq!(snippet.line, "name = \"x\"");
+        assert_eq!(snippet.line.get(snippet.mark), Some("\"x\""));
     }
 
     #[test]
     fn control_characters_and_overrides_are_replaced() {
-        let quote = shown("name = \"a\u{1b}[31m\u{202e}b\tc\"", "name");
-        assert_eq!(quote.line, "name = \"a\u{fffd}[31m\u{fffd}b c\"");
+        let snippet = shown("name = \"a\u{1b}[31m\u{202e}b\tc\"", "name");
+        assert_eq!(snippet.line, "name = \"a\u{fffd}[31m\u{fffd}b c\"");
     }
 
     #[test]
     fn a_long_line_is_cut_around_the_mark() {
         let text = format!("x = \"{}\" , MARK, \"{}\"", "a".repeat(5_000), "b".repeat(5_000));
-        let quote = shown(&text, "MARK");
-        assert!(quote.line.chars().count() <= MAX_QUOTE_CHARS + 2);
-        assert_eq!(quote.line.get(quote.mark), Some("MARK"));
+        let snippet = shown(&text, "MARK");
+        assert!(snippet.line.chars().count() <= MAX_SNIPPET_CHARS + 2);
+        assert_eq!(snippet.line.get(snippet.mark), Some("MARK"));
     }
 
     #[test]
@@ -269,7 +270,7 @@ mod tests {
         ] {
             let hidden = secrets(text);
             for start in 0..text.len() {
-                let line = quote(text, &hidden, &(start..start + 3)).line;
+                let line = snippet(text, &hidden, &(start..start + 3)).line;
                 assert!(!line.contains("hunter2"), "{text:?} shows {line:?}");
             }
         }
@@ -277,7 +278,7 @@ mod tests {
 
     #[test]
     fn where_a_password_comes_from_may_be_shown() {
-        let quote = shown("password_env = \"DB_PASS\"", "password_env");
-        assert_eq!(quote.line, "password_env = \"DB_PASS\"");
+        let snippet = shown("password_env = \"DB_PASS\"", "password_env");
+        assert_eq!(snippet.line, "password_env = \"DB_PASS\"");
     }
 }

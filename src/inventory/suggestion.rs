@@ -71,7 +71,7 @@ const SHOWN: &[&str] =
     &["name", "address", "user", "jump", "kex", "nvidia_smi", "table", "country", "include", "exclude"];
 
 /// What somebody wrote, as the string that was meant: with its unit, or in quotes. Not yet known to be good.
-pub(super) fn meant_string(key: &str, value: &DeValue<'_>) -> Option<String> {
+pub(super) fn suggested_string(key: &str, value: &DeValue<'_>) -> Option<String> {
     let unit = WITH_UNIT.iter().find(|(name, ..)| *name == key).map(|(_, unit, _)| *unit);
     match (value, unit) {
         (DeValue::Integer(number), Some(unit)) if number.radix() == 10 => with_unit(number.as_str(), unit),
@@ -100,7 +100,7 @@ pub(super) fn is_shown(key: &str) -> bool {
 }
 
 /// What somebody wrote in quotes or with a point, as the whole number that was meant.
-pub(super) fn meant_number(value: &DeValue<'_>) -> Option<u32> {
+pub(super) fn suggested_number(value: &DeValue<'_>) -> Option<u32> {
     match value {
         DeValue::String(text) => digits(text.trim())?.parse().ok(),
         DeValue::Float(number) => digits(number.as_str().strip_suffix(".0")?)?.parse().ok(),
@@ -113,7 +113,7 @@ pub(super) fn meant_number(value: &DeValue<'_>) -> Option<u32> {
 }
 
 /// What somebody wrote in other words, as true or false.
-pub(super) fn meant_flag(value: &DeValue<'_>) -> Option<bool> {
+pub(super) fn suggested_flag(value: &DeValue<'_>) -> Option<bool> {
     let word = match value {
         DeValue::String(text) => text.trim().to_ascii_lowercase(),
         DeValue::Integer(number) => number.as_str().to_owned(),
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_bare_number_gets_the_unit_that_is_meant() {
-        for (number, unit, meant) in [
+        for (number, unit, suggested) in [
             ("15", Unit::Time, Some("15s")),
             ("0.5", Unit::Time, Some("500ms")),
             ("1.50", Unit::Time, Some("1500ms")),
@@ -191,7 +191,7 @@ mod tests {
             ("1.2345", Unit::Time, None),
             ("", Unit::Time, None),
         ] {
-            assert_eq!(with_unit(number, unit).as_deref(), meant, "{number}");
+            assert_eq!(with_unit(number, unit).as_deref(), suggested, "{number}");
         }
     }
 
@@ -201,7 +201,7 @@ mod tests {
             ["url", "password_env", "password_file", "webhook_credential", "user_env", "login_key", "api_url"]
         {
             assert!(!is_shown(key), "{key}");
-            assert_eq!(meant_string(key, &DeValue::Boolean(true)), None);
+            assert_eq!(suggested_string(key, &DeValue::Boolean(true)), None);
         }
     }
 }

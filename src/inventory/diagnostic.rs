@@ -1,24 +1,26 @@
-//! What is wrong with an inventory, where, and what to do: all of it at once.
+//! Diagnostics of an inventory: message, location, source line and hint, all of them at once.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{
+    Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet as SourceSnippet,
+};
 
-use super::quote::{Quote, merged, quote, secrets};
+use super::snippet::{Snippet, merged, secrets, snippet};
 use crate::reading::SafeText;
 
-/// Columns that a rendered fault may take; quoted lines are shorter than that already.
+/// Columns that a rendered error may take; quoted lines are shorter than that already.
 const TERM_WIDTH: usize = 160;
 
 /// Everything that is wrong with an inventory, in the order of the files and lines; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Faults(Vec<Fault>);
+pub struct Diagnostics(Vec<Diagnostic>);
 
 /// One thing that is wrong with an inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct Diagnostic {
     /// The file that it is in.
     pub file: PathBuf,
     /// The line, from 1.
@@ -31,24 +33,24 @@ pub struct Fault {
     pub hint: String,
     /// A few words for the marked part of the line.
     label: String,
-    /// The line, unless the fault is about a file as a whole.
-    quote: Option<Quote>,
+    /// The line, unless the error is about a file as a whole.
+    snippet: Option<Snippet>,
     /// Another place that this one clashes with.
     earlier: Option<String>,
 }
 
-impl Faults {
-    /// The faults in the order of the files and lines.
-    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+impl Diagnostics {
+    /// The diagnostics in the order of the files and lines.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.0.iter()
     }
 
-    /// All faults as rustc prints them: what, where, the line with a mark, and what to do.
+    /// All diagnostics as rustc prints them: what, where, the line with a mark, and what to do.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(TERM_WIDTH);
         let mut out = String::new();
-        for fault in &self.0 {
-            out.push_str(&renderer.render(&[fault.group(Level::ERROR)]));
+        for diagnostic in &self.0 {
+            out.push_str(&renderer.render(&[diagnostic.group(Level::ERROR)]));
             out.push_str("\n\n");
         }
         let count = if self.0.len() == 1 { "1 fault" } else { &format!("{} faults", self.0.len()) };
@@ -64,37 +66,42 @@ impl Faults {
 
 /// What is not wrong, but most likely not meant, either: in the order of the files and lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Remarks(Vec<Fault>);
+pub struct Warnings(Vec<Diagnostic>);
 
-impl Remarks {
-    /// The remarks in the order of the files and lines.
-    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+impl Warnings {
+    /// The warnings in the order of the files and lines.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.0.iter()
     }
 
-    /// All remarks as rustc prints warnings; empty where there are none.
+    /// All warnings as rustc prints warnings; empty where there are none.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(TERM_WIDTH);
-        self.0.iter().map(|fault| renderer.render(&[fault.group(Level::WARNING)]) + "\n\n").collect()
+        self.0
+            .iter()
+            .map(|diagnostic| renderer.render(&[diagnostic.group(Level::WARNING)]) + "\n\n")
+            .collect()
     }
 }
 
-impl fmt::Display for Faults {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for Diagnostics {}
 
-impl Fault {
+impl Diagnostic {
     fn group<'a>(&'a self, level: Level<'a>) -> Group<'a> {
         let path = shown_path(&self.file).to_string();
         let title = level.primary_title(self.message.as_str());
-        let mut group = match &self.quote {
+        let mut group = match &self.snippet {
             // The snippet counts columns itself, which is right only for a line shown as it is.
-            Some(quote) if quote.column() == self.column => title.element(self.snippet(quote).path(path)),
-            Some(quote) => title.element(self.origin(path)).element(self.snippet(quote)),
+            Some(snippet) if snippet.column() == self.column => {
+                title.element(self.source(snippet).path(path))
+            }
+            Some(snippet) => title.element(self.origin(path)).element(self.source(snippet)),
             None => title.element(self.origin(path)),
         };
         if let Some(earlier) = &self.earlier {
@@ -107,13 +114,13 @@ impl Fault {
         Origin::path(path).line(self.line).char_column(self.column)
     }
 
-    fn snippet<'a>(&'a self, quote: &'a Quote) -> Snippet<'a, Annotation<'a>> {
-        let mark = AnnotationKind::Primary.span(quote.mark.clone()).label(self.label.as_str());
-        Snippet::source(quote.line.as_str()).line_start(self.line).annotation(mark)
+    fn source<'a>(&'a self, snippet: &'a Snippet) -> SourceSnippet<'a, Annotation<'a>> {
+        let mark = AnnotationKind::Primary.span(snippet.mark.clone()).label(self.label.as_str());
+        SourceSnippet::source(snippet.line.as_str()).line_start(self.line).annotation(mark)
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: {}", shown_path(&self.file), self.line, self.column, self.message)
     }
@@ -153,14 +160,14 @@ impl Text {
 
 /// A place in one of the files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Site {
+pub(super) struct Location {
     /// Which file, in the order of reading.
     pub(super) file: usize,
     /// Bytes of that file: start and end. `None` is the file as a whole.
     pub(super) span: Option<(usize, usize)>,
 }
 
-impl Site {
+impl Location {
     pub(super) const fn new(file: usize, span: &Range<usize>) -> Self {
         Self { file, span: Some((span.start, span.end)) }
     }
@@ -172,7 +179,7 @@ impl Site {
 
 /// What is wrong with a value, before anything knows where the value stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Flaw {
+pub(super) struct ValueError {
     /// Which bytes of the value, if not all of it.
     pub(super) at: Option<Range<usize>>,
     /// What is wrong, going on from the name of the key where there is one.
@@ -185,7 +192,7 @@ pub(super) struct Flaw {
     pub(super) hides: bool,
 }
 
-impl Flaw {
+impl ValueError {
     pub(super) fn new(message: impl Into<String>, label: &str, hint: impl Into<String>) -> Self {
         Self { at: None, message: message.into(), label: label.to_owned(), hint: hint.into(), hides: false }
     }
@@ -196,85 +203,96 @@ impl Flaw {
         self
     }
 
-    /// Narrows the flaw to a part of the value.
+    /// Narrows the error to a part of the value.
     pub(super) fn at(mut self, part: Range<usize>) -> Self {
         self.at = Some(part);
         self
     }
 }
 
-/// A fault in the making: the place is not yet line and column.
+/// A error in the making: the place is not yet line and column.
 #[derive(Debug)]
-struct Draft {
-    site: Site,
-    flaw: Flaw,
-    earlier: Option<(&'static str, Site)>,
+struct Reported {
+    location: Location,
+    error: ValueError,
+    earlier: Option<(&'static str, Location)>,
 }
 
 /// Collects what is wrong while reading goes on.
 #[derive(Debug, Default)]
-pub(super) struct Drafts {
-    drafts: Vec<Draft>,
-    remarks: Vec<Draft>,
-    /// Values that must not be shown, whatever fault stands beside them.
-    hidden: Vec<Site>,
+pub(super) struct DiagnosticSink {
+    sink: Vec<Reported>,
+    warnings: Vec<Reported>,
+    /// Values that must not be shown, whatever error stands beside them.
+    hidden: Vec<Location>,
 }
 
-impl Drafts {
-    pub(super) fn push(&mut self, site: Site, flaw: Flaw) {
-        self.drafts.push(Draft { site, flaw, earlier: None });
+impl DiagnosticSink {
+    pub(super) fn push(&mut self, location: Location, error: ValueError) {
+        self.sink.push(Reported { location, error, earlier: None });
     }
 
     /// What is not wrong, but most likely not meant, either.
-    pub(super) fn remark(&mut self, site: Site, flaw: Flaw) {
-        self.remarks.push(Draft { site, flaw, earlier: None });
+    pub(super) fn warn(&mut self, location: Location, error: ValueError) {
+        self.warnings.push(Reported { location, error, earlier: None });
     }
 
     /// A clash with another place; `message` go before that place.
-    pub(super) fn push_clash(&mut self, site: Site, flaw: Flaw, message: &'static str, earlier: Site) {
-        self.drafts.push(Draft { site, flaw, earlier: Some((message, earlier)) });
+    pub(super) fn push_clash(
+        &mut self,
+        location: Location,
+        error: ValueError,
+        message: &'static str,
+        earlier: Location,
+    ) {
+        self.sink.push(Reported { location, error, earlier: Some((message, earlier)) });
     }
 
     /// How much has been found wrong so far.
     pub(super) fn len(&self) -> usize {
-        self.drafts.len()
+        self.sink.len()
     }
 
-    /// Keeps a value from being shown by any fault.
-    pub(super) fn hide(&mut self, site: Site) {
-        self.hidden.push(site);
+    /// Keeps a value from being shown by any error.
+    pub(super) fn hide(&mut self, location: Location) {
+        self.hidden.push(location);
     }
 
-    /// The faults, if there are any, else the remarks.
-    pub(super) fn into_result(self, texts: &mut [Text]) -> Result<Remarks, Faults> {
-        for site in self.hidden {
-            if let (Some(text), Some((start, end))) = (texts.get_mut(site.file), site.span) {
+    /// The diagnostics, if there are any, else the warnings.
+    pub(super) fn into_result(self, texts: &mut [Text]) -> Result<Warnings, Diagnostics> {
+        for location in self.hidden {
+            if let (Some(text), Some((start, end))) = (texts.get_mut(location.file), location.span) {
                 text.secrets.push(start..end);
             }
         }
         texts.iter_mut().for_each(|text| text.secrets = merged(std::mem::take(&mut text.secrets)));
-        let in_order = |mut drafts: Vec<Draft>| -> Vec<Fault> {
-            drafts.sort_by(|a, b| a.site.cmp(&b.site));
-            drafts.into_iter().filter_map(|draft| draft.into_fault(texts)).collect()
+        let in_order = |mut sink: Vec<Reported>| -> Vec<Diagnostic> {
+            sink.sort_by(|a, b| a.location.cmp(&b.location));
+            sink.into_iter().filter_map(|reported| reported.into_diagnostic(texts)).collect()
         };
-        let faults = in_order(self.drafts);
-        if faults.is_empty() { Ok(Remarks(in_order(self.remarks))) } else { Err(Faults(faults)) }
+        let diagnostics = in_order(self.sink);
+        if diagnostics.is_empty() {
+            Ok(Warnings(in_order(self.warnings)))
+        } else {
+            Err(Diagnostics(diagnostics))
+        }
     }
 }
 
-impl Draft {
-    fn into_fault(self, texts: &[Text]) -> Option<Fault> {
+impl Reported {
+    fn into_diagnostic(self, texts: &[Text]) -> Option<Diagnostic> {
         // Every site is made with the index of a text that was read before it.
-        let text = texts.get(self.site.file)?;
-        let (line, column) = self.site.span.map_or((1, 1), |(start, _)| text.position(start));
-        let quote = self.site.span.map(|(start, end)| quote(&text.text, &text.secrets, &(start..end)));
-        let earlier = self.earlier.and_then(|(message, site)| {
-            let text = texts.get(site.file)?;
-            let (line, _) = site.span.map_or((1, 1), |(start, _)| text.position(start));
+        let text = texts.get(self.location.file)?;
+        let (line, column) = self.location.span.map_or((1, 1), |(start, _)| text.position(start));
+        let snippet =
+            self.location.span.map(|(start, end)| snippet(&text.text, &text.secrets, &(start..end)));
+        let earlier = self.earlier.and_then(|(message, location)| {
+            let text = texts.get(location.file)?;
+            let (line, _) = location.span.map_or((1, 1), |(start, _)| text.position(start));
             Some(format!("{message} {}:{line}", shown_path(&text.path)))
         });
-        let Flaw { message, label, hint, .. } = self.flaw;
-        Some(Fault { file: text.path.clone(), line, column, message, hint, label, quote, earlier })
+        let ValueError { message, label, hint, .. } = self.error;
+        Some(Diagnostic { file: text.path.clone(), line, column, message, hint, label, snippet, earlier })
     }
 }
 
@@ -302,18 +320,18 @@ mod tests {
     #[test]
     fn faults_come_in_the_order_of_the_lines() {
         let mut texts = [Text::new("f".into(), "ab\ncd\n".to_owned())];
-        let mut drafts = Drafts::default();
-        drafts.push(Site::new(0, &(3..4)), Flaw::new("second", "", ""));
-        drafts.push(Site::new(0, &(0..1)), Flaw::new("first", "", ""));
-        let faults = drafts.into_result(&mut texts).unwrap_err();
+        let mut sink = DiagnosticSink::default();
+        sink.push(Location::new(0, &(3..4)), ValueError::new("second", "", ""));
+        sink.push(Location::new(0, &(0..1)), ValueError::new("first", "", ""));
+        let diagnostics = sink.into_result(&mut texts).unwrap_err();
         assert_eq!(
-            faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>(),
+            diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect::<Vec<_>>(),
             ["first", "second"]
         );
     }
 
     #[test]
     fn nothing_wrong_is_no_faults() {
-        assert_eq!(Drafts::default().into_result(&mut []), Ok(Remarks::default()));
+        assert_eq!(DiagnosticSink::default().into_result(&mut []), Ok(Warnings::default()));
     }
 }
