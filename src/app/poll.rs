@@ -276,14 +276,14 @@ pub(super) fn connections(
     let connecting = settings.inventory.cycle.connecting;
     let mut targets = hosts.iter().filter_map(|host| ssh_target(host)).peekable();
     if targets.peek().is_none() {
-        return Ok(Arc::new(Connections::leaving_no_trace(None, connecting)));
+        return Ok(Arc::new(Connections::ephemeral(None, connecting)));
     }
     if leave_no_trace {
-        return Ok(Arc::new(Connections::leaving_no_trace(runtime::existing(settings)?, connecting)));
+        return Ok(Arc::new(Connections::ephemeral(runtime::existing(settings)?, connecting)));
     }
     let runtime = runtime::create(settings)?;
     runtime.sweep(targets);
-    Ok(Arc::new(Connections::kept_in(runtime, connecting)))
+    Ok(Arc::new(Connections::persistent(runtime, connecting)))
 }
 
 pub(super) fn ssh_target(host: &Host) -> Option<&SshTarget> {

@@ -177,7 +177,7 @@ impl Daemon {
         let places = concurrency(&settings.inventory, true);
         let mut engine = Engine::start(&hosts, places, connections.clone(), Clock, remembered(&settings));
         engine.sample_between_cycles();
-        engine.spread_over(spread(cycle.interval));
+        engine.stagger_over(spread(cycle.interval));
         let (hand, writing, writer) = Writing::open(&settings).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(writing.run(writer));
@@ -306,7 +306,7 @@ impl Daemon {
         tracing::info!("inventory reloaded: {difference}");
         if settings.inventory.cycle.interval != self.settings.inventory.cycle.interval {
             self.ticks = ticks(settings.inventory.cycle.interval);
-            self.engine.spread_over(spread(settings.inventory.cycle.interval));
+            self.engine.stagger_over(spread(settings.inventory.cycle.interval));
         } else if n_anew > 0 && !self.engine.is_open() {
             // The new ones are not to wait for the rest of a long interval.
             self.ticks.reset_immediately();
@@ -445,5 +445,5 @@ fn hosts(settings: &Settings) -> Vec<Arc<Host>> {
 fn connections(settings: &Settings) -> Result<Arc<Connections>, Error> {
     let runtime = runtime::create(settings)?;
     runtime.sweep(settings.inventory.hosts.iter().filter_map(ssh_target));
-    Ok(Arc::new(Connections::ending_in(runtime, settings.inventory.cycle.connecting)))
+    Ok(Arc::new(Connections::process_bound(runtime, settings.inventory.cycle.connecting)))
 }

@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::clock::Clock;
 use super::host_task::{HostRead, HostTask, Shared, Tick, unread};
 use super::memory::Memory;
-use super::spread::share_of;
+use super::stagger::offset_of;
 use crate::batch::{Batch, BatchId, HostReport, note_doubles};
 use crate::inventory::{Host, Inventory};
 use crate::reading::{Failure, FailureKind, Timestamp};
@@ -65,7 +65,7 @@ pub struct Engine {
     /// Hosts are sampled from one cycle to the next.
     samples: bool,
     /// Over how long a cycle's questions begin.
-    spread: Duration,
+    stagger: Duration,
     /// Tells hosts that wait for their moment that the cycle does not.
     closes_soon: watch::Sender<bool>,
 }
@@ -95,7 +95,7 @@ impl Engine {
             n_cycles: 0,
             open: None,
             samples: false,
-            spread: Duration::ZERO,
+            stagger: Duration::ZERO,
             closes_soon,
         };
         engine.reconcile(hosts);
@@ -111,8 +111,8 @@ impl Engine {
     /// From the next cycle on, the hosts are not asked all in one moment but over `span`, each at its own
     /// distance from the cycle's beginning, which is always the same. For who means to run many cycles over
     /// many hosts. A cycle closes no later for it, so `span` is to be short against what the hosts have.
-    pub const fn spread_over(&mut self, span: Duration) {
-        self.spread = span;
+    pub const fn stagger_over(&mut self, span: Duration) {
+        self.stagger = span;
     }
 
     /// Makes the fleet be `hosts`: new ones get a task, changed ones a new task, and those that are gone
@@ -161,7 +161,7 @@ impl Engine {
         HostHandle { host, ticks, is_busy: false }
     }
 
-    /// Opens a cycle: asks every host that is not still busy, spread as [`Self::spread_over`] says. Hosts
+    /// Opens a cycle: asks every host that is not still busy, staggered as [`Self::stagger_over`] says. Hosts
     /// have until `closes_at`, and the cycle closes `grace` later.
     ///
     /// A cycle that is still open is given up, which cannot be if the interval is longer than both.
@@ -181,7 +181,7 @@ impl Engine {
             missing: BTreeSet::new(),
         });
         for place in 0..self.handles.len() {
-            self.send_tick(place, self.spread);
+            self.send_tick(place, self.stagger);
         }
     }
 
@@ -237,7 +237,7 @@ impl Engine {
         let name = &handle.host.name;
         let tick = Tick {
             cycle: self.n_cycles,
-            ask_at: Instant::now() + share_of(span, name),
+            ask_at: Instant::now() + offset_of(span, name),
             closes_at: open.hosts_by,
             then_sample: self.samples,
         };

@@ -8,15 +8,15 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::backoff::Backoff;
 use super::clock::Clock;
 use super::memory::HostMemory;
-use super::patience::Patience;
 use super::sampler::{Event, Sampler};
-use super::spread::share_of;
+use super::stagger::offset_of;
 use crate::batch::HostReport;
 use crate::inventory::{Host, Target};
 use crate::probe::nvidia_smi::{
-    Answer, Call, Conversation, Probed, Step, loop_mark, loop_pattern, outstanding_pattern,
+    Answer, Command, Next, Probed, Query, loop_mark, loop_pattern, outstanding_pattern,
 };
 use crate::reading::{Failure, FailureKind, GpuReading, Outcome, Span, Timestamp};
 use crate::transport::{Connections, Output, Session};
@@ -28,8 +28,8 @@ const HUNG_RETRY_AFTER: Duration = Duration::from_mins(10);
 /// one cycle.
 const ASK_ALL_AFTER: Duration = Duration::from_hours(24);
 
-/// Over how long that is spread.
-const ASK_ALL_SPREAD: Duration = Duration::from_hours(1);
+/// Over how long that is staggered.
+const ASK_ALL_STAGGER: Duration = Duration::from_hours(1);
 
 /// With less time than this no further call is made: it would be ended before it could answer.
 const LEAST_TIME: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ pub(super) struct HostTask {
     memory: HostMemory,
     ticks: mpsc::Receiver<Tick>,
     shared: Shared,
-    patience: Patience,
+    backoff: Backoff,
     sampler: Sampler,
     /// A loop of ours may still be there: it fell silent, or its connection broke.
     has_stray: bool,
@@ -98,7 +98,7 @@ impl HostTask {
         shared: Shared,
     ) -> Self {
         let sampler = Sampler::new(host.timeout, shared.clock, loop_mark(&shared.collector));
-        Self { host, memory, ticks, shared, patience: Patience::default(), sampler, has_stray: false }
+        Self { host, memory, ticks, shared, backoff: Backoff::default(), sampler, has_stray: false }
     }
 
     /// Reads the host at each tick until no more can come, then closes the session.
@@ -163,12 +163,12 @@ impl HostTask {
         report
     }
 
-    /// The report of a host that is being sampled: its last sweep, which is waited for if none has come yet.
+    /// The report of a host that is being sampled: its last pass, which is waited for if none has come yet.
     /// No second call is made meanwhile, since it would hang behind the loop if that hangs. `None` if there
     /// is no loop, or no longer.
     async fn read_sampled(&mut self, session: &mut Session, tick: Tick) -> Option<HostReport> {
         let deadline = tick.closes_at.min(Instant::now() + self.host.timeout);
-        while self.sampler.is_running() && !self.sampler.has_sweep() {
+        while self.sampler.is_running() && !self.sampler.has_pass() {
             match timeout_at(deadline, self.sampler.event()).await {
                 Ok(event) => self.follow(event, session).await,
                 Err(_) => {
@@ -177,11 +177,11 @@ impl HostTask {
                 }
             }
         }
-        let (text, at) = self.sampler.last_sweep()?;
-        let (mut conversation, _) = Conversation::open(self.memory.knowledge.clone(), expected(&self.host));
+        let (text, at) = self.sampler.last_pass()?;
+        let (mut query, _) = Query::open(self.memory.profile.clone(), expected(&self.host));
         let answer = Answer { stdout: text.as_bytes(), exit: Some(0), ..Answer::default() };
-        let Step::Done(probed) = conversation.answer(answer) else { return None };
-        self.memory.knowledge = probed.knowledge.clone();
+        let Next::Done(probed) = query.answer(answer) else { return None };
+        self.memory.profile = probed.profile.clone();
         let span = Span { asked_at: at, answered_at: at };
         let mut report = report_of(&self.host, *probed, span, Duration::ZERO);
         self.sampler.compare(&report.gpus);
@@ -191,7 +191,7 @@ impl HostTask {
 
     async fn read_once(&mut self, session: &mut Session, closes_at: Instant) -> HostReport {
         let clock = self.shared.clock;
-        if let Some(failure) = self.patience.not_yet() {
+        if let Some(failure) = self.backoff.not_yet() {
             return unread(&self.host, failure, clock.now());
         }
         let Ok(Ok(_slot)) = timeout_at(closes_at, self.shared.slots.clone().acquire_owned()).await else {
@@ -217,7 +217,7 @@ impl HostTask {
             }
             Err(failure) => unread(&self.host, failure, clock.now()),
         };
-        self.patience.note(&self.host.name, &report.outcome);
+        self.backoff.note(&self.host.name, &report.outcome);
         report
     }
 
@@ -231,12 +231,12 @@ impl HostTask {
             // The GPUs may be others by now, which only a new call sees.
             let report = self.read_once(session, tick.closes_at).await;
             if report.outcome.is_up() {
-                self.sampler.start(&self.host, session, &self.memory.knowledge, report.gpus, period).await;
+                self.sampler.start(&self.host, session, &self.memory.profile, report.gpus, period).await;
             } else {
                 self.sampler.stop();
             }
         } else if let (Some(gpus), true) = (basis, self.sampler.may_start()) {
-            self.sampler.start(&self.host, session, &self.memory.knowledge, gpus, period).await;
+            self.sampler.start(&self.host, session, &self.memory.profile, gpus, period).await;
         }
     }
 
@@ -253,7 +253,7 @@ impl HostTask {
             }
             Event::Due => {
                 if self.end_stray(session, soon).await.is_ok() {
-                    self.sampler.restart(&self.host, session, &self.memory.knowledge).await;
+                    self.sampler.restart(&self.host, session, &self.memory.profile).await;
                 }
             }
             Event::Stalled => {
@@ -309,33 +309,33 @@ pub(super) async fn read_over(
     let mut memory = memory.valid_for(host);
     let refused_before = forget_refusals(host, session, &mut memory, asked_at);
     let mut probe_time = Duration::ZERO;
-    let (mut conversation, first_call) = Conversation::open(memory.knowledge.clone(), expected(host));
+    let (mut query, first_call) = Query::open(memory.profile.clone(), expected(host));
     let probed = match outstanding_call(host, session, &mut memory, asked_at, collector, deadline).await {
-        Some(failure) => conversation.give_up(failure),
+        Some(failure) => query.give_up(failure),
         None => {
-            let mut call = first_call;
+            let mut command = first_call;
             loop {
-                match ask(host, session, &mut conversation, &call, &mut probe_time, deadline).await {
-                    Ok(Step::Done(probed)) => break *probed,
-                    Ok(Step::Ask(_)) if deadline < Instant::now() + LEAST_TIME => {
+                match ask(host, session, &mut query, &command, &mut probe_time, deadline).await {
+                    Ok(Next::Done(probed)) => break *probed,
+                    Ok(Next::Ask(_)) if deadline < Instant::now() + LEAST_TIME => {
                         let message = "no time was left for another call";
-                        break conversation.give_up(Failure::new(FailureKind::Timeout, message));
+                        break query.give_up(Failure::new(FailureKind::Timeout, message));
                     }
-                    Ok(Step::Ask(next)) => call = next,
+                    Ok(Next::Ask(next)) => command = next,
                     Err(failure) => {
                         if failure.kind == FailureKind::Timeout {
                             memory.hung_since = Some(asked_at);
                         }
-                        break conversation.give_up(failure);
+                        break query.give_up(failure);
                     }
                 }
             }
         }
     };
-    memory.knowledge = probed.knowledge.clone();
+    memory.profile = probed.profile.clone();
     if !probed.outcome.is_up() {
         // What was known to be refused is not to cost the next cycle's time again.
-        memory.knowledge.refused.extend(refused_before);
+        memory.profile.refused.extend(refused_before);
     }
     let span = Span { asked_at, answered_at: clock.now() };
     (report_of(host, probed, span, probe_time), memory)
@@ -353,19 +353,19 @@ fn report_of(host: &Host, probed: Probed, span: Span, probe_time: Duration) -> H
     }
 }
 
-/// Makes one call of a conversation.
+/// Makes one call of a query.
 async fn ask(
     host: &Host,
     session: &mut Session,
-    conversation: &mut Conversation,
-    call: &Call,
+    query: &mut Query,
+    command: &Command,
     probe_time: &mut Duration,
     deadline: Instant,
-) -> Result<Step, Failure> {
-    let output = session.run(&host.nvidia_smi, &call.args, deadline).await?;
+) -> Result<Next, Failure> {
+    let output = session.run(&host.nvidia_smi, &command.args, deadline).await?;
     *probe_time += output.took;
     let Output { stdout, stderr, exit, truncated, took } = &output;
-    Ok(conversation.answer(Answer { stdout, stderr, exit: *exit, truncated: *truncated, took: *took }))
+    Ok(query.answer(Answer { stdout, stderr, exit: *exit, truncated: *truncated, took: *took }))
 }
 
 /// Forgets which fields nvidia-smi refused where it is another program by now, as far as that can be seen, and
@@ -377,14 +377,14 @@ fn forget_refusals(
     now: Timestamp,
 ) -> BTreeSet<String> {
     let program = session.identity_of(&host.nvidia_smi);
-    let again_after = ASK_ALL_AFTER + share_of(ASK_ALL_SPREAD, &host.name);
+    let again_after = ASK_ALL_AFTER + offset_of(ASK_ALL_STAGGER, &host.name);
     let is_due = memory.asked_all_at.is_none_or(|asked_at| again_after <= now.since(asked_at));
     if !is_due && memory.program.as_ref() == Some(&program) {
         return BTreeSet::new();
     }
     memory.asked_all_at = Some(now);
     memory.program = Some(program);
-    std::mem::take(&mut memory.knowledge.refused)
+    std::mem::take(&mut memory.profile.refused)
 }
 
 /// A report of a host that nothing was asked of.

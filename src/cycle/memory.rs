@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::batch::{Said, Written, WrittenFacts};
 use crate::inventory::Host;
-use crate::probe::nvidia_smi::{Knowledge, KnownGpu};
+use crate::probe::nvidia_smi::{HostProfile, KnownGpu};
 use crate::reading::{Power, PowerKind, Temperature, Timestamp};
 use crate::support::regular_file;
 use crate::support::state_file::{self, WriteError};
@@ -31,7 +31,7 @@ pub struct HostMemory {
     /// The address that it was learnt from: another machine under the same name starts anew.
     pub address: String,
     /// What its nvidia-smi taught.
-    pub knowledge: Knowledge,
+    pub profile: HostProfile,
     /// What told its nvidia-smi from another one when it was last asked for every field.
     pub program: Option<String>,
     /// When that was.
@@ -220,14 +220,14 @@ impl From<File> for Memory {
 
 impl From<&HostMemory> for HostRow {
     fn from(host: &HostMemory) -> Self {
-        let Knowledge { driver_version, refused, gpus, unwalked, persistence_reported } = &host.knowledge;
+        let HostProfile { driver_version, refused, gpus, unasked_from, persistence_reported } = &host.profile;
         Self {
             address: host.address.clone(),
             driver_version: driver_version.clone(),
             refused: refused.clone(),
             gpus: gpus.iter().map(|(uuid, gpu)| (uuid.clone(), gpu.into())).collect(),
             persistence_reported: *persistence_reported,
-            unwalked: *unwalked,
+            unwalked: *unasked_from,
             program: host.program.clone(),
             asked_all_us: host.asked_all_at.map(Timestamp::micros),
             hung_since_us: host.hung_since.map(Timestamp::micros),
@@ -237,16 +237,16 @@ impl From<&HostMemory> for HostRow {
 
 impl From<HostRow> for HostMemory {
     fn from(row: HostRow) -> Self {
-        let knowledge = Knowledge {
+        let profile = HostProfile {
             driver_version: row.driver_version,
             refused: row.refused,
             gpus: row.gpus.into_iter().map(|(uuid, gpu)| (uuid, gpu.into())).collect(),
-            unwalked: row.unwalked,
+            unasked_from: row.unwalked,
             persistence_reported: row.persistence_reported,
         };
         Self {
             address: row.address,
-            knowledge,
+            profile,
             program: row.program,
             asked_all_at: row.asked_all_us.map(Timestamp::from_micros),
             hung_since: row.hung_since_us.map(Timestamp::from_micros),
@@ -300,16 +300,16 @@ mod tests {
             coldest: Some(Temperature::from_millicelsius(30_000)),
             hottest: Some(Temperature::from_millicelsius(36_000)),
         };
-        let knowledge = Knowledge {
+        let profile = HostProfile {
             driver_version: Some("470.256.02".to_owned()),
             refused: BTreeSet::from(["power.draw.instant".to_owned()]),
             gpus: BTreeMap::from([("GPU-1".to_owned(), gpu)]),
-            unwalked: Some(4),
+            unasked_from: Some(4),
             persistence_reported: true,
         };
         let host = HostMemory {
             address: "gpu1".to_owned(),
-            knowledge,
+            profile,
             program: Some("/usr/bin/nvidia-smi 700000 1795503600.000000001".to_owned()),
             asked_all_at: Some(Timestamp::from_micros(1_795_503_500_000_000)),
             hung_since: Some(Timestamp::from_micros(1_795_503_600_000_000)),
@@ -338,9 +338,9 @@ mod tests {
             "refused":["power.draw.instant"],"gpus":{"GPU-1":{"bus_id":"0B:00.0","power_mw":26200,"n_same":1},
             "GPU-2":{"n_same":0}},"persistence_reported":true}},"alerts":null}"#;
         std::fs::write(dir.path().join(FILE_NAME), before).unwrap();
-        let knowledge = Memory::load(dir.path()).unwrap().of("node1").knowledge;
-        let gave_power = |uuid: &str| knowledge.gpus[uuid].gave_power;
-        assert_eq!((gave_power("GPU-1"), gave_power("GPU-2"), knowledge.refused.len()), (true, false, 1));
+        let profile = Memory::load(dir.path()).unwrap().of("node1").profile;
+        let gave_power = |uuid: &str| profile.gpus[uuid].gave_power;
+        assert_eq!((gave_power("GPU-1"), gave_power("GPU-2"), profile.refused.len()), (true, false, 1));
     }
 
     #[test]

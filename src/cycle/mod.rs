@@ -1,14 +1,14 @@
 //! When and whom: all hosts at once under a bound, one outcome each, and a deadline at which the cycle
 //! closes whoever is missing.
 
+mod backoff;
 mod check;
 mod clock;
 mod engine;
 mod host_task;
 mod memory;
-mod patience;
 mod sampler;
-mod spread;
+mod stagger;
 
 pub use check::{Checked, check_host};
 pub use clock::Clock;

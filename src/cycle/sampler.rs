@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::backoff::Backoff;
 use super::clock::Clock;
-use super::patience::Patience;
 use crate::batch::{HostReport, PowerMeter};
 use crate::inventory::Host;
-use crate::probe::nvidia_smi::{Knowledge, Sweeps, Tally, went_dark};
+use crate::probe::nvidia_smi::{HostProfile, LoopCounts, LoopReader, sensor_stopped};
 use crate::reading::{
     Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome, PowerKind, Reason, SafeText, SampleCounts,
     Timestamp,
@@ -31,11 +31,11 @@ const EXPIRES_AFTER: Duration = STREAM_BOUND.saturating_sub(Duration::from_secs(
 const PROVEN_AFTER: Duration = Duration::from_mins(1);
 
 /// Samples further apart than this many periods have uncovered time between them; so long may a loop be
-/// silent, too, and [`PATIENT`] longer.
+/// silent, too, and [`SILENCE_MARGIN`] longer.
 const PERIODS: u32 = 3;
 
 /// What a busy host or network may add to the silence.
-const PATIENT: Duration = Duration::from_secs(5);
+const SILENCE_MARGIN: Duration = Duration::from_secs(5);
 
 /// How much a loop may print at once. What was held up by the network comes together, and no connection holds
 /// more than this.
@@ -45,7 +45,7 @@ const BURST_BYTES: u64 = 4 << 20;
 const PACE: u64 = 4;
 
 /// In how many cycles in a row a number must be an error that was one when the loop was started.
-const DARK_CYCLES: u32 = 2;
+const STOPPED_CYCLES: u32 = 2;
 
 /// What became of the loop.
 #[derive(Debug)]
@@ -66,13 +66,13 @@ pub(super) struct Sampler {
     clock: Clock,
     /// What the meters count time from.
     epoch: Instant,
-    /// How long the first sweep may take.
+    /// How long the first pass may take.
     first_within: Duration,
     running: Option<Running>,
     /// What the last loop was started with.
     started: Option<(Vec<GpuReading>, Duration)>,
     meters: Vec<Meter>,
-    restarts: Patience,
+    restarts: Backoff,
     restart_at: Option<Instant>,
     /// Lines that were no rows since the last report, and one of them.
     n_bad: u64,
@@ -128,21 +128,21 @@ const MAX_ROW_BYTES: u64 = 2048;
 #[derive(Debug)]
 struct Running {
     stream: Stream,
-    sweeps: Sweeps,
+    reader: LoopReader,
     /// Which meter each place has.
     meters: Vec<usize>,
-    /// When this long since [`Self::swept_at`] no sweep has come, it stalls.
+    /// When this long since [`Self::passed_at`] no pass has come, it stalls.
     max_silence: Duration,
     started_at: Instant,
-    /// When the last whole sweep came, or the start.
-    swept_at: Instant,
+    /// When the last whole pass came, or the start.
+    passed_at: Instant,
     /// When the last row came, by the wall clock.
     row_at: Timestamp,
-    has_swept: bool,
-    n_sweeps: u64,
+    has_passed: bool,
+    n_passes: u64,
     allowance: Allowance,
-    has_stranger: bool,
-    n_dark_cycles: u32,
+    has_unknown_gpu: bool,
+    n_stopped_cycles: u32,
 }
 
 impl Sampler {
@@ -154,7 +154,7 @@ impl Sampler {
             running: None,
             started: None,
             meters: Vec::new(),
-            restarts: Patience::default(),
+            restarts: Backoff::default(),
             restart_at: None,
             n_bad: 0,
             evidence: None,
@@ -171,8 +171,8 @@ impl Sampler {
             self.restart_at = None;
             return Event::Due;
         };
-        let allowed = if running.has_swept { running.max_silence } else { self.first_within };
-        let silent_until = running.swept_at + allowed;
+        let allowed = if running.has_passed { running.max_silence } else { self.first_within };
+        let silent_until = running.passed_at + allowed;
         // A read that is dropped has taken nothing. What is there is read first, should we have been slow.
         let mut is_flood = false;
         let ended = tokio::select! {
@@ -187,7 +187,7 @@ impl Sampler {
                 Ok(bytes) => {
                     let at = self.epoch.elapsed();
                     let (meters, places) = (&mut self.meters, &running.meters);
-                    running.sweeps.take(bytes, |sample| {
+                    running.reader.take(bytes, |sample| {
                         let meter = places.get(sample.place).and_then(|at| meters.get_mut(*at));
                         match (meter, sample.power) {
                             (Some(meter), Ok(power)) => meter.power.add(at, power),
@@ -200,7 +200,7 @@ impl Sampler {
                         }
                     });
                     running.row_at = self.clock.now();
-                    self.tally();
+                    self.take_counts();
                     return Event::Sampled;
                 }
                 Err(error) => Failure::new(FailureKind::Session, &error.to_string()),
@@ -211,15 +211,15 @@ impl Sampler {
             }
         };
         // A flood has nothing to say.
-        let message = running.sweeps.last_words().filter(|_| !is_flood).cloned();
+        let message = running.reader.last_message().filter(|_| !is_flood).cloned();
         let is_expired = running.started_at.elapsed() >= EXPIRES_AFTER;
-        let has_swept = running.has_swept;
+        let has_passed = running.has_passed;
         self.stop();
         if is_expired {
             self.restart_at = Some(Instant::now());
             return Event::Sampled;
         }
-        if !has_swept {
+        if !has_passed {
             // What it was started with does not hold any more.
             self.started = None;
         }
@@ -242,16 +242,16 @@ impl Sampler {
         self.running.is_some()
     }
 
-    /// Whether a whole sweep has come since the last report.
-    pub(super) fn has_sweep(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.n_sweeps > 0)
+    /// Whether a whole pass has come since the last report.
+    pub(super) fn has_pass(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.n_passes > 0)
     }
 
     /// Whether the loop should be replaced by a new one.
     pub(super) fn is_due(&self) -> bool {
         self.running.as_ref().is_some_and(|running| {
-            running.has_stranger
-                || running.n_dark_cycles >= DARK_CYCLES
+            running.has_unknown_gpu
+                || running.n_stopped_cycles >= STOPPED_CYCLES
                 || running.started_at.elapsed() >= REPLACE_AFTER
         })
     }
@@ -262,22 +262,22 @@ impl Sampler {
     }
 
     /// The last row of each GPU as an answer, and when the last of them came; `None` if there is no loop.
-    pub(super) fn last_sweep(&mut self) -> Option<(String, Timestamp)> {
+    pub(super) fn last_pass(&mut self) -> Option<(String, Timestamp)> {
         let running = self.running.as_mut()?;
-        running.n_sweeps = 0;
-        Some((running.sweeps.last_sweep()?, running.row_at))
+        running.n_passes = 0;
+        Some((running.reader.last_pass()?, running.row_at))
     }
 
-    /// Compares the last sweep with the answer that the loop followed.
+    /// Compares the last pass with the answer that the loop followed.
     pub(super) fn compare(&mut self, gpus: &[GpuReading]) {
         let (Some(running), Some((before, _))) = (&mut self.running, &self.started) else { return };
         if running.started_at.elapsed() >= PROVEN_AFTER {
             self.restarts.note("", &Outcome::Complete);
         }
-        let is_dark = before
+        let has_stopped = before
             .iter()
-            .any(|before| gpus.iter().any(|now| before.uuid == now.uuid && went_dark(before, now)));
-        running.n_dark_cycles = if is_dark { running.n_dark_cycles.saturating_add(1) } else { 0 };
+            .any(|before| gpus.iter().any(|now| before.uuid == now.uuid && sensor_stopped(before, now)));
+        running.n_stopped_cycles = if has_stopped { running.n_stopped_cycles.saturating_add(1) } else { 0 };
     }
 
     /// Adds to each GPU of a report what was sampled of it, and what could not be read.
@@ -316,13 +316,13 @@ impl Sampler {
         &mut self,
         host: &Host,
         session: &mut Session,
-        knowledge: &Knowledge,
+        profile: &HostProfile,
         gpus: Vec<GpuReading>,
         period: Duration,
     ) {
-        let Some((sweeps, call)) = Sweeps::open(knowledge, &gpus, period) else { return self.stop() };
+        let Some((reader, command)) = LoopReader::open(profile, &gpus, period) else { return self.stop() };
         let until = Instant::now() + host.timeout;
-        let starting = session.stream(&host.nvidia_smi, &call.args, &self.mark, until);
+        let starting = session.stream(&host.nvidia_smi, &command.args, &self.mark, until);
         let started = starting.await;
         self.stop();
         match started {
@@ -331,17 +331,17 @@ impl Sampler {
                 let now = Instant::now();
                 self.running = Some(Running {
                     stream,
-                    meters: self.meters_for(&gpus, &sweeps, max_gap),
-                    sweeps,
-                    max_silence: max_gap + PATIENT,
+                    meters: self.meters_for(&gpus, &reader, max_gap),
+                    reader,
+                    max_silence: max_gap + SILENCE_MARGIN,
                     started_at: now,
-                    swept_at: now,
+                    passed_at: now,
                     row_at: self.clock.now(),
-                    has_swept: false,
-                    n_sweeps: 0,
+                    has_passed: false,
+                    n_passes: 0,
                     allowance: Allowance::new(gpus.len(), period),
-                    has_stranger: false,
-                    n_dark_cycles: 0,
+                    has_unknown_gpu: false,
+                    n_stopped_cycles: 0,
                 });
                 self.started = Some((gpus, period));
                 tracing::debug!(node = host.name, "sampling started");
@@ -355,9 +355,9 @@ impl Sampler {
     }
 
     /// Starts the loop again as it was.
-    pub(super) async fn restart(&mut self, host: &Host, session: &mut Session, knowledge: &Knowledge) {
+    pub(super) async fn restart(&mut self, host: &Host, session: &mut Session, profile: &HostProfile) {
         if let Some((gpus, period)) = self.started.take() {
-            self.start(host, session, knowledge, gpus, period).await;
+            self.start(host, session, profile, gpus, period).await;
         }
     }
 
@@ -371,32 +371,32 @@ impl Sampler {
     /// Ends the loop.
     pub(super) fn stop(&mut self) {
         if let Some(running) = &mut self.running {
-            running.sweeps.end();
-            self.tally();
+            running.reader.end();
+            self.take_counts();
         }
         self.running = None;
     }
 
-    fn tally(&mut self) {
+    fn take_counts(&mut self) {
         let Some(running) = &mut self.running else { return };
-        let Tally { n_sweeps, n_bad, evidence, has_stranger } = running.sweeps.tally();
-        if n_sweeps > 0 {
-            running.n_sweeps += n_sweeps;
-            running.has_swept = true;
-            running.swept_at = Instant::now();
+        let LoopCounts { n_passes, n_bad, evidence, has_unknown_gpu } = running.reader.take_counts();
+        if n_passes > 0 {
+            running.n_passes += n_passes;
+            running.has_passed = true;
+            running.passed_at = Instant::now();
         }
-        running.has_stranger |= has_stranger;
+        running.has_unknown_gpu |= has_unknown_gpu;
         self.n_bad += n_bad;
         self.evidence = evidence.or_else(|| self.evidence.take());
     }
 
     /// A meter for each GPU: the one that it has, or a new one.
-    fn meters_for(&mut self, gpus: &[GpuReading], sweeps: &Sweeps, max_gap: Duration) -> Vec<usize> {
+    fn meters_for(&mut self, gpus: &[GpuReading], reader: &LoopReader, max_gap: Duration) -> Vec<usize> {
         let is_there = |uuid: &SafeText| gpus.iter().any(|gpu| gpu.uuid.as_ref() == Ok(uuid));
         self.meters.retain(|meter| meter.uuid.as_ref().is_some_and(is_there));
         let mut places = Vec::with_capacity(gpus.len());
         for (place, gpu) in gpus.iter().enumerate() {
-            let kind = sweeps.kind(place).unwrap_or(PowerKind::Draw);
+            let kind = reader.kind(place).unwrap_or(PowerKind::Draw);
             let uuid = gpu.uuid.as_ref().ok().cloned();
             let known =
                 self.meters.iter_mut().enumerate().find(|(_, meter)| uuid.is_some() && meter.uuid == uuid);

@@ -1,5 +1,5 @@
-//! Masters of multiplexed SSH connections: where their sockets are, how one is started, how one that is
-//! frozen is ended.
+//! Masters of multiplexed SSH connections: where their sockets are, how one is started, how one that does
+//! not respond is ended.
 //!
 //! A master is the user's own `ssh` in the background. It outlives this process on purpose: a poll a
 //! minute would otherwise log in 1,440 times a day. Its socket's name follows from how the host is
@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::classify::{classify, is_known};
 use super::local::{cannot_start, clean_command, local_failure};
 use super::options::{arguments, ssh_version};
-use super::shell::{self, Ends, Listening, Shell};
+use super::shell::{self, PipeEnds, PipeReaders, Shell};
 use crate::inventory::SshTarget;
 use crate::reading::{Failure, FailureKind};
 
@@ -33,7 +33,7 @@ const MAX_SOCKET_PATH: usize = 107 - 17;
 
 /// How long a dead `ssh` may keep us waiting for the rest of its messages: a `ProxyCommand` that it left
 /// behind may hold the pipe open.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+const STDERR_DRAIN_WITHIN: Duration = Duration::from_millis(50);
 
 /// How long an `ssh` may take to end that has closed its output, or that is killed.
 const END_WITHIN: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ pub(super) async fn launch(
                     child.wait().await
                 }
             };
-            if !said_all && timeout(LAST_WORDS, &mut drain).await.is_err() {
+            if !said_all && timeout(STDERR_DRAIN_WITHIN, &mut drain).await.is_err() {
                 tracing::trace!("something that ssh started holds on to its messages");
             }
             status
@@ -93,13 +93,13 @@ pub(super) async fn launch_with_shell(
     is_short_enough(socket)?;
     let version = ssh_version().await?;
     let made = Shell::beside(socket).make();
-    let (ends, listening) =
+    let (pipe_ends, readers) =
         made.map_err(|error| local_failure(FailureKind::Spawn, "the pipes of a shell", &error))?;
     let mut command = clean_command("ssh");
     command.args(arguments(target, socket, None, version)).arg(shell::command(idle));
-    let child = spawn_with_shell(command, ends).map_err(|error| cannot_start("ssh", &error))?;
-    let mut unfinished = Unfinished(Some(child));
-    let Listening { answers, messages: said } = listening;
+    let child = spawn_with_shell(command, pipe_ends).map_err(|error| cannot_start("ssh", &error))?;
+    let mut ssh = KillOnDrop(Some(child));
+    let PipeReaders { answers, messages: said } = readers;
     let mut messages = Vec::new();
     let came = {
         let mut drain = std::pin::pin!(read_first(Some(said), &mut messages));
@@ -115,7 +115,7 @@ pub(super) async fn launch_with_shell(
                 }
             };
             // If the pipe ended, so did ssh.
-            if is_ready.is_err() && !said_all && timeout(LAST_WORDS, &mut drain).await.is_err() {
+            if is_ready.is_err() && !said_all && timeout(STDERR_DRAIN_WITHIN, &mut drain).await.is_err() {
                 tracing::trace!("something that ssh started holds on to its messages");
             }
             is_ready.ok()
@@ -124,13 +124,13 @@ pub(super) async fn launch_with_shell(
     };
     match came {
         Ok(Some(true)) => {
-            unfinished.stays();
+            ssh.disarm();
             return Ok(true);
         }
         // Its output ended. That is no proof that it did.
         Ok(None) => {
             let end_by = deadline.min(Instant::now() + END_WITHIN);
-            if let Ok(ended) = timeout_at(end_by, unfinished.wait()).await {
+            if let Ok(ended) = timeout_at(end_by, ssh.wait()).await {
                 let status = ended.map_err(|error| cannot_start("ssh", &error))?;
                 return ended_without_shell(status, &String::from_utf8_lossy(&messages), target);
             }
@@ -141,14 +141,14 @@ pub(super) async fn launch_with_shell(
     if !socket.exists() {
         return Err(no_login(target, &messages));
     }
-    unfinished.kill().await;
+    ssh.kill().await;
     remove(socket);
     Ok(false)
 }
 
 /// In a process group of its own, so that it outlives us, and the keys that end us on a terminal.
-fn spawn_with_shell(mut command: Command, ends: Ends) -> io::Result<Child> {
-    command.stdin(ends.stdin).stdout(ends.stdout).stderr(ends.stderr).process_group(0).spawn()
+fn spawn_with_shell(mut command: Command, pipe_ends: PipeEnds) -> io::Result<Child> {
+    command.stdin(pipe_ends.stdin).stdout(pipe_ends.stdout).stderr(pipe_ends.stderr).process_group(0).spawn()
 }
 
 /// An ssh that ended: whether that was a login to a host that has no shell for us. The pipes stay: whoever
@@ -162,10 +162,10 @@ fn ended_without_shell(status: ExitStatus, messages: &str, target: &SshTarget) -
 }
 
 /// An `ssh` that is to end if nobody waits for it any more, unless it got where it should.
-struct Unfinished(Option<Child>);
+struct KillOnDrop(Option<Child>);
 
-impl Unfinished {
-    fn stays(&mut self) {
+impl KillOnDrop {
+    fn disarm(&mut self) {
         self.0 = None;
     }
 
@@ -187,7 +187,7 @@ impl Unfinished {
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0
             && let Err(error) = child.start_kill()

@@ -57,17 +57,17 @@ pub(super) struct Shell {
     refused: PathBuf,
 }
 
-/// What the other ends of the pipes are for ssh: its standard input, output and error.
+/// The ends of the pipes that become the standard input, output and error of ssh.
 #[derive(Debug)]
-pub(super) struct Ends {
+pub(super) struct PipeEnds {
     pub(super) stdin: File,
     pub(super) stdout: File,
     pub(super) stderr: File,
 }
 
-/// Our ends while the shell is being started.
+/// The ends that this process reads while the shell is being started.
 #[derive(Debug)]
-pub(super) struct Listening {
+pub(super) struct PipeReaders {
     pub(super) answers: Receiver,
     /// What ssh says, and whatever the host says beside it.
     pub(super) messages: Receiver,
@@ -86,7 +86,7 @@ impl Shell {
     }
 
     /// Makes the pipes for us alone. Those that a master left, and that nobody has open, are as good as new.
-    pub(super) fn make(&self) -> io::Result<(Ends, Listening)> {
+    pub(super) fn make(&self) -> io::Result<(PipeEnds, PipeReaders)> {
         for path in self.pipes() {
             if !is_unused(path) {
                 remove(path);
@@ -94,13 +94,13 @@ impl Shell {
             }
         }
         let both = |path: &Path| OpenOptions::new().read(true).write(true).open(path);
-        let ends = Ends {
+        let pipe_ends = PipeEnds {
             stdin: both(&self.requests)?,
             stdout: both(&self.answers)?,
             stderr: both(&self.messages)?,
         };
         let ours = |path: &Path| Receiver::from_file(reader(path)?);
-        Ok((ends, Listening { answers: ours(&self.answers)?, messages: ours(&self.messages)? }))
+        Ok((pipe_ends, PipeReaders { answers: ours(&self.answers)?, messages: ours(&self.messages)? }))
     }
 
     /// Removes the pipes. A shell that reads them goes on until it ends by itself.
@@ -134,7 +134,7 @@ impl Shell {
 
     /// Hands a command to the shell. `None` if there is no shell, somebody else uses it, or the command is
     /// none that fits a line.
-    pub(super) fn call(&self, argv: &[String]) -> Option<Call> {
+    pub(super) fn send(&self, argv: &[String]) -> Option<PendingCommand> {
         let requests = self.requests()?;
         let number = Uuid::now_v7().simple().to_string();
         let request = request(argv, &number)?;
@@ -143,7 +143,7 @@ impl Shell {
         let answers = Receiver::from_file(answers).ok()?;
         // It fits the pipe, which is empty, or else the shell does not read: then no call is made.
         let n_written = (&requests).write(&request).ok()?;
-        (n_written == request.len()).then(|| Call {
+        (n_written == request.len()).then(|| PendingCommand {
             _locked: requests,
             answers,
             messages,
@@ -160,7 +160,7 @@ impl Shell {
     }
 
     /// Keeps the shell from ending, as a command would.
-    pub(super) fn poke(&self) {
+    pub(super) fn keepalive(&self) {
         if let Some(mut requests) = self.requests()
             && let Err(error) = requests.write_all(b":\n")
         {
@@ -209,20 +209,20 @@ fn request(argv: &[String], number: &str) -> Option<Vec<u8>> {
     (line.len() <= MAX_REQUEST).then(|| line.into_bytes())
 }
 
-/// What came of a call since it was last asked for.
+/// What a read of the answer found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum ReadState {
     /// It goes on, and said something.
-    Some,
+    More,
     /// It ended.
     Ended,
     /// It said more than may be kept.
-    TooMuch,
+    TooLarge,
 }
 
 /// A command that was handed to the shell. Whoever drops it leaves the rest of its answer in the pipes.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct PendingCommand {
     /// Open, it has the lock.
     _locked: File,
     answers: Receiver,
@@ -233,21 +233,21 @@ pub(super) struct Call {
     stderr: Vec<u8>,
 }
 
-impl Call {
+impl PendingCommand {
     /// Waits for the next piece of the answer. May be dropped and called again: nothing is lost.
     ///
     /// # Errors
     /// The pipe ended or cannot be read: ssh is gone.
-    pub(super) async fn news(&mut self) -> io::Result<News> {
+    pub(super) async fn read(&mut self) -> io::Result<ReadState> {
         let searched = self.stdout.len();
         more(&self.answers, &mut self.stdout).await?;
         let Some((end, exit)) = end_of(&self.stdout, searched, &self.number) else {
-            return Ok(if self.stdout.len() > MAX_STDOUT { News::TooMuch } else { News::Some });
+            return Ok(if self.stdout.len() > MAX_STDOUT { ReadState::TooLarge } else { ReadState::More });
         };
         self.exit = Some(exit);
         self.stdout.truncate(end);
         self.stdout.drain(..begin_of(&self.stdout));
-        Ok(if self.stdout.len() > MAX_STDOUT { News::TooMuch } else { News::Ended })
+        Ok(if self.stdout.len() > MAX_STDOUT { ReadState::TooLarge } else { ReadState::Ended })
     }
 
     /// What the command wrote to standard error, if it failed; `true` if that was more than may be kept. Of

@@ -14,7 +14,7 @@ use super::classify::is_worth_a_retry;
 use super::local::{is_shortage, local_failure};
 use super::master;
 use super::runtime::RuntimeDir;
-use super::shell::{Call, News, Shell};
+use super::shell::{PendingCommand, ReadState, Shell};
 use super::stream::{STREAM_BOUND, Stream};
 use super::{Output, bounded_argv, no_answer};
 use crate::inventory::SshTarget;
@@ -44,20 +44,20 @@ const STARTING: usize = 16;
 
 /// What becomes of the masters that this process starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Masters {
+enum MasterLifetime {
     /// They stay for the next run.
-    Outlive,
+    Persistent,
     /// They can be found again if this process is killed, and end with it if it ends in order.
-    EndWithUs,
+    Process,
     /// They are in folders of their own, which end with this process.
-    LeaveNoTrace,
+    Ephemeral,
 }
 
 /// What all SSH sessions share.
 #[derive(Debug)]
 pub struct Connections {
     runtime: Option<RuntimeDir>,
-    masters: Masters,
+    lifetime: MasterLifetime,
     /// Bounds the storm of logins: each costs this machine 20 to 125 ms of CPU.
     opening: Arc<Semaphore>,
     /// Bounds how many commands are being started at once. Each is a process on some host, and on this
@@ -71,24 +71,24 @@ pub struct Connections {
 
 impl Connections {
     /// With masters that are found in `runtime` and stay there for the next run.
-    pub fn kept_in(runtime: RuntimeDir, connecting: usize) -> Self {
-        Self::new(Some(runtime), Masters::Outlive, connecting)
+    pub fn persistent(runtime: RuntimeDir, connecting: usize) -> Self {
+        Self::new(Some(runtime), MasterLifetime::Persistent, connecting)
     }
 
     /// With masters that are found in `runtime`, and end when their sessions are closed.
-    pub fn ending_in(runtime: RuntimeDir, connecting: usize) -> Self {
-        Self::new(Some(runtime), Masters::EndWithUs, connecting)
+    pub fn process_bound(runtime: RuntimeDir, connecting: usize) -> Self {
+        Self::new(Some(runtime), MasterLifetime::Process, connecting)
     }
 
     /// With masters that end with us. Those living in `runtime` are used, but none is added.
-    pub fn leaving_no_trace(runtime: Option<RuntimeDir>, connecting: usize) -> Self {
-        Self::new(runtime, Masters::LeaveNoTrace, connecting)
+    pub fn ephemeral(runtime: Option<RuntimeDir>, connecting: usize) -> Self {
+        Self::new(runtime, MasterLifetime::Ephemeral, connecting)
     }
 
-    fn new(runtime: Option<RuntimeDir>, masters: Masters, connecting: usize) -> Self {
+    fn new(runtime: Option<RuntimeDir>, lifetime: MasterLifetime, connecting: usize) -> Self {
         let opening = Arc::new(Semaphore::new(connecting.max(1)));
         let starting = Semaphore::new(STARTING);
-        Self { runtime, masters, opening, starting, ending: Mutex::default(), jumps_down: Mutex::default() }
+        Self { runtime, lifetime, opening, starting, ending: Mutex::default(), jumps_down: Mutex::default() }
     }
 
     /// Forgets which jump hosts failed: a new cycle tries them anew.
@@ -138,17 +138,17 @@ pub struct SshSession {
 }
 
 /// How a living connection turned out not to be one.
-enum Lost {
+enum MasterError {
     /// Nobody listens on the socket.
-    Gone,
+    Exited,
     /// The master does not answer, or its network does not.
-    Frozen,
+    Unresponsive,
 }
 
 impl SshSession {
     pub(super) fn new(target: SshTarget, connections: Arc<Connections>) -> Result<Self, Failure> {
         let kept = connections.runtime.as_ref().map(|runtime| runtime.socket(&target));
-        if let (Masters::EndWithUs, Some(socket)) = (connections.masters, &kept) {
+        if let (MasterLifetime::Process, Some(socket)) = (connections.lifetime, &kept) {
             let mut ending = connections.ending.lock().unwrap_or_else(PoisonError::into_inner);
             ending.insert(socket.clone());
         }
@@ -178,14 +178,14 @@ impl SshSession {
                 Ok(Ok(())) => return Ok(()),
                 // It may be well: it could not be asked.
                 Ok(Err(error)) if shortage_in(&error) => return Err(session_failure(&error)),
-                Ok(Err(_)) => self.drop_master(&Lost::Gone),
-                Err(_) => self.drop_master(&Lost::Frozen),
+                Ok(Err(_)) => self.drop_master(&MasterError::Exited),
+                Err(_) => self.drop_master(&MasterError::Unresponsive),
             }
         }
         self.open(deadline).await
     }
 
-    /// Runs a command. A dead or frozen master is replaced within the same deadline, once.
+    /// Runs a command. A master that exited or does not respond is replaced within the same deadline, once.
     pub(super) async fn run(
         &mut self,
         program: &str,
@@ -196,7 +196,7 @@ impl SshSession {
             let argv = bounded_argv(program, args, deadline);
             match self.run_over(&session, &argv, self.answer_by(deadline), deadline).await {
                 Ok(ended) => return ended,
-                Err(lost) => self.drop_master(&lost),
+                Err(error) => self.drop_master(&error),
             }
         }
         self.open(deadline).await?;
@@ -206,9 +206,11 @@ impl SshSession {
         let argv = bounded_argv(program, args, deadline);
         match self.run_over(&session, &argv, deadline, deadline).await {
             Ok(ended) => ended,
-            Err(Lost::Gone) => Err(Failure::new(FailureKind::Session, "the new connection broke at once")),
-            Err(Lost::Frozen) => {
-                self.drop_master(&Lost::Frozen);
+            Err(MasterError::Exited) => {
+                Err(Failure::new(FailureKind::Session, "the new connection broke at once"))
+            }
+            Err(MasterError::Unresponsive) => {
+                self.drop_master(&MasterError::Unresponsive);
                 Err(Failure::new(FailureKind::Session, "the new connection does not answer"))
             }
         }
@@ -221,16 +223,16 @@ impl SshSession {
         argv: &[String],
         answer_by: Instant,
         deadline: Instant,
-    ) -> Result<Result<Output, Failure>, Lost> {
-        let Some(call) = self.shell().and_then(|shell| shell.call(argv)) else {
+    ) -> Result<Result<Output, Failure>, MasterError> {
+        let Some(pending) = self.shell().and_then(|shell| shell.send(argv)) else {
             return execute(session, argv, &self.connections.starting, answer_by, deadline).await;
         };
-        let ended = await_call(call, session, answer_by, deadline).await?;
+        let ended = await_answer(pending, session, answer_by, deadline).await?;
         let is_stuck = match &ended {
             Ok(output) => output.truncated,
             Err(_) => true,
         };
-        if is_stuck && self.connections.masters != Masters::LeaveNoTrace {
+        if is_stuck && self.connections.lifetime != MasterLifetime::Ephemeral {
             // The shell is busy with what nobody waits for any more, and would answer nothing else.
             self.end_master().await;
         }
@@ -243,25 +245,25 @@ impl SshSession {
         Some(Shell::beside(kept))
     }
 
-    /// Starts a command that keeps printing. A dead or frozen master is replaced, once.
+    /// Starts a command that keeps printing. A master that exited or does not respond is replaced, once.
     pub(super) async fn stream(&mut self, argv: &[String], deadline: Instant) -> Result<Stream, Failure> {
         if let Some(session) = self.living() {
             match start(session, argv, &self.connections.starting, self.answer_by(deadline)).await {
                 Ok(started) => {
                     // As long as there are streams, nothing else may be asked of the host.
                     if let Some(shell) = self.shell() {
-                        shell.poke();
+                        shell.keepalive();
                     }
                     return started;
                 }
-                Err(lost) => self.drop_master(&lost),
+                Err(error) => self.drop_master(&error),
             }
         }
         self.open(deadline).await?;
         let gone = || Failure::new(FailureKind::Session, "the new connection is gone already");
         let session = self.living().ok_or_else(gone)?;
         let started = start(session, argv, &self.connections.starting, deadline).await;
-        started.unwrap_or_else(|_lost| Err(gone()))
+        started.unwrap_or_else(|_error| Err(gone()))
     }
 
     pub(super) async fn close(mut self) {
@@ -271,7 +273,7 @@ impl SshSession {
             if !matches!(timeout(END_WITHIN, own.close()).await, Ok(Ok(()))) {
                 master::kill_all(&BTreeSet::from([socket]));
             }
-        } else if self.connections.masters == Masters::EndWithUs {
+        } else if self.connections.lifetime == MasterLifetime::Process {
             self.end_master().await;
         }
     }
@@ -292,16 +294,16 @@ impl SshSession {
         deadline.min(Instant::now() + self.target.connect_timeout)
     }
 
-    fn drop_master(&mut self, lost: &Lost) {
+    fn drop_master(&mut self, error: &MasterError) {
         let socket = match (self.own.take(), &self.kept) {
             (Some(own), _) => own.control_socket().to_owned(),
-            (None, Some(kept)) if self.connections.masters != Masters::LeaveNoTrace => kept.clone(),
+            (None, Some(kept)) if self.connections.lifetime != MasterLifetime::Ephemeral => kept.clone(),
             // Not ours to remove: whoever keeps it there will.
             (None, _) => return self.kept = None,
         };
-        match lost {
-            Lost::Gone => master::remove(&socket),
-            Lost::Frozen => master::kill_all(&BTreeSet::from([socket])),
+        match error {
+            MasterError::Exited => master::remove(&socket),
+            MasterError::Unresponsive => master::kill_all(&BTreeSet::from([socket])),
         }
     }
 
@@ -339,7 +341,7 @@ impl SshSession {
     }
 
     async fn open_once(&mut self, deadline: Instant) -> Result<(), Failure> {
-        if self.connections.masters != Masters::LeaveNoTrace
+        if self.connections.lifetime != MasterLifetime::Ephemeral
             && let Some(socket) = &self.kept
         {
             return self.open_kept(socket, deadline).await;
@@ -356,9 +358,9 @@ impl SshSession {
     async fn open_kept(&self, socket: &Path, deadline: Instant) -> Result<(), Failure> {
         let persist = self.target.control_persist;
         if let Some(shell) = self.shell().filter(|shell| !shell.is_refused()) {
-            let idle = match self.connections.masters {
-                Masters::EndWithUs => persist.max(STREAM_BOUND + LEEWAY),
-                Masters::Outlive | Masters::LeaveNoTrace => persist,
+            let idle = match self.connections.lifetime {
+                MasterLifetime::Process => persist.max(STREAM_BOUND + LEEWAY),
+                MasterLifetime::Persistent | MasterLifetime::Ephemeral => persist,
             };
             if master::launch_with_shell(&self.target, socket, idle, self.login_by(deadline)).await? {
                 return Ok(());
@@ -387,33 +389,33 @@ impl SshSession {
 
 /// Waits for what the shell answers. A connection that says nothing is tried with a command of its own,
 /// which does nothing: sshd answers as long as it is there.
-async fn await_call(
-    mut call: Call,
+async fn await_answer(
+    mut pending: PendingCommand,
     session: &openssh::Session,
     answer_by: Instant,
     deadline: Instant,
-) -> Result<Result<Output, Failure>, Lost> {
+) -> Result<Result<Output, Failure>, MasterError> {
     let started_at = Instant::now();
-    let patience = answer_by.saturating_duration_since(started_at);
-    let mut silent_until = Some(started_at + SILENCE.min(patience / 2));
+    let answer_within = answer_by.saturating_duration_since(started_at);
+    let mut silent_until = Some(started_at + SILENCE.min(answer_within / 2));
     let truncated = loop {
-        match timeout_at(silent_until.unwrap_or(deadline), call.news()).await {
-            Ok(Ok(News::Some)) => silent_until = None,
-            Ok(Ok(News::Ended)) => match timeout_at(deadline, call.messages()).await {
+        match timeout_at(silent_until.unwrap_or(deadline), pending.read()).await {
+            Ok(Ok(ReadState::More)) => silent_until = None,
+            Ok(Ok(ReadState::Ended)) => match timeout_at(deadline, pending.messages()).await {
                 Ok(Ok(truncated)) => break truncated,
                 Ok(Err(error)) => return Ok(Err(broken(&error))),
                 Err(_) => return Ok(Err(no_answer(started_at))),
             },
-            Ok(Ok(News::TooMuch)) => break true,
+            Ok(Ok(ReadState::TooLarge)) => break true,
             // It was about to end when it was asked.
-            Ok(Err(_)) if silent_until.is_some() => return Err(Lost::Gone),
+            Ok(Err(_)) if silent_until.is_some() => return Err(MasterError::Exited),
             // What was asked may still run there, so it is not asked again.
             Ok(Err(error)) => return Ok(Err(broken(&error))),
             Err(_) if silent_until.take().is_some() => does_answer(session, answer_by).await?,
             Err(_) => return Ok(Err(no_answer(started_at))),
         }
     };
-    let (stdout, stderr, exit) = call.into_parts();
+    let (stdout, stderr, exit) = pending.into_parts();
     let exit = exit.filter(|_| !truncated);
     Ok(Ok(Output { stdout, stderr, exit, truncated, took: started_at.elapsed() }))
 }
@@ -423,14 +425,14 @@ fn broken(error: &std::io::Error) -> Failure {
 }
 
 /// Whether a command can still be started over a connection.
-async fn does_answer(session: &openssh::Session, answer_by: Instant) -> Result<(), Lost> {
+async fn does_answer(session: &openssh::Session, answer_by: Instant) -> Result<(), MasterError> {
     let mut command = session.command("true");
     command.stdin(openssh::Stdio::null()).stdout(openssh::Stdio::null()).stderr(openssh::Stdio::null());
     match timeout_at(answer_by, command.spawn()).await {
-        Ok(Err(openssh::Error::Disconnected)) => Err(Lost::Gone),
+        Ok(Err(openssh::Error::Disconnected)) => Err(MasterError::Exited),
         // A refusal is an answer too.
         Ok(Ok(_) | Err(_)) => Ok(()),
-        Err(_) => Err(Lost::Frozen),
+        Err(_) => Err(MasterError::Unresponsive),
     }
 }
 
@@ -441,7 +443,7 @@ async fn execute(
     starting: &Semaphore,
     answer_by: Instant,
     deadline: Instant,
-) -> Result<Result<Output, Failure>, Lost> {
+) -> Result<Result<Output, Failure>, MasterError> {
     let started_at = Instant::now();
     let Some((program, args)) = argv.split_first() else {
         return Ok(Err(Failure::new(FailureKind::Internal, "no command")));
@@ -455,9 +457,9 @@ async fn execute(
     };
     let mut child = match timeout_at(answer_by, spawned).await {
         Ok(Ok(child)) => child,
-        Ok(Err(openssh::Error::Disconnected)) => return Err(Lost::Gone),
+        Ok(Err(openssh::Error::Disconnected)) => return Err(MasterError::Exited),
         Ok(Err(error)) => return Ok(Err(session_failure(&error))),
-        Err(_) => return Err(Lost::Frozen),
+        Err(_) => return Err(MasterError::Unresponsive),
     };
     // Leaving the child closes its pipes, so that what floods us there ends at its next write.
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
@@ -485,7 +487,7 @@ async fn start(
     argv: &[String],
     starting: &Semaphore,
     answer_by: Instant,
-) -> Result<Result<Stream, Failure>, Lost> {
+) -> Result<Result<Stream, Failure>, MasterError> {
     let Some((program, args)) = argv.split_first() else {
         return Ok(Err(Failure::new(FailureKind::Internal, "no command")));
     };
@@ -498,9 +500,9 @@ async fn start(
     };
     match timeout_at(answer_by, spawned).await {
         Ok(Ok(child)) => Ok(Ok(Stream::ssh(child))),
-        Ok(Err(openssh::Error::Disconnected)) => Err(Lost::Gone),
+        Ok(Err(openssh::Error::Disconnected)) => Err(MasterError::Exited),
         Ok(Err(error)) => Ok(Err(session_failure(&error))),
-        Err(_) => Err(Lost::Frozen),
+        Err(_) => Err(MasterError::Unresponsive),
     }
 }
 

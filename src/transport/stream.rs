@@ -20,7 +20,7 @@ use crate::reading::{Failure, FailureKind};
 /// How long a command that keeps printing may live on its side. Whoever wants it for longer starts it anew.
 pub const STREAM_BOUND: Duration = Duration::from_mins(15);
 
-/// The most bytes of one piece: some sweeps of eight GPUs.
+/// The most bytes of one piece: some passes of eight GPUs.
 const PIECE: usize = 8 << 10;
 
 /// A command that keeps printing. Dropping it ends the command: here by TERM, over SSH by the closed pipe at

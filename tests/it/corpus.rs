@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fleetwatt::probe::nvidia_smi::{
-    Answer, Call, Conversation, Ending, FIELDS, Knowledge, Probed, Rows, Step, cell_reason, read_rows,
+    Answer, Command, Ending, FIELDS, HostProfile, Next, Probed, Query, Rows, cell_reason, read_rows,
 };
 use fleetwatt::reading::{FaultKind, GpuReading, Measured, Outcome, Reason};
 
@@ -94,7 +94,7 @@ impl Dump {
     }
 
     /// What that driver would have answered: the real refusal of an unknown field, or the row.
-    fn answer(&self, call: &Call, cell_form: fn(&str) -> String) -> (String, i32) {
+    fn answer(&self, call: &Command, cell_form: fn(&str) -> String) -> (String, i32) {
         let list = call.args[0].strip_prefix("--query-gpu=").unwrap();
         let mut row = Vec::new();
         for field in list.split(',') {
@@ -118,14 +118,14 @@ fn nounits(cell: &str) -> String {
     bare.filter(|number| number.parse::<f64>().is_ok()).unwrap_or(cell).to_owned()
 }
 
-fn talk(dump: &Dump, cell_form: fn(&str) -> String, knowledge: Knowledge) -> (Probed, usize) {
-    let (mut conversation, mut call) = Conversation::open(knowledge, None);
+fn talk(dump: &Dump, cell_form: fn(&str) -> String, profile: HostProfile) -> (Probed, usize) {
+    let (mut query, mut call) = Query::open(profile, None);
     for n_calls in 1..50 {
         let (stdout, exit) = dump.answer(&call, cell_form);
         let answer = Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() };
-        match conversation.answer(answer) {
-            Step::Ask(next) => call = next,
-            Step::Done(probed) => return (*probed, n_calls),
+        match query.answer(answer) {
+            Next::Ask(next) => call = next,
+            Next::Done(probed) => return (*probed, n_calls),
         }
     }
     panic!("the conversation does not end");
@@ -181,10 +181,10 @@ fn every_field_of_every_dump_is_a_value_or_absent_with_its_reason() {
     for name in captures("smi-full-") {
         let dump = Dump::read(&name);
         for cell_form in [str::to_owned as fn(&str) -> String, nounits] {
-            let (probed, n_calls) = talk(&dump, cell_form, Knowledge::default());
+            let (probed, n_calls) = talk(&dump, cell_form, HostProfile::default());
             assert_eq!(probed.outcome, Outcome::Complete, "{name}: {:?}", probed.faults);
             assert_eq!(probed.gpus.len(), 1, "{name}");
-            assert_eq!(n_calls, 1 + usize::from(!probed.knowledge.refused.is_empty()), "{name}");
+            assert_eq!(n_calls, 1 + usize::from(!probed.profile.refused.is_empty()), "{name}");
             assert!(probed.faults.iter().all(|fault| fault.kind == FaultKind::PersistenceOff), "{name}");
             for field in FIELDS.iter().flat_map(|field| field.names) {
                 let read = read_value(&probed.gpus[0], field).unwrap();
@@ -205,8 +205,8 @@ fn every_field_of_every_dump_is_a_value_or_absent_with_its_reason() {
 fn units_in_an_answer_change_nothing() {
     for name in captures("smi-full-") {
         let dump = Dump::read(&name);
-        let (with, _) = talk(&dump, str::to_owned, Knowledge::default());
-        let (without, _) = talk(&dump, nounits, Knowledge::default());
+        let (with, _) = talk(&dump, str::to_owned, HostProfile::default());
+        let (without, _) = talk(&dump, nounits, HostProfile::default());
         assert_eq!(with.gpus, without.gpus, "{name}");
     }
 }
@@ -215,8 +215,8 @@ fn units_in_an_answer_change_nothing() {
 fn the_second_conversation_with_any_driver_is_one_call() {
     for name in captures("smi-full-") {
         let dump = Dump::read(&name);
-        let (first, _) = talk(&dump, nounits, Knowledge::default());
-        let (second, n_calls) = talk(&dump, nounits, first.knowledge);
+        let (first, _) = talk(&dump, nounits, HostProfile::default());
+        let (second, n_calls) = talk(&dump, nounits, first.profile);
         assert_eq!((second.gpus, n_calls), (first.gpus, 1), "{name}");
         assert!(second.faults.is_empty(), "{name}: persistence is reported once");
     }
@@ -225,7 +225,7 @@ fn the_second_conversation_with_any_driver_is_one_call() {
 #[test]
 fn a_known_dump_is_read_to_the_digit() {
     let dump = Dump::read("smi-full-linux-rtx-4080-super-595.71.05-idle.csv");
-    let (probed, _) = talk(&dump, nounits, Knowledge::default());
+    let (probed, _) = talk(&dump, nounits, HostProfile::default());
     let gpu = &probed.gpus[0];
     assert_eq!(gpu.power_draw.as_ref().unwrap().milliwatts(), 26_200);
     assert_eq!(gpu.power_instant.as_ref().unwrap().milliwatts(), 28_770);
@@ -279,10 +279,10 @@ fn every_text_of_every_nvml_error_has_its_class() {
 
 /// The label of the outcome where every call brings this.
 fn outcome_of(stdout: &str, exit: i32) -> &'static str {
-    let (mut conversation, _) = Conversation::open(Knowledge::default(), None);
+    let (mut query, _) = Query::open(HostProfile::default(), None);
     for _ in 0..100 {
         let answer = Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() };
-        if let Step::Done(probed) = conversation.answer(answer) {
+        if let Next::Done(probed) = query.answer(answer) {
             assert!(probed.gpus.is_empty());
             return probed.outcome.label();
         }

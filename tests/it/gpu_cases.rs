@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fleetwatt::alert::{Rules, Scope, State, evaluate};
 use fleetwatt::batch::{Batch, BatchId, HostReport};
-use fleetwatt::probe::nvidia_smi::{Answer, Conversation, Knowledge, Probed, Step};
+use fleetwatt::probe::nvidia_smi::{Answer, HostProfile, Next, Probed, Query};
 use fleetwatt::reading::{Failure, FailureKind, FaultKind, Outcome, Span, Timestamp};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -185,15 +185,15 @@ fn a_field_that_was_refused_is_asked_again_when_the_program_is_another_one_and_a
 }
 
 /// What a host with a case answers, by as many calls as it takes.
-fn talk(case: &Case, knowledge: Knowledge, change: &dyn Fn(String) -> String) -> Probed {
-    let (mut conversation, mut call) = Conversation::open(knowledge, None);
+fn talk(case: &Case, profile: HostProfile, change: &dyn Fn(String) -> String) -> Probed {
+    let (mut query, mut call) = Query::open(profile, None);
     for _ in 0..50 {
         let (stdout, exit) = case.answer(&call.args);
         let stdout = change(stdout);
         let answer = Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() };
-        match conversation.answer(answer) {
-            Step::Ask(next) => call = next,
-            Step::Done(probed) => return *probed,
+        match query.answer(answer) {
+            Next::Ask(next) => call = next,
+            Next::Done(probed) => return *probed,
         }
     }
     panic!("the conversation does not end");
@@ -249,9 +249,9 @@ proptest! {
             });
             lines.collect::<String>()
         };
-        let well = talk(&case, Knowledge::default(), &|stdout| stdout);
-        let ill = talk(&case, well.knowledge.clone(), &spoil);
-        let healed = talk(&case, ill.knowledge.clone(), &|stdout| stdout);
+        let well = talk(&case, HostProfile::default(), &|stdout| stdout);
+        let ill = talk(&case, well.profile.clone(), &spoil);
+        let healed = talk(&case, ill.profile.clone(), &|stdout| stdout);
         let n_hit = usize::try_from(which.count_ones()).unwrap();
         if n_hit == 8 {
             prop_assert!(!ill.outcome.is_up(), "{:?}", ill.outcome);
@@ -280,7 +280,7 @@ proptest! {
 fn a_gpu_that_there_was_no_time_for_keeps_the_alert_that_it_has() {
     let (well, lost) = (Case::read(&case_file("01")).unwrap(), Case::read(&case_file("04")).unwrap());
     let same = |stdout: String| stdout;
-    let known = talk(&well, Knowledge::default(), &same).knowledge;
+    let known = talk(&well, HostProfile::default(), &same).profile;
     let (rules, mut state) = (Rules::default(), State::default());
     let mut told = |probed: Probed| {
         let facts = batch(probed).alert_facts(Scope::Whole);
@@ -288,17 +288,17 @@ fn a_gpu_that_there_was_no_time_for_keeps_the_alert_that_it_has() {
     };
     assert_eq!(told(talk(&lost, known.clone(), &same)).len(), 1);
     // In the next cycle the line names nobody, and only the first GPU is asked for before the time is over.
-    let (mut conversation, _) = Conversation::open(known, None);
+    let (mut query, _) = Query::open(known, None);
     let mut answer = |text: &str, exit| {
-        conversation.answer(Answer { stdout: text.as_bytes(), exit: Some(exit), ..Answer::default() })
+        query.answer(Answer { stdout: text.as_bytes(), exit: Some(exit), ..Answer::default() })
     };
-    let Step::Ask(single) = answer("Unable to determine the device handle for GPU: Unknown Error\n", 255)
+    let Next::Ask(single) = answer("Unable to determine the device handle for GPU: Unknown Error\n", 255)
     else {
         panic!("done")
     };
     let (row, exit) = well.answer(&single.args);
-    assert!(matches!(answer(&row, exit), Step::Ask(_)));
-    let probed = conversation.give_up(Failure::new(FailureKind::Timeout, "2 s"));
+    assert!(matches!(answer(&row, exit), Next::Ask(_)));
+    let probed = query.give_up(Failure::new(FailureKind::Timeout, "2 s"));
     assert_eq!(probed.faults.iter().filter(|fault| fault.kind == FaultKind::NotAsked).count(), 7);
     assert_eq!(told(probed), [], "neither raised for those nor cleared for the lost one");
 }

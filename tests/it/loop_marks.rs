@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fleetwatt::probe::nvidia_smi::{Conversation, Knowledge, loop_mark, loop_pattern, outstanding_pattern};
+use fleetwatt::probe::nvidia_smi::{HostProfile, Query, loop_mark, loop_pattern, outstanding_pattern};
 
 /// A process that looks in a process list as a call does, and does nothing.
 struct Looks(Child);
@@ -50,7 +50,7 @@ fn found(pattern: &str, processes: &[&Looks]) -> Vec<usize> {
 fn a_collector_finds_its_own_loops_and_every_call_that_may_hang() {
     // Names that no other test has.
     let (one, other) = (format!("one{}", std::process::id()), format!("other{}", std::process::id()));
-    let query = Conversation::open(Knowledge::default(), None).1.args.join(" ");
+    let query = Query::open(HostProfile::default(), None).1.args.join(" ");
     let of_loop = |collector: &str| {
         let mark = loop_mark(collector);
         Looks::like(&format!("timeout -k 1 900 env {mark} nvidia-smi {query} --loop-ms=200 -i GPU-1"))

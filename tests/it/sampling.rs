@@ -71,7 +71,7 @@ impl Played {
         let inventory = dir.path().join("inventory.toml");
         let text = format!("[[host]]\nname = \"a\"\nscripted = \"scene.toml\"\nsample = \"{sample}\"\n");
         std::fs::write(&inventory, text).unwrap();
-        let cycles = Cycles::new(&hosts(&inventory), Connections::leaving_no_trace(None, 1), interval);
+        let cycles = Cycles::new(&hosts(&inventory), Connections::ephemeral(None, 1), interval);
         Self { has_begun: false, cycles, _dir: dir }
     }
 
@@ -191,7 +191,7 @@ async fn samples_that_are_thrown_away_are_counted_and_most_of_a_cycles_are_a_fau
 #[tokio::test(start_paused = true)]
 async fn a_host_that_is_asked_later_than_its_cycle_begins_is_sampled_for_whole_cycles_too() {
     let mut played = Played::new(STEADY, "100ms", SECOND);
-    played.cycles.engine.spread_over(SECOND / 20);
+    played.cycles.engine.stagger_over(SECOND / 20);
     played.next().await;
     played.next().await;
     for _ in 0..3 {
@@ -204,7 +204,7 @@ async fn a_host_that_is_asked_later_than_its_cycle_begins_is_sampled_for_whole_c
 async fn who_runs_one_cycle_is_asked_once() {
     let mut played = Played::new(STEADY, "100ms", SECOND);
     let hosts: Vec<Arc<Host>> = hosts(&played._dir.path().join("inventory.toml"));
-    let connections = Arc::new(Connections::leaving_no_trace(None, 1));
+    let connections = Arc::new(Connections::ephemeral(None, 1));
     played.cycles.engine = Engine::start(&hosts, 1, connections, Clock, Memory::default());
     for _ in 0..3 {
         assert_eq!(played.next().await.gpus[0].power_samples, None);

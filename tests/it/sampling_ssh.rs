@@ -91,7 +91,7 @@ fn with_power(scene: &str) -> String {
 
 fn cycles(inventory: &Path, runtime: &Path, interval: Duration) -> Cycles {
     let runtime = RuntimeDir::create(runtime).unwrap();
-    Cycles::new(&hosts(inventory), Connections::ending_in(runtime, 64), interval)
+    Cycles::new(&hosts(inventory), Connections::process_bound(runtime, 64), interval)
 }
 
 async fn shut(cycles: Cycles) {

@@ -35,11 +35,11 @@ fn hosts(names: &str) -> Vec<Arc<Host>> {
 }
 
 /// An engine that asks one host at a time, and an open cycle.
-fn begun(hosts: &[Arc<Host>], spread: Option<Duration>) -> Engine {
-    let connections = Arc::new(Connections::leaving_no_trace(None, 1));
+fn begun(hosts: &[Arc<Host>], stagger: Option<Duration>) -> Engine {
+    let connections = Arc::new(Connections::ephemeral(None, 1));
     let mut engine = Engine::start(hosts, 1, connections, Clock, Memory::default());
-    if let Some(span) = spread {
-        engine.spread_over(span);
+    if let Some(span) = stagger {
+        engine.stagger_over(span);
     }
     begin(&mut engine);
     engine
@@ -58,7 +58,7 @@ async fn took(engine: &mut Engine) -> Duration {
 }
 
 fn latest(hosts: &[Arc<Host>]) -> Duration {
-    hosts.iter().map(|host| share_of(SPAN, &host.name)).max().unwrap()
+    hosts.iter().map(|host| offset_of(SPAN, &host.name)).max().unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@
 
 use crate::reading::{Failure, FailureKind, Fault, FaultKind, SafeText};
 
-use super::conversation::Answer;
+use super::query::Answer;
 
 /// What nvidia-smi prints when one GPU's handle cannot be had, and then no row at all. What follows is
 /// the bus id: after a blank up to driver 470, without one on newer ones.

@@ -1,6 +1,6 @@
 //! nvidia-smi: the exact command, and the pure reader of its answer.
 //!
-//! The room knows no host, no transport and no clock. Its centre is [`Conversation`], a state machine:
+//! The room knows no host, no transport and no clock. Its centre is [`Query`], a state machine:
 //! it says which call to make, takes the answer, and says the next call or what was probed. Every
 //! function is total: whatever bytes a host sends, they become readings *and* faults, bounded in number.
 //!
@@ -12,22 +12,22 @@
 //! - a GPU that the user may not read is left out without a word: rows are compared with what is known;
 //! - nothing is quoted, so a row with more cells than were asked for cannot be read, and is refused whole.
 
-mod account;
 mod bound;
 mod cell;
 mod classify;
-mod conversation;
 mod fields;
-mod knowledge;
+mod loop_reader;
+mod profile;
+mod query;
+mod reconcile;
 mod rows;
-mod sweeps;
 
 pub use cell::cell_reason;
-pub use conversation::{Answer, Call, Conversation, Probed, Step};
 pub use fields::{FIELDS, Field, Need};
-pub use knowledge::{Knowledge, KnownGpu};
+pub use loop_reader::{LoopCounts, LoopReader, Sample, sensor_stopped};
+pub use profile::{HostProfile, KnownGpu};
+pub use query::{Answer, Command, Next, Probed, Query};
 pub use rows::{Ending, Rows, read_rows};
-pub use sweeps::{Sample, Sweeps, Tally, went_dark};
 
 /// The mark of one collector: what `env` is told in front of the command of a call that keeps printing, since
 /// several collectors may ask one host under one login. `collector` is letters and digits.

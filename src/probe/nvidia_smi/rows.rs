@@ -253,8 +253,8 @@ impl<'a> Reader<'a> {
         self.read_cells(cells, MAX_LIMIT, &mut gpu);
         let absences = self.read_cells(cells, ceiling(&gpu), &mut gpu);
         let uuid = gpu.uuid.as_ref().ok().map(ToString::to_string);
-        let is_twin = uuid.is_some_and(|uuid| !self.seen.insert(uuid));
-        if is_twin || self.rows.gpus.len() >= MAX_GPUS {
+        let is_duplicate = uuid.is_some_and(|uuid| !self.seen.insert(uuid));
+        if is_duplicate || self.rows.gpus.len() >= MAX_GPUS {
             self.unread(FaultKind::BadRow, label(&gpu), line);
             return;
         }

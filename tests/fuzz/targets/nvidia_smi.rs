@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use fleetwatt::probe::nvidia_smi::{Answer, Conversation, Knowledge, Step};
+use fleetwatt::probe::nvidia_smi::{Answer, Query, HostProfile, Next};
 use libfuzzer_sys::fuzz_target;
 
 /// No conversation asks more often than this: one question for each field that may be dropped, and one
@@ -10,19 +10,19 @@ use libfuzzer_sys::fuzz_target;
 const MOST_QUESTIONS: usize = 200;
 
 fuzz_target!(|answers: Vec<(Vec<u8>, Option<i32>, bool)>| {
-    let mut knowledge = Knowledge::default();
+    let mut profile = HostProfile::default();
     // Twice, since the second conversation begins with what the first one taught.
     for _ in 0..2 {
-        let (mut conversation, _) = Conversation::open(knowledge, None);
+        let (mut query, _) = Query::open(profile, None);
         let mut answers = answers.iter().cycle();
         let mut n_questions = 0;
-        knowledge = loop {
+        profile = loop {
             let empty = (Vec::new(), Some(0), false);
             let (stdout, exit, truncated) = answers.next().unwrap_or(&empty);
             let answer = Answer { stdout, exit: *exit, truncated: *truncated, ..Answer::default() };
-            match conversation.answer(answer) {
-                Step::Done(probed) => break probed.knowledge,
-                Step::Ask(_) => n_questions += 1,
+            match query.answer(answer) {
+                Next::Done(probed) => break probed.profile,
+                Next::Ask(_) => n_questions += 1,
             }
             assert!(n_questions < MOST_QUESTIONS);
         };

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use fleetwatt::probe::nvidia_smi::{Ending, Knowledge, Sweeps, read_rows};
+use fleetwatt::probe::nvidia_smi::{Ending, HostProfile, LoopReader, read_rows};
 use libfuzzer_sys::fuzz_target;
 
 const KNOWN: &str = "0, GPU-1, 51.20\n1, GPU-2, 48.75\n";
@@ -12,13 +12,13 @@ const KNOWN: &str = "0, GPU-1, 51.20\n1, GPU-2, 48.75\n";
 /// How many samples come of these pieces.
 fn n_samples(pieces: &[&[u8]]) -> usize {
     let known = read_rows(&["index", "uuid", "power.draw"], KNOWN, Ending::Whole);
-    let opened = Sweeps::open(&Knowledge::default(), &known.gpus, Duration::from_secs(1));
-    let Some((mut sweeps, _)) = opened else { return 0 };
+    let opened = LoopReader::open(&HostProfile::default(), &known.gpus, Duration::from_secs(1));
+    let Some((mut reader, _)) = opened else { return 0 };
     let mut n_samples = 0;
     for piece in pieces {
-        sweeps.take(piece, |_| n_samples += 1);
+        reader.take(piece, |_| n_samples += 1);
     }
-    sweeps.end();
+    reader.end();
     n_samples
 }
 

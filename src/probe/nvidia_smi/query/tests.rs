@@ -1,4 +1,4 @@
-//! Conversations with hosts of all ages, whole and broken.
+//! Queries of hosts of all ages, whole and broken.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ fn out(stdout: &str, exit: i32) -> Answer<'_> {
     Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() }
 }
 
-fn asked(call: &Call) -> Vec<String> {
+fn asked(call: &Command) -> Vec<String> {
     call.args[0].strip_prefix("--query-gpu=").unwrap().split(',').map(str::to_owned).collect()
 }
 
@@ -42,7 +42,7 @@ impl Host {
         Self { driver, refused, n_gpus: 8, lost: Vec::new() }
     }
 
-    fn run(&self, call: &Call) -> (String, i32) {
+    fn run(&self, call: &Command) -> (String, i32) {
         let fields = asked(call);
         if let Some(name) = fields.iter().find(|name| self.refused.contains(&name.as_str())) {
             return (format!("Field \"{name}\" is not a valid field to query.\n\n"), 2);
@@ -69,16 +69,16 @@ impl Host {
     }
 }
 
-fn talk(host: &Host, knowledge: Knowledge, in_inventory: Option<usize>) -> (Probed, usize) {
-    let (mut conversation, mut call) = Conversation::open(knowledge, in_inventory);
+fn talk(host: &Host, profile: HostProfile, in_inventory: Option<usize>) -> (Probed, usize) {
+    let (mut query, mut call) = Query::open(profile, in_inventory);
     for n_calls in 1..200 {
         let (stdout, exit) = host.run(&call);
-        match conversation.answer(out(&stdout, exit)) {
-            Step::Ask(next) => call = next,
-            Step::Done(probed) => return (*probed, n_calls),
+        match query.answer(out(&stdout, exit)) {
+            Next::Ask(next) => call = next,
+            Next::Done(probed) => return (*probed, n_calls),
         }
     }
-    panic!("the conversation does not end");
+    panic!("the query does not end");
 }
 
 /// What drivers before 590 do not know, and those before 530.
@@ -93,37 +93,37 @@ const OLD: &[&str] = &[
 
 #[test]
 fn a_driver_that_knows_all_is_asked_once() {
-    let (probed, n_calls) = talk(&Host::new("590.48.01", &[]), Knowledge::default(), None);
+    let (probed, n_calls) = talk(&Host::new("590.48.01", &[]), HostProfile::default(), None);
     assert_eq!((probed.outcome, probed.gpus.len(), n_calls), (Outcome::Complete, 8, 1));
     assert_eq!(probed.gpus_expected, Some(8));
-    assert_eq!(probed.knowledge.driver_version.as_deref(), Some("590.48.01"));
+    assert_eq!(probed.profile.driver_version.as_deref(), Some("590.48.01"));
 }
 
 #[test]
 fn refused_fields_are_dropped_and_remembered() {
     let host = Host::new("470.256.02", OLD);
-    let (first, n_calls) = talk(&host, Knowledge::default(), None);
+    let (first, n_calls) = talk(&host, HostProfile::default(), None);
     assert_eq!((first.outcome.clone(), n_calls), (Outcome::Complete, 2));
     assert_eq!(first.gpus[0].power_average, Err(Absent::not_asked()));
     assert_eq!(first.gpus[0].clocks_event_reasons, Ok(4), "the older name reads into the same place");
-    let (second, n_calls) = talk(&host, first.knowledge.clone(), None);
-    assert_eq!((second.gpus, second.knowledge.refused, n_calls), (first.gpus, first.knowledge.refused, 1));
+    let (second, n_calls) = talk(&host, first.profile.clone(), None);
+    assert_eq!((second.gpus, second.profile.refused, n_calls), (first.gpus, first.profile.refused, 1));
 }
 
 #[test]
 fn a_new_driver_is_asked_the_full_list_in_the_same_cycle() {
-    let (old, _) = talk(&Host::new("470.256.02", OLD), Knowledge::default(), None);
-    let (new, n_calls) = talk(&Host::new("550.54.15", BEFORE_590), old.knowledge, None);
+    let (old, _) = talk(&Host::new("470.256.02", OLD), HostProfile::default(), None);
+    let (new, n_calls) = talk(&Host::new("550.54.15", BEFORE_590), old.profile, None);
     assert_eq!(n_calls, 2);
     assert_eq!(new.gpus[0].power_average, Ok(Power::from_watts(50)));
-    assert_eq!(new.knowledge.refused, BEFORE_590.iter().map(|name| (*name).to_owned()).collect());
-    assert_eq!(new.knowledge.driver_version.as_deref(), Some("550.54.15"));
+    assert_eq!(new.profile.refused, BEFORE_590.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(new.profile.driver_version.as_deref(), Some("550.54.15"));
 }
 
 #[test]
 fn an_older_driver_is_asked_twice_and_no_more() {
-    let (new, _) = talk(&Host::new("590.48.01", &[]), Knowledge::default(), None);
-    let (old, n_calls) = talk(&Host::new("470.256.02", OLD), new.knowledge, None);
+    let (new, _) = talk(&Host::new("590.48.01", &[]), HostProfile::default(), None);
+    let (old, n_calls) = talk(&Host::new("470.256.02", OLD), new.profile, None);
     assert_eq!((old.outcome, n_calls), (Outcome::Complete, 2));
 }
 
@@ -131,31 +131,31 @@ fn an_older_driver_is_asked_twice_and_no_more() {
 fn a_refusal_that_says_too_much_of_the_age_is_put_right_by_the_version() {
     // No real driver refuses it; a wrapper that knows some fields may.
     let host = Host::new("595.71.05", &["power.max_limit"]);
-    let (probed, n_calls) = talk(&host, Knowledge::default(), None);
+    let (probed, n_calls) = talk(&host, HostProfile::default(), None);
     assert_eq!((probed.outcome, n_calls), (Outcome::Complete, 3));
-    assert_eq!(probed.knowledge.refused, ["power.max_limit".to_owned()].into());
+    assert_eq!(probed.profile.refused, ["power.max_limit".to_owned()].into());
     assert!(probed.gpus[0].power_average.is_ok());
 }
 
 #[test]
 fn the_rows_of_the_short_list_stay_if_the_full_list_fails() {
-    let (old, _) = talk(&Host::new("470.256.02", OLD), Knowledge::default(), None);
+    let (old, _) = talk(&Host::new("470.256.02", OLD), HostProfile::default(), None);
     let new = Host::new("590.48.01", &[]);
-    let (mut conversation, call) = Conversation::open(old.knowledge, None);
+    let (mut query, call) = Query::open(old.profile, None);
     let (rows, _) = new.run(&call);
-    assert!(matches!(conversation.answer(out(&rows, 0)), Step::Ask(_)));
-    let Step::Done(probed) = conversation.answer(out("", 124)) else { panic!("asked again") };
+    assert!(matches!(query.answer(out(&rows, 0)), Next::Ask(_)));
+    let Next::Done(probed) = query.answer(out("", 124)) else { panic!("asked again") };
     assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Complete));
 }
 
 #[test]
 fn an_identity_cannot_be_refused_nor_a_name_that_was_not_asked() {
     for name in ["uuid", "index", "name", "pci.bus_id", "made.up"] {
-        let (mut conversation, _) = Conversation::open(Knowledge::default(), None);
+        let (mut query, _) = Query::open(HostProfile::default(), None);
         let text = format!("Field \"{name}\" is not a valid field to query.\n\n");
-        let Step::Done(probed) = conversation.answer(out(&text, 2)) else { panic!("{name} was dropped") };
+        let Next::Done(probed) = query.answer(out(&text, 2)) else { panic!("{name} was dropped") };
         assert_eq!(probed.outcome.label(), "refused");
-        assert_eq!(probed.knowledge, Knowledge::default());
+        assert_eq!(probed.profile, HostProfile::default());
     }
 }
 
@@ -166,11 +166,10 @@ fn indices(probed: &Probed) -> Vec<u32> {
 #[test]
 fn one_lost_gpu_does_not_hide_the_seven_others() {
     let mut host = Host::new("550.54.15", &[]);
-    let (healthy, _) = talk(&host, Knowledge::default(), None);
+    let (healthy, _) = talk(&host, HostProfile::default(), None);
     host.lost = vec![3];
-    for (knowledge, n_expected, index) in [(healthy.knowledge, 2, Some(3)), (Knowledge::default(), 10, None)]
-    {
-        let (probed, n_calls) = talk(&host, knowledge, None);
+    for (profile, n_expected, index) in [(healthy.profile, 2, Some(3)), (HostProfile::default(), 10, None)] {
+        let (probed, n_calls) = talk(&host, profile, None);
         assert_eq!((indices(&probed), n_calls), (vec![0, 1, 2, 4, 5, 6, 7], n_expected));
         assert_eq!((probed.outcome, probed.gpus_expected), (Outcome::Partial, Some(8)));
         assert_eq!(probed.faults.len(), 1);
@@ -184,18 +183,18 @@ fn one_lost_gpu_does_not_hide_the_seven_others() {
 fn gpus_are_listed_by_their_index_whatever_their_uuids_are() {
     // By their UUIDs, GPU-10 stands before GPU-2.
     let mut host = Host { n_gpus: 12, ..Host::new("590.48.01", &[]) };
-    let (healthy, _) = talk(&host, Knowledge::default(), None);
+    let (healthy, _) = talk(&host, HostProfile::default(), None);
     host.lost = vec![5];
-    let (probed, _) = talk(&host, healthy.knowledge, None);
+    let (probed, _) = talk(&host, healthy.profile, None);
     assert_eq!(indices(&probed), [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]);
 }
 
 #[test]
 fn each_further_lost_gpu_takes_a_call_more() {
     let mut host = Host::new("550.54.15", &[]);
-    let (healthy, _) = talk(&host, Knowledge::default(), None);
+    let (healthy, _) = talk(&host, HostProfile::default(), None);
     host.lost = vec![1, 4, 6];
-    let (probed, n_calls) = talk(&host, healthy.knowledge, None);
+    let (probed, n_calls) = talk(&host, healthy.profile, None);
     assert_eq!((indices(&probed), n_calls), (vec![0, 2, 3, 5, 7], 4));
     let lost: Vec<_> = probed.faults.iter().map(|fault| fault.index).collect();
     assert_eq!(lost, [Some(1), Some(4), Some(6)]);
@@ -204,43 +203,42 @@ fn each_further_lost_gpu_takes_a_call_more() {
 #[test]
 fn a_host_with_all_gpus_lost_has_lost_its_gpus() {
     let mut host = Host::new("550.54.15", &[]);
-    let (healthy, _) = talk(&host, Knowledge::default(), None);
+    let (healthy, _) = talk(&host, HostProfile::default(), None);
     host.lost = (0..8).collect();
-    for knowledge in [healthy.knowledge, Knowledge::default()] {
-        let (probed, _) = talk(&host, knowledge.clone(), None);
+    for profile in [healthy.profile, HostProfile::default()] {
+        let (probed, _) = talk(&host, profile.clone(), None);
         assert_eq!(probed.outcome.label(), "gpu_lost");
         assert_eq!(probed.faults.len(), 8);
-        assert_eq!(probed.knowledge.gpus, knowledge.gpus);
+        assert_eq!(probed.profile.gpus, profile.gpus);
     }
 }
 
 #[test]
-fn a_host_that_has_more_gpus_than_are_known_is_walked_by_place() {
+fn a_host_that_has_more_gpus_than_are_known_is_asked_by_place() {
     let mut host = Host::new("550.54.15", &[]);
     host.lost = vec![3];
     let known = KnownGpu { bus_id: Some("00000000:00:00.0".to_owned()), ..KnownGpu::default() };
-    let knowledge = Knowledge { gpus: [("GPU-0".to_owned(), known)].into(), ..Knowledge::default() };
-    let (probed, _) = talk(&host, knowledge, Some(8));
+    let profile = HostProfile { gpus: [("GPU-0".to_owned(), known)].into(), ..HostProfile::default() };
+    let (probed, _) = talk(&host, profile, Some(8));
     assert_eq!((indices(&probed), probed.faults.len()), (vec![0, 1, 2, 4, 5, 6, 7], 1));
 }
 
 #[test]
 fn what_was_not_asked_is_not_called_missing() {
     let mut host = Host::new("550.54.15", &[]);
-    let (healthy, _) = talk(&host, Knowledge::default(), None);
+    let (healthy, _) = talk(&host, HostProfile::default(), None);
     host.lost = vec![7];
-    let (mut conversation, call) = Conversation::open(healthy.knowledge, None);
+    let (mut query, call) = Query::open(healthy.profile, None);
     let (stdout, exit) = host.run(&call);
-    let Step::Ask(_) = conversation.answer(out(&stdout, exit)) else { panic!("done") };
+    let Next::Ask(_) = query.answer(out(&stdout, exit)) else { panic!("done") };
     // The call for the others does not get through, so that they are asked one by one.
-    let mut step =
-        conversation.answer(out("Unable to determine the device handle for GPU: Unknown Error", 255));
+    let mut step = query.answer(out("Unable to determine the device handle for GPU: Unknown Error", 255));
     for _ in 0..2 {
-        let Step::Ask(call) = step else { panic!("done") };
+        let Next::Ask(call) = step else { panic!("done") };
         let (stdout, exit) = host.run(&call);
-        step = conversation.answer(out(&stdout, exit));
+        step = query.answer(out(&stdout, exit));
     }
-    let probed = conversation.give_up(Failure::new(FailureKind::Timeout, "3 s"));
+    let probed = query.give_up(Failure::new(FailureKind::Timeout, "3 s"));
     assert_eq!((probed.outcome.clone(), indices(&probed)), (Outcome::Partial, vec![0, 1]));
     let named = |kind| {
         let of_kind = probed.faults.iter().filter(|fault| fault.kind == kind);
@@ -252,40 +250,40 @@ fn what_was_not_asked_is_not_called_missing() {
 }
 
 #[test]
-fn a_walk_that_was_not_finished_goes_on_in_the_next_cycle() {
+fn a_query_by_place_that_was_not_finished_goes_on_in_the_next_cycle() {
     let mut host = Host::new("550.54.15", &[]);
     host.lost = vec![6];
-    let (mut conversation, mut call) = Conversation::open(Knowledge::default(), None);
+    let (mut query, mut call) = Query::open(HostProfile::default(), None);
     for _ in 0..4 {
         let (stdout, exit) = host.run(&call);
-        let Step::Ask(next) = conversation.answer(out(&stdout, exit)) else { panic!("done") };
+        let Next::Ask(next) = query.answer(out(&stdout, exit)) else { panic!("done") };
         call = next;
     }
-    let first = conversation.give_up(Failure::new(FailureKind::Timeout, "8 s"));
-    assert_eq!((indices(&first), first.knowledge.unwalked), (vec![0, 1, 2], Some(3)));
+    let first = query.give_up(Failure::new(FailureKind::Timeout, "8 s"));
+    assert_eq!((indices(&first), first.profile.unasked_from), (vec![0, 1, 2], Some(3)));
     let kinds: Vec<_> = first.faults.iter().map(|fault| fault.kind).collect();
     assert_eq!(kinds, [FaultKind::GpuMissing, FaultKind::NotAsked]);
-    let (second, n_calls) = talk(&host, first.knowledge, None);
+    let (second, n_calls) = talk(&host, first.profile, None);
     assert_eq!((indices(&second), n_calls), (vec![0, 1, 2, 3, 4, 5, 7], 8));
-    assert_eq!(second.knowledge.unwalked, None);
+    assert_eq!(second.profile.unasked_from, None);
 }
 
 #[test]
 fn counts_have_each_gpu_that_is_there_whatever_became_of_its_row() {
     let host = Host::new("590.48.01", &[]);
-    let (mut conversation, call) = Conversation::open(Knowledge::default(), None);
+    let (mut query, call) = Query::open(HostProfile::default(), None);
     let (stdout, _) = host.run(&call);
     let cut = stdout.replacen("3, GPU-3, 00000000:03:00.0, 590.48.01, 50.00,", "3, GPU-3,", 1);
-    let Step::Done(probed) = conversation.answer(out(&cut, 0)) else { panic!("asked again") };
+    let Next::Done(probed) = query.answer(out(&cut, 0)) else { panic!("asked again") };
     assert_eq!((probed.gpus.len(), probed.gpus_expected, probed.outcome), (7, Some(8), Outcome::Partial));
 }
 
 #[test]
 fn a_host_of_which_no_gpu_gives_power_any_more_has_failed_and_keeps_what_it_said() {
     let host = Host::new("590.48.01", &[]);
-    let (well, _) = talk(&host, Knowledge::default(), None);
+    let (well, _) = talk(&host, HostProfile::default(), None);
     for (text, label) in [("[GPU requires reset]", "reset_required"), ("[N/A]", "no_power")] {
-        let (mut conversation, call) = Conversation::open(well.knowledge.clone(), None);
+        let (mut query, call) = Query::open(well.profile.clone(), None);
         let fields = asked(&call);
         let row = |gpu: usize| {
             let value = |f: &String| {
@@ -294,28 +292,28 @@ fn a_host_of_which_no_gpu_gives_power_any_more_has_failed_and_keeps_what_it_said
             fields.iter().map(value).collect::<Vec<_>>().join(", ") + "\n"
         };
         let stdout: String = (0..8).map(row).collect();
-        let Step::Done(probed) = conversation.answer(out(&stdout, 0)) else { panic!("asked again") };
+        let Next::Done(probed) = query.answer(out(&stdout, 0)) else { panic!("asked again") };
         assert_eq!((probed.outcome.label(), probed.gpus.len(), probed.faults.len()), (label, 8, 8), "{text}");
     }
 }
 
 #[test]
 fn a_deadline_before_any_row_is_the_given_failure_and_keeps_what_was_known() {
-    let (known, _) = talk(&Host::new("470.256.02", OLD), Knowledge::default(), None);
-    let (conversation, _) = Conversation::open(known.knowledge.clone(), None);
+    let (known, _) = talk(&Host::new("470.256.02", OLD), HostProfile::default(), None);
+    let (query, _) = Query::open(known.profile.clone(), None);
     let failure = Failure::new(FailureKind::Timeout, "8 s");
-    let probed = conversation.give_up(failure.clone());
-    assert_eq!((probed.outcome, probed.knowledge), (Outcome::Failed(failure), known.knowledge));
+    let probed = query.give_up(failure.clone());
+    assert_eq!((probed.outcome, probed.profile), (Outcome::Failed(failure), known.profile));
 }
 
 #[test]
 fn a_warning_of_the_tool_costs_no_reading() {
     let host = Host::new("550.54.15", &[]);
     for warning in ["", "WARNING: infoROM is corrupted at gpu 0008:00:00.0\n"] {
-        let (mut conversation, call) = Conversation::open(Knowledge::default(), None);
+        let (mut query, call) = Query::open(HostProfile::default(), None);
         let (stdout, _) = host.run(&call);
         let stdout = format!("{stdout}{warning}");
-        let Step::Done(probed) = conversation.answer(out(&stdout, 14)) else { panic!("asked again") };
+        let Next::Done(probed) = query.answer(out(&stdout, 14)) else { panic!("asked again") };
         assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Complete));
         assert_eq!(probed.faults[0].kind, FaultKind::Warning);
     }
@@ -324,24 +322,24 @@ fn a_warning_of_the_tool_costs_no_reading() {
 #[test]
 fn rows_count_although_the_call_failed_after_them() {
     let host = Host::new("550.54.15", &[]);
-    let (mut conversation, call) = Conversation::open(Knowledge::default(), None);
+    let (mut query, call) = Query::open(HostProfile::default(), None);
     let (stdout, _) = host.run(&call);
-    let Step::Done(probed) = conversation.answer(out(&stdout, 3)) else { panic!("asked again") };
+    let Next::Done(probed) = query.answer(out(&stdout, 3)) else { panic!("asked again") };
     assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Partial));
     assert_eq!(probed.faults[0].evidence.as_str(), "exit code 3");
 }
 
 #[test]
 fn output_without_a_row_that_was_cut_off_is_too_large() {
-    let (mut conversation, _) = Conversation::open(Knowledge::default(), None);
+    let (mut query, _) = Query::open(HostProfile::default(), None);
     let answer = Answer { truncated: true, ..out("y\ny\ny", 0) };
-    let Step::Done(probed) = conversation.answer(answer) else { panic!("asked again") };
+    let Next::Done(probed) = query.answer(answer) else { panic!("asked again") };
     assert_eq!(probed.outcome.label(), "output_too_large");
 }
 
 /// Pieces of answers, so that random ones reach every state.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
-    let rows = |driver| Host::new(driver, &[]).run(&Conversation::open(Knowledge::default(), None).1).0;
+    let rows = |driver| Host::new(driver, &[]).run(&Query::open(HostProfile::default(), None).1).0;
     let refusal = prop::sample::select(FIELDS).prop_map(|field| {
         format!("Field \"{}\" is not a valid field to query.\n", field.names[0]).into_bytes()
     });
@@ -358,21 +356,21 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_answers_end_the_conversation_within_its_bounds(
+    fn any_answers_end_the_query_within_its_bounds(
         answers in prop::collection::vec((prop::collection::vec(piece(), 0..4), any::<bool>(), 0..3), 1..40)
     ) {
-        let (mut conversation, _) = Conversation::open(Knowledge::default(), None);
+        let (mut query, _) = Query::open(HostProfile::default(), None);
         let mut n_calls = 0;
         for (pieces, truncated, exit) in answers.iter().cycle() {
             let stdout = pieces.concat();
             let exit = [Some(0), Some(255), None][usize::try_from(*exit).unwrap()];
             n_calls += 1;
             prop_assert!(n_calls < 150);
-            match conversation.answer(Answer { stdout: &stdout, stderr: &stdout, exit, truncated: *truncated, ..Answer::default() }) {
-                Step::Ask(_) => {}
-                Step::Done(probed) => {
+            match query.answer(Answer { stdout: &stdout, stderr: &stdout, exit, truncated: *truncated, ..Answer::default() }) {
+                Next::Ask(_) => {}
+                Next::Done(probed) => {
                     prop_assert!(probed.gpus.len() <= MAX_GPUS);
-                    prop_assert!(probed.knowledge.refused.len() <= FIELDS.len() + 1);
+                    prop_assert!(probed.profile.refused.len() <= FIELDS.len() + 1);
                     break;
                 }
             }

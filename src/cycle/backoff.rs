@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::spread::share_of;
+use super::stagger::offset_of;
 use crate::reading::{Failure, FailureKind, Outcome};
 
 /// The pause after the first failure; each further one doubles it.
@@ -18,12 +18,12 @@ const LONGEST_REFUSED: Duration = Duration::from_mins(10);
 
 /// The failures of one host in a row.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(super) struct Backoff {
     n_failures: u32,
     until: Option<(Instant, Failure)>,
 }
 
-impl Patience {
+impl Backoff {
     /// The failure that stands, if it is too soon to try again.
     pub(super) fn not_yet(&self) -> Option<Failure> {
         let (until, failure) = self.until.as_ref()?;
@@ -46,7 +46,7 @@ impl Patience {
         self.n_failures = self.n_failures.saturating_add(1);
         if let Some(longest) = longest_pause(failure.kind) {
             let pause = FIRST.saturating_mul(2_u32.saturating_pow(self.n_failures - 1)).min(longest);
-            self.until = Some((Instant::now() + spread(node, pause), failure.clone()));
+            self.until = Some((Instant::now() + jittered(node, pause), failure.clone()));
         }
     }
 }
@@ -96,8 +96,8 @@ fn longest_pause(kind: FailureKind) -> Option<Duration> {
 
 /// Between three quarters and the whole of a pause, by the node's name, so that a rack that came back
 /// together is not connected to in one moment.
-fn spread(node: &str, pause: Duration) -> Duration {
-    pause * 3 / 4 + share_of(pause / 4, node)
+fn jittered(node: &str, pause: Duration) -> Duration {
+    pause * 3 / 4 + offset_of(pause / 4, node)
 }
 
 #[cfg(test)]
@@ -110,31 +110,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pauses_double_up_to_their_bound_and_differ_by_host() {
-        let mut patience = Patience::default();
+        let mut backoff = Backoff::default();
         for _ in 0..20 {
-            patience.note("node001", &failed(FailureKind::Connect));
+            backoff.note("node001", &failed(FailureKind::Connect));
         }
-        let (until, _) = patience.until.clone().unwrap();
+        let (until, _) = backoff.until.clone().unwrap();
         let pause = until - Instant::now();
         assert!((LONGEST * 3 / 4..=LONGEST).contains(&pause), "{pause:?}");
-        assert_ne!(spread("node001", LONGEST), spread("node002", LONGEST));
+        assert_ne!(jittered("node001", LONGEST), jittered("node002", LONGEST));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_host_is_tried_again_when_its_pause_is_over_and_counts_anew_after_a_success() {
-        let mut patience = Patience::default();
-        patience.note("a", &failed(FailureKind::Auth));
-        assert_eq!(patience.not_yet().map(|failure| failure.kind), Some(FailureKind::Auth));
+        let mut backoff = Backoff::default();
+        backoff.note("a", &failed(FailureKind::Auth));
+        assert_eq!(backoff.not_yet().map(|failure| failure.kind), Some(FailureKind::Auth));
         tokio::time::advance(FIRST).await;
-        assert_eq!(patience.not_yet(), None);
-        patience.note("a", &Outcome::Complete);
-        assert_eq!(patience.n_failures, 0);
+        assert_eq!(backoff.not_yet(), None);
+        backoff.note("a", &Outcome::Complete);
+        assert_eq!(backoff.n_failures, 0);
     }
 
     #[tokio::test]
     async fn a_bad_answer_makes_no_pause() {
-        let mut patience = Patience::default();
-        patience.note("a", &failed(FailureKind::NoDriver));
-        assert_eq!(patience.not_yet(), None);
+        let mut backoff = Backoff::default();
+        backoff.note("a", &failed(FailureKind::NoDriver));
+        assert_eq!(backoff.not_yet(), None);
     }
 }

@@ -1,6 +1,6 @@
 //! A call that keeps printing (`--loop-ms`): its bytes become samples, whatever the pieces they come in.
 //!
-//! A sweep is one row of each GPU, in an order that does not change while the call lives: it opens the
+//! A pass is one row of each GPU, in an order that does not change while the call lives: it opens the
 //! GPUs once. So a board that is lost, and whose row says nothing else, is known by its place. Every line
 //! is a sample with a number, a sample without one, or is counted as bad. A row's power is read at once;
 //! the rest of it only from the last row of each GPU, when a cycle ends, by the same reader as any answer.
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::bound::{Limits, MAX_LIMIT, class_maximum, rests};
 use super::cell;
-use super::conversation::Call;
 use super::fields::wanted;
-use super::knowledge::Knowledge;
+use super::profile::HostProfile;
+use super::query::Command;
 use super::rows::{Line, MAX_ROW_BYTES, Shape, WARNING, is_word};
 use crate::reading::{Absent, GpuReading, Measured, Power, PowerKind, Reason, SafeText};
 
@@ -27,21 +27,21 @@ const N_IDENTITY: usize = 3;
 pub struct Sample {
     /// The GPU's place in the answer that the loop follows.
     pub place: usize,
-    /// Its draw, of the kind that [`Sweeps::kind`] says.
+    /// Its draw, of the kind that [`LoopReader::kind`] says.
     pub power: Measured<Power>,
 }
 
 /// What the lines were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Sweeps that reached the last GPU.
-    pub n_sweeps: u64,
+pub struct LoopCounts {
+    /// Passes that reached the last GPU.
+    pub n_passes: u64,
     /// Lines that should have been rows and were not.
     pub n_bad: u64,
     /// One of them.
     pub evidence: Option<SafeText>,
     /// A GPU came that was not there when the loop was started.
-    pub has_stranger: bool,
+    pub has_unknown_gpu: bool,
 }
 
 /// One GPU of the loop.
@@ -104,7 +104,7 @@ impl LimitColumns {
 
 /// The reader of a loop's output. Holds one row a GPU and one line, whatever comes.
 #[derive(Debug)]
-pub struct Sweeps {
+pub struct LoopReader {
     shape: Shape<'static>,
     limits: LimitColumns,
     slots: Vec<Slot>,
@@ -112,17 +112,17 @@ pub struct Sweeps {
     /// The place that the next row should have.
     next: usize,
     has_begun: bool,
-    /// A line of this sweep was bad, so that a nameless row cannot be told by its place.
+    /// A line of this pass was bad, so that a nameless row cannot be told by its place.
     is_doubtful: bool,
-    tally: Tally,
-    last_words: Option<SafeText>,
+    take_counts: LoopCounts,
+    last_message: Option<SafeText>,
 }
 
-impl Sweeps {
+impl LoopReader {
     /// The call for a loop over the GPUs of an answer, and the reader of what it prints. `None` if there is
     /// nothing to loop over, or a missing GPU keeps the others from being asked for together.
-    pub fn open(knowledge: &Knowledge, gpus: &[GpuReading], period: Duration) -> Option<(Self, Call)> {
-        let fields = wanted(&knowledge.refused);
+    pub fn open(profile: &HostProfile, gpus: &[GpuReading], period: Duration) -> Option<(Self, Command)> {
+        let fields = wanted(&profile.refused);
         let uuids: Vec<Option<String>> =
             gpus.iter().map(|gpu| gpu.uuid.as_ref().ok().map(SafeText::to_string)).collect();
         let mut args = vec![
@@ -131,7 +131,7 @@ impl Sweeps {
             format!("--loop-ms={}", period.as_millis()),
         ];
         let is_missing = |known: &&String| !uuids.iter().any(|uuid| uuid.as_ref() == Some(*known));
-        if knowledge.gpus.keys().any(|known| is_missing(&known)) {
+        if profile.gpus.keys().any(|known| is_missing(&known)) {
             // One GPU without a handle would end the loop before its first row.
             args.extend(["-i".to_owned(), uuids.iter().cloned().collect::<Option<Vec<_>>>()?.join(",")]);
         }
@@ -149,7 +149,7 @@ impl Sweeps {
             }
         };
         let slots: Vec<Slot> = gpus.iter().zip(&uuids).map(slot).collect();
-        let sweeps = Self {
+        let reader = Self {
             shape: Shape::new(&fields),
             limits: LimitColumns::new(&fields),
             slots,
@@ -157,10 +157,10 @@ impl Sweeps {
             next: 0,
             has_begun: false,
             is_doubtful: false,
-            tally: Tally::default(),
-            last_words: None,
+            take_counts: LoopCounts::default(),
+            last_message: None,
         };
-        (!gpus.is_empty()).then_some((sweeps, Call { args }))
+        (!gpus.is_empty()).then_some((reader, Command { args }))
     }
 
     /// Which power number is sampled of the GPU at a place.
@@ -195,7 +195,7 @@ impl Sweeps {
 
     /// The last row of each GPU that had one since the last time, as an answer to the ordinary query; `None` if
     /// none had.
-    pub fn last_sweep(&mut self) -> Option<String> {
+    pub fn last_pass(&mut self) -> Option<String> {
         let mut text = String::new();
         for slot in &mut self.slots {
             if std::mem::take(&mut slot.has_row) {
@@ -206,18 +206,18 @@ impl Sweeps {
     }
 
     /// What the lines were since the last time.
-    pub fn tally(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
+    pub fn take_counts(&mut self) -> LoopCounts {
+        std::mem::take(&mut self.take_counts)
     }
 
-    /// How many sweeps were whole since the tally was taken.
-    pub fn n_sweeps(&self) -> u64 {
-        self.tally.n_sweeps
+    /// How many passes were whole since the counts were taken.
+    pub fn n_passes(&self) -> u64 {
+        self.take_counts.n_passes
     }
 
     /// What was said last that was no row: why a loop ended, if it said so.
-    pub fn last_words(&self) -> Option<&SafeText> {
-        self.last_words.as_ref()
+    pub fn last_message(&self) -> Option<&SafeText> {
+        self.last_message.as_ref()
     }
 
     /// Adds to the line, up to what is enough to see that it is too long for a row.
@@ -236,7 +236,7 @@ impl Sweeps {
                 return None;
             }
             Line::Other => {
-                self.last_words = Some(SafeText::new(line));
+                self.last_message = Some(SafeText::new(line));
                 if self.has_begun && !line.starts_with(WARNING) {
                     self.bad(line);
                 }
@@ -246,12 +246,12 @@ impl Sweeps {
         self.has_begun = true;
         let uuid = self.shape.uuid_at.and_then(|at| cells.get(at)).map_or("", |cell| cell.trim());
         let Some(place) = self.place(uuid) else {
-            self.tally.has_stranger |= !is_word(uuid);
+            self.take_counts.has_unknown_gpu |= !is_word(uuid);
             self.bad(line);
             return None;
         };
         if place < self.next {
-            self.begin_sweep();
+            self.begin_pass();
         }
         let slot = self.slots.get_mut(place)?;
         slot.row.clear();
@@ -268,8 +268,8 @@ impl Sweeps {
         let power = cell.map_or_else(|| Err(Absent::not_asked()), |cell| cell::power(cell, ceiling));
         self.next = place + 1;
         if self.next == self.slots.len() {
-            self.tally.n_sweeps += 1;
-            self.begin_sweep();
+            self.take_counts.n_passes += 1;
+            self.begin_pass();
         }
         Some(Sample { place, power })
     }
@@ -287,15 +287,15 @@ impl Sweeps {
         self.slots.iter().position(is_called)
     }
 
-    fn begin_sweep(&mut self) {
+    fn begin_pass(&mut self) {
         self.next = 0;
         self.is_doubtful = false;
     }
 
     fn bad(&mut self, line: &str) {
         self.is_doubtful = true;
-        self.tally.n_bad += 1;
-        self.tally.evidence = Some(SafeText::new(line));
+        self.take_counts.n_bad += 1;
+        self.take_counts.evidence = Some(SafeText::new(line));
     }
 }
 
@@ -331,23 +331,23 @@ const fn column(kind: PowerKind) -> &'static str {
     }
 }
 
-/// Whether a value that a GPU gave when its loop was started is an error now, which no later sweep heals: seen
+/// Whether a value that a GPU gave when its loop was started is an error now, which no later pass heals: seen
 /// on consumer boards, where utilisation answers once. A lost board is not that: it heals by itself.
-pub fn went_dark(before: &GpuReading, now: &GpuReading) -> bool {
-    fn is_dark<T>(before: &Measured<T>, now: &Measured<T>) -> bool {
+pub fn sensor_stopped(before: &GpuReading, now: &GpuReading) -> bool {
+    fn has_stopped<T>(before: &Measured<T>, now: &Measured<T>) -> bool {
         let is_error = |absent: &Absent| {
             matches!(absent.reason, Reason::UnknownError | Reason::Timeout | Reason::OtherError)
         };
         before.is_ok() && now.as_ref().is_err_and(is_error)
     }
-    is_dark(&before.power_draw, &now.power_draw)
-        || is_dark(&before.power_average, &now.power_average)
-        || is_dark(&before.power_instant, &now.power_instant)
-        || is_dark(&before.temperature, &now.temperature)
-        || is_dark(&before.utilization, &now.utilization)
-        || is_dark(&before.memory_used, &now.memory_used)
-        || is_dark(&before.fan_speed, &now.fan_speed)
-        || is_dark(&before.clocks_event_reasons, &now.clocks_event_reasons)
+    has_stopped(&before.power_draw, &now.power_draw)
+        || has_stopped(&before.power_average, &now.power_average)
+        || has_stopped(&before.power_instant, &now.power_instant)
+        || has_stopped(&before.temperature, &now.temperature)
+        || has_stopped(&before.utilization, &now.utilization)
+        || has_stopped(&before.memory_used, &now.memory_used)
+        || has_stopped(&before.fan_speed, &now.fan_speed)
+        || has_stopped(&before.clocks_event_reasons, &now.clocks_event_reasons)
 }
 
 #[cfg(test)]
@@ -361,9 +361,9 @@ mod tests {
 
     const PERIOD: Duration = Duration::from_millis(100);
 
-    fn knowledge() -> Knowledge {
+    fn profile() -> HostProfile {
         let refused = ["module.power.draw.instant", "pstate", "fan.speed", "persistence_mode"];
-        Knowledge { refused: refused.map(str::to_owned).into(), ..Knowledge::default() }
+        HostProfile { refused: refused.map(str::to_owned).into(), ..HostProfile::default() }
     }
 
     fn row(gpu: usize, watts: u32) -> String {
@@ -378,44 +378,44 @@ mod tests {
             "name" => "NVIDIA H100 80GB".to_owned(),
             _ => "50".to_owned(),
         };
-        wanted(&knowledge().refused).iter().map(cell).collect::<Vec<_>>().join(", ")
+        wanted(&profile().refused).iter().map(cell).collect::<Vec<_>>().join(", ")
     }
 
     fn lost() -> String {
-        vec!["[GPU is lost]"; wanted(&knowledge().refused).len()].join(", ")
+        vec!["[GPU is lost]"; wanted(&profile().refused).len()].join(", ")
     }
 
     fn gpus(n: usize) -> Vec<GpuReading> {
         let text: String = (0..n).map(|gpu| row(gpu, 100) + "\n").collect();
-        read_rows(&wanted(&knowledge().refused), &text, Ending::Whole).gpus
+        read_rows(&wanted(&profile().refused), &text, Ending::Whole).gpus
     }
 
-    fn sweeps(n: usize) -> Sweeps {
-        Sweeps::open(&knowledge(), &gpus(n), PERIOD).unwrap().0
+    fn reader(n: usize) -> LoopReader {
+        LoopReader::open(&profile(), &gpus(n), PERIOD).unwrap().0
     }
 
     /// Place and milliwatts of each sample; `None` without a number.
-    fn samples(sweeps: &mut Sweeps, text: &str) -> Vec<(usize, Option<i64>)> {
+    fn samples(reader: &mut LoopReader, text: &str) -> Vec<(usize, Option<i64>)> {
         let mut given = Vec::new();
         let number = |sample: &Sample| sample.power.as_ref().ok().map(|power| power.milliwatts());
-        sweeps.take(text.as_bytes(), |sample| given.push((sample.place, number(&sample))));
+        reader.take(text.as_bytes(), |sample| given.push((sample.place, number(&sample))));
         given
     }
 
     #[test]
     fn the_call_is_the_ordinary_one_with_its_period() {
-        let (_, call) = Sweeps::open(&knowledge(), &gpus(2), PERIOD).unwrap();
+        let (_, call) = LoopReader::open(&profile(), &gpus(2), PERIOD).unwrap();
         assert!(call.args[0].starts_with("--query-gpu=index,uuid,pci.bus_id,"));
         assert_eq!(call.args[1..], ["--format=csv,noheader,nounits", "--loop-ms=100"]);
     }
 
     #[test]
     fn with_a_missing_gpu_the_others_are_named() {
-        let mut knowledge = knowledge();
-        knowledge.gpus = BTreeMap::from([("GPU-9".to_owned(), KnownGpu::default())]);
-        let (_, call) = Sweeps::open(&knowledge, &gpus(2), PERIOD).unwrap();
+        let mut profile = profile();
+        profile.gpus = BTreeMap::from([("GPU-9".to_owned(), KnownGpu::default())]);
+        let (_, call) = LoopReader::open(&profile, &gpus(2), PERIOD).unwrap();
         assert_eq!(call.args[3..], ["-i", "GPU-0,GPU-1"]);
-        assert!(Sweeps::open(&knowledge, &[], PERIOD).is_none());
+        assert!(LoopReader::open(&profile, &[], PERIOD).is_none());
     }
 
     #[test]
@@ -428,20 +428,19 @@ mod tests {
     }
 
     #[test]
-    fn rows_become_samples_and_whole_sweeps_are_counted() {
-        let mut sweeps = sweeps(2);
+    fn rows_become_samples_and_whole_passes_are_counted() {
+        let mut reader = reader(2);
         let text = format!("{}\r\n{}\n{}\n", row(0, 10), row(1, 20), row(0, 30));
-        assert_eq!(samples(&mut sweeps, &text), [(0, Some(10_500)), (1, Some(20_500)), (0, Some(30_500))]);
-        let last = sweeps.last_sweep().unwrap();
+        assert_eq!(samples(&mut reader, &text), [(0, Some(10_500)), (1, Some(20_500)), (0, Some(30_500))]);
+        let last = reader.last_pass().unwrap();
         assert_eq!(last, format!("{}\n{}\n", row(0, 30), row(1, 20)));
-        assert_eq!(sweeps.last_sweep(), None);
-        assert_eq!(sweeps.tally(), Tally { n_sweeps: 1, ..Tally::default() });
+        assert_eq!(reader.last_pass(), None);
+        assert_eq!(reader.take_counts(), LoopCounts { n_passes: 1, ..LoopCounts::default() });
     }
 
     /// A row of a board whose cap is moved.
     fn capped(watts: u32, limit: u32) -> String {
-        let column =
-            |name: &str| wanted(&knowledge().refused).iter().position(|field| *field == name).unwrap();
+        let column = |name: &str| wanted(&profile().refused).iter().position(|field| *field == name).unwrap();
         let mut cells: Vec<String> = row(0, watts).splitn(19, ", ").map(str::to_owned).collect();
         for name in ["power.limit", "enforced.power.limit"] {
             cells[column(name)] = format!("{limit}.00");
@@ -453,41 +452,41 @@ mod tests {
     fn a_cap_that_is_moved_under_load_costs_no_sample_and_invents_none() {
         let steps = [(190, 200), (650, 700), (690, 700), (650, 300), (300, 300), (1_399, 200)];
         let rows: String = steps.iter().map(|(watts, limit)| capped(*watts, *limit) + "\n").collect();
-        let basis = read_rows(&wanted(&knowledge().refused), &capped(190, 200), Ending::Whole).gpus;
-        let mut sweeps = Sweeps::open(&knowledge(), &basis, PERIOD).unwrap().0;
+        let basis = read_rows(&wanted(&profile().refused), &capped(190, 200), Ending::Whole).gpus;
+        let mut reader = LoopReader::open(&profile(), &basis, PERIOD).unwrap().0;
         let expected: Vec<_> =
             steps.iter().map(|(watts, _)| (0, Some(i64::from(*watts) * 1000 + 500))).collect();
-        assert_eq!(samples(&mut sweeps, &rows), expected);
-        assert_eq!(samples(&mut sweeps, &(capped(1_400, 700) + "\n")), [(0, None)], "twice its maximum");
+        assert_eq!(samples(&mut reader, &rows), expected);
+        assert_eq!(samples(&mut reader, &(capped(1_400, 700) + "\n")), [(0, None)], "twice its maximum");
     }
 
     #[test]
     fn a_lost_board_is_known_by_its_place_and_heals() {
-        let mut sweeps = sweeps(3);
+        let mut reader = reader(3);
         let text = [row(0, 1), lost(), row(2, 1), row(0, 2), row(1, 2), row(2, 2), String::new()].join("\n");
         let expected =
             [(0, Some(1500)), (1, None), (2, Some(1500)), (0, Some(2500)), (1, Some(2500)), (2, Some(2500))];
-        assert_eq!(samples(&mut sweeps, &text), expected);
-        assert_eq!(sweeps.tally(), Tally { n_sweeps: 2, ..Tally::default() });
+        assert_eq!(samples(&mut reader, &text), expected);
+        assert_eq!(reader.take_counts(), LoopCounts { n_passes: 2, ..LoopCounts::default() });
         let text = [row(0, 1), lost(), row(2, 1), String::new()].join("\n");
-        samples(&mut sweeps, &text);
-        let fields = wanted(&knowledge().refused);
-        let gpu = read_rows(&fields, &sweeps.last_sweep().unwrap(), Ending::Whole).gpus.remove(1);
+        samples(&mut reader, &text);
+        let fields = wanted(&profile().refused);
+        let gpu = read_rows(&fields, &reader.last_pass().unwrap(), Ending::Whole).gpus.remove(1);
         assert_eq!((gpu.index, gpu.uuid.unwrap().as_str()), (Ok(1), "GPU-1"));
         assert_eq!(gpu.temperature.map_err(|absent| absent.reason), Err(Reason::GpuLost));
     }
 
     #[test]
     fn a_lost_board_behind_a_bad_line_is_given_to_nobody() {
-        let mut sweeps = sweeps(3);
+        let mut reader = reader(3);
         let text = [row(0, 1), "rubbish".to_owned(), lost(), row(0, 2), String::new()].join("\n");
-        assert_eq!(samples(&mut sweeps, &text), [(0, Some(1500)), (0, Some(2500))]);
-        assert_eq!(sweeps.tally().n_bad, 2);
+        assert_eq!(samples(&mut reader, &text), [(0, Some(1500)), (0, Some(2500))]);
+        assert_eq!(reader.take_counts().n_bad, 2);
     }
 
     #[test]
     fn noise_and_cut_lines_are_counted_and_cost_only_themselves() {
-        let mut sweeps = sweeps(2);
+        let mut reader = reader(2);
         let cut: String = row(1, 1).chars().take(30).collect();
         let text = format!(
             "Welcome\n{}\n{cut}\n{}\nnoise\n{}\n{}",
@@ -496,39 +495,39 @@ mod tests {
             row(1, 2),
             row(0, 3).chars().take(40).collect::<String>()
         );
-        assert_eq!(samples(&mut sweeps, &text), [(0, Some(1500)), (0, Some(2500)), (1, Some(2500))]);
-        sweeps.end();
-        let tally = sweeps.tally();
-        assert_eq!((tally.n_sweeps, tally.n_bad, tally.has_stranger), (1, 3, false));
+        assert_eq!(samples(&mut reader, &text), [(0, Some(1500)), (0, Some(2500)), (1, Some(2500))]);
+        reader.end();
+        let take_counts = reader.take_counts();
+        assert_eq!((take_counts.n_passes, take_counts.n_bad, take_counts.has_unknown_gpu), (1, 3, false));
     }
 
     #[test]
     fn an_unknown_board_is_noticed_and_given_to_nobody() {
-        let mut sweeps = sweeps(1);
-        assert_eq!(samples(&mut sweeps, &(row(7, 1) + "\n")), []);
-        assert!(sweeps.tally().has_stranger);
+        let mut reader = reader(1);
+        assert_eq!(samples(&mut reader, &(row(7, 1) + "\n")), []);
+        assert!(reader.take_counts().has_unknown_gpu);
     }
 
     #[test]
     fn a_line_without_end_takes_no_memory_and_no_neighbour_along() {
-        let mut sweeps = sweeps(1);
+        let mut reader = reader(1);
         for _ in 0..100 {
-            assert_eq!(samples(&mut sweeps, &"0, GPU-0, ".repeat(1000)), []);
+            assert_eq!(samples(&mut reader, &"0, GPU-0, ".repeat(1000)), []);
         }
-        assert!(sweeps.line.capacity() <= 4 * MAX_ROW_BYTES);
-        assert_eq!(samples(&mut sweeps, &format!("\n{}\n", row(0, 5))), [(0, Some(5500))]);
-        assert_eq!(sweeps.tally().n_bad, 1);
+        assert!(reader.line.capacity() <= 4 * MAX_ROW_BYTES);
+        assert_eq!(samples(&mut reader, &format!("\n{}\n", row(0, 5))), [(0, Some(5500))]);
+        assert_eq!(reader.take_counts().n_bad, 1);
     }
 
     #[test]
     fn a_number_that_became_an_error_is_dark_and_a_lost_board_is_not() {
         let before = gpus(1).remove(0);
         let mut now = before.clone();
-        assert!(!went_dark(&before, &now));
+        assert!(!sensor_stopped(&before, &now));
         now.utilization = Err(Absent::new(Reason::GpuLost, "[GPU is lost]"));
-        assert!(!went_dark(&before, &now));
+        assert!(!sensor_stopped(&before, &now));
         now.utilization = Err(Absent::new(Reason::UnknownError, "[Unknown Error]"));
-        assert!(went_dark(&before, &now) && !went_dark(&now, &before));
+        assert!(sensor_stopped(&before, &now) && !sensor_stopped(&now, &before));
     }
 
     fn lines() -> impl Strategy<Value = String> {
@@ -548,7 +547,7 @@ mod tests {
             cuts in prop::collection::vec(1..200_usize, 1..30),
         ) {
             let text: String = lines.iter().map(|line| format!("{line}{line_end}")).collect();
-            let (mut whole, mut pieces) = (sweeps(3), sweeps(3));
+            let (mut whole, mut pieces) = (reader(3), reader(3));
             let (mut expected, mut given) = (Vec::new(), Vec::new());
             whole.take(text.as_bytes(), |sample| expected.push(sample));
             let (mut rest, mut cuts) = (text.as_bytes(), cuts.iter().cycle());
@@ -558,16 +557,16 @@ mod tests {
                 rest = behind;
             }
             prop_assert_eq!(&given, &expected);
-            prop_assert_eq!(pieces.last_sweep(), whole.last_sweep());
-            prop_assert_eq!(pieces.tally(), whole.tally());
+            prop_assert_eq!(pieces.last_pass(), whole.last_pass());
+            prop_assert_eq!(pieces.take_counts(), whole.take_counts());
         }
 
         #[test]
         fn no_bytes_panic_and_none_take_memory(bytes in prop::collection::vec(any::<u8>(), 0..5000)) {
-            let mut sweeps = sweeps(3);
-            sweeps.take(&bytes, drop);
-            sweeps.end();
-            prop_assert!(sweeps.line.capacity() <= 4 * MAX_ROW_BYTES);
+            let mut reader = reader(3);
+            reader.take(&bytes, drop);
+            reader.end();
+            prop_assert!(reader.line.capacity() <= 4 * MAX_ROW_BYTES);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A conversation with one nvidia-smi, as a state machine that only names calls and takes answers.
+//! The query of one nvidia-smi: a state machine that names commands, takes their answers and does no I/O.
 //!
 //! It always ends: each refusal takes a name from a finite list, the full list is asked again for a new
 //! driver at most once, and what salvages GPUs from a lost neighbour has at most [`MAX_GPUS`] steps.
@@ -7,11 +7,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::MAX_GPUS;
-use super::account::{name_indices, settle, tells_of};
 use super::cell::is_uuid;
 use super::classify::{classify, ended, no_handle, unknown_field};
 use super::fields::{Field, Need, as_young_as, may_know, wanted};
-use super::knowledge::Knowledge;
+use super::profile::HostProfile;
+use super::reconcile::{name_indices, reconcile, tells_of};
 use super::rows::{Ending, Rows, read_rows};
 use crate::reading::{Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome};
 
@@ -23,7 +23,7 @@ const MAX_TOGETHER: u32 = 4;
 
 /// One call of nvidia-smi.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
+pub struct Command {
     /// The arguments after the program's name. They hold letters, digits and `-_.,=` only.
     pub args: Vec<String>,
 }
@@ -51,14 +51,14 @@ impl Answer<'_> {
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum Next {
     /// Make this call and give its answer.
-    Ask(Call),
-    /// The conversation is over.
+    Ask(Command),
+    /// The query is over.
     Done(Box<Probed>),
 }
 
-/// What a conversation brought.
+/// The product of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probed {
     /// How it ended.
@@ -70,18 +70,18 @@ pub struct Probed {
     /// How many GPUs there should be: by the inventory, else as many as are known or told of; `None` if none is.
     pub gpus_expected: Option<usize>,
     /// What is to be remembered of the host.
-    pub knowledge: Knowledge,
+    pub profile: HostProfile,
 }
 
-/// A conversation with one nvidia-smi.
+/// A query of one nvidia-smi.
 #[derive(Debug)]
-pub struct Conversation {
-    knowledge: Knowledge,
+pub struct Query {
+    profile: HostProfile,
     in_inventory: Option<usize>,
     asked: Vec<&'static str>,
-    /// The refusals of this conversation, which are certainly those of the driver that runs now.
+    /// The refusals of this query, which are certainly those of the driver that runs now.
     refused_now: BTreeSet<String>,
-    /// Names that were not asked for, since what was refused in this conversation is no younger than they are.
+    /// Names that were not asked for, since what was refused in this query is no younger than they are.
     implied: BTreeSet<String>,
     /// The full list was asked again for a new driver.
     has_renewed: bool,
@@ -96,7 +96,7 @@ pub struct Conversation {
     failure: Option<Failure>,
 }
 
-/// Whom the current call asks.
+/// Which GPUs the current command asks.
 #[derive(Debug)]
 enum Phase {
     /// All GPUs at once.
@@ -105,17 +105,17 @@ enum Phase {
     /// this was tried.
     Together(Vec<String>, u32),
     /// One GPU, since that did not help either, or nobody knows which there are.
-    Single(Walk),
+    Single(PerGpu),
 }
 
 /// The GPUs that are to be asked one by one, the first of them now.
 #[derive(Debug)]
-enum Walk {
+enum PerGpu {
     Uuids(VecDeque<String>),
     Indices(VecDeque<u32>),
 }
 
-impl Walk {
+impl PerGpu {
     fn current(&self) -> Option<String> {
         match self {
             Self::Uuids(uuids) => uuids.front().cloned(),
@@ -131,12 +131,12 @@ impl Walk {
     }
 }
 
-impl Conversation {
-    /// Opens a conversation with what is known of the host and with how many GPUs the inventory says it has.
-    pub fn open(knowledge: Knowledge, gpus_expected: Option<usize>) -> (Self, Call) {
-        let conversation = Self {
-            asked: wanted(&knowledge.refused),
-            knowledge,
+impl Query {
+    /// Starts a query with what is known of the host and with how many GPUs the inventory says it has.
+    pub fn open(profile: HostProfile, gpus_expected: Option<usize>) -> (Self, Command) {
+        let query = Self {
+            asked: wanted(&profile.refused),
+            profile,
             in_inventory: gpus_expected,
             refused_now: BTreeSet::new(),
             implied: BTreeSet::new(),
@@ -147,18 +147,18 @@ impl Conversation {
             rows: Rows::default(),
             failure: None,
         };
-        let call = conversation.call();
-        (conversation, call)
+        let call = query.call();
+        (query, call)
     }
 
     /// Takes the answer to the last call.
-    pub fn answer(&mut self, answer: Answer<'_>) -> Step {
+    pub fn answer(&mut self, answer: Answer<'_>) -> Next {
         let stdout = String::from_utf8_lossy(answer.stdout);
         let stderr = String::from_utf8_lossy(answer.stderr);
         let mut rows = read_rows(&self.asked, &stdout, answer.ending());
         if rows.gpus.is_empty() {
             if self.drop_refused(unknown_field(&stdout).or_else(|| unknown_field(&stderr))) {
-                return Step::Ask(self.call());
+                return Next::Ask(self.call());
             }
             // Some wrappers move the tool's messages to stderr.
             let lost = Rows {
@@ -174,31 +174,31 @@ impl Conversation {
         match std::mem::replace(&mut self.phase, Phase::All) {
             Phase::All => self.after_all(rows, failure),
             Phase::Together(gpus, n_tries) => self.after_together(rows, failure, gpus, n_tries),
-            Phase::Single(walk) => self.after_single(rows, failure, walk),
+            Phase::Single(remaining) => self.after_single(rows, failure, remaining),
         }
     }
 
     /// The deadline came, or no more calls can be made: what is known so far, else `failure`.
     pub fn give_up(mut self, failure: Failure) -> Probed {
-        if let Phase::Single(Walk::Indices(indices)) = &self.phase {
-            self.knowledge.unwalked = indices.front().copied();
+        if let Phase::Single(PerGpu::Indices(indices)) = &self.phase {
+            self.profile.unasked_from = indices.front().copied();
         }
         self.failure = Some(failure);
         self.probed(FaultKind::NotAsked)
     }
 
-    fn call(&self) -> Call {
+    fn call(&self) -> Command {
         let mut args =
             vec![format!("--query-gpu={}", self.asked.join(",")), "--format=csv,noheader,nounits".to_owned()];
         let chosen = match &self.phase {
             Phase::All => None,
             Phase::Together(gpus, _) => Some(gpus.join(",")),
-            Phase::Single(walk) => walk.current(),
+            Phase::Single(remaining) => remaining.current(),
         };
         if let Some(chosen) = chosen {
             args.extend(["-i".to_owned(), chosen]);
         }
-        Call { args }
+        Command { args }
     }
 
     /// Takes a field that the driver refuses off the list, and what is as young; false if it was not on it or
@@ -209,18 +209,18 @@ impl Conversation {
             return false;
         }
         self.refused_now.insert(name.to_owned());
-        self.knowledge.refused.insert(name.to_owned());
+        self.profile.refused.insert(name.to_owned());
         // After a renewal the driver's version has told what it may know.
         if !self.has_renewed {
             let young = as_young_as(name).filter(|young| self.asked.contains(young)).map(str::to_owned);
             self.implied.extend(young);
-            self.knowledge.refused.extend(self.implied.iter().cloned());
+            self.profile.refused.extend(self.implied.iter().cloned());
         }
-        self.asked = wanted(&self.knowledge.refused);
+        self.asked = wanted(&self.profile.refused);
         true
     }
 
-    fn after_all(&mut self, rows: Rows, failure: Option<Failure>) -> Step {
+    fn after_all(&mut self, rows: Rows, failure: Option<Failure>) -> Next {
         let is_answered = failure.is_none();
         // After a renewal the rows of the shorter list are there; nothing may take their place but rows.
         if is_answered || self.rows.gpus.is_empty() {
@@ -230,7 +230,7 @@ impl Conversation {
             return self.done();
         }
         if is_answered {
-            self.knowledge.unwalked = None;
+            self.profile.unasked_from = None;
             return if self.meets_new_driver() { self.renew() } else { self.done() };
         }
         let is_one_lost = self.rows.faults.iter().any(|fault| fault.kind == FaultKind::GpuMissing);
@@ -240,7 +240,7 @@ impl Conversation {
         self.has_salvaged = true;
         let known = self.known();
         if known.is_empty() {
-            return self.walk(self.unknown_places());
+            return self.ask_each(self.unknown_places());
         }
         let is_nameless = |fault: &Fault| fault.kind == FaultKind::GpuMissing && fault.gpu.is_none();
         if self.rows.faults.iter().any(is_nameless) {
@@ -252,7 +252,7 @@ impl Conversation {
 
     /// The GPUs that are known, by their last index.
     fn known(&self) -> Vec<String> {
-        let mut known: Vec<_> = self.knowledge.gpus.iter().filter(|(uuid, _)| is_uuid(uuid)).collect();
+        let mut known: Vec<_> = self.profile.gpus.iter().filter(|(uuid, _)| is_uuid(uuid)).collect();
         known.sort_by_key(|(_, known)| known.index.unwrap_or(u32::MAX));
         known.into_iter().map(|(uuid, _)| uuid.clone()).take(MAX_GPUS).collect()
     }
@@ -260,18 +260,18 @@ impl Conversation {
     /// Those of these GPUs that no fault tells of.
     fn not_told_of(&self, uuids: &[String]) -> Vec<String> {
         let is_told = |uuid: &String| {
-            let known = self.knowledge.gpus.get(uuid);
+            let known = self.profile.gpus.get(uuid);
             known.is_some_and(|known| self.rows.faults.iter().any(|fault| tells_of(fault, uuid, known)))
         };
         uuids.iter().filter(|uuid| !is_told(uuid)).cloned().collect()
     }
 
-    fn together(&mut self, gpus: Vec<String>, n_tries: u32) -> Step {
+    fn together(&mut self, gpus: Vec<String>, n_tries: u32) -> Next {
         if gpus.is_empty() {
             return self.after_known();
         }
         self.phase = Phase::Together(gpus, n_tries);
-        Step::Ask(self.call())
+        Next::Ask(self.call())
     }
 
     fn after_together(
@@ -280,14 +280,14 @@ impl Conversation {
         failure: Option<Failure>,
         gpus: Vec<String>,
         n_tries: u32,
-    ) -> Step {
+    ) -> Next {
         self.rows.merge(rows);
         self.meets_new_driver();
         let Some(failure) = failure else { return self.after_known() };
         if failure.kind == FailureKind::Timeout {
             // Nothing else would come in time either; that is why there is nothing.
             self.failure = Some(failure);
-            return Step::Done(Box::new(self.probed(FaultKind::NotAsked)));
+            return Next::Done(Box::new(self.probed(FaultKind::NotAsked)));
         }
         let others = self.not_told_of(&gpus);
         if others.len() < gpus.len() && n_tries < MAX_TOGETHER {
@@ -298,67 +298,67 @@ impl Conversation {
     }
 
     /// Asks each of these, which also tells which one a line without a name was about.
-    fn one_by_one(&mut self, gpus: Vec<String>) -> Step {
+    fn one_by_one(&mut self, gpus: Vec<String>) -> Next {
         self.rows.faults.retain(|fault| fault.kind != FaultKind::GpuMissing || fault.gpu.is_some());
-        self.walk(Walk::Uuids(gpus.into()))
+        self.ask_each(PerGpu::Uuids(gpus.into()))
     }
 
-    fn after_single(&mut self, rows: Rows, failure: Option<Failure>, mut walk: Walk) -> Step {
+    fn after_single(&mut self, rows: Rows, failure: Option<Failure>, mut remaining: PerGpu) -> Next {
         self.rows.merge(rows);
         self.meets_new_driver();
-        // Walking by index, anything but an unreachable GPU means that there is no GPU at this place or
+        // Asked by index, anything but an unreachable GPU means that there is no GPU at this place or
         // that the whole host has failed.
         let is_about_a_gpu = |kind| {
             matches!(kind, FailureKind::GpuLost | FailureKind::ResetRequired | FailureKind::NoPermission)
         };
-        match (&walk, failure.map(|failure| failure.kind)) {
+        match (&remaining, failure.map(|failure| failure.kind)) {
             (_, Some(FailureKind::Timeout)) => {
-                if let Walk::Indices(indices) = &walk {
-                    self.knowledge.unwalked = indices.front().copied();
+                if let PerGpu::Indices(indices) = &remaining {
+                    self.profile.unasked_from = indices.front().copied();
                 }
-                return Step::Done(Box::new(self.probed(FaultKind::NotAsked)));
+                return Next::Done(Box::new(self.probed(FaultKind::NotAsked)));
             }
-            (Walk::Indices(_), Some(kind)) if !is_about_a_gpu(kind) => {
-                self.knowledge.unwalked = None;
+            (PerGpu::Indices(_), Some(kind)) if !is_about_a_gpu(kind) => {
+                self.profile.unasked_from = None;
                 return self.done();
             }
-            (Walk::Uuids(_), _) => self.asked_singly.extend(walk.current()),
-            (Walk::Indices(_), _) => {}
+            (PerGpu::Uuids(_), _) => self.asked_singly.extend(remaining.current()),
+            (PerGpu::Indices(_), _) => {}
         }
-        walk.advance();
-        self.walk(walk)
+        remaining.advance();
+        self.ask_each(remaining)
     }
 
-    /// Asks the next GPU of a walk.
-    fn walk(&mut self, walk: Walk) -> Step {
-        match (walk.current(), &walk) {
+    /// Asks the next of these GPUs.
+    fn ask_each(&mut self, remaining: PerGpu) -> Next {
+        match (remaining.current(), &remaining) {
             (Some(_), _) => {
-                self.phase = Phase::Single(walk);
-                Step::Ask(self.call())
+                self.phase = Phase::Single(remaining);
+                Next::Ask(self.call())
             }
-            (None, Walk::Uuids(_)) => self.after_known(),
-            (None, Walk::Indices(_)) => {
-                self.knowledge.unwalked = None;
+            (None, PerGpu::Uuids(_)) => self.after_known(),
+            (None, PerGpu::Indices(_)) => {
+                self.profile.unasked_from = None;
                 self.done()
             }
         }
     }
 
     /// All known GPUs were asked for: there may be others.
-    fn after_known(&mut self) -> Step {
-        let are_more = self.in_inventory.is_some_and(|n_gpus| n_gpus > self.knowledge.gpus.len());
-        if are_more || self.knowledge.unwalked.is_some() {
-            self.walk(self.unknown_places())
+    fn after_known(&mut self) -> Next {
+        let are_more = self.in_inventory.is_some_and(|n_gpus| n_gpus > self.profile.gpus.len());
+        if are_more || self.profile.unasked_from.is_some() {
+            self.ask_each(self.unknown_places())
         } else {
             self.done()
         }
     }
 
     /// The places in the tool's list of which no known GPU answered yet.
-    fn unknown_places(&self) -> Walk {
+    fn unknown_places(&self) -> PerGpu {
         let is_read = |index: &u32| self.rows.gpus.iter().any(|gpu| gpu.index.as_ref() == Ok(index));
-        let first = self.knowledge.unwalked.unwrap_or(0);
-        Walk::Indices((first..MAX_INDICES).filter(|index| !is_read(index)).collect())
+        let first = self.profile.unasked_from.unwrap_or(0);
+        PerGpu::Indices((first..MAX_INDICES).filter(|index| !is_read(index)).collect())
     }
 
     /// Notes the driver's version; true if names were left out that this driver may know: those that were
@@ -368,42 +368,42 @@ impl Conversation {
             return false;
         };
         let version = version.to_string();
-        let is_new = self.knowledge.driver_version.as_ref() != Some(&version);
+        let is_new = self.profile.driver_version.as_ref() != Some(&version);
         let is_outdated = |name: &&String| {
             !self.refused_now.contains(*name)
                 && (is_new || self.implied.contains(*name))
                 && may_know(&version, name)
         };
-        let outdated: Vec<String> = self.knowledge.refused.iter().filter(is_outdated).cloned().collect();
-        self.knowledge.refused.retain(|name| !outdated.contains(name));
+        let outdated: Vec<String> = self.profile.refused.iter().filter(is_outdated).cloned().collect();
+        self.profile.refused.retain(|name| !outdated.contains(name));
         self.implied.retain(|name| !outdated.contains(name));
-        self.knowledge.driver_version = Some(version);
+        self.profile.driver_version = Some(version);
         !outdated.is_empty()
     }
 
     /// Asks the full list again, once, so that a new driver's fields come in this cycle already.
-    fn renew(&mut self) -> Step {
+    fn renew(&mut self) -> Next {
         if std::mem::replace(&mut self.has_renewed, true) {
             return self.done();
         }
-        self.asked = wanted(&self.knowledge.refused);
-        Step::Ask(self.call())
+        self.asked = wanted(&self.profile.refused);
+        Next::Ask(self.call())
     }
 
-    fn done(&mut self) -> Step {
-        Step::Done(Box::new(self.probed(FaultKind::GpuMissing)))
+    fn done(&mut self) -> Next {
+        Next::Done(Box::new(self.probed(FaultKind::GpuMissing)))
     }
 
     /// What came of it. Known GPUs that nothing tells of and that were not asked for by name are `unheard`.
     fn probed(&mut self, unheard: FaultKind) -> Probed {
         let mut rows = std::mem::take(&mut self.rows);
-        let mut knowledge = std::mem::take(&mut self.knowledge);
+        let mut profile = std::mem::take(&mut self.profile);
         if self.has_salvaged {
             // What came in several answers is put in the tool's order.
             rows.gpus.sort_by_key(|gpu| gpu.index.as_ref().copied().unwrap_or(u32::MAX));
         }
         let outcome = if rows.gpus.is_empty() {
-            name_indices(&knowledge, &mut rows);
+            name_indices(&profile, &mut rows);
             let silent = || Failure::new(FailureKind::Garbled, "no row");
             Outcome::Failed(self.failure.take().unwrap_or_else(silent))
         } else {
@@ -413,22 +413,21 @@ impl Conversation {
                 }
                 _ => (FaultKind::GpuMissing, "no row in the answer".to_owned()),
             };
-            settle(&mut knowledge, &mut rows, self.in_inventory, &why_absent);
+            reconcile(&mut profile, &mut rows, self.in_inventory, &why_absent);
             outcome_of(&rows)
         };
         // A GPU without a row that was never seen has only its fault to count it by.
         let is_without_row =
             |fault: &&Fault| matches!(fault.kind, FaultKind::GpuMissing | FaultKind::NotAsked);
         let n_missing = rows.faults.iter().filter(is_without_row).count().max(rows.n_unread);
-        let n_known =
-            Some(knowledge.gpus.len().max(rows.gpus.len() + n_missing)).filter(|n_gpus| *n_gpus > 0);
+        let n_known = Some(profile.gpus.len().max(rows.gpus.len() + n_missing)).filter(|n_gpus| *n_gpus > 0);
         // How many these are, nobody knows.
-        if let (Some(first), false) = (knowledge.unwalked, rows.gpus.is_empty()) {
+        if let (Some(first), false) = (profile.unasked_from, rows.gpus.is_empty()) {
             let evidence = format!("all from index {first} on, whose number is not known yet");
             rows.faults.push(Fault::new(FaultKind::NotAsked, None, &evidence));
         }
         let Rows { gpus, faults, .. } = rows;
-        Probed { outcome, gpus, faults, gpus_expected: self.in_inventory.or(n_known), knowledge }
+        Probed { outcome, gpus, faults, gpus_expected: self.in_inventory.or(n_known), profile }
     }
 }
 

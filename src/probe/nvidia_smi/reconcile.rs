@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::MAX_GPUS;
 use super::bound::{ceiling, rests};
-use super::knowledge::{Knowledge, KnownGpu};
+use super::profile::{HostProfile, KnownGpu};
 use super::rows::{Rows, label};
 use crate::reading::{Absent, Fault, FaultKind, GpuReading, Power, Reason, SafeText, Temperature};
 
@@ -20,31 +20,31 @@ const FROZEN_MILLICELSIUS: i64 = 5000;
 ///
 /// `in_inventory` is how many GPUs the inventory says there are; `why_absent` says of a known GPU, by its UUID, that
 /// no line of the answer tells of, what that is and its evidence.
-pub(super) fn settle(
-    knowledge: &mut Knowledge,
+pub(super) fn reconcile(
+    profile: &mut HostProfile,
     rows: &mut Rows,
     in_inventory: Option<usize>,
     why_absent: &dyn Fn(&str) -> (FaultKind, String),
 ) {
     let seen: BTreeSet<String> = rows.gpus.iter().filter_map(uuid).collect();
     for gpu in &rows.gpus {
-        let gave_power = remember(knowledge, &seen, gpu, &mut rows.faults);
+        let gave_power = remember(profile, &seen, gpu, &mut rows.faults);
         find_powerless(gpu, gave_power, &mut rows.faults);
     }
     if in_inventory.is_some_and(|n_gpus| seen.len() >= n_gpus) {
-        knowledge.gpus.retain(|uuid, _| seen.contains(uuid));
+        profile.gpus.retain(|uuid, _| seen.contains(uuid));
     }
-    bound(knowledge, &seen);
-    find_missing(knowledge, &seen, &mut rows.faults, why_absent);
+    bound(profile, &seen);
+    find_missing(profile, &seen, &mut rows.faults, why_absent);
     if let Some(n_gpus) = in_inventory {
         find_short(n_gpus, rows);
     }
-    find_persistence_off(knowledge, rows);
-    name_indices(knowledge, rows);
+    find_persistence_off(profile, rows);
+    name_indices(profile, rows);
 }
 
 /// Gives each fault the index of its GPU, by what the GPU says now or said last.
-pub(super) fn name_indices(knowledge: &Knowledge, rows: &mut Rows) {
+pub(super) fn name_indices(profile: &HostProfile, rows: &mut Rows) {
     for fault in &mut rows.faults {
         let Some(gpu) = &fault.gpu else { continue };
         let is_said = |row: &&GpuReading| label(row).as_ref() == Some(gpu) || row.uuid.as_ref() == Ok(gpu);
@@ -53,7 +53,7 @@ pub(super) fn name_indices(knowledge: &Knowledge, rows: &mut Rows) {
             uuid.as_str() == gpu.as_str()
                 || known.bus_id.as_ref().is_some_and(|bus_id| same_bus(bus_id, gpu.as_str()))
         };
-        let known = || knowledge.gpus.iter().find(is_known).and_then(|(_, known)| known.index);
+        let known = || profile.gpus.iter().find(is_known).and_then(|(_, known)| known.index);
         fault.index = fault.index.or(said).or_else(known);
     }
 }
@@ -112,19 +112,19 @@ fn uuid(gpu: &GpuReading) -> Option<String> {
 
 /// Updates what is known of one GPU that answered, and says whether it ever gave its power.
 fn remember(
-    knowledge: &mut Knowledge,
+    profile: &mut HostProfile,
     seen: &BTreeSet<String>,
     gpu: &GpuReading,
     faults: &mut Vec<Fault>,
 ) -> bool {
     let Some(uuid) = uuid(gpu) else { return false };
     let bus_id = gpu.bus_id.as_ref().ok().map(ToString::to_string);
-    if let (Some(bus_id), false) = (&bus_id, knowledge.gpus.contains_key(&uuid)) {
+    if let (Some(bus_id), false) = (&bus_id, profile.gpus.contains_key(&uuid)) {
         // Another board sits where a known one sat: that one was replaced.
         let is_replaced = |known: &KnownGpu| known.bus_id.as_ref().is_some_and(|old| same_bus(old, bus_id));
-        knowledge.gpus.retain(|old, known| seen.contains(old) || !is_replaced(known));
+        profile.gpus.retain(|old, known| seen.contains(old) || !is_replaced(known));
     }
-    let known = knowledge.gpus.entry(uuid).or_default();
+    let known = profile.gpus.entry(uuid).or_default();
     known.bus_id = bus_id.or_else(|| known.bus_id.take());
     known.index = gpu.index.as_ref().ok().copied().or(known.index);
     let draw = gpu.power().ok();
@@ -168,9 +168,9 @@ fn frozen(known: &KnownGpu) -> Option<String> {
 }
 
 /// Keeps what is remembered bounded, whatever a host says: missing GPUs go first.
-fn bound(knowledge: &mut Knowledge, seen: &BTreeSet<String>) {
-    let mut n_too_many = knowledge.gpus.len().saturating_sub(MAX_GPUS);
-    knowledge.gpus.retain(|uuid, _| {
+fn bound(profile: &mut HostProfile, seen: &BTreeSet<String>) {
+    let mut n_too_many = profile.gpus.len().saturating_sub(MAX_GPUS);
+    profile.gpus.retain(|uuid, _| {
         let goes = n_too_many > 0 && !seen.contains(uuid);
         n_too_many -= usize::from(goes);
         !goes
@@ -179,13 +179,13 @@ fn bound(knowledge: &mut Knowledge, seen: &BTreeSet<String>) {
 
 /// A fault for each known GPU that gave no reading, unless one is there that tells of it.
 fn find_missing(
-    knowledge: &Knowledge,
+    profile: &HostProfile,
     seen: &BTreeSet<String>,
     faults: &mut Vec<Fault>,
     why_absent: &dyn Fn(&str) -> (FaultKind, String),
 ) {
     let mut untold = Vec::new();
-    for (uuid, known) in knowledge.gpus.iter().filter(|(uuid, _)| !seen.contains(*uuid)) {
+    for (uuid, known) in profile.gpus.iter().filter(|(uuid, _)| !seen.contains(*uuid)) {
         let name = SafeText::new(known.bus_id.as_deref().unwrap_or(uuid));
         match faults.iter_mut().find(|fault| tells_of(fault, uuid, known)) {
             Some(fault) => fault.gpu = Some(name),
@@ -224,14 +224,14 @@ fn find_short(n_gpus: usize, rows: &mut Rows) {
 }
 
 /// One remark when persistence mode is off, and then none until it has been on again.
-fn find_persistence_off(knowledge: &mut Knowledge, rows: &mut Rows) {
+fn find_persistence_off(profile: &mut HostProfile, rows: &mut Rows) {
     let switches = || rows.gpus.iter().filter_map(|gpu| gpu.persistence.as_ref().ok());
     let (n_gpus, n_off) = (switches().count(), switches().filter(|is_on| !**is_on).count());
     if n_off == 0 {
         // Where no GPU has the switch (Windows, Jetson), nothing has been turned on.
-        knowledge.persistence_reported &= n_gpus == 0;
-    } else if !knowledge.persistence_reported {
-        knowledge.persistence_reported = true;
+        profile.persistence_reported &= n_gpus == 0;
+    } else if !profile.persistence_reported {
+        profile.persistence_reported = true;
         let evidence = format!("{n_off} of {n_gpus} GPUs");
         rows.faults.push(Fault::new(FaultKind::PersistenceOff, None, &evidence));
     }
@@ -254,9 +254,9 @@ mod tests {
         read_rows(FIELDS, &format!("{}\n", lines.join("\n")), Ending::Whole)
     }
 
-    fn settled(knowledge: &mut Knowledge, lines: &[&str], in_inventory: Option<usize>) -> Vec<Fault> {
+    fn settled(profile: &mut HostProfile, lines: &[&str], in_inventory: Option<usize>) -> Vec<Fault> {
         let mut rows = rows_of(lines);
-        settle(knowledge, &mut rows, in_inventory, &|_| (FaultKind::GpuMissing, "no row".to_owned()));
+        reconcile(profile, &mut rows, in_inventory, &|_| (FaultKind::GpuMissing, "no row".to_owned()));
         rows.faults
     }
 
@@ -266,10 +266,10 @@ mod tests {
 
     #[test]
     fn a_known_gpu_without_a_row_is_missing_in_every_cycle() {
-        let mut knowledge = Knowledge::default();
-        assert_eq!(settled(&mut knowledge, &[A, B], None), []);
+        let mut profile = HostProfile::default();
+        assert_eq!(settled(&mut profile, &[A, B], None), []);
         for _ in 0..3 {
-            let faults = settled(&mut knowledge, &[A], None);
+            let faults = settled(&mut profile, &[A], None);
             assert_eq!(faults.len(), 1);
             assert_eq!(faults[0].kind, FaultKind::GpuMissing);
             assert_eq!(faults[0].gpu, Some(SafeText::new("00000000:02:00.0")));
@@ -278,60 +278,60 @@ mod tests {
 
     #[test]
     fn a_new_board_in_a_known_place_replaces_the_old_one() {
-        let mut knowledge = Knowledge::default();
-        settled(&mut knowledge, &[A, B], None);
+        let mut profile = HostProfile::default();
+        settled(&mut profile, &[A, B], None);
         assert_eq!(
-            settled(&mut knowledge, &[A, "1, GPU-new, 00000000:02:00.0, 1.00, 40, Enabled, L4"], None),
+            settled(&mut profile, &[A, "1, GPU-new, 00000000:02:00.0, 1.00, 40, Enabled, L4"], None),
             []
         );
-        assert!(!knowledge.gpus.contains_key("GPU-b"));
+        assert!(!profile.gpus.contains_key("GPU-b"));
     }
 
     #[test]
     fn boards_that_change_places_stay_known() {
-        let mut knowledge = Knowledge::default();
-        settled(&mut knowledge, &[A, B], None);
-        let faults = settled(&mut knowledge, &["0, GPU-b, 00000000:01:00.0, 1, 40, Enabled, L4"], None);
+        let mut profile = HostProfile::default();
+        settled(&mut profile, &[A, B], None);
+        let faults = settled(&mut profile, &["0, GPU-b, 00000000:01:00.0, 1, 40, Enabled, L4"], None);
         assert_eq!(faults.len(), 1);
-        assert_eq!(knowledge.gpus.len(), 2);
+        assert_eq!(profile.gpus.len(), 2);
     }
 
     #[test]
     fn the_inventorys_count_says_when_a_board_is_gone_for_good() {
-        let mut knowledge = Knowledge::default();
-        settled(&mut knowledge, &[A, B], Some(2));
-        assert_eq!(settled(&mut knowledge, &[A], Some(2)).len(), 1);
-        assert_eq!(settled(&mut knowledge, &[A], Some(1)), []);
-        assert_eq!(knowledge.gpus.len(), 1);
+        let mut profile = HostProfile::default();
+        settled(&mut profile, &[A, B], Some(2));
+        assert_eq!(settled(&mut profile, &[A], Some(2)).len(), 1);
+        assert_eq!(settled(&mut profile, &[A], Some(1)), []);
+        assert_eq!(profile.gpus.len(), 1);
     }
 
     #[test]
     fn fewer_gpus_than_the_inventory_has_are_one_fault() {
-        let faults = settled(&mut Knowledge::default(), &[A], Some(8));
+        let faults = settled(&mut HostProfile::default(), &[A], Some(8));
         assert_eq!(faults.len(), 1);
         assert_eq!(faults[0].evidence.as_str(), "1 of the inventory's 8 GPUs answered");
     }
 
     #[test]
     fn a_bad_row_and_its_missing_gpu_are_one_fault() {
-        let mut knowledge = Knowledge::default();
-        settled(&mut knowledge, &[A, B, C], None);
-        let named = settled(&mut knowledge, &[A, "1, GPU-b, 0000", C], None);
+        let mut profile = HostProfile::default();
+        settled(&mut profile, &[A, B, C], None);
+        let named = settled(&mut profile, &[A, "1, GPU-b, 0000", C], None);
         assert_eq!(named.len(), 1);
         assert_eq!(
             (named[0].kind, &named[0].gpu),
             (FaultKind::BadRow, &Some(SafeText::new("00000000:02:00.0")))
         );
-        let by_elimination = settled(&mut knowledge, &[A, "1, GPU-, 0000", C], None);
+        let by_elimination = settled(&mut profile, &[A, "1, GPU-, 0000", C], None);
         assert_eq!(by_elimination, [Fault { evidence: SafeText::new("1, GPU-, 0000"), ..named[0].clone() }]);
     }
 
     #[test]
     fn a_lost_row_is_named_by_elimination() {
-        let mut knowledge = Knowledge::default();
-        settled(&mut knowledge, &[A, B, C], None);
+        let mut profile = HostProfile::default();
+        settled(&mut profile, &[A, B, C], None);
         let lost = ["[GPU is lost]"; 7].join(", ");
-        let faults = settled(&mut knowledge, &[A, &lost, C], Some(3));
+        let faults = settled(&mut profile, &[A, &lost, C], Some(3));
         assert_eq!(faults.len(), 1);
         assert_eq!(
             (faults[0].kind, &faults[0].gpu),
@@ -351,11 +351,11 @@ mod tests {
     #[test]
     fn a_gpu_that_gave_power_before_and_gives_none_now_is_never_well() {
         for text in without_power() {
-            let mut knowledge = Knowledge::default();
-            assert_eq!(settled(&mut knowledge, &[A, B], None), []);
+            let mut profile = HostProfile::default();
+            assert_eq!(settled(&mut profile, &[A, B], None), []);
             let row = format!("1, GPU-b, 00000000:02:00.0, {text}, 40, Enabled, L4");
             for _ in 0..3 {
-                let faults = settled(&mut knowledge, &[A, &row], None);
+                let faults = settled(&mut profile, &[A, &row], None);
                 assert_eq!(faults.len(), 1, "{text}: {faults:?}");
                 assert!(faults[0].kind.costs_a_reading(), "{text}");
                 assert!(!faults[0].kind.hint().is_empty(), "{text}");
@@ -365,7 +365,7 @@ mod tests {
                     "{text}"
                 );
             }
-            assert_eq!(settled(&mut knowledge, &[A, B], None), [], "{text}");
+            assert_eq!(settled(&mut profile, &[A, B], None), [], "{text}");
         }
     }
 
@@ -373,7 +373,7 @@ mod tests {
     fn a_board_that_never_had_a_sensor_is_well_and_one_with_an_error_is_not() {
         let faults = |text: &str| {
             let row = format!("1, GPU-b, 00000000:02:00.0, {text}, 40, Enabled, L4");
-            settled(&mut Knowledge::default(), &[A, &row], None)
+            settled(&mut HostProfile::default(), &[A, &row], None)
         };
         for text in ["[N/A]", "N/A", "[Not Supported]", ""] {
             assert_eq!(faults(text), [], "{text}");
@@ -398,7 +398,9 @@ mod tests {
         let told = |draw: &str, action: &str| {
             let row = format!("0, GPU-a, 00000000:01:00.0, {draw}, {action}, L4\n");
             let mut rows = read_rows(fields, &row, Ending::Whole);
-            settle(&mut Knowledge::default(), &mut rows, None, &|_| (FaultKind::GpuMissing, String::new()));
+            reconcile(&mut HostProfile::default(), &mut rows, None, &|_| {
+                (FaultKind::GpuMissing, String::new())
+            });
             rows.faults.iter().map(|fault| (fault.kind, fault.evidence.to_string())).collect::<Vec<_>>()
         };
         assert_eq!(told("50.00", "None"), []);
@@ -410,11 +412,11 @@ mod tests {
     #[test]
     fn a_reading_of_another_kind_is_remarked_once() {
         let fields = &["index", "uuid", "power.draw", "power.draw.average", "name"];
-        let mut knowledge = Knowledge::default();
+        let mut profile = HostProfile::default();
         let mut kinds = |average: &str| {
             let row = format!("0, GPU-a, 50.00, {average}, L4\n");
             let mut rows = read_rows(fields, &row, Ending::Whole);
-            settle(&mut knowledge, &mut rows, None, &|_| (FaultKind::GpuMissing, String::new()));
+            reconcile(&mut profile, &mut rows, None, &|_| (FaultKind::GpuMissing, String::new()));
             rows.faults.iter().map(|fault| fault.kind).collect::<Vec<_>>()
         };
         assert_eq!(kinds("51.00"), []);
@@ -425,41 +427,40 @@ mod tests {
 
     #[test]
     fn a_draw_that_never_moves_while_the_temperature_does_is_reported_while_it_lasts() {
-        let mut knowledge = Knowledge::default();
+        let mut profile = HostProfile::default();
         let mut n_faults = 0;
         for i in 0..40 {
             let row = format!("0, GPU-a, 00000000:01:00.0, 46.19, {}, Enabled, L4", 40 + i / 5);
-            n_faults += settled(&mut knowledge, &[&row], None).len();
+            n_faults += settled(&mut profile, &[&row], None).len();
         }
         assert_eq!(n_faults, 11);
-        assert_eq!(settled(&mut knowledge, &[A], None), []);
+        assert_eq!(settled(&mut profile, &[A], None), []);
     }
 
     #[test]
     fn a_resting_board_is_not_a_frozen_one() {
-        let mut knowledge = Knowledge::default();
+        let mut profile = HostProfile::default();
         for _ in 0..100 {
-            assert_eq!(settled(&mut knowledge, &[A], None), []);
+            assert_eq!(settled(&mut profile, &[A], None), []);
         }
     }
 
     #[test]
     fn persistence_off_is_reported_once_and_again_after_it_was_on() {
-        let mut knowledge = Knowledge::default();
+        let mut profile = HostProfile::default();
         let off = &["0, GPU-a, 00000000:01:00.0, 50.00, 40, Disabled, L4"][..];
         let unknown = &["0, GPU-a, 00000000:01:00.0, 50.00, 40, [N/A], L4"][..];
-        let counts =
-            [off, off, unknown, off, &[A], off].map(|rows| settled(&mut knowledge, rows, None).len());
+        let counts = [off, off, unknown, off, &[A], off].map(|rows| settled(&mut profile, rows, None).len());
         assert_eq!(counts, [1, 0, 0, 0, 0, 1]);
     }
 
     #[test]
     fn a_host_with_ever_new_gpus_cannot_grow_what_is_remembered() {
-        let mut knowledge = Knowledge::default();
+        let mut profile = HostProfile::default();
         for i in 0..500 {
             let row = format!("0, GPU-{i}, 0000{i:04}:01:00.0, 50.00, 40, Enabled, L4");
-            settled(&mut knowledge, &[&row], None);
-            assert!(knowledge.gpus.len() <= MAX_GPUS);
+            settled(&mut profile, &[&row], None);
+            assert!(profile.gpus.len() <= MAX_GPUS);
         }
     }
 }

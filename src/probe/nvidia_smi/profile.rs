@@ -6,7 +6,7 @@ use crate::reading::{Power, PowerKind, Temperature};
 
 /// What is remembered of one host. Plain data: whoever keeps it decides its shape on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Knowledge {
+pub struct HostProfile {
     /// The kernel driver's version that the refusals were learnt from.
     pub driver_version: Option<String>,
     /// The names of fields that this driver does not know. Only names that were asked for get in.
@@ -20,7 +20,7 @@ pub struct Knowledge {
     pub gpus: BTreeMap<String, KnownGpu>,
     /// The place in the tool's list from which on nobody was asked yet: a host whose GPUs had to be asked for one by
     /// one from its first answer on, and not in time. `None` where all were.
-    pub unwalked: Option<u32>,
+    pub unasked_from: Option<u32>,
     /// Persistence mode off was reported, and has not been on since.
     pub persistence_reported: bool,
 }

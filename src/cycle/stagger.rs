@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 /// How many different shares there are: of a second, as many as a timer tells apart.
-const N_SHARES: u32 = 1000;
+const N_OFFSETS: u32 = 1000;
 
 /// A share of `span`, from nothing to just below the whole, which is always the same for a node. Those of many
 /// nodes fill the span evenly, however alike their names are.
-pub(super) fn share_of(span: Duration, node: &str) -> Duration {
+pub(super) fn offset_of(span: Duration, node: &str) -> Duration {
     // FNV-1a with a finish, which lets the last letter of a name change all of it. The standard library's hash
     // may differ from build to build, and a host's time is not to move with an update.
     let fnv = node.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let place = u32::try_from((mixed ^ (mixed >> 33)) % u64::from(N_SHARES)).unwrap_or_default();
-    span / N_SHARES * place
+    let place = u32::try_from((mixed ^ (mixed >> 33)) % u64::from(N_OFFSETS)).unwrap_or_default();
+    span / N_OFFSETS * place
 }
 
 #[cfg(test)]
@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn a_node_has_the_same_share_in_every_build() {
-        let shares = ["node001", "node002", "redfin"].map(|node| share_of(SPAN, node).as_millis());
+        let shares = ["node001", "node002", "redfin"].map(|node| offset_of(SPAN, node).as_millis());
         assert_eq!(shares, [415, 320, 460]);
     }
 
@@ -34,7 +34,7 @@ mod tests {
     fn the_shares_of_a_thousand_nodes_fill_the_span_evenly() {
         let mut n_in_tenth = [0; 10];
         for number in 1..=1000 {
-            let share = share_of(SPAN, &format!("node{number:04}"));
+            let share = offset_of(SPAN, &format!("node{number:04}"));
             assert!(share < SPAN, "{share:?}");
             n_in_tenth[usize::try_from(share.as_millis() / 100).unwrap()] += 1;
         }
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_rack_of_eight_is_not_one_lump() {
-        let shares: Vec<Duration> = (1..=8).map(|n| share_of(SPAN, &format!("node{n:03}"))).collect();
+        let shares: Vec<Duration> = (1..=8).map(|n| offset_of(SPAN, &format!("node{n:03}"))).collect();
         let between = *shares.iter().max().unwrap() - *shares.iter().min().unwrap();
         assert!(SPAN / 2 < between, "{shares:?}");
     }
