@@ -24,7 +24,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::inventory::{Host, Target};
+use crate::probe::simulated::Scenario;
 use crate::reading::{Failure, FailureKind};
+
+use scripted::SimulatedLoop;
 
 pub use limits::{descriptor_limit, hosts_at_once, raise_descriptor_limit};
 pub use look::look;
@@ -65,7 +68,7 @@ pub enum Session {
     /// Over a multiplexed SSH connection.
     Ssh(Box<SshSession>),
     /// From a file.
-    Scripted(Box<scripted::Scene>),
+    Scripted(Box<Scenario>),
 }
 
 impl Session {
@@ -79,8 +82,8 @@ impl Session {
             Target::Ssh(target) => {
                 Ok(Self::Ssh(Box::new(SshSession::new(target.clone(), connections.clone())?)))
             }
-            Target::Scripted { scene } => match scripted::Scene::load(scene) {
-                Ok(scene) => Ok(Self::Scripted(Box::new(scene.seeded(&host.name)))),
+            Target::Scripted { scene } => match scripted::load(scene) {
+                Ok(scenario) => Ok(Self::Scripted(Box::new(scenario.seeded(&host.name)))),
                 Err(error) => Err(Failure::new(FailureKind::Spawn, &error.to_string())),
             },
         }
@@ -125,7 +128,7 @@ impl Session {
         match self {
             Self::Local => local::run(&bounded_argv(program, args, deadline), deadline).await,
             Self::Ssh(ssh) => ssh.run(program, args, deadline).await,
-            Self::Scripted(scene) => run_scripted(scene, args, deadline).await,
+            Self::Scripted(scenario) => scripted::run(scenario, args, deadline).await,
         }
     }
 
@@ -150,7 +153,7 @@ impl Session {
         match self {
             Self::Local => Stream::local(&argv),
             Self::Ssh(ssh) => ssh.stream(&argv, deadline).await,
-            Self::Scripted(scene) => Ok(Stream::scripted((**scene).clone(), args)),
+            Self::Scripted(scenario) => Ok(Stream::scripted(SimulatedLoop::new((**scenario).clone(), args))),
         }
     }
 
@@ -186,44 +189,6 @@ fn argv_within(command: &[String], bound: Duration) -> Vec<String> {
     let mut argv = vec!["timeout".to_owned(), "-k".to_owned(), "1".to_owned(), seconds.to_string()];
     argv.extend_from_slice(command);
     argv
-}
-
-/// Answers from a scene, which conducts itself as a host would: it may also hang or flood.
-async fn run_scripted(
-    scene: &scripted::Scene,
-    args: &[String],
-    deadline: Instant,
-) -> Result<Output, Failure> {
-    let started_at = Instant::now();
-    let reply = scene.answer(args);
-    let mut output = Output {
-        stdout: reply.stdout,
-        stderr: reply.stderr,
-        exit: Some(reply.exit),
-        truncated: false,
-        took: Duration::ZERO,
-    };
-    match reply.conduct {
-        scripted::Conduct::Answer => (),
-        scripted::Conduct::Delay(delay) if Instant::now() + delay < deadline => {
-            tokio::time::sleep(delay).await
-        }
-        scripted::Conduct::Delay(_)
-        | scripted::Conduct::Loop(_)
-        | scripted::Conduct::Hang
-        | scripted::Conduct::HangIgnoringTerm => {
-            tokio::time::sleep_until(deadline).await;
-            return Err(no_answer(started_at));
-        }
-        scripted::Conduct::Killed => output.exit = None,
-        scripted::Conduct::Flood { .. } => {
-            output.stdout.resize(MAX_STDOUT, b'y');
-            output.truncated = true;
-            output.exit = None;
-        }
-    }
-    output.took = started_at.elapsed();
-    Ok(output)
 }
 
 /// The failure of a command that was started and has not returned.

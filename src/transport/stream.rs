@@ -11,10 +11,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdout};
-use tokio::time::Instant;
 
 use super::local::{cannot_start, clean_command, group_of, signal_group};
-use super::scripted::{Conduct, Scene, Swept};
+use super::scripted::SimulatedLoop;
 use crate::reading::{Failure, FailureKind};
 
 /// How long a command that keeps printing may live on its side. Whoever wants it for longer starts it anew.
@@ -35,7 +34,7 @@ pub struct Stream {
 enum Source {
     Local(LocalChild),
     Ssh(SshChild),
-    Scripted(Box<Player>),
+    Scripted(Box<SimulatedLoop>),
 }
 
 #[derive(Debug)]
@@ -73,17 +72,8 @@ impl Stream {
         Self::of(Source::Ssh(SshChild { stdout, _child: Box::new(child) }))
     }
 
-    pub(super) fn scripted(scene: Scene, args: &[String]) -> Self {
-        let player = Player {
-            scene,
-            args: args.to_vec(),
-            number: 0,
-            next_at: Instant::now(),
-            pause: Duration::ZERO,
-            printed: Vec::new(),
-            is_over: false,
-        };
-        Self::of(Source::Scripted(Box::new(player)))
+    pub(super) fn scripted(simulated: SimulatedLoop) -> Self {
+        Self::of(Source::Scripted(Box::new(simulated)))
     }
 
     fn of(source: Source) -> Self {
@@ -99,65 +89,16 @@ impl Stream {
             Source::Local(LocalChild { stdout: Some(stdout), .. }) => stdout.read(&mut *self.piece).await?,
             Source::Ssh(SshChild { stdout: Some(stdout), .. }) => stdout.read(&mut *self.piece).await?,
             Source::Local(_) | Source::Ssh(_) => 0,
-            Source::Scripted(player) => player.next(&mut *self.piece).await,
+            Source::Scripted(simulated) => simulated.next(&mut *self.piece).await,
         };
         Ok(self.piece.get(..n_read).unwrap_or_default())
     }
 }
 
-/// A played loop, at its pace.
-#[derive(Debug)]
-struct Player {
-    scene: Scene,
-    args: Vec<String>,
-    number: u64,
-    next_at: Instant,
-    pause: Duration,
-    /// What is printed and not read yet.
-    printed: Vec<u8>,
-    is_over: bool,
-}
-
-impl Player {
-    async fn next(&mut self, piece: &mut [u8]) -> usize {
-        if self.printed.is_empty() && !self.is_over {
-            tokio::time::sleep_until(self.next_at).await;
-            self.print().await;
-        }
-        let n = self.printed.len().min(piece.len());
-        for (to, from) in piece.iter_mut().zip(self.printed.drain(..n)) {
-            *to = from;
-        }
-        n
-    }
-
-    async fn print(&mut self) {
-        if self.number == 0 {
-            let first = self.scene.answer(&self.args);
-            let Conduct::Loop(pause) = first.conduct else {
-                self.is_over = true;
-                self.printed = first.stdout;
-                return;
-            };
-            self.pause = pause;
-        }
-        match self.scene.sweep(&self.args, self.number) {
-            Swept::Printed(rows) => {
-                self.number += 1;
-                self.next_at = Instant::now() + self.pause;
-                self.printed = rows;
-            }
-            Swept::Stalled => std::future::pending().await,
-            Swept::Died(message, _exit) => {
-                self.is_over = true;
-                self.printed = message;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     /// The lines that a command has printed once there are `n` of them.
@@ -206,15 +147,5 @@ mod tests {
         for _ in 0..100 {
             assert!((1..=PIECE).contains(&stream.next().await.unwrap().len()));
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_played_loop_prints_at_its_pace() {
-        let scene = Scene::parse("", std::path::Path::new("a.toml")).unwrap();
-        let args = ["--query-gpu=index", "--format=csv,noheader", "--loop-ms=250"].map(str::to_owned);
-        let mut stream = Stream::scripted(scene, &args);
-        let started_at = Instant::now();
-        assert_eq!(lines(&mut stream, 5).await, ["0"; 5]);
-        assert_eq!(started_at.elapsed(), Duration::from_secs(1));
     }
 }

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use fleetwatt::transport::scripted::Scene;
+use fleetwatt::transport::scripted;
 
 use super::{HostPlan, Mode};
 
@@ -61,7 +61,7 @@ impl Site {
         fs::write(&next, text)?;
         fs::rename(next, self.scene(host))?;
         // A mistake in a scene is the test's, and is better seen here than as a strange answer.
-        Scene::load(&self.scene(host)).map(drop).map_err(|error| {
+        scripted::load(&self.scene(host)).map(drop).map_err(|error| {
             let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
             io::Error::other(format!("{error}{}", source.unwrap_or_default()))
         })

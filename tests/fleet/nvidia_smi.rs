@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use fleetwatt::transport::scripted::{Conduct, Reply, Scene, Swept};
+use fleetwatt::probe::nvidia_smi::simulated::{Behavior, PassOutput, Reply, Scenario};
+use fleetwatt::transport::scripted;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -37,28 +38,28 @@ fn play() -> io::Result<ExitCode> {
         io::stdout().write_all(stdout.as_bytes())?;
         return Ok(ExitCode::from(u8::try_from(exit).unwrap_or(u8::MAX)));
     }
-    let scene = Scene::load(Path::new(&path)).map_err(|error| {
+    let scene = scripted::load(Path::new(&path)).map_err(|error| {
         let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
         io::Error::other(format!("{error}{}", source.unwrap_or_default()))
     })?;
     note_call(Path::new(&path))?;
     let reply = scene.answer(&args);
-    match reply.conduct {
-        Conduct::Answer => print(&reply)?,
-        Conduct::Delay(pause) => {
+    match reply.behavior {
+        Behavior::Answer => print(&reply)?,
+        Behavior::Delay(pause) => {
             thread::sleep(pause);
             print(&reply)?;
         }
-        Conduct::Hang => loop {
+        Behavior::Hang => loop {
             thread::park();
         },
-        Conduct::Loop(pause) => return play_loop(&scene, &args, pause),
-        Conduct::HangIgnoringTerm => ignore_term_for_ever()?,
-        Conduct::Flood { bytes } => {
+        Behavior::Loop(pause) => return play_loop(&scene, &args, pause),
+        Behavior::HangIgnoringTerm => ignore_term_for_ever()?,
+        Behavior::Flood { bytes } => {
             print(&reply)?;
             flood(bytes)?;
         }
-        Conduct::Killed => {
+        Behavior::Killed => {
             print(&reply)?;
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
         }
@@ -76,7 +77,7 @@ fn note_call(scene: &Path) -> io::Result<()> {
 }
 
 /// Prints sweep by sweep, each flushed, until a signal ends it, which is no error.
-fn play_loop(scene: &Scene, args: &[String], pause: Duration) -> io::Result<ExitCode> {
+fn play_loop(scene: &Scenario, args: &[String], pause: Duration) -> io::Result<ExitCode> {
     let mut log = match scene.loop_log() {
         Some(path) => Some(File::options().create(true).append(true).open(path)?),
         None => None,
@@ -87,8 +88,8 @@ fn play_loop(scene: &Scene, args: &[String], pause: Duration) -> io::Result<Exit
         let mut interrupts = signal(SignalKind::interrupt())?;
         let mut hangups = signal(SignalKind::hangup())?;
         for number in 0.. {
-            let pause = match scene.sweep(args, number) {
-                Swept::Printed(rows) => {
+            let pause = match scene.pass(args, number) {
+                PassOutput::Rows(rows) => {
                     io::stdout().write_all(&rows)?;
                     io::stdout().flush()?;
                     if let Some(log) = &mut log {
@@ -96,8 +97,8 @@ fn play_loop(scene: &Scene, args: &[String], pause: Duration) -> io::Result<Exit
                     }
                     pause
                 }
-                Swept::Stalled => Duration::MAX,
-                Swept::Died(words, exit) => {
+                PassOutput::Stalled => Duration::MAX,
+                PassOutput::Died(words, exit) => {
                     io::stdout().write_all(&words)?;
                     return Ok(ExitCode::from(u8::try_from(exit).unwrap_or(u8::MAX)));
                 }

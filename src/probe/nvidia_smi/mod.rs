@@ -21,6 +21,7 @@ mod profile;
 mod query;
 mod reconcile;
 mod rows;
+pub mod simulated;
 
 pub use cell::cell_reason;
 pub use fields::{FIELDS, Field, Need};

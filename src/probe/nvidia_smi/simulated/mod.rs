@@ -1,15 +1,15 @@
-//! A host that is played from a file: what the real `nvidia-smi` of one driver would print, worked
+//! A host that is simulated from a file: what the real `nvidia-smi` of one driver would print, worked
 //! out from a captured full dump, and how it would misbehave. Used for trying fleetwatt out without
 //! a GPU, for tests, and by the stub that stands behind a real sshd.
 //!
-//! A scene is a TOML file; every key may be left out.
+//! A scenario is a TOML file; every key may be left out.
 //!
 //! | key | meaning | without it |
 //! |---|---|---|
-//! | `dump` | CSV capture of one or more GPUs with all fields; relative to the scene's folder | a loaded H100 |
-//! | `driver` | version to play; what it does not know is refused, what the dump lacks is absent | the dump's |
+//! | `dump` | CSV capture of one or more GPUs with all fields; relative to the scenario's folder | a loaded H100 |
+//! | `driver` | version to simulate; what it does not know is refused, what the dump lacks is absent | the dump's |
 //! | `gpus` | how many GPUs; the dump's rows are repeated with their own identities and small variations | the dump's |
-//! | `seed` | what UUIDs and serials are made from | the scene file's name |
+//! | `seed` | what UUIDs and serials are made from | the scenario file's name |
 //! | `[set]` | `"power.draw" = "512.00 W"`: cells of all GPUs; a bare number gets the column's unit | |
 //! | `[[gpu]]` | `index = 3` and `set = { … }`: cells of one GPU | |
 //! | `slow` | `"2s"`: how long it thinks before it answers | at once |
@@ -17,42 +17,37 @@
 //! | `handle-unknown` | the same with `Unknown Error` | |
 //! | `row-dropped` | index of a GPU that this user may not open: its row is silently missing | |
 //! | `cells-lost` | index of a GPU lost after it was opened: `[GPU is lost]` in every cell | |
-//! | `cells-lost-after` | how many sweeps of a loop come before the cells of `cells-lost` are | 0 |
-//! | `unknown-in-loop` | a field that answers once, and with `[Unknown Error]` in each later sweep of a loop | |
-//! | `[[sweep]]` | `from = 3` and `set = { … }`: cells of all GPUs from that sweep of a loop on, exactly so | |
-//! | `loop-dies-after` | how many sweeps a loop prints before it ends with an error | |
-//! | `loop-stalls-after` | how many sweeps a loop prints before it prints no more; TERM ends it | |
-//! | `loop-log` | a file to which a stub adds a line with its process and the sweep's number, behind each sweep | |
+//! | `cells-lost-after` | how many passes of a loop come before the cells of `cells-lost` are | 0 |
+//! | `unknown-in-loop` | a field that answers once, and with `[Unknown Error]` in each later pass of a loop | |
+//! | `[[sweep]]` | `from = 3` and `set = { … }`: cells of all GPUs from that pass of a loop on, exactly so | |
+//! | `loop-dies-after` | how many passes a loop prints before it ends with an error | |
+//! | `loop-stalls-after` | how many passes a loop prints before it prints no more; TERM ends it | |
+//! | `loop-log` | a file to which a stub adds a line with its process and the pass's number, behind each pass | |
 //! | `fault` | what is wrong with the host or its answer: see [`Fault`] | `none` |
 //!
 //! GPU 0 is the capture itself, but for its UUID and serial, since captures have those blanked. The
-//! timestamp is the capture's: there is no clock in here. In a loop every power rises by a watt from sweep to
-//! sweep, and begins anew with every tenth.
+//! timestamp is the capture's: there is no clock in here. In a loop every power rises by a watt from pass to
+//! pass, and starts again with every tenth.
 
 mod args;
 mod driver;
 mod fault;
 mod gpu;
-mod scene;
-mod sweep;
+mod looping;
+mod scenario;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use fault::Fault;
 pub use gpu::gpu_uuid;
-pub use sweep::Swept;
+pub use looping::PassOutput;
 
-use crate::support::regular_file;
-use args::{Header, Question, Units};
+use args::{Arguments, Header, Units};
 use driver::Driver;
 use gpu::{Answered, Board, Dump};
-use scene::RawScene;
-
-/// A capture of every field of hundreds of boards has less.
-const MAX_SCENE_BYTES: u64 = 16 << 20;
+use scenario::RawScenario;
 
 /// The exit code of a wrong argument or an unknown field.
 const EXIT_USAGE: i32 = 2;
@@ -63,9 +58,9 @@ const EXIT_LOST: i32 = 15;
 /// The exit code of everything that has none of its own.
 const EXIT_OTHER: i32 = 255;
 
-/// One played host.
+/// One simulated host.
 #[derive(Debug, Clone)]
-pub struct Scene {
+pub struct Scenario {
     driver: Driver,
     dump: Dump,
     boards: Vec<Board>,
@@ -75,7 +70,7 @@ pub struct Scene {
     handle_unknown: Option<usize>,
     row_dropped: Option<usize>,
     cells_lost: Option<usize>,
-    looping: sweep::Looping,
+    looping: looping::Looping,
     fault: Fault,
 }
 
@@ -89,12 +84,12 @@ pub struct Reply {
     /// The exit code, once it ends.
     pub exit: i32,
     /// How it behaves.
-    pub conduct: Conduct,
+    pub behavior: Behavior,
 }
 
-/// How a played call behaves.
+/// How a simulated call behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Conduct {
+pub enum Behavior {
     /// Prints and ends.
     Answer,
     /// Waits, then prints and ends.
@@ -108,27 +103,27 @@ pub enum Conduct {
         /// How many bytes, those of `stdout` not counted.
         bytes: u64,
     },
-    /// Prints, and goes on with [`Scene::sweep`] after each pause of this length.
+    /// Prints, and goes on with [`Scenario::pass`] after each pause of this length.
     Loop(Duration),
     /// Prints what it has and is killed.
     Killed,
 }
 
-/// Why a scene cannot be played.
+/// Why a scenario cannot be simulated.
 #[derive(Debug, thiserror::Error)]
-pub enum SceneError {
-    /// A file of the scene cannot be read.
+pub enum ScenarioError {
+    /// A file of the scenario cannot be read.
     #[error("reading `{path}`")]
     Read {
-        /// The scene or its dump.
+        /// The scenario or its dump.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// The scene is not the TOML that it should be.
+    /// The scenario is not the TOML that it should be.
     #[error("scene `{path}`")]
     Syntax {
-        /// The scene.
+        /// The scenario.
         path: PathBuf,
         /// Where and why.
         source: Box<toml::de::Error>,
@@ -142,7 +137,7 @@ pub enum SceneError {
     /// A cell is set that no driver has a field for.
     #[error("no driver knows a field `{0}`")]
     UnknownField(String),
-    /// A GPU is named that the scene does not have.
+    /// A GPU is named that the scenario does not have.
     #[error("there is no GPU {index}: the scene has {n_gpus}")]
     NoSuchGpu {
         /// The index given.
@@ -152,36 +147,34 @@ pub enum SceneError {
     },
 }
 
-impl Scene {
-    /// Reads a scene and its dump.
-    pub fn load(path: &Path) -> Result<Self, SceneError> {
-        let text = read(path)?;
-        Self::parse(&text, path)
-    }
-
-    /// A scene from its text; `path` says which folder its dump is relative to, and seeds it.
-    pub fn parse(text: &str, path: &Path) -> Result<Self, SceneError> {
-        let raw: RawScene = toml::from_str(text)
-            .map_err(|error| SceneError::Syntax { path: path.to_owned(), source: Box::new(error) })?;
+impl Scenario {
+    /// A scenario from its text. `path` is its file, whose name seeds it; `read_dump` reads the dump that it
+    /// names, relative to that file.
+    ///
+    /// # Errors
+    /// The text or the dump is not what it should be, or `read_dump` failed.
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        read_dump: impl FnOnce(&Path) -> Result<String, ScenarioError>,
+    ) -> Result<Self, ScenarioError> {
+        let raw: RawScenario = toml::from_str(text)
+            .map_err(|error| ScenarioError::Syntax { path: path.to_owned(), source: Box::new(error) })?;
         let dump = match &raw.dump {
-            // Through links, so that a scene may be linked into a host's folder.
-            Some(dump) => {
-                let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-                Dump::parse(&read(&real.parent().unwrap_or(Path::new(".")).join(dump))?)?
-            }
+            Some(dump) => Dump::parse(&read_dump(dump)?)?,
             None => Dump::parse(gpu::DEFAULT_DUMP)?,
         };
         raw.resolve(dump, &path.file_stem().unwrap_or_default().to_string_lossy())
     }
 
-    /// The same scene with UUIDs and serials of its own, for several hosts that share one file.
+    /// The same scenario with UUIDs and serials of its own, for several hosts that share one file.
     #[must_use]
     pub fn seeded(mut self, seed: &str) -> Self {
         seed.clone_into(&mut self.seed);
         self
     }
 
-    /// How many GPUs the scene has.
+    /// How many GPUs the scenario has.
     pub fn n_gpus(&self) -> usize {
         self.boards.len()
     }
@@ -191,44 +184,45 @@ impl Scene {
         if let Some(reply) = self.fault.instead_of_program() {
             return reply;
         }
-        let mut reply = match Question::parse(args, &self.driver) {
-            Ok(question) => {
-                let mut reply = self.fault.at_start(&self.driver).unwrap_or_else(|| self.query(&question, 0));
-                if let (Some(every), Conduct::Answer, 0) = (question.every, reply.conduct, reply.exit) {
-                    reply.conduct = Conduct::Loop(every + self.slow.unwrap_or_default());
+        let mut reply = match Arguments::parse(args, &self.driver) {
+            Ok(arguments) => {
+                let mut reply =
+                    self.fault.at_start(&self.driver).unwrap_or_else(|| self.query(&arguments, 0));
+                if let (Some(every), Behavior::Answer, 0) = (arguments.every, reply.behavior, reply.exit) {
+                    reply.behavior = Behavior::Loop(every + self.slow.unwrap_or_default());
                 }
                 reply
             }
             Err(refusal) => refusal,
         };
-        if let (Some(pause), Conduct::Answer) = (self.slow, reply.conduct) {
-            reply.conduct = Conduct::Delay(pause);
+        if let (Some(pause), Behavior::Answer) = (self.slow, reply.behavior) {
+            reply.behavior = Behavior::Delay(pause);
         }
         reply
     }
 
-    /// The answer that is the sweep with this number of a loop, or the only one.
-    fn query(&self, question: &Question, sweep: u64) -> Reply {
-        if let Some(unknown) = question.fields.iter().find(|field| !self.driver.knows(field)) {
+    /// The answer that is the pass with this number of a loop, or the only one.
+    fn query(&self, arguments: &Arguments, pass: u64) -> Reply {
+        if let Some(unknown) = arguments.fields.iter().find(|field| !self.driver.knows(field)) {
             return Reply::said(
                 format!("Field \"{unknown}\" is not a valid field to query.\n\n"),
                 EXIT_USAGE,
             );
         }
-        let Some(chosen) = self.chosen(&question.ids) else {
+        let Some(chosen) = self.chosen(&arguments.ids) else {
             return Reply::said("No devices were found\n".to_owned(), EXIT_NOT_FOUND);
         };
         if let Some(reply) = self.handle_fails(&chosen) {
             return reply;
         }
         let asked: Vec<_> =
-            question.fields.iter().map(|field| self.dump.answered(field, &self.driver)).collect();
+            arguments.fields.iter().map(|field| self.dump.answered(field, &self.driver)).collect();
         let mut lines = Vec::new();
-        if question.header == Header::Shown && sweep == 0 {
+        if arguments.header == Header::Shown && pass == 0 {
             lines.push(asked.iter().map(|field| field.header).collect::<Vec<_>>().join(", "));
         }
         for index in chosen {
-            let cells = asked.iter().map(|field| self.cell(index, field, question.units, sweep));
+            let cells = asked.iter().map(|field| self.cell(index, field, arguments.units, pass));
             lines.push(cells.collect::<Vec<_>>().join(", "));
         }
         self.fault.on_answer(lines)
@@ -284,11 +278,11 @@ impl Scene {
         }
     }
 
-    fn cell(&self, index: usize, asked: &Answered<'_>, units: Units, sweep: u64) -> String {
-        if self.cells_lost == Some(index) && self.looping.lost_after <= sweep {
+    fn cell(&self, index: usize, asked: &Answered<'_>, units: Units, pass: u64) -> String {
+        if self.cells_lost == Some(index) && self.looping.lost_after <= pass {
             return "[GPU is lost]".to_owned();
         }
-        let cell = self.looping.on_cell(asked.name, self.plain_cell(index, asked), sweep);
+        let cell = self.looping.on_cell(asked.name, self.plain_cell(index, asked), pass);
         let cell = self.fault.on_cell(asked.name, cell);
         let Some(unit) = asked.unit() else {
             return cell;
@@ -305,18 +299,13 @@ impl Scene {
 impl Reply {
     /// A message on standard output, where nvidia-smi says everything, and the end.
     fn said(text: String, exit: i32) -> Self {
-        Self { stdout: text.into_bytes(), stderr: Vec::new(), exit, conduct: Conduct::Answer }
+        Self { stdout: text.into_bytes(), stderr: Vec::new(), exit, behavior: Behavior::Answer }
     }
 
     /// Nothing, and a way to behave.
-    fn behaving(conduct: Conduct) -> Self {
-        Self { stdout: Vec::new(), stderr: Vec::new(), exit: 0, conduct }
+    fn with_behavior(behavior: Behavior) -> Self {
+        Self { stdout: Vec::new(), stderr: Vec::new(), exit: 0, behavior }
     }
-}
-
-fn read(path: &Path) -> Result<String, SceneError> {
-    regular_file::read_text(path, MAX_SCENE_BYTES)
-        .map_err(|source| SceneError::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -22,17 +22,17 @@ pub(super) enum Units {
 
 /// A call that can be answered.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct Arguments {
     pub(super) fields: Vec<String>,
     pub(super) header: Header,
     pub(super) units: Units,
     /// What `-i` named; empty for all.
     pub(super) ids: Vec<String>,
-    /// From one sweep to the next; `None` for one sweep.
+    /// From one pass to the next; `None` for one pass.
     pub(super) every: Option<Duration>,
 }
 
-impl Question {
+impl Arguments {
     /// The question, or the answer that refuses it. The exit code is the real one; the words are only
     /// those of an unknown field, the others were not captured.
     pub(super) fn parse(args: &[String], driver: &Driver) -> Result<Self, Reply> {

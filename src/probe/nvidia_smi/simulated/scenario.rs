@@ -1,4 +1,4 @@
-//! A scene as written, and its checks.
+//! A scenario as written, and its checks.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,13 +8,13 @@ use serde::{Deserialize, Deserializer};
 
 use super::driver::{self, Driver};
 use super::gpu::{Board, Dump};
-use super::sweep::Looping;
-use super::{Fault, Scene, SceneError};
+use super::looping::Looping;
+use super::{Fault, Scenario, ScenarioError};
 
 /// The file's keys.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawScene {
+pub(super) struct RawScenario {
     pub(super) dump: Option<PathBuf>,
     driver: Option<String>,
     gpus: Option<u16>,
@@ -32,7 +32,7 @@ pub(super) struct RawScene {
     cells_lost_after: Option<u64>,
     unknown_in_loop: Option<String>,
     #[serde(default)]
-    sweep: Vec<RawSweep>,
+    sweep: Vec<RawPass>,
     loop_dies_after: Option<u64>,
     loop_stalls_after: Option<u64>,
     loop_log: Option<PathBuf>,
@@ -49,7 +49,7 @@ struct RawGpu {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawSweep {
+struct RawPass {
     from: u64,
     set: BTreeMap<String, String>,
 }
@@ -59,23 +59,23 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
-impl RawScene {
-    pub(super) fn resolve(self, dump: Dump, stem: &str) -> Result<Scene, SceneError> {
+impl RawScenario {
+    pub(super) fn resolve(self, dump: Dump, stem: &str) -> Result<Scenario, ScenarioError> {
         let version = self.driver.unwrap_or_else(|| dump.captured("driver_version").to_owned());
-        let driver = Driver::new(&version).ok_or(SceneError::BadDriver(version))?;
+        let driver = Driver::new(&version).ok_or(ScenarioError::BadDriver(version))?;
         let n_gpus = self.gpus.map_or(dump.n_rows(), usize::from);
         let mut boards = vec![Board::new(checked(self.set)?, &driver); n_gpus];
         for gpu in self.gpu {
-            let no_such = SceneError::NoSuchGpu { index: gpu.index, n_gpus };
+            let no_such = ScenarioError::NoSuchGpu { index: gpu.index, n_gpus };
             boards.get_mut(gpu.index).ok_or(no_such)?.add(checked(gpu.set)?, &driver);
         }
         let named = [self.handle_lost, self.handle_unknown, self.row_dropped, self.cells_lost];
         if let Some(index) = named.into_iter().flatten().find(|index| *index >= n_gpus) {
-            return Err(SceneError::NoSuchGpu { index, n_gpus });
+            return Err(ScenarioError::NoSuchGpu { index, n_gpus });
         }
-        let step = |sweep: RawSweep| Ok((sweep.from, Board::new(checked(sweep.set)?, &driver)));
-        let steps = self.sweep.into_iter().map(step).collect::<Result<_, SceneError>>()?;
-        Ok(Scene {
+        let step = |pass: RawPass| Ok((pass.from, Board::new(checked(pass.set)?, &driver)));
+        let steps = self.sweep.into_iter().map(step).collect::<Result<_, ScenarioError>>()?;
+        Ok(Scenario {
             driver,
             dump,
             boards,
@@ -98,9 +98,9 @@ impl RawScene {
     }
 }
 
-fn checked(set: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, SceneError> {
+fn checked(set: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ScenarioError> {
     match set.keys().find(|name| !driver::any_knows(name)) {
-        Some(unknown) => Err(SceneError::UnknownField(unknown.clone())),
+        Some(unknown) => Err(ScenarioError::UnknownField(unknown.clone())),
         None => Ok(set),
     }
 }

@@ -1,14 +1,14 @@
 //! What each driver version knows and says, from the tables under `fixtures/nvidia-smi`. The tables
 //! are searched as text, not parsed: a call asks for some twenty fields of three hundred.
 
-use super::gpu::twin;
+use super::gpu::renamed;
 
 /// Which query name each driver lists.
-const FIELD_MATRIX: &str = include_str!("../../../fixtures/nvidia-smi/field-matrix.tsv");
+const FIELD_MATRIX: &str = include_str!("../../../../fixtures/nvidia-smi/field-matrix.tsv");
 /// The header that a queried name comes back under, measured on drivers 340 to 550.
-const HEADER_MAP: &str = include_str!("../../../fixtures/nvidia-smi/header-map.tsv");
+const HEADER_MAP: &str = include_str!("../../../../fixtures/nvidia-smi/header-map.tsv");
 /// The exit code for each way that NVML can fail to start.
-const INIT_EXITS: &str = include_str!("../../../fixtures/nvidia-smi/nvml-init-exit-codes.tsv");
+const INIT_EXITS: &str = include_str!("../../../../fixtures/nvidia-smi/nvml-init-exit-codes.tsv");
 
 /// Aliases younger than the header map: they come back under the name on the right, too.
 const YOUNG_ALIASES: &[(&str, &str)] = &[
@@ -72,9 +72,9 @@ impl Driver {
         }
     }
 
-    /// The name that a cell set as `name` is answered under: a scene may use the name of another age.
-    pub(super) fn played_name(&self, name: &str) -> String {
-        let known = if self.knows(name) { None } else { twin(name) };
+    /// The name that a cell set as `name` is answered under: a scenario may use the name of another age.
+    pub(super) fn simulated_name(&self, name: &str) -> String {
+        let known = if self.knows(name) { None } else { renamed(name) };
         self.canonical(known.as_deref().unwrap_or(name)).to_owned()
     }
 

@@ -1,15 +1,15 @@
 //! The captured GPUs, and how one capture becomes several boards: identities of their own, and power,
 //! temperature and load a little apart. Everything follows from the seed and the index, so the same
-//! scene always gives the same answer.
+//! scenario always gives the same answer.
 
 use std::collections::BTreeMap;
 
-use super::SceneError;
+use super::ScenarioError;
 use super::driver::Driver;
 
-/// What a scene without a `dump` plays: a loaded H100 of driver 590.
+/// What a scenario without a `dump` simulates: a loaded H100 of driver 590.
 pub(super) const DEFAULT_DUMP: &str =
-    include_str!("../../../fixtures/nvidia-smi/corpus/smi-full-linux-h100-80gb-hbm3-590.48.01-load.csv");
+    include_str!("../../../../fixtures/nvidia-smi/corpus/smi-full-linux-h100-80gb-hbm3-590.48.01-load.csv");
 
 /// Bus numbers of neighbouring boards are this far apart.
 const BUS_STEP: u32 = 0x11;
@@ -44,13 +44,13 @@ pub(super) struct Dump {
 }
 
 impl Dump {
-    pub(super) fn parse(text: &str) -> Result<Self, SceneError> {
+    pub(super) fn parse(text: &str) -> Result<Self, ScenarioError> {
         let mut lines = text.lines().filter(|line| !line.trim().is_empty());
         let cells = |line: &str| line.split(',').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
-        let headers = lines.next().map(cells).ok_or(SceneError::BadDump)?;
+        let headers = lines.next().map(cells).ok_or(ScenarioError::BadDump)?;
         let rows: Vec<_> = lines.map(cells).collect();
         if rows.is_empty() || rows.iter().any(|row| row.len() != headers.len()) {
-            return Err(SceneError::BadDump);
+            return Err(ScenarioError::BadDump);
         }
         let bare = |header: &String| header.split(" [").next().unwrap_or(header).to_owned();
         Ok(Self { names: headers.iter().map(bare).collect(), headers, rows })
@@ -97,7 +97,7 @@ impl Dump {
 
     fn column(&self, name: &str) -> Option<usize> {
         let find = |name: &str| self.names.iter().position(|known| known == name);
-        find(name).or_else(|| find(&twin(name)?))
+        find(name).or_else(|| find(&renamed(name)?))
     }
 
     /// The board's cell with its own small deviation, the same at every call.
@@ -122,7 +122,7 @@ impl Dump {
     }
 }
 
-/// What a scene sets for one GPU.
+/// What a scenario sets for one GPU.
 #[derive(Debug, Clone)]
 pub(super) struct Board {
     cells: BTreeMap<String, String>,
@@ -131,7 +131,7 @@ pub(super) struct Board {
 impl Board {
     /// A board with these cells of its own, each under the name that this driver answers it under.
     pub(super) fn new(cells: BTreeMap<String, String>, driver: &Driver) -> Self {
-        Self { cells: cells.into_iter().map(|(name, cell)| (driver.played_name(&name), cell)).collect() }
+        Self { cells: cells.into_iter().map(|(name, cell)| (driver.simulated_name(&name), cell)).collect() }
     }
 
     /// More cells, which win over those that are there.
@@ -145,7 +145,7 @@ impl Board {
     }
 }
 
-/// The UUID of the GPU at `index` of the scene with this seed.
+/// The UUID of the GPU at `index` of the scenario with this seed.
 pub fn gpu_uuid(seed: &str, index: usize) -> String {
     let (a, b) = (hash(&format!("{seed}/{index}/a")), hash(&format!("{seed}/{index}/b")));
     let (head, tail) = (a >> 32, b & 0xffff_ffff_ffff);
@@ -157,7 +157,7 @@ fn serial(seed: &str, index: usize) -> String {
 }
 
 /// The other name of a clock reason column: a capture of one age answers for a driver of the other.
-pub(super) fn twin(name: &str) -> Option<String> {
+pub(super) fn renamed(name: &str) -> Option<String> {
     let (old, new) = ("clocks_throttle_reasons.", "clocks_event_reasons.");
     let to_new = name.strip_prefix(old).map(|reason| format!("{new}{reason}"));
     to_new.or_else(|| name.strip_prefix(new).map(|reason| format!("{old}{reason}")))

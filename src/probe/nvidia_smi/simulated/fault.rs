@@ -1,14 +1,14 @@
-//! What can be wrong with a played host, in the words and exit codes of the real programs.
+//! What can be wrong with a simulated host, in the words and exit codes of the real programs.
 
 use serde::Deserialize;
 
 use super::driver::Driver;
-use super::{Conduct, EXIT_NOT_FOUND, Reply};
+use super::{Behavior, EXIT_NOT_FOUND, Reply};
 
 /// The words are the captures' own, which are the same for all drivers measured.
-const NO_DRIVER: &str = include_str!("../../../fixtures/nvidia-smi/corpus/fail-no-driver-550.163.01.txt");
+const NO_DRIVER: &str = include_str!("../../../../fixtures/nvidia-smi/corpus/fail-no-driver-550.163.01.txt");
 const NO_LIBRARY: &str =
-    include_str!("../../../fixtures/nvidia-smi/corpus/fail-no-nvml-library-550.163.01.txt");
+    include_str!("../../../../fixtures/nvidia-smi/corpus/fail-no-nvml-library-550.163.01.txt");
 
 /// The exit code when NVML itself is not there, of all drivers measured.
 const EXIT_NO_LIBRARY: i32 = 12;
@@ -32,7 +32,7 @@ const INIT_FAILURES: [(Fault, &str, &str); 5] = [
     (Fault::NoPermission, "NO_PERMISSION", "Insufficient Permissions"),
 ];
 
-/// What is wrong with a played host: the value of `fault` in a scene, in kebab case.
+/// What is wrong with a simulated host: the value of `fault` in a scenario, in kebab case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
@@ -80,17 +80,19 @@ pub enum Fault {
 impl Fault {
     /// What happens in place of the program, whatever its arguments are.
     pub(super) fn instead_of_program(self) -> Option<Reply> {
-        let conduct = match self {
-            Self::Hang => Conduct::Hang,
-            Self::HangIgnoringTerm => Conduct::HangIgnoringTerm,
-            Self::Flood => Conduct::Flood { bytes: FLOOD_BYTES },
+        let behavior = match self {
+            Self::Hang => Behavior::Hang,
+            Self::HangIgnoringTerm => Behavior::HangIgnoringTerm,
+            Self::Flood => Behavior::Flood { bytes: FLOOD_BYTES },
             Self::NoLibrary => {
                 return Some(Reply::said(NO_LIBRARY.to_owned(), EXIT_NO_LIBRARY));
             }
-            Self::Garbage => return Some(Reply { stdout: garbage(), ..Reply::behaving(Conduct::Answer) }),
+            Self::Garbage => {
+                return Some(Reply { stdout: garbage(), ..Reply::with_behavior(Behavior::Answer) });
+            }
             Self::CommandMissing => {
                 let stderr = b"bash: line 1: nvidia-smi: command not found\n".to_vec();
-                return Some(Reply { stderr, exit: 127, ..Reply::behaving(Conduct::Answer) });
+                return Some(Reply { stderr, exit: 127, ..Reply::with_behavior(Behavior::Answer) });
             }
             Self::None | Self::NoDriver | Self::Mismatch | Self::NoDevices | Self::InitUnknownError => {
                 return None;
@@ -98,7 +100,7 @@ impl Fault {
             Self::InitResetRequired | Self::InitGpuLost | Self::NoPermission | Self::Babble => return None,
             Self::Escapes | Self::CommaInName | Self::Wide | Self::Cut => return None,
         };
-        Some(Reply::behaving(conduct))
+        Some(Reply::with_behavior(behavior))
     }
 
     /// What the program says when it cannot even start to ask.
@@ -143,7 +145,7 @@ impl Fault {
         let mut text = lines.join("\n");
         if self == Self::Cut {
             cut_within_last_number(&mut text);
-            return Reply { stdout: text.into_bytes(), exit: 137, ..Reply::behaving(Conduct::Killed) };
+            return Reply { stdout: text.into_bytes(), exit: 137, ..Reply::with_behavior(Behavior::Killed) };
         }
         text.push('\n');
         Reply::said(text, 0)
