@@ -4,16 +4,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::fleet::{Fleet, HostPlan};
-use crate::program::{Home, logins, masters_below, of_type, outcomes, signal};
+use crate::program::{Home, logins, masters_below, of_type, outcomes, signal, wait_until};
 
 /// What a host may take for what happens by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// Runs what it is asked for, but no shell that waits.
 const ONLY_CALLS: &str = "case $SSH_ORIGINAL_COMMAND in timeout*|true) eval \"$SSH_ORIGINAL_COMMAND\";; *) echo not allowed; OTHERWISE;; esac";
 
@@ -28,14 +25,6 @@ pub(crate) fn inventory(fleet: &Fleet, home: &Home, keys: &[(&str, &str)]) -> Pa
     let defaults = document["defaults"].as_table_mut().unwrap();
     defaults.extend(keys.iter().map(|(key, value)| ((*key).to_owned(), value.parse().unwrap())));
     home.inventory(&document.to_string())
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -10,13 +10,12 @@
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use fleetwatt::app::{Environment, HostSelection, Kept, PollRequest, RuntimePlace, Settings};
 
 use crate::faults::{is_slow, say};
 use crate::fleet::{Fleet, HostPlan};
-use crate::program::{Home, logins, masters_below, of_type, outcomes};
+use crate::program::{Home, logins, masters_below, of_type, outcomes, wait_until};
 
 /// A user with few processes.
 const NOBODY: u32 = 65_534;
@@ -226,12 +225,4 @@ fn closing_the_terminal_ends_the_daemon_in_order() {
         masters_below(&home.path("r")).is_empty() && home.sockets().is_empty(),
         "its connections are left"
     );
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
