@@ -34,7 +34,7 @@ pub use check::{CheckReport, HostCheck, LocalTrouble, check, check_files};
 pub use connections::{Connection, close_connections, kept_connections};
 pub use limits::can_start_threads;
 pub use poll::{Kept, PollRequest, Polled, poll};
-pub use run::{RunEnd, run};
+pub use run::{RunEnd, RunRequest, run};
 pub use runtime::RuntimePlace;
 pub use selection::HostSelection;
 pub use settings::{Environment, Settings, UnreadVariable};
@@ -46,6 +46,7 @@ pub use telemetry::{Log, LogOf, Priority, log_to_stderr, stderr_is_journal};
 
 use crate::alert::StateError;
 use crate::inventory;
+use crate::output::SocketError;
 use crate::output::notify::WebhookError;
 use crate::reading::error_chain;
 use crate::store as timeline;
@@ -154,6 +155,14 @@ pub enum Error {
     /// Signals cannot be received.
     #[error("listening for signals")]
     Signals(#[source] io::Error),
+    /// The socket of `run --snapshot-socket` cannot be had.
+    #[error("the snapshot socket `{}` cannot be had", path.display())]
+    SnapshotSocket {
+        /// Its path.
+        path: PathBuf,
+        /// The reason.
+        source: SocketError,
+    },
     /// A task of the daemon ended although nobody asked it to.
     #[error("a task of the daemon ended by itself")]
     TaskEnded,
@@ -219,6 +228,9 @@ impl Error {
                 "wait for it, or give this one a state directory of its own with STATE_DIRECTORY".to_owned()
             }
             Self::Threads(_) => "raise the limit of processes (`ulimit -u`; TasksMax= in a unit), or end some of this user's".to_owned(),
+            Self::SnapshotSocket { .. } => {
+                "name another path for --snapshot-socket, in a folder that this user may write to".to_owned()
+            }
             Self::Signals(_) => "check the limits of this process".to_owned(),
             Self::TaskEnded | Self::Task(_) => {
                 "this is a defect of fleetwatt: please report it with the log".to_owned()

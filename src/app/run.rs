@@ -28,7 +28,7 @@ use crate::batch::{Batch, BatchId, Now, Said, Snapshot, StoreState};
 use crate::battery::anker::session::Session;
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Host;
-use crate::output::{Publisher, notify::Webhook};
+use crate::output::{Publisher, SnapshotSocket, notify::Webhook};
 use crate::reading::{SolixReport, StationReading, error_chain};
 use crate::transport::Connections;
 
@@ -54,16 +54,24 @@ pub enum RunEnd {
     Aborted,
 }
 
-/// Polls the fleet until SIGTERM or SIGINT, or until its terminal is closed. `in_words` says what is wrong with an inventory, in several lines.
+/// The daemon's own settings, beside those of the inventory.
+#[derive(Debug)]
+pub struct RunRequest {
+    /// The inventory that the caller named.
+    pub named: Option<PathBuf>,
+    /// The environment, from which settings are made again at a reload.
+    pub environment: Environment,
+    /// Describes what is wrong with an inventory, in several lines.
+    pub in_words: fn(&Error) -> String,
+    /// Where to listen for clients that follow the last snapshot.
+    pub snapshot_socket: Option<PathBuf>,
+}
+
+/// Polls the fleet until SIGTERM or SIGINT, or until its terminal is closed.
 ///
 /// # Errors
 /// It could not be started, or what it learns can no longer be kept at all.
-pub async fn run(
-    settings: Settings,
-    named: Option<PathBuf>,
-    environment: Environment,
-    in_words: fn(&Error) -> String,
-) -> Result<RunEnd, Error> {
+pub async fn run(settings: Settings, request: RunRequest) -> Result<RunEnd, Error> {
     look_at_files(&settings.inventory.hosts)?;
     if settings.inventory_path == Path::new(STDIN) {
         return Err(Error::InventoryOfStdin);
@@ -74,7 +82,7 @@ pub async fn run(
     let hangups =
         if on_terminal { None } else { Some(signal(SignalKind::hangup()).map_err(Error::Signals)?) };
     let (mut first, mut second) = (StopSignals::new(on_terminal)?, StopSignals::new(false)?);
-    let daemon = Daemon::start(settings, named, environment, in_words, hangups).await?;
+    let daemon = Daemon::start(settings, request, hangups).await?;
     let end = tokio::select! {
         end = daemon.work(&mut first) => end,
         () = second.received_twice() => Ok(RunEnd::Aborted),
@@ -164,13 +172,10 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn start(
-        settings: Settings,
-        named: Option<PathBuf>,
-        environment: Environment,
-        in_words: fn(&Error) -> String,
-        hangups: Option<Signal>,
-    ) -> Result<Self, Error> {
+    async fn start(settings: Settings, request: RunRequest, hangups: Option<Signal>) -> Result<Self, Error> {
+        let publisher = Publisher::new();
+        let subscribers = subscribers(&publisher, &request).await?;
+        let RunRequest { named, environment, in_words, .. } = request;
         let connections = connections(&settings)?;
         let hosts = hosts(&settings);
         let cycle = &settings.inventory.cycle;
@@ -186,10 +191,9 @@ impl Daemon {
         let webhook = settings.webhook();
         let teller = webhook.clone().map(|webhook| Teller::start(webhook, &alerting));
         let session = settings.solix.clone().map(Session::start);
-        let publisher = Publisher::new();
         let daemon = Self {
-            subscribers: subscribers(&publisher),
             publisher,
+            subscribers,
             session,
             heard_before: Vec::new(),
             ticks: ticks(cycle.interval),
@@ -421,10 +425,14 @@ fn end_of_task(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Erro
 }
 
 /// The outputs that follow the fleet: a line each.
-fn subscribers(publisher: &Publisher) -> JoinSet<()> {
+async fn subscribers(publisher: &Publisher, request: &RunRequest) -> Result<JoinSet<()>, Error> {
     let mut tasks = JoinSet::new();
     tasks.spawn(show_status(publisher.subscribe()));
-    tasks
+    if let Some(path) = &request.snapshot_socket {
+        let at = |source| Error::SnapshotSocket { path: path.clone(), source };
+        tasks.spawn(SnapshotSocket::bind(path).await.map_err(at)?.serve(publisher.subscribe()));
+    }
+    Ok(tasks)
 }
 
 /// Ticks that are missed are skipped and never pile up.

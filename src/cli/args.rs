@@ -122,7 +122,12 @@ pub(super) enum Command {
     ///
     /// Exit code: 0 ended by a signal; 1 it could not go on; 2 the call, the inventory or a file that it names is
     /// wrong; 75 another fleetwatt holds the state directory.
-    Run,
+    Run {
+        /// Listen on this unix socket, and give each client the last snapshot and every new one: the document of
+        /// `poll --format json`, a line each
+        #[arg(long, value_name = "PATH")]
+        snapshot_socket: Option<PathBuf>,
+    },
     /// Check the inventory, the settings, and what hosts are logged in to with
     ///
     /// Says how many hosts there are, and where the store, the state and the sockets are. Looks at key files,
@@ -196,7 +201,7 @@ impl Command {
     /// Who reads its log.
     pub(super) const fn log_of(&self) -> LogOf {
         match self {
-            Self::Run => LogOf::Daemon,
+            Self::Run { .. } => LogOf::Daemon,
             Self::Poll { quiet: true, .. } => LogOf::Timer,
             Self::Poll { quiet: false, .. }
             | Self::Check { .. }

@@ -106,7 +106,8 @@ impl Exit {
             | app::Error::NoWebhook => Self::Usage,
             app::Error::Timeline(
                 store::Error::Url { .. } | store::Error::TableName { .. } | store::Error::Password { .. },
-            ) => Self::Usage,
+            )
+            | app::Error::SnapshotSocket { .. } => Self::Usage,
             app::Error::Directory { .. }
             | app::Error::Alerts(_)
             | app::Error::Threads(_)

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
-use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, Settings};
+use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, RunRequest, Settings};
 use crate::output;
 use crate::store;
 use args::{Cli, Colour, Command, ConnectionsCommand, DeadLettersCommand, Format, ListFormat, StoreCommand};
@@ -111,10 +111,15 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             let polled = block_on(app::poll(&settings, &request, show::progress("hosts")))?;
             print_polled(cli, &settings, &polled, *format, *quiet)
         }
-        Command::Run => {
-            let (settings, named) = (settings(cli)?, cli.inventory.clone());
-            let in_words = |error: &app::Error| show::in_words(error, false);
-            match block_on(app::run(settings, named, Environment::of_process(), in_words))? {
+        Command::Run { snapshot_socket } => {
+            let settings = settings(cli)?;
+            let request = RunRequest {
+                named: cli.inventory.clone(),
+                environment: Environment::of_process(),
+                in_words: |error| show::in_words(error, false),
+                snapshot_socket: snapshot_socket.clone(),
+            };
+            match block_on(app::run(settings, request))? {
                 RunEnd::Stopped => Ok(Exit::Ok),
                 RunEnd::Aborted => Ok(Exit::Nothing),
             }

@@ -21,11 +21,26 @@ use crate::reading::{
 /// The name and version of the document's shape, in its field `schema`.
 pub const SCHEMA: &str = "fleetwatt.poll/1";
 
+const CANNOT_FAIL: &str = "keys are text and numbers are finite, so that serialising to memory cannot fail";
+
 /// The batch and the active alerts as one indented JSON document, with a line break at its end.
 pub fn json(snapshot: &Snapshot) -> String {
+    let mut text = serde_json::to_string_pretty(&document(snapshot)).expect(CANNOT_FAIL);
+    text.push('\n');
+    text
+}
+
+/// The same document in one line, with a line break at its end.
+pub fn json_line(snapshot: &Snapshot) -> String {
+    let mut line = serde_json::to_string(&document(snapshot)).expect(CANNOT_FAIL);
+    line.push('\n');
+    line
+}
+
+fn document(snapshot: &Snapshot) -> Poll<'_> {
     let batch = &snapshot.batch;
     let totals = batch.totals();
-    let poll = Poll {
+    Poll {
         schema: SCHEMA,
         batch: batch.id.to_string(),
         started_at: batch.started_at.to_string(),
@@ -40,11 +55,7 @@ pub fn json(snapshot: &Snapshot) -> String {
         nodes: batch.reports.iter().map(node).collect(),
         alerts: snapshot.alerts.iter().map(alert).collect(),
         solix: batch.solix.as_ref().map(SolixShape::new),
-    };
-    let mut document = serde_json::to_string_pretty(&poll)
-        .expect("keys are text and numbers are finite, so that serialising to memory cannot fail");
-    document.push('\n');
-    document
+    }
 }
 
 #[derive(Serialize)]

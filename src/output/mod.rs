@@ -5,11 +5,13 @@ mod csv;
 mod json;
 pub mod notify;
 mod publisher;
+mod snapshot_socket;
 mod status_line;
 mod text;
 
 pub use csv::csv;
-pub use json::{SCHEMA, json};
+pub use json::{SCHEMA, json, json_line};
 pub use publisher::{Publisher, Snapshots};
+pub use snapshot_socket::{SnapshotSocket, SocketError};
 pub use status_line::status_line;
 pub use text::{TextOptions, text};

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::fleet::{Fleet, HostPlan, Mode};
-use crate::program::{Home, Row, logins, masters_below, of_type, signal};
+use crate::program::{Home, Row, logins, masters_below, of_type, signal, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -235,4 +237,29 @@ fn the_hosts_of_a_cycle_are_not_asked_in_one_moment() {
     let sql = "SELECT max(created_at) - min(created_at) FROM unified_timeline WHERE event_type = 'node_up'";
     let [(micros,)] = home.query::<(i64,)>(sql)[..] else { panic!("one row") };
     assert!(micros > 500_000, "all were asked within {micros} µs, not over a second");
+}
+
+#[test]
+fn a_client_of_the_snapshot_socket_follows_the_cycles_also_after_a_kill() {
+    let home = Home::new();
+    let scene = format!("{}/fixtures/demo/redfin.toml", env!("CARGO_MANIFEST_DIR"));
+    let path = home
+        .inventory(&format!("[cycle]\ninterval = \"2s\"\n[defaults]\ntimeout = \"1500ms\"\nconnect_timeout = \"1s\"\n[[host]]\nname = \"a\"\nscripted = \"{scene}\"\n"));
+    let socket = home.path("snapshot");
+    let args = ["run", "--inventory", path.to_str().unwrap(), "--snapshot-socket", socket.to_str().unwrap()];
+    for is_killed in [true, false] {
+        let daemon = Daemon { child: home.start(&args) };
+        wait_until("the socket", || UnixStream::connect(&socket).is_ok());
+        let lines = BufReader::new(UnixStream::connect(&socket).unwrap()).lines();
+        let batches: Vec<serde_json::Value> =
+            lines.take(2).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        assert_ne!(batches[0]["batch"], batches[1]["batch"]);
+        assert_eq!(batches[1]["nodes"][0]["gpus"][0]["power_w"], 412.87);
+        if is_killed {
+            drop(daemon);
+        } else {
+            assert_eq!(daemon.stop().0, Some(0));
+        }
+    }
+    assert!(!socket.exists(), "it goes with the daemon");
 }

@@ -1,0 +1,194 @@
+//! A unix socket that gives the last snapshot, and then each new one, as a line of JSON.
+//!
+//! Each line is the document of [`json`](super::json()) without line breaks. A client is never waited for: one that
+//! reads slowly misses snapshots, and one that does not read at all is disconnected.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+
+use super::{Snapshots, json_line};
+
+/// Clients at one time. One more is disconnected at once.
+const MAX_CLIENTS: usize = 32;
+
+/// A client must take a line within this time.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Owner and group may connect: connecting needs the right to write.
+const MODE: u32 = 0o660;
+
+/// The pause after an accept that failed, which is for want of descriptors.
+const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
+
+/// The reason why the socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another process answers on it.
+    #[error("another process listens on it")]
+    InUse,
+    /// The path is taken by something that is not a socket. It is left as it is.
+    #[error("a file that is not a socket is there")]
+    NotASocket,
+    /// The system refuses it.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A listening socket. Its file is removed when it is dropped.
+#[derive(Debug)]
+pub struct SnapshotSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl SnapshotSocket {
+    /// Listens at `path`. A socket that no process listens on any more is replaced.
+    ///
+    /// # Errors
+    /// Something else is there, or the system refuses it.
+    pub async fn bind(path: &Path) -> Result<Self, SocketError> {
+        match std::fs::symlink_metadata(path) {
+            Ok(metadata) if !metadata.file_type().is_socket() => return Err(SocketError::NotASocket),
+            Ok(_) => match UnixStream::connect(path).await {
+                Ok(_) => return Err(SocketError::InUse),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            Err(error) => return Err(error.into()),
+        }
+        let socket = Self { listener: UnixListener::bind(path)?, path: path.to_owned() };
+        std::fs::set_permissions(path, PermissionsExt::from_mode(MODE))?;
+        Ok(socket)
+    }
+
+    /// Serves clients until nothing more is published.
+    pub async fn serve(self, mut snapshots: Snapshots) {
+        let mut clients = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((client, _)) if clients.len() < MAX_CLIENTS => {
+                        clients.spawn(feed(client, snapshots.clone().from_the_last()));
+                    }
+                    Ok(_) => tracing::warn!(MAX_CLIENTS, "snapshot socket: a client too many is disconnected"),
+                    Err(error) => {
+                        tracing::warn!(%error, "snapshot socket: a client cannot be accepted");
+                        tokio::time::sleep(ACCEPT_AGAIN).await;
+                    }
+                },
+                Some(_) = clients.join_next() => (),
+                next = snapshots.next() => if next.is_none() { return },
+            }
+        }
+    }
+}
+
+impl Drop for SnapshotSocket {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, "the snapshot socket's file is not removed");
+        }
+    }
+}
+
+/// Sends snapshots to a client until it leaves. Whatever it sends is its leave.
+async fn feed(client: UnixStream, mut snapshots: Snapshots) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let mut byte = [0];
+    loop {
+        tokio::select! {
+            _ = from_client.read(&mut byte) => return,
+            next = snapshots.next() => {
+                let Some(snapshot) = next else { return };
+                let line = json_line(&snapshot);
+                let sent = tokio::time::timeout(WRITE_WITHIN, to_client.write_all(line.as_bytes())).await;
+                if !matches!(sent, Ok(Ok(()))) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+    use tokio::net::unix::OwnedReadHalf;
+
+    use super::*;
+    use crate::batch::sample;
+    use crate::output::Publisher;
+
+    type Client = (Lines<BufReader<OwnedReadHalf>>, tokio::net::unix::OwnedWriteHalf);
+
+    async fn client(path: &Path) -> Client {
+        let (lines, writer) = UnixStream::connect(path).await.unwrap().into_split();
+        (BufReader::new(lines).lines(), writer)
+    }
+
+    async fn batch_of(client: &mut Client) -> Option<String> {
+        let line = client.0.next_line().await.unwrap()?;
+        let document: serde_json::Value = serde_json::from_str(&line).unwrap();
+        Some(document["batch"].as_str().unwrap().to_owned())
+    }
+
+    fn batch(id: u128) -> crate::batch::Batch {
+        crate::batch::Batch { id: crate::batch::BatchId(uuid::Uuid::from_u128(id)), ..sample::fleet() }
+    }
+
+    #[tokio::test]
+    async fn clients_get_the_last_snapshot_at_once_and_each_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let publisher = Publisher::new();
+        publisher.publish(batch(1).into());
+        let serving = tokio::spawn(SnapshotSocket::bind(&path).await.unwrap().serve(publisher.subscribe()));
+        let (mut first, mut second) = (client(&path).await, client(&path).await);
+        let id = |id: u128| Some(batch(id).id.to_string());
+        assert_eq!((batch_of(&mut first).await, batch_of(&mut second).await), (id(1), id(1)));
+        publisher.publish(batch(2).into());
+        assert_eq!((batch_of(&mut first).await, batch_of(&mut second).await), (id(2), id(2)));
+        drop(publisher);
+        serving.await.unwrap();
+        assert_eq!((batch_of(&mut first).await, path.exists()), (None, false));
+    }
+
+    #[tokio::test]
+    async fn one_client_too_many_is_disconnected_and_the_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let publisher = Publisher::new();
+        publisher.publish(batch(1).into());
+        let _serving = tokio::spawn(SnapshotSocket::bind(&path).await.unwrap().serve(publisher.subscribe()));
+        let mut clients = Vec::new();
+        for _ in 0..MAX_CLIENTS {
+            let mut client = client(&path).await;
+            assert!(batch_of(&mut client).await.is_some());
+            clients.push(client);
+        }
+        assert_eq!(batch_of(&mut client(&path).await).await, None);
+        publisher.publish(batch(2).into());
+        assert!(batch_of(&mut clients[0]).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_dead_socket_is_replaced_and_a_living_one_or_another_file_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let living = SnapshotSocket::bind(&path).await.unwrap();
+        assert!(matches!(SnapshotSocket::bind(&path).await, Err(SocketError::InUse)));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+        drop(living);
+        std::fs::write(&path, "mine").unwrap();
+        assert!(matches!(SnapshotSocket::bind(&path).await, Err(SocketError::NotASocket)));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+}
