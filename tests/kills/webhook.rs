@@ -30,11 +30,19 @@ pub(crate) struct Told {
     pub(crate) at: String,
 }
 
+/// What it does, and what it took: the alerts and the bodies as they came.
+#[derive(Debug)]
+struct Shared {
+    mood: Mood,
+    told: Vec<Told>,
+    bodies: Vec<Value>,
+}
+
 /// A server on a loopback address.
 #[derive(Debug)]
 pub(crate) struct Webhook {
     url: String,
-    shared: Arc<Mutex<(Mood, Vec<Told>)>>,
+    shared: Arc<Mutex<Shared>>,
     _task: JoinSet<()>,
 }
 
@@ -42,7 +50,7 @@ impl Webhook {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let shared = Arc::new(Mutex::new((Mood::Takes, Vec::new())));
+        let shared = Arc::new(Mutex::new(Shared { mood: Mood::Takes, told: Vec::new(), bodies: Vec::new() }));
         let mut task = JoinSet::new();
         let of_task = Arc::clone(&shared);
         task.spawn(async move {
@@ -60,18 +68,23 @@ impl Webhook {
     }
 
     pub(crate) fn set(&self, mood: Mood) {
-        self.shared.lock().unwrap().0 = mood;
+        self.shared.lock().unwrap().mood = mood;
     }
 
     /// Everything it took, in its order, twice what it took twice.
     pub(crate) fn told(&self) -> Vec<Told> {
-        self.shared.lock().unwrap().1.clone()
+        self.shared.lock().unwrap().told.clone()
+    }
+
+    /// The bodies of all that it took, in their order.
+    pub(crate) fn bodies(&self) -> Vec<Value> {
+        self.shared.lock().unwrap().bodies.clone()
     }
 }
 
 /// One request. Whoever is killed while it writes has said nothing.
-async fn serve(mut stream: TcpStream, shared: &Mutex<(Mood, Vec<Told>)>) -> Option<()> {
-    if shared.lock().unwrap().0 == Mood::Refuses {
+async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Option<()> {
+    if shared.lock().unwrap().mood == Mood::Refuses {
         return None;
     }
     let mut request = Vec::new();
@@ -88,10 +101,11 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<(Mood, Vec<Told>)>) -> Opti
     };
     let mood = {
         let mut shared = shared.lock().unwrap();
-        if matches!(shared.0, Mood::Takes | Mood::TakesAndDies) {
-            shared.1.extend(body["alerts"].as_array()?.iter().filter_map(told));
+        if matches!(shared.mood, Mood::Takes | Mood::TakesAndDies) {
+            shared.told.extend(body["alerts"].as_array().into_iter().flatten().filter_map(told));
+            shared.bodies.push(body);
         }
-        shared.0
+        shared.mood
     };
     let answer = match mood {
         Mood::Takes => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
@@ -101,14 +115,14 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<(Mood, Vec<Told>)>) -> Opti
     stream.write_all(answer.as_bytes()).await.ok()
 }
 
-/// The body of a request that is there to its end.
+/// The body of a request that is there to its end, as a text where it is no JSON.
 fn whole_body(request: &[u8]) -> Option<Value> {
     let text = std::str::from_utf8(request).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let length = head
         .lines()
         .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    (Some(body.len()) == length).then(|| serde_json::from_str(body).ok())?
+    (Some(body.len()) == length).then(|| serde_json::from_str(body).unwrap_or_else(|_| Value::from(body)))
 }
 
 fn told(alert: &Value) -> Option<Told> {

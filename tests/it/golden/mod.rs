@@ -9,10 +9,12 @@
     reason = "helpers of tests are tests too"
 )]
 
+mod alerts;
 mod demo;
 mod difference;
 mod nvidia_smi;
 mod pages;
+mod solix;
 mod stable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,12 +23,26 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::program::{Home, Ran};
+use crate::program::{Home, Ran, Row};
 use difference::difference;
 use stable::{stable, stable_value};
 
 /// Every folder of `fixtures/golden` that a scene makes.
-const SCENES: &[&str] = &["demo", "demo-quiet", "demo-slim", "inventories", "nvidia-smi", "pages"];
+const SCENES: &[&str] = &[
+    "alerts",
+    "alerts-alertmanager",
+    "alerts-ntfy",
+    "alerts-slack",
+    "demo",
+    "demo-quiet",
+    "demo-slim",
+    "inventories",
+    "nvidia-smi",
+    "pages",
+    "solix",
+    "solix-decode",
+    "solix-rest",
+];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden")
@@ -63,12 +79,15 @@ impl Scene {
 
     /// Keeps the SQLite timeline, one row a line.
     pub(crate) fn keep_rows(&mut self, name: &str, home: &Home) {
-        let mut text = String::new();
-        for (event_type, source, value, metadata) in home.rows() {
-            let value = value.map_or_else(|| "null".to_owned(), |value| value.to_string());
-            writeln!(text, "{event_type} {source} {value} {}", stable_value(metadata)).unwrap();
-        }
-        self.keep(name, home, &text);
+        self.keep(name, home, &row_lines(home.rows()));
+    }
+
+    /// The same where stations stand in the order in which they were heard, which is of no moment: sorted by source.
+    pub(crate) fn keep_sorted_rows(&mut self, name: &str, home: &Home) {
+        let mut rows = home.rows();
+        let batch = |row: &Row| row.3["batch"].as_str().unwrap_or_default().to_owned();
+        rows.sort_by_key(|row| (batch(row), row.1.clone()));
+        self.keep(name, home, &row_lines(rows));
     }
 
     /// Keeps a JSON file of the state directory, a value a line.
@@ -109,6 +128,15 @@ impl Scene {
             faults.join("\n")
         );
     }
+}
+
+fn row_lines(rows: Vec<Row>) -> String {
+    let mut text = String::new();
+    for (event_type, source, value, metadata) in rows {
+        let value = value.map_or_else(|| "null".to_owned(), |value| value.to_string());
+        writeln!(text, "{event_type} {source} {value} {}", stable_value(metadata)).unwrap();
+    }
+    text
 }
 
 fn is_writing() -> bool {
