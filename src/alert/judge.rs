@@ -7,8 +7,8 @@ use super::messages::{self, Told};
 use super::state::{Raised, Standing};
 use super::stations::{is_about_solix, why_solix_is_over};
 use super::{
-    Answer, Facts, GpuFacts, Held, MAX_STANDING, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity,
-    State, Transition, Trouble,
+    Answer, Facts, GpuFacts, MAX_STANDING, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity, State,
+    Threshold, Transition, Trouble,
 };
 use crate::reading::{Power, Temperature, Timestamp};
 
@@ -96,7 +96,8 @@ pub(super) struct Evaluation<'s> {
 
 impl Evaluation<'_> {
     fn judge_temperature(&mut self, rules: &Rules, node: &NodeFacts, gpu: &GpuFacts) {
-        let (Some(Held { above, held_for }), Some(temperature)) = (rules.gpu_temperature, gpu.temperature)
+        let (Some(Threshold { above, held_for }), Some(temperature)) =
+            (rules.gpu_temperature, gpu.temperature)
         else {
             return;
         };
@@ -129,7 +130,7 @@ impl Evaluation<'_> {
     }
 
     fn judge_power(&mut self, rules: &Rules, node: &NodeFacts, gpu: &GpuFacts) {
-        let (Some(Held { above, held_for }), Some(power)) = (rules.gpu_power, gpu.power) else { return };
+        let (Some(Threshold { above, held_for }), Some(power)) = (rules.gpu_power, gpu.power) else { return };
         let bound = match (above, gpu.limit) {
             (PowerThreshold::Fixed(bound), _) => bound,
             (PowerThreshold::OfLimit(share), Some(limit)) if Power::default() < limit => {

@@ -23,5 +23,5 @@ pub use facts::{
 pub use judge::evaluate;
 pub use kept::StateError;
 pub use rule::{Rule, Severity, Transition};
-pub use rules::{Held, PowerThreshold, Rules};
+pub use rules::{PowerThreshold, Rules, Threshold};
 pub use state::{MAX_STANDING, MAX_STATIONS, State};

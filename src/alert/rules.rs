@@ -11,9 +11,9 @@ use crate::reading::{Power, Share, Temperature};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     /// A GPU is hotter than this.
-    pub gpu_temperature: Option<Held<Temperature>>,
+    pub gpu_temperature: Option<Threshold<Temperature>>,
     /// A GPU draws more than this.
-    pub gpu_power: Option<Held<PowerThreshold>>,
+    pub gpu_power: Option<Threshold<PowerThreshold>>,
     /// A host has given no answer for this long.
     pub host_silent_for: Option<Duration>,
     /// All GPUs together draw more than this.
@@ -34,7 +34,7 @@ pub struct Rules {
 
 /// A threshold, and for how long it must be passed before the alert is raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held<T> {
+pub struct Threshold<T> {
     /// The threshold. At the threshold itself nothing is raised.
     pub above: T,
     /// Zero raises at once.

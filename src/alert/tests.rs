@@ -60,8 +60,8 @@ pub(super) fn facts(n: u32, nodes: Vec<NodeFacts>) -> Facts {
 
 pub(super) fn every_rule() -> Rules {
     Rules {
-        gpu_temperature: Some(Held { above: celsius(85), held_for: Duration::ZERO }),
-        gpu_power: Some(Held { above: PowerThreshold::Fixed(Power::from_watts(600)), held_for: MINUTE }),
+        gpu_temperature: Some(Threshold { above: celsius(85), held_for: Duration::ZERO }),
+        gpu_power: Some(Threshold { above: PowerThreshold::Fixed(Power::from_watts(600)), held_for: MINUTE }),
         host_silent_for: Some(MINUTE * 5),
         cluster_power: Some(Power::from_watts(12_000)),
         spool_older_than: Some(MINUTE * 10),
@@ -172,7 +172,7 @@ fn a_power_clears_five_percent_below() {
 #[test]
 fn a_share_of_the_limit_is_that_of_each_gpu_and_needs_a_limit() {
     let above = PowerThreshold::OfLimit(Share::from_millipercent(105_000));
-    let rules = Rules { gpu_power: Some(Held { above, held_for: Duration::ZERO }), ..Rules::default() };
+    let rules = Rules { gpu_power: Some(Threshold { above, held_for: Duration::ZERO }), ..Rules::default() };
     let of = |limit, watts| {
         let gpu = GpuFacts { limit, power: Some(Power::from_watts(watts)), ..gpu("gpu_node3_2") };
         run(&rules, [facts(0, vec![NodeFacts { gpus: vec![gpu], ..node("node3") }])]).remove(0)

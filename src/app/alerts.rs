@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Environment, Error, Settings};
 use crate::alert::{Facts, Rules, Scope, SpoolFacts, State, Transition, evaluate};
-use crate::batch::{Batch, StoreState, alert_rules};
+use crate::batch::{Batch, StoreState};
 use crate::cycle::Clock;
 use crate::inventory::Inventory;
 use crate::output::notify::{self, NotifierHandle, Waiting, Webhook, notifier};
@@ -59,7 +59,7 @@ impl Alerting {
     /// `before` is what `hosts.json` has of the alerts.
     pub(super) fn new(settings: &Settings, before: Value) -> Self {
         Self {
-            rules: alert_rules(&settings.inventory.alerts.rules),
+            rules: settings.inventory.alerts.rules.clone(),
             state_dir: settings.state_dir.clone(),
             location: settings.location.clone(),
             tells: settings.inventory.alerts.webhook.is_some(),
@@ -70,7 +70,7 @@ impl Alerting {
 
     /// Takes the rules of another inventory; what is raised stays so until they say otherwise.
     pub(super) fn adopt(&mut self, settings: &Settings) {
-        self.rules = alert_rules(&settings.inventory.alerts.rules);
+        self.rules = settings.inventory.alerts.rules.clone();
         self.tells = settings.inventory.alerts.webhook.is_some();
     }
 

@@ -6,36 +6,12 @@ use super::stations::station_source;
 use super::timeline::gpu_sources;
 use super::{Batch, Event, HostReport};
 use crate::alert::{
-    Answer, Facts, GpuFacts, Held, NodeFacts, PowerThreshold, Rules, Scope, SolixFacts, StationAnswer,
-    StationFacts, Transition, Trouble,
+    Answer, Facts, GpuFacts, NodeFacts, Scope, SolixFacts, StationAnswer, StationFacts, Transition, Trouble,
 };
-use crate::inventory::{AlertRules, PowerAbove};
 use crate::reading::{
     FailureKind, Fault, FaultKind, GpuReading, GridState, Outcome, Presence, SafeText, SolixReport,
     StationReading, StationStatus,
 };
-
-/// The rules of the inventory, as the alert room judges by them.
-pub fn alert_rules(written: &AlertRules) -> Rules {
-    let power = written.gpu_power_above.map(|above| match above {
-        PowerAbove::Fixed(power) => PowerThreshold::Fixed(power),
-        PowerAbove::OfLimit(share) => PowerThreshold::OfLimit(share),
-    });
-    Rules {
-        gpu_temperature: written
-            .gpu_temperature_above
-            .map(|above| Held { above, held_for: written.gpu_temperature_for }),
-        gpu_power: power.map(|above| Held { above, held_for: written.gpu_power_for }),
-        host_silent_for: written.host_silent_for,
-        cluster_power: written.cluster_power_above,
-        spool_older_than: written.spool_older_than,
-        store_away_for: written.store_away_for,
-        battery_below: written.battery_below,
-        battery_critical_below: written.battery_critical_below,
-        grid_lost_for: written.grid_lost_for,
-        station_silent_for: written.station_silent_for,
-    }
-}
 
 impl Batch {
     /// What the alert rules are judged by, as far as this cycle tells: spool, store and inventory are for
@@ -199,17 +175,20 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::alert::{State, evaluate};
+    use crate::alert::{PowerThreshold, Rules, State, Threshold, evaluate};
     use crate::batch::sample;
     use crate::reading::{Absent, Failure, Power, Reason, Share, Temperature};
 
     fn rules() -> Rules {
-        alert_rules(&AlertRules {
-            gpu_temperature_above: Some(Temperature::from_millicelsius(80_000)),
-            gpu_power_above: Some(PowerAbove::OfLimit(Share::from_millipercent(90_000))),
+        let held_for = Duration::ZERO;
+        let above = Temperature::from_millicelsius(80_000);
+        let share = PowerThreshold::OfLimit(Share::from_millipercent(90_000));
+        Rules {
+            gpu_temperature: Some(Threshold { above, held_for }),
+            gpu_power: Some(Threshold { above: share, held_for }),
             host_silent_for: Some(Duration::from_secs(1)),
-            ..AlertRules::default()
-        })
+            ..Rules::default()
+        }
     }
 
     fn told(batch: &Batch) -> Vec<Transition> {
@@ -349,11 +328,11 @@ mod tests {
         report.readings[0].soc = Ok(Share::from_millipercent(28_000));
         report.stations[0].presence = Presence::Offline(sample::STARTED_AT.minus(Duration::from_secs(1_200)));
         let batch = Batch { solix: Some(report), reports: Vec::new(), ..sample::fleet() };
-        let rules = alert_rules(&AlertRules {
+        let rules = Rules {
             battery_below: Some(Share::from_millipercent(30_000)),
             station_silent_for: Some(Duration::from_secs(900)),
-            ..AlertRules::default()
-        });
+            ..Rules::default()
+        };
         let told = evaluate(&rules, &mut State::default(), &batch.alert_facts(Scope::Whole));
         let message: Vec<&str> = told.iter().map(|one| one.message.as_str()).collect();
         assert_eq!(

@@ -19,7 +19,6 @@ mod stations;
 mod timeline;
 mod totals;
 
-pub use alerts::alert_rules;
 pub use changes::{Line, Now, Said, StoreNow, Urgency};
 pub use doubles::note_doubles;
 pub use entries::Metadata;

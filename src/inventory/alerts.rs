@@ -1,14 +1,16 @@
 //! `[alerts]`: thresholds with their units, and where the webhook's URL is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::check;
 use super::diagnostic::ValueError;
-use super::host_options::file_path;
-use super::model::{AlertRules, AlertSettings, PowerAbove, SecretSource, WebhookFormat, WebhookSettings};
-use super::section::{Section, Spanned};
-use super::station_alerts::{Stations, read_station_rules};
+use super::location::put;
+use super::model::{SecretSource, WebhookFormat, WebhookSettings};
+use super::secret_source::only_one;
+use super::section::Section;
+use super::sections::Stations;
+use crate::alert::{PowerThreshold, Rules, Threshold};
 use crate::reading::{Power, Share, Temperature};
 
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,81 +27,121 @@ const MAX_WATTS: i64 = 1_000_000_000;
 /// Ten times its limit is more than any board can draw.
 const MAX_PERCENT: i64 = 1_000;
 
-/// Reads `[alerts]`.
-pub(super) fn read_alerts(section: &mut Section<'_, '_>, base: &Path, stations: Stations) -> AlertSettings {
-    let temperature = section.parsed("gpu_temperature_above", temperature);
-    let power = section.parsed("gpu_power_above", gpu_power);
-    let rules = AlertRules {
-        gpu_temperature_above: temperature.map(|at| at.value),
-        gpu_temperature_for: held_for(section, "gpu_temperature_for", "gpu_temperature_above"),
-        gpu_power_above: power.map(|at| at.value),
-        gpu_power_for: held_for(section, "gpu_power_for", "gpu_power_above"),
-        host_silent_for: section.parsed("host_silent_for", check::duration).map(|at| at.value),
-        cluster_power_above: section.parsed("cluster_power_above", power_alone).map(|at| at.value),
-        spool_older_than: section.parsed("spool_older_than", check::duration).map(|at| at.value),
-        store_away_for: section.parsed("store_away_for", check::duration).map(|at| at.value),
-        ..read_station_rules(section, stations)
-    };
-    AlertSettings { rules, webhook: read_webhook(section, base) }
+/// A station is silent for some minutes whenever its Wi-Fi or the vendor's cloud is.
+const DEFAULT_SILENT_FOR: Duration = Duration::from_secs(15 * 60);
+
+const STATION_KEYS: [&str; 5] =
+    ["battery_below", "battery_critical_below", "grid_lost", "grid_lost_for", "station_silent_for"];
+
+/// The rules about stations where `[alerts]` says nothing of them.
+pub(super) fn default_rules(stations: Stations) -> Rules {
+    match stations {
+        Stations::Watched => Rules {
+            grid_lost_for: Some(Duration::ZERO),
+            station_silent_for: Some(DEFAULT_SILENT_FOR),
+            ..Rules::default()
+        },
+        Stations::SwitchedOff | Stations::Missing => Rules::default(),
+    }
 }
 
-/// For how long a threshold must be passed; not at all is at once.
-fn held_for(section: &mut Section<'_, '_>, key: &str, of: &str) -> Duration {
-    let held_for = section.parsed(key, check::duration);
-    if let (Some(location), None) = (section.key_location(key), section.key_location(of)) {
-        let error = ValueError::new(
-            format!("`{key}` without `{of}`"),
-            "belongs to a threshold",
-            format!("write `{of}` beside it, or take it out"),
-        );
-        section.report(location, error);
+/// Checks the rules about stations beside each other; without stations to watch, none of them is set.
+pub(super) fn check_station_rules(section: &mut Section<'_, '_>, rules: &mut Rules, stations: Stations) {
+    if let (Some(below), Some(critical)) = (rules.battery_below, rules.battery_critical_below)
+        && below <= critical
+        && let Some(location) = section.value_location("battery_critical_below")
+    {
+        let message =
+            format!("the battery_critical_below of {critical} is not below the battery_below of {below}");
+        let hint = "lower it, or take one of them out";
+        section.report(location, ValueError::new(message, "not below the other", hint));
     }
-    held_for.map(|at| at.value).unwrap_or_default()
-}
-
-fn read_webhook(section: &mut Section<'_, '_>, base: &Path) -> Option<WebhookSettings> {
-    let env = section.parsed("webhook_env", |text| webhook_env(text).map(SecretSource::Env));
-    let file = section.parsed("webhook_file", |text| webhook_file(text, base).map(SecretSource::File));
-    let credential =
-        section.parsed("webhook_credential", |text| webhook_credential(text).map(SecretSource::Credential));
-    let format = section.parsed("webhook_format", webhook_format);
-    let timeout = section.parsed("webhook_timeout", webhook_timeout);
-    let mut sources: Vec<Spanned<SecretSource>> = [env, file, credential].into_iter().flatten().collect();
-    sources.sort_by(|a, b| a.location.cmp(&b.location));
-    let mut sources = sources.into_iter();
-    let first = sources.next();
-    for other in sources {
-        let error = ValueError::new(
-            "the webhook's URL is said to come from two places",
-            "a second place",
-            "keep one of them",
-        );
-        section.report(other.location, error);
-    }
-    // A webhook that is written wrongly, or whose URL stands in the file itself, is an error already.
-    let is_written = ["webhook_env", "webhook_file", "webhook_credential", "webhook", "webhook_url"]
-        .iter()
-        .any(|key| section.key_location(key).is_some());
-    if !is_written {
-        for key in ["webhook_format", "webhook_timeout"] {
+    if stations == Stations::Missing {
+        for key in STATION_KEYS {
             if let Some(location) = section.key_location(key) {
                 let error = ValueError::new(
-                    format!("`{key}` without a webhook"),
-                    "nothing would be sent",
-                    "say where its URL is by webhook_env, webhook_file or webhook_credential",
+                    format!("`{key}` without [solix]"),
+                    "there is no station to watch",
+                    format!("add the section [solix], or take `{key}` out: it would never raise an alert"),
                 );
                 section.report(location, error);
             }
         }
     }
-    first.map(|url| WebhookSettings {
-        url: url.value,
-        format: format.map(|at| at.value).unwrap_or_default(),
-        timeout: timeout.map_or(DEFAULT_WEBHOOK_TIMEOUT, |at| at.value),
-    })
+    if stations != Stations::Watched {
+        rules.battery_below = None;
+        rules.battery_critical_below = None;
+        rules.grid_lost_for = None;
+        rules.station_silent_for = None;
+    }
 }
 
-fn temperature(text: &str) -> Result<Temperature, ValueError> {
+/// A threshold and the key for how long it must be passed; without that key the alert is raised at once.
+pub(super) fn threshold<T>(
+    section: &mut Section<'_, '_>,
+    key: &str,
+    parse: fn(&str) -> Result<T, ValueError>,
+    for_key: &str,
+) -> Option<Threshold<T>> {
+    let above = section.parsed(key, parse);
+    let mut held_for = Duration::ZERO;
+    put(section.parsed(for_key, check::duration), &mut held_for);
+    if let (Some(location), None) = (section.key_location(for_key), section.key_location(key)) {
+        let error = ValueError::new(
+            format!("`{for_key}` without `{key}`"),
+            "belongs to a threshold",
+            format!("write `{key}` beside it, or take it out"),
+        );
+        section.report(location, error);
+    }
+    above.map(|above| Threshold { above: above.value, held_for })
+}
+
+/// Reads `grid_lost` and `grid_lost_for`.
+pub(super) fn read_grid(section: &mut Section<'_, '_>, lost_for: &mut Option<Duration>) {
+    let wanted = section.flag("grid_lost").map(|wanted| wanted.value);
+    put(section.parsed("grid_lost_for", duration_or_zero), lost_for);
+    if wanted != Some(false) {
+        return;
+    }
+    *lost_for = None;
+    if let Some(location) = section.key_location("grid_lost_for") {
+        let message = "`grid_lost_for` beside `grid_lost = false`";
+        let error = ValueError::new(message, "nothing waits for it", "take one of them out");
+        section.report(location, error);
+    }
+}
+
+/// Reads the keys of the webhook.
+pub(super) fn read_webhook(section: &mut Section<'_, '_>) -> Option<WebhookSettings> {
+    let base = section.input.base;
+    let sources = [
+        section.parsed("webhook_env", |text| webhook_env(text).map(SecretSource::Env)),
+        section.parsed("webhook_file", |text| webhook_file(text, base).map(SecretSource::File)),
+        section.parsed("webhook_credential", |text| webhook_credential(text).map(SecretSource::Credential)),
+    ];
+    let (mut format, mut timeout) = (WebhookFormat::default(), DEFAULT_WEBHOOK_TIMEOUT);
+    put(section.parsed("webhook_format", webhook_format), &mut format);
+    put(section.parsed("webhook_timeout", webhook_timeout), &mut timeout);
+    let url = only_one(section, sources, "the webhook's URL is said to come from two places");
+    // A webhook with an error, or whose URL stands in the file itself, is reported already.
+    let has_url = ["webhook_env", "webhook_file", "webhook_credential", "webhook", "webhook_url"]
+        .iter()
+        .any(|key| section.key_location(key).is_some());
+    for key in ["webhook_format", "webhook_timeout"] {
+        if let Some(location) = section.key_location(key).filter(|_| !has_url) {
+            let error = ValueError::new(
+                format!("`{key}` without a webhook"),
+                "nothing would be sent",
+                "say where its URL is by webhook_env, webhook_file or webhook_credential",
+            );
+            section.report(location, error);
+        }
+    }
+    url.map(|url| WebhookSettings { url, format, timeout })
+}
+
+pub(super) fn temperature(text: &str) -> Result<Temperature, ValueError> {
     let hint = "write degrees Celsius with their unit, as \"85C\"";
     let (thousandths, unit) =
         quantity(text).ok_or_else(|| ValueError::new("is not a temperature", "not a temperature", hint))?;
@@ -110,18 +152,18 @@ fn temperature(text: &str) -> Result<Temperature, ValueError> {
     Ok(Temperature::from_millicelsius(thousandths))
 }
 
-fn gpu_power(text: &str) -> Result<PowerAbove, ValueError> {
+pub(super) fn gpu_power(text: &str) -> Result<PowerThreshold, ValueError> {
     let hint = "write watts as \"600W\" or \"1.2kW\", or a share of each GPU's limit as \"110%\"";
     let (thousandths, unit) =
         quantity(text).ok_or_else(|| ValueError::new("is not a power", "not a power", hint))?;
     if unit == "%" {
         bounded(thousandths, MAX_PERCENT, "%", hint)?;
-        return Ok(PowerAbove::OfLimit(Share::from_millipercent(thousandths)));
+        return Ok(PowerThreshold::OfLimit(Share::from_millipercent(thousandths)));
     }
-    watts(thousandths, unit, hint).map(PowerAbove::Fixed)
+    watts(thousandths, unit, hint).map(PowerThreshold::Fixed)
 }
 
-fn power_alone(text: &str) -> Result<Power, ValueError> {
+pub(super) fn power(text: &str) -> Result<Power, ValueError> {
     let hint = "write watts as \"900W\" or \"12kW\"";
     let (thousandths, unit) =
         quantity(text).ok_or_else(|| ValueError::new("is not a power", "not a power", hint))?;
@@ -154,7 +196,7 @@ fn bounded(thousandths: i64, most: i64, unit: &str, hint: &str) -> Result<(), Va
 }
 
 /// A number with at most three decimals, in thousandths, and the unit behind it.
-pub(super) fn quantity(text: &str) -> Option<(i64, &str)> {
+fn quantity(text: &str) -> Option<(i64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
@@ -193,11 +235,11 @@ fn webhook_env(text: &str) -> Result<String, ValueError> {
         .map_err(|error| ValueError { hint: not_the_url(text, &error.hint), ..error })
 }
 
-fn webhook_file(text: &str, base: &Path) -> Result<std::path::PathBuf, ValueError> {
+fn webhook_file(text: &str, base: &Path) -> Result<PathBuf, ValueError> {
     if text.contains("://") {
         return Err(check::webhook_in_file("is the URL itself"));
     }
-    file_path(text, base)
+    check::file_path(text, base)
 }
 
 fn webhook_credential(text: &str) -> Result<String, ValueError> {
@@ -209,6 +251,30 @@ fn webhook_credential(text: &str) -> Result<String, ValueError> {
 
 fn not_the_url(text: &str, hint: &str) -> String {
     if text.contains("://") { check::webhook_in_file("").hint } else { hint.to_owned() }
+}
+
+/// A state of charge that can be passed in both directions.
+pub(super) fn charge(text: &str) -> Result<Share, ValueError> {
+    let hint = "write percent of a full battery, as \"30%\"";
+    match quantity(text) {
+        Some((thousandths @ 1_000..=99_000, "%")) if thousandths % 1_000 == 0 => {
+            Ok(Share::from_millipercent(thousandths))
+        }
+        Some((_, "%")) => Err(ValueError::new("is out of bounds", "whole percent from 1 to 99", hint)),
+        Some(_) | None => Err(ValueError::new("is not a state of charge", "not in percent", hint)),
+    }
+}
+
+fn duration_or_zero(text: &str) -> Result<Duration, ValueError> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Ok(Duration::ZERO),
+        Ok(_) | Err(_) => check::duration(text),
+    }
+}
+
+/// `None` for `off`: this one is watched without being written.
+pub(super) fn station_silent_for(text: &str) -> Result<Option<Duration>, ValueError> {
+    if text == "off" { Ok(None) } else { check::duration(text).map(Some) }
 }
 
 #[cfg(test)]
@@ -233,14 +299,14 @@ mod tests {
         for bad in ["600", "600w", "600 VA", "0W", "2000MW", "0%", "1001%", "watts"] {
             assert!(gpu_power(bad).unwrap_err().hint.contains("110%"), "{bad:?}");
         }
-        assert!(power_alone("110%").unwrap_err().hint.contains("12kW"));
+        assert!(power("110%").unwrap_err().hint.contains("12kW"));
     }
 
     #[test]
     fn a_power_is_watts_or_a_share() {
-        assert_eq!(gpu_power("1.25kW"), Ok(PowerAbove::Fixed(Power::from_watts(1_250))));
-        assert_eq!(gpu_power("110%"), Ok(PowerAbove::OfLimit(Share::from_millipercent(110_000))));
-        assert_eq!(power_alone("2MW"), Ok(Power::from_watts(2_000_000)));
+        assert_eq!(gpu_power("1.25kW"), Ok(PowerThreshold::Fixed(Power::from_watts(1_250))));
+        assert_eq!(gpu_power("110%"), Ok(PowerThreshold::OfLimit(Share::from_millipercent(110_000))));
+        assert_eq!(power("2MW"), Ok(Power::from_watts(2_000_000)));
         assert_eq!(temperature("85.5 °C"), Ok(Temperature::from_millicelsius(85_500)));
     }
 }

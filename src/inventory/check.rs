@@ -4,7 +4,7 @@
 //! The message of each error goes on from the key: `is not a duration`, `has a blank in it`.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::diagnostic::ValueError;
@@ -78,6 +78,20 @@ pub(super) fn path(text: &str) -> Result<PathBuf, ValueError> {
     first_char(text, &['-'], hint)?;
     no_control(text)?;
     Ok(PathBuf::from(text))
+}
+
+/// A path as the inventory means it: relative to the folder of its file. `~/` stays for ssh to expand.
+pub(super) fn file_path(text: &str, base: &Path) -> Result<PathBuf, ValueError> {
+    let path = path(text)?;
+    if path.starts_with("~") {
+        return Ok(path);
+    }
+    let joined = base.join(path);
+    // The inventory may have been named with a folder that begins so.
+    if joined.as_os_str().as_encoded_bytes().starts_with(b"-") {
+        return Ok(Path::new(".").join(joined));
+    }
+    Ok(joined)
 }
 
 /// The program that answers.

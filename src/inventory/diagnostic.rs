@@ -8,6 +8,7 @@ use annotate_snippets::{
     Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet as SourceSnippet,
 };
 
+use super::location::Location;
 use super::snippet::{Snippet, merged, secrets, snippet};
 use crate::reading::SafeText;
 
@@ -155,25 +156,6 @@ impl Text {
         let line_start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
         let before = self.text.get(line_start..offset).unwrap_or_default();
         (line, before.chars().count() + 1)
-    }
-}
-
-/// A place in one of the files.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Location {
-    /// Which file, in the order of reading.
-    pub(super) file: usize,
-    /// Bytes of that file: start and end. `None` is the file as a whole.
-    pub(super) span: Option<(usize, usize)>,
-}
-
-impl Location {
-    pub(super) const fn new(file: usize, span: &Range<usize>) -> Self {
-        Self { file, span: Some((span.start, span.end)) }
-    }
-
-    pub(super) const fn whole_file(file: usize) -> Self {
-        Self { file, span: None }
     }
 }
 

@@ -5,25 +5,22 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use toml::Spanned as TomlSpanned;
 use toml::de::{DeTable, DeValue};
 
-use super::alerts::read_alerts;
+use super::alerts::{check_station_rules, default_rules};
 use super::check;
-use super::diagnostic::{DiagnosticSink, Diagnostics, Location, Text, ValueError};
+use super::diagnostic::{DiagnosticSink, Diagnostics, Text, ValueError};
+use super::host_entry::{RawHost, read_defaults, read_host, selector};
 use super::host_options::HostOptions;
-use super::hostlist::Hostlist;
-use super::keys::names_host;
-use super::model::{AlertSettings, Inventory, Origin, SolixSettings, StoreSettings};
-use super::place;
+use super::location::{Location, Spanned};
+use super::model::{Inventory, Origin};
 use super::resolve::resolve;
-use super::section::{
-    ALERTS, CYCLE, DEFAULTS, HOST, Input, SOLIX, STORE, Section, Spanned, TOP, find_secrets,
-};
+use super::secret_keys::find_secrets;
+use super::section::{Input, Section, Table};
+use super::sections::{Sections, Stations};
 use super::select::Selector;
-use super::settings::{Cycle, default_store, read_cycle, read_store};
-use super::solix::read_solix;
-use super::station_alerts::{Stations, default_station_rules};
+use super::tables::{ALERTS, CYCLE, DEFAULTS, HOST, SOLIX, STORE, TOP};
+use super::unknown_keys::open;
 use crate::reading::SafeText;
 
 /// How the room reads: the caller gives the files.
@@ -60,18 +57,6 @@ struct Pending {
     defaults: Rc<HostOptions>,
 }
 
-/// A `[[host]]` as written.
-pub(super) struct RawHost {
-    pub(super) name: Spanned<Hostlist>,
-    pub(super) address: Option<Spanned<Hostlist>>,
-    /// With the defaults of its file under it, unless it changes hosts of another entry: those have theirs.
-    pub(super) options: HostOptions,
-    /// Names of its own that are left out.
-    pub(super) exclude: Vec<Spanned<Selector>>,
-    /// Whether it changes hosts that another entry gives.
-    pub(super) is_override: bool,
-}
-
 struct Reader<'f> {
     files: &'f dyn Files,
     texts: Vec<Text>,
@@ -83,10 +68,7 @@ struct Reader<'f> {
     exclude: Vec<Spanned<Selector>>,
     /// Whether a `[[host]]` was seen, or may stand in what could not be read.
     may_have_hosts: bool,
-    cycle: Cycle,
-    store: StoreSettings,
-    alerts: AlertSettings,
-    solix: Option<SolixSettings>,
+    sections: Sections,
 }
 
 impl<'f> Reader<'f> {
@@ -99,10 +81,7 @@ impl<'f> Reader<'f> {
             hosts: Vec::new(),
             exclude: Vec::new(),
             may_have_hosts: false,
-            cycle: Cycle::default(),
-            store: default_store(),
-            alerts: AlertSettings::default(),
-            solix: None,
+            sections: Sections::default(),
         }
     }
 
@@ -133,7 +112,8 @@ impl<'f> Reader<'f> {
         };
         let file = self.texts.len();
         self.texts.push(Text::new(path.clone(), text.clone()));
-        self.read_text(Input { file, text: &text }, &path, included_at.is_none(), &defaults)
+        let base = path.parent().unwrap_or(Path::new(""));
+        self.read_text(Input { file, text: &text, base }, included_at.is_none(), &defaults)
     }
 
     fn unreadable(&mut self, path: PathBuf, included_at: Option<Location>, error: &io::Error) {
@@ -150,84 +130,82 @@ impl<'f> Reader<'f> {
         self.sink.push(location, error);
     }
 
-    fn read_text(
-        &mut self,
-        input: Input<'_>,
-        path: &Path,
-        is_first: bool,
-        above: &Rc<HostOptions>,
-    ) -> Vec<Pending> {
-        let base = path.parent().unwrap_or(Path::new(""));
+    fn read_text(&mut self, input: Input<'_>, is_first: bool, above: &Rc<HostOptions>) -> Vec<Pending> {
         let (document, errors) = DeTable::parse_recoverable(input.text);
         let table = document.get_ref();
         if let Some(error) = errors.first() {
             // What the parser made of the rest cannot be trusted, so only the includes are followed.
             self.may_have_hosts = true;
             if is_first {
-                self.cycle.interval = None;
+                self.sections.cycle.interval = None;
             }
             self.sink.push(syntax_location(input, error), syntax_error(error));
             let mut scratch = DiagnosticSink::default();
-            return includes(self.files, input, table, base, above, &mut scratch);
+            return includes(self.files, input, table, above, &mut scratch);
         }
-        find_secrets(input, table, &mut self.sink);
-        Section::open(input, table, &TOP, &mut self.sink);
+        find_secrets(input.file, table, &mut self.sink);
+        open(input, table, &TOP, &mut self.sink);
         // The most likely slip gets its own error, and not a second one for the hosts that are missed.
         self.may_have_hosts |= table.contains_key("hosts");
-        let defaults = match self.sub_table(input, table, "defaults") {
-            Some(raw) => {
-                let mut section = Section::open(input, raw, &DEFAULTS, &mut self.sink);
-                Rc::new(HostOptions::read_defaults(&mut section, base).over(above))
-            }
-            None => Rc::clone(above),
-        };
-        self.read_settings(input, table, base, is_first);
-        self.read_hosts(input, table, base, &defaults);
+        let own_defaults = self.section(input, table, "defaults", &DEFAULTS);
+        let own_defaults = own_defaults.map(|mut section| read_defaults(&mut section));
+        let defaults = own_defaults.map_or_else(|| Rc::clone(above), |own| Rc::new(own.over(above)));
+        if is_first {
+            self.read_settings(input, table);
+        } else {
+            self.refuse_settings(input, table);
+        }
+        self.read_hosts(input, table, &defaults);
         let n_before = self.sink.len();
-        let included = includes(self.files, input, table, base, &defaults, &mut self.sink);
+        let included = includes(self.files, input, table, &defaults, &mut self.sink);
         self.may_have_hosts |= self.sink.len() > n_before;
         included
     }
 
-    fn read_settings(&mut self, input: Input<'_>, table: &DeTable<'_>, base: &Path, is_first: bool) {
-        if !is_first {
-            for name in ["cycle", "store", "alerts", "solix", "exclude"] {
-                if let Some((key, _)) = table.get_key_value(name) {
-                    let shown = if name == "exclude" { "`exclude`" } else { &format!("[{name}]") };
-                    let hint = format!("move {shown} to the file that includes the others");
-                    let error = ValueError::new(
-                        format!("{shown} in an included file"),
-                        "holds for the whole fleet",
-                        if name == "exclude" { hint + ", or into a [[host]]" } else { hint },
-                    );
-                    self.sink.push(Location::new(input.file, &key.span()), error);
-                }
+    /// Reads the sections of the first file, which hold for the whole fleet.
+    fn read_settings(&mut self, input: Input<'_>, table: &DeTable<'_>) {
+        let mut top = Section { input, raw: table, table: &TOP, sink: &mut self.sink };
+        self.exclude = top.parsed_some("exclude", selector);
+        let mut sections = std::mem::take(&mut self.sections);
+        if let Some(mut section) = self.section(input, table, "cycle", &CYCLE) {
+            section.read_settings(&mut sections);
+        }
+        if let Some(mut section) = self.section(input, table, "store", &STORE) {
+            section.read_settings(&mut sections);
+            check_keep(&mut section, &sections);
+        }
+        if let Some(mut section) = self.section(input, table, "solix", &SOLIX) {
+            section.read_settings(&mut sections);
+            let is_enabled = section.flag("enabled").is_none_or(|enabled| enabled.value);
+            sections.stations = if is_enabled { Stations::Watched } else { Stations::SwitchedOff };
+        } else if table.contains_key("solix") {
+            sections.stations = Stations::SwitchedOff;
+        }
+        sections.alerts.rules = default_rules(sections.stations);
+        if let Some(mut section) = self.section(input, table, "alerts", &ALERTS) {
+            section.read_settings(&mut sections);
+            check_station_rules(&mut section, &mut sections.alerts.rules, sections.stations);
+        }
+        self.sections = sections;
+    }
+
+    /// Reports the sections of an included file that hold for the whole fleet.
+    fn refuse_settings(&mut self, input: Input<'_>, table: &DeTable<'_>) {
+        for name in ["cycle", "store", "alerts", "solix", "exclude"] {
+            if let Some((key, _)) = table.get_key_value(name) {
+                let shown = if name == "exclude" { "`exclude`" } else { &format!("[{name}]") };
+                let hint = format!("move {shown} to the file that includes the others");
+                let error = ValueError::new(
+                    format!("{shown} in an included file"),
+                    "holds for the whole fleet",
+                    if name == "exclude" { hint + ", or into a [[host]]" } else { hint },
+                );
+                self.sink.push(Location::new(input.file, &key.span()), error);
             }
-            return;
-        }
-        self.exclude = Section::reopen(input, table, &mut self.sink).parsed_some("exclude", selector);
-        if let Some(raw) = self.sub_table(input, table, "cycle") {
-            self.cycle = read_cycle(&mut Section::open(input, raw, &CYCLE, &mut self.sink));
-        }
-        if let Some(raw) = self.sub_table(input, table, "store") {
-            self.store = read_store(&mut Section::open(input, raw, &STORE, &mut self.sink), base);
-        }
-        if let Some(raw) = self.sub_table(input, table, "solix") {
-            self.solix = read_solix(&mut Section::open(input, raw, &SOLIX, &mut self.sink), base);
-        }
-        let stations = match &self.solix {
-            Some(_) => Stations::Watched,
-            None if table.contains_key("solix") => Stations::SwitchedOff,
-            None => Stations::Missing,
-        };
-        self.alerts.rules = default_station_rules(stations);
-        if let Some(raw) = self.sub_table(input, table, "alerts") {
-            let mut section = Section::open(input, raw, &ALERTS, &mut self.sink);
-            self.alerts = read_alerts(&mut section, base, stations);
         }
     }
 
-    fn read_hosts(&mut self, input: Input<'_>, table: &DeTable<'_>, base: &Path, defaults: &HostOptions) {
+    fn read_hosts(&mut self, input: Input<'_>, table: &DeTable<'_>, defaults: &HostOptions) {
         let Some((key, value)) = table.get_key_value("host") else { return };
         self.may_have_hosts = true;
         let error = || {
@@ -242,68 +220,42 @@ impl<'f> Reader<'f> {
             return;
         };
         for item in items {
-            let Some(raw) = item.get_ref().as_table() else {
-                self.sink.push(Location::new(input.file, &item.span()), error());
-                continue;
-            };
-            self.read_host(input, raw, item, base, defaults);
+            let location = Location::new(input.file, &item.span());
+            match item.get_ref().as_table() {
+                Some(raw) => {
+                    let mut section = open(input, raw, &HOST, &mut self.sink);
+                    self.hosts.extend(read_host(&mut section, location, defaults));
+                }
+                None => self.sink.push(location, error()),
+            }
         }
     }
 
-    fn read_host(
-        &mut self,
-        input: Input<'_>,
-        table: &DeTable<'_>,
-        item: &TomlSpanned<DeValue<'_>>,
-        base: &Path,
-        defaults: &HostOptions,
-    ) {
-        let mut section = Section::open(input, table, &HOST, &mut self.sink);
-        let own = HostOptions::read_host(&mut section, base);
-        let is_override = section.flag("override").is_some_and(|flag| flag.value);
-        let options = if is_override { own } else { own.over(defaults) };
-        let address = section.parsed("address", place::address);
-        let name = section.parsed("name", place::name);
-        let exclude = section.parsed_some("exclude", selector);
-        // A name under another key is an error already.
-        let is_nameless = !table.keys().any(|key| key.get_ref() == "name" || names_host(key.get_ref()));
-        if is_nameless {
-            section.report(
-                Location::new(input.file, &item.span()),
-                ValueError::new(
-                    "a host without a name",
-                    "no `name` in here",
-                    "write `name = \"node1\"`; an address may be given besides",
-                ),
-            );
-        }
-        if let Some(name) = name {
-            self.hosts.push(RawHost { name, address, options, exclude, is_override });
-        }
-    }
-
-    fn sub_table<'t, 'i>(
-        &mut self,
-        input: Input<'_>,
-        table: &'t DeTable<'i>,
+    /// Opens a table of the file, if it is there; reports what is no table.
+    fn section<'a, 'i>(
+        &'a mut self,
+        input: Input<'a>,
+        table: &'a DeTable<'i>,
         name: &str,
-    ) -> Option<&'t DeTable<'i>> {
+        keys: &'static Table,
+    ) -> Option<Section<'a, 'i>> {
         let value = table.get(name)?;
-        let raw = value.get_ref().as_table();
-        if raw.is_none() {
-            let error = ValueError::new(
-                format!("`{name}` must be a table"),
-                "not a table",
-                format!("write [{name}], in single brackets"),
-            );
-            self.sink.push(Location::new(input.file, &value.span()), error);
+        if let Some(raw) = value.get_ref().as_table() {
+            return Some(open(input, raw, keys, &mut self.sink));
         }
-        raw
+        let error = ValueError::new(
+            format!("`{name}` must be a table"),
+            "not a table",
+            format!("write [{name}], in single brackets"),
+        );
+        self.sink.push(Location::new(input.file, &value.span()), error);
+        None
     }
 
     fn finish(mut self) -> Result<Inventory, Diagnostics> {
         // Stations alone are worth asking too.
-        if !self.may_have_hosts && self.solix.is_none() {
+        let has_stations = self.sections.stations == Stations::Watched;
+        if !self.may_have_hosts && !has_stations {
             self.sink.push(
                 Location::whole_file(0),
                 ValueError::new(
@@ -313,7 +265,7 @@ impl<'f> Reader<'f> {
                 ),
             );
         }
-        let resolved = resolve(&self.hosts, &self.exclude, &self.cycle, &mut self.sink);
+        let resolved = resolve(&self.hosts, &self.exclude, &self.sections.cycle, &mut self.sink);
         let warnings = self.sink.into_result(&mut self.texts)?;
         let origin = |location: &Location| {
             let text = self.texts.get(location.file)?;
@@ -329,10 +281,10 @@ impl<'f> Reader<'f> {
             hosts,
             origins,
             warnings,
-            cycle: self.cycle.settings,
-            store: self.store,
-            alerts: self.alerts,
-            solix: self.solix,
+            cycle: self.sections.cycle.settings,
+            store: self.sections.store,
+            alerts: self.sections.alerts,
+            solix: has_stations.then_some(self.sections.solix),
         })
     }
 }
@@ -342,14 +294,14 @@ fn includes(
     files: &dyn Files,
     input: Input<'_>,
     table: &DeTable<'_>,
-    base: &Path,
     defaults: &Rc<HostOptions>,
     sink: &mut DiagnosticSink,
 ) -> Vec<Pending> {
-    let patterns = Section::reopen(input, table, sink).parsed_list("include", check::path);
+    let mut top = Section { input, raw: table, table: &TOP, sink };
+    let patterns = top.parsed_list("include", check::path);
     let mut found = Vec::new();
     for pattern in patterns.map(|patterns| patterns.value).unwrap_or_default() {
-        match files.glob(&base.join(&pattern.value)) {
+        match files.glob(&input.base.join(&pattern.value)) {
             Ok(paths) if paths.is_empty() => sink.push(
                 pattern.location,
                 ValueError::new(
@@ -376,10 +328,19 @@ fn includes(
     found
 }
 
-/// Names or patterns of hosts that are left out.
-fn selector(text: &str) -> Result<Selector, ValueError> {
-    let hint = "write names, ranges or patterns as `node[3-5],login1` or `rack1-*`, or a list of them";
-    Selector::parse(text).map_err(|reason| ValueError::new(reason, "not names of hosts", hint))
+fn check_keep(section: &mut Section<'_, '_>, sections: &Sections) {
+    let is_postgres = sections.store.url.as_ref().is_some_and(|url| url.starts_with("postgres"));
+    if let Some(location) = section.value_location("keep")
+        && sections.store.keep.is_some()
+        && is_postgres
+    {
+        let error = ValueError::new(
+            "`keep` is for a timeline in SQLite",
+            "nothing is removed from PostgreSQL",
+            "take it out; the owner of a table in PostgreSQL removes old rows",
+        );
+        section.report(location, error);
+    }
 }
 
 fn syntax_location(input: Input<'_>, error: &toml::de::Error) -> Location {

@@ -6,32 +6,36 @@
 mod alerts;
 mod check;
 mod diagnostic;
+mod host_entry;
 mod host_options;
 mod hostlist;
-mod keys;
 mod load;
+mod location;
 mod model;
 mod place;
 mod resolve;
+mod secret_keys;
+mod secret_source;
 mod section;
+mod sections;
 mod select;
-mod settings;
 mod snippet;
 mod solix;
-mod station_alerts;
 mod suggestion;
+mod tables;
+mod unknown_keys;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Warnings};
 pub use load::{Files, load};
 pub use model::{
-    AlertRules, AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Origin,
-    PowerAbove, SecretSource, SolixServer, SolixSettings, SshTarget, StoreSettings, Target, WebhookFormat,
-    WebhookSettings,
+    AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Origin, SecretSource,
+    SolixServer, SolixSettings, SshTarget, StoreSettings, Target, WebhookFormat, WebhookSettings,
 };
 pub use select::{Selection, Selector};
 
-/// Which keys each table of an inventory may have, by where the table is, such as `in [[host]]`.
-pub fn keys() -> Vec<(&'static str, &'static [&'static str])> {
-    use section::{ALERTS, CYCLE, DEFAULTS, HOST, SOLIX, STORE, TOP};
-    [TOP, DEFAULTS, HOST, CYCLE, STORE, ALERTS, SOLIX].map(|schema| (schema.title, schema.keys)).to_vec()
+/// The name and the meaning of each key, by the table that it stands in, such as `in [[host]]`.
+pub fn keys() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    use tables::{DEFAULTS, SECTIONS, TOP};
+    let tables = [&TOP, &DEFAULTS].into_iter().chain(SECTIONS);
+    tables.map(|table| (table.title, table.keys().map(|key| (key.name, key.help)).collect())).collect()
 }

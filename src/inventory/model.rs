@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::diagnostic::Warnings;
-use crate::reading::{Power, Share, Temperature};
+use crate::alert::Rules;
 
 /// A fleet of at least one host, with the settings written beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,47 +153,9 @@ pub struct StoreSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AlertSettings {
     /// From where on an alert is raised.
-    pub rules: AlertRules,
+    pub rules: Rules,
     /// Who is told beside the timeline, if anybody.
     pub webhook: Option<WebhookSettings>,
-}
-
-/// From where on an alert is raised; what is `None` is not watched.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AlertRules {
-    /// A GPU is hotter than this.
-    pub gpu_temperature_above: Option<Temperature>,
-    /// How long it must be; zero is at once.
-    pub gpu_temperature_for: Duration,
-    /// A GPU draws more than this.
-    pub gpu_power_above: Option<PowerAbove>,
-    /// How long it must; zero is at once.
-    pub gpu_power_for: Duration,
-    /// A host has given no answer for this long.
-    pub host_silent_for: Option<Duration>,
-    /// All GPUs together draw more than this.
-    pub cluster_power_above: Option<Power>,
-    /// The oldest batch in the spool waits longer than this.
-    pub spool_older_than: Option<Duration>,
-    /// The store has been away for this long.
-    pub store_away_for: Option<Duration>,
-    /// A station's battery is below this.
-    pub battery_below: Option<Share>,
-    /// A station's battery is below this, and somebody should look at it now.
-    pub battery_critical_below: Option<Share>,
-    /// A station's grid has been gone for this long; zero is at once.
-    pub grid_lost_for: Option<Duration>,
-    /// Nothing has come from a station for this long.
-    pub station_silent_for: Option<Duration>,
-}
-
-/// From which draw on a GPU draws too much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PowerAbove {
-    /// The same for each GPU.
-    Fixed(Power),
-    /// A share of its limit in force.
-    OfLimit(Share),
 }
 
 /// Where alerts are sent.
@@ -283,12 +245,67 @@ pub enum MetadataStyle {
 }
 
 impl Host {
+    /// A host with every default, on this machine.
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            labels: BTreeMap::new(),
+            target: Target::Local,
+            timeout: Duration::from_secs(15),
+            sample: None,
+            nvidia_smi: "nvidia-smi".to_owned(),
+            gpus: None,
+            maintenance: false,
+        }
+    }
+
     /// Where it is, for a person and for the `ip` key of the metadata.
     pub fn address(&self) -> &str {
         match &self.target {
             Target::Local => "localhost",
             Target::Ssh(ssh) => &ssh.address,
             Target::Scripted { .. } => "scripted",
+        }
+    }
+}
+
+impl SshTarget {
+    /// A target with every default.
+    pub(super) fn new(address: String) -> Self {
+        Self {
+            address,
+            user: None,
+            port: None,
+            identity_file: None,
+            ssh_config: None,
+            known_hosts: None,
+            jump: None,
+            kex: None,
+            host_key: HostKeyPolicy::default(),
+            connect_timeout: Duration::from_secs(5),
+            control_persist: Duration::from_secs(10 * 60),
+            keep_shell: true,
+        }
+    }
+}
+
+impl Default for CycleSettings {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(60), concurrency: 256, connecting: 64 }
+    }
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            url: None,
+            password: None,
+            table: "unified_timeline".to_owned(),
+            metadata: MetadataStyle::default(),
+            // 25 KB a minute for a thousand rows: a month of a fleet of that size.
+            spool_size: 1 << 30,
+            spool_age: Duration::from_secs(30 * 24 * 60 * 60),
+            keep: None,
         }
     }
 }

@@ -6,21 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::diagnostic::{DiagnosticSink, Location, ValueError};
-use super::host_options::{HostOptions, Kind};
+use super::diagnostic::{DiagnosticSink, ValueError};
+use super::host_entry::RawHost;
+use super::host_options::HostOptions;
 use super::hostlist::{Hostlist, MAX_HOSTS};
-use super::load::RawHost;
-use super::model::{Host, SshTarget, Target};
+use super::location::{Location, Spanned};
+use super::model::{Host, Target};
 use super::place;
-use super::section::Spanned;
+use super::sections::Cycle;
 use super::select::Selector;
-use super::settings::Cycle;
 use crate::reading::SafeText;
-
-const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
-const DEFAULT_CONTROL_PERSIST: Duration = Duration::from_secs(10 * 60);
-const DEFAULT_NVIDIA_SMI: &str = "nvidia-smi";
 
 /// How many changes of hosts by `override` an inventory may have.
 const MAX_CHANGED: u64 = 4 * MAX_HOSTS;
@@ -55,7 +50,7 @@ pub(super) fn resolve(
         );
     }
     let kept = fleet.hosts.into_iter().filter(|host| !host.is_excluded);
-    kept.map(|host| (host_of(&host.options, host.name, host.address), host.locations)).collect()
+    kept.map(|host| (host.options.host(host.name, host.address), host.locations)).collect()
 }
 
 /// A host in the making.
@@ -260,7 +255,7 @@ impl<'w> Fleet<'w> {
         let mut machines: BTreeMap<Machine, &ResolvedHost<'_>> = BTreeMap::new();
         let mut noted = BTreeSet::new();
         for host in self.hosts.iter().filter(|host| !host.is_excluded && !host.is_faulty) {
-            let resolved = host_of(&host.options, host.name.clone(), host.address.clone());
+            let resolved = host.options.host(host.name.clone(), host.address.clone());
             let Some(machine) = Machine::of(&resolved) else { continue };
             let earlier = match machines.entry(machine) {
                 Entry::Vacant(place) => {
@@ -282,53 +277,32 @@ impl<'w> Fleet<'w> {
     }
 
     fn check_times(&mut self, options: &HostOptions, cycle: &Cycle, sink: &mut DiagnosticSink) {
-        let (timeout, timeout_location) = parts(&options.timeout, DEFAULT_TIMEOUT);
-        if let Some(interval) = cycle.interval.filter(|interval| timeout >= *interval) {
-            // With neither written there is nothing wrong, so one of the two sites is there.
+        let host = options.host(String::new(), String::new());
+        let timeout_location = options.location("timeout");
+        if let Some(interval) = cycle.interval.filter(|interval| host.timeout >= *interval) {
+            // With neither written there is nothing wrong, so one of the two locations is there.
             let location = timeout_location.clone().or_else(|| cycle.interval_location.clone());
-            let error = ValueError::new(
-                format!(
-                    "the timeout of {} is not below the interval of {}",
-                    message(timeout),
-                    message(interval)
-                ),
-                "not below the interval",
-                "an answer must be in before the next cycle: lower `timeout` in [defaults], or raise `interval` in [cycle]",
-            );
-            self.wrong_time(location, error, sink);
+            let hint = "an answer must be in before the next cycle: lower `timeout` in [defaults], or raise `interval` in [cycle]";
+            self.wrong_time(location, not_below_interval("timeout", host.timeout, interval, hint), sink);
         }
-        self.check_sample(options, cycle, sink);
-        if matches!(options.kind, Some(Kind::Local | Kind::Scripted(_))) {
-            return;
+        if let (Some(sample), Some(interval)) = (host.sample, cycle.interval)
+            && sample >= interval
+        {
+            let hint =
+                "samples are what is read within a cycle: lower `sample`, or take it out to ask once a cycle";
+            let error = not_below_interval("sample", sample, interval, hint);
+            self.wrong_time(options.location("sample"), error, sink);
         }
-        let (connect, connect_location) = parts(&options.connect_timeout, DEFAULT_CONNECT_TIMEOUT);
-        if connect > timeout {
+        if let Target::Ssh(ssh) = host.target
+            && ssh.connect_timeout > host.timeout
+        {
+            let [connect, timeout] = [ssh.connect_timeout, host.timeout].map(humantime::format_duration);
             let error = ValueError::new(
-                format!(
-                    "the connect_timeout of {} is above the timeout of {}",
-                    message(connect),
-                    message(timeout)
-                ),
+                format!("the connect_timeout of {connect} is above the timeout of {timeout}"),
                 "connecting is part of the timeout",
                 "lower `connect_timeout`, or raise `timeout`: it is for connecting and answering together",
             );
-            self.wrong_time(connect_location.or(timeout_location), error, sink);
-        }
-    }
-
-    fn check_sample(&mut self, options: &HostOptions, cycle: &Cycle, sink: &mut DiagnosticSink) {
-        let Some(Spanned { value: Some(sample), location }) = &options.sample else { return };
-        if let Some(interval) = cycle.interval.filter(|interval| sample >= interval) {
-            let error = ValueError::new(
-                format!(
-                    "the sample of {} is not below the interval of {}",
-                    message(*sample),
-                    message(interval)
-                ),
-                "not below the interval",
-                "samples are what is read within a cycle: lower `sample`, or take it out to ask once a cycle",
-            );
-            self.wrong_time(Some(location.clone()), error, sink);
+            self.wrong_time(options.location("connect_timeout").or(timeout_location), error, sink);
         }
     }
 
@@ -395,49 +369,8 @@ fn addresses(host: &RawHost, names: &[String], sink: &mut DiagnosticSink) -> Opt
     Some(addresses)
 }
 
-fn host_of(options: &HostOptions, name: String, address: String) -> Host {
-    let target = match &options.kind {
-        Some(Kind::Local) => Target::Local,
-        Some(Kind::Scripted(scene)) => Target::Scripted { scene: scene.clone() },
-        Some(Kind::Ssh) | None => Target::Ssh(ssh_target(options, address)),
-    };
-    Host {
-        name,
-        labels: options.labels.clone(),
-        target,
-        timeout: value_of(&options.timeout).unwrap_or(DEFAULT_TIMEOUT),
-        sample: value_of(&options.sample).flatten(),
-        nvidia_smi: value_of(&options.nvidia_smi).unwrap_or_else(|| DEFAULT_NVIDIA_SMI.to_owned()),
-        gpus: value_of(&options.gpus),
-        maintenance: value_of(&options.maintenance).unwrap_or(false),
-    }
-}
-
-fn ssh_target(options: &HostOptions, address: String) -> SshTarget {
-    SshTarget {
-        address,
-        user: value_of(&options.user),
-        port: value_of(&options.port),
-        identity_file: value_of(&options.identity_file),
-        ssh_config: value_of(&options.ssh_config),
-        known_hosts: value_of(&options.known_hosts),
-        jump: value_of(&options.jump),
-        kex: value_of(&options.kex),
-        host_key: value_of(&options.host_key).unwrap_or_default(),
-        connect_timeout: value_of(&options.connect_timeout).unwrap_or(DEFAULT_CONNECT_TIMEOUT),
-        control_persist: value_of(&options.control_persist).unwrap_or(DEFAULT_CONTROL_PERSIST),
-        keep_shell: value_of(&options.keep_shell).unwrap_or(true),
-    }
-}
-
-fn value_of<T: Clone>(raw: &Option<Spanned<T>>) -> Option<T> {
-    raw.as_ref().map(|at| at.value.clone())
-}
-
-fn parts(raw: &Option<Spanned<Duration>>, default: Duration) -> (Duration, Option<Location>) {
-    raw.as_ref().map_or((default, None), |at| (at.value, Some(at.location.clone())))
-}
-
-fn message(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
+fn not_below_interval(key: &str, time: Duration, interval: Duration, hint: &str) -> ValueError {
+    let [time, interval] = [time, interval].map(humantime::format_duration);
+    let message = format!("the {key} of {time} is not below the interval of {interval}");
+    ValueError::new(message, "not below the interval", hint)
 }

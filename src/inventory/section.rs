@@ -1,196 +1,128 @@
-//! One table of an inventory file, read key by key; what does not fit is noted and reading goes on.
+//! One table of an inventory file, read key by key; errors are collected and reading goes on.
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
 
 use toml::Spanned as TomlSpanned;
 use toml::de::{DeTable, DeValue};
 
 use super::check;
-use super::diagnostic::{DiagnosticSink, Location, ValueError};
-use super::keys;
-use super::snippet::is_secret_word;
-use super::suggestion::{example_of, is_shown, suggested_flag, suggested_number, suggested_string};
+use super::diagnostic::{DiagnosticSink, ValueError};
+use super::host_options::HostOptions;
+use super::location::{Location, Spanned};
+use super::secret_keys::is_secret_key;
+use super::sections::Sections;
+use super::suggestion::{Form, suggested_flag, suggested_number, suggested_string};
 use crate::reading::SafeText;
-
-/// A value and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Spanned<T> {
-    pub(super) value: T,
-    pub(super) location: Location,
-}
 
 /// A file that is being read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Input<'a> {
     pub(super) file: usize,
     pub(super) text: &'a str,
+    /// The folder of the file, which relative paths in it start from.
+    pub(super) base: &'a Path,
 }
 
-/// Which keys a table may have.
+/// The keys that a table of the file may have.
 #[derive(Debug)]
-pub(super) struct Schema {
-    /// Where the table is, in words, such as `in [[host]]`.
+pub(super) struct Table {
+    /// Where the table is, such as `in [[host]]`.
     pub(super) title: &'static str,
-    pub(super) keys: &'static [&'static str],
+    pub(super) keys: &'static [&'static [Key]],
 }
 
-pub(super) const TOP: Schema = Schema {
-    title: "at the top of the file",
-    keys: &["include", "exclude", "defaults", "host", "cycle", "store", "alerts", "solix"],
-};
-pub(super) const DEFAULTS: Schema = Schema { title: "in [defaults]", keys: &HOST_KEYS };
-pub(super) const HOST: Schema = Schema { title: "in [[host]]", keys: &ONE_HOST_KEYS };
-pub(super) const CYCLE: Schema =
-    Schema { title: "in [cycle]", keys: &["interval", "concurrency", "connecting"] };
-pub(super) const STORE: Schema = Schema {
-    title: "in [store]",
-    keys: &[
-        "url",
-        "password_env",
-        "password_file",
-        "password_credential",
-        "table",
-        "metadata",
-        "spool_size",
-        "spool_age",
-        "keep",
-    ],
-};
+/// One key: all that is known of it, but for the field that it sets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    /// Its meaning in a sentence, for the manual page.
+    pub(super) help: &'static str,
+    pub(super) form: Form,
+    /// Other names that people use for it: those of ssh and of other tools.
+    pub(super) synonyms: &'static [&'static str],
+    /// Whether it only makes sense over SSH.
+    pub(super) is_for_ssh: bool,
+    pub(super) read: Read,
+}
 
-pub(super) const ALERTS: Schema = Schema {
-    title: "in [alerts]",
-    keys: &[
-        "gpu_temperature_above",
-        "gpu_temperature_for",
-        "gpu_power_above",
-        "gpu_power_for",
-        "host_silent_for",
-        "cluster_power_above",
-        "spool_older_than",
-        "store_away_for",
-        "battery_below",
-        "battery_critical_below",
-        "grid_lost",
-        "grid_lost_for",
-        "station_silent_for",
-        "webhook_env",
-        "webhook_file",
-        "webhook_credential",
-        "webhook_format",
-        "webhook_timeout",
-    ],
-};
+/// How a key is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Read {
+    /// Together with another key, or by the reader of its table.
+    WithOthers,
+    Setting(fn(&mut Section<'_, '_>, &'static str, &mut Sections)),
+    HostOption(fn(&mut Section<'_, '_>, &'static str, &mut HostOptions)),
+}
 
-pub(super) const SOLIX: Schema = Schema {
-    title: "in [solix]",
-    keys: &[
-        "enabled",
-        "country",
-        "server",
-        "user_env",
-        "user_file",
-        "user_credential",
-        "password_env",
-        "password_file",
-        "password_credential",
-        "interval",
-        "fast_interval",
-        "rest_every",
-        "listen",
-        "api_url",
-        "login_key",
-        "mqtt_address",
-        "extra_ca",
-    ],
-};
+impl Table {
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.keys.iter().flat_map(|keys| keys.iter())
+    }
 
-/// Keys under which somebody may write the account's e-mail address itself.
-const EMAIL_KEYS: &[&str] = &["user", "username", "email", "mail", "account"];
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        self.keys().map(|key| key.name).collect()
+    }
 
-/// Sections that are planned. To pass over them in silence would let somebody believe in an alert that
-/// never fires.
-const PLANNED: &[&str] = &["tariff"];
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys().find(|key| key.name == name)
+    }
+}
 
-const HOST_KEYS: [&str; 20] = [
-    "local",
-    "scripted",
-    "labels",
-    "user",
-    "port",
-    "identity_file",
-    "ssh_config",
-    "known_hosts",
-    "jump",
-    "kex",
-    "host_key",
-    "connect_timeout",
-    "timeout",
-    "sample",
-    "control_persist",
-    "keep_shell",
-    "probes",
-    "nvidia_smi",
-    "gpus",
-    "maintenance",
-];
-
-const ONE_HOST_KEYS: [&str; 24] = {
-    let mut keys = ["name"; 24];
-    keys[1] = "address";
-    keys[2] = "exclude";
-    keys[3] = "override";
-    let (_, rest) = keys.split_at_mut(4);
-    rest.copy_from_slice(&HOST_KEYS);
-    keys
-};
-
-/// One table, with the place for what is wrong in it.
+/// One table of a file, and the sink for its diagnostics.
 pub(super) struct Section<'a, 'i> {
-    input: Input<'a>,
-    table: &'a DeTable<'i>,
-    sink: &'a mut DiagnosticSink,
+    pub(super) input: Input<'a>,
+    pub(super) raw: &'a DeTable<'i>,
+    pub(super) table: &'static Table,
+    pub(super) sink: &'a mut DiagnosticSink,
 }
 
-impl<'a, 'i> Section<'a, 'i> {
-    /// Opens a table and notes every key that it may not have.
-    pub(super) fn open(
-        input: Input<'a>,
-        table: &'a DeTable<'i>,
-        schema: &Schema,
-        sink: &'a mut DiagnosticSink,
-    ) -> Self {
-        for (key, value) in table {
-            let name: &str = key.get_ref();
-            if let Some(error) = key_error(name, schema) {
-                if error.hides {
-                    sink.hide(Location::new(input.file, &value.span()));
-                }
-                sink.push(Location::new(input.file, &key.span()), error);
+impl Section<'_, '_> {
+    /// Reads every key that sets something of the whole fleet.
+    pub(super) fn read_settings(&mut self, to: &mut Sections) {
+        for key in self.table.keys() {
+            if let Read::Setting(read) = key.read {
+                read(self, key.name, to);
             }
         }
-        Self { input, table, sink }
     }
 
-    /// Opens a table whose keys have been looked at.
-    pub(super) fn reopen(input: Input<'a>, table: &'a DeTable<'i>, sink: &'a mut DiagnosticSink) -> Self {
-        Self { input, table, sink }
+    /// Reads every key that is an option of a host.
+    pub(super) fn read_host_options(&mut self, to: &mut HostOptions) {
+        to.labels = self.labels("labels");
+        for key in self.table.keys() {
+            if let Read::HostOption(read) = key.read {
+                read(self, key.name, to);
+            }
+        }
     }
 
-    /// Notes something in this table that is not wrong, but most likely not meant, either.
+    /// Reports something in this table that is not wrong, but most likely not intended.
     pub(super) fn warn(&mut self, location: Location, error: ValueError) {
         self.sink.warn(location, error);
     }
 
-    /// Notes an error of this table.
+    /// Reports an error of this table.
     pub(super) fn report(&mut self, location: Location, error: ValueError) {
         self.sink.push(location, error);
     }
 
     /// Where a key stands, if it does.
     pub(super) fn key_location(&self, key: &str) -> Option<Location> {
-        let (key, _) = self.table.get_key_value(key)?;
+        let (key, _) = self.raw.get_key_value(key)?;
         Some(Location::new(self.input.file, &key.span()))
+    }
+
+    /// Where the value of a key stands, if it does.
+    pub(super) fn value_location(&self, key: &str) -> Option<Location> {
+        self.raw.get(key).map(|value| self.location(value))
+    }
+
+    /// A path, relative to the file.
+    pub(super) fn path(&mut self, key: &str) -> Option<Spanned<PathBuf>> {
+        let base = self.input.base;
+        self.parsed(key, |text| check::file_path(text, base))
     }
 
     /// A string that `parse` takes.
@@ -199,7 +131,7 @@ impl<'a, 'i> Section<'a, 'i> {
         key: &str,
         parse: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Option<Spanned<T>> {
-        let value = self.table.get(key)?;
+        let value = self.raw.get(key)?;
         self.parsed_value(key, value, parse)
     }
 
@@ -209,9 +141,10 @@ impl<'a, 'i> Section<'a, 'i> {
         key: &str,
         parse: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Option<Spanned<Vec<Spanned<T>>>> {
-        let value = self.table.get(key)?;
+        let value = self.raw.get(key)?;
         let DeValue::Array(items) = value.get_ref() else {
-            let one = value.get_ref().as_str().filter(|text| is_shown(key) && parse(text).is_ok());
+            let one =
+                value.get_ref().as_str().filter(|text| self.form(key).is_shown() && parse(text).is_ok());
             self.wrong_type(key, value, "a list of strings", &format!("[{}]", toml_text(one.unwrap_or("…"))));
             return None;
         };
@@ -225,7 +158,7 @@ impl<'a, 'i> Section<'a, 'i> {
         key: &str,
         parse: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Vec<Spanned<T>> {
-        let is_one = self.table.get(key).is_some_and(|value| value.get_ref().is_str());
+        let is_one = self.raw.get(key).is_some_and(|value| value.get_ref().is_str());
         if is_one {
             return self.parsed(key, parse).into_iter().collect();
         }
@@ -234,7 +167,7 @@ impl<'a, 'i> Section<'a, 'i> {
 
     /// A table of strings.
     pub(super) fn labels(&mut self, key: &str) -> BTreeMap<String, String> {
-        let Some(value) = self.table.get(key) else { return BTreeMap::new() };
+        let Some(value) = self.raw.get(key) else { return BTreeMap::new() };
         let DeValue::Table(table) = value.get_ref() else {
             self.wrong_type(key, value, "a table of strings", "{ rack = \"a1\" }");
             return BTreeMap::new();
@@ -262,7 +195,7 @@ impl<'a, 'i> Section<'a, 'i> {
 
     /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &str) -> Option<Spanned<bool>> {
-        let value = self.table.get(key)?;
+        let value = self.raw.get(key)?;
         match value.get_ref().as_bool() {
             Some(flag) => Some(Spanned { value: flag, location: self.location(value) }),
             None => {
@@ -273,18 +206,22 @@ impl<'a, 'i> Section<'a, 'i> {
         }
     }
 
-    /// A whole number within bounds.
-    pub(super) fn integer(&mut self, key: &str, bounds: RangeInclusive<u32>) -> Option<Spanned<u32>> {
-        let value = self.table.get(key)?;
+    /// A whole number within bounds that `T` can hold.
+    pub(super) fn integer<T: TryFrom<u32>>(
+        &mut self,
+        key: &str,
+        bounds: RangeInclusive<u32>,
+    ) -> Option<Spanned<T>> {
+        let value = self.raw.get(key)?;
         let Some(integer) = value.get_ref().as_integer() else {
             let suggested = suggested_number(value.get_ref()).filter(|number| bounds.contains(number));
-            let example = suggested.map_or_else(|| example_of(key), |number| number.to_string());
+            let example = suggested.map_or_else(|| self.form(key).example(), |number| number.to_string());
             self.wrong_type(key, value, "a whole number", &example);
             return None;
         };
         let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
         if let Some(number) = number.filter(|number| bounds.contains(number)) {
-            return Some(Spanned { value: number, location: self.location(value) });
+            return Some(Spanned { value: number.try_into().ok()?, location: self.location(value) });
         }
         let (low, high) = (bounds.start(), bounds.end());
         self.sink.push(
@@ -304,10 +241,11 @@ impl<'a, 'i> Section<'a, 'i> {
         value: &TomlSpanned<DeValue<'_>>,
         parse: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Option<Spanned<T>> {
+        let form = self.form(key);
         let suggested =
-            || suggested_string(key, value.get_ref()).filter(|suggested| parse(suggested).is_ok());
+            || suggested_string(key, form, value.get_ref()).filter(|suggested| parse(suggested).is_ok());
         let Some(text) = value.get_ref().as_str() else {
-            let example = suggested().map_or_else(|| example_of(key), |suggested| toml_text(&suggested));
+            let example = suggested().map_or_else(|| form.example(), |suggested| toml_text(&suggested));
             self.wrong_type(key, value, "a string", &example);
             return None;
         };
@@ -364,6 +302,15 @@ impl<'a, 'i> Section<'a, 'i> {
         self.sink.push(self.location(value), error);
     }
 
+    fn form(&self, key: &str) -> Form {
+        const LABEL: Form = Form::Public("…");
+        if key.starts_with("labels.") {
+            LABEL
+        } else {
+            self.table.key(key).map_or(Form::Other, |key| key.form)
+        }
+    }
+
     fn location(&self, value: &TomlSpanned<DeValue<'_>>) -> Location {
         Location::new(self.input.file, &value.span())
     }
@@ -372,97 +319,4 @@ impl<'a, 'i> Section<'a, 'i> {
 /// A text as TOML writes it, fit to be shown.
 fn toml_text(text: &str) -> String {
     format!("\"{}\"", SafeText::new(text).as_str().replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// Notes every key of a document, at any depth, under which a secret is kept.
-pub(super) fn find_secrets(input: Input<'_>, document: &DeTable<'_>, sink: &mut DiagnosticSink) {
-    for entry in document {
-        let section = if entry.0.get_ref() == "solix" { "[solix]" } else { "[store]" };
-        find_secrets_in_entry(input, entry, section, sink);
-    }
-}
-
-fn find_secrets_in_entry(
-    input: Input<'_>,
-    (key, value): (&TomlSpanned<std::borrow::Cow<'_, str>>, &TomlSpanned<DeValue<'_>>),
-    section: &str,
-    sink: &mut DiagnosticSink,
-) {
-    if let Some(error) = secret_key_error(key.get_ref(), section) {
-        sink.push(Location::new(input.file, &key.span()), error);
-        sink.hide(Location::new(input.file, &value.span()));
-    }
-    find_secrets_in_value(input, value.get_ref(), section, sink);
-}
-
-fn find_secrets_in_value(input: Input<'_>, value: &DeValue<'_>, section: &str, sink: &mut DiagnosticSink) {
-    match value {
-        DeValue::Table(table) => {
-            table.iter().for_each(|entry| find_secrets_in_entry(input, entry, section, sink));
-        }
-        DeValue::Array(items) => {
-            items.iter().for_each(|item| find_secrets_in_value(input, item.get_ref(), section, sink));
-        }
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => {}
-    }
-}
-
-fn is_secret_key(key: &str) -> bool {
-    secret_key_error(key, "").is_some()
-}
-
-/// The section that has password_env and its like for a secret in the section of this title.
-fn secrets_of(title: &str) -> &'static str {
-    if title == SOLIX.title { "[solix]" } else { "[store]" }
-}
-
-fn secret_key_error(key: &str, section: &str) -> Option<ValueError> {
-    let key = key.to_ascii_lowercase();
-    if matches!(key.as_str(), "passwd" | "passphrase") || key.ends_with("password") {
-        return Some(check::secret_in_file("a password in the inventory", section));
-    }
-    matches!(key.as_str(), "webhook" | "webhook_url")
-        .then(|| check::webhook_in_file("a webhook's URL in the inventory"))
-}
-
-/// Why a key may not stand in a table of this schema.
-fn key_error(key: &str, schema: &Schema) -> Option<ValueError> {
-    if schema.keys.contains(&key) || is_secret_key(key) {
-        return None;
-    }
-    let title = schema.title;
-    if title == TOP.title && PLANNED.contains(&key) {
-        return Some(ValueError::new(
-            format!("[{key}] is planned; this version does not read it yet"),
-            "not read yet",
-            format!("take the section [{key}] out for now: nothing would come of it"),
-        ));
-    }
-    if title == SOLIX.title && EMAIL_KEYS.contains(&key) {
-        let hint = "say where it is by user_env, user_file or user_credential; without them it is in the variable ANKER_USER";
-        let error =
-            ValueError::new(format!("`{key}` in [solix]"), "the account itself is not written here", hint);
-        return Some(error.hiding());
-    }
-    let hint = keys::suggested(key, schema)
-        .or_else(|| is_secret_word(key).then(|| check::secret_in_file("", secrets_of(title)).hint))
-        .unwrap_or_else(|| format!("known here: {}", schema.keys.join(", ")));
-    let message = format!("unknown key `{}` {title}", SafeText::new(key));
-    Some(ValueError::new(message, "not a key that is known here", hint))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_host_key_may_stand_in_defaults_but_those_of_one_entry() {
-        let of_one = ["name", "address", "exclude", "override"];
-        assert_eq!(HOST.keys.get(..4), Some(of_one.as_slice()));
-        assert_eq!(HOST.keys.get(4..), Some(DEFAULTS.keys));
-    }
 }

@@ -2,74 +2,78 @@
 
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::time::Duration;
 
 use super::check;
 use super::diagnostic::ValueError;
-use super::host_options::file_path;
+use super::location::{Spanned, put};
 use super::model::{SecretSource, SolixServer, SolixSettings};
+use super::secret_source::read_secret;
 use super::section::Section;
-use super::settings::read_secret;
 
 /// The variables of the existing installation.
 const DEFAULT_USER: &str = "ANKER_USER";
 const DEFAULT_PASSWORD: &str = "ANKER_PASS";
 
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(120);
-const DEFAULT_FAST_INTERVAL: Duration = Duration::from_secs(30);
-const DEFAULT_LISTEN: Duration = Duration::from_secs(10);
-const DEFAULT_REST_EVERY: u32 = 5;
-
 /// Below, the station never sleeps and the vendor's servers are asked for nothing new; above, a battery can
 /// be empty before anybody hears of it.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(60 * 60);
 const LISTENS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
-const REST_EVERY: RangeInclusive<u32> = 1..=1_000;
+pub(super) const REST_EVERY: RangeInclusive<u32> = 1..=1_000;
 
-/// Reads `[solix]`; `None` where it is switched off.
-pub(super) fn read_solix(section: &mut Section<'_, '_>, base: &Path) -> Option<SolixSettings> {
-    let is_enabled = section.flag("enabled").is_none_or(|enabled| enabled.value);
-    let user = read_secret(section, base, "user", "e-mail address", DEFAULT_USER);
-    let password = read_secret(section, base, "password", "password", DEFAULT_PASSWORD);
-    let (interval, fast_interval) = read_intervals(section);
-    let settings = SolixSettings {
-        user: user.unwrap_or_else(|| SecretSource::Env(DEFAULT_USER.to_owned())),
-        password: password.unwrap_or_else(|| SecretSource::Env(DEFAULT_PASSWORD.to_owned())),
-        country: section.parsed("country", country).map(|country| country.value),
-        server: section.parsed("server", server).map(|server| server.value),
-        interval,
-        fast_interval,
-        rest_every: section.integer("rest_every", REST_EVERY).map_or(DEFAULT_REST_EVERY, |at| at.value),
-        listen: section
-            .parsed("listen", |text| within(text, &LISTENS, DEFAULT_LISTEN))
-            .map_or(DEFAULT_LISTEN, |listen| listen.value),
-        api_url: section.parsed("api_url", api_url).map(|url| url.value),
-        login_key: read_login_key(section),
-        mqtt_address: section.parsed("mqtt_address", mqtt_address).map(|address| address.value),
-        extra_ca: section.parsed("extra_ca", |text| file_path(text, base)).map(|path| path.value),
-    };
-    is_enabled.then_some(settings)
+impl Default for SolixSettings {
+    fn default() -> Self {
+        Self {
+            user: SecretSource::Env(DEFAULT_USER.to_owned()),
+            password: SecretSource::Env(DEFAULT_PASSWORD.to_owned()),
+            country: None,
+            server: None,
+            interval: Duration::from_secs(120),
+            fast_interval: Duration::from_secs(30),
+            rest_every: 5,
+            listen: Duration::from_secs(10),
+            api_url: None,
+            login_key: None,
+            mqtt_address: None,
+            extra_ca: None,
+        }
+    }
 }
 
-/// The two intervals; the fast one is never the longer one.
-fn read_intervals(section: &mut Section<'_, '_>) -> (Duration, Duration) {
-    let interval = section.parsed("interval", |text| within(text, &INTERVALS, DEFAULT_INTERVAL));
-    let fast = section.parsed("fast_interval", |text| within(text, &INTERVALS, DEFAULT_FAST_INTERVAL));
-    // What cannot be read is an error already, and measures nothing.
-    let is_readable = interval.is_some() || section.key_location("interval").is_none();
-    let interval = interval.map_or(DEFAULT_INTERVAL, |interval| interval.value);
-    let Some(fast) = fast else { return (interval, DEFAULT_FAST_INTERVAL.min(interval)) };
-    if is_readable && interval < fast.value {
-        let message = format!(
-            "the fast_interval of {} is above the interval of {}",
-            message(fast.value),
-            message(interval)
-        );
-        let hint = "lower `fast_interval`, or raise `interval`: a low battery is asked more often, not less";
-        section.report(fast.location, ValueError::new(message, "not the faster one", hint));
+/// Reads where the account's e-mail address and its password come from.
+pub(super) fn read_account(section: &mut Section<'_, '_>, to: &mut SolixSettings) {
+    if let Some(user) = read_secret(section, "user", "e-mail address", DEFAULT_USER) {
+        to.user = user;
     }
-    (interval, fast.value)
+    if let Some(password) = read_secret(section, "password", "password", DEFAULT_PASSWORD) {
+        to.password = password;
+    }
+}
+
+/// Reads the two intervals; the fast one is never the longer one.
+pub(super) fn read_intervals(section: &mut Section<'_, '_>, to: &mut SolixSettings) {
+    let SolixSettings { interval: default, fast_interval: fast_default, .. } = *to;
+    let interval = section.parsed("interval", |text| within(text, &INTERVALS, default));
+    let fast = section.parsed("fast_interval", |text| within(text, &INTERVALS, fast_default));
+    // A value that cannot be read is reported already, and nothing is compared with it.
+    let is_readable = interval.is_some() || section.key_location("interval").is_none();
+    put(interval, &mut to.interval);
+    let Some(Spanned { value: fast, location }) = fast else {
+        to.fast_interval = to.fast_interval.min(to.interval);
+        return;
+    };
+    to.fast_interval = fast;
+    if is_readable && to.interval < fast {
+        let message =
+            format!("the fast_interval of {} is above the interval of {}", shown(fast), shown(to.interval));
+        let hint = "lower `fast_interval`, or raise `interval`: a low battery is asked more often, not less";
+        section.report(location, ValueError::new(message, "not the faster one", hint));
+    }
+}
+
+/// How long a poll listens.
+pub(super) fn listen(text: &str) -> Result<Duration, ValueError> {
+    within(text, &LISTENS, SolixSettings::default().listen)
 }
 
 fn within(text: &str, bounds: &RangeInclusive<Duration>, default: Duration) -> Result<Duration, ValueError> {
@@ -77,16 +81,16 @@ fn within(text: &str, bounds: &RangeInclusive<Duration>, default: Duration) -> R
     if bounds.contains(&duration) {
         return Ok(duration);
     }
-    let [low, high, default] = [*bounds.start(), *bounds.end(), default].map(message);
+    let [low, high, default] = [*bounds.start(), *bounds.end(), default].map(shown);
     let hint = format!("write \"{low}\" to \"{high}\"; the default is \"{default}\"");
     Err(ValueError::new("is out of bounds", &format!("from \"{low}\" to \"{high}\""), hint))
 }
 
-fn message(duration: Duration) -> String {
+fn shown(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-fn country(text: &str) -> Result<String, ValueError> {
+pub(super) fn country(text: &str) -> Result<String, ValueError> {
     if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         return Ok(text.to_ascii_uppercase());
     }
@@ -97,7 +101,7 @@ fn country(text: &str) -> Result<String, ValueError> {
     ))
 }
 
-fn server(text: &str) -> Result<SolixServer, ValueError> {
+pub(super) fn server(text: &str) -> Result<SolixServer, ValueError> {
     match text {
         "com" => Ok(SolixServer::Com),
         "eu" => Ok(SolixServer::Eu),
@@ -110,7 +114,7 @@ fn server(text: &str) -> Result<SolixServer, ValueError> {
 }
 
 /// `https://host` or `https://host:port`, and nothing behind it but one slash.
-fn api_url(text: &str) -> Result<String, ValueError> {
+pub(super) fn api_url(text: &str) -> Result<String, ValueError> {
     let hint = "write `https://host:port`, without login, path or question mark";
     if text.contains('@') {
         return Err(ValueError::new("has a login in it", "a login does not belong here", hint).hiding());
@@ -128,10 +132,10 @@ fn api_url(text: &str) -> Result<String, ValueError> {
     Err(ValueError::new("has no host, or a port that is none", "not a host", hint))
 }
 
-/// A key alone would only encrypt the password for somebody else than who is asked.
-fn read_login_key(section: &mut Section<'_, '_>) -> Option<String> {
-    let key = section.parsed("login_key", login_key);
-    if let (Some(location), None) = (section.key_location("login_key"), section.key_location("api_url")) {
+/// Reads `login_key`: without another server it would encrypt the password for somebody else.
+pub(super) fn read_login_key(section: &mut Section<'_, '_>, key: &str) -> Option<Spanned<String>> {
+    let login_key = section.parsed(key, login_key);
+    if let (Some(location), None) = (section.key_location(key), section.key_location("api_url")) {
         let error = ValueError::new(
             "`login_key` without `api_url`",
             "belongs to another server",
@@ -139,7 +143,7 @@ fn read_login_key(section: &mut Section<'_, '_>) -> Option<String> {
         );
         section.report(location, error);
     }
-    key.map(|key| key.value)
+    login_key
 }
 
 fn login_key(text: &str) -> Result<String, ValueError> {
@@ -153,7 +157,7 @@ fn login_key(text: &str) -> Result<String, ValueError> {
     ))
 }
 
-fn mqtt_address(text: &str) -> Result<String, ValueError> {
+pub(super) fn mqtt_address(text: &str) -> Result<String, ValueError> {
     if is_host_and_port(text) {
         return Ok(text.to_owned());
     }

@@ -2,9 +2,23 @@
 
 use toml::de::DeValue;
 
-/// What kind of number a key is.
+/// The form of a key's value, with an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(super) enum Form {
+    /// A number with its unit.
+    Quantity(Unit, &'static str),
+    /// A string that may be a secret, so that it is never repeated.
+    Text(&'static str),
+    /// A string that may be repeated in a diagnostic.
+    Public(&'static str),
+    /// A whole number.
+    Number(&'static str),
+    Other,
+}
+
+/// The unit that a bare number is most likely in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
     Time,
     Days,
     Temperature,
@@ -15,64 +29,30 @@ enum Unit {
     Bytes,
 }
 
-/// Keys whose value is a number with a unit, and a value as it may be written.
-const WITH_UNIT: &[(&str, Unit, &str)] = &[
-    ("interval", Unit::Time, "60s"),
-    ("timeout", Unit::Time, "15s"),
-    ("connect_timeout", Unit::Time, "5s"),
-    ("control_persist", Unit::Time, "10m"),
-    ("sample", Unit::Time, "1s"),
-    ("webhook_timeout", Unit::Time, "10s"),
-    ("fast_interval", Unit::Time, "30s"),
-    ("listen", Unit::Time, "10s"),
-    ("gpu_temperature_for", Unit::Time, "5m"),
-    ("gpu_power_for", Unit::Time, "5m"),
-    ("host_silent_for", Unit::Time, "5m"),
-    ("store_away_for", Unit::Time, "5m"),
-    ("grid_lost_for", Unit::Time, "5m"),
-    ("station_silent_for", Unit::Time, "15m"),
-    ("spool_older_than", Unit::Time, "10m"),
-    ("spool_age", Unit::Days, "30d"),
-    ("keep", Unit::Days, "90d"),
-    ("gpu_temperature_above", Unit::Temperature, "85C"),
-    ("gpu_power_above", Unit::GpuPower, "110%"),
-    ("cluster_power_above", Unit::Power, "12kW"),
-    ("battery_below", Unit::Percent, "30%"),
-    ("battery_critical_below", Unit::Percent, "10%"),
-    ("spool_size", Unit::Bytes, "1GiB"),
-];
+impl Form {
+    /// Whether a value may be repeated.
+    pub(super) const fn is_shown(self) -> bool {
+        matches!(self, Self::Public(_))
+    }
 
-/// Other keys, and a value as it may be written.
-const WITHOUT_UNIT: &[(&str, &str)] = &[
-    ("name", "\"node1\""),
-    ("address", "\"10.0.0.1\""),
-    ("user", "\"monitor\""),
-    ("identity_file", "\"~/.ssh/fleetwatt\""),
-    ("jump", "\"bastion\""),
-    ("kex", "\"curve25519-sha256\""),
-    ("host_key", "\"strict\""),
-    ("nvidia_smi", "\"nvidia-smi\""),
-    ("table", "\"unified_timeline\""),
-    ("url", "\"sqlite:fleetwatt.db\""),
-    ("metadata", "\"slim\""),
-    ("webhook_format", "\"json\""),
-    ("country", "\"US\""),
-    ("server", "\"com\""),
-    ("mqtt_address", "\"127.0.0.1:8883\""),
-    ("port", "22"),
-    ("gpus", "8"),
-    ("concurrency", "256"),
-    ("connecting", "64"),
-    ("rest_every", "5"),
-];
-
-/// Keys whose value, if it is something else, is shown again: nobody keeps a secret there.
-const SHOWN: &[&str] =
-    &["name", "address", "user", "jump", "kex", "nvidia_smi", "table", "country", "include", "exclude"];
+    /// A value as it may be written.
+    pub(super) fn example(self) -> String {
+        match self {
+            Self::Quantity(_, example) | Self::Text(example) | Self::Public(example) => {
+                format!("\"{example}\"")
+            }
+            Self::Number(example) => example.to_owned(),
+            Self::Other => "\"…\"".to_owned(),
+        }
+    }
+}
 
 /// What somebody wrote, as the string that was meant: with its unit, or in quotes. Not yet known to be good.
-pub(super) fn suggested_string(key: &str, value: &DeValue<'_>) -> Option<String> {
-    let unit = WITH_UNIT.iter().find(|(name, ..)| *name == key).map(|(_, unit, _)| *unit);
+pub(super) fn suggested_string(key: &str, form: Form, value: &DeValue<'_>) -> Option<String> {
+    let unit = match form {
+        Form::Quantity(unit, _) => Some(unit),
+        Form::Text(_) | Form::Public(_) | Form::Number(_) | Form::Other => None,
+    };
     match (value, unit) {
         (DeValue::Integer(number), Some(unit)) if number.radix() == 10 => with_unit(number.as_str(), unit),
         (DeValue::Float(number), Some(unit)) => with_unit(number.as_str(), unit),
@@ -83,20 +63,15 @@ pub(super) fn suggested_string(key: &str, value: &DeValue<'_>) -> Option<String>
         (DeValue::Boolean(is_strict), _) if key == "host_key" => {
             Some(if *is_strict { "strict" } else { "accept-new" }.to_owned())
         }
-        (DeValue::Integer(number), None) if is_shown(key) => Some(number.as_str().to_owned()),
-        (DeValue::Float(number), None) if is_shown(key) => Some(number.as_str().to_owned()),
-        (DeValue::Boolean(flag), None) if is_shown(key) => Some(flag.to_string()),
+        (DeValue::Integer(number), None) if form.is_shown() => Some(number.as_str().to_owned()),
+        (DeValue::Float(number), None) if form.is_shown() => Some(number.as_str().to_owned()),
+        (DeValue::Boolean(flag), None) if form.is_shown() => Some(flag.to_string()),
         (DeValue::Array(items), None) if matches!(key, "name" | "address" | "jump") => {
             let items: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
             items.map(|items| items.join(","))
         }
         _ => None,
     }
-}
-
-/// Whether a value under this key may be repeated.
-pub(super) fn is_shown(key: &str) -> bool {
-    SHOWN.contains(&key) || key.starts_with("labels.")
 }
 
 /// What somebody wrote in quotes or with a point, as the whole number that was meant.
@@ -128,14 +103,6 @@ pub(super) fn suggested_flag(value: &DeValue<'_>) -> Option<bool> {
         "false" | "no" | "n" | "off" | "0" => Some(false),
         _ => None,
     }
-}
-
-/// A value as it may be written for this key, where nothing can be made of what was.
-pub(super) fn example_of(key: &str) -> String {
-    if let Some((_, _, example)) = WITH_UNIT.iter().find(|(name, ..)| *name == key) {
-        return format!("\"{example}\"");
-    }
-    WITHOUT_UNIT.iter().find(|(name, _)| *name == key).map_or("\"…\"", |(_, example)| example).to_owned()
 }
 
 fn digits(text: &str) -> Option<&str> {
@@ -192,16 +159,6 @@ mod tests {
             ("", Unit::Time, None),
         ] {
             assert_eq!(with_unit(number, unit).as_deref(), suggested, "{number}");
-        }
-    }
-
-    #[test]
-    fn no_key_that_may_hold_a_secret_is_repeated() {
-        for key in
-            ["url", "password_env", "password_file", "webhook_credential", "user_env", "login_key", "api_url"]
-        {
-            assert!(!is_shown(key), "{key}");
-            assert_eq!(suggested_string(key, &DeValue::Boolean(true)), None);
         }
     }
 }

@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fleetwatt::alert::{PowerThreshold, Rules, Threshold};
 use fleetwatt::inventory::{
-    AlertRules, AlertSettings, Diagnostics, Files, Inventory, PowerAbove, SecretSource, WebhookFormat,
-    WebhookSettings, load,
+    AlertSettings, Diagnostics, Files, Inventory, SecretSource, WebhookFormat, WebhookSettings, load,
 };
 use fleetwatt::reading::{Power, Share, Temperature};
 
@@ -51,16 +51,20 @@ fn the_commented_section_of_the_cluster_has_every_rule() {
     assert_eq!(
         example("cluster.toml"),
         AlertSettings {
-            rules: AlertRules {
-                gpu_temperature_above: Some(Temperature::from_millicelsius(85_000)),
-                gpu_temperature_for: Duration::ZERO,
-                gpu_power_above: Some(PowerAbove::OfLimit(Share::from_millipercent(105_000))),
-                gpu_power_for: Duration::from_secs(300),
+            rules: Rules {
+                gpu_temperature: Some(Threshold {
+                    above: Temperature::from_millicelsius(85_000),
+                    held_for: Duration::ZERO,
+                }),
+                gpu_power: Some(Threshold {
+                    above: PowerThreshold::OfLimit(Share::from_millipercent(105_000)),
+                    held_for: Duration::from_secs(300),
+                }),
                 host_silent_for: Some(Duration::from_secs(300)),
-                cluster_power_above: Some(Power::from_watts(1_200_000)),
+                cluster_power: Some(Power::from_watts(1_200_000)),
                 spool_older_than: Some(Duration::from_secs(600)),
                 store_away_for: Some(Duration::from_secs(300)),
-                ..AlertRules::default()
+                ..Rules::default()
             },
             webhook: Some(WebhookSettings {
                 url: SecretSource::Credential("alertmanager-url".to_owned()),
@@ -74,7 +78,7 @@ fn the_commented_section_of_the_cluster_has_every_rule() {
 #[test]
 fn the_commented_section_of_the_federation_loads() {
     let alerts = example("federation.toml");
-    assert_eq!(alerts.rules.gpu_temperature_for, Duration::from_secs(120));
+    assert_eq!(alerts.rules.gpu_temperature.expect("it is set").held_for, Duration::from_secs(120));
     assert_eq!(alerts.webhook.expect("it has one").format, WebhookFormat::Ntfy);
 }
 

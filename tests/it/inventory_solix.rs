@@ -5,9 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fleetwatt::inventory::{
-    AlertRules, Diagnostics, Files, Inventory, SecretSource, SolixServer, SolixSettings, load,
-};
+use fleetwatt::alert::Rules;
+use fleetwatt::inventory::{Diagnostics, Files, Inventory, SecretSource, SolixServer, SolixSettings, load};
 use fleetwatt::reading::Share;
 
 struct OneFile(String);
@@ -57,12 +56,8 @@ fn defaults() -> SolixSettings {
     }
 }
 
-fn watched_by_default() -> AlertRules {
-    AlertRules {
-        grid_lost_for: Some(Duration::ZERO),
-        station_silent_for: Some(seconds(900)),
-        ..AlertRules::default()
-    }
+fn watched_by_default() -> Rules {
+    Rules { grid_lost_for: Some(Duration::ZERO), station_silent_for: Some(seconds(900)), ..Rules::default() }
 }
 
 #[test]
@@ -83,7 +78,7 @@ fn the_commented_section_of_the_federation_loads_and_says_the_defaults() {
     );
     assert_eq!(
         inventory.alerts.rules,
-        AlertRules {
+        Rules {
             battery_below: Some(Share::from_millipercent(30_000)),
             battery_critical_below: Some(Share::from_millipercent(10_000)),
             ..watched_by_default()
@@ -126,13 +121,13 @@ fn an_empty_section_is_enabled_and_has_every_default() {
 #[test]
 fn an_inventory_without_the_section_has_no_stations_and_watches_none() {
     let inventory = good("");
-    assert_eq!((inventory.solix, inventory.alerts.rules), (None, AlertRules::default()));
+    assert_eq!((inventory.solix, inventory.alerts.rules), (None, Rules::default()));
 }
 
 #[test]
 fn what_is_switched_off_is_neither_read_nor_watched_but_still_checked() {
     let inventory = good("[solix]\nenabled = false\ncountry = \"US\"\n[alerts]\nbattery_below = \"30%\"\n");
-    assert_eq!((inventory.solix, inventory.alerts.rules), (None, AlertRules::default()));
+    assert_eq!((inventory.solix, inventory.alerts.rules), (None, Rules::default()));
     assert_eq!(faults_of("[solix]\nenabled = false\ncountry = \"U\"\n"), ["5:11 `country` is not a country"]);
 }
 
@@ -404,7 +399,7 @@ fn the_rules_of_stations_contradict_neither_each_other_nor_a_fleet_without_stati
 #[test]
 fn what_is_watched_without_being_written_can_be_switched_off() {
     let rules = good("[solix]\n[alerts]\ngrid_lost = false\nstation_silent_for = \"off\"\n").alerts.rules;
-    assert_eq!(rules, AlertRules::default());
+    assert_eq!(rules, Rules::default());
     let rules = good("[solix]\n[alerts]\ngrid_lost_for = \"1m\"\n").alerts.rules;
     assert_eq!(rules.grid_lost_for, Some(seconds(60)));
 }

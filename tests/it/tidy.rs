@@ -10,21 +10,21 @@ const RANKS: &[(u8, &str)] = &[
     (0, "reading"),
     (0, "support"),
     (1, "alert"),
-    (1, "inventory"),
     (1, "probe"),
-    (2, "batch"),
-    (3, "transport"),
-    (3, "battery"),
-    (3, "store"),
-    (4, "cycle"),
-    (4, "output"),
-    (5, "app"),
-    (6, "cli"),
+    (2, "inventory"),
+    (3, "batch"),
+    (4, "transport"),
+    (4, "battery"),
+    (4, "store"),
+    (5, "cycle"),
+    (5, "output"),
+    (6, "app"),
+    (7, "cli"),
 ];
 
 /// The ranks of the core, and what no file in it may name: no async, no I/O, no clock. `support` is below
 /// it, since rooms of all ranks may need it, and is no part of it.
-const CORE: std::ops::RangeInclusive<u8> = 0..=2;
+const CORE: std::ops::RangeInclusive<u8> = 0..=3;
 const NOT_CORE: &str = "support";
 const NOT_IN_CORE: &[&str] = &[
     "tokio",

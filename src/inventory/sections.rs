@@ -1,0 +1,46 @@
+//! The sections that hold for the whole fleet, while they are read.
+
+use std::time::Duration;
+
+use super::location::Location;
+use super::model::{AlertSettings, CycleSettings, SolixSettings, StoreSettings};
+
+/// `[cycle]`, `[store]`, `[alerts]` and `[solix]`, each with its defaults until it is read.
+#[derive(Debug, Default)]
+pub(super) struct Sections {
+    pub(super) cycle: Cycle,
+    pub(super) store: StoreSettings,
+    pub(super) alerts: AlertSettings,
+    pub(super) solix: SolixSettings,
+    /// Whether there is a `[solix]`, and whether it is enabled.
+    pub(super) stations: Stations,
+}
+
+/// `[cycle]` as read.
+#[derive(Debug)]
+pub(super) struct Cycle {
+    pub(super) settings: CycleSettings,
+    /// The interval that timeouts are compared with; `None` if its value cannot be read.
+    pub(super) interval: Option<Duration>,
+    /// Where the interval is written, if it is.
+    pub(super) interval_location: Option<Location>,
+}
+
+impl Default for Cycle {
+    fn default() -> Self {
+        let settings = CycleSettings::default();
+        Self { interval: Some(settings.interval), settings, interval_location: None }
+    }
+}
+
+/// Whether there are stations to watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Stations {
+    /// `[solix]` is there and enabled.
+    Watched,
+    /// It is there, but not enabled: alert rules about stations are checked and not used.
+    SwitchedOff,
+    /// There is no `[solix]`.
+    #[default]
+    Missing,
+}
