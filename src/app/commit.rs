@@ -6,7 +6,7 @@ use std::future::Future;
 use super::Error;
 use super::alerts::{Alerting, Surroundings};
 use crate::alert::{Scope, Transition};
-use crate::batch::{Batch, BatchId, Event, Written};
+use crate::batch::{Batch, BatchId, Event, InventorySent};
 use crate::inventory::MetadataStyle;
 use crate::store::{self, AlertRecord, Receipt, Writer};
 
@@ -55,7 +55,7 @@ pub(super) struct Closed<'a> {
 pub(super) async fn commit<K: Keep>(
     keeper: &mut K,
     cycle: &Closed<'_>,
-    written: &mut Written,
+    written: &mut InventorySent,
     mut alerting: Option<&mut Alerting>,
 ) -> Result<(K::Receipt, Vec<Transition>), Error> {
     let batch = cycle.batch;

@@ -9,7 +9,7 @@ use crate::alert::{
     Answer, Facts, GpuFacts, NodeFacts, Scope, SolixFacts, StationAnswer, StationFacts, Transition, Trouble,
 };
 use crate::reading::{
-    FailureKind, Fault, FaultKind, GpuReading, GridState, Outcome, Presence, SafeText, SolixReport,
+    Device, FailureKind, Fault, FaultKind, GridState, Outcome, Presence, SafeText, SolixReport,
     StationReading, StationStatus,
 };
 
@@ -62,7 +62,7 @@ fn node_facts(report: &HostReport) -> NodeFacts {
     let gpus = report.gpus.iter().zip(&sources).map(|(gpu, source)| GpuFacts {
         source: source.clone(),
         name: gpu_name(report, gpu, source),
-        temperature: gpu.temperature.as_ref().ok().copied(),
+        temperature: gpu.temperature().ok().copied(),
         power: gpu.power().ok().map(|draw| draw.power),
         limit: gpu.limit().ok(),
     });
@@ -78,12 +78,12 @@ fn node_facts(report: &HostReport) -> NodeFacts {
 }
 
 /// A GPU's name for a person: the node alone where there is only one.
-fn gpu_name(report: &HostReport, gpu: &GpuReading, source: &str) -> String {
+fn gpu_name(report: &HostReport, gpu: &Device, source: &str) -> String {
     let node = &report.node;
     if *source == format!("gpu_{node}") {
         return node.clone();
     }
-    match &gpu.index {
+    match gpu.index() {
         Ok(index) => format!("{node} GPU {index}"),
         Err(_) => format!("{node} GPU {}", source.trim_start_matches(&format!("gpu_{node}_"))),
     }
@@ -123,12 +123,12 @@ fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Tro
 /// How the alert of a missing GPU names it: by its bus id where that is known, so that lost and then missing is
 /// one alert.
 fn gpu_name_of(report: &HostReport, fault: &Fault, row: Option<usize>) -> String {
-    let bus_id = row.and_then(|row| report.gpus.get(row)?.bus_id.as_ref().ok());
+    let bus_id = row.and_then(|row| report.gpus.get(row)?.bus_id().ok());
     bus_id.or(fault.gpu.as_ref()).map(SafeText::to_string).unwrap_or_default()
 }
 
-fn is_named(gpu: &GpuReading, name: &SafeText) -> bool {
-    gpu.bus_id.as_ref().is_ok_and(|bus_id| bus_id == name) || gpu.uuid.as_ref().is_ok_and(|uuid| uuid == name)
+fn is_named(gpu: &Device, name: &SafeText) -> bool {
+    gpu.bus_id().is_ok_and(|bus_id| bus_id == name) || gpu.uuid().is_ok_and(|uuid| uuid == name)
 }
 
 /// A host that fails because none of its GPUs can be used: that is no matter of waiting for an answer.
@@ -176,8 +176,8 @@ mod tests {
 
     use super::*;
     use crate::alert::{PowerThreshold, Rules, State, Threshold, evaluate};
-    use crate::batch::sample;
-    use crate::reading::{Absent, Failure, Power, Reason, Share, Temperature};
+    use crate::batch::fixtures;
+    use crate::reading::{Absent, Failure, Power, Quantity, Reason, Share, Temperature};
 
     fn rules() -> Rules {
         let held_for = Duration::ZERO;
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn the_mixed_fleet_raises_what_is_wrong_in_it() {
         let message: Vec<String> =
-            told(&sample::fleet()).into_iter().map(|one| format!("{}: {}", one.key, one.message)).collect();
+            told(&fixtures::fleet()).into_iter().map(|one| format!("{}: {}", one.key, one.message)).collect();
         assert_eq!(
             message,
             [
@@ -212,10 +212,12 @@ mod tests {
 
     #[test]
     fn one_of_several_gpus_is_named_by_its_index() {
-        let mut batch = sample::fleet();
-        batch.reports[1].gpus[2].temperature = Ok(Temperature::from_millicelsius(85_000));
-        batch.reports[1].gpus[3].temperature = Ok(Temperature::from_millicelsius(85_000));
-        batch.reports[1].gpus[3].index = Err(Absent::new(Reason::Garbled, "?"));
+        let mut batch = fixtures::fleet();
+        batch.reports[1].gpus[2]
+            .set(Quantity::Temperature, Ok(Temperature::from_millicelsius(85_000).into()));
+        batch.reports[1].gpus[3]
+            .set(Quantity::Temperature, Ok(Temperature::from_millicelsius(85_000).into()));
+        batch.reports[1].gpus[3].set(Quantity::Index, Err(Absent::new(Reason::Garbled, "?")));
         let told = told(&batch);
         let of_node: Vec<_> = told.iter().filter(|one| one.source.starts_with("gpu_node001")).collect();
         assert_eq!(of_node[0].message, "node001 GPU 2 is at 85 °C (limit 80 °C)");
@@ -224,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_implausible_number_is_about_its_gpu_where_that_is_known() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         let fault = |gpu: &str| Fault::new(FaultKind::Implausible, Some(SafeText::new(gpu)), "9999.00");
         batch.reports[1].faults = vec![fault("00000000:0C:00.0"), fault("?")];
         let keys: Vec<_> = told(&batch).into_iter().map(|one| one.key).collect();
@@ -234,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_node_whose_only_gpu_is_lost_has_lost_it_and_is_not_only_silent() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports[0].outcome = Outcome::Failed(Failure::new(FailureKind::GpuLost, "GPU is lost"));
         batch.reports[0].gpus.clear();
         assert_eq!(told(&batch)[0].key, "gpu_missing:node_redfin");
@@ -242,14 +244,14 @@ mod tests {
 
     #[test]
     fn a_host_that_answers_without_any_power_is_not_silent() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports[0].outcome = Outcome::Failed(Failure::new(FailureKind::NoPower, "593.00 W in P8"));
         assert_eq!(batch.alert_facts(Scope::Whole).nodes[0].answer, Answer::Partial);
     }
 
     #[test]
     fn a_failing_jump_host_is_known_as_such() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports[2].jump = Some("bastion".to_owned());
         batch.reports[2].outcome = Outcome::Failed(Failure::new(FailureKind::Jump, "refused"));
         let facts = batch.alert_facts(Scope::Whole);
@@ -260,10 +262,10 @@ mod tests {
 
     #[test]
     fn a_transition_is_an_event_of_one_or_zero_with_its_words() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         let mut state = State::default();
         let raised = evaluate(&rules(), &mut state, &batch.alert_facts(Scope::Whole));
-        let event = &sample::seen(&batch.alert_events(&raised))[0];
+        let event = &fixtures::seen(&batch.alert_events(&raised))[0];
         assert_eq!(
             (event.event_type, event.source.as_str(), event.value),
             ("alert", "gpu_redfin", Some(1.0))
@@ -274,21 +276,22 @@ mod tests {
         );
         assert_eq!(event.metadata["key"], "gpu_temperature:gpu_redfin");
         assert_eq!(event.metadata["batch"], batch.id.to_string());
-        batch.reports[0].gpus[0].temperature = Ok(Temperature::from_millicelsius(40_000));
-        batch.reports[0].gpus[0].power_draw = Ok(Power::from_watts(20));
+        batch.reports[0].gpus[0]
+            .set(Quantity::Temperature, Ok(Temperature::from_millicelsius(40_000).into()));
+        batch.reports[0].gpus[0].set(Quantity::PowerDraw, Ok(Power::from_watts(20).into()));
         let cleared = evaluate(&rules(), &mut state, &batch.alert_facts(Scope::Whole));
         let values: Vec<_> = batch.alert_events(&cleared).into_iter().map(|event| event.value).collect();
         assert_eq!(values, [Some(0.0), Some(0.0)]);
     }
 
     fn stations(report: SolixReport) -> Vec<StationFacts> {
-        let batch = Batch { solix: Some(report), ..sample::fleet() };
+        let batch = Batch { solix: Some(report), ..fixtures::fleet() };
         batch.alert_facts(Scope::Part).solix.expect("it has a session").stations
     }
 
     #[test]
     fn a_station_is_judged_by_what_came_in_this_cycle_alone() {
-        let mut report = sample::station_report();
+        let mut report = fixtures::station_report();
         let fresh = stations(report.clone()).remove(0);
         assert_eq!((fresh.source.as_str(), fresh.name.as_str()), ("solix_9DNBH3D0PLDBLX1Y", "F3800 Plus"));
         assert_eq!(fresh.soc, Some(Share::from_millipercent(87_000)));
@@ -303,7 +306,7 @@ mod tests {
 
     #[test]
     fn of_several_readings_the_last_that_tells_counts() {
-        let mut report = sample::station_report();
+        let mut report = fixtures::station_report();
         let reading = report.readings.remove(0);
         let with = |percent: Option<i64>, grid| StationReading {
             soc: percent
@@ -324,10 +327,11 @@ mod tests {
 
     #[test]
     fn a_low_battery_is_raised_through_the_batch() {
-        let mut report = sample::station_report();
+        let mut report = fixtures::station_report();
         report.readings[0].soc = Ok(Share::from_millipercent(28_000));
-        report.stations[0].presence = Presence::Offline(sample::STARTED_AT.minus(Duration::from_secs(1_200)));
-        let batch = Batch { solix: Some(report), reports: Vec::new(), ..sample::fleet() };
+        report.stations[0].presence =
+            Presence::Offline(fixtures::STARTED_AT.minus(Duration::from_secs(1_200)));
+        let batch = Batch { solix: Some(report), reports: Vec::new(), ..fixtures::fleet() };
         let rules = Rules {
             battery_below: Some(Share::from_millipercent(30_000)),
             station_silent_for: Some(Duration::from_secs(900)),
@@ -342,7 +346,7 @@ mod tests {
                 "F3800 Plus has given no answer for 20m: check that it is switched on and in its Wi-Fi",
             ]
         );
-        let event = &sample::seen(&batch.alert_events(&told))[0];
+        let event = &fixtures::seen(&batch.alert_events(&told))[0];
         assert_eq!((event.source.as_str(), event.value), ("solix_9DNBH3D0PLDBLX1Y", Some(1.0)));
         assert_eq!(event.metadata["key"], "battery_low:solix_9DNBH3D0PLDBLX1Y");
     }

@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::alert::Rule;
-use crate::batch::sample;
+use crate::batch::fixtures;
 use crate::reading::{Failure, FailureKind, Outcome};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A cycle of these hosts, so many minutes after the first one.
 fn cycle(minute: u32, reports: Vec<HostReport>) -> Batch {
-    let started_at = sample::STARTED_AT.plus(MINUTE * minute);
-    let mut batch = Batch { started_at, reports, ..sample::fleet() };
+    let started_at = fixtures::STARTED_AT.plus(MINUTE * minute);
+    let mut batch = Batch { started_at, reports, ..fixtures::fleet() };
     for report in &mut batch.reports {
         report.span.answered_at = started_at.plus(Duration::from_secs(1));
     }
@@ -18,7 +18,7 @@ fn cycle(minute: u32, reports: Vec<HostReport>) -> Batch {
 }
 
 fn up(node: &str) -> HostReport {
-    sample::host(node, 1)
+    fixtures::host(node, 1)
 }
 
 fn down(node: &str, kind: FailureKind) -> HostReport {
@@ -54,8 +54,8 @@ fn transition(source: &str, severity: Severity, raised: bool) -> Transition {
         node: None,
         message: format!("{source} has given no answer"),
         raised,
-        at: sample::STARTED_AT,
-        raised_at: sample::STARTED_AT,
+        at: fixtures::STARTED_AT,
+        raised_at: fixtures::STARTED_AT,
     }
 }
 
@@ -106,7 +106,7 @@ fn many_hosts_that_go_down_alike_are_one_line_each_way() {
 #[test]
 fn a_lost_gpu_is_said_once_and_its_end_once_and_not_while_its_host_is_down() {
     let mut said = Said::default();
-    let lost = || sample::fleet().reports.swap_remove(1);
+    let lost = || fixtures::fleet().reports.swap_remove(1);
     let node = lost().node;
     assert!(lines(&mut said, &cycle(0, vec![lost()]))[0].starts_with("Warning node001: a GPU is lost"));
     assert_eq!(lines(&mut said, &cycle(1, vec![lost()])), [""; 0]);
@@ -181,7 +181,7 @@ fn how_things_are_is_said_once_an_hour() {
         })
         .sum();
     assert_eq!(n_lines, 3);
-    let batch = cycle(500, sample::fleet().reports);
+    let batch = cycle(500, fixtures::fleet().reports);
     let lines = said.changes(&Now { n_alerts: 1, n_waiting: 2, ..now(&batch, &[]) });
     let last = &lines.last().unwrap().text;
     assert_eq!(last, "4 of 5 nodes, 10 of 12 GPUs, 4794.0 W, 1 alert, 2 batches in the spool");
@@ -191,13 +191,13 @@ fn how_things_are_is_said_once_an_hour() {
 fn a_station_that_falls_silent_is_said_once_and_its_return_too() {
     let mut said = Said::default();
     let mut at = |presence| {
-        let mut solix = sample::station_report();
+        let mut solix = fixtures::station_report();
         solix.stations[0].presence = presence;
         let batch = Batch { solix: Some(solix), ..cycle(0, vec![up("a")]) };
         said.summary_us = Some(batch.closed_at().micros());
         said.changes(&now(&batch, &[])).len()
     };
-    let since = sample::STARTED_AT;
+    let since = fixtures::STARTED_AT;
     let n_lines = [at(Presence::Live), at(Presence::Stale(since)), at(Presence::Offline(since))];
     assert_eq!(n_lines, [0, 1, 0]);
     assert_eq!(at(Presence::Live), 1);
@@ -206,7 +206,7 @@ fn a_station_that_falls_silent_is_said_once_and_its_return_too() {
 #[test]
 fn what_was_said_survives_being_kept() {
     let mut said = Said::default();
-    lines(&mut said, &sample::fleet());
+    lines(&mut said, &fixtures::fleet());
     let kept = serde_json::to_value(&said).unwrap();
     assert_eq!(serde_json::from_value::<Said>(kept).unwrap(), said);
     assert_eq!(serde_json::from_value::<Said>(serde_json::json!({})).unwrap(), Said::default());

@@ -1,15 +1,15 @@
 //! JSON objects that are written once, entry by entry. A fleet of 2,048 GPUs has some 50,000 entries in each
 //! cycle; with a map for each object, a poll took a quarter more CPU time.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::sync::Arc;
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
-use crate::reading::{Absent, Measured, SafeText};
+use crate::reading::{Absent, Device, Known, Role, Value};
 
 /// The metadata of an event: one JSON object, as text. Clones share it, since a GPU's events have the same.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ enum Key {
 #[derive(Debug, Clone)]
 enum Entry<'a> {
     Text(&'a str),
-    Value(Value),
+    Value(Json),
 }
 
 impl<'a> Entries<'a> {
@@ -76,7 +76,7 @@ impl<'a> Entries<'a> {
     }
 
     /// An entry that is always there.
-    pub(super) fn put(&mut self, key: &'static str, value: impl Into<Value>) {
+    pub(super) fn put(&mut self, key: &'static str, value: impl Into<Json>) {
         self.push(Key::Of(key), Entry::Value(value.into()));
     }
 
@@ -86,7 +86,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The value; or null, and the reason under `<key>_absent`.
-    pub(super) fn measured<V: Into<Value>, A: Borrow<Absent>>(
+    pub(super) fn measured<V: Into<Json>, A: Borrow<Absent>>(
         &mut self,
         key: &'static str,
         measured: Result<V, A>,
@@ -97,16 +97,30 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// The same of a text.
-    pub(super) fn measured_text(&mut self, key: &'static str, measured: &'a Measured<SafeText>) {
-        match measured {
-            Ok(text) => self.text(key, text.as_str()),
+    /// A quantity of a device.
+    pub(super) fn quantity(&mut self, key: &'static str, known: Known<'a>) {
+        match known {
+            Ok(Cow::Borrowed(Value::Text(text))) => self.text(key, text.as_str()),
+            Ok(Cow::Owned(Value::Label(label))) => self.text(key, label),
+            Ok(value) => self.put(key, value.to_json()),
             Err(absent) => self.null(key, absent.reason.label()),
         }
     }
 
+    /// Every quantity of a device that has one of these roles and a key.
+    pub(super) fn device(&mut self, device: &'a Device, roles: &[Role]) {
+        for quantity in device.quantities() {
+            let columns = quantity.columns();
+            let Some(key) = columns.metadata.filter(|_| roles.contains(&columns.role)) else { continue };
+            let known = device.get(quantity);
+            if known.is_ok() || columns.role != Role::Extra {
+                self.quantity(key, known);
+            }
+        }
+    }
+
     /// The value; or null, and this reason for it.
-    pub(super) fn known(&mut self, key: &'static str, value: Option<impl Into<Value>>, or: &'static str) {
+    pub(super) fn known(&mut self, key: &'static str, value: Option<impl Into<Json>>, or: &'static str) {
         match value {
             Some(value) => self.put(key, value),
             None => self.null(key, or),
@@ -114,7 +128,7 @@ impl<'a> Entries<'a> {
     }
 
     fn null(&mut self, key: &'static str, reason: &'static str) {
-        self.put(key, Value::Null);
+        self.put(key, Json::Null);
         self.push(Key::AbsenceOf(key), Entry::Text(reason));
     }
 
@@ -123,7 +137,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The object alone, such as one within another.
-    pub(super) fn into_value(self) -> Value {
+    pub(super) fn into_value(self) -> Json {
         serde_json::to_value(&self).expect("an object with string keys is always JSON")
     }
 
@@ -166,14 +180,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::reading::Reason;
+    use crate::reading::{DeviceKind, Quantity, Reason, SafeText};
 
     #[test]
     fn an_absent_value_is_null_and_its_reason_stands_beside_it() {
-        let (model, lost) = (Ok(SafeText::new("H \"100\"")), Absent::new(Reason::GpuLost, "?"));
+        let gpu = Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::GpuLost, "?"))
+            .with(Quantity::Model, SafeText::new("H \"100\""));
         let mut entries = Entries::with_room_for(4);
-        entries.measured_text("model", &model);
-        entries.measured("draw_w", Err::<f64, _>(&lost));
+        entries.quantity("model", gpu.get(Quantity::Model));
+        entries.quantity("draw_w", gpu.get(Quantity::PowerDraw));
         entries.measured("index", Ok::<_, Absent>(3));
         entries.known("gpus", None::<usize>, "never_seen");
         let text = r#"{"model":"H \"100\"","draw_w":null,"draw_w_absent":"gpu_lost","index":3,"gpus":null,"gpus_absent":"never_seen"}"#;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Metadata;
-use crate::reading::{Fault, GpuReading, Outcome, SampleCounts, SolixReport, Span, Timestamp};
+use crate::reading::{Device, Fault, Outcome, SampleCounts, SolixReport, Span, Timestamp};
 
 /// A batch's identity: a UUID of version 7, so that ids sort by time. It stands in every row's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,7 +37,7 @@ pub struct HostReport {
     /// How the attempt ended.
     pub outcome: Outcome,
     /// The GPUs that answered, in the order of their rows.
-    pub gpus: Vec<GpuReading>,
+    pub gpus: Vec<Device>,
     /// How many GPUs the host should have: by the inventory, else as many as it ever showed.
     pub gpus_expected: Option<usize>,
     /// What was wrong although readings came, and remarks.

@@ -2,9 +2,7 @@
 
 use serde_json::{Number, Value, json};
 
-use crate::reading::{
-    Absent, GpuReading, Measured, Memory, Power, PowerSamples, Reason, SafeText, Share, Temperature,
-};
+use crate::reading::{Device, Power, PowerSamples, Quantity, Role, SafeText, Share};
 
 use super::entries::Entries;
 use super::{Batch, HostReport, Totals};
@@ -13,54 +11,21 @@ use super::{Batch, HostReport, Totals};
 const USUAL_ENTRIES: usize = 32;
 
 /// What a GPU said in this cycle, with as much identity as it takes to find its facts.
-pub(super) fn sample(gpu: &GpuReading) -> Entries<'_> {
+pub(super) fn sample(gpu: &Device) -> Entries<'_> {
     let mut sample = Entries::with_room_for(USUAL_ENTRIES);
-    put_identity(&mut sample, gpu);
-    sample.measured("power_draw_w", gpu.power().map(|draw| draw.power.watts()));
-    sample.measured("temperature_c", gpu.temperature.as_ref().map(celsius));
-    sample.measured("memory_used_mb", gpu.memory_used.as_ref().map(mebibytes));
-    sample.measured("gpu_utilization_pct", gpu.utilization.as_ref().map(percent));
-    sample.measured("fan_speed_pct", gpu.fan_speed.as_ref().map(percent));
-    sample.measured("power_efficiency_pct", efficiency(gpu).as_ref().map(percent));
-    sample.measured_text("pstate", &gpu.pstate);
-    let reasons = gpu.clocks_event_reasons.as_ref();
-    sample.measured("clocks_event_reasons", reasons.map(|mask| format!("{mask:#018x}")));
-    if let Ok(draw) = gpu.power() {
-        sample.text("power_kind", draw.kind.label());
-    }
+    sample.device(gpu, &[Role::Identity, Role::Sample, Role::Extra]);
     if let Some(samples) = &gpu.power_samples {
         put_samples(&mut sample, samples);
-    }
-    // Most boards have none of these, and their absence says nothing about the reading.
-    let extras = [
-        ("power_draw_instant_w", &gpu.power_instant),
-        ("power_draw_average_w", &gpu.power_average),
-        ("module_power_w", &gpu.module_power_instant),
-    ];
-    for (key, measured) in extras {
-        if let Ok(power) = measured {
-            sample.put(key, power.watts());
-        }
     }
     sample
 }
 
 /// What never or seldom changes about a GPU: repeated in every row, or in `gpu_inventory` only.
-pub(super) fn put_facts<'a>(to: &mut Entries<'a>, report: &'a HostReport, gpu: &'a GpuReading) {
+pub(super) fn put_facts<'a>(to: &mut Entries<'a>, report: &'a HostReport, gpu: &'a Device) {
     to.text("node", &report.node);
     to.text("ip", &report.address);
     to.put("labels", json!(report.labels));
-    to.measured_text("gpu_bus_id", &gpu.bus_id);
-    to.measured_text("gpu_model", &gpu.model);
-    to.measured_text("driver_version", &gpu.driver_version);
-    to.measured("power_limit_w", gpu.limit().map(Power::watts));
-    to.measured("memory_total_mb", gpu.memory_total.as_ref().map(mebibytes));
-}
-
-/// Which GPU it is.
-pub(super) fn put_identity<'a>(to: &mut Entries<'a>, gpu: &'a GpuReading) {
-    to.measured("gpu_index", gpu.index.as_ref().copied());
-    to.measured_text("gpu_uuid", &gpu.uuid);
+    to.device(gpu, &[Role::Fact]);
 }
 
 /// What the samples of a cycle add to its mean, which is the value itself.
@@ -146,31 +111,17 @@ pub(super) fn stamp(metadata: &mut Entries<'_>, batch: &Batch) {
     metadata.put("cycle", batch.started_at.to_string());
 }
 
-/// Draw of limit, rounded to one decimal.
-pub(crate) fn efficiency(gpu: &GpuReading) -> Measured<Share> {
-    let (draw, limit) = (gpu.power()?.power.milliwatts(), gpu.limit()?.milliwatts());
-    let tenths_of_percent = draw
-        .checked_mul(1000)
-        .and_then(|scaled| scaled.checked_add(limit / 2))
-        .and_then(|scaled| scaled.checked_div(limit))
-        .filter(|_| limit > 0);
-    tenths_of_percent
-        .and_then(|tenths| tenths.checked_mul(100))
-        .map(Share::from_millipercent)
-        .ok_or_else(|| Absent::new(Reason::Implausible, &format!("{draw} of {limit} mW")))
-}
-
 /// A number as the tool writes it: whole where it is whole. Never anything that JSON cannot hold.
 pub(crate) fn number(value: f64) -> Value {
     value.to_string().parse::<Number>().map_or(Value::Null, Value::Number)
 }
 
 /// A GPU without a power reading, as `node_up` lists it.
-fn without_power(gpu: &GpuReading) -> Option<Value> {
+fn without_power(gpu: &Device) -> Option<Value> {
     let absent = gpu.power().err()?;
     let mut entry = Entries::default();
-    put_identity(&mut entry, gpu);
-    entry.measured_text("gpu_bus_id", &gpu.bus_id);
+    entry.device(gpu, &[Role::Identity]);
+    entry.quantity("gpu_bus_id", gpu.get(Quantity::BusId));
     entry.text("power_absent", absent.reason.label());
     Some(entry.into_value())
 }
@@ -184,10 +135,6 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn celsius(temperature: &Temperature) -> Value {
-    whole_or(temperature.millicelsius(), temperature.celsius())
-}
-
 pub(super) fn percent(share: &Share) -> Value {
     whole_or(share.millipercent(), share.percent())
 }
@@ -197,18 +144,15 @@ fn whole_or(thousandths: i64, value: f64) -> Value {
     if thousandths % 1000 == 0 { Value::from(thousandths / 1000) } else { Value::from(value) }
 }
 
-fn mebibytes(memory: &Memory) -> u64 {
-    memory.mebibytes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::sample as fleet;
+    use crate::batch::fixtures;
+    use crate::reading::Reason;
 
     #[test]
     fn numbers_stand_as_the_tool_wrote_them() {
-        let sample = sample(&fleet::fleet().reports[0].gpus[0]).into_metadata().text().to_owned();
+        let sample = sample(&fixtures::fleet().reports[0].gpus[0]).into_metadata().text().to_owned();
         assert!(sample.contains(r#""power_draw_w":285.5,"#), "{sample}");
         assert!(sample.contains(r#""temperature_c":86,"#), "{sample}");
         assert!(sample.contains(r#""power_efficiency_pct":95.2,"#), "{sample}");
@@ -218,15 +162,15 @@ mod tests {
 
     #[test]
     fn a_limit_of_zero_gives_no_efficiency() {
-        let mut gpu = fleet::gpu(0, 100_000);
-        gpu.enforced_power_limit = Ok(Power::from_watts(0));
-        gpu.power_limit = Ok(Power::from_watts(0));
-        assert_eq!(efficiency(&gpu).map_err(|absent| absent.reason), Err(Reason::NotSupported));
+        let mut gpu = fixtures::gpu(0, 100_000);
+        gpu.set(Quantity::PowerLimitEnforced, Ok(Power::from_watts(0).into()));
+        gpu.set(Quantity::PowerLimitRequested, Ok(Power::from_watts(0).into()));
+        assert_eq!(gpu.power_of_limit().map_err(|absent| absent.reason), Err(Reason::NotSupported));
     }
 
     #[test]
     fn an_efficiency_without_a_limit_is_absent_for_the_limits_reason() {
-        let fleet = fleet::fleet();
+        let fleet = fixtures::fleet();
         let sample = sample(&fleet.reports[4].gpus[0]).into_value();
         assert_eq!(sample["power_efficiency_pct"], Value::Null);
         assert_eq!(sample["power_efficiency_pct_absent"], "not_supported");
@@ -235,8 +179,8 @@ mod tests {
 
     #[test]
     fn the_kinds_of_power_stand_beside_the_recorded_one() {
-        let mut gpu = fleet::gpu(0, 612_250);
-        gpu.module_power_instant = Ok(Power::from_watts(900));
+        let mut gpu = fixtures::gpu(0, 612_250);
+        gpu.set(Quantity::ModulePower, Ok(Power::from_watts(900).into()));
         let sample = sample(&gpu).into_value();
         assert_eq!(sample["power_kind"], "average");
         assert_eq!(sample["power_draw_average_w"], 612.25);

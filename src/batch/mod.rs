@@ -5,14 +5,14 @@
 
 mod alerts;
 mod changes;
-mod doubles;
+mod dedup;
 mod entries;
 mod event;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod metadata;
 mod meter;
 mod problems;
-#[cfg(test)]
-pub(crate) mod sample;
 mod snapshot;
 mod station_metadata;
 mod stations;
@@ -20,13 +20,13 @@ mod timeline;
 mod totals;
 
 pub use changes::{Line, Now, Said, StoreNow, Urgency};
-pub use doubles::note_doubles;
+pub use dedup::mark_duplicates;
 pub use entries::Metadata;
 pub use event::{Batch, BatchId, Event, HostReport};
-pub(crate) use metadata::{efficiency, number};
+pub(crate) use metadata::number;
 pub use meter::PowerMeter;
 pub use problems::{Group, Problem, Weight, grouped};
 pub use snapshot::{Snapshot, StoreState};
 pub(crate) use station_metadata::{bounded_fields, hours, watt_hours};
-pub use timeline::{Written, WrittenFacts};
+pub use timeline::{InventorySent, SentFacts};
 pub use totals::Totals;

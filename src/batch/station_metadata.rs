@@ -182,13 +182,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::fixtures;
     use crate::reading::Absent;
 
     fn with_fields(fields: impl IntoIterator<Item = (String, Value)>) -> StationReading {
         let fields: BTreeMap<String, Value> = fields.into_iter().collect();
         let raw_keys = fields.keys().cloned().collect();
-        StationReading { fields, raw_keys, ..sample::station_reading() }
+        StationReading { fields, raw_keys, ..fixtures::station_reading() }
     }
 
     #[test]
@@ -249,11 +249,11 @@ mod tests {
             [(Reason::NotSupported, "unknown_model"), (Reason::NotReported, "packs_unknown")]
         {
             let capacity = Err(Absent::new(reason, ""));
-            let reading = StationReading { capacity, ..sample::station_reading() };
+            let reading = StationReading { capacity, ..fixtures::station_reading() };
             let heartbeat = heartbeat(&reading).into_value();
             assert_eq!(heartbeat["capacity_wh"], Value::Null);
             assert_eq!(heartbeat["capacity_wh_absent"], label);
         }
-        assert_eq!(super::heartbeat(&sample::station_reading()).into_value()["capacity_wh"], 3_840);
+        assert_eq!(super::heartbeat(&fixtures::station_reading()).into_value()["capacity_wh"], 3_840);
     }
 }

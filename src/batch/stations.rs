@@ -94,8 +94,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::batch::Written;
-    use crate::batch::sample::{self, Seen, seen};
+    use crate::batch::InventorySent;
+    use crate::batch::fixtures::{self, Seen, seen};
     use crate::reading::{Absent, Energy, GridState, Reason, SafeText, SolixTrouble, Timestamp};
 
     const VALUES: [&str; 5] = [
@@ -107,8 +107,8 @@ mod tests {
     ];
 
     fn events_of(solix: SolixReport, style: MetadataStyle) -> Vec<Seen> {
-        let batch = Batch { reports: Vec::new(), solix: Some(solix), ..sample::fleet() };
-        seen(&batch.events(style, &mut Written::default()))
+        let batch = Batch { reports: Vec::new(), solix: Some(solix), ..fixtures::fleet() };
+        seen(&batch.events(style, &mut InventorySent::default()))
     }
 
     fn full(solix: SolixReport) -> Vec<Seen> {
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_reading_gives_a_row_for_each_value_and_a_heartbeat() {
-        let events = full(one_reading(sample::station_reading()));
+        let events = full(one_reading(fixtures::station_reading()));
         assert_eq!(
             values(&events)[..7],
             [
@@ -142,7 +142,7 @@ mod tests {
                 ("solix_heartbeat", Some(1.0)),
             ]
         );
-        let at = sample::station_reading().at;
+        let at = fixtures::station_reading().at;
         assert!(events[..7].iter().all(|event| event.source == "solix_9DNBH3D0PLDBLX1Y" && event.at == at));
     }
 
@@ -151,7 +151,7 @@ mod tests {
         let reading = StationReading {
             power_output: Err(Absent::not_reported()),
             grid_power: Err(Absent::new(Reason::Implausible, "32767")),
-            ..sample::station_reading()
+            ..fixtures::station_reading()
         };
         let events = full(one_reading(reading));
         assert_eq!(of(&events, "solix_power_output").len() + of(&events, "solix_grid_power").len(), 0);
@@ -164,15 +164,15 @@ mod tests {
 
     #[test]
     fn zero_watts_are_a_measurement() {
-        let events = full(one_reading(sample::station_reading()));
+        let events = full(one_reading(fixtures::station_reading()));
         assert_eq!(of(&events, "solix_grid_power")[0].value, Some(0.0));
     }
 
     #[test]
     fn silence_gives_no_row_but_its_own() {
-        let mut report = sample::station_report();
+        let mut report = fixtures::station_report();
         report.readings.clear();
-        let since = sample::STARTED_AT.minus(Duration::from_secs(900));
+        let since = fixtures::STARTED_AT.minus(Duration::from_secs(900));
         report.stations[0].presence = Presence::Stale(since);
         let events = full(report);
         assert_eq!(
@@ -186,9 +186,9 @@ mod tests {
 
     #[test]
     fn each_presence_has_its_value() {
-        let since = sample::STARTED_AT;
+        let since = fixtures::STARTED_AT;
         let value = |presence| {
-            let mut report = sample::station_report();
+            let mut report = fixtures::station_report();
             report.stations[0].presence = presence;
             of(&full(report), "station_up")[0].value
         };
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_station_that_was_never_heard_has_no_age() {
-        let mut report = sample::station_report();
+        let mut report = fixtures::station_report();
         report.stations[0].last = None;
         let metadata = &of(&full(report), "station_up")[0].metadata.clone();
         assert_eq!(metadata["last_reading_at"], Value::Null);
@@ -219,26 +219,26 @@ mod tests {
 
     #[test]
     fn an_inventory_without_stations_has_no_row_about_them() {
-        let events = sample::fleet().events(MetadataStyle::Full, &mut Written::default());
+        let events = fixtures::fleet().events(MetadataStyle::Full, &mut InventorySent::default());
         assert!(events.iter().all(|event| !event.source.starts_with("solix")));
     }
 
     #[test]
     fn two_readings_of_one_cycle_are_rows_at_two_times() {
-        let (mut report, later) = (sample::station_report(), Duration::from_secs(30));
+        let (mut report, later) = (fixtures::station_report(), Duration::from_secs(30));
         let mut second = report.readings[0].clone();
         second.at = second.at.plus(later);
         report.readings.push(second);
         let events = full(report);
         let times: Vec<Timestamp> =
             of(&events, "solix_battery_soc").into_iter().map(|event| event.at).collect();
-        assert_eq!(times, [sample::station_reading().at, sample::station_reading().at.plus(later)]);
+        assert_eq!(times, [fixtures::station_reading().at, fixtures::station_reading().at.plus(later)]);
         assert_eq!((of(&events, "solix_heartbeat").len(), of(&events, "station_up").len()), (2, 1));
     }
 
     #[test]
     fn a_row_says_who_measured_it_and_how() {
-        let events = full(one_reading(sample::station_reading()));
+        let events = full(one_reading(fixtures::station_reading()));
         let metadata = &of(&events, "solix_power_input")[0].metadata;
         assert_eq!(
             metadata.keys().collect::<Vec<_>>(),
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn slim_rows_leave_what_is_always_the_same_to_the_heartbeat() {
-        let events = events_of(one_reading(sample::station_reading()), MetadataStyle::Slim);
+        let events = events_of(one_reading(fixtures::station_reading()), MetadataStyle::Slim);
         let metadata = &of(&events, "solix_power_input")[0].metadata;
         assert_eq!(
             metadata.keys().collect::<Vec<_>>(),
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_runtime_is_the_usable_energy_by_the_net_draw_with_all_that_it_follows_from() {
-        let events = full(one_reading(sample::station_reading()));
+        let events = full(one_reading(fixtures::station_reading()));
         let estimate = of(&events, "battery_runtime_estimate")[0];
         // 87 % of 3,840 Wh by 423.5 W.
         assert!(estimate.value.is_some_and(|hours| (hours - 7.8885).abs() < 0.001), "{:?}", estimate.value);
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn a_battery_that_is_being_charged_has_no_runtime() {
         let reading =
-            StationReading { power_input: Ok(Power::from_watts(2_000)), ..sample::station_reading() };
+            StationReading { power_input: Ok(Power::from_watts(2_000)), ..fixtures::station_reading() };
         assert_eq!(of(&full(one_reading(reading)), "battery_runtime_estimate").len(), 0);
     }
 
@@ -330,7 +330,7 @@ mod tests {
                 capacity,
                 grid: GridState::Unknown,
                 fields,
-                ..sample::station_reading()
+                ..fixtures::station_reading()
             }
         }
     }

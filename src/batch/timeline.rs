@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::inventory::MetadataStyle;
-use crate::reading::{GpuReading, Power, SafeText, Share, Temperature, Timestamp};
+use crate::reading::{Device, Power, Quantity, Role, SafeText, Timestamp};
 
 use super::entries::Entries;
 use super::{Batch, Event, HostReport, Metadata, metadata};
@@ -13,11 +13,11 @@ const MICROS_A_DAY: i64 = 86_400_000_000;
 /// What was last written of each GPU's facts, by the source of its events: the state that
 /// [`MetadataStyle::Slim`] needs from one cycle to the next. Plain data, to be kept by the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Written(pub BTreeMap<String, WrittenFacts>);
+pub struct InventorySent(pub BTreeMap<String, SentFacts>);
 
 /// The facts of one GPU as last written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrittenFacts {
+pub struct SentFacts {
     /// The facts themselves, as JSON.
     pub facts: String,
     /// The day of writing, in days since 1970 in UTC.
@@ -30,7 +30,7 @@ impl Batch {
     ///
     /// `written` is only read and changed in [`MetadataStyle::Slim`]. It then holds what this batch
     /// writes: a caller that may lose the batch keeps its old value.
-    pub fn events(&self, style: MetadataStyle, written: &mut Written) -> Vec<Event> {
+    pub fn events(&self, style: MetadataStyle, written: &mut InventorySent) -> Vec<Event> {
         let mut events = Vec::new();
         for report in &self.reports {
             for (gpu, source) in report.gpus.iter().zip(gpu_sources(report)) {
@@ -59,10 +59,10 @@ impl Batch {
         &self,
         events: &mut Vec<Event>,
         report: &HostReport,
-        gpu: &GpuReading,
+        gpu: &Device,
         source: &str,
         style: MetadataStyle,
-        written: &mut Written,
+        written: &mut InventorySent,
     ) {
         let at = report.span.answered_at;
         let mut metadata = metadata::sample(gpu);
@@ -70,21 +70,18 @@ impl Batch {
             MetadataStyle::Full => metadata::put_facts(&mut metadata, report, gpu),
             MetadataStyle::Slim => {
                 let mut facts = Entries::default();
-                metadata::put_identity(&mut facts, gpu);
+                facts.device(gpu, &[Role::Identity]);
                 metadata::put_facts(&mut facts, report, gpu);
                 if is_news(written, source, gpu, &facts, at) {
                     events.push(self.event("gpu_inventory", source.to_owned(), None, facts, at));
                 }
             }
         }
-        let values = [
-            ("gpu_power_draw", gpu.power().ok().map(|draw| draw.power.watts())),
-            ("gpu_temperature", gpu.temperature.as_ref().ok().copied().map(Temperature::celsius)),
-            ("gpu_utilization", gpu.utilization.as_ref().ok().copied().map(Share::percent)),
-        ];
         metadata::stamp(&mut metadata, self);
         let metadata = metadata.into_metadata();
-        for (event_type, value) in values {
+        for quantity in gpu.quantities() {
+            let Some(event_type) = quantity.columns().event else { continue };
+            let value = gpu.get(quantity).ok().and_then(|value| value.number());
             if value.is_some() {
                 let (source, metadata) = (source.to_owned(), metadata.clone());
                 events.push(Event { event_type, source, value, metadata, at });
@@ -147,9 +144,9 @@ pub(super) fn gpu_sources(report: &HostReport) -> Vec<String> {
     for (row, gpu) in report.gpus.iter().enumerate() {
         // Two rows with one index would be two values at one time in one series.
         let is_free = |name: &String| !taken.contains(name);
-        let by_index = gpu.index.as_ref().ok().map(u32::to_string).filter(is_free);
-        let by_bus = || gpu.bus_id.as_ref().ok().map(SafeText::to_string).filter(is_free);
-        let by_uuid = || gpu.uuid.as_ref().ok().map(|uuid| uuid_tail(uuid).to_owned()).filter(is_free);
+        let by_index = gpu.index().ok().map(u32::to_string).filter(is_free);
+        let by_bus = || gpu.bus_id().ok().map(SafeText::to_string).filter(is_free);
+        let by_uuid = || gpu.uuid().ok().map(|uuid| uuid_tail(uuid).to_owned()).filter(is_free);
         let free = by_index.or_else(by_bus).or_else(by_uuid);
         let name = free.unwrap_or_else(|| format!("row{row}"));
         sources.push(format!("gpu_{}_{name}", report.node));
@@ -165,18 +162,22 @@ fn uuid_tail(uuid: &SafeText) -> &str {
 
 /// Whether these facts are not yet written today; they count as written from here on.
 fn is_news(
-    written: &mut Written,
+    written: &mut InventorySent,
     source: &str,
-    gpu: &GpuReading,
+    gpu: &Device,
     facts: &Entries<'_>,
     at: Timestamp,
 ) -> bool {
-    if gpu.model.is_err() && gpu.limit().is_err() && gpu.memory_total.is_err() && gpu.driver_version.is_err()
-    {
+    // Some lost boards still say where they sit.
+    let is_told = |quantity: Quantity| {
+        let columns = quantity.columns();
+        columns.role == Role::Fact && columns.metadata.is_some() && quantity != Quantity::BusId
+    };
+    if !gpu.quantities().any(|quantity| is_told(quantity) && gpu.get(quantity).is_ok()) {
         // A lost board forgets all that it was. What stands in the timeline about it stays true.
         return false;
     }
-    let current = WrittenFacts { facts: Metadata::of(facts).text().to_owned(), utc_day: utc_day(at) };
+    let current = SentFacts { facts: Metadata::of(facts).text().to_owned(), utc_day: utc_day(at) };
     if written.0.get(source) == Some(&current) {
         return false;
     }
@@ -196,11 +197,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::batch::sample::{self, Seen, seen};
-    use crate::reading::{Absent, Outcome, Reason};
+    use crate::batch::fixtures::{self, Seen, seen};
+    use crate::reading::{Absent, DeviceKind, Outcome, Reason};
 
     fn full(batch: &Batch) -> Vec<Seen> {
-        seen(&batch.events(MetadataStyle::Full, &mut Written::default()))
+        seen(&batch.events(MetadataStyle::Full, &mut InventorySent::default()))
     }
 
     fn of<'a>(events: &'a [Seen], event_type: &str, source: &str) -> Vec<&'a Seen> {
@@ -208,12 +209,12 @@ mod tests {
     }
 
     fn batch_of(reports: Vec<HostReport>) -> Batch {
-        Batch { reports, ..sample::fleet() }
+        Batch { reports, ..fixtures::fleet() }
     }
 
     #[test]
     fn a_single_gpu_is_named_after_its_node() {
-        let events = full(&sample::fleet());
+        let events = full(&fixtures::fleet());
         assert_eq!(of(&events, "gpu_power_draw", "gpu_redfin")[0].value, Some(285.5));
         assert_eq!(of(&events, "gpu_temperature", "gpu_redfin")[0].value, Some(86.0));
         assert_eq!(of(&events, "gpu_utilization", "gpu_redfin")[0].value, Some(98.0));
@@ -221,27 +222,28 @@ mod tests {
 
     #[test]
     fn the_last_gpu_of_eight_keeps_its_name() {
-        let mut report = sample::host("node001", 8);
-        report.gpus = vec![sample::gpu(3, 100_000)];
+        let mut report = fixtures::host("node001", 8);
+        report.gpus = vec![fixtures::gpu(3, 100_000)];
         assert_eq!(of(&full(&batch_of(vec![report])), "gpu_power_draw", "gpu_node001_3").len(), 1);
     }
 
     #[test]
     fn a_gpu_without_an_index_or_with_a_doubled_one_is_named_by_bus_or_uuid() {
-        let mut report = sample::host("n", 4);
-        report.gpus = vec![sample::gpu(0, 1), sample::gpu(0, 2), sample::gpu(2, 3), sample::gpu(3, 4)];
-        report.gpus[2].index = Err(Absent::not_asked());
-        report.gpus[2].bus_id = Err(Absent::not_asked());
-        report.gpus[3].index = Err(Absent::not_asked());
-        report.gpus[3].bus_id = Err(Absent::not_asked());
-        report.gpus[3].uuid = Err(Absent::not_asked());
+        let mut report = fixtures::host("n", 4);
+        report.gpus =
+            vec![fixtures::gpu(0, 1), fixtures::gpu(0, 2), fixtures::gpu(2, 3), fixtures::gpu(3, 4)];
+        report.gpus[2].set(Quantity::Index, Err(Absent::not_asked()));
+        report.gpus[2].set(Quantity::BusId, Err(Absent::not_asked()));
+        report.gpus[3].set(Quantity::Index, Err(Absent::not_asked()));
+        report.gpus[3].set(Quantity::BusId, Err(Absent::not_asked()));
+        report.gpus[3].set(Quantity::Uuid, Err(Absent::not_asked()));
         let names = ["gpu_n_0", "gpu_n_00000000:0B:00.0", "gpu_n_000000000002", "gpu_n_row3"];
         assert_eq!(gpu_sources(&report), names);
     }
 
     #[test]
     fn a_gpu_without_power_gives_no_power_row_and_stands_in_node_up() {
-        let events = full(&sample::fleet());
+        let events = full(&fixtures::fleet());
         assert!(of(&events, "gpu_power_draw", "gpu_node001_5").is_empty());
         let up = of(&events, "node_up", "node_node001")[0];
         assert_eq!(up.value, Some(1.0));
@@ -259,7 +261,7 @@ mod tests {
 
     #[test]
     fn an_absent_value_gives_no_row_of_its_own_and_is_null_with_its_reason() {
-        let events = full(&sample::fleet());
+        let events = full(&fixtures::fleet());
         assert!(of(&events, "gpu_utilization", "gpu_mig01").is_empty());
         let power = of(&events, "gpu_power_draw", "gpu_mig01")[0];
         assert_eq!(power.metadata["gpu_utilization_pct"], Value::Null);
@@ -269,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_gpus_metadata_holds_every_key_of_the_contract() {
-        let events = full(&sample::fleet());
+        let events = full(&fixtures::fleet());
         let metadata = &of(&events, "gpu_power_draw", "gpu_redfin")[0].metadata;
         for key in
             "node ip gpu_model power_draw_w power_limit_w temperature_c memory_used_mb memory_total_mb \
@@ -288,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_node_total_is_the_sum_of_what_reported() {
-        let events = full(&sample::fleet());
+        let events = full(&fixtures::fleet());
         let total = of(&events, "node_gpu_power_total", "node_node001")[0];
         assert_eq!(total.value, Some(4285.75));
         assert_eq!(total.metadata["gpus_reporting"], 7);
@@ -297,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_failed_host_is_down_with_words_evidence_and_time() {
-        let events = full(&sample::fleet());
+        let events = full(&fixtures::fleet());
         let down = of(&events, "node_up", "node_node003")[0];
         assert_eq!(down.value, Some(0.0));
         assert_eq!(down.metadata["outcome"], "host_key_changed");
@@ -309,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_cluster_total_stands_at_the_latest_answer() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         let late = batch.reports[0].span.answered_at.plus(Duration::from_secs(2));
         batch.reports[3].span.answered_at = late;
         batch.reports[2].span.answered_at = late.plus(Duration::from_secs(9));
@@ -325,18 +327,18 @@ mod tests {
 
     #[test]
     fn a_silent_cluster_has_a_row_without_a_value() {
-        let events = full(&batch_of(vec![sample::failed("node003")]));
+        let events = full(&batch_of(vec![fixtures::failed("node003")]));
         let total = events.last().expect("the cluster total is always there");
         assert_eq!(total.value, None);
-        assert_eq!(total.at, sample::STARTED_AT);
+        assert_eq!(total.at, fixtures::STARTED_AT);
         assert_eq!(total.metadata["nodes_reporting"], 0);
         assert_eq!(total.metadata["total_watts"], Value::Null);
     }
 
     #[test]
     fn slim_rows_leave_the_facts_to_an_inventory_row() {
-        let mut written = Written::default();
-        let events = seen(&sample::fleet().events(MetadataStyle::Slim, &mut written));
+        let mut written = InventorySent::default();
+        let events = seen(&fixtures::fleet().events(MetadataStyle::Slim, &mut written));
         let facts = of(&events, "gpu_inventory", "gpu_redfin")[0];
         assert_eq!(facts.value, None);
         assert_eq!(facts.metadata["gpu_model"], "NVIDIA GeForce RTX 3090");
@@ -353,19 +355,20 @@ mod tests {
 
     #[test]
     fn facts_are_written_when_they_change_and_once_a_day() {
-        let n_facts = |batch: &Batch, written: &mut Written| {
+        let n_facts = |batch: &Batch, written: &mut InventorySent| {
             let events = batch.events(MetadataStyle::Slim, written);
             events.iter().filter(|event| event.event_type == "gpu_inventory").count()
         };
-        let mut batch = sample::fleet();
-        let mut written = Written::default();
+        let mut batch = fixtures::fleet();
+        let mut written = InventorySent::default();
         assert_eq!(n_facts(&batch, &mut written), 10);
         assert_eq!(n_facts(&batch, &mut written), 0);
-        batch.reports[0].gpus[0].power_limit = Ok(Power::from_watts(250));
+        batch.reports[0].gpus[0].set(Quantity::PowerLimitRequested, Ok(Power::from_watts(250).into()));
         assert_eq!(n_facts(&batch, &mut written), 1);
         let before = written.clone();
         // A board that falls off the bus is no new board.
-        batch.reports[0].gpus[0] = GpuReading::all_absent(&Absent::new(Reason::GpuLost, "[GPU is lost]"));
+        batch.reports[0].gpus[0] =
+            Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::GpuLost, "[GPU is lost]"));
         assert_eq!(n_facts(&batch, &mut written), 0);
         assert_eq!(written, before);
         for report in &mut batch.reports {
@@ -380,14 +383,14 @@ mod tests {
             n_expected in proptest::option::of(0..9_usize),
             milliwatts in proptest::collection::vec(proptest::option::of(0..3_000_000_i64), 0..9),
         ) -> HostReport {
-            let mut report = sample::host(&format!("n{node}"), 0);
+            let mut report = fixtures::host(&format!("n{node}"), 0);
             report.gpus_expected = n_expected;
             report.gpus = (0..).zip(&milliwatts).map(|(index, draw)| match draw {
-                Some(draw) => sample::gpu(index, *draw),
-                None => GpuReading::all_absent(&Absent::new(Reason::UnknownError, "[Unknown Error]")),
+                Some(draw) => fixtures::gpu(index, *draw),
+                None => Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::UnknownError, "[Unknown Error]")),
             }).collect();
             if report.gpus.is_empty() {
-                report.outcome = sample::failed("x").outcome;
+                report.outcome = fixtures::failed("x").outcome;
             } else if milliwatts.contains(&None) {
                 report.outcome = Outcome::Partial;
             }
@@ -407,7 +410,7 @@ mod tests {
         ) {
             let batch = batch_of(reports);
             let style = if slim { MetadataStyle::Slim } else { MetadataStyle::Full };
-            let events = seen(&batch.events(style, &mut Written::default()));
+            let events = seen(&batch.events(style, &mut InventorySent::default()));
             let node_totals: Vec<i64> = events
                 .iter()
                 .filter(|event| event.event_type == "node_gpu_power_total")

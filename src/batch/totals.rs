@@ -78,11 +78,11 @@ impl HostReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::fixtures;
 
     #[test]
     fn the_mixed_fleet_adds_up_to_what_reported() {
-        let totals = sample::fleet().totals();
+        let totals = fixtures::fleet().totals();
         assert_eq!(totals.power, Some(Power::from_milliwatts(285_500 + 7 * 612_250 + 211_400 + 11_320)));
         assert_eq!((totals.gpus_reporting, totals.gpus_expected), (10, 12));
         assert_eq!((totals.nodes_reporting, totals.nodes_expected), (4, 5));
@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn a_fleet_that_says_nothing_has_no_power_rather_than_zero() {
-        let mut batch = sample::fleet();
-        batch.reports = vec![sample::failed("node9")];
+        let mut batch = fixtures::fleet();
+        batch.reports = vec![fixtures::failed("node9")];
         batch.reports[0].gpus_expected = None;
         let totals = batch.totals();
         assert_eq!(totals.power, None);
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn more_gpus_than_expected_are_all_counted() {
-        let mut report = sample::fleet().reports.remove(1);
+        let mut report = fixtures::fleet().reports.remove(1);
         report.gpus_expected = Some(4);
         assert_eq!(report.gpus_known(), Some(8));
     }

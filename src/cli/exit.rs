@@ -136,14 +136,14 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{Batch, sample};
+    use crate::batch::{Batch, fixtures};
     use crate::reading::{Presence, SolixTrouble, Timestamp};
 
-    const SINCE: Timestamp = sample::STARTED_AT;
+    const SINCE: Timestamp = fixtures::STARTED_AT;
 
     /// A fleet of one host that is well.
     fn fleet(solix: Option<SolixReport>) -> Batch {
-        let mut batch = Batch { solix, ..sample::fleet() };
+        let mut batch = Batch { solix, ..fixtures::fleet() };
         batch.reports.truncate(1);
         batch
     }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn with(presence: Presence) -> SolixReport {
-        let mut report = sample::station_report();
+        let mut report = fixtures::station_report();
         report.stations[0].presence = presence;
         report
     }
@@ -176,7 +176,7 @@ mod tests {
     fn a_session_in_trouble_is_partial_and_never_nothing() {
         for needs_person in [false, true] {
             let trouble = SolixTrouble { kind: "x", message: String::new(), needs_person };
-            let report = SolixReport { trouble: Some(trouble), ..sample::station_report() };
+            let report = SolixReport { trouble: Some(trouble), ..fixtures::station_report() };
             assert_eq!(exit(fleet(Some(report))), Exit::Partial);
         }
     }
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_fleet_that_says_nothing_is_nothing_though_a_station_answers() {
         let mut batch = fleet(Some(with(Presence::Live)));
-        batch.reports = vec![sample::failed("node003")];
+        batch.reports = vec![fixtures::failed("node003")];
         assert_eq!(exit(batch), Exit::Nothing);
     }
 }

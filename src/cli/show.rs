@@ -337,7 +337,7 @@ fn host_lines(host: &HostCheck) -> Vec<String> {
     if !report.outcome.is_up() {
         return failed("nvidia-smi", &report.outcome);
     }
-    let driver = report.gpus.iter().find_map(|gpu| gpu.driver_version.as_ref().ok());
+    let driver = report.gpus.iter().find_map(|gpu| gpu.driver_version().ok());
     let driver = driver.map(|driver| format!(", driver {driver}")).unwrap_or_default();
     let word = if report.outcome == Outcome::Complete { OK } else { PARTIAL };
     let address = if host.address == host.node { String::new() } else { format!("{}: ", host.address) };

@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::host_task::{HostRead, HostTask, Shared, Tick, unread};
 use super::memory::Memory;
 use super::stagger::offset_of;
-use crate::batch::{Batch, BatchId, HostReport, note_doubles};
+use crate::batch::{Batch, BatchId, HostReport, mark_duplicates};
 use crate::inventory::{Host, Inventory};
 use crate::reading::{Failure, FailureKind, Timestamp};
 use crate::transport::Connections;
@@ -226,7 +226,7 @@ impl Engine {
             open.reports.remove(&handle.host.name).unwrap_or_else(|| unread(&handle.host, late(), now))
         });
         let mut reports: Vec<HostReport> = reports.collect();
-        note_doubles(&mut reports);
+        mark_duplicates(&mut reports);
         Batch { id: open.id, started_at: open.started_at, reports, solix: None }
     }
 

@@ -18,7 +18,7 @@ use crate::inventory::{Host, Target};
 use crate::probe::nvidia_smi::{
     Answer, Command, Next, Probed, Query, loop_mark, loop_pattern, outstanding_pattern,
 };
-use crate::reading::{Failure, FailureKind, GpuReading, Outcome, Span, Timestamp};
+use crate::reading::{Device, Failure, FailureKind, Outcome, Span, Timestamp};
 use crate::transport::{Connections, Output, Session};
 
 /// Where nobody can say whether an earlier call still hangs, this long after it a new one may be tried.
@@ -222,7 +222,7 @@ impl HostTask {
     }
 
     /// Starts the loop of a host that shall be sampled until the next tick, or replaces one that is due.
-    async fn keep_sampling(&mut self, session: &mut Session, tick: Tick, basis: Option<Vec<GpuReading>>) {
+    async fn keep_sampling(&mut self, session: &mut Session, tick: Tick, basis: Option<Vec<Device>>) {
         let Some(period) = self.host.sample.filter(|_| tick.then_sample) else { return };
         if self.sampler.is_running() {
             if !self.sampler.is_due() {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::batch::{Said, Written, WrittenFacts};
+use crate::batch::{InventorySent, Said, SentFacts};
 use crate::inventory::Host;
 use crate::probe::nvidia_smi::{HostProfile, KnownGpu};
 use crate::reading::{Power, PowerKind, Temperature, Timestamp};
@@ -58,7 +58,7 @@ pub struct Memory {
     /// The name of this collector in the commands of its loops; empty before there was one.
     collector: String,
     /// What the last `gpu_inventory` events said.
-    pub written: Written,
+    pub written: InventorySent,
     /// What an earlier version kept of the alerts here, until it is kept with the batches.
     pub alerts_before: Value,
     /// What a poll's log last said, so that the next one says what changed.
@@ -207,11 +207,11 @@ impl From<&Memory> for File {
 
 impl From<File> for Memory {
     fn from(file: File) -> Self {
-        let facts = |(source, (facts, utc_day))| (source, WrittenFacts { facts, utc_day });
+        let facts = |(source, (facts, utc_day))| (source, SentFacts { facts, utc_day });
         Self {
             hosts: file.hosts.into_iter().map(|(node, row)| (node, row.into())).collect(),
             collector: file.collector,
-            written: Written(file.written.into_iter().map(facts).collect()),
+            written: InventorySent(file.written.into_iter().map(facts).collect()),
             alerts_before: file.alerts,
             said: file.said,
         }
@@ -314,11 +314,11 @@ mod tests {
             asked_all_at: Some(Timestamp::from_micros(1_795_503_500_000_000)),
             hung_since: Some(Timestamp::from_micros(1_795_503_600_000_000)),
         };
-        let facts = WrittenFacts { facts: "{}".to_owned(), utc_day: 20_781 };
+        let facts = SentFacts { facts: "{}".to_owned(), utc_day: 20_781 };
         Memory {
             hosts: BTreeMap::from([("node1".to_owned(), host)]),
             collector: "0123456789ab".to_owned(),
-            written: Written(BTreeMap::from([("gpu_node1".to_owned(), facts)])),
+            written: InventorySent(BTreeMap::from([("gpu_node1".to_owned(), facts)])),
             alerts_before: Value::Null,
             said: Said::default(),
         }

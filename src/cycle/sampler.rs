@@ -16,7 +16,7 @@ use crate::batch::{HostReport, PowerMeter};
 use crate::inventory::Host;
 use crate::probe::nvidia_smi::{HostProfile, LoopCounts, LoopReader, sensor_stopped};
 use crate::reading::{
-    Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome, PowerKind, Reason, SafeText, SampleCounts,
+    Device, Failure, FailureKind, Fault, FaultKind, Outcome, PowerKind, Reason, SafeText, SampleCounts,
     Timestamp,
 };
 use crate::transport::{STREAM_BOUND, Session, Stream};
@@ -70,7 +70,7 @@ pub(super) struct Sampler {
     first_within: Duration,
     running: Option<Running>,
     /// What the last loop was started with.
-    started: Option<(Vec<GpuReading>, Duration)>,
+    started: Option<(Vec<Device>, Duration)>,
     meters: Vec<Meter>,
     restarts: Backoff,
     restart_at: Option<Instant>,
@@ -269,14 +269,14 @@ impl Sampler {
     }
 
     /// Compares the last pass with the answer that the loop followed.
-    pub(super) fn compare(&mut self, gpus: &[GpuReading]) {
+    pub(super) fn compare(&mut self, gpus: &[Device]) {
         let (Some(running), Some((before, _))) = (&mut self.running, &self.started) else { return };
         if running.started_at.elapsed() >= PROVEN_AFTER {
             self.restarts.note("", &Outcome::Complete);
         }
         let has_stopped = before
             .iter()
-            .any(|before| gpus.iter().any(|now| before.uuid == now.uuid && sensor_stopped(before, now)));
+            .any(|before| gpus.iter().any(|now| before.uuid() == now.uuid() && sensor_stopped(before, now)));
         running.n_stopped_cycles = if has_stopped { running.n_stopped_cycles.saturating_add(1) } else { 0 };
     }
 
@@ -284,11 +284,10 @@ impl Sampler {
     pub(super) fn add_samples(&mut self, report: &mut HostReport) {
         let mut all = None;
         for gpu in &mut report.gpus {
-            let is_its =
-                |meter: &&mut Meter| meter.uuid.is_some() && meter.uuid.as_ref() == gpu.uuid.as_ref().ok();
+            let is_its = |meter: &&mut Meter| meter.uuid.is_some() && meter.uuid.as_ref() == gpu.uuid().ok();
             let Some(meter) = self.meters.iter_mut().find(is_its) else { continue };
             let counts = meter.power.counts();
-            gpu.power_samples = meter.power.take();
+            gpu.power_samples = meter.power.take().map(Box::new);
             if let Some(refused) = meter.refused.take().filter(|_| counts.is_mostly_refused()) {
                 report.faults.push(mostly_refused(gpu, counts, &refused));
             }
@@ -317,7 +316,7 @@ impl Sampler {
         host: &Host,
         session: &mut Session,
         profile: &HostProfile,
-        gpus: Vec<GpuReading>,
+        gpus: Vec<Device>,
         period: Duration,
     ) {
         let Some((reader, command)) = LoopReader::open(profile, &gpus, period) else { return self.stop() };
@@ -391,13 +390,13 @@ impl Sampler {
     }
 
     /// A meter for each GPU: the one that it has, or a new one.
-    fn meters_for(&mut self, gpus: &[GpuReading], reader: &LoopReader, max_gap: Duration) -> Vec<usize> {
-        let is_there = |uuid: &SafeText| gpus.iter().any(|gpu| gpu.uuid.as_ref() == Ok(uuid));
+    fn meters_for(&mut self, gpus: &[Device], reader: &LoopReader, max_gap: Duration) -> Vec<usize> {
+        let is_there = |uuid: &SafeText| gpus.iter().any(|gpu| gpu.uuid() == Ok(uuid));
         self.meters.retain(|meter| meter.uuid.as_ref().is_some_and(is_there));
         let mut places = Vec::with_capacity(gpus.len());
         for (place, gpu) in gpus.iter().enumerate() {
             let kind = reader.kind(place).unwrap_or(PowerKind::Draw);
-            let uuid = gpu.uuid.as_ref().ok().cloned();
+            let uuid = gpu.uuid().ok().cloned();
             let known =
                 self.meters.iter_mut().enumerate().find(|(_, meter)| uuid.is_some() && meter.uuid == uuid);
             match known {
@@ -417,11 +416,11 @@ impl Sampler {
 }
 
 /// The fault of a GPU of which more than half of the samples were thrown away.
-fn mostly_refused(gpu: &GpuReading, counts: SampleCounts, refused: &SafeText) -> Fault {
+fn mostly_refused(gpu: &Device, counts: SampleCounts, refused: &SafeText) -> Fault {
     let n_all = counts.n_samples + counts.n_absent + counts.n_refused;
     let evidence = format!("{} of {n_all} samples, the last of them {refused} W", counts.n_refused);
-    let name = gpu.bus_id.as_ref().or(gpu.uuid.as_ref()).ok().cloned();
-    let index = gpu.index.as_ref().ok().copied();
+    let name = gpu.bus_id().or_else(|_| gpu.uuid()).ok().cloned();
+    let index = gpu.index().ok().copied();
     Fault { index, ..Fault::new(FaultKind::Implausible, name, &evidence) }
 }
 

@@ -4,115 +4,98 @@
 //! Battery stations are not in it: they have none of these columns, and whoever sums a column would add what
 //! the batteries give to what the GPUs draw.
 
-use crate::batch::{Batch, HostReport, Snapshot, efficiency};
-use crate::reading::{Absent, GpuReading, Measured, Outcome, SafeText};
+use std::sync::LazyLock;
 
-const HEADER: [&str; 26] = [
-    "node",
-    "address",
-    "outcome",
-    "answered_at",
-    "gpu_index",
-    "gpu_uuid",
-    "gpu_bus_id",
-    "gpu_model",
-    "driver_version",
-    "power_w",
-    "power_kind",
-    "power_limit_w",
-    "power_of_limit_pct",
-    "temperature_c",
-    "utilization_pct",
-    "memory_used_mb",
-    "memory_total_mb",
-    "fan_speed_pct",
-    "pstate",
-    "clocks_event_reasons",
-    "module_power_w",
-    "absent",
-    "message",
-    "faults",
-    "batch",
-    "labels",
+use crate::batch::{Batch, HostReport, Snapshot};
+use crate::reading::{Device, Outcome, Quantity, Value};
+
+/// A row: a GPU, or a host of which no GPU is known.
+struct Row<'a> {
+    batch: &'a Batch,
+    report: &'a HostReport,
+    gpu: Option<&'a Device>,
+}
+
+type OfReport = fn(&Row<'_>) -> String;
+
+#[derive(Clone, Copy)]
+enum Cell {
+    Report(OfReport),
+    Quantity(Quantity),
+}
+
+/// The columns beside the quantities.
+const REPORT_COLUMNS: [(usize, &str, OfReport); 9] = [
+    (0, "node", |row| as_text(&row.report.node)),
+    (1, "address", |row| as_text(&row.report.address)),
+    (2, "outcome", |row| row.report.outcome.label().to_owned()),
+    (3, "answered_at", |row| row.report.span.answered_at.to_string()),
+    (21, "absent", |row| row.gpu.map(absent).unwrap_or_default()),
+    (22, "message", |row| match &row.report.outcome {
+        Outcome::Complete | Outcome::Partial => String::new(),
+        Outcome::Failed(failure) => as_text(&failure.to_string()),
+    }),
+    (23, "faults", |row| joined(row.report.faults.iter().map(ToString::to_string))),
+    (24, "batch", |row| row.batch.id.to_string()),
+    (25, "labels", |row| joined(row.report.labels.iter().map(|(key, value)| format!("{key}={value}")))),
 ];
-const GPU_COLUMNS: std::ops::Range<usize> = 4..21;
+
+/// Every column in its place.
+static COLUMNS: LazyLock<Vec<(usize, &'static str, Cell)>> = LazyLock::new(|| {
+    let of_report = REPORT_COLUMNS.map(|(place, name, cell)| (place, name, Cell::Report(cell)));
+    let of_gpu = Quantity::ALL.iter().filter_map(|quantity| {
+        let (place, name) = quantity.columns().csv?;
+        Some((place, name, Cell::Quantity(*quantity)))
+    });
+    let mut columns: Vec<_> = of_report.into_iter().chain(of_gpu).collect();
+    columns.sort_by_key(|(place, _, _)| *place);
+    columns
+});
 
 /// The batch as CSV with a header line. An absent cell is empty, and `absent` says why.
 pub fn csv(snapshot: &Snapshot) -> String {
     let batch = &snapshot.batch;
     let mut writer = ::csv::Writer::from_writer(Vec::new());
-    let mut write = |record: &[String]| {
+    let mut write = |record: Vec<String>| {
         writer.write_record(record).expect("records of one length, written to memory, cannot fail");
     };
-    write(&HEADER.map(str::to_owned));
+    write(COLUMNS.iter().map(|(_, name, _)| (*name).to_owned()).collect());
     for report in &batch.reports {
         if report.gpus.is_empty() {
-            write(&record(batch, report, vec![String::new(); GPU_COLUMNS.len()], String::new()));
+            write(record(&Row { batch, report, gpu: None }));
         }
         for gpu in &report.gpus {
-            let (cells, absent) = gpu_cells(gpu);
-            write(&record(batch, report, cells, absent));
+            write(record(&Row { batch, report, gpu: Some(gpu) }));
         }
     }
     let bytes = writer.into_inner().expect("flushing to memory cannot fail");
     String::from_utf8(bytes).expect("only text was written")
 }
 
-fn record(batch: &Batch, report: &HostReport, gpu: Vec<String>, absent: String) -> Vec<String> {
-    let message = match &report.outcome {
-        Outcome::Complete | Outcome::Partial => String::new(),
-        Outcome::Failed(failure) => failure.to_string(),
+fn record(row: &Row<'_>) -> Vec<String> {
+    let cell = |(_, _, cell): &(usize, &str, Cell)| match *cell {
+        Cell::Report(cell) => cell(row),
+        Cell::Quantity(quantity) => match row.gpu.and_then(|gpu| gpu.get(quantity).ok()).as_deref() {
+            Some(Value::Text(text)) => as_text(text.as_str()),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        },
     };
-    let labels: Vec<String> = report.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
-    let mut record = vec![
-        as_text(&report.node),
-        as_text(&report.address),
-        report.outcome.label().to_owned(),
-        report.span.answered_at.to_string(),
-    ];
-    record.extend(gpu);
-    record.extend([absent, as_text(&message), as_text(&faults.join("; ")), batch.id.to_string()]);
-    record.push(as_text(&labels.join("; ")));
-    record
+    COLUMNS.iter().map(cell).collect()
 }
 
-/// The cells of [`GPU_COLUMNS`], and why some are empty.
-fn gpu_cells(gpu: &GpuReading) -> (Vec<String>, String) {
-    let text = |clean: &SafeText| as_text(clean.as_str());
-    let power = gpu.power();
-    let kind = power.as_ref().map(|draw| draw.kind.label()).unwrap_or_default();
-    let cells = [
-        cell(&gpu.index, u32::to_string),
-        cell(&gpu.uuid, text),
-        cell(&gpu.bus_id, text),
-        cell(&gpu.model, text),
-        cell(&gpu.driver_version, text),
-        cell(&power, |draw| draw.power.watts().to_string()),
-        Ok(kind.to_owned()),
-        cell(&gpu.limit(), |limit| limit.watts().to_string()),
-        cell(&efficiency(gpu), |share| share.percent().to_string()),
-        cell(&gpu.temperature, |temperature| temperature.celsius().to_string()),
-        cell(&gpu.utilization, |share| share.percent().to_string()),
-        cell(&gpu.memory_used, |memory| memory.mebibytes().to_string()),
-        cell(&gpu.memory_total, |memory| memory.mebibytes().to_string()),
-        cell(&gpu.fan_speed, |share| share.percent().to_string()),
-        cell(&gpu.pstate, text),
-        cell(&gpu.clocks_event_reasons, |mask| format!("{mask:#018x}")),
-        cell(&gpu.module_power_instant, |power| power.watts().to_string()),
-    ];
-    let names = HEADER.get(GPU_COLUMNS).unwrap_or_default();
-    let absent: Vec<String> = names
-        .iter()
-        .zip(&cells)
-        .filter_map(|(name, cell)| cell.as_ref().err().map(|label| format!("{name}={label}")))
-        .collect();
-    (cells.into_iter().map(Result::unwrap_or_default).collect(), absent.join(" "))
+/// Why cells of a GPU are empty.
+fn absent(gpu: &Device) -> String {
+    let reason = |(_, name, cell): &(usize, &str, Cell)| {
+        let Cell::Quantity(quantity) = *cell else { return None };
+        let absent = gpu.get(quantity).err().filter(|_| !quantity.columns().is_untold)?;
+        Some(format!("{name}={}", absent.reason.label()))
+    };
+    COLUMNS.iter().filter_map(reason).collect::<Vec<_>>().join(" ")
 }
 
-/// The value as text, or the label of its absence.
-fn cell<T>(measured: &Measured<T>, text: impl Fn(&T) -> String) -> Result<String, &'static str> {
-    measured.as_ref().map(text).map_err(|Absent { reason, .. }| reason.label())
+fn joined(texts: impl Iterator<Item = String>) -> String {
+    as_text(&texts.collect::<Vec<_>>().join("; "))
 }
 
 /// Foreign text as a spreadsheet may open it: what would start a formula gets a quote before it.
@@ -129,12 +112,12 @@ fn as_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::sample;
-    use crate::reading::{Failure, FailureKind, Power};
+    use crate::batch::fixtures;
+    use crate::reading::{Failure, FailureKind, Power, SafeText};
 
     #[test]
     fn the_mixed_fleet_reads_like_this() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports[1].gpus.drain(..5);
         batch.reports[1].gpus.truncate(2);
         insta::assert_snapshot!(csv(&batch.into()), @r#"
@@ -150,28 +133,34 @@ mod tests {
 
     #[test]
     fn stations_change_nothing() {
-        let batch = Batch { solix: Some(sample::station_report()), ..sample::fleet() };
-        assert_eq!(csv(&batch.into()), csv(&sample::fleet().into()));
+        let batch = Batch { solix: Some(fixtures::station_report()), ..fixtures::fleet() };
+        assert_eq!(csv(&batch.into()), csv(&fixtures::fleet().into()));
+    }
+
+    #[test]
+    fn no_place_is_empty_or_taken_twice() {
+        let places: Vec<usize> = COLUMNS.iter().map(|(place, _, _)| *place).collect();
+        assert_eq!(places, (0..COLUMNS.len()).collect::<Vec<_>>());
     }
 
     #[test]
     fn every_record_has_every_column() {
-        let document = csv(&sample::fleet().into());
+        let document = csv(&fixtures::fleet().into());
         let mut reader = ::csv::Reader::from_reader(document.as_bytes());
         let records: Vec<_> =
             reader.records().map(|record| record.expect("of the header's length")).collect();
         assert_eq!(records.len(), 12);
-        assert_eq!(reader.headers().expect("a header").len(), HEADER.len());
+        assert_eq!(reader.headers().expect("a header").len(), COLUMNS.len());
     }
 
     #[test]
     fn a_formula_becomes_text_and_a_negative_number_stays_one() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports.truncate(1);
         let gpu = &mut batch.reports[0].gpus[0];
-        gpu.model = Ok(SafeText::new("=HYPERLINK(\"http://x\",\"y\")"));
-        gpu.power_draw = Ok(Power::from_milliwatts(-1_500));
-        let mut down = sample::failed("node9");
+        gpu.set(Quantity::Model, Ok(SafeText::new("=HYPERLINK(\"http://x\",\"y\")").into()));
+        gpu.set(Quantity::PowerDraw, Ok(Power::from_milliwatts(-1_500).into()));
+        let mut down = fixtures::failed("node9");
         down.outcome = Outcome::Failed(Failure::new(FailureKind::CommandMissing, "-bash: no"));
         down.address = "@SUM(A1)".to_owned();
         batch.reports.push(down);

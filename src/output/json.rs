@@ -6,16 +6,16 @@ mod stations;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use stations::SolixShape;
 
 use crate::alert::Transition;
-use crate::batch::{HostReport, Snapshot, efficiency, number};
+use crate::batch::{HostReport, Snapshot, number};
 use crate::reading::{
-    Absent, Failure, Fault, GpuReading, Measured, Memory, Outcome, Power, PowerSamples, SafeText, Share,
-    Temperature,
+    Absent, Device, Failure, Fault, Measured, Outcome, Power, PowerSamples, SafeText, Share,
 };
 
 /// The name and version of the document's shape, in its field `schema`.
@@ -98,7 +98,7 @@ struct NodeShape<'a> {
     power_w: Option<f64>,
     gpus_reporting: usize,
     gpus_expected: Option<usize>,
-    gpus: Vec<GpuShape>,
+    gpus: Vec<GpuShape<'a>>,
     faults: Vec<FaultShape<'a>>,
 }
 
@@ -130,41 +130,8 @@ struct FaultShape<'a> {
     hint: &'static str,
 }
 
-/// Every number of a GPU by name; where one is null, `absent` says why.
-#[derive(Serialize)]
-struct GpuShape {
-    #[serde(flatten)]
-    values: Values,
-    /// Only where it was sampled; `power_w` is the mean then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    samples: Option<SamplesShape>,
-    absent: BTreeMap<&'static str, AbsentShape>,
-}
-
-#[derive(Serialize)]
-struct Values {
-    index: Value,
-    uuid: Value,
-    bus_id: Value,
-    model: Value,
-    driver_version: Value,
-    power_w: Value,
-    power_kind: Option<&'static str>,
-    power_draw_w: Value,
-    power_average_w: Value,
-    power_instant_w: Value,
-    power_limit_w: Value,
-    power_of_limit_pct: Value,
-    module_power_w: Value,
-    temperature_c: Value,
-    utilization_pct: Value,
-    memory_used_mb: Value,
-    memory_total_mb: Value,
-    fan_speed_pct: Value,
-    persistence: Value,
-    pstate: Value,
-    clocks_event_reasons: Value,
-}
+/// Every quantity of a GPU by its key; where one is null, `absent` says why.
+struct GpuShape<'a>(&'a Device);
 
 #[derive(Serialize)]
 struct SamplesShape {
@@ -202,7 +169,7 @@ fn node(report: &HostReport) -> NodeShape<'_> {
         power_w: report.power().map(Power::watts),
         gpus_reporting: report.gpus_reporting(),
         gpus_expected: report.gpus_known(),
-        gpus: report.gpus.iter().map(gpu_shape).collect(),
+        gpus: report.gpus.iter().map(GpuShape).collect(),
         faults: report.faults.iter().map(fault_shape).collect(),
     }
 }
@@ -238,35 +205,34 @@ fn fault_shape(fault: &Fault) -> FaultShape<'_> {
     }
 }
 
-fn gpu_shape(gpu: &GpuReading) -> GpuShape {
-    let mut reasons = Reasons::default();
-    let power = gpu.power();
-    let values = Values {
-        index: reasons.value("index", &gpu.index, |index| Value::from(*index)),
-        uuid: reasons.text("uuid", &gpu.uuid),
-        bus_id: reasons.text("bus_id", &gpu.bus_id),
-        model: reasons.text("model", &gpu.model),
-        driver_version: reasons.text("driver_version", &gpu.driver_version),
-        power_kind: power.as_ref().ok().map(|draw| draw.kind.label()),
-        power_w: reasons.watts("power_w", &power.map(|draw| draw.power)),
-        power_draw_w: reasons.watts("power_draw_w", &gpu.power_draw),
-        power_average_w: reasons.watts("power_average_w", &gpu.power_average),
-        power_instant_w: reasons.watts("power_instant_w", &gpu.power_instant),
-        power_limit_w: reasons.watts("power_limit_w", &gpu.limit()),
-        power_of_limit_pct: reasons.percent("power_of_limit_pct", &efficiency(gpu)),
-        module_power_w: reasons.watts("module_power_w", &gpu.module_power_instant),
-        temperature_c: reasons.celsius("temperature_c", &gpu.temperature),
-        utilization_pct: reasons.percent("utilization_pct", &gpu.utilization),
-        memory_used_mb: reasons.mebibytes("memory_used_mb", &gpu.memory_used),
-        memory_total_mb: reasons.mebibytes("memory_total_mb", &gpu.memory_total),
-        fan_speed_pct: reasons.percent("fan_speed_pct", &gpu.fan_speed),
-        persistence: reasons.value("persistence", &gpu.persistence, |on| Value::from(*on)),
-        pstate: reasons.text("pstate", &gpu.pstate),
-        clocks_event_reasons: reasons.value("clocks_event_reasons", &gpu.clocks_event_reasons, |mask| {
-            Value::from(format!("{mask:#018x}"))
-        }),
-    };
-    GpuShape { values, samples: gpu.power_samples.as_ref().map(samples_shape), absent: reasons.0 }
+impl Serialize for GpuShape<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let mut absent = BTreeMap::new();
+        for quantity in self.0.quantities() {
+            let columns = quantity.columns();
+            let Some(key) = columns.json else { continue };
+            match self.0.get(quantity) {
+                Ok(value) => map.serialize_entry(key, &value.to_json())?,
+                Err(why) => {
+                    map.serialize_entry(key, &Value::Null)?;
+                    if !columns.is_untold {
+                        absent.insert(key, absent_shape(&why));
+                    }
+                }
+            }
+        }
+        // Only where it was sampled; `power_w` is the mean then.
+        if let Some(samples) = &self.0.power_samples {
+            map.serialize_entry("samples", &samples_shape(samples))?;
+        }
+        map.serialize_entry("absent", &absent)?;
+        map.end()
+    }
+}
+
+fn absent_shape(absent: &Absent) -> AbsentShape {
+    AbsentShape { reason: absent.reason.label(), text: absent.text.to_string() }
 }
 
 fn samples_shape(samples: &PowerSamples) -> SamplesShape {
@@ -288,31 +254,19 @@ impl Reasons {
     fn value<T>(&mut self, key: &'static str, measured: &Measured<T>, shape: impl Fn(&T) -> Value) -> Value {
         match measured {
             Ok(value) => shape(value),
-            Err(Absent { reason, text }) => {
-                self.0.insert(key, AbsentShape { reason: reason.label(), text: text.to_string() });
+            Err(absent) => {
+                self.0.insert(key, absent_shape(absent));
                 Value::Null
             }
         }
-    }
-
-    fn text(&mut self, key: &'static str, measured: &Measured<SafeText>) -> Value {
-        self.value(key, measured, |text| Value::from(text.as_str()))
     }
 
     fn watts(&mut self, key: &'static str, measured: &Measured<Power>) -> Value {
         self.value(key, measured, |power| Value::from(power.watts()))
     }
 
-    fn celsius(&mut self, key: &'static str, measured: &Measured<Temperature>) -> Value {
-        self.value(key, measured, |temperature| number(temperature.celsius()))
-    }
-
     fn percent(&mut self, key: &'static str, measured: &Measured<Share>) -> Value {
         self.value(key, measured, |share| number(share.percent()))
-    }
-
-    fn mebibytes(&mut self, key: &'static str, measured: &Measured<Memory>) -> Value {
-        self.value(key, measured, |memory| Value::from(memory.mebibytes()))
     }
 }
 
@@ -323,11 +277,11 @@ fn milliseconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::fixtures;
 
     #[test]
     fn the_document_is_one_poll_with_its_schema() {
-        let document: Value = serde_json::from_str(&json(&sample::fleet().into())).expect("valid JSON");
+        let document: Value = serde_json::from_str(&json(&fixtures::fleet().into())).expect("valid JSON");
         assert_eq!(document["schema"], "fleetwatt.poll/1");
         assert_eq!(document["nodes"].as_array().map(Vec::len), Some(5));
         assert_eq!(document["totals"]["power_w"], 4793.97);
@@ -338,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_failed_node_reads_like_this() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports = vec![batch.reports.swap_remove(2)];
         insta::assert_snapshot!(json(&batch.into()), @r#"
         {
@@ -387,7 +341,8 @@ mod tests {
 
     #[test]
     fn a_gpu_without_utilisation_reads_like_this() {
-        let shape = gpu_shape(&sample::fleet().reports[3].gpus[0]);
+        let fleet = fixtures::fleet();
+        let shape = GpuShape(&fleet.reports[3].gpus[0]);
         insta::assert_snapshot!(serde_json::to_string_pretty(&shape).expect("valid JSON"), @r#"
         {
           "index": 0,

@@ -55,14 +55,14 @@ impl Snapshots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::fixtures;
 
     #[tokio::test]
     async fn a_subscriber_begins_with_the_last_snapshot_and_skips_what_it_missed() {
         let publisher = Publisher::new();
         let mut early = publisher.subscribe();
         for minute in 0..3 {
-            let mut batch = sample::fleet();
+            let mut batch = fixtures::fleet();
             batch.started_at = crate::reading::Timestamp::from_micros(minute);
             publisher.publish(batch.into());
         }

@@ -123,7 +123,7 @@ mod tests {
     use tokio::net::unix::OwnedReadHalf;
 
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::fixtures;
     use crate::output::Publisher;
 
     type Client = (Lines<BufReader<OwnedReadHalf>>, tokio::net::unix::OwnedWriteHalf);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn batch(id: u128) -> crate::batch::Batch {
-        crate::batch::Batch { id: crate::batch::BatchId(uuid::Uuid::from_u128(id)), ..sample::fleet() }
+        crate::batch::Batch { id: crate::batch::BatchId(uuid::Uuid::from_u128(id)), ..fixtures::fleet() }
     }
 
     #[tokio::test]

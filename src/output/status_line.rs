@@ -49,12 +49,12 @@ fn store(state: &StoreState) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::fixtures;
     use crate::reading::Timestamp;
 
     #[test]
     fn the_mixed_fleet_reads_like_this() {
-        let batch = crate::batch::Batch { solix: Some(sample::station_report()), ..sample::fleet() };
+        let batch = crate::batch::Batch { solix: Some(fixtures::station_report()), ..fixtures::fleet() };
         insta::assert_snapshot!(
             status_line(&batch.into()),
             @"4 of 5 nodes, 10 GPUs, 4794.0 W; F3800 Plus at 87 %; nothing waits for the store"

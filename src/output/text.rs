@@ -146,13 +146,13 @@ fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::fixtures;
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
 
     #[test]
     fn the_mixed_fleet_reads_like_this() {
-        insta::assert_snapshot!(text(&sample::fleet().into(), &WIDE), @r#"
+        insta::assert_snapshot!(text(&fixtures::fleet().into(), &WIDE), @r#"
         node     GPU  model           draw W  limit W  of limit  util %  temp °C   memory GiB  outcome
         ──────────────────────────────────────────────────────────────────────────────────────────────
         redfin     0  RTX 3090         285.5      300      95 %      98       86   0.9 / 24.0  ok
@@ -177,9 +177,9 @@ mod tests {
 
     #[test]
     fn stations_stand_below_the_total() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports.truncate(1);
-        batch.solix = Some(sample::station_report());
+        batch.solix = Some(fixtures::station_report());
         insta::assert_snapshot!(text(&batch.clone().into(), &WIDE), @r#"
         node    GPU  model     draw W  limit W  of limit  util %  temp °C  memory GiB  outcome
         ──────────────────────────────────────────────────────────────────────────────────────
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn eighty_columns_are_enough() {
-        let page = text(&sample::fleet().into(), &TextOptions { width: Some(80), ..WIDE });
+        let page = text(&fixtures::fleet().into(), &TextOptions { width: Some(80), ..WIDE });
         assert!(page.lines().all(|line| line.width() <= 80), "{page}");
         insta::assert_snapshot!(page, @r#"
         node    GPU model          draw W limit W util % temp °C  memory GiB outcome
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn colour_changes_nothing_but_colour() {
-        let batch = Batch { solix: Some(sample::station_report()), ..sample::fleet() };
+        let batch = Batch { solix: Some(fixtures::station_report()), ..fixtures::fleet() };
         for width in [None, Some(80), Some(40)] {
             let plain = text(&batch.clone().into(), &TextOptions { colour: false, width });
             let coloured = text(&batch.clone().into(), &TextOptions { colour: true, width });
@@ -234,8 +234,8 @@ mod tests {
 
     #[test]
     fn a_fleet_without_a_reading_says_so() {
-        let mut batch = sample::fleet();
-        batch.reports = vec![sample::failed("node003")];
+        let mut batch = fixtures::fleet();
+        batch.reports = vec![fixtures::failed("node003")];
         assert!(
             text(&batch.clone().into(), &WIDE)
                 .ends_with("Cluster: 0 of 1 nodes, 0 of 1 GPUs, no power reading\n")

@@ -21,13 +21,13 @@ impl Absent {
     }
 
     /// The device did not say it.
-    pub fn not_reported() -> Self {
-        Self { reason: Reason::NotReported, text: SafeText::default() }
+    pub const fn not_reported() -> Self {
+        Self { reason: Reason::NotReported, text: SafeText::EMPTY }
     }
 
     /// The field was not asked for, since this driver does not know it.
-    pub fn not_asked() -> Self {
-        Self { reason: Reason::NotAsked, text: SafeText::default() }
+    pub const fn not_asked() -> Self {
+        Self { reason: Reason::NotAsked, text: SafeText::EMPTY }
     }
 }
 

@@ -1,8 +1,10 @@
-//! What one GPU said in one answer.
+//! The power of a GPU: which of its numbers is recorded, and what samples add to it.
 
 use std::time::Duration;
 
-use super::{Absent, Energy, Measured, Memory, Power, Reason, SafeText, Share, Temperature};
+use super::{
+    Absent, Device, Energy, Measured, Memory, Power, Quantity, Reason, SafeText, Share, Temperature, Value,
+};
 
 /// Which of nvidia-smi's power numbers a value is.
 ///
@@ -29,6 +31,15 @@ impl PowerKind {
             Self::Average => "average",
             Self::Draw => "draw",
             Self::Instant => "instant",
+        }
+    }
+
+    /// The quantity that is the number of this kind.
+    pub const fn quantity(self) -> Quantity {
+        match self {
+            Self::Average => Quantity::PowerAverage,
+            Self::Draw => Quantity::PowerDraw,
+            Self::Instant => Quantity::PowerInstant,
         }
     }
 }
@@ -97,163 +108,153 @@ impl SampleCounts {
     }
 }
 
-/// One row of an answer: one GPU, each cell a value or absent with its reason.
-///
-/// A value whose text is one of the tool's own words is kept as cleaned text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GpuReading {
-    /// The GPU's place in the tool's list. A label, never an identity: it changes between boots and containers.
-    pub index: Measured<u32>,
-    /// The identity: `GPU-…`.
-    pub uuid: Measured<SafeText>,
-    /// The PCI address, `00000000:0B:00.0`.
-    pub bus_id: Measured<SafeText>,
-    /// The product name.
-    pub model: Measured<SafeText>,
-    /// The kernel driver's version.
-    pub driver_version: Measured<SafeText>,
-    /// `power.draw`.
-    pub power_draw: Measured<Power>,
-    /// `power.draw.average`.
-    pub power_average: Measured<Power>,
-    /// `power.draw.instant`.
-    pub power_instant: Measured<Power>,
-    /// `power.limit`: the limit that was asked for.
-    pub power_limit: Measured<Power>,
-    /// `enforced.power.limit`: the lowest of all limits, the one in force.
-    pub enforced_power_limit: Measured<Power>,
-    /// `power.max_limit`: the highest limit that this board can be given, whatever is in force.
-    pub power_max_limit: Measured<Power>,
-    /// `module.power.draw.instant`: a superchip's whole module. It includes the GPU, so it is never added to it.
-    pub module_power_instant: Measured<Power>,
-    /// `temperature.gpu`.
-    pub temperature: Measured<Temperature>,
-    /// `memory.used`.
-    pub memory_used: Measured<Memory>,
-    /// `memory.total`.
-    pub memory_total: Measured<Memory>,
-    /// `utilization.gpu`.
-    pub utilization: Measured<Share>,
-    /// `fan.speed`: of the fan's range, not a speed that was measured.
-    pub fan_speed: Measured<Share>,
-    /// `persistence_mode`: whether the driver stays loaded between calls.
-    pub persistence: Measured<bool>,
-    /// `pstate`: P0 (fastest) to P15.
-    pub pstate: Measured<SafeText>,
-    /// `gpu_recovery_action`: what the driver asks for, such as `Reset` or `Reboot`; `None` as a text where all is
-    /// well. Drivers from 590 on.
-    pub recovery_action: Measured<SafeText>,
-    /// `clocks_event_reasons.active`: the bit mask of why clocks are held down.
-    pub clocks_event_reasons: Measured<u64>,
-    /// The samples since the cycle before; `None` where it is not sampled, or no sample had a number.
-    pub power_samples: Option<PowerSamples>,
-}
+impl Device {
+    /// The GPU's place in the tool's list.
+    pub fn index(&self) -> Result<&u32, &Absent> {
+        self.typed(Quantity::Index)
+    }
 
-impl GpuReading {
-    /// A GPU of which nothing is known, each value absent for `absent`.
-    pub fn all_absent(absent: &Absent) -> Self {
-        fn missing<T>(absent: &Absent) -> Measured<T> {
-            Err(absent.clone())
-        }
-        Self {
-            index: missing(absent),
-            uuid: missing(absent),
-            bus_id: missing(absent),
-            model: missing(absent),
-            driver_version: missing(absent),
-            power_draw: missing(absent),
-            power_average: missing(absent),
-            power_instant: missing(absent),
-            power_limit: missing(absent),
-            enforced_power_limit: missing(absent),
-            power_max_limit: missing(absent),
-            module_power_instant: missing(absent),
-            temperature: missing(absent),
-            memory_used: missing(absent),
-            memory_total: missing(absent),
-            utilization: missing(absent),
-            fan_speed: missing(absent),
-            persistence: missing(absent),
-            pstate: missing(absent),
-            recovery_action: missing(absent),
-            clocks_event_reasons: missing(absent),
-            power_samples: None,
-        }
+    /// The GPU's identity.
+    pub fn uuid(&self) -> Result<&SafeText, &Absent> {
+        self.typed(Quantity::Uuid)
+    }
+
+    /// The GPU's PCI address.
+    pub fn bus_id(&self) -> Result<&SafeText, &Absent> {
+        self.typed(Quantity::BusId)
+    }
+
+    /// The product's name.
+    pub fn model(&self) -> Result<&SafeText, &Absent> {
+        self.typed(Quantity::Model)
+    }
+
+    /// The kernel driver's version.
+    pub fn driver_version(&self) -> Result<&SafeText, &Absent> {
+        self.typed(Quantity::DriverVersion)
+    }
+
+    /// The temperature of the GPU's die.
+    pub fn temperature(&self) -> Result<&Temperature, &Absent> {
+        self.typed(Quantity::Temperature)
+    }
+
+    /// The share of time in which the GPU was busy.
+    pub fn utilization(&self) -> Result<&Share, &Absent> {
+        self.typed(Quantity::Utilization)
+    }
+
+    /// The memory in use.
+    pub fn memory_used(&self) -> Result<&Memory, &Absent> {
+        self.typed(Quantity::MemoryUsed)
+    }
+
+    /// The memory that the board has.
+    pub fn memory_total(&self) -> Result<&Memory, &Absent> {
+        self.typed(Quantity::MemoryTotal)
     }
 
     /// The power draw to record: the mean of the last second where the board gives it, since a poll that
-    /// is slower than the sensor integrates it best; then `power.draw`; then the instantaneous value. Where
-    /// it was sampled, the mean of the samples.
+    /// is slower than the sensor integrates it best; then the driver's own choice; then the instantaneous value.
+    /// Where it was sampled, the mean of the samples.
     ///
     /// A number that cannot be true is not replaced by another kind: of one sensor, neither is to be believed.
-    pub fn power(&self) -> Measured<PowerDraw> {
+    pub fn power(&self) -> Result<PowerDraw, &Absent> {
         if let Some(samples) = &self.power_samples {
             return Ok(PowerDraw { power: samples.mean, kind: samples.kind });
         }
         self.power_now(&[PowerKind::Average, PowerKind::Draw, PowerKind::Instant])
     }
 
-    /// The first of these kinds that the row has a value of; else the first error among them.
-    pub fn power_now(&self, kinds: &[PowerKind]) -> Measured<PowerDraw> {
+    /// The first of these kinds that there is a value of; else the first error among them.
+    pub fn power_now(&self, kinds: &[PowerKind]) -> Result<PowerDraw, &Absent> {
         let mut error = None;
         for kind in kinds {
-            match self.power_of(*kind) {
+            match self.typed(kind.quantity()) {
                 Ok(power) => return Ok(PowerDraw { power: *power, kind: *kind }),
-                Err(absent) if absent.reason == Reason::Implausible => return Err(absent.clone()),
+                Err(absent) if absent.reason == Reason::Implausible => return Err(absent),
                 Err(absent) if absent.reason.is_structural() => {}
                 Err(absent) => error = error.or(Some(absent)),
             }
         }
-        let why = error.or(self.power_draw.as_ref().err());
-        Err(why.cloned().unwrap_or_else(Absent::not_asked))
-    }
-
-    /// The number of one kind.
-    pub const fn power_of(&self, kind: PowerKind) -> &Measured<Power> {
-        match kind {
-            PowerKind::Average => &self.power_average,
-            PowerKind::Draw => &self.power_draw,
-            PowerKind::Instant => &self.power_instant,
+        match error {
+            Some(absent) => Err(absent),
+            None => self
+                .typed(Quantity::PowerDraw)
+                .map(|power| PowerDraw { power: *power, kind: PowerKind::Draw }),
         }
     }
 
-    /// The limit in force: `enforced.power.limit`, else `power.limit`. A limit of zero says nothing, since no
+    /// The limit in force: the lowest of all, else the one that was asked for. A limit of zero says nothing, since no
     /// board runs on it.
     pub fn limit(&self) -> Measured<Power> {
-        let telling = |limit: &Measured<Power>| match limit {
+        let telling = |quantity| match self.typed::<Power>(quantity) {
             Ok(power) if power.milliwatts() == 0 => {
                 Err(Absent::new(Reason::NotSupported, &power.to_string()))
             }
-            measured => measured.clone(),
+            Ok(power) => Ok(*power),
+            Err(absent) => Err(absent.clone()),
         };
-        telling(&self.enforced_power_limit).or_else(|_| telling(&self.power_limit))
+        telling(Quantity::PowerLimitEnforced).or_else(|_| telling(Quantity::PowerLimitRequested))
     }
+
+    /// The draw of the limit, rounded to one decimal.
+    pub fn power_of_limit(&self) -> Measured<Share> {
+        let draw = self.power().map_err(Absent::clone)?.power.milliwatts();
+        let limit = self.limit()?.milliwatts();
+        let tenths_of_percent = draw
+            .checked_mul(1000)
+            .and_then(|scaled| scaled.checked_add(limit / 2))
+            .and_then(|scaled| scaled.checked_div(limit))
+            .filter(|_| limit > 0);
+        tenths_of_percent
+            .and_then(|tenths| tenths.checked_mul(100))
+            .map(Share::from_millipercent)
+            .ok_or_else(|| Absent::new(Reason::Implausible, &format!("{draw} of {limit} mW")))
+    }
+}
+
+pub(super) fn power(gpu: &Device) -> Measured<Value> {
+    gpu.power().map(|draw| draw.power.into()).map_err(Absent::clone)
+}
+
+pub(super) fn power_kind(gpu: &Device) -> Measured<Value> {
+    gpu.power().map(|draw| Value::Label(draw.kind.label())).map_err(Absent::clone)
+}
+
+pub(super) fn limit(gpu: &Device) -> Measured<Value> {
+    gpu.limit().map(Value::from)
+}
+
+pub(super) fn power_of_limit(gpu: &Device) -> Measured<Value> {
+    gpu.power_of_limit().map(Value::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::DeviceKind;
 
-    fn gpu() -> GpuReading {
-        GpuReading::all_absent(&Absent::new(Reason::NotSupported, "[N/A]"))
+    fn gpu() -> Device {
+        Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::NotSupported, "[N/A]"))
     }
 
     #[test]
     fn the_average_is_recorded_before_the_other_kinds() {
         let mut gpu = gpu();
-        gpu.power_instant = Ok(Power::from_watts(30));
+        gpu.set(Quantity::PowerInstant, Ok(Power::from_watts(30).into()));
         assert_eq!(gpu.power().map(|p| p.kind), Ok(PowerKind::Instant));
-        gpu.power_draw = Ok(Power::from_watts(20));
+        gpu.set(Quantity::PowerDraw, Ok(Power::from_watts(20).into()));
         assert_eq!(gpu.power().map(|p| p.kind), Ok(PowerKind::Draw));
-        gpu.power_average = Ok(Power::from_watts(10));
+        gpu.set(Quantity::PowerAverage, Ok(Power::from_watts(10).into()));
         assert_eq!(gpu.power().map(|p| p.kind), Ok(PowerKind::Average));
     }
 
     #[test]
     fn the_mean_of_samples_is_recorded_before_the_last_of_them() {
         let mut gpu = gpu();
-        gpu.power_average = Ok(Power::from_watts(30));
-        gpu.power_samples = Some(PowerSamples {
+        gpu.set(Quantity::PowerAverage, Ok(Power::from_watts(30).into()));
+        gpu.power_samples = Some(Box::new(PowerSamples {
             kind: PowerKind::Instant,
             mean: Power::from_watts(20),
             min: Power::from_watts(10),
@@ -263,38 +264,38 @@ mod tests {
             n_refused: 0,
             energy: Energy::from_millijoules(40_000),
             covered: Duration::from_secs(2),
-        });
+        }));
         assert_eq!(gpu.power(), Ok(PowerDraw { power: Power::from_watts(20), kind: PowerKind::Instant }));
     }
 
     #[test]
     fn an_implausible_kind_is_not_replaced_and_a_missing_one_is() {
         let mut gpu = gpu();
-        gpu.power_draw = Ok(Power::from_watts(20));
-        gpu.power_average = Err(Absent::new(Reason::UnknownError, "[Unknown Error]"));
+        gpu.set(Quantity::PowerDraw, Ok(Power::from_watts(20).into()));
+        gpu.set(Quantity::PowerAverage, Err(Absent::new(Reason::UnknownError, "[Unknown Error]")));
         assert_eq!(gpu.power().map(|p| p.kind), Ok(PowerKind::Draw));
-        gpu.power_average = Err(Absent::new(Reason::Implausible, "9999.00"));
-        assert_eq!(gpu.power(), Err(Absent::new(Reason::Implausible, "9999.00")));
+        gpu.set(Quantity::PowerAverage, Err(Absent::new(Reason::Implausible, "9999.00")));
+        assert_eq!(gpu.power(), Err(&Absent::new(Reason::Implausible, "9999.00")));
     }
 
     #[test]
     fn the_error_of_a_kind_is_told_before_the_absence_of_another() {
         let mut gpu = gpu();
-        gpu.power_average = Err(Absent::new(Reason::Timeout, "[Timeout]"));
+        gpu.set(Quantity::PowerAverage, Err(Absent::new(Reason::Timeout, "[Timeout]")));
         assert_eq!(gpu.power().unwrap_err().reason, Reason::Timeout);
     }
 
     #[test]
     fn a_limit_of_zero_says_nothing() {
         let mut gpu = gpu();
-        gpu.enforced_power_limit = Ok(Power::from_watts(0));
+        gpu.set(Quantity::PowerLimitEnforced, Ok(Power::from_watts(0).into()));
         assert_eq!(gpu.limit().unwrap_err().reason, Reason::NotSupported);
-        gpu.power_limit = Ok(Power::from_watts(700));
+        gpu.set(Quantity::PowerLimitRequested, Ok(Power::from_watts(700).into()));
         assert_eq!(gpu.limit(), Ok(Power::from_watts(700)));
     }
 
     #[test]
     fn a_board_without_a_sensor_has_no_power_and_says_why() {
-        assert_eq!(gpu().power(), Err(Absent::new(Reason::NotSupported, "[N/A]")));
+        assert_eq!(gpu().power(), Err(&Absent::new(Reason::NotSupported, "[N/A]")));
     }
 }

@@ -5,21 +5,26 @@
 
 mod absent;
 mod battery;
+mod device;
 mod error_chain;
 mod fault;
 mod gpu;
 mod outcome;
+mod quantity;
 mod safe_text;
 mod station;
 mod time;
 mod units;
+mod value;
 
 pub use absent::{Absent, Measured, Reason};
 pub use battery::Runtime;
+pub use device::{Device, DeviceKind, Known};
 pub use error_chain::error_chain;
 pub use fault::{Fault, FaultKind};
-pub use gpu::{GpuReading, PowerDraw, PowerKind, PowerSamples, SampleCounts};
+pub use gpu::{PowerDraw, PowerKind, PowerSamples, SampleCounts};
 pub use outcome::{Failure, FailureKind, Outcome};
+pub use quantity::{Columns, Quantity, Role, Unit};
 pub use safe_text::{MAX_SAFE_TEXT_CHARS, SafeText};
 pub use station::{
     DataSource, GridState, PollingMode, Presence, SolixReport, SolixTrouble, Station, StationReading,
@@ -27,3 +32,4 @@ pub use station::{
 };
 pub use time::{Span, Timestamp};
 pub use units::{Energy, Memory, Power, Share, Temperature};
+pub use value::{Value, WrongUnit};

@@ -11,6 +11,9 @@ pub const MAX_SAFE_TEXT_CHARS: usize = 200;
 pub struct SafeText(String);
 
 impl SafeText {
+    /// No text.
+    pub const EMPTY: Self = Self(String::new());
+
     /// Cleans `text`: line breaks and tabs become one blank, other unsafe characters are dropped, and
     /// what is too long is cut with an ellipsis.
     pub fn new(text: &str) -> Self {

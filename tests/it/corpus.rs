@@ -10,10 +10,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use std::borrow::Cow;
+
 use fleetwatt::probe::nvidia_smi::{
     Answer, Command, Ending, FIELDS, HostProfile, Next, Probed, Query, Rows, cell_reason, read_rows,
 };
-use fleetwatt::reading::{FaultKind, GpuReading, Measured, Outcome, Reason};
+use fleetwatt::reading::{Device, FaultKind, Outcome, Power, Quantity, Reason, Value};
 
 /// The fields that were asked where a capture has no header.
 pub(crate) const ASKED: &[(&str, &str)] = &[
@@ -131,39 +133,14 @@ fn talk(dump: &Dump, cell_form: fn(&str) -> String, profile: HostProfile) -> (Pr
     panic!("the conversation does not end");
 }
 
-/// What was read for a field: its value as printed, or the reason for its absence.
-fn read_value(gpu: &GpuReading, field: &str) -> Option<Result<String, Reason>> {
-    fn shown<T: std::fmt::Debug>(measured: &Measured<T>) -> Option<Result<String, Reason>> {
-        Some(measured.as_ref().map(|value| format!("{value:?}")).map_err(|absent| absent.reason))
-    }
-    match field {
-        "index" => shown(&gpu.index),
-        "uuid" => shown(&gpu.uuid),
-        "pci.bus_id" => shown(&gpu.bus_id),
-        "name" => shown(&gpu.model),
-        "driver_version" => shown(&gpu.driver_version),
-        "power.draw" => shown(&gpu.power_draw),
-        "power.draw.average" => shown(&gpu.power_average),
-        "power.draw.instant" => shown(&gpu.power_instant),
-        "power.limit" => shown(&gpu.power_limit),
-        "power.max_limit" => shown(&gpu.power_max_limit),
-        "gpu_recovery_action" => shown(&gpu.recovery_action),
-        "enforced.power.limit" => shown(&gpu.enforced_power_limit),
-        "module.power.draw.instant" => shown(&gpu.module_power_instant),
-        "temperature.gpu" => shown(&gpu.temperature),
-        "memory.used" => shown(&gpu.memory_used),
-        "memory.total" => shown(&gpu.memory_total),
-        "utilization.gpu" => shown(&gpu.utilization),
-        "fan.speed" => shown(&gpu.fan_speed),
-        "persistence_mode" => shown(&gpu.persistence),
-        "pstate" => shown(&gpu.pstate),
-        "clocks_event_reasons.active" | "clocks_throttle_reasons.active" => shown(&gpu.clocks_event_reasons),
-        _ => None,
-    }
+/// What was read for a field: its value, or the reason for its absence.
+fn read_value(gpu: &Device, field: &str) -> Option<Result<Value, Reason>> {
+    let field = FIELDS.iter().find(|one| one.names.contains(&field))?;
+    Some(gpu.get(field.quantity).map(Cow::into_owned).map_err(|absent| absent.reason))
 }
 
 /// Each captured cell of a field that we read is a value if it looks like one, else absent for its reason.
-fn assert_cells(gpu: &GpuReading, fields: &[&str], cells: &[&str], name: &str) {
+fn assert_cells(gpu: &Device, fields: &[&str], cells: &[&str], name: &str) {
     for (at, (field, cell)) in fields.iter().zip(cells).enumerate() {
         // A column that was asked twice is read from its last place.
         let is_last = !fields[at + 1..].contains(field);
@@ -196,7 +173,10 @@ fn every_field_of_every_dump_is_a_value_or_absent_with_its_reason() {
                     ),
                 }
             }
-            assert!(probed.gpus[0].clocks_event_reasons.is_ok(), "{name}: under one of its two names");
+            assert!(
+                probed.gpus[0].get(Quantity::ClocksEventReasons).is_ok(),
+                "{name}: under one of its two names"
+            );
         }
     }
 }
@@ -227,13 +207,13 @@ fn a_known_dump_is_read_to_the_digit() {
     let dump = Dump::read("smi-full-linux-rtx-4080-super-595.71.05-idle.csv");
     let (probed, _) = talk(&dump, nounits, HostProfile::default());
     let gpu = &probed.gpus[0];
-    assert_eq!(gpu.power_draw.as_ref().unwrap().milliwatts(), 26_200);
-    assert_eq!(gpu.power_instant.as_ref().unwrap().milliwatts(), 28_770);
-    assert_eq!(gpu.temperature.as_ref().unwrap().millicelsius(), 43_000);
-    assert_eq!(gpu.memory_total.as_ref().unwrap().mebibytes(), 16_376);
-    assert_eq!(gpu.persistence, Ok(false));
-    assert_eq!(gpu.clocks_event_reasons, Ok(1));
-    assert_eq!(gpu.model.as_ref().unwrap().as_str(), "NVIDIA GeForce RTX 4080 SUPER");
+    assert_eq!(gpu.typed::<Power>(Quantity::PowerDraw).unwrap().milliwatts(), 26_200);
+    assert_eq!(gpu.typed::<Power>(Quantity::PowerInstant).unwrap().milliwatts(), 28_770);
+    assert_eq!(gpu.temperature().unwrap().millicelsius(), 43_000);
+    assert_eq!(gpu.memory_total().unwrap().mebibytes(), 16_376);
+    assert_eq!(gpu.typed(Quantity::Persistence), Ok(&false));
+    assert_eq!(gpu.typed(Quantity::ClocksEventReasons), Ok(&1_u64));
+    assert_eq!(gpu.model().unwrap().as_str(), "NVIDIA GeForce RTX 4080 SUPER");
 }
 
 #[test]

@@ -99,7 +99,7 @@ async fn shut(cycles: Cycles) {
 }
 
 fn samples(report: &HostReport) -> Vec<PowerSamples> {
-    report.gpus.iter().filter_map(|gpu| gpu.power_samples).collect()
+    report.gpus.iter().filter_map(|gpu| gpu.power_samples.as_deref().copied()).collect()
 }
 
 /// Checks one cycle against the sweeps that it must be made of: those from `from` on.

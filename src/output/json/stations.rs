@@ -108,7 +108,7 @@ fn reading(reading: &StationReading, this_cycle: bool) -> ReadingShape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::fixtures;
     use crate::reading::{Absent, Presence};
 
     fn document(report: &SolixReport) -> String {
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_station_that_answered_reads_like_this() {
-        let mut report = sample::station_report();
+        let mut report = fixtures::station_report();
         report.readings[0].grid_power = Err(Absent::not_reported());
         insta::assert_snapshot!(document(&report), @r#"
         {
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn a_silent_station_keeps_its_last_reading_and_a_trouble_its_words() {
-        let mut report = sample::station_report();
+        let mut report = fixtures::station_report();
         report.readings.clear();
-        report.stations[0].presence = Presence::Offline(sample::STARTED_AT);
+        report.stations[0].presence = Presence::Offline(fixtures::STARTED_AT);
         let message = "the password was refused".to_owned();
         report.trouble = Some(SolixTrouble { kind: "login_refused", message, needs_person: true });
         let document: Value = serde_json::from_str(&document(&report)).expect("valid JSON");

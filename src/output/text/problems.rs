@@ -42,16 +42,16 @@ fn in_maintenance(batch: &Batch, options: &TextOptions) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::fixtures;
     use crate::reading::{Failure, FailureKind, Fault, FaultKind, SafeText};
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
 
     fn failing(n: usize, failure: impl Fn(&HostReport) -> Failure) -> Batch {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports = (1..=n)
             .map(|place| {
-                let mut report = sample::failed(&format!("node{place:03}"));
+                let mut report = fixtures::failed(&format!("node{place:03}"));
                 report.outcome = Outcome::Failed(failure(&report));
                 report
             })
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_well_fleet_has_no_problems() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports.truncate(1);
         assert_eq!(problems(&batch, &WIDE), "");
     }

@@ -57,17 +57,17 @@ mod tests {
     use unicode_width::UnicodeWidthStr;
 
     use super::*;
-    use crate::batch::sample;
+    use crate::batch::fixtures;
     use crate::reading::{Absent, SolixTrouble};
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
 
     fn page(report: &SolixReport) -> String {
-        stations(report, sample::STARTED_AT, &WIDE)
+        stations(report, fixtures::STARTED_AT, &WIDE)
     }
 
     fn with(presence: Presence) -> SolixReport {
-        let mut report = sample::station_report();
+        let mut report = fixtures::station_report();
         report.readings.clear();
         report.stations[0].presence = presence;
         report
@@ -75,15 +75,15 @@ mod tests {
 
     #[test]
     fn a_reading_of_this_cycle_has_no_age() {
-        insta::assert_snapshot!(page(&sample::station_report()), @r#"F3800 Plus: SOC 87 % in 412 W out 836 W grid 0 W solar 412 W, about 7.9 h at the present draw"#);
+        insta::assert_snapshot!(page(&fixtures::station_report()), @r#"F3800 Plus: SOC 87 % in 412 W out 836 W grid 0 W solar 412 W, about 7.9 h at the present draw"#);
     }
 
     #[test]
     fn a_reading_of_an_earlier_cycle_says_how_old_it_is() {
         let mut report = with(Presence::Live);
-        let reading = sample::station_reading();
+        let reading = fixtures::station_reading();
         report.stations[0].last = Some(StationReading {
-            at: sample::STARTED_AT.minus(Duration::from_secs(95)),
+            at: fixtures::STARTED_AT.minus(Duration::from_secs(95)),
             grid_power: Err(Absent::not_reported()),
             ..reading
         });
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_silent_station_says_since_when_and_what_it_said_last() {
-        let since = sample::STARTED_AT.minus(Duration::from_secs(900));
+        let since = fixtures::STARTED_AT.minus(Duration::from_secs(900));
         insta::assert_snapshot!(page(&with(Presence::Stale(since))), @r#"F3800 Plus: no answer: stale since 2026-11-24T06:45:00.000000Z; last: SOC 87 % in 412 W out 836 W grid 0 W solar 412 W"#);
         insta::assert_snapshot!(page(&with(Presence::Offline(since))), @r#"F3800 Plus: no answer: offline since 2026-11-24T06:45:00.000000Z; last: SOC 87 % in 412 W out 836 W grid 0 W solar 412 W"#);
     }
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn lines_are_broken_to_the_width() {
         let options = TextOptions { colour: false, width: Some(60) };
-        let page = stations(&sample::station_report(), sample::STARTED_AT, &options);
+        let page = stations(&fixtures::station_report(), fixtures::STARTED_AT, &options);
         assert!(page.lines().count() > 1 && page.lines().all(|line| line.width() <= 60), "{page}");
     }
 }

@@ -1,11 +1,14 @@
 //! The table: a row per GPU, and one line in words for what has no numbers.
 
+use std::iter;
+use std::sync::LazyLock;
+
 use anstyle::Style;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use unicode_width::UnicodeWidthStr;
 
-use crate::batch::{Batch, HostReport, efficiency};
-use crate::reading::{GpuReading, Measured, Memory, Outcome, Power, Reason};
+use crate::batch::{Batch, HostReport};
+use crate::reading::{Absent, Device, Memory, Outcome, Power, Quantity, Reason, Value};
 
 use super::{BAD, CARE, HEAD, PLAIN, TextOptions, cut};
 
@@ -14,15 +17,33 @@ const DRAW_CARE_PERCENT: f64 = 90.0;
 /// From here on, boards hold their clocks down or soon will.
 const HOT_CELSIUS: f64 = 85.0;
 
-const N_COLUMNS: usize = 10;
-const HEADER: [&str; N_COLUMNS] =
-    ["node", "GPU", "model", "draw W", "limit W", "of limit", "util %", "temp °C", "memory GiB", "outcome"];
-const NODE: usize = 0;
-const MODEL: usize = 2;
-const LIMIT: usize = 4;
-const OF_LIMIT: usize = 5;
-const MEMORY: usize = 8;
-const LEFT_ALIGNED: [usize; 3] = [0, MODEL, 9];
+/// What a column shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Node,
+    Quantity(Quantity),
+    Outcome,
+}
+
+/// The columns from left to right, with their headings.
+static COLUMNS: LazyLock<Vec<(Column, &'static str)>> = LazyLock::new(|| {
+    let mut quantities: Vec<_> = Quantity::ALL
+        .iter()
+        .filter_map(|quantity| {
+            let (place, heading) = quantity.columns().text?;
+            Some((place, (Column::Quantity(*quantity), heading)))
+        })
+        .collect();
+    quantities.sort_by_key(|(place, _)| *place);
+    let shown = quantities.into_iter().map(|(_, column)| column);
+    iter::once((Column::Node, "node")).chain(shown).chain([(Column::Outcome, "outcome")]).collect()
+});
+
+const MODEL: Column = Column::Quantity(Quantity::Model);
+const LIMIT: Column = Column::Quantity(Quantity::PowerLimit);
+const OF_LIMIT: Column = Column::Quantity(Quantity::PowerOfLimit);
+const MEMORY: Column = Column::Quantity(Quantity::MemoryUsed);
+const LEFT_ALIGNED: [Column; 3] = [Column::Node, MODEL, Column::Outcome];
 
 /// A table without boxes: one rule below the header.
 const LIGHT: TableStyle = TableStyle::new().header_separator(LineStyle {
@@ -37,18 +58,19 @@ const MIN_NODE: usize = 8;
 
 /// What to give up, in this order, until the table fits: columns, blanks between them, the least width
 /// of the model. The last is taken even if it does not fit.
-const LAYOUTS: [(&[usize], u16, usize); 7] = [
+const LAYOUTS: [(&[Column], u16, usize); 7] = [
     (&[], 2, 20),
     (&[OF_LIMIT], 2, 16),
     (&[OF_LIMIT], 1, 10),
     (&[OF_LIMIT, LIMIT], 1, 10),
     (&[OF_LIMIT, LIMIT, MEMORY], 1, 8),
     (&[OF_LIMIT, LIMIT, MEMORY, MODEL], 1, 0),
-    (&[OF_LIMIT, LIMIT, MEMORY, MODEL, 9], 1, 0),
+    (&[OF_LIMIT, LIMIT, MEMORY, MODEL, Column::Outcome], 1, 0),
 ];
 
 struct Line {
-    cells: [(String, Style); N_COLUMNS],
+    /// One for each of [`COLUMNS`].
+    cells: Vec<(String, Style)>,
     /// Words that stand across the columns from this one on, in place of their cells.
     across: Option<(usize, String)>,
 }
@@ -68,7 +90,8 @@ pub(super) fn table(batch: &Batch, options: &TextOptions) -> String {
     let layout = fit(&lines, options.width);
     let mut table = Table::new();
     table.force_no_tty().load_style(LIGHT).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(layout.row(&HEADER.map(|title| (title.to_owned(), HEAD)), options));
+    let header: Vec<_> = COLUMNS.iter().map(|(_, heading)| ((*heading).to_owned(), HEAD)).collect();
+    table.set_header(layout.row(&header, options));
     for line in &lines {
         table.add_row(layout.row(&line.cells, options));
     }
@@ -107,64 +130,76 @@ fn push_report(lines: &mut Vec<Line>, report: &HostReport) {
 }
 
 fn line_across(report: &HostReport, message: String, style: Style) -> Line {
-    let mut cells = std::array::from_fn(|_| (String::new(), style));
+    let mut cells = vec![(String::new(), style); COLUMNS.len()];
     if let Some(node) = cells.first_mut() {
         node.0.clone_from(&report.node);
     }
     Line { cells, across: Some((1, message)) }
 }
 
-fn gpu_line(report: &HostReport, gpu: &GpuReading, outcome: &str, outcome_style: Style) -> Line {
-    let of_limit = efficiency(gpu);
-    let near_limit = of_limit.as_ref().is_ok_and(|share| share.percent() > DRAW_CARE_PERCENT);
-    let hot = gpu.temperature.as_ref().is_ok_and(|temperature| temperature.celsius() >= HOT_CELSIUS);
-    let draw_style = if near_limit { CARE } else { PLAIN };
+fn gpu_line(report: &HostReport, gpu: &Device, outcome: &str, outcome_style: Style) -> Line {
+    let near_limit = gpu.power_of_limit().is_ok_and(|share| share.percent() > DRAW_CARE_PERCENT);
+    let hot = gpu.temperature().is_ok_and(|temperature| temperature.celsius() >= HOT_CELSIUS);
     let lost = all_absent_for(gpu);
-    Line {
-        cells: [
-            (report.node.clone(), PLAIN),
-            (cell(&gpu.index, u32::to_string), PLAIN),
-            (cell(&gpu.model, |model| short_model(model.as_str()).to_owned()), PLAIN),
-            (cell(&gpu.power(), |draw| format!("{:.1}", draw.power.watts())), draw_style),
-            (cell(&gpu.limit(), short_watts), PLAIN),
-            (cell(&of_limit, |share| format!("{:.0} %", share.percent())), draw_style),
-            (cell(&gpu.utilization, |share| format!("{:.0}", share.percent())), PLAIN),
-            (cell(&gpu.temperature, |at| format!("{:.0}", at.celsius())), if hot { BAD } else { PLAIN }),
-            (memory(gpu), PLAIN),
-            (outcome.to_owned(), if lost.is_some() { BAD } else { outcome_style }),
-        ],
-        across: lost.map(|reason| (MODEL, gone(gpu, reason))),
-    }
+    let cell = |(column, _): &(Column, &str)| match column {
+        Column::Node => (report.node.clone(), PLAIN),
+        Column::Outcome => (outcome.to_owned(), if lost.is_some() { BAD } else { outcome_style }),
+        Column::Quantity(quantity) => {
+            let is_draw = [Quantity::Power, Quantity::PowerOfLimit].contains(quantity);
+            let style = if is_draw && near_limit {
+                CARE
+            } else if *quantity == Quantity::Temperature && hot {
+                BAD
+            } else {
+                PLAIN
+            };
+            (shown(gpu, *quantity), style)
+        }
+    };
+    let model = COLUMNS.iter().position(|(column, _)| *column == MODEL).unwrap_or(0);
+    Line { cells: COLUMNS.iter().map(cell).collect(), across: lost.map(|reason| (model, gone(gpu, reason))) }
 }
 
 /// The reason, if this GPU gave no number at all and an error is why. It is said once then.
-fn all_absent_for(gpu: &GpuReading) -> Option<Reason> {
+fn all_absent_for(gpu: &Device) -> Option<Reason> {
     let reason = gpu.power().err()?.reason;
-    let others = [
-        gpu.temperature.as_ref().err().map(|absent| absent.reason),
-        gpu.utilization.as_ref().err().map(|absent| absent.reason),
-        gpu.memory_used.as_ref().err().map(|absent| absent.reason),
-    ];
+    let others = [Quantity::Temperature, Quantity::Utilization, Quantity::MemoryUsed];
+    let others = others.map(|quantity| gpu.get(quantity).err().map(|absent| absent.reason));
     let is_error = !matches!(reason, Reason::NotSupported | Reason::NotAsked);
     (is_error && others.iter().all(|other| *other == Some(reason))).then_some(reason)
 }
 
-fn gone(gpu: &GpuReading, reason: Reason) -> String {
-    match (&gpu.bus_id, &gpu.uuid) {
+fn gone(gpu: &Device, reason: Reason) -> String {
+    match (gpu.bus_id(), gpu.uuid()) {
         (Ok(name), _) | (Err(_), Ok(name)) => format!("{}: no reading from {name}", reason.word()),
         (Err(_), Err(_)) => format!("{}: no reading", reason.word()),
     }
 }
 
-fn cell<T>(measured: &Measured<T>, text: impl Fn(&T) -> String) -> String {
-    measured.as_ref().map_or_else(|absent| absent.reason.word().to_owned(), text)
+/// The value as short as can be, its unit left to the heading; or a word for why there is none.
+fn shown(gpu: &Device, quantity: Quantity) -> String {
+    if quantity == Quantity::MemoryUsed {
+        return match (gpu.memory_used(), gpu.memory_total()) {
+            (Err(used), Err(total)) if used.reason == total.reason => used.reason.word().to_owned(),
+            (used, total) => format!("{} / {}", memory(used), memory(total)),
+        };
+    }
+    let known = gpu.get(quantity);
+    match known.as_deref() {
+        Ok(Value::Power(power)) if quantity == Quantity::PowerLimit => short_watts(power),
+        Ok(Value::Power(power)) => format!("{:.1}", power.watts()),
+        Ok(Value::Share(share)) if quantity == Quantity::PowerOfLimit => format!("{:.0} %", share.percent()),
+        Ok(Value::Share(share)) => format!("{:.0}", share.percent()),
+        Ok(Value::Temperature(temperature)) => format!("{:.0}", temperature.celsius()),
+        Ok(Value::Memory(memory)) => gibibytes(memory),
+        Ok(Value::Text(text)) if quantity == Quantity::Model => short_model(text.as_str()).to_owned(),
+        Ok(value) => value.to_string(),
+        Err(absent) => absent.reason.word().to_owned(),
+    }
 }
 
-fn memory(gpu: &GpuReading) -> String {
-    match (&gpu.memory_used, &gpu.memory_total) {
-        (Err(used), Err(total)) if used.reason == total.reason => used.reason.word().to_owned(),
-        (used, total) => format!("{} / {}", cell(used, gibibytes), cell(total, gibibytes)),
-    }
+fn memory(measured: Result<&Memory, &Absent>) -> String {
+    measured.map_or_else(|absent| absent.reason.word().to_owned(), gibibytes)
 }
 
 fn gibibytes(memory: &Memory) -> String {
@@ -184,17 +219,18 @@ fn short_model(model: &str) -> &str {
 }
 
 fn fit(lines: &[Line], width: Option<u16>) -> Layout {
-    let natural: Vec<usize> = (0..N_COLUMNS).map(|column| natural_width(lines, column)).collect();
+    let natural: Vec<usize> = (0..COLUMNS.len()).map(|column| natural_width(lines, column)).collect();
     let available = width.map_or(usize::MAX, usize::from);
     let mut layout = Layout { columns: Vec::new(), gap: 2 };
     for (dropped, gap, least_model) in LAYOUTS {
         layout.gap = gap;
-        layout.columns =
-            natural.iter().copied().enumerate().filter(|(column, _)| !dropped.contains(column)).collect();
+        let is_kept = |(_, (column, _)): &(_, &(Column, &str))| !dropped.contains(column);
+        let kept = natural.iter().copied().enumerate().zip(COLUMNS.iter()).filter(is_kept);
+        layout.columns = kept.map(|(column, _)| column).collect();
         let needed: usize = layout.columns.iter().map(|(_, width)| width).sum::<usize>()
             + usize::from(gap) * layout.columns.len().saturating_sub(1);
         let excess = needed.saturating_sub(available);
-        let model = layout.columns.iter_mut().find(|(column, _)| *column == MODEL);
+        let model = layout.columns.iter_mut().find(|(column, _)| is_at(*column, MODEL));
         let spare = model.as_ref().map_or(0, |(_, width)| width.saturating_sub(least_model));
         if let Some((_, width)) = model {
             *width -= excess.min(spare);
@@ -205,25 +241,33 @@ fn fit(lines: &[Line], width: Option<u16>) -> Layout {
     }
     // Nothing is left to give up but a part of the names.
     let others: usize = layout.columns.iter().skip(1).map(|(_, width)| width + usize::from(layout.gap)).sum();
-    if let Some((NODE, width)) = layout.columns.first_mut() {
+    if let Some((0, width)) = layout.columns.first_mut() {
         *width = (*width).min(available.saturating_sub(others).max(MIN_NODE));
     }
     layout
 }
 
+fn is_at(place: usize, column: Column) -> bool {
+    COLUMNS.get(place).is_some_and(|(there, _)| *there == column)
+}
+
+fn is_left_aligned(place: usize) -> bool {
+    LEFT_ALIGNED.iter().any(|column| is_at(place, *column))
+}
+
 fn natural_width(lines: &[Line], column: usize) -> usize {
     let shown = lines.iter().filter(|line| line.across.as_ref().is_none_or(|(from, _)| column < *from));
     let cells = shown.filter_map(|line| line.cells.get(column)).map(|(text, _)| text.width());
-    cells.chain(HEADER.get(column).map(|title| title.width())).max().unwrap_or(0)
+    cells.chain(COLUMNS.get(column).map(|(_, heading)| heading.width())).max().unwrap_or(0)
 }
 
 impl Layout {
-    fn row(&self, cells: &[(String, Style); N_COLUMNS], options: &TextOptions) -> Vec<Cell> {
+    fn row(&self, cells: &[(String, Style)], options: &TextOptions) -> Vec<Cell> {
         let shown =
             self.columns.iter().filter_map(|(column, width)| Some((column, width, cells.get(*column)?)));
         shown
             .map(|(column, width, (text, style))| {
-                let is_left = LEFT_ALIGNED.contains(column);
+                let is_left = is_left_aligned(*column);
                 let alignment = if is_left { CellAlignment::Left } else { CellAlignment::Right };
                 Cell::new(options.paint(*style, &cut(text, *width))).set_alignment(alignment)
             })
@@ -238,7 +282,7 @@ impl Layout {
         for (column, width) in self.columns.iter().filter(|(column, _)| column < from) {
             let cell = line.cells.get(*column).map_or(String::new(), |(cell, _)| cut(cell, *width));
             let pad = " ".repeat(width.saturating_sub(cell.width()));
-            let is_left = LEFT_ALIGNED.contains(column);
+            let is_left = is_left_aligned(*column);
             let padded = if is_left { format!("{cell}{pad}") } else { format!("{pad}{cell}") };
             text.push_str(&padded);
             text.push_str(&gap);
@@ -253,8 +297,8 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::sample;
-    use crate::reading::{Absent, SafeText};
+    use crate::batch::fixtures;
+    use crate::reading::SafeText;
 
     fn rows(batch: &Batch, width: Option<u16>) -> String {
         table(batch, &TextOptions { colour: false, width })
@@ -262,9 +306,11 @@ mod tests {
 
     #[test]
     fn every_width_from_forty_columns_on_is_kept() {
-        let mut batch = sample::fleet();
-        batch.reports[0].gpus[0].model =
-            Ok(SafeText::new("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition"));
+        let mut batch = fixtures::fleet();
+        batch.reports[0].gpus[0].set(
+            Quantity::Model,
+            Ok(SafeText::new("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition").into()),
+        );
         for width in 40..200 {
             let page = rows(&batch, Some(width));
             assert!(page.lines().all(|line| line.width() <= usize::from(width)), "{width}:\n{page}");
@@ -273,7 +319,7 @@ mod tests {
 
     #[test]
     fn long_names_fit_eighty_columns_and_keep_the_numbers() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         for (place, report) in batch.reports.iter_mut().enumerate() {
             report.node = format!("gpu-node-{place}.rack-17.building-4.campus-north.research.example.org");
         }
@@ -285,17 +331,17 @@ mod tests {
 
     #[test]
     fn gpus_that_gave_no_row_are_counted() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports[1].gpus.pop();
         assert!(rows(&batch, None).contains("node001  1 of 8 GPUs did not answer\n"));
     }
 
     #[test]
     fn a_value_that_is_missing_among_others_is_a_word() {
-        let mut batch = sample::fleet();
+        let mut batch = fixtures::fleet();
         batch.reports.truncate(1);
-        batch.reports[0].gpus[0].power_draw =
-            Err(Absent::new(Reason::NoPermission, "[Insufficient Permissions]"));
+        batch.reports[0].gpus[0]
+            .set(Quantity::PowerDraw, Err(Absent::new(Reason::NoPermission, "[Insufficient Permissions]")));
         let page = rows(&batch, None);
         assert!(page.contains("no permission"), "{page}");
         assert!(!page.contains(" 0.0 "), "{page}");
@@ -309,7 +355,7 @@ mod tests {
 
     #[test]
     fn high_draw_is_yellow_and_heat_is_red() {
-        let page = table(&sample::fleet(), &TextOptions { colour: true, width: None });
+        let page = table(&fixtures::fleet(), &TextOptions { colour: true, width: None });
         assert!(page.contains("\u{1b}[33m285.5\u{1b}[0m"), "{page:?}");
         assert!(page.contains("\u{1b}[31m86\u{1b}[0m"), "{page:?}");
     }

@@ -3,7 +3,7 @@
 //! The bound is a property of the board, not of its settings: a cap that was lowered under load does not make
 //! a true number of the moment before wrong.
 
-use crate::reading::{GpuReading, Measured, Memory, Power, SafeText, Share};
+use crate::reading::{Absent, Device, Memory, Power, Quantity, SafeText, Share};
 
 /// The largest limit that is believed. The largest boards of 2025 have limits of 1.2 to 1.4 kW.
 pub(super) const MAX_LIMIT: Power = Power::from_watts(5000);
@@ -50,12 +50,13 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn of(gpu: &GpuReading) -> Self {
-        let set = gpu.power_limit.as_ref().ok().max(gpu.enforced_power_limit.as_ref().ok());
+    pub(super) fn of(gpu: &Device) -> Self {
+        let set =
+            gpu.typed(Quantity::PowerLimitRequested).ok().max(gpu.typed(Quantity::PowerLimitEnforced).ok());
         Self {
-            board: gpu.power_max_limit.as_ref().ok().copied(),
+            board: gpu.typed(Quantity::PowerLimitMax).ok().copied(),
             set: set.copied(),
-            rests: rests(&gpu.pstate, &gpu.utilization),
+            rests: rests(gpu.typed(Quantity::PerformanceState), gpu.utilization()),
         }
     }
 
@@ -73,54 +74,52 @@ impl Limits {
 }
 
 /// Whether a board rests.
-pub(super) fn rests(pstate: &Measured<SafeText>, utilization: &Measured<Share>) -> bool {
-    let state = pstate.as_ref().ok().and_then(|state| state.as_str().strip_prefix('P')?.parse::<u8>().ok());
-    let is_idle = utilization.as_ref().is_ok_and(|share| share.millipercent() == 0);
+pub(super) fn rests(pstate: Result<&SafeText, &Absent>, utilization: Result<&Share, &Absent>) -> bool {
+    let state = pstate.ok().and_then(|state| state.as_str().strip_prefix('P')?.parse::<u8>().ok());
+    let is_idle = utilization.is_ok_and(|share| share.millipercent() == 0);
     is_idle && state.is_some_and(|state| state >= FIRST_RESTING_STATE)
 }
 
 /// The largest power of a board of this name and memory.
-pub(super) fn class_maximum(gpu: &GpuReading) -> Power {
-    let name = gpu.model.as_ref().map(|model| model.as_str().to_ascii_lowercase()).unwrap_or_default();
+pub(super) fn class_maximum(gpu: &Device) -> Power {
+    let name = gpu.model().map(|model| model.as_str().to_ascii_lowercase()).unwrap_or_default();
     if SMALL_BOARDS.iter().any(|word| name.contains(word)) {
         return MAX_SMALL;
     }
     let gibibytes = |memory: &Memory| memory.mebibytes().div_ceil(1024);
     let by_memory =
-        gpu.memory_total.as_ref().ok().map(gibibytes).and_then(|memory| {
+        gpu.memory_total().ok().map(gibibytes).and_then(|memory| {
             BY_MEMORY.iter().find(|(most, _)| memory <= *most).map(|(_, maximum)| *maximum)
         });
     by_memory.unwrap_or(MAX_UNKNOWN)
 }
 
 /// The most that this board is believed to draw.
-pub(super) fn ceiling(gpu: &GpuReading) -> Power {
+pub(super) fn ceiling(gpu: &Device) -> Power {
     Limits::of(gpu).ceiling(class_maximum(gpu))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::{Absent, Reason};
+    use crate::reading::{DeviceKind, Reason};
 
-    fn gpu(name: &str, gibibytes: u64) -> GpuReading {
-        GpuReading {
-            model: Ok(SafeText::new(name)),
-            memory_total: Ok(Memory::from_mebibytes(gibibytes * 1024)),
-            ..GpuReading::all_absent(&Absent::new(Reason::NotSupported, "[N/A]"))
-        }
+    fn gpu(name: &str, gibibytes: u64) -> Device {
+        Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::NotSupported, "[N/A]"))
+            .with(Quantity::Model, SafeText::new(name))
+            .with(Quantity::MemoryTotal, Memory::from_mebibytes(gibibytes * 1024))
     }
 
-    fn watts(gpu: &GpuReading) -> i64 {
+    fn watts(gpu: &Device) -> i64 {
         ceiling(gpu).milliwatts() / 1000
     }
 
     #[test]
     fn the_boards_own_maximum_counts_and_not_the_cap_in_force() {
         let mut gpu = gpu("NVIDIA H100 80GB HBM3", 80);
-        gpu.power_max_limit = Ok(Power::from_watts(700));
-        gpu.power_limit = Ok(Power::from_watts(200));
-        gpu.enforced_power_limit = Ok(Power::from_watts(200));
+        gpu.set(Quantity::PowerLimitMax, Ok(Power::from_watts(700).into()));
+        gpu.set(Quantity::PowerLimitRequested, Ok(Power::from_watts(200).into()));
+        gpu.set(Quantity::PowerLimitEnforced, Ok(Power::from_watts(200).into()));
         assert_eq!(watts(&gpu), 1400);
     }
 
@@ -131,7 +130,7 @@ mod tests {
         assert_eq!(watts(&gpu("NVIDIA GB10", 120)), 400);
         assert_eq!(watts(&gpu("NVIDIA B200", 180)), 4000);
         let mut capped = gpu("NVIDIA H100 80GB HBM3", 80);
-        capped.power_limit = Ok(Power::from_watts(200));
+        capped.set(Quantity::PowerLimitRequested, Ok(Power::from_watts(200).into()));
         assert_eq!(watts(&capped), 2000);
         assert_eq!(watts(&gpu("NVIDIA Later Board", 1000)), 5000);
     }
@@ -139,21 +138,21 @@ mod tests {
     #[test]
     fn a_limit_of_zero_says_nothing() {
         let mut gpu = gpu("NVIDIA L4", 24);
-        gpu.power_max_limit = Ok(Power::from_watts(0));
-        gpu.enforced_power_limit = Ok(Power::from_watts(0));
+        gpu.set(Quantity::PowerLimitMax, Ok(Power::from_watts(0).into()));
+        gpu.set(Quantity::PowerLimitEnforced, Ok(Power::from_watts(0).into()));
         assert_eq!(watts(&gpu), 1400);
     }
 
     #[test]
     fn a_resting_board_draws_little_whatever_its_limits_are() {
         let mut gpu = gpu("NVIDIA H100 80GB HBM3", 80);
-        gpu.power_max_limit = Ok(Power::from_watts(700));
-        gpu.utilization = Ok(Share::from_millipercent(0));
-        gpu.pstate = Ok(SafeText::new("P8"));
+        gpu.set(Quantity::PowerLimitMax, Ok(Power::from_watts(700).into()));
+        gpu.set(Quantity::Utilization, Ok(Share::from_millipercent(0).into()));
+        gpu.set(Quantity::PerformanceState, Ok(SafeText::new("P8").into()));
         assert_eq!(watts(&gpu), 200);
         for (state, utilization) in [("P0", 0), ("P8", 1000)] {
-            gpu.pstate = Ok(SafeText::new(state));
-            gpu.utilization = Ok(Share::from_millipercent(utilization));
+            gpu.set(Quantity::PerformanceState, Ok(SafeText::new(state).into()));
+            gpu.set(Quantity::Utilization, Ok(Share::from_millipercent(utilization).into()));
             assert_eq!(watts(&gpu), 1400, "{state} {utilization}");
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::bound::{MAX_LIMIT, MAX_MODULE};
 use super::cell;
-use crate::reading::{GpuReading, Measured, Power, Reason};
+use crate::reading::{Measured, Power, Quantity, Value};
 
 /// How much a field is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,10 @@ pub struct Field {
     pub names: &'static [&'static str],
     /// How much the field is needed.
     pub need: Need,
-    /// Reads a cell into its place. The power is the ceiling for a board's draw.
-    read: fn(&str, Power, &mut GpuReading) -> Option<Reason>,
+    /// What its values are.
+    pub quantity: Quantity,
+    /// Reads a cell. The power is the ceiling for a board's draw.
+    read: Read,
 }
 
 impl Field {
@@ -37,65 +39,63 @@ impl Field {
         FIELDS.iter().find(|field| field.names.contains(&name))
     }
 
-    /// Reads `cell` into its place in `gpu`, and gives the reason if there is no value in it.
-    /// A board's draw above `ceiling` is implausible.
-    pub(super) fn read(&self, cell: &str, ceiling: Power, gpu: &mut GpuReading) -> Option<Reason> {
-        (self.read)(cell, ceiling, gpu)
+    /// The value in a cell, or why there is none. A board's draw above `ceiling` is implausible.
+    pub(super) fn read(&self, cell: &str, ceiling: Power) -> Measured<Value> {
+        (self.read)(cell, ceiling)
     }
 }
 
 /// Every field, in the order of asking: what every driver has, and then by age, so that the first refusal says
 /// the most. `name` is last, as it is the only text that NVIDIA's marketing chooses and nothing is quoted.
 pub const FIELDS: &[Field] = &[
-    identity(&["index"], |c, _, gpu| put(&mut gpu.index, cell::index(c))),
-    identity(&["uuid"], |c, _, gpu| put(&mut gpu.uuid, cell::uuid(c))),
-    identity(&["pci.bus_id"], |c, _, gpu| put(&mut gpu.bus_id, cell::text(c))),
-    always(&["driver_version"], |c, _, gpu| put(&mut gpu.driver_version, cell::text(c))),
-    always(&["power.draw"], |c, max, gpu| put(&mut gpu.power_draw, cell::power(c, max))),
-    always(&["power.limit"], |c, _, gpu| put(&mut gpu.power_limit, cell::power(c, MAX_LIMIT))),
-    always(&["power.max_limit"], |c, _, gpu| put(&mut gpu.power_max_limit, cell::power(c, MAX_LIMIT))),
-    always(&["enforced.power.limit"], |c, _, gpu| {
-        put(&mut gpu.enforced_power_limit, cell::power(c, MAX_LIMIT))
-    }),
-    always(&["temperature.gpu"], |c, _, gpu| put(&mut gpu.temperature, cell::temperature(c))),
-    always(&["memory.used"], |c, _, gpu| put(&mut gpu.memory_used, cell::memory(c))),
-    always(&["memory.total"], |c, _, gpu| put(&mut gpu.memory_total, cell::memory(c))),
-    always(&["utilization.gpu"], |c, _, gpu| put(&mut gpu.utilization, cell::share(c, 100))),
+    identity(&["index"], Quantity::Index, |c, _| value(cell::index(c))),
+    identity(&["uuid"], Quantity::Uuid, |c, _| value(cell::uuid(c))),
+    identity(&["pci.bus_id"], Quantity::BusId, |c, _| value(cell::text(c))),
+    always(&["driver_version"], Quantity::DriverVersion, |c, _| value(cell::text(c))),
+    always(&["power.draw"], Quantity::PowerDraw, |c, max| value(cell::power(c, max))),
+    always(&["power.limit"], Quantity::PowerLimitRequested, |c, _| value(cell::power(c, MAX_LIMIT))),
+    always(&["power.max_limit"], Quantity::PowerLimitMax, |c, _| value(cell::power(c, MAX_LIMIT))),
+    always(&["enforced.power.limit"], Quantity::PowerLimitEnforced, |c, _| value(cell::power(c, MAX_LIMIT))),
+    always(&["temperature.gpu"], Quantity::Temperature, |c, _| value(cell::temperature(c))),
+    always(&["memory.used"], Quantity::MemoryUsed, |c, _| value(cell::memory(c))),
+    always(&["memory.total"], Quantity::MemoryTotal, |c, _| value(cell::memory(c))),
+    always(&["utilization.gpu"], Quantity::Utilization, |c, _| value(cell::share(c, 100))),
     // The manual page says that a fan may be driven above 100 % of its nominal speed.
-    always(&["fan.speed"], |c, _, gpu| put(&mut gpu.fan_speed, cell::share(c, 200))),
-    always(&["persistence_mode"], |c, _, gpu| put(&mut gpu.persistence, cell::switch(c))),
-    always(&["pstate"], |c, _, gpu| put(&mut gpu.pstate, cell::pstate(c))),
-    since(530, &["power.draw.instant"], |c, max, gpu| put(&mut gpu.power_instant, cell::power(c, max))),
-    since(530, &["power.draw.average"], |c, max, gpu| put(&mut gpu.power_average, cell::power(c, max))),
+    always(&["fan.speed"], Quantity::FanSpeed, |c, _| value(cell::share(c, 200))),
+    always(&["persistence_mode"], Quantity::Persistence, |c, _| value(cell::switch(c))),
+    always(&["pstate"], Quantity::PerformanceState, |c, _| value(cell::pstate(c))),
+    since(530, &["power.draw.instant"], Quantity::PowerInstant, |c, max| value(cell::power(c, max))),
+    since(530, &["power.draw.average"], Quantity::PowerAverage, |c, max| value(cell::power(c, max))),
     // Renamed in 530; the old name is accepted again from 535 on.
-    since(530, &["clocks_event_reasons.active", "clocks_throttle_reasons.active"], |c, _, gpu| {
-        put(&mut gpu.clocks_event_reasons, cell::mask(c))
+    since(
+        530,
+        &["clocks_event_reasons.active", "clocks_throttle_reasons.active"],
+        Quantity::ClocksEventReasons,
+        |c, _| value(cell::mask(c)),
+    ),
+    since(590, &["gpu_recovery_action"], Quantity::RecoveryAction, |c, _| value(cell::text(c))),
+    since(590, &["module.power.draw.instant"], Quantity::ModulePower, |c, _| {
+        value(cell::power(c, MAX_MODULE))
     }),
-    since(590, &["gpu_recovery_action"], |c, _, gpu| put(&mut gpu.recovery_action, cell::text(c))),
-    since(590, &["module.power.draw.instant"], |c, _, gpu| {
-        put(&mut gpu.module_power_instant, cell::power(c, MAX_MODULE))
-    }),
-    identity(&["name"], |c, _, gpu| put(&mut gpu.model, cell::name(c))),
+    identity(&["name"], Quantity::Model, |c, _| value(cell::name(c))),
 ];
 
-type Read = fn(&str, Power, &mut GpuReading) -> Option<Reason>;
+type Read = fn(&str, Power) -> Measured<Value>;
 
-const fn identity(names: &'static [&'static str], read: Read) -> Field {
-    Field { names, need: Need::Identity, read }
+const fn identity(names: &'static [&'static str], quantity: Quantity, read: Read) -> Field {
+    Field { names, need: Need::Identity, quantity, read }
 }
 
-const fn always(names: &'static [&'static str], read: Read) -> Field {
-    Field { names, need: Need::Always, read }
+const fn always(names: &'static [&'static str], quantity: Quantity, read: Read) -> Field {
+    Field { names, need: Need::Always, quantity, read }
 }
 
-const fn since(branch: u32, names: &'static [&'static str], read: Read) -> Field {
-    Field { names, need: Need::Since(branch), read }
+const fn since(branch: u32, names: &'static [&'static str], quantity: Quantity, read: Read) -> Field {
+    Field { names, need: Need::Since(branch), quantity, read }
 }
 
-fn put<T>(place: &mut Measured<T>, measured: Measured<T>) -> Option<Reason> {
-    let reason = measured.as_ref().err().map(|absent| absent.reason);
-    *place = measured;
-    reason
+fn value<T: Into<Value>>(measured: Measured<T>) -> Measured<Value> {
+    measured.map(Into::into)
 }
 
 /// The names that a driver does not know either which refuses `name`: whatever came with that name or later. One

@@ -13,7 +13,7 @@ use super::fields::wanted;
 use super::profile::HostProfile;
 use super::query::Command;
 use super::rows::{Line, MAX_ROW_BYTES, Shape, WARNING, is_word};
-use crate::reading::{Absent, GpuReading, Measured, Power, PowerKind, Reason, SafeText};
+use crate::reading::{Absent, Device, Measured, Power, PowerKind, Quantity, Reason, Role, SafeText};
 
 /// Below this period the instantaneous value is sampled, since the mean of the last second would smooth away
 /// what is asked for; from it on the mean misses nothing.
@@ -95,8 +95,8 @@ impl LimitColumns {
             board: limit(self.board),
             set: limit(self.asked).max(limit(self.enforced)),
             rests: rests(
-                &at(cells, self.pstate, cell::pstate),
-                &at(cells, self.utilization, |cell| cell::share(cell, 100)),
+                at(cells, self.pstate, cell::pstate).as_ref(),
+                at(cells, self.utilization, |cell| cell::share(cell, 100)).as_ref(),
             ),
         }
     }
@@ -121,10 +121,10 @@ pub struct LoopReader {
 impl LoopReader {
     /// The call for a loop over the GPUs of an answer, and the reader of what it prints. `None` if there is
     /// nothing to loop over, or a missing GPU keeps the others from being asked for together.
-    pub fn open(profile: &HostProfile, gpus: &[GpuReading], period: Duration) -> Option<(Self, Command)> {
+    pub fn open(profile: &HostProfile, gpus: &[Device], period: Duration) -> Option<(Self, Command)> {
         let fields = wanted(&profile.refused);
         let uuids: Vec<Option<String>> =
-            gpus.iter().map(|gpu| gpu.uuid.as_ref().ok().map(SafeText::to_string)).collect();
+            gpus.iter().map(|gpu| gpu.uuid().ok().map(SafeText::to_string)).collect();
         let mut args = vec![
             format!("--query-gpu={}", fields.join(",")),
             "--format=csv,noheader,nounits".to_owned(),
@@ -135,7 +135,7 @@ impl LoopReader {
             // One GPU without a handle would end the loop before its first row.
             args.extend(["-i".to_owned(), uuids.iter().cloned().collect::<Option<Vec<_>>>()?.join(",")]);
         }
-        let slot = |(gpu, uuid): (&GpuReading, &Option<String>)| {
+        let slot = |(gpu, uuid): (&Device, &Option<String>)| {
             let kind = kind_of(gpu, period);
             let power_at = fields.iter().position(|field| *field == column(kind));
             Slot {
@@ -300,22 +300,22 @@ impl LoopReader {
 }
 
 /// The cells that every query begins with.
-fn identity(gpu: &GpuReading) -> String {
-    let index = gpu.index.as_ref().map_or_else(|_| "[N/A]".to_owned(), u32::to_string);
+fn identity(gpu: &Device) -> String {
+    let index = gpu.index().map_or_else(|_| "[N/A]".to_owned(), u32::to_string);
     let word =
-        |cell: &Measured<SafeText>| cell.as_ref().map_or_else(|_| "[N/A]".to_owned(), SafeText::to_string);
-    format!("{index}, {}, {}", word(&gpu.uuid), word(&gpu.bus_id))
+        |cell: Result<&SafeText, &Absent>| cell.map_or_else(|_| "[N/A]".to_owned(), SafeText::to_string);
+    format!("{index}, {}, {}", word(gpu.uuid()), word(gpu.bus_id()))
 }
 
 /// The number to sample of a GPU that answered so. It does not change while the loop lives, so that a mean is
 /// of one kind.
-fn kind_of(gpu: &GpuReading, period: Duration) -> PowerKind {
+fn kind_of(gpu: &Device, period: Duration) -> PowerKind {
     let kinds = if period < INSTANT_BELOW {
         [PowerKind::Instant, PowerKind::Draw, PowerKind::Average]
     } else {
         [PowerKind::Average, PowerKind::Draw, PowerKind::Instant]
     };
-    let has_it = |kind: &PowerKind| match gpu.power_of(*kind) {
+    let has_it = |kind: &PowerKind| match gpu.typed::<Power>(kind.quantity()) {
         Ok(_) => true,
         Err(absent) => !absent.reason.is_structural(),
     };
@@ -333,21 +333,14 @@ const fn column(kind: PowerKind) -> &'static str {
 
 /// Whether a value that a GPU gave when its loop was started is an error now, which no later pass heals: seen
 /// on consumer boards, where utilisation answers once. A lost board is not that: it heals by itself.
-pub fn sensor_stopped(before: &GpuReading, now: &GpuReading) -> bool {
-    fn has_stopped<T>(before: &Measured<T>, now: &Measured<T>) -> bool {
-        let is_error = |absent: &Absent| {
-            matches!(absent.reason, Reason::UnknownError | Reason::Timeout | Reason::OtherError)
-        };
-        before.is_ok() && now.as_ref().is_err_and(is_error)
-    }
-    has_stopped(&before.power_draw, &now.power_draw)
-        || has_stopped(&before.power_average, &now.power_average)
-        || has_stopped(&before.power_instant, &now.power_instant)
-        || has_stopped(&before.temperature, &now.temperature)
-        || has_stopped(&before.utilization, &now.utilization)
-        || has_stopped(&before.memory_used, &now.memory_used)
-        || has_stopped(&before.fan_speed, &now.fan_speed)
-        || has_stopped(&before.clocks_event_reasons, &now.clocks_event_reasons)
+pub fn sensor_stopped(before: &Device, now: &Device) -> bool {
+    let is_error = |absent: &Absent| {
+        matches!(absent.reason, Reason::UnknownError | Reason::Timeout | Reason::OtherError)
+    };
+    let is_said = |quantity: &Quantity| matches!(quantity.columns().role, Role::Sample | Role::Extra);
+    now.quantities().filter(is_said).any(|quantity| {
+        before.get(quantity).is_ok() && now.get(quantity).is_err_and(|absent| is_error(&absent))
+    })
 }
 
 #[cfg(test)]
@@ -385,7 +378,7 @@ mod tests {
         vec!["[GPU is lost]"; wanted(&profile().refused).len()].join(", ")
     }
 
-    fn gpus(n: usize) -> Vec<GpuReading> {
+    fn gpus(n: usize) -> Vec<Device> {
         let text: String = (0..n).map(|gpu| row(gpu, 100) + "\n").collect();
         read_rows(&wanted(&profile().refused), &text, Ending::Whole).gpus
     }
@@ -423,7 +416,7 @@ mod tests {
         let mut gpu = gpus(1).remove(0);
         assert_eq!(kind_of(&gpu, PERIOD), PowerKind::Instant);
         assert_eq!(kind_of(&gpu, INSTANT_BELOW), PowerKind::Average);
-        gpu.power_instant = Err(Absent::not_asked());
+        gpu.set(Quantity::PowerInstant, Err(Absent::not_asked()));
         assert_eq!(kind_of(&gpu, PERIOD), PowerKind::Draw);
     }
 
@@ -472,8 +465,8 @@ mod tests {
         samples(&mut reader, &text);
         let fields = wanted(&profile().refused);
         let gpu = read_rows(&fields, &reader.last_pass().unwrap(), Ending::Whole).gpus.remove(1);
-        assert_eq!((gpu.index, gpu.uuid.unwrap().as_str()), (Ok(1), "GPU-1"));
-        assert_eq!(gpu.temperature.map_err(|absent| absent.reason), Err(Reason::GpuLost));
+        assert_eq!((gpu.index(), gpu.uuid().unwrap().as_str()), (Ok(&1), "GPU-1"));
+        assert_eq!(gpu.temperature().map_err(|absent| absent.reason), Err(Reason::GpuLost));
     }
 
     #[test]
@@ -524,9 +517,9 @@ mod tests {
         let before = gpus(1).remove(0);
         let mut now = before.clone();
         assert!(!sensor_stopped(&before, &now));
-        now.utilization = Err(Absent::new(Reason::GpuLost, "[GPU is lost]"));
+        now.set(Quantity::Utilization, Err(Absent::new(Reason::GpuLost, "[GPU is lost]")));
         assert!(!sensor_stopped(&before, &now));
-        now.utilization = Err(Absent::new(Reason::UnknownError, "[Unknown Error]"));
+        now.set(Quantity::Utilization, Err(Absent::new(Reason::UnknownError, "[Unknown Error]")));
         assert!(sensor_stopped(&before, &now) && !sensor_stopped(&now, &before));
     }
 

@@ -13,7 +13,7 @@ use super::fields::{Field, Need, as_young_as, may_know, wanted};
 use super::profile::HostProfile;
 use super::reconcile::{name_indices, reconcile, tells_of};
 use super::rows::{Ending, Rows, read_rows};
-use crate::reading::{Failure, FailureKind, Fault, FaultKind, GpuReading, Outcome};
+use crate::reading::{Device, Failure, FailureKind, Fault, FaultKind, Outcome};
 
 /// How many places are tried when GPUs must be asked one by one and none is known.
 const MAX_INDICES: u32 = 32;
@@ -64,7 +64,7 @@ pub struct Probed {
     /// How it ended.
     pub outcome: Outcome,
     /// One reading a GPU that has a row.
-    pub gpus: Vec<GpuReading>,
+    pub gpus: Vec<Device>,
     /// What was wrong or is to be remarked. Bounded.
     pub faults: Vec<Fault>,
     /// How many GPUs there should be: by the inventory, else as many as are known or told of; `None` if none is.
@@ -356,7 +356,7 @@ impl Query {
 
     /// The places in the tool's list of which no known GPU answered yet.
     fn unknown_places(&self) -> PerGpu {
-        let is_read = |index: &u32| self.rows.gpus.iter().any(|gpu| gpu.index.as_ref() == Ok(index));
+        let is_read = |index: &u32| self.rows.gpus.iter().any(|gpu| gpu.index() == Ok(index));
         let first = self.profile.unasked_from.unwrap_or(0);
         PerGpu::Indices((first..MAX_INDICES).filter(|index| !is_read(index)).collect())
     }
@@ -364,7 +364,7 @@ impl Query {
     /// Notes the driver's version; true if names were left out that this driver may know: those that were
     /// refused by another one, or that a refusal seemed to say too much of. Those are asked for again.
     fn meets_new_driver(&mut self) -> bool {
-        let Some(version) = self.rows.gpus.iter().find_map(|gpu| gpu.driver_version.as_ref().ok()) else {
+        let Some(version) = self.rows.gpus.iter().find_map(|gpu| gpu.driver_version().ok()) else {
             return false;
         };
         let version = version.to_string();
@@ -400,7 +400,7 @@ impl Query {
         let mut profile = std::mem::take(&mut self.profile);
         if self.has_salvaged {
             // What came in several answers is put in the tool's order.
-            rows.gpus.sort_by_key(|gpu| gpu.index.as_ref().copied().unwrap_or(u32::MAX));
+            rows.gpus.sort_by_key(|gpu| gpu.index().copied().unwrap_or(u32::MAX));
         }
         let outcome = if rows.gpus.is_empty() {
             name_indices(&profile, &mut rows);

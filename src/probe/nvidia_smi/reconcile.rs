@@ -7,7 +7,7 @@ use super::MAX_GPUS;
 use super::bound::{ceiling, rests};
 use super::profile::{HostProfile, KnownGpu};
 use super::rows::{Rows, label};
-use crate::reading::{Absent, Fault, FaultKind, GpuReading, Power, Reason, SafeText, Temperature};
+use crate::reading::{Absent, Device, Fault, FaultKind, Power, Quantity, Reason, SafeText, Temperature};
 
 /// How many answers in a row with the very same draw make a sensor suspicious. A living sensor moves in
 /// its second decimal between any two of them; a board in deep sleep may not, but then its temperature rests too.
@@ -47,8 +47,8 @@ pub(super) fn reconcile(
 pub(super) fn name_indices(profile: &HostProfile, rows: &mut Rows) {
     for fault in &mut rows.faults {
         let Some(gpu) = &fault.gpu else { continue };
-        let is_said = |row: &&GpuReading| label(row).as_ref() == Some(gpu) || row.uuid.as_ref() == Ok(gpu);
-        let said = rows.gpus.iter().find(is_said).and_then(|row| row.index.as_ref().ok().copied());
+        let is_said = |row: &&Device| label(row).as_ref() == Some(gpu) || row.uuid() == Ok(gpu);
+        let said = rows.gpus.iter().find(is_said).and_then(|row| row.index().ok().copied());
         let is_known = |(uuid, known): &(&String, &KnownGpu)| {
             uuid.as_str() == gpu.as_str()
                 || known.bus_id.as_ref().is_some_and(|bus_id| same_bus(bus_id, gpu.as_str()))
@@ -60,8 +60,9 @@ pub(super) fn name_indices(profile: &HostProfile, rows: &mut Rows) {
 
 /// A fault if a GPU gives no power: always where its row has an error instead, else if it ever gave one. And a
 /// remark if the driver asks for something although readings come.
-fn find_powerless(gpu: &GpuReading, gave_power: bool, faults: &mut Vec<Fault>) {
-    let action = gpu.recovery_action.as_ref().ok().filter(|action| action.as_str() != NO_ACTION);
+fn find_powerless(gpu: &Device, gave_power: bool, faults: &mut Vec<Fault>) {
+    let action =
+        gpu.typed::<SafeText>(Quantity::RecoveryAction).ok().filter(|action| action.as_str() != NO_ACTION);
     let Err(absent) = gpu.power() else {
         if let Some(action) = action {
             faults.push(Fault::new(FaultKind::RecoveryAction, label(gpu), action.as_str()));
@@ -77,17 +78,17 @@ fn find_powerless(gpu: &GpuReading, gave_power: bool, faults: &mut Vec<Fault>) {
     };
     if !faults.iter().any(is_told) {
         let asks = action.map(|action| format!("; the driver asks for: {action}")).unwrap_or_default();
-        faults.push(Fault::new(kind, label(gpu), &format!("{}{asks}", why_powerless(gpu, &absent))));
+        faults.push(Fault::new(kind, label(gpu), &format!("{}{asks}", why_powerless(gpu, absent))));
     }
 }
 
 /// What `gpu_recovery_action` says of a board that needs none.
 const NO_ACTION: &str = "None";
 
-fn why_powerless(gpu: &GpuReading, absent: &Absent) -> String {
+fn why_powerless(gpu: &Device, absent: &Absent) -> String {
     match absent.reason {
-        Reason::Implausible if rests(&gpu.pstate, &gpu.utilization) => {
-            let state = gpu.pstate.as_ref().map(SafeText::as_str).unwrap_or_default();
+        Reason::Implausible if rests(gpu.typed(Quantity::PerformanceState), gpu.utilization()) => {
+            let state = gpu.typed(Quantity::PerformanceState).map(SafeText::as_str).unwrap_or_default();
             format!("{} W in {state} without load", absent.text)
         }
         Reason::Implausible => format!("{} W, of a board that draws at most {}", absent.text, ceiling(gpu)),
@@ -106,19 +107,19 @@ fn why_powerless(gpu: &GpuReading, absent: &Absent) -> String {
     }
 }
 
-fn uuid(gpu: &GpuReading) -> Option<String> {
-    gpu.uuid.as_ref().ok().map(ToString::to_string)
+fn uuid(gpu: &Device) -> Option<String> {
+    gpu.uuid().ok().map(ToString::to_string)
 }
 
 /// Updates what is known of one GPU that answered, and says whether it ever gave its power.
 fn remember(
     profile: &mut HostProfile,
     seen: &BTreeSet<String>,
-    gpu: &GpuReading,
+    gpu: &Device,
     faults: &mut Vec<Fault>,
 ) -> bool {
     let Some(uuid) = uuid(gpu) else { return false };
-    let bus_id = gpu.bus_id.as_ref().ok().map(ToString::to_string);
+    let bus_id = gpu.bus_id().ok().map(ToString::to_string);
     if let (Some(bus_id), false) = (&bus_id, profile.gpus.contains_key(&uuid)) {
         // Another board sits where a known one sat: that one was replaced.
         let is_replaced = |known: &KnownGpu| known.bus_id.as_ref().is_some_and(|old| same_bus(old, bus_id));
@@ -126,7 +127,7 @@ fn remember(
     }
     let known = profile.gpus.entry(uuid).or_default();
     known.bus_id = bus_id.or_else(|| known.bus_id.take());
-    known.index = gpu.index.as_ref().ok().copied().or(known.index);
+    known.index = gpu.index().ok().copied().or(known.index);
     let draw = gpu.power().ok();
     known.gave_power |= draw.is_some();
     if let Some(draw) = draw
@@ -135,7 +136,7 @@ fn remember(
         let evidence = format!("{} now, {} before", draw.kind.label(), before.label());
         faults.push(Fault::new(FaultKind::KindChanged, label(gpu), &evidence));
     }
-    follow_sensor(known, draw.map(|draw| draw.power), gpu.temperature.as_ref().ok().copied());
+    follow_sensor(known, draw.map(|draw| draw.power), gpu.temperature().ok().copied());
     if let Some(evidence) = frozen(known) {
         faults.push(Fault::new(FaultKind::FrozenSensor, label(gpu), &evidence));
     }
@@ -225,7 +226,7 @@ fn find_short(n_gpus: usize, rows: &mut Rows) {
 
 /// One remark when persistence mode is off, and then none until it has been on again.
 fn find_persistence_off(profile: &mut HostProfile, rows: &mut Rows) {
-    let switches = || rows.gpus.iter().filter_map(|gpu| gpu.persistence.as_ref().ok());
+    let switches = || rows.gpus.iter().filter_map(|gpu| gpu.typed::<bool>(Quantity::Persistence).ok());
     let (n_gpus, n_off) = (switches().count(), switches().filter(|is_on| !**is_on).count());
     if n_off == 0 {
         // Where no GPU has the switch (Windows, Jetson), nothing has been turned on.

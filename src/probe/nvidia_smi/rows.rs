@@ -10,7 +10,7 @@ use super::bound::{MAX_LIMIT, ceiling};
 use super::cell::{self, cell_reason};
 use super::classify::no_handle;
 use super::fields::Field;
-use crate::reading::{Absent, Fault, FaultKind, GpuReading, Power, Reason, SafeText};
+use crate::reading::{Absent, Device, DeviceKind, Fault, FaultKind, Power, Reason, SafeText};
 
 /// The longest line that can be a row: some twenty cells, each of at most a name's length.
 pub(super) const MAX_ROW_BYTES: usize = 2048;
@@ -34,7 +34,7 @@ pub enum Ending {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
     /// One reading a row, in the order of the rows.
-    pub gpus: Vec<GpuReading>,
+    pub gpus: Vec<Device>,
     /// What was wrong with lines and cells. Bounded.
     pub faults: Vec<Fault>,
     /// How many lines began like a row and could not be used: GPUs that are there and gave no reading.
@@ -46,7 +46,7 @@ impl Rows {
     /// there already keeps its first reading, a fault is not repeated.
     pub(super) fn merge(&mut self, later: Self) {
         for gpu in later.gpus {
-            let is_there = gpu.uuid.is_ok() && self.gpus.iter().any(|known| known.uuid == gpu.uuid);
+            let is_there = gpu.uuid().is_ok() && self.gpus.iter().any(|known| known.uuid() == gpu.uuid());
             if !is_there && self.gpus.len() < MAX_GPUS {
                 self.gpus.push(gpu);
             }
@@ -248,11 +248,11 @@ impl<'a> Reader<'a> {
 
     fn take_row(&mut self, line: &str, cells: &[&str]) {
         self.has_begun = true;
-        let mut gpu = GpuReading::all_absent(&Absent::not_asked());
+        let mut gpu = Device::all_absent(DeviceKind::Gpu, &Absent::not_asked());
         // The limits say what is plausible, and may stand after what they limit: read all, then again.
         self.read_cells(cells, MAX_LIMIT, &mut gpu);
         let absences = self.read_cells(cells, ceiling(&gpu), &mut gpu);
-        let uuid = gpu.uuid.as_ref().ok().map(ToString::to_string);
+        let uuid = gpu.uuid().ok().map(ToString::to_string);
         let is_duplicate = uuid.is_some_and(|uuid| !self.seen.insert(uuid));
         if is_duplicate || self.rows.gpus.len() >= MAX_GPUS {
             self.unread(FaultKind::BadRow, label(&gpu), line);
@@ -276,12 +276,17 @@ impl<'a> Reader<'a> {
         &self,
         cells: &[&'t str],
         most: Power,
-        gpu: &mut GpuReading,
+        gpu: &mut Device,
     ) -> Vec<(&'a str, &'t str, Reason)> {
         let columns = self.shape.names.iter().copied().zip(&self.shape.fields).zip(cells);
-        columns
-            .filter_map(|((name, field), cell)| Some((name, *cell, field.as_ref()?.read(cell, most, gpu)?)))
-            .collect()
+        let mut absences = Vec::new();
+        for ((name, field), cell) in columns {
+            let Some(field) = field else { continue };
+            let measured = field.read(cell, most);
+            absences.extend(measured.as_ref().err().map(|absent| (name, *cell, absent.reason)));
+            gpu.set(field.quantity, measured);
+        }
+        absences
     }
 
     fn fault(&mut self, kind: FaultKind, gpu: Option<SafeText>, evidence: &str) {
@@ -310,14 +315,14 @@ impl<'a> Reader<'a> {
 }
 
 /// How a fault names this GPU: by its bus id, else by its UUID.
-pub(super) fn label(gpu: &GpuReading) -> Option<SafeText> {
-    gpu.bus_id.as_ref().or(gpu.uuid.as_ref()).ok().cloned()
+pub(super) fn label(gpu: &Device) -> Option<SafeText> {
+    gpu.bus_id().or_else(|_| gpu.uuid()).ok().cloned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::Memory;
+    use crate::reading::{Memory, Quantity};
 
     const SHORT: &[&str] = &["index", "uuid", "power.draw", "power.max_limit", "memory.used", "name"];
 
@@ -354,9 +359,9 @@ mod tests {
     #[test]
     fn units_carriage_returns_and_missing_blanks_are_tolerated() {
         let rows = read("0,GPU-a, 50.00 W,72.00 W, 12 MiB, NVIDIA L4\r\n");
-        assert_eq!(rows.gpus[0].power_draw, Ok(Power::from_watts(50)));
-        assert_eq!(rows.gpus[0].memory_used, Ok(Memory::from_mebibytes(12)));
-        assert_eq!(rows.gpus[0].model, Ok(SafeText::new("NVIDIA L4")));
+        assert_eq!(rows.gpus[0].typed(Quantity::PowerDraw), Ok(&Power::from_watts(50)));
+        assert_eq!(rows.gpus[0].memory_used(), Ok(&Memory::from_mebibytes(12)));
+        assert_eq!(rows.gpus[0].model(), Ok(&SafeText::new("NVIDIA L4")));
         assert!(rows.faults.is_empty());
     }
 
@@ -390,8 +395,11 @@ mod tests {
     #[test]
     fn power_above_twice_the_boards_maximum_is_implausible_wherever_the_limit_stands() {
         let rows = read("0, GPU-a, 144.01, 72.00, 1, NVIDIA L4\n1, GPU-b, 144.00, 72.00, 1, NVIDIA L4\n");
-        assert_eq!(rows.gpus[0].power_draw, Err(Absent::new(Reason::Implausible, "144.01")));
-        assert_eq!(rows.gpus[1].power_draw, Ok(Power::from_watts(144)));
+        assert_eq!(
+            rows.gpus[0].typed::<Power>(Quantity::PowerDraw),
+            Err(&Absent::new(Reason::Implausible, "144.01"))
+        );
+        assert_eq!(rows.gpus[1].typed(Quantity::PowerDraw), Ok(&Power::from_watts(144)));
         assert!(rows.faults.is_empty(), "it is told of by the account");
         let rows = read("0, GPU-a, 50.00, 9999.00, 1, NVIDIA L4\n");
         assert_eq!(kinds(&rows), [FaultKind::Implausible]);
@@ -401,8 +409,8 @@ mod tests {
     #[test]
     fn a_board_of_which_nothing_is_known_is_believed_up_to_five_kilowatts() {
         let rows = read("0, GPU-a, 5000.00, [N/A], 1, NVIDIA L4\n1, GPU-b, 5000.01, 0.00, 1, NVIDIA L4\n");
-        assert!(rows.gpus[0].power_draw.is_ok());
-        assert!(rows.gpus[1].power_draw.is_err());
+        assert!(rows.gpus[0].get(Quantity::PowerDraw).is_ok());
+        assert!(rows.gpus[1].get(Quantity::PowerDraw).is_err());
     }
 
     #[test]
@@ -418,8 +426,8 @@ mod tests {
         let rows = read(&format!("0, GPU-a, 1.00, 72.00, 1, L4\n{lost}\n2, GPU-c, 1.00, 72.00, 1, L4\n"));
         assert_eq!(rows.gpus.len(), 3);
         let absent = Absent::new(Reason::GpuLost, "[GPU is lost]");
-        assert_eq!(rows.gpus[1].uuid, Err(absent.clone()));
-        assert_eq!(rows.gpus[1].power_draw, Err(absent));
+        assert_eq!(rows.gpus[1].uuid(), Err(&absent.clone()));
+        assert_eq!(rows.gpus[1].typed::<Power>(Quantity::PowerDraw), Err(&absent));
         assert_eq!(kinds(&rows), [FaultKind::GpuLost]);
     }
 
@@ -427,8 +435,8 @@ mod tests {
     fn a_board_that_answers_nothing_at_all_is_a_row_like_any_other() {
         let rows = read("0, [N/A], [N/A], [N/A], [N/A], Orin (nvgpu)\n1, N/A, , N/A, N/A, Orin (nvgpu)\n");
         assert_eq!((rows.gpus.len(), rows.faults.len()), (2, 0));
-        assert_eq!(rows.gpus[1].power_draw, Err(Absent::new(Reason::Empty, "")));
-        assert_eq!(rows.gpus[0].model, Ok(SafeText::new("Orin (nvgpu)")));
+        assert_eq!(rows.gpus[1].typed::<Power>(Quantity::PowerDraw), Err(&Absent::new(Reason::Empty, "")));
+        assert_eq!(rows.gpus[0].model(), Ok(&SafeText::new("Orin (nvgpu)")));
     }
 
     #[test]
@@ -436,7 +444,7 @@ mod tests {
         let text = String::from_utf8_lossy(b"0, GPU-a, 5\xff.00, 72.00, 1, NVIDIA \xfe L4\n").into_owned();
         let rows = read(&text);
         assert_eq!((rows.gpus.len(), rows.faults.len()), (1, 0));
-        assert_eq!(rows.gpus[0].power_draw.as_ref().unwrap_err().reason, Reason::Garbled);
+        assert_eq!(rows.gpus[0].typed::<Power>(Quantity::PowerDraw).unwrap_err().reason, Reason::Garbled);
     }
 
     #[test]
@@ -473,8 +481,11 @@ mod tests {
     #[test]
     fn a_garbled_cell_costs_only_itself() {
         let rows = read("0, GPU-a, 1e5, 72.00, 12 GiB, NVIDIA L4\n");
-        assert_eq!(rows.gpus[0].power_draw, Err(Absent::new(Reason::Garbled, "1e5")));
-        assert_eq!(rows.gpus[0].memory_used, Err(Absent::new(Reason::Garbled, "12 GiB")));
-        assert!(rows.gpus[0].power_max_limit.is_ok());
+        assert_eq!(
+            rows.gpus[0].typed::<Power>(Quantity::PowerDraw),
+            Err(&Absent::new(Reason::Garbled, "1e5"))
+        );
+        assert_eq!(rows.gpus[0].memory_used(), Err(&Absent::new(Reason::Garbled, "12 GiB")));
+        assert!(rows.gpus[0].get(Quantity::PowerLimitMax).is_ok());
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::probe::nvidia_smi::{FIELDS, KnownGpu};
-use crate::reading::{Absent, Power};
+use crate::reading::{Absent, Power, Quantity};
 
 fn out(stdout: &str, exit: i32) -> Answer<'_> {
     Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() }
@@ -104,8 +104,12 @@ fn refused_fields_are_dropped_and_remembered() {
     let host = Host::new("470.256.02", OLD);
     let (first, n_calls) = talk(&host, HostProfile::default(), None);
     assert_eq!((first.outcome.clone(), n_calls), (Outcome::Complete, 2));
-    assert_eq!(first.gpus[0].power_average, Err(Absent::not_asked()));
-    assert_eq!(first.gpus[0].clocks_event_reasons, Ok(4), "the older name reads into the same place");
+    assert_eq!(first.gpus[0].typed::<Power>(Quantity::PowerAverage), Err(&Absent::not_asked()));
+    assert_eq!(
+        first.gpus[0].typed(Quantity::ClocksEventReasons),
+        Ok(&4_u64),
+        "the older name reads into the same place"
+    );
     let (second, n_calls) = talk(&host, first.profile.clone(), None);
     assert_eq!((second.gpus, second.profile.refused, n_calls), (first.gpus, first.profile.refused, 1));
 }
@@ -115,7 +119,7 @@ fn a_new_driver_is_asked_the_full_list_in_the_same_cycle() {
     let (old, _) = talk(&Host::new("470.256.02", OLD), HostProfile::default(), None);
     let (new, n_calls) = talk(&Host::new("550.54.15", BEFORE_590), old.profile, None);
     assert_eq!(n_calls, 2);
-    assert_eq!(new.gpus[0].power_average, Ok(Power::from_watts(50)));
+    assert_eq!(new.gpus[0].typed(Quantity::PowerAverage), Ok(&Power::from_watts(50)));
     assert_eq!(new.profile.refused, BEFORE_590.iter().map(|name| (*name).to_owned()).collect());
     assert_eq!(new.profile.driver_version.as_deref(), Some("550.54.15"));
 }
@@ -134,7 +138,7 @@ fn a_refusal_that_says_too_much_of_the_age_is_put_right_by_the_version() {
     let (probed, n_calls) = talk(&host, HostProfile::default(), None);
     assert_eq!((probed.outcome, n_calls), (Outcome::Complete, 3));
     assert_eq!(probed.profile.refused, ["power.max_limit".to_owned()].into());
-    assert!(probed.gpus[0].power_average.is_ok());
+    assert!(probed.gpus[0].get(Quantity::PowerAverage).is_ok());
 }
 
 #[test]
@@ -160,7 +164,7 @@ fn an_identity_cannot_be_refused_nor_a_name_that_was_not_asked() {
 }
 
 fn indices(probed: &Probed) -> Vec<u32> {
-    probed.gpus.iter().map(|gpu| *gpu.index.as_ref().unwrap()).collect()
+    probed.gpus.iter().map(|gpu| *gpu.index().unwrap()).collect()
 }
 
 #[test]

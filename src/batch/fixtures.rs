@@ -1,6 +1,7 @@
 //! A small mixed fleet for the tests of this room and of `output`. The numbers are those of captured
 //! answers where the board is one of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::reading::{
-    Absent, DataSource, Energy, Failure, FailureKind, Fault, FaultKind, GpuReading, GridState, Memory,
-    Outcome, PollingMode, Power, Presence, Reason, SafeText, Share, SolixReport, Span, Station,
-    StationReading, StationStatus, Temperature, Timestamp,
+    Absent, DataSource, Device, DeviceKind, Energy, Failure, FailureKind, Fault, FaultKind, GridState,
+    Memory, Outcome, PollingMode, Power, Presence, Quantity, Reason, SafeText, Share, SolixReport, Span,
+    Station, StationReading, StationStatus, Temperature, Timestamp,
 };
 
 use super::{Batch, BatchId, Event, HostReport};
@@ -51,45 +52,43 @@ pub(crate) fn host(node: &str, n_gpus: usize) -> HostReport {
 }
 
 /// A GPU that draws this many milliwatts.
-pub(crate) fn gpu(index: u32, milliwatts: i64) -> GpuReading {
-    GpuReading {
-        index: Ok(index),
-        uuid: Ok(SafeText::new(&format!("GPU-7f9a1c00-0000-0000-0000-00000000000{index}"))),
-        bus_id: Ok(SafeText::new(&format!("00000000:{:02X}:00.0", 0x0b + index))),
-        model: Ok(SafeText::new("NVIDIA H100 80GB HBM3")),
-        driver_version: Ok(SafeText::new("590.48.01")),
-        power_draw: Ok(Power::from_milliwatts(milliwatts)),
-        power_average: Ok(Power::from_milliwatts(milliwatts)),
-        power_instant: Ok(Power::from_milliwatts(milliwatts + 1_130)),
-        power_limit: Ok(Power::from_watts(700)),
-        enforced_power_limit: Ok(Power::from_watts(700)),
-        temperature: Ok(Temperature::from_millicelsius(64_000)),
-        memory_used: Ok(Memory::from_mebibytes(71_232)),
-        memory_total: Ok(Memory::from_mebibytes(81_559)),
-        utilization: Ok(Share::from_millipercent(98_000)),
-        persistence: Ok(true),
-        pstate: Ok(SafeText::new("P0")),
-        clocks_event_reasons: Ok(4),
-        ..GpuReading::all_absent(&Absent::new(Reason::NotSupported, "[N/A]"))
-    }
+pub(crate) fn gpu(index: u32, milliwatts: i64) -> Device {
+    Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::NotSupported, "[N/A]"))
+        .with(Quantity::Index, index)
+        .with(Quantity::Uuid, SafeText::new(&format!("GPU-7f9a1c00-0000-0000-0000-00000000000{index}")))
+        .with(Quantity::BusId, SafeText::new(&format!("00000000:{:02X}:00.0", 0x0b + index)))
+        .with(Quantity::Model, SafeText::new("NVIDIA H100 80GB HBM3"))
+        .with(Quantity::DriverVersion, SafeText::new("590.48.01"))
+        .with(Quantity::PowerDraw, Power::from_milliwatts(milliwatts))
+        .with(Quantity::PowerAverage, Power::from_milliwatts(milliwatts))
+        .with(Quantity::PowerInstant, Power::from_milliwatts(milliwatts + 1_130))
+        .with(Quantity::PowerLimitRequested, Power::from_watts(700))
+        .with(Quantity::PowerLimitEnforced, Power::from_watts(700))
+        .with(Quantity::Temperature, Temperature::from_millicelsius(64_000))
+        .with(Quantity::MemoryUsed, Memory::from_mebibytes(71_232))
+        .with(Quantity::MemoryTotal, Memory::from_mebibytes(81_559))
+        .with(Quantity::Utilization, Share::from_millipercent(98_000))
+        .with(Quantity::Persistence, true)
+        .with(Quantity::PerformanceState, SafeText::new("P0"))
+        .with(Quantity::ClocksEventReasons, 4_u64)
 }
 
 fn single() -> HostReport {
     let mut report = host("redfin", 1);
     report.address = "localhost".to_owned();
     report.labels = BTreeMap::from([("room".to_owned(), "lab".to_owned())]);
-    report.gpus = vec![GpuReading {
-        model: Ok(SafeText::new("NVIDIA GeForce RTX 3090")),
-        power_limit: Ok(Power::from_watts(300)),
-        enforced_power_limit: Err(Absent::not_asked()),
-        power_average: Err(Absent::not_asked()),
-        power_instant: Err(Absent::not_asked()),
-        temperature: Ok(Temperature::from_millicelsius(86_000)),
-        memory_used: Ok(Memory::from_mebibytes(876)),
-        memory_total: Ok(Memory::from_mebibytes(24_576)),
-        fan_speed: Ok(Share::from_millipercent(71_000)),
-        ..gpu(0, 285_500)
-    }];
+    report.gpus = vec![
+        gpu(0, 285_500)
+            .with(Quantity::Model, SafeText::new("NVIDIA GeForce RTX 3090"))
+            .with(Quantity::PowerLimitRequested, Power::from_watts(300))
+            .without(Quantity::PowerLimitEnforced, Absent::not_asked())
+            .without(Quantity::PowerAverage, Absent::not_asked())
+            .without(Quantity::PowerInstant, Absent::not_asked())
+            .with(Quantity::Temperature, Temperature::from_millicelsius(86_000))
+            .with(Quantity::MemoryUsed, Memory::from_mebibytes(876))
+            .with(Quantity::MemoryTotal, Memory::from_mebibytes(24_576))
+            .with(Quantity::FanSpeed, Share::from_millipercent(71_000)),
+    ];
     report
 }
 
@@ -97,13 +96,12 @@ fn eight_with_one_lost() -> HostReport {
     let mut report = host("node001", 8);
     report.outcome = Outcome::Partial;
     report.gpus = (0..8).map(|index| gpu(index, 612_250)).collect();
-    report.gpus[5] = GpuReading {
-        index: Ok(5),
-        uuid: report.gpus[5].uuid.clone(),
-        bus_id: report.gpus[5].bus_id.clone(),
-        ..GpuReading::all_absent(&Absent::new(Reason::GpuLost, "[GPU is lost]"))
-    };
-    let lost = Fault::new(FaultKind::GpuLost, report.gpus[5].uuid.clone().ok(), "[GPU is lost]");
+    let known = report.gpus[5].clone();
+    report.gpus[5] = Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::GpuLost, "[GPU is lost]"));
+    for quantity in [Quantity::Index, Quantity::Uuid, Quantity::BusId] {
+        report.gpus[5].set(quantity, known.get(quantity).map(Cow::into_owned).map_err(Cow::into_owned));
+    }
+    let lost = Fault::new(FaultKind::GpuLost, known.uuid().ok().cloned(), "[GPU is lost]");
     report.faults = vec![lost];
     report
 }
@@ -119,31 +117,31 @@ pub(crate) fn failed(node: &str) -> HostReport {
 
 fn mig() -> HostReport {
     let mut report = host("mig01", 1);
-    report.gpus = vec![GpuReading {
-        model: Ok(SafeText::new("NVIDIA A100-SXM4-40GB")),
-        utilization: Err(Absent::new(Reason::NotSupported, "[N/A]")),
-        power_limit: Ok(Power::from_watts(400)),
-        enforced_power_limit: Ok(Power::from_watts(400)),
-        memory_total: Ok(Memory::from_mebibytes(40_960)),
-        memory_used: Ok(Memory::from_mebibytes(19_802)),
-        ..gpu(0, 211_400)
-    }];
+    report.gpus = vec![
+        gpu(0, 211_400)
+            .with(Quantity::Model, SafeText::new("NVIDIA A100-SXM4-40GB"))
+            .without(Quantity::Utilization, Absent::new(Reason::NotSupported, "[N/A]"))
+            .with(Quantity::PowerLimitRequested, Power::from_watts(400))
+            .with(Quantity::PowerLimitEnforced, Power::from_watts(400))
+            .with(Quantity::MemoryTotal, Memory::from_mebibytes(40_960))
+            .with(Quantity::MemoryUsed, Memory::from_mebibytes(19_802)),
+    ];
     report
 }
 
 fn gb10() -> HostReport {
     let mut report = host("spark", 1);
     let absent = Absent::new(Reason::NotSupported, "[N/A]");
-    report.gpus = vec![GpuReading {
-        model: Ok(SafeText::new("NVIDIA GB10")),
-        power_limit: Err(absent.clone()),
-        enforced_power_limit: Err(absent.clone()),
-        memory_used: Err(Absent::new(Reason::NotSupported, "[Not Supported]")),
-        memory_total: Err(absent),
-        utilization: Ok(Share::from_millipercent(0)),
-        temperature: Ok(Temperature::from_millicelsius(41_000)),
-        ..gpu(0, 11_320)
-    }];
+    report.gpus = vec![
+        gpu(0, 11_320)
+            .with(Quantity::Model, SafeText::new("NVIDIA GB10"))
+            .without(Quantity::PowerLimitRequested, absent.clone())
+            .without(Quantity::PowerLimitEnforced, absent.clone())
+            .without(Quantity::MemoryUsed, Absent::new(Reason::NotSupported, "[Not Supported]"))
+            .without(Quantity::MemoryTotal, absent)
+            .with(Quantity::Utilization, Share::from_millipercent(0))
+            .with(Quantity::Temperature, Temperature::from_millicelsius(41_000)),
+    ];
     report
 }
 

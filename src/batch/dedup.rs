@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 
 use super::HostReport;
-use crate::reading::{Fault, FaultKind, GpuReading, SafeText};
+use crate::reading::{Device, Fault, FaultKind, SafeText};
 
 /// Notes at each GPU that an earlier host of the inventory has shown too that it is counted there: in the
 /// cluster's sums each board is once.
-pub fn note_doubles(reports: &mut [HostReport]) {
+pub fn mark_duplicates(reports: &mut [HostReport]) {
     let mut first_seen: HashMap<&SafeText, &str> = HashMap::new();
     let mut faults = Vec::new();
     for (place, report) in reports.iter().enumerate() {
         for gpu in &report.gpus {
-            let Ok(uuid) = &gpu.uuid else { continue };
+            let Ok(uuid) = gpu.uuid() else { continue };
             match first_seen.get(uuid) {
                 // Two rows of one host with one UUID are a matter of that answer.
                 Some(node) if *node != report.node => {
@@ -34,9 +34,9 @@ pub fn note_doubles(reports: &mut [HostReport]) {
 
 impl HostReport {
     /// Whether this GPU is in the cluster's sums as another host's.
-    pub(super) fn is_counted_elsewhere(&self, gpu: &GpuReading) -> bool {
+    pub(super) fn is_counted_elsewhere(&self, gpu: &Device) -> bool {
         let is_it = |fault: &Fault| {
-            fault.kind == FaultKind::CountedElsewhere && fault.gpu.as_ref() == gpu.uuid.as_ref().ok()
+            fault.kind == FaultKind::CountedElsewhere && fault.gpu.as_ref() == gpu.uuid().ok()
         };
         self.faults.iter().any(is_it)
     }
@@ -47,19 +47,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::batch::{Batch, sample};
-    use crate::reading::{Absent, Outcome, Power, Reason};
+    use crate::batch::{Batch, fixtures};
+    use crate::reading::{Absent, DeviceKind, Outcome, Power, Quantity, Reason};
 
-    fn named(node: &str, gpus: Vec<GpuReading>) -> HostReport {
-        HostReport { gpus, ..sample::host(node, 0) }
+    fn named(node: &str, gpus: Vec<Device>) -> HostReport {
+        HostReport { gpus, ..fixtures::host(node, 0) }
     }
 
     #[test]
     fn a_host_with_two_names_is_summed_once_and_the_second_name_says_why() {
-        let gpus = || vec![sample::gpu(0, 100_000), sample::gpu(1, 200_000)];
+        let gpus = || vec![fixtures::gpu(0, 100_000), fixtures::gpu(1, 200_000)];
         let mut batch =
-            Batch { reports: vec![named("a", gpus()), named("alias", gpus())], ..sample::fleet() };
-        note_doubles(&mut batch.reports);
+            Batch { reports: vec![named("a", gpus()), named("alias", gpus())], ..fixtures::fleet() };
+        mark_duplicates(&mut batch.reports);
         let totals = batch.totals();
         assert_eq!(totals.power, Some(Power::from_watts(300)));
         assert_eq!((totals.gpus_reporting, totals.gpus_expected), (2, 2));
@@ -75,29 +75,30 @@ mod tests {
 
     #[test]
     fn a_host_that_gave_nothing_takes_no_gpu_from_its_other_name() {
-        let mut reports = vec![sample::failed("a"), named("alias", vec![sample::gpu(0, 100_000)])];
-        note_doubles(&mut reports);
+        let mut reports = vec![fixtures::failed("a"), named("alias", vec![fixtures::gpu(0, 100_000)])];
+        mark_duplicates(&mut reports);
         assert_eq!(reports[1].faults, []);
     }
 
     #[test]
     fn a_gpu_whose_power_only_its_second_name_may_read_is_counted_there() {
-        let absent = GpuReading {
-            uuid: sample::gpu(0, 1).uuid,
-            ..GpuReading::all_absent(&Absent::new(Reason::NoPermission, "[Insufficient Permissions]"))
-        };
-        let reports = vec![named("a", vec![absent]), named("alias", vec![sample::gpu(0, 100_000)])];
-        let mut batch = Batch { reports, ..sample::fleet() };
-        note_doubles(&mut batch.reports);
+        let absent = Device::all_absent(
+            DeviceKind::Gpu,
+            &Absent::new(Reason::NoPermission, "[Insufficient Permissions]"),
+        )
+        .with(Quantity::Uuid, fixtures::gpu(0, 1).uuid().unwrap().clone());
+        let reports = vec![named("a", vec![absent]), named("alias", vec![fixtures::gpu(0, 100_000)])];
+        let mut batch = Batch { reports, ..fixtures::fleet() };
+        mark_duplicates(&mut batch.reports);
         assert_eq!(batch.totals().power, Some(Power::from_watts(100)));
     }
 
     #[test]
     fn gpus_without_a_uuid_are_all_counted() {
-        let nameless = || GpuReading { uuid: Err(Absent::not_asked()), ..sample::gpu(0, 1_000) };
+        let nameless = || fixtures::gpu(0, 1_000).without(Quantity::Uuid, Absent::not_asked());
         let reports = vec![named("a", vec![nameless()]), named("b", vec![nameless()])];
-        let mut batch = Batch { reports, ..sample::fleet() };
-        note_doubles(&mut batch.reports);
+        let mut batch = Batch { reports, ..fixtures::fleet() };
+        mark_duplicates(&mut batch.reports);
         assert_eq!(batch.totals().power, Some(Power::from_watts(2)));
     }
 
@@ -108,11 +109,11 @@ mod tests {
         )) {
             let draw = |index: u32| i64::from(index + 1) * 1_000;
             let report = |(number, boards): (usize, &std::collections::BTreeSet<u32>)| {
-                named(&format!("n{number}"), boards.iter().map(|board| sample::gpu(*board, draw(*board))).collect())
+                named(&format!("n{number}"), boards.iter().map(|board| fixtures::gpu(*board, draw(*board))).collect())
             };
             let reports = hosts.iter().enumerate().map(report).collect();
-            let mut batch = Batch { reports, ..sample::fleet() };
-            note_doubles(&mut batch.reports);
+            let mut batch = Batch { reports, ..fixtures::fleet() };
+            mark_duplicates(&mut batch.reports);
             let boards: std::collections::BTreeSet<u32> = hosts.iter().flatten().copied().collect();
             let totals = batch.totals();
             let sum: i64 = boards.iter().map(|board| draw(*board)).sum();

@@ -1,0 +1,144 @@
+//! A value of any unit, so that devices of all kinds are read, stored and shown by the same code.
+
+use std::fmt;
+
+use super::{Energy, Memory, Power, SafeText, Share, Temperature};
+
+/// A value in the unit of its quantity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Electrical power.
+    Power(Power),
+    /// Electrical energy.
+    Energy(Energy),
+    /// A temperature.
+    Temperature(Temperature),
+    /// A share of a whole.
+    Share(Share),
+    /// An amount of memory.
+    Memory(Memory),
+    /// A place in a list.
+    Index(u32),
+    /// A set of up to 64 bits.
+    Mask(u64),
+    /// On or off.
+    Switch(bool),
+    /// One of a fixed set of labels of our own.
+    Label(&'static str),
+    /// The device's own text.
+    Text(SafeText),
+}
+
+impl Value {
+    /// The value in JSON: watts, joules, degrees Celsius, percent, mebibytes. Whole where it is whole, but for watts
+    /// and joules; a mask is hexadecimal text.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Power(power) => power.watts().into(),
+            Self::Energy(energy) => energy.joules().into(),
+            Self::Temperature(temperature) => whole_or(temperature.millicelsius(), temperature.celsius()),
+            Self::Share(share) => whole_or(share.millipercent(), share.percent()),
+            Self::Memory(memory) => memory.mebibytes().into(),
+            Self::Index(index) => (*index).into(),
+            Self::Switch(is_on) => (*is_on).into(),
+            Self::Label(label) => (*label).into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::Mask(_) => self.to_string().into(),
+        }
+    }
+
+    /// The number of a timeline's row, in watts, joules, degrees Celsius, percent or mebibytes; `None` of what is
+    /// not a measured number.
+    #[allow(clippy::cast_precision_loss, reason = "2^53 mebibytes are more than any memory")]
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Power(power) => Some(power.watts()),
+            Self::Energy(energy) => Some(energy.joules()),
+            Self::Temperature(temperature) => Some(temperature.celsius()),
+            Self::Share(share) => Some(share.percent()),
+            Self::Memory(memory) => Some(memory.mebibytes() as f64),
+            Self::Index(_) | Self::Mask(_) | Self::Switch(_) | Self::Label(_) | Self::Text(_) => None,
+        }
+    }
+}
+
+/// A number of JSON of what is known in thousandths: whole where it is whole.
+fn whole_or(thousandths: i64, value: f64) -> serde_json::Value {
+    if thousandths % 1000 == 0 { (thousandths / 1000).into() } else { value.into() }
+}
+
+/// The bare value without its unit, as a cell of CSV has it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Power(power) => power.watts().fmt(f),
+            Self::Energy(energy) => energy.joules().fmt(f),
+            Self::Temperature(temperature) => temperature.celsius().fmt(f),
+            Self::Share(share) => share.percent().fmt(f),
+            Self::Memory(memory) => memory.mebibytes().fmt(f),
+            Self::Index(index) => index.fmt(f),
+            Self::Mask(mask) => write!(f, "{mask:#018x}"),
+            Self::Switch(is_on) => is_on.fmt(f),
+            Self::Label(label) => f.write_str(label),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+macro_rules! conversions {
+    ($($variant:ident($inner:ty),)+) => {
+        $(
+            impl From<$inner> for Value {
+                fn from(inner: $inner) -> Self {
+                    Self::$variant(inner)
+                }
+            }
+
+            impl<'a> TryFrom<&'a Value> for &'a $inner {
+                type Error = WrongUnit;
+
+                fn try_from(value: &'a Value) -> Result<Self, WrongUnit> {
+                    if let Value::$variant(inner) = value { Ok(inner) } else { Err(WrongUnit) }
+                }
+            }
+        )+
+    };
+}
+
+conversions! {
+    Power(Power),
+    Energy(Energy),
+    Temperature(Temperature),
+    Share(Share),
+    Memory(Memory),
+    Index(u32),
+    Mask(u64),
+    Switch(bool),
+    Text(SafeText),
+}
+
+/// The value is in another unit than was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrongUnit;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_whole_in_json_and_watts_keep_their_point() {
+        assert_eq!(Value::from(Share::from_millipercent(71_000)).to_json(), json!(71));
+        assert_eq!(Value::from(Share::from_millipercent(95_200)).to_json(), json!(95.2));
+        assert_eq!(Value::from(Power::from_watts(300)).to_json().to_string(), "300.0");
+        assert_eq!(Value::from(4_u64).to_json(), json!("0x0000000000000004"));
+    }
+
+    #[test]
+    fn a_cell_has_the_bare_number() {
+        assert_eq!(Value::from(Power::from_watts(300)).to_string(), "300");
+        assert_eq!(Value::from(Power::from_milliwatts(-1_500)).to_string(), "-1.5");
+        assert_eq!(Value::from(Memory::from_mebibytes(876)).to_string(), "876");
+    }
+}
