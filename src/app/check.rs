@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::alert_jobs::reach_webhook;
+use super::assembly::{Lifetime, connections, ssh_target};
 use super::limits::concurrency;
-use super::poll::{connections, ssh_target};
 use super::{Error, HostSelection, Settings, WebhookAnswer, store_status};
 use crate::battery::anker::Config;
 use crate::battery::anker::session::ask_once;
@@ -103,7 +103,7 @@ pub async fn check(
 ) -> Result<CheckReport, Error> {
     let inventory = &settings.inventory;
     let hosts = selection.of(inventory)?;
-    let connections = connections(settings, true, &hosts)?;
+    let connections = connections(settings, &hosts, Lifetime::Traceless)?;
     let slots = Arc::new(Semaphore::new(concurrency(inventory, false)));
     let mut tasks = JoinSet::new();
     for (host_idx, host) in hosts.iter().cloned().enumerate() {

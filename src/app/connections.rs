@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::task::JoinSet;
 
-use super::poll::ssh_target;
+use super::assembly::ssh_target;
 use super::{Error, HostSelection, Settings, runtime};
 use crate::transport::{KeptConnection, RuntimeDir};
 

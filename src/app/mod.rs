@@ -5,6 +5,7 @@
 mod alert_jobs;
 mod alerts;
 mod announce;
+mod assembly;
 mod check;
 mod commit;
 mod connections;

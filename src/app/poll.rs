@@ -8,21 +8,19 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::alerts::{Alerting, Surroundings};
+use super::assembly::{Collector, Lifetime, save};
 use super::commit::{Closed, commit};
-use super::limits::concurrency;
 use super::lock::lock_state;
-use super::run::save;
 use super::store::open_writer;
 use super::writing::store_after;
-use super::{Error, HostSelection, Settings, runtime};
+use super::{Error, HostSelection, Settings};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreNow, StoreState};
 use crate::battery::anker::{self, session::ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
-use crate::inventory::{Host, Inventory, SshTarget, Target};
-use crate::reading::{SolixReport, error_chain};
+use crate::inventory::Inventory;
+use crate::reading::SolixReport;
 use crate::store::{self, Writer};
-use crate::transport::Connections;
 
 /// How long closing sessions may take: hosts that hang are left to their own deadlines.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -103,12 +101,10 @@ pub async fn poll(
 ) -> Result<Polled, Error> {
     let hosts = request.selection.of(&settings.inventory)?;
     let lock = if request.dry_run { None } else { Some(lock_state(&settings.state_dir)?) };
-    let memory = remembered(settings);
-    let alerts_before = memory.alerts_before.clone();
     let inventory = &settings.inventory;
-    let connections = connections(settings, request.dry_run, &hosts)?;
+    let lifetime = if request.dry_run { Lifetime::Traceless } else { Lifetime::NextRun };
+    let Collector { mut engine, mut alerting, .. } = Collector::assemble(settings, &hosts, lifetime)?;
     let (hosts_have, grace) = closes_after(inventory);
-    let mut engine = Engine::start(&hosts, concurrency(inventory, false), connections, Clock, memory);
     let closes_at = Instant::now() + hosts_have;
     let hosts = async {
         engine.begin(BatchId(Uuid::now_v7()), closes_at, grace);
@@ -119,7 +115,6 @@ pub async fn poll(
         let ((batch, memory), solix) = tokio::join!(hosts, stations(settings, request, closes_at));
         (Batch { solix, ..batch }, memory)
     };
-    let mut alerting = Alerting::new(settings, alerts_before);
     if request.dry_run {
         let (batch, _) = cycle.await;
         alerting.read().await;
@@ -253,42 +248,8 @@ async fn store_before(settings: &Settings, writer: &Writer) -> StoreState {
     StoreState { waiting, away: writer.is_away().then(|| (now, String::new())), dead_letters }
 }
 
-/// What earlier runs remember of the hosts. Nothing in it is worth failing for.
-pub(super) fn remembered(settings: &Settings) -> Memory {
-    Memory::load(&settings.state_dir).unwrap_or_else(|error| {
-        tracing::warn!(error = error_chain(&error), "forgotten, and learnt anew");
-        Memory::default()
-    })
-}
-
 async fn connected(settings: &Settings) -> Result<Writer, store::Error> {
     let mut writer = open_writer(settings).await?;
     writer.connect().await;
     Ok(writer)
-}
-
-/// How hosts are reached: over masters that are kept for the next run, or without a trace.
-pub(super) fn connections(
-    settings: &Settings,
-    leave_no_trace: bool,
-    hosts: &[Arc<Host>],
-) -> Result<Arc<Connections>, Error> {
-    let connecting = settings.inventory.cycle.connecting;
-    let mut targets = hosts.iter().filter_map(|host| ssh_target(host)).peekable();
-    if targets.peek().is_none() {
-        return Ok(Arc::new(Connections::ephemeral(None, connecting)));
-    }
-    if leave_no_trace {
-        return Ok(Arc::new(Connections::ephemeral(runtime::existing(settings)?, connecting)));
-    }
-    let runtime = runtime::create(settings)?;
-    runtime.sweep(targets);
-    Ok(Arc::new(Connections::persistent(runtime, connecting)))
-}
-
-pub(super) fn ssh_target(host: &Host) -> Option<&SshTarget> {
-    match &host.target {
-        Target::Ssh(target) => Some(target),
-        Target::Local | Target::Scripted { .. } => None,
-    }
 }

@@ -9,7 +9,7 @@ use super::Error;
 use crate::inventory::{Host, HostKeyPolicy, SshTarget};
 use crate::support::counted;
 
-use super::poll::ssh_target;
+use super::assembly::ssh_target;
 
 /// A file that the inventory names and that cannot be read.
 #[derive(Debug)]

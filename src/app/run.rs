@@ -13,23 +13,22 @@ use uuid::Uuid;
 
 use super::alerts::{Alerting, Surroundings, Teller};
 use super::announce::{difference, log_lines, log_start};
+use super::assembly::{Collector, Lifetime, save};
 use super::commit::{Closed, Keep, commit};
 use super::files::STDIN;
-use super::limits::concurrency;
 use super::lock::lock_state;
-use super::poll::{remembered, ssh_target};
 use super::preflight::look_at_files;
 use super::reload::{Reloaded, Watch};
 use super::supervisor::{Supervisor, show_status};
 use super::writing::{Hand, Writing};
-use super::{Environment, Error, Settings, runtime};
+use super::{Environment, Error, Settings};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Now, Said, Snapshot, StoreState};
 use crate::battery::anker::session::Session;
-use crate::cycle::{Clock, Engine, Memory, closes_after};
+use crate::cycle::{Clock, Engine, closes_after};
 use crate::inventory::Host;
 use crate::output::{Publisher, SnapshotSocket, notify::Webhook};
-use crate::reading::{SolixReport, StationReading, error_chain};
+use crate::reading::{SolixReport, StationReading};
 use crate::transport::Connections;
 
 /// How long closing down may take from SIGTERM on; systemd would kill us later.
@@ -176,17 +175,14 @@ impl Daemon {
         let publisher = Publisher::new();
         let subscribers = subscribers(&publisher, &request).await?;
         let RunRequest { named, environment, in_words, .. } = request;
-        let connections = connections(&settings)?;
-        let hosts = hosts(&settings);
+        let Collector { mut engine, connections, mut alerting } =
+            Collector::assemble(&settings, &hosts(&settings), Lifetime::Process)?;
         let cycle = &settings.inventory.cycle;
-        let places = concurrency(&settings.inventory, true);
-        let mut engine = Engine::start(&hosts, places, connections.clone(), Clock, remembered(&settings));
         engine.sample_between_cycles();
         engine.stagger_over(spread(cycle.interval));
         let (hand, writing, writer) = Writing::open(&settings).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(writing.run(writer));
-        let mut alerting = Alerting::new(&settings, engine.memory().alerts_before.clone());
         alerting.read().await;
         let webhook = settings.webhook();
         let teller = webhook.clone().map(|webhook| Teller::start(webhook, &alerting));
@@ -408,13 +404,6 @@ impl Daemon {
     }
 }
 
-/// Nothing in the memory is worth ending for.
-pub(super) fn save(memory: &Memory, settings: &Settings) {
-    if let Err(error) = memory.save(&settings.state_dir) {
-        tracing::error!(error = error_chain(&error), "the memory of hosts is not kept");
-    }
-}
-
 /// A task that ends by itself is the end of the daemon: its supervisor starts it anew.
 fn end_of_task(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Error {
     match ended {
@@ -448,10 +437,4 @@ fn spread(interval: Duration) -> Duration {
 
 fn hosts(settings: &Settings) -> Vec<Arc<Host>> {
     settings.inventory.hosts.iter().cloned().map(Arc::new).collect()
-}
-
-fn connections(settings: &Settings) -> Result<Arc<Connections>, Error> {
-    let runtime = runtime::create(settings)?;
-    runtime.sweep(settings.inventory.hosts.iter().filter_map(ssh_target));
-    Ok(Arc::new(Connections::process_bound(runtime, settings.inventory.cycle.connecting)))
 }
