@@ -58,7 +58,7 @@ mod types;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use parts::{Broker, Station};
 #[allow(unused_imports, reason = "several programs use this module, each a part of it")]
@@ -180,6 +180,24 @@ impl Cloud {
         let key = state.certificate.key_pem.lines().nth(1).unwrap_or_default();
         secrets.push(key.to_owned());
         secrets
+    }
+
+    /// What an installation keeps that has logged in, by name: a session is let in that nobody asked for.
+    pub fn admit(&self) -> Vec<(&'static str, String)> {
+        let account = &self.handle.shared.account;
+        let mut state = self.handle.shared.state();
+        let (token, expires_at) = login::new_session(account, &mut state, SystemTime::now());
+        let certificate = state.certificate.clone();
+        vec![
+            ("server", format!("https://localhost:{}/", self.ports.com)),
+            ("token", token),
+            ("expires_at_us", (state::millis(expires_at) * 1_000).to_string()),
+            ("user_id", account.user_id.clone()),
+            ("certificate_id", certificate.id),
+            ("certificate_pem", certificate.pem),
+            ("private_key", certificate.key_pem),
+            ("ca_pem", account.authorities.iot_pem().to_owned()),
+        ]
     }
 
     /// How many logins were tried, whatever became of them.

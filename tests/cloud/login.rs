@@ -118,13 +118,19 @@ fn client_key(key: &Value) -> Option<PublicKey> {
     PublicKey::from_sec1_bytes(&unhex(key)?).ok()
 }
 
+/// A token, and until when it holds.
+pub fn new_session(account: &Account, state: &mut State, now: SystemTime) -> (String, SystemTime) {
+    let token = random_hex(24);
+    let expires_at = now + account.token_for;
+    state.sessions.insert(token.clone(), Session { expires_at, is_kicked: false });
+    (token, expires_at)
+}
+
 fn let_in(account: &Account, state: &mut State, now: SystemTime) -> Value {
     if account.single_session {
         state.kick();
     }
-    let token = random_hex(24);
-    let expires_at = now + account.token_for;
-    state.sessions.insert(token.clone(), Session { expires_at, is_kicked: false });
+    let (token, expires_at) = new_session(account, state, now);
     json!({
         "user_id": account.user_id,
         "auth_token": token,

@@ -1,6 +1,7 @@
 //! A webhook that comes and goes, and writes down everything that it was told.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
+#![allow(dead_code, reason = "several programs use this module, each a part of it")]
 
 use std::sync::{Arc, Mutex};
 

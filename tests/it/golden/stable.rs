@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::Home;
 
 /// Keys of metadata and documents whose numbers are durations.
-const DURATIONS: &[&str] = &["milliseconds", "duration_ms", "probe_ms"];
+const DURATIONS: &[&str] = &["milliseconds", "duration_ms", "probe_ms", "last_reading_age_s"];
 
 /// A text with placeholders for times, identifiers, durations, ports and folders.
 pub(super) fn stable(text: &str, home: &Home) -> String {
@@ -17,30 +17,40 @@ pub(super) fn stable(text: &str, home: &Home) -> String {
     text = text.replace(env!("CARGO_MANIFEST_DIR"), "<repository>");
     let rules = [
         // Said only where it was a second or more.
-        (r"(again|no answer)(, after| for) \d+(ms|s|m)( \d+(ms|s))*\b", "$1"),
+        (r"(again|no answer)(, after| for) \d+(ms|s|m|h|days?|months?|years?)( \d+[a-z]+)*\b", "$1"),
         (r"SQLite \d+\.\d+\.\d+", "SQLite <version>"),
         (r"\b\d+ bytes\b", "<size> bytes"),
         (r"\.sh \d+ ", ".sh <size> "),
         (r#""collector": ?"[0-9a-f]{12}""#, r#""collector": "<collector>""#),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?( UTC|Z)?", "<time>"),
-        (r"(connected|GPUs?|\.db) in \d+(\.\d+)?(ns|us|ms|s)( \d+(ns|us|ms))*\b", "$1 in <duration>"),
+        (
+            r"(connected|GPUs?|written to \S+) in \d+(\.\d+)?(ns|us|ms|s)( \d+(ns|us|ms))*\b",
+            "$1 in <duration>",
+        ),
         (r"127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:<port>"),
         (r"\blocalhost:\d{4,5}\b", "localhost:<port>"),
     ];
     for (pattern, placeholder) in rules {
         text = Regex::new(pattern).unwrap().replace_all(&text, placeholder).into_owned();
     }
-    let keys = Regex::new(&format!(r#""({})": ?\d+"#, DURATIONS.join("|"))).unwrap();
+    let keys = Regex::new(&format!(r#""({})": ?\d+(\.\d+)?"#, DURATIONS.join("|"))).unwrap();
     text = keys.replace_all(&text, r#""$1": "<duration>""#).into_owned();
     with_numbered_batches(&without_unix_times(&text))
 }
+
+/// When the files of before were made, in seconds since 1970. All recordings are older.
+const MADE_AT: u64 = 1_795_000_000;
 
 /// Seconds, milli- and microseconds since 1970 that are of these days as `<time>`; those of a recording stay.
 fn without_unix_times(text: &str) -> String {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let one = |found: &Captures<'_>| {
-        let is_now = found[1].parse::<u64>().unwrap().abs_diff(now) < 2 * 24 * 60 * 60;
-        if is_now { "<time>".to_owned() } else { found[0].to_owned() }
+        let seconds: u64 = found[1].parse().unwrap();
+        if MADE_AT < seconds || seconds.abs_diff(now) < 2 * 24 * 60 * 60 {
+            "<time>".to_owned()
+        } else {
+            found[0].to_owned()
+        }
     };
     Regex::new(r"\b(\d{10})(\d{3}|\d{6}|\.\d+)?\b").unwrap().replace_all(text, one).into_owned()
 }
