@@ -79,7 +79,8 @@ mod tests {
 
             timeout: Duration::from_secs(15),
             sample: None,
-            nvidia_smi: "nvidia-smi".to_owned(),
+            probes: Vec::new(),
+            programs: BTreeMap::new(),
             gpus: None,
             maintenance: false,
         }

@@ -100,6 +100,8 @@ fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Tro
         | FaultKind::NoPermission
         | FaultKind::GpuTimeout
         | FaultKind::NoPower => Some(Trouble::Missing { gpu: gpu_name_of(report, fault, row), message }),
+        // All that this tool shows is missing.
+        FaultKind::ToolFailed => Some(Trouble::Missing { gpu: report.node.clone(), message }),
         FaultKind::NotAsked => Some(Trouble::NotAsked { gpu: gpu_name_of(report, fault, row) }),
         FaultKind::Implausible | FaultKind::ImplausiblePower | FaultKind::FrozenSensor => {
             let source = row.and_then(|row| sources.get(row)).cloned();

@@ -57,7 +57,7 @@ pub(crate) fn gpu(index: u32, milliwatts: i64) -> Device {
         .with(Quantity::Index, index)
         .with(Quantity::Uuid, SafeText::new(&format!("GPU-7f9a1c00-0000-0000-0000-00000000000{index}")))
         .with(Quantity::BusId, SafeText::new(&format!("00000000:{:02X}:00.0", 0x0b + index)))
-        .with(Quantity::Model, SafeText::new("NVIDIA H100 80GB HBM3"))
+        .with(Quantity::Model, SafeText::new("H100 80GB HBM3"))
         .with(Quantity::DriverVersion, SafeText::new("590.48.01"))
         .with(Quantity::PowerDraw, Power::from_milliwatts(milliwatts))
         .with(Quantity::PowerAverage, Power::from_milliwatts(milliwatts))
@@ -79,7 +79,7 @@ fn single() -> HostReport {
     report.labels = BTreeMap::from([("room".to_owned(), "lab".to_owned())]);
     report.gpus = vec![
         gpu(0, 285_500)
-            .with(Quantity::Model, SafeText::new("NVIDIA GeForce RTX 3090"))
+            .with(Quantity::Model, SafeText::new("GeForce RTX 3090"))
             .with(Quantity::PowerLimitRequested, Power::from_watts(300))
             .without(Quantity::PowerLimitEnforced, Absent::not_asked())
             .without(Quantity::PowerAverage, Absent::not_asked())
@@ -119,7 +119,7 @@ fn mig() -> HostReport {
     let mut report = host("mig01", 1);
     report.gpus = vec![
         gpu(0, 211_400)
-            .with(Quantity::Model, SafeText::new("NVIDIA A100-SXM4-40GB"))
+            .with(Quantity::Model, SafeText::new("A100-SXM4-40GB"))
             .without(Quantity::Utilization, Absent::new(Reason::NotSupported, "[N/A]"))
             .with(Quantity::PowerLimitRequested, Power::from_watts(400))
             .with(Quantity::PowerLimitEnforced, Power::from_watts(400))
@@ -134,7 +134,7 @@ fn gb10() -> HostReport {
     let absent = Absent::new(Reason::NotSupported, "[N/A]");
     report.gpus = vec![
         gpu(0, 11_320)
-            .with(Quantity::Model, SafeText::new("NVIDIA GB10"))
+            .with(Quantity::Model, SafeText::new("GB10"))
             .without(Quantity::PowerLimitRequested, absent.clone())
             .without(Quantity::PowerLimitEnforced, absent.clone())
             .without(Quantity::MemoryUsed, Absent::new(Reason::NotSupported, "[Not Supported]"))

@@ -124,7 +124,7 @@ fn failure(report: &HostReport) -> Option<Problem<'_>> {
         gpu: None,
         pattern: without_names(&message, report, ""),
         message,
-        hint: failure.kind.hint(),
+        hint: failure.wording.hint,
         weight: Weight::Failure,
     })
 }
@@ -139,7 +139,7 @@ fn faults(report: &HostReport) -> impl Iterator<Item = Problem<'_>> {
             gpu: fault.gpu.as_ref().map(SafeText::as_str),
             pattern: without_names(&message, report, &fault.place()),
             message,
-            hint: fault.kind.hint(),
+            hint: fault.wording.hint,
             weight: if fault.kind.costs_a_reading() { Weight::Fault } else { Weight::Remark },
         }
     })

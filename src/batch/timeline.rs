@@ -341,7 +341,7 @@ mod tests {
         let events = seen(&fixtures::fleet().events(MetadataStyle::Slim, &mut written));
         let facts = of(&events, "gpu_inventory", "gpu_redfin")[0];
         assert_eq!(facts.value, None);
-        assert_eq!(facts.metadata["gpu_model"], "NVIDIA GeForce RTX 3090");
+        assert_eq!(facts.metadata["gpu_model"], "GeForce RTX 3090");
         let sample = of(&events, "gpu_power_draw", "gpu_redfin")[0];
         for key in
             ["gpu_model", "power_limit_w", "gpu_bus_id", "driver_version", "labels", "ip", "memory_total_mb"]

@@ -335,7 +335,7 @@ fn host_lines(host: &HostCheck) -> Vec<String> {
     };
     let Some(report) = &checked.answered else { return vec![format!("{FAILED}not asked")] };
     if !report.outcome.is_up() {
-        return failed("nvidia-smi", &report.outcome);
+        return failed(&checked.tools, &report.outcome);
     }
     let driver = report.gpus.iter().find_map(|gpu| gpu.driver_version().ok());
     let driver = driver.map(|driver| format!(", driver {driver}")).unwrap_or_default();

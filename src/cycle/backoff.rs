@@ -51,6 +51,11 @@ impl Backoff {
     }
 }
 
+/// Whether a failure is one of connecting: before any tool could be asked.
+pub(super) fn is_of_connecting(kind: FailureKind) -> bool {
+    longest_pause(kind).is_some()
+}
+
 fn longest_pause(kind: FailureKind) -> Option<Duration> {
     match kind {
         FailureKind::Auth

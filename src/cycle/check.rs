@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock::Clock;
-use super::host_task::read_over;
 use super::memory::HostMemory;
+use super::tool_query::HostQuery;
 use crate::batch::HostReport;
 use crate::inventory::Host;
 use crate::reading::Failure;
@@ -18,26 +18,34 @@ use crate::transport::{Connections, Session};
 pub struct Checked {
     /// How long connecting took, or how it failed.
     pub connected: Result<Duration, Failure>,
-    /// What nvidia-smi answered; `None` if there was no connection to ask over.
+    /// The names of the tools that it is asked by.
+    pub tools: String,
+    /// What its tools answered; `None` if there was no connection to ask over.
     pub answered: Option<HostReport>,
 }
 
 /// Connects to `host`, then reads it as a cycle would, remembering nothing.
 pub async fn check_host(host: &Host, connections: &Arc<Connections>, clock: Clock) -> Checked {
     let started_at = Instant::now();
+    let in_words = |failure| match host.probes.first() {
+        Some(tool) => tool.failure(failure),
+        None => failure,
+    };
+    let tools: Vec<&str> = host.probes.iter().map(|tool| tool.label()).collect();
+    let tools = tools.join(", ");
     let mut session = match Session::new(host, connections) {
         Ok(session) => session,
-        Err(failure) => return Checked { connected: Err(failure), answered: None },
+        Err(failure) => return Checked { connected: Err(in_words(failure)), tools, answered: None },
     };
     let connected = session.connect(started_at + host.timeout).await;
     let took = started_at.elapsed();
     let mut answered = None;
     if connected.is_ok() {
         let closes_at = Instant::now() + host.timeout;
-        let (report, _) =
-            read_over(host, &mut session, HostMemory::default(), clock, "check", closes_at).await;
+        let query = HostQuery { host, clock, collector: "check" };
+        let (report, _) = query.read(&mut session, HostMemory::default(), None, closes_at).await;
         answered = Some(report);
     }
     session.close().await;
-    Checked { connected: connected.map(|()| took), answered }
+    Checked { connected: connected.map(|()| took).map_err(in_words), tools, answered }
 }

@@ -11,9 +11,10 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use super::clock::Clock;
-use super::host_task::{HostRead, HostTask, Shared, Tick, unread};
+use super::host_task::{HostRead, HostTask, Shared, Tick};
 use super::memory::Memory;
 use super::stagger::offset_of;
+use super::tool_query::unread;
 use crate::batch::{Batch, BatchId, HostReport, mark_duplicates};
 use crate::inventory::{Host, Inventory};
 use crate::reading::{Failure, FailureKind, Timestamp};

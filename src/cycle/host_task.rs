@@ -1,7 +1,6 @@
 //! One host in one cycle: connect, ask, ask again where the answer says so, and always an outcome. And
 //! between cycles, if it is sampled.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,27 +11,12 @@ use super::backoff::Backoff;
 use super::clock::Clock;
 use super::memory::HostMemory;
 use super::sampler::{Event, Sampler};
-use super::stagger::offset_of;
+use super::tool_query::{HostQuery, ToolReading, expected, report_of, unread};
 use crate::batch::HostReport;
 use crate::inventory::{Host, Target};
-use crate::probe::nvidia_smi::{
-    Answer, Command, Next, Probed, Query, loop_mark, loop_pattern, outstanding_pattern,
-};
-use crate::reading::{Device, Failure, FailureKind, Outcome, Span, Timestamp};
-use crate::transport::{Connections, Output, Session};
-
-/// Where nobody can say whether an earlier call still hangs, this long after it a new one may be tried.
-const HUNG_RETRY_AFTER: Duration = Duration::from_mins(10);
-
-/// After so long a host is asked for every field again, and a little later by its name, so that not all are in
-/// one cycle.
-const ASK_ALL_AFTER: Duration = Duration::from_hours(24);
-
-/// Over how long that is staggered.
-const ASK_ALL_STAGGER: Duration = Duration::from_hours(1);
-
-/// With less time than this no further call is made: it would be ended before it could answer.
-const LEAST_TIME: Duration = Duration::from_secs(1);
+use crate::probe::{Answer, Next, loop_mark, loop_pattern};
+use crate::reading::{Device, Failure, FailureKind, Span};
+use crate::transport::{Connections, Session};
 
 /// How long ending a loop that may be left behind may take.
 const END_STRAY_WITHIN: Duration = Duration::from_secs(5);
@@ -97,7 +81,7 @@ impl HostTask {
         ticks: mpsc::Receiver<Tick>,
         shared: Shared,
     ) -> Self {
-        let sampler = Sampler::new(host.timeout, shared.clock, loop_mark(&shared.collector));
+        let sampler = Sampler::new(&host, shared.clock, loop_mark(&shared.collector));
         Self { host, memory, ticks, shared, backoff: Backoff::default(), sampler, has_stray: false }
     }
 
@@ -155,41 +139,49 @@ impl HostTask {
     }
 
     async fn read(&mut self, session: &mut Session, tick: Tick) -> HostReport {
-        if let Some(report) = self.read_sampled(session, tick).await {
-            return report;
-        }
-        let mut report = self.read_once(session, tick.closes_at).await;
+        let sampled = self.read_sampled(session, tick).await;
+        let is_all = sampled.is_some() && self.host.probes.len() == 1;
+        let mut report = match sampled {
+            Some(sampled) if is_all => report_of(&self.host, vec![sampled]),
+            sampled => self.read_once(session, sampled, tick.closes_at).await,
+        };
         self.sampler.add_samples(&mut report);
         report
     }
 
-    /// The report of a host that is being sampled: its last pass, which is waited for if none has come yet.
-    /// No second call is made meanwhile, since it would hang behind the loop if that hangs. `None` if there
-    /// is no loop, or no longer.
-    async fn read_sampled(&mut self, session: &mut Session, tick: Tick) -> Option<HostReport> {
+    /// The reading of the tool that samples the host: its last pass, which is waited for if none has come yet.
+    /// No second command of it is run meanwhile, since that would hang behind the loop if the loop hangs. `None`
+    /// if there is no loop, or no longer.
+    async fn read_sampled(&mut self, session: &mut Session, tick: Tick) -> Option<ToolReading> {
+        let tool = self.sampler.tool()?;
         let deadline = tick.closes_at.min(Instant::now() + self.host.timeout);
         while self.sampler.is_running() && !self.sampler.has_pass() {
             match timeout_at(deadline, self.sampler.event()).await {
                 Ok(event) => self.follow(event, session).await,
                 Err(_) => {
                     let failure = Failure::new(FailureKind::Timeout, "its samples do not come");
-                    return Some(unread(&self.host, failure, self.shared.clock.now()));
+                    return Some(ToolReading::failed(&self.host, tool, failure, self.shared.clock.now()));
                 }
             }
         }
         let (text, at) = self.sampler.last_pass()?;
-        let (mut query, _) = Query::open(self.memory.profile.clone(), expected(&self.host));
+        let memory = self.memory.of(tool);
+        let (mut query, _) = tool.query(memory.profile.clone(), expected(&self.host));
         let answer = Answer { stdout: text.as_bytes(), exit: Some(0), ..Answer::default() };
-        let Next::Done(probed) = query.answer(answer) else { return None };
-        self.memory.profile = probed.profile.clone();
+        let Next::Done(product) = query.answer(answer) else { return None };
+        memory.profile = product.profile.clone();
+        self.sampler.compare(&product.gpus);
         let span = Span { asked_at: at, answered_at: at };
-        let mut report = report_of(&self.host, *probed, span, Duration::ZERO);
-        self.sampler.compare(&report.gpus);
-        self.sampler.add_samples(&mut report);
-        Some(report)
+        Some(ToolReading { tool, product: *product, span, probe_time: Duration::ZERO })
     }
 
-    async fn read_once(&mut self, session: &mut Session, closes_at: Instant) -> HostReport {
+    /// Asks the tools of the host; one that was `sampled` is not asked.
+    async fn read_once(
+        &mut self,
+        session: &mut Session,
+        sampled: Option<ToolReading>,
+        closes_at: Instant,
+    ) -> HostReport {
         let clock = self.shared.clock;
         if let Some(failure) = self.backoff.not_yet() {
             return unread(&self.host, failure, clock.now());
@@ -208,9 +200,9 @@ impl HostTask {
         let report = match ready {
             Ok(()) => {
                 let memory = std::mem::take(&mut self.memory);
-                let reading =
-                    read_over(&self.host, session, memory, clock, &self.shared.collector, closes_at);
+                let query = HostQuery { host: &self.host, clock, collector: &self.shared.collector };
                 // A loop that is to be replaced goes on meanwhile.
+                let reading = query.read(session, memory, sampled, closes_at);
                 let (report, memory) = self.sampler.beside(reading).await;
                 self.memory = memory;
                 report
@@ -229,15 +221,21 @@ impl HostTask {
                 return;
             }
             // The GPUs may be others by now, which only a new call sees.
-            let report = self.read_once(session, tick.closes_at).await;
+            let report = self.read_once(session, None, tick.closes_at).await;
             if report.outcome.is_up() {
-                self.sampler.start(&self.host, session, &self.memory.profile, report.gpus, period).await;
+                self.start_sampling(session, report.gpus, period).await;
             } else {
                 self.sampler.stop();
             }
         } else if let (Some(gpus), true) = (basis, self.sampler.may_start()) {
-            self.sampler.start(&self.host, session, &self.memory.profile, gpus, period).await;
+            self.start_sampling(session, gpus, period).await;
         }
+    }
+
+    async fn start_sampling(&mut self, session: &mut Session, gpus: Vec<Device>, period: Duration) {
+        let Some(tool) = self.sampler.tool() else { return };
+        let profile = &self.memory.of(tool).profile;
+        self.sampler.start(&self.host, session, profile, gpus, period).await;
     }
 
     /// Follows what became of the loop.
@@ -252,15 +250,19 @@ impl HostTask {
                 self.has_stray = true;
             }
             Event::Due => {
-                if self.end_stray(session, soon).await.is_ok() {
-                    self.sampler.restart(&self.host, session, &self.memory.profile).await;
+                if self.end_stray(session, soon).await.is_ok()
+                    && let Some((gpus, period)) = self.sampler.take_started()
+                {
+                    self.start_sampling(session, gpus, period).await;
                 }
             }
             Event::Stalled => {
                 tracing::warn!(node, "samples do not come any more");
                 self.sampler.plan_restart(&node, &Failure::new(FailureKind::Hung, ""));
                 // Until it is known that it ended, nothing is started behind it.
-                self.memory.hung_since = Some(self.shared.clock.now());
+                if let Some(tool) = self.sampler.tool() {
+                    self.memory.of(tool).hung_since = Some(self.shared.clock.now());
+                }
                 self.has_stray = true;
                 if let Err(failure) = self.end_stray(session, soon).await {
                     tracing::debug!(node, %failure, "a loop that may be there cannot be ended yet");
@@ -293,155 +295,4 @@ async fn due(waiting: Option<Tick>, closes_soon: &mut watch::Receiver<bool>) -> 
         }
     }
     tick
-}
-
-/// Reads one host over a session that may be connected already.
-pub(super) async fn read_over(
-    host: &Host,
-    session: &mut Session,
-    memory: HostMemory,
-    clock: Clock,
-    collector: &str,
-    closes_at: Instant,
-) -> (HostReport, HostMemory) {
-    let deadline = closes_at.min(Instant::now() + host.timeout);
-    let asked_at = clock.now();
-    let mut memory = memory.valid_for(host);
-    let refused_before = forget_refusals(host, session, &mut memory, asked_at);
-    let mut probe_time = Duration::ZERO;
-    let (mut query, first_call) = Query::open(memory.profile.clone(), expected(host));
-    let probed = match outstanding_call(host, session, &mut memory, asked_at, collector, deadline).await {
-        Some(failure) => query.give_up(failure),
-        None => {
-            let mut command = first_call;
-            loop {
-                match ask(host, session, &mut query, &command, &mut probe_time, deadline).await {
-                    Ok(Next::Done(probed)) => break *probed,
-                    Ok(Next::Ask(_)) if deadline < Instant::now() + LEAST_TIME => {
-                        let message = "no time was left for another call";
-                        break query.give_up(Failure::new(FailureKind::Timeout, message));
-                    }
-                    Ok(Next::Ask(next)) => command = next,
-                    Err(failure) => {
-                        if failure.kind == FailureKind::Timeout {
-                            memory.hung_since = Some(asked_at);
-                        }
-                        break query.give_up(failure);
-                    }
-                }
-            }
-        }
-    };
-    memory.profile = probed.profile.clone();
-    if !probed.outcome.is_up() {
-        // What was known to be refused is not to cost the next cycle's time again.
-        memory.profile.refused.extend(refused_before);
-    }
-    let span = Span { asked_at, answered_at: clock.now() };
-    (report_of(host, probed, span, probe_time), memory)
-}
-
-fn report_of(host: &Host, probed: Probed, span: Span, probe_time: Duration) -> HostReport {
-    HostReport {
-        span,
-        probe_time,
-        gpus: probed.gpus,
-        gpus_expected: probed.gpus_expected,
-        faults: probed.faults,
-        outcome: probed.outcome,
-        ..unread(host, Failure::new(FailureKind::Internal, ""), span.asked_at)
-    }
-}
-
-/// Makes one call of a query.
-async fn ask(
-    host: &Host,
-    session: &mut Session,
-    query: &mut Query,
-    command: &Command,
-    probe_time: &mut Duration,
-    deadline: Instant,
-) -> Result<Next, Failure> {
-    let output = session.run(&host.nvidia_smi, &command.args, deadline).await?;
-    *probe_time += output.took;
-    let Output { stdout, stderr, exit, truncated, took } = &output;
-    Ok(query.answer(Answer { stdout, stderr, exit: *exit, truncated: *truncated, took: *took }))
-}
-
-/// Forgets which fields nvidia-smi refused where it is another program by now, as far as that can be seen, and
-/// at times anyway: one may be exchanged under a driver whose version stays. Gives what was forgotten.
-fn forget_refusals(
-    host: &Host,
-    session: &Session,
-    memory: &mut HostMemory,
-    now: Timestamp,
-) -> BTreeSet<String> {
-    let program = session.identity_of(&host.nvidia_smi);
-    let again_after = ASK_ALL_AFTER + offset_of(ASK_ALL_STAGGER, &host.name);
-    let is_due = memory.asked_all_at.is_none_or(|asked_at| again_after <= now.since(asked_at));
-    if !is_due && memory.program.as_ref() == Some(&program) {
-        return BTreeSet::new();
-    }
-    memory.asked_all_at = Some(now);
-    memory.program = Some(program);
-    std::mem::take(&mut memory.profile.refused)
-}
-
-/// A report of a host that nothing was asked of.
-pub(super) fn unread(host: &Host, failure: Failure, at: Timestamp) -> HostReport {
-    HostReport {
-        node: host.name.clone(),
-        address: host.address().to_owned(),
-        jump: jump(host),
-        labels: host.labels.clone(),
-        span: Span { asked_at: at, answered_at: at },
-        probe_time: Duration::ZERO,
-        outcome: Outcome::Failed(failure),
-        gpus: Vec::new(),
-        gpus_expected: expected(host),
-        faults: Vec::new(),
-        samples: None,
-        maintenance: host.maintenance,
-    }
-}
-
-/// Where the last call did not return: whether it still hangs. Then no second one is started behind it,
-/// or stuck processes would pile up by one a cycle.
-async fn outstanding_call(
-    host: &Host,
-    session: &mut Session,
-    memory: &mut HostMemory,
-    now: Timestamp,
-    collector: &str,
-    deadline: Instant,
-) -> Option<Failure> {
-    let since = memory.hung_since?;
-    let args = ["-f".to_owned(), outstanding_pattern(collector)];
-    let exit = match session.run("pgrep", &args, deadline).await {
-        Ok(output) => output.exit,
-        Err(failure) => return Some(failure),
-    };
-    let still_hangs = match exit {
-        Some(0) => true,
-        Some(1) => false,
-        // No pgrep there.
-        _ => now.since(since) < HUNG_RETRY_AFTER,
-    };
-    if still_hangs {
-        return Some(Failure { since: Some(since), ..Failure::new(FailureKind::Hung, "") });
-    }
-    tracing::info!(node = host.name, "a call that hung has ended");
-    memory.hung_since = None;
-    None
-}
-
-fn jump(host: &Host) -> Option<String> {
-    match &host.target {
-        Target::Ssh(ssh) => ssh.jump.clone(),
-        Target::Local | Target::Scripted { .. } => None,
-    }
-}
-
-fn expected(host: &Host) -> Option<usize> {
-    host.gpus.and_then(|n_gpus| usize::try_from(n_gpus).ok())
 }

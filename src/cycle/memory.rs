@@ -1,10 +1,9 @@
 //! What is remembered of each host from one cycle to the next, also across runs: one JSON file in the
 //! state directory.
 //!
-//! The file's shape is separate from the types it fills, so that a new version can change the one
-//! without the other. A file that cannot be read is not fatal: everything in it can be learnt anew.
+//! A file that cannot be read is not fatal: everything in it can be learnt again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +13,8 @@ use uuid::Uuid;
 
 use crate::batch::{InventorySent, Said, SentFacts};
 use crate::inventory::Host;
-use crate::probe::nvidia_smi::{HostProfile, KnownGpu};
-use crate::reading::{Power, PowerKind, Temperature, Timestamp};
+use crate::probe::{HostProfile, Tool};
+use crate::reading::Timestamp;
 use crate::support::regular_file;
 use crate::support::state_file::{self, WriteError};
 
@@ -26,17 +25,32 @@ const FILE_NAME: &str = "hosts.json";
 const VERSION: u32 = 1;
 
 /// What is remembered of one host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostMemory {
-    /// The address that it was learnt from: another machine under the same name starts anew.
+    /// The address that it was learnt from: another machine under the same name has a memory of its own.
     pub address: String,
-    /// What its nvidia-smi taught.
+    /// That of the tool that is asked where the inventory names none.
+    #[serde(flatten)]
+    default_tool: ToolMemory,
+    /// That of the others, by their labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tools: BTreeMap<String, ToolMemory>,
+}
+
+/// What is remembered of one tool on a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolMemory {
+    /// What its answers showed.
+    #[serde(flatten)]
     pub profile: HostProfile,
-    /// What told its nvidia-smi from another one when it was last asked for every field.
+    /// What told its program from another one when it was last asked for every field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
     /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "asked_all_us")]
     pub asked_all_at: Option<Timestamp>,
-    /// Since when a call has not returned.
+    /// Since when a command has not returned.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "hung_since_us")]
     pub hung_since: Option<Timestamp>,
 }
 
@@ -48,6 +62,14 @@ impl HostMemory {
             return self;
         }
         Self { address: host.address().to_owned(), ..Self::default() }
+    }
+
+    /// What is remembered of a tool.
+    pub fn of(&mut self, tool: Tool) -> &mut ToolMemory {
+        if tool == Tool::default() {
+            return &mut self.default_tool;
+        }
+        self.tools.entry(tool.label().to_owned()).or_default()
     }
 }
 
@@ -137,7 +159,7 @@ impl Memory {
 #[derive(Serialize, Deserialize)]
 struct File {
     version: u32,
-    hosts: BTreeMap<String, HostRow>,
+    hosts: BTreeMap<String, HostMemory>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     collector: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -148,53 +170,12 @@ struct File {
     said: Said,
 }
 
-#[derive(Serialize, Deserialize)]
-struct HostRow {
-    address: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    driver_version: Option<String>,
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    refused: BTreeSet<String>,
-    #[serde(default)]
-    gpus: BTreeMap<String, GpuRow>,
-    #[serde(default)]
-    persistence_reported: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    unwalked: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    program: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    asked_all_us: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hung_since_us: Option<i64>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct GpuRow {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    bus_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    index: Option<u32>,
-    #[serde(default)]
-    gave_power: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    power_kind: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    power_mw: Option<i64>,
-    #[serde(default)]
-    n_same: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    coldest_mc: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hottest_mc: Option<i64>,
-}
-
 impl From<&Memory> for File {
     fn from(memory: &Memory) -> Self {
         let written = memory.written.0.iter();
         Self {
             version: VERSION,
-            hosts: memory.hosts.iter().map(|(node, host)| (node.clone(), host.into())).collect(),
+            hosts: memory.hosts.clone(),
             collector: memory.collector.clone(),
             alerts: memory.alerts_before.clone(),
             said: memory.said.clone(),
@@ -206,10 +187,14 @@ impl From<&Memory> for File {
 }
 
 impl From<File> for Memory {
-    fn from(file: File) -> Self {
+    fn from(mut file: File) -> Self {
+        // Earlier versions only kept the last draw.
+        for gpu in file.hosts.values_mut().flat_map(|host| host.default_tool.profile.gpus.values_mut()) {
+            gpu.gave_power |= gpu.power.is_some();
+        }
         let facts = |(source, (facts, utc_day))| (source, SentFacts { facts, utc_day });
         Self {
-            hosts: file.hosts.into_iter().map(|(node, row)| (node, row.into())).collect(),
+            hosts: file.hosts,
             collector: file.collector,
             written: InventorySent(file.written.into_iter().map(facts).collect()),
             alerts_before: file.alerts,
@@ -218,76 +203,13 @@ impl From<File> for Memory {
     }
 }
 
-impl From<&HostMemory> for HostRow {
-    fn from(host: &HostMemory) -> Self {
-        let HostProfile { driver_version, refused, gpus, unasked_from, persistence_reported } = &host.profile;
-        Self {
-            address: host.address.clone(),
-            driver_version: driver_version.clone(),
-            refused: refused.clone(),
-            gpus: gpus.iter().map(|(uuid, gpu)| (uuid.clone(), gpu.into())).collect(),
-            persistence_reported: *persistence_reported,
-            unwalked: *unasked_from,
-            program: host.program.clone(),
-            asked_all_us: host.asked_all_at.map(Timestamp::micros),
-            hung_since_us: host.hung_since.map(Timestamp::micros),
-        }
-    }
-}
-
-impl From<HostRow> for HostMemory {
-    fn from(row: HostRow) -> Self {
-        let profile = HostProfile {
-            driver_version: row.driver_version,
-            refused: row.refused,
-            gpus: row.gpus.into_iter().map(|(uuid, gpu)| (uuid, gpu.into())).collect(),
-            unasked_from: row.unwalked,
-            persistence_reported: row.persistence_reported,
-        };
-        Self {
-            address: row.address,
-            profile,
-            program: row.program,
-            asked_all_at: row.asked_all_us.map(Timestamp::from_micros),
-            hung_since: row.hung_since_us.map(Timestamp::from_micros),
-        }
-    }
-}
-
-impl From<&KnownGpu> for GpuRow {
-    fn from(gpu: &KnownGpu) -> Self {
-        Self {
-            bus_id: gpu.bus_id.clone(),
-            index: gpu.index,
-            gave_power: gpu.gave_power,
-            power_kind: gpu.kind.map(|kind| kind.label().to_owned()),
-            power_mw: gpu.power.map(Power::milliwatts),
-            n_same: gpu.n_same,
-            coldest_mc: gpu.coldest.map(Temperature::millicelsius),
-            hottest_mc: gpu.hottest.map(Temperature::millicelsius),
-        }
-    }
-}
-
-impl From<GpuRow> for KnownGpu {
-    fn from(row: GpuRow) -> Self {
-        Self {
-            bus_id: row.bus_id,
-            index: row.index,
-            // Earlier versions only kept the last draw.
-            gave_power: row.gave_power || row.power_mw.is_some(),
-            kind: row.power_kind.as_deref().and_then(PowerKind::of_label),
-            power: row.power_mw.map(Power::from_milliwatts),
-            n_same: row.n_same,
-            coldest: row.coldest_mc.map(Temperature::from_millicelsius),
-            hottest: row.hottest_mc.map(Temperature::from_millicelsius),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::probe::KnownGpu;
+    use crate::reading::{Power, PowerKind, Temperature};
 
     fn memory() -> Memory {
         let gpu = KnownGpu {
@@ -309,10 +231,13 @@ mod tests {
         };
         let host = HostMemory {
             address: "gpu1".to_owned(),
-            profile,
-            program: Some("/usr/bin/nvidia-smi 700000 1795503600.000000001".to_owned()),
-            asked_all_at: Some(Timestamp::from_micros(1_795_503_500_000_000)),
-            hung_since: Some(Timestamp::from_micros(1_795_503_600_000_000)),
+            default_tool: ToolMemory {
+                profile,
+                program: Some("/usr/bin/tool 700000 1795503600.000000001".to_owned()),
+                asked_all_at: Some(Timestamp::from_micros(1_795_503_500_000_000)),
+                hung_since: Some(Timestamp::from_micros(1_795_503_600_000_000)),
+            },
+            tools: BTreeMap::from([("other".to_owned(), ToolMemory::default())]),
         };
         let facts = SentFacts { facts: "{}".to_owned(), utc_day: 20_781 };
         Memory {
@@ -338,7 +263,7 @@ mod tests {
             "refused":["power.draw.instant"],"gpus":{"GPU-1":{"bus_id":"0B:00.0","power_mw":26200,"n_same":1},
             "GPU-2":{"n_same":0}},"persistence_reported":true}},"alerts":null}"#;
         std::fs::write(dir.path().join(FILE_NAME), before).unwrap();
-        let profile = Memory::load(dir.path()).unwrap().of("node1").profile;
+        let profile = Memory::load(dir.path()).unwrap().of("node1").of(Tool::default()).profile.clone();
         let gave_power = |uuid: &str| profile.gpus[uuid].gave_power;
         assert_eq!((gave_power("GPU-1"), gave_power("GPU-2"), profile.refused.len()), (true, false, 1));
     }
@@ -373,7 +298,8 @@ mod tests {
             target: crate::inventory::Target::Local,
             timeout: std::time::Duration::from_secs(15),
             sample: None,
-            nvidia_smi: "nvidia-smi".to_owned(),
+            probes: Vec::new(),
+            programs: BTreeMap::new(),
             gpus: None,
             maintenance: false,
         };

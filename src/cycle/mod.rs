@@ -9,6 +9,7 @@ mod host_task;
 mod memory;
 mod sampler;
 mod stagger;
+mod tool_query;
 
 pub use check::{Checked, check_host};
 pub use clock::Clock;

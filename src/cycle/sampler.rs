@@ -1,4 +1,4 @@
-//! One host between two cycles: an nvidia-smi that keeps printing, and the meters that its samples fill.
+//! One host between two cycles: a tool that keeps printing, and the meters that its samples fill.
 //!
 //! The loop follows an ordinary answer, whose GPUs and fields it takes over. It is replaced from time to
 //! time, since it opens the GPUs once and sees none that comes later. While it is down, cycles ask as they
@@ -14,7 +14,7 @@ use super::backoff::Backoff;
 use super::clock::Clock;
 use crate::batch::{HostReport, PowerMeter};
 use crate::inventory::Host;
-use crate::probe::nvidia_smi::{HostProfile, LoopCounts, LoopReader, sensor_stopped};
+use crate::probe::{HostProfile, LoopCounts, LoopReader, Tool, sensor_stopped};
 use crate::reading::{
     Device, Failure, FailureKind, Fault, FaultKind, Outcome, PowerKind, Reason, SafeText, SampleCounts,
     Timestamp,
@@ -63,6 +63,8 @@ pub(super) enum Event {
 /// The loop of one host, if one runs, and what came of it.
 #[derive(Debug)]
 pub(super) struct Sampler {
+    /// The tool that samples the host, if one of its tools can.
+    tool: Option<Tool>,
     clock: Clock,
     /// What the meters count time from.
     epoch: Instant,
@@ -146,11 +148,12 @@ struct Running {
 }
 
 impl Sampler {
-    pub(super) fn new(first_within: Duration, clock: Clock, mark: String) -> Self {
+    pub(super) fn new(host: &Host, clock: Clock, mark: String) -> Self {
         Self {
+            tool: host.probes.iter().copied().find(|tool| tool.can_sample()),
             clock,
             epoch: Instant::now(),
-            first_within,
+            first_within: host.timeout,
             running: None,
             started: None,
             meters: Vec::new(),
@@ -238,6 +241,11 @@ impl Sampler {
         }
     }
 
+    /// The tool that samples the host, if one of its tools can.
+    pub(super) fn tool(&self) -> Option<Tool> {
+        self.tool
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
     }
@@ -289,7 +297,8 @@ impl Sampler {
             let counts = meter.power.counts();
             gpu.power_samples = meter.power.take().map(Box::new);
             if let Some(refused) = meter.refused.take().filter(|_| counts.is_mostly_refused()) {
-                report.faults.push(mostly_refused(gpu, counts, &refused));
+                let fault = mostly_refused(gpu, counts, &refused);
+                report.faults.push(self.tool.iter().fold(fault, |fault, tool| tool.fault(fault)));
             }
             all = Some(all.unwrap_or(SampleCounts::default()).plus(counts));
         }
@@ -319,9 +328,10 @@ impl Sampler {
         gpus: Vec<Device>,
         period: Duration,
     ) {
-        let Some((reader, command)) = LoopReader::open(profile, &gpus, period) else { return self.stop() };
+        let Some(tool) = self.tool else { return };
+        let Some((reader, command)) = tool.sampling(profile, &gpus, period) else { return self.stop() };
         let until = Instant::now() + host.timeout;
-        let starting = session.stream(&host.nvidia_smi, &command.args, &self.mark, until);
+        let starting = session.stream(host.program(tool), &command.args, &self.mark, until);
         let started = starting.await;
         self.stop();
         match started {
@@ -353,11 +363,9 @@ impl Sampler {
         }
     }
 
-    /// Starts the loop again as it was.
-    pub(super) async fn restart(&mut self, host: &Host, session: &mut Session, profile: &HostProfile) {
-        if let Some((gpus, period)) = self.started.take() {
-            self.start(host, session, profile, gpus, period).await;
-        }
+    /// What the last loop was started with, to start it again.
+    pub(super) fn take_started(&mut self) -> Option<(Vec<Device>, Duration)> {
+        self.started.take()
     }
 
     /// Notes that the loop failed: one that only ended starts again after a pause, one that may hang does not

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::diagnostic::Warnings;
 use crate::alert::Rules;
+use crate::probe::Tool;
 
 /// A fleet of at least one host, with the settings written beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +43,10 @@ pub struct Host {
     /// How often the daemon samples its GPUs between cycles; `None` for once a cycle. From 100 ms to 10 s,
     /// and below the cycle's interval.
     pub sample: Option<Duration>,
-    /// The program that answers; `nvidia-smi` unless the inventory says otherwise. Letters, digits and `/._+-` only.
-    pub nvidia_smi: String,
+    /// The tools that it is asked by, in this order; at least one.
+    pub probes: Vec<Tool>,
+    /// The programs of tools for which the inventory names another one. Letters, digits and `/._+-` only.
+    pub programs: BTreeMap<Tool, String>,
     /// How many GPUs it should have, if the inventory says so.
     pub gpus: Option<u32>,
     /// Whether somebody works on it: it is asked and shown, but what fails there is no alert and no failure
@@ -245,6 +248,11 @@ pub enum MetadataStyle {
 }
 
 impl Host {
+    /// The program that is run for a tool.
+    pub fn program(&self, tool: Tool) -> &str {
+        self.programs.get(&tool).map_or(tool.program(), String::as_str)
+    }
+
     /// A host with every default, on this machine.
     pub(super) fn new(name: String) -> Self {
         Self {
@@ -253,7 +261,8 @@ impl Host {
             target: Target::Local,
             timeout: Duration::from_secs(15),
             sample: None,
-            nvidia_smi: "nvidia-smi".to_owned(),
+            probes: Tool::DEFAULT.to_vec(),
+            programs: BTreeMap::new(),
             gpus: None,
             maintenance: false,
         }

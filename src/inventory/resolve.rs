@@ -87,7 +87,8 @@ struct Fleet<'w> {
 struct Machine {
     /// `None` is this machine.
     ssh: Option<Route>,
-    nvidia_smi: String,
+    /// The program that shows its GPUs; two of them may show different ones.
+    program: Option<String>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +114,8 @@ impl Machine {
                 ssh_config: ssh.ssh_config.clone(),
             }),
         };
-        Some(Self { ssh, nvidia_smi: host.nvidia_smi.clone() })
+        let of_gpus = host.probes.iter().find(|tool| tool.can_sample());
+        Some(Self { ssh, program: of_gpus.map(|tool| host.program(*tool).to_owned()) })
     }
 }
 

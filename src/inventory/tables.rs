@@ -3,18 +3,21 @@
 //! A new key is a row here and a field of the model: the manual page, the diagnostics of unknown keys and of
 //! wrong values, the defaults and the overrides follow from the row.
 
+use std::cell::Cell;
+
 use super::alerts::{charge, gpu_power, power, temperature};
 use super::alerts::{read_grid, read_webhook, station_silent_for, threshold};
 use super::check;
 use super::diagnostic::ValueError;
 use super::host_options::HostOptions;
-use super::location::put;
+use super::location::{Spanned, put};
 use super::place;
 use super::secret_source::read_secret;
 use super::section::{Key, Read, Section, Table};
 use super::sections::{Cycle, Sections};
 use super::solix;
 use super::suggestion::{Form, Unit};
+use crate::probe::Tool;
 use Form::{Number, Other, Public, Quantity, Text};
 use Unit::{Bytes, Days, GpuPower, Percent, Power, Temperature, Time};
 
@@ -205,12 +208,14 @@ const HOST_OPTIONS: &[Key] = &[
     )
     .for_ssh()
     .option(|s, key, to| to.set(key, s.flag(key), |_, ssh, keep| ssh.keep_shell = keep)),
-    key("probes", "Does nothing any more: every host is asked by nvidia-smi.", Other)
-        .option(|s, key, _| check_probes(s, key)),
+    key("probes", "The tools that it is asked by, in this order; [\"nvidia-smi\"] by default.", Other)
+        .option(|s, key, to| to.set(key, read_probes(s, key), |host, _, tools| host.probes = tools)),
     key("nvidia_smi", "The path of nvidia-smi on the host.", Public("nvidia-smi"))
         .also(&["smi", "nvidia_smi_path", "nvidia_smi_command"])
         .option(|s, key, to| {
-            to.set(key, s.parsed(key, check::program), |host, _, program| host.nvidia_smi = program);
+            to.set(key, s.parsed(key, check::program), |host, _, program| {
+                host.programs.insert(Tool::NvidiaSmi, program);
+            });
         }),
     key("gpus", "How many GPUs the host has; fewer in an answer is a fault.", Number("8"))
         .also(&["gpu", "gpu_count", "n_gpus", "num_gpus", "expected_gpus"])
@@ -375,14 +380,29 @@ fn read_interval(section: &mut Section<'_, '_>, key: &'static str, cycle: &mut C
     put(interval, &mut cycle.settings.interval);
 }
 
-/// The key is from a time when there was to be more than one tool.
-fn check_probes(section: &mut Section<'_, '_>, key: &'static str) {
-    section.parsed_list(key, |text| {
-        let error = ValueError::new("has an unknown probe", "not a probe that is known", "take the key out");
-        if text == "nvidia-smi" { Ok(()) } else { Err(error) }
-    });
-    if let Some(location) = section.key_location(key) {
-        let hint = "take the key out: every host is asked by nvidia-smi";
-        section.warn(location, ValueError::new("`probes` does nothing", "not read any more", hint));
+/// The tools that are named, each once.
+fn read_probes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Spanned<Vec<Tool>>> {
+    let known = Tool::ALL.iter().map(|tool| format!("\"{}\"", tool.label())).collect::<Vec<_>>().join(", ");
+    let names_any = Cell::new(false);
+    let Spanned { value: named, location } = section.parsed_list(key, |text| {
+        names_any.set(true);
+        let hint = format!("the probes are: {known}");
+        let unknown = ValueError::new("has an unknown probe", "not a probe that is known", hint);
+        Tool::from_label(text).ok_or(unknown)
+    })?;
+    if !names_any.get() {
+        let hint = format!("name one of {known}, or take the key out");
+        section.report(location, ValueError::new("`probes` names none", "no probe", hint));
+        return None;
     }
+    let mut tools = Vec::new();
+    for tool in named {
+        if tools.contains(&tool.value) {
+            let error = ValueError::new("a probe is named twice", "asked once", "take one of them out");
+            section.warn(tool.location, error);
+        } else {
+            tools.push(tool.value);
+        }
+    }
+    Some(Spanned { value: tools, location })
 }

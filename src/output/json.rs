@@ -188,7 +188,7 @@ fn alert(alert: &Transition) -> AlertShape<'_> {
 fn failure_shape(failure: &Failure) -> FailureShape<'_> {
     FailureShape {
         kind: failure.kind.label(),
-        message: failure.kind.message(),
+        message: failure.wording.message,
         evidence: failure.evidence.as_str(),
         hint: failure.hint(),
         since: failure.since.map(|since| since.to_string()),
@@ -199,9 +199,9 @@ fn fault_shape(fault: &Fault) -> FaultShape<'_> {
     FaultShape {
         kind: fault.kind.label(),
         gpu: fault.gpu.as_ref().map(SafeText::as_str),
-        message: fault.kind.message(),
+        message: fault.wording.message,
         evidence: fault.evidence.as_str(),
-        hint: fault.kind.hint(),
+        hint: fault.wording.hint,
     }
 }
 
@@ -348,7 +348,7 @@ mod tests {
           "index": 0,
           "uuid": "GPU-7f9a1c00-0000-0000-0000-000000000000",
           "bus_id": "00000000:0B:00.0",
-          "model": "NVIDIA A100-SXM4-40GB",
+          "model": "A100-SXM4-40GB",
           "driver_version": "590.48.01",
           "power_w": 211.4,
           "power_kind": "average",

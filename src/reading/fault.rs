@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Reason, SafeText};
+use super::{Reason, SafeText, Wording, Wordings};
 
 /// Something that was wrong with an answer although readings came, or a remark on a host's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +15,21 @@ pub struct Fault {
     pub index: Option<u32>,
     /// The evidence, cleaned and bounded.
     pub evidence: SafeText,
+    /// What a person is told about it.
+    pub wording: Wording,
 }
 
 impl Fault {
     /// A fault of one kind with its line of evidence; the GPU's index is not known.
     pub fn new(kind: FaultKind, gpu: Option<SafeText>, evidence: &str) -> Self {
-        Self { kind, gpu, index: None, evidence: SafeText::new(evidence) }
+        Self { kind, gpu, index: None, evidence: SafeText::new(evidence), wording: kind.wording() }
+    }
+
+    /// The same fault in the words of a tool.
+    #[must_use]
+    pub fn worded(mut self, wordings: Wordings<FaultKind>) -> Self {
+        self.wording = self.kind.wording().of_tool(&self.kind, wordings);
+        self
     }
 
     /// Which GPU it is about, for a person: `GPU 6, 00000000:07:00.0`; empty where nobody knows.
@@ -36,7 +45,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.message())?;
+        f.write_str(self.wording.message)?;
         let place = self.place();
         if !place.is_empty() {
             write!(f, " ({place})")?;
@@ -53,7 +62,7 @@ impl fmt::Display for Fault {
 enum Cost {
     /// A GPU has no row.
     Row,
-    /// A GPU has its row and gives no power.
+    /// A GPU has its row and gives no power, or a tool gave nothing.
     Power,
     /// The readings stand.
     Nothing,
@@ -76,14 +85,9 @@ macro_rules! fault_kinds {
                 match self { $(Self::$variant => $label,)+ }
             }
 
-            /// What it is, in words.
-            pub const fn message(self) -> &'static str {
-                match self { $(Self::$variant => $message,)+ }
-            }
-
-            /// What a person can do about it; empty where the words say it already.
-            pub const fn hint(self) -> &'static str {
-                match self { $(Self::$variant => $hint,)+ }
+            /// What happened and what a person can do about it, whichever tool it is.
+            pub const fn wording(self) -> Wording {
+                match self { $(Self::$variant => Wording { message: $message, hint: $hint },)+ }
             }
 
             const fn cost(self) -> Cost {
@@ -110,46 +114,49 @@ fault_kinds! {
         "look for Xid messages in the host's kernel log; a reset or reboot is needed";
     /// A GPU has to be reset before it can be read.
     ResetRequired, "reset_required", Power, "a GPU requires a reset",
-        "end what uses it and run `nvidia-smi --gpu-reset -i <index>` as root, or reboot the host";
+        "end what uses it and reset it, or reboot the host";
     /// The driver has an error of no known kind in the place of a GPU's power.
     UnknownError, "unknown_error", Power, "a GPU answers with an unknown error",
         "look for Xid messages in the host's kernel log; reset the GPU or reload the driver if it stays";
     /// The user may not read a GPU's power.
     NoPermission, "no_permission", Power, "a GPU may not be read by this user",
-        "give this user access to /dev/nvidia* on the host";
+        "give this user access to the GPU's device files on the host";
     /// The driver had no answer from a GPU in time.
     GpuTimeout, "gpu_timeout", Power, "the driver had no answer from a GPU in time",
         "look for Xid messages in the host's kernel log; a reset or reboot may be needed";
     /// A GPU that gave its power before gives none now, or gives something that is no number.
     NoPower, "no_power", Power, "a GPU gives no power reading any more",
-        "compare with `nvidia-smi -q -d POWER` on the host";
+        "compare with the tool's own answer on the host";
     /// A GPU's power is a number that this board cannot have.
     ImplausiblePower, "implausible_power", Power, "a GPU's power is implausible and is not recorded",
-        "compare with `nvidia-smi -q -d POWER` on the host";
+        "compare with the tool's own answer on the host";
     /// Another number that this board cannot have.
     Implausible, "implausible", Nothing, "a number is implausible",
-        "compare with `nvidia-smi -q -d POWER` on the host";
+        "compare with the tool's own answer on the host";
     /// A sensor that has not moved by a digit over many readings while the temperature did.
     FrozenSensor, "frozen_sensor", Nothing, "the power sensor seems frozen",
         "reload the driver or reboot the host; until then do not trust this reading";
     /// The recorded power is of another kind than in the cycle before.
     KindChanged, "power_kind_changed", Nothing, "the power reading is of another kind than before",
-        "compare with `nvidia-smi -q -d POWER` on the host";
+        "compare with the tool's own answer on the host";
     /// The driver asks for a reset, reboot or drain of a GPU that still gives readings.
     RecoveryAction, "recovery_action", Nothing, "the driver asks for a recovery of a GPU",
-        "drain the host and do what it asks for (`nvidia-smi --gpu-reset`, or a reboot)";
+        "drain the host and do what it asks for";
     /// Persistence mode is off, so each call loads the driver: slow, and it keeps the card awake.
-    PersistenceOff, "persistence_off", Nothing,
-        "persistence mode is off, so each poll loads the driver; run `nvidia-smi -pm 1` or enable nvidia-persistenced", "";
+    PersistenceOff, "persistence_off", Nothing, "persistence mode is off, so each poll loads the driver",
+        "";
     /// The tool has a warning beside its rows, such as that of a corrupted infoROM.
-    Warning, "warning", Nothing, "nvidia-smi warns",
-        "the readings stand; see what `nvidia-smi -q` says of this board";
+    Warning, "warning", Nothing, "the tool warns",
+        "the readings stand; see what the tool says of this board";
     /// Text beside the rows that is no row: of a login script, a wrapper, or the tool itself.
     Remark, "remark", Nothing, "text beside the readings",
         "the readings stand; a login script or a wrapper may print it";
     /// Some of the samples between two cycles could not be read, or were not taken.
     SamplesLost, "samples_lost", Nothing, "samples are missing",
         "the coverage says how much is missing; a longer `sample` is gentler on the host";
+    /// One of several tools gave nothing.
+    ToolFailed, "tool_failed", Power, "one of the host's tools failed",
+        "run it by hand there; the readings of the others stand";
     /// Another host of the inventory shows the same GPU, and it is in the cluster's sums as that one's.
     CountedElsewhere, "counted_elsewhere", Nothing, "the same GPU as on another host, where it is counted",
         "if both are names of one machine, take one out of the inventory";

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Absent, Device, Energy, Measured, Memory, Power, Quantity, Reason, SafeText, Share, Temperature, Value,
 };
 
-/// Which of nvidia-smi's power numbers a value is.
+/// Which of a board's power numbers a value is.
 ///
 /// Source: the help texts of drivers 535 to 610 and the NVML reference of `nvmlDeviceGetPowerUsage`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PowerKind {
     /// `power.draw.average`: the mean of the last second.
     Average,
@@ -20,11 +23,6 @@ pub enum PowerKind {
 }
 
 impl PowerKind {
-    /// The one with this label.
-    pub fn of_label(label: &str) -> Option<Self> {
-        [Self::Average, Self::Draw, Self::Instant].into_iter().find(|kind| kind.label() == label)
-    }
-
     /// A short, stable label.
     pub const fn label(self) -> &'static str {
         match self {

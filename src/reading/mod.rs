@@ -16,6 +16,7 @@ mod station;
 mod time;
 mod units;
 mod value;
+mod wording;
 
 pub use absent::{Absent, Measured, Reason};
 pub use battery::Runtime;
@@ -33,3 +34,4 @@ pub use station::{
 pub use time::{Span, Timestamp};
 pub use units::{Energy, Memory, Power, Share, Temperature};
 pub use value::{Value, WrongUnit};
+pub use wording::{Wording, Wordings};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Reason, SafeText, Timestamp};
+use super::{Reason, SafeText, Timestamp, Wording, Wordings};
 
 /// How the attempt to read one host ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,19 +43,28 @@ pub struct Failure {
     pub evidence: SafeText,
     /// Since when this host's last call has not returned; only with [`FailureKind::Hung`].
     pub since: Option<Timestamp>,
+    /// What a person is told about it.
+    pub wording: Wording,
 }
 
 impl Failure {
     /// A failure of one kind with its line of evidence.
     pub fn new(kind: FailureKind, evidence: &str) -> Self {
-        Self { kind, evidence: SafeText::new(evidence), since: None }
+        Self { kind, evidence: SafeText::new(evidence), since: None, wording: kind.wording() }
     }
 }
 
 impl Failure {
-    /// What a person can do about it: [`FailureKind::hint`], with the jump host's name where it is one's.
+    /// The same failure in the words of a tool.
+    #[must_use]
+    pub fn worded(mut self, wordings: Wordings<FailureKind>) -> Self {
+        self.wording = self.kind.wording().of_tool(&self.kind, wordings);
+        self
+    }
+
+    /// What a person can do about it, with the jump host's name where it is one's.
     pub fn hint(&self) -> String {
-        let hint = self.kind.hint();
+        let hint = self.wording.hint;
         match ssh_to_jump(self.evidence.as_str()).filter(|_| self.kind == FailureKind::Jump) {
             Some(command) => hint.replace("ssh <jump host>", &command),
             None => hint.to_owned(),
@@ -80,7 +89,7 @@ fn ssh_to_jump(evidence: &str) -> Option<String> {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.message())?;
+        f.write_str(self.wording.message)?;
         if let Some(since) = self.since {
             write!(f, " since {since}")?;
         }
@@ -129,14 +138,9 @@ macro_rules! failure_kinds {
                 match self { $(Self::$variant => $label,)+ }
             }
 
-            /// What happened, in words.
-            pub const fn message(self) -> &'static str {
-                match self { $(Self::$variant => $message,)+ }
-            }
-
-            /// What a person can do about it.
-            pub const fn hint(self) -> &'static str {
-                match self { $(Self::$variant => $hint,)+ }
+            /// What happened and what a person can do about it, whichever tool it is.
+            pub const fn wording(self) -> Wording {
+                match self { $(Self::$variant => Wording { message: $message, hint: $hint },)+ }
             }
         }
     };
@@ -172,90 +176,82 @@ failure_kinds! {
         "check `identity_file` in the inventory or IdentityFile in ~/.ssh/config: it must be there, and readable for the user that runs fleetwatt alone";
     /// The local side could not start what it needs.
     Spawn, "spawn", "the command could not be started here",
-        "check that the OpenSSH client (or nvidia-smi, for a local host) is installed here, and its configuration";
+        "check that the OpenSSH client (or the tool, for a local host) is installed here, and its configuration";
     /// The local side ran out of file descriptors, processes or memory.
     LocalShortage, "local_shortage", "this machine, not the host, ran out of what a call needs",
         "raise the limit here (`ulimit -n` for open files, `ulimit -u` for processes; LimitNOFILE= and TasksMax= in a unit), or lower `concurrency`";
     /// The command is not on the host.
-    CommandMissing, "command_missing", "nvidia-smi was not found",
-        "install the NVIDIA driver's utilities there, or set `nvidia_smi` to its full path";
+    CommandMissing, "command_missing", "the tool was not found",
+        "install it there, or name its full path in the inventory";
     /// The bounding command is not on the host.
     TimeoutMissing, "timeout_missing", "the `timeout` command was not found",
-        "install coreutils on the host: without it a hung nvidia-smi could not be ended";
+        "install coreutils on the host: without it a hung tool could not be ended";
     /// The kernel driver is not loaded.
-    NoDriver, "no_driver", "the NVIDIA driver is not running",
-        "load it (`modprobe nvidia`), or install the driver package for the running kernel; \
-         in a container give it the GPUs (`--gpus all`, or the NVIDIA runtime)";
+    NoDriver, "no_driver", "the driver is not running",
+        "load it, or install it for the running kernel";
     /// The driver's library is not there.
-    NoLibrary, "no_library", "libnvidia-ml.so was not found",
-        "install the driver's NVML library (package libnvidia-ml1 or nvidia-compute-utils); \
-         in a container let it have that of the host (NVIDIA_DRIVER_CAPABILITIES with `utility`)";
+    NoLibrary, "no_library", "the driver's library was not found",
+        "install it on the host";
     /// Driver and library are of different versions.
     DriverMismatch, "driver_mismatch", "driver and library versions differ",
-        "the driver was upgraded while loaded: reboot the host, or unload and reload the nvidia modules; \
-         a container has to be started anew after the host's upgrade";
+        "the driver was upgraded while loaded: reboot the host";
     /// The tool found no GPU.
     NoGpus, "no_gpus", "no GPU was found",
-        "compare with `lspci | grep -i nvidia` and `sudo nvidia-smi` on the host: if those show GPUs, this login may not \
-         see them (Slurm's pam_slurm_adopt, `DevicePolicy` of sshd's unit, modes of /dev/nvidia*); if the board is \
-         there and the driver has none, look for NVRM in the kernel log; if there is no GPU, take the host out of the inventory";
+        "check that the host has one, and that this login may see it";
     /// GPUs are there, none can be reached.
     GpuLost, "gpu_lost", "the GPU is lost",
         "look for Xid messages in the kernel log; a reset or reboot is needed";
     /// The GPU must be reset first.
     ResetRequired, "reset_required", "the GPU requires a reset",
-        "drain the host and run `nvidia-smi --gpu-reset`, or reboot it";
+        "drain the host and reset the GPU, or reboot it";
     /// The user may not read the GPU.
     NoPermission, "no_permission", "the user may not read the GPU",
-        "give this user access to /dev/nvidia* on the host";
+        "give this user access to the GPU's device files on the host";
     /// The operating system keeps the GPU from its library.
     Blocked, "blocked", "the operating system blocks the GPU",
-        "on WSL, end it with `wsl --shutdown` after a driver update on Windows, and start it from a signed-in desktop, \
-         not from a service or an SSH session of Windows; elsewhere look for a policy that denies /dev/nvidia*";
+        "look for a policy that denies the GPU's device files";
     /// NVML does not start, and says no more than that.
-    InitUnknown, "init_unknown", "NVML cannot be started",
-        "in a container: it has lost its devices, as when the host's systemd was reloaded (`systemctl daemon-reload`); \
-         restart it, and for good give it the devices by name (`--device=/dev/nvidia0` … or CDI); \
-         on a host: look for NVRM and Xid messages in the kernel log";
+    InitUnknown, "init_unknown", "the driver's library cannot be started",
+        "look into the host's kernel log";
     /// The driver gets no answer from a board.
     DriverTimeout, "driver_timeout", "the driver had no answer from a GPU",
         "look for NVRM and Xid messages in the kernel log; a reset or reboot may be needed";
     /// The board's interrupts do not arrive.
     Interrupt, "interrupt", "the kernel has a problem with a GPU's interrupts",
-        "look for NVRM in the kernel log; reseat the board, or try another PCIe or interrupt setting (`pci=nomsi`, IOMMU)";
+        "reseat the board, or try another PCIe or interrupt setting (`pci=nomsi`, IOMMU)";
     /// A board has too little power from its cables.
     ExternalPower, "external_power", "a GPU's power cables are not connected",
         "switch the machine off and connect the board's power cables";
     /// The board's configuration memory is damaged.
-    Inforom, "inforom", "a GPU's infoROM is corrupted",
-        "run `nvidia-smi -q` there and see which; the board's maker can repair it";
+    Inforom, "inforom", "a GPU's configuration memory is damaged",
+        "the board's maker can repair it";
     /// No memory for the driver's library.
-    OutOfMemory, "out_of_memory", "no memory was left for NVML",
+    OutOfMemory, "out_of_memory", "no memory was left for the driver's library",
         "look for what uses up the memory of the host or the login's cgroup";
     /// The installed boards are none that the driver's library can read.
-    NotSupported, "not_supported", "NVML does not support this machine",
-        "on a Jetson use tegrastats: its nvidia-smi has no readings; elsewhere update the driver";
+    NotSupported, "not_supported", "the tool does not support this machine",
+        "use another tool";
     /// GPUs answer, and none gives its power.
     NoPower, "no_power", "no GPU gives a power reading",
-        "compare with `nvidia-smi -q -d POWER` on the host";
+        "compare with the tool's own answer on the host";
     /// The tool refused the question itself.
-    Refused, "refused", "nvidia-smi refused the query",
-        "run the command by hand there; its version may be too old to answer --query-gpu";
+    Refused, "refused", "the tool refused the query",
+        "run the command by hand there; its version may be too old";
     /// The tool ended with an error of its own.
-    RemoteExit, "remote_exit", "nvidia-smi failed",
-        "run `nvidia-smi` on the host and look into its kernel log";
+    RemoteExit, "remote_exit", "the tool failed",
+        "run it on the host and look into its kernel log";
     /// More output than the bound.
     OutputTooLarge, "output_too_large", "the answer was too large and was cut off",
-        "run the command by hand there: something else than nvidia-smi answers";
+        "run the command by hand there: something else than the tool answers";
     /// Output that is not the tool's.
-    Garbled, "garbled", "the answer was not nvidia-smi's",
+    Garbled, "garbled", "the answer was not the tool's",
         "run the command by hand there; a login script or a wrapper may print into it";
     /// Connected, but no answer within `timeout`.
     Timeout, "timeout", "no answer in time",
-        "run nvidia-smi on the host: if it is only slow, enable persistence mode or raise `timeout`";
+        "run the tool on the host; if it is only slow, raise `timeout`";
     /// An earlier call has not returned; no second one is started behind it.
-    Hung, "hung", "an earlier nvidia-smi still hangs",
-        "look for D state (`ps -o stat,pid,cmd -C nvidia-smi`) and Xid messages on the host; it probably needs a reboot";
+    Hung, "hung", "an earlier command still hangs",
+        "look for its process in D state on the host; it probably needs a reboot";
     /// The host was still busy with the last cycle.
     StillBusy, "still_busy", "still busy with the last cycle",
         "raise the interval, or lower this host's `timeout`";
@@ -306,12 +302,11 @@ mod tests {
 
     #[test]
     fn a_failure_reads_as_step_evidence_and_remedy() {
-        let failure = Failure::new(FailureKind::NoDriver, "NVIDIA-SMI has failed because\n…");
+        let failure = Failure::new(FailureKind::NoDriver, "The tool has failed because\n…");
         assert_eq!(
             Outcome::Failed(failure).to_message(),
-            "the NVIDIA driver is not running: NVIDIA-SMI has failed because …; \
-             load it (`modprobe nvidia`), or install the driver package for the running kernel; \
-             in a container give it the GPUs (`--gpus all`, or the NVIDIA runtime)"
+            "the driver is not running: The tool has failed because …; \
+             load it, or install it for the running kernel"
         );
     }
 }

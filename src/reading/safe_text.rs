@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn terminal_escapes_and_line_breaks_do_not_survive() {
-        let hostile = "\u{1b}]0;owned\u{7}NVIDIA\u{1b}[31m L4\r\nnext\0line";
-        assert_eq!(SafeText::new(hostile).as_str(), "]0;ownedNVIDIA[31m L4 nextline");
+        let hostile = "\u{1b}]0;owned\u{7}Tesla\u{1b}[31m L4\r\nnext\0line";
+        assert_eq!(SafeText::new(hostile).as_str(), "]0;ownedTesla[31m L4 nextline");
     }
 
     #[test]

@@ -3,8 +3,11 @@
 
 use std::fmt;
 
-/// Electrical power in milliwatts. nvidia-smi prints watts with two decimals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+use serde::{Deserialize, Serialize};
+
+/// Electrical power in milliwatts. Tools print watts with two decimals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Power(i64);
 
 impl Power {
@@ -63,7 +66,8 @@ impl Energy {
 }
 
 /// Temperature in thousandths of a degree Celsius.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Temperature(i64);
 
 impl Temperature {
@@ -116,7 +120,7 @@ impl fmt::Display for Share {
     }
 }
 
-/// Memory in mebibytes (2^20 bytes), the unit nvidia-smi prints.
+/// Memory in mebibytes (2^20 bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Memory(u64);
 

@@ -212,7 +212,7 @@ fn no_login(target: &SshTarget, messages: &[u8]) -> Failure {
         return Failure::new(FailureKind::ConnectTimeout, "no login within the time for connecting");
     }
     let said = classify(&messages, target.jump.as_deref());
-    Failure { kind: FailureKind::ConnectTimeout, ..said }
+    Failure::new(FailureKind::ConnectTimeout, said.evidence.as_str())
 }
 
 /// Reads a stream to its end, keeping the first [`super::MAX_STDERR`] bytes.

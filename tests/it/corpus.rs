@@ -12,9 +12,8 @@ use std::path::{Path, PathBuf};
 
 use std::borrow::Cow;
 
-use fleetwatt::probe::nvidia_smi::{
-    Answer, Command, Ending, FIELDS, HostProfile, Next, Probed, Query, Rows, cell_reason, read_rows,
-};
+use fleetwatt::probe::nvidia_smi::{Ending, FIELDS, Query, Rows, cell_reason, read_rows};
+use fleetwatt::probe::{Answer, Command, HostProfile, Next, Product};
 use fleetwatt::reading::{Device, FaultKind, Outcome, Power, Quantity, Reason, Value};
 
 /// The fields that were asked where a capture has no header.
@@ -120,7 +119,7 @@ fn nounits(cell: &str) -> String {
     bare.filter(|number| number.parse::<f64>().is_ok()).unwrap_or(cell).to_owned()
 }
 
-fn talk(dump: &Dump, cell_form: fn(&str) -> String, profile: HostProfile) -> (Probed, usize) {
+fn talk(dump: &Dump, cell_form: fn(&str) -> String, profile: HostProfile) -> (Product, usize) {
     let (mut query, mut call) = Query::open(profile, None);
     for n_calls in 1..50 {
         let (stdout, exit) = dump.answer(&call, cell_form);

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use fleetwatt::alert::{Rules, Scope, State, evaluate};
 use fleetwatt::batch::{Batch, BatchId, HostReport};
-use fleetwatt::probe::nvidia_smi::{Answer, HostProfile, Next, Probed, Query};
+use fleetwatt::probe::nvidia_smi::Query;
+use fleetwatt::probe::{Answer, HostProfile, Next, Product};
 use fleetwatt::reading::{Failure, FailureKind, FaultKind, Outcome, Span, Timestamp};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -185,7 +186,7 @@ fn a_field_that_was_refused_is_asked_again_when_the_program_is_another_one_and_a
 }
 
 /// What a host with a case answers, by as many calls as it takes.
-fn talk(case: &Case, profile: HostProfile, change: &dyn Fn(String) -> String) -> Probed {
+fn talk(case: &Case, profile: HostProfile, change: &dyn Fn(String) -> String) -> Product {
     let (mut query, mut call) = Query::open(profile, None);
     for _ in 0..50 {
         let (stdout, exit) = case.answer(&call.args);
@@ -199,7 +200,7 @@ fn talk(case: &Case, profile: HostProfile, change: &dyn Fn(String) -> String) ->
     panic!("the conversation does not end");
 }
 
-fn batch(probed: Probed) -> Batch {
+fn batch(probed: Product) -> Batch {
     let at = Timestamp::from_micros(1_795_503_600_000_000);
     let report = HostReport {
         node: "real".to_owned(),
@@ -262,7 +263,7 @@ proptest! {
         prop_assert_eq!((n_reporting, ill.gpus_expected), (8 - n_hit, Some(8)));
         prop_assert_eq!(&healed.outcome, &Outcome::Complete);
         let (rules, mut state) = (Rules::default(), State::default());
-        let mut told = |probed: Probed| {
+        let mut told = |probed: Product| {
             let facts = batch(probed).alert_facts(Scope::Whole);
             let transitions = evaluate(&rules, &mut state, &facts);
             transitions.into_iter().map(|one| (one.key, one.raised)).collect::<BTreeSet<_>>()
@@ -282,7 +283,7 @@ fn a_gpu_that_there_was_no_time_for_keeps_the_alert_that_it_has() {
     let same = |stdout: String| stdout;
     let known = talk(&well, HostProfile::default(), &same).profile;
     let (rules, mut state) = (Rules::default(), State::default());
-    let mut told = |probed: Probed| {
+    let mut told = |probed: Product| {
         let facts = batch(probed).alert_facts(Scope::Whole);
         evaluate(&rules, &mut state, &facts).into_iter().map(|one| (one.key, one.raised)).collect::<Vec<_>>()
     };

@@ -172,10 +172,14 @@ fn ranges_without_bound_are_never_expanded() {
 }
 
 #[test]
-fn probes_are_taken_and_said_to_do_nothing() {
-    let fleet = good("[[host]]\nname = \"n1\"\nprobes = [\"nvidia-smi\"]\n");
-    let warnings: Vec<String> = fleet.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings, ["fleet.toml:3:1: `probes` does nothing"]);
+fn probes_are_tools_that_are_known() {
+    let named = good("[[host]]\nname = \"n1\"\nprobes = [\"nvidia-smi\", \"nvidia-smi\"]\n");
+    let defaults = good("[[host]]\nname = \"n1\"\n");
+    assert_eq!(named.hosts[0].probes, defaults.hosts[0].probes);
+    let warnings: Vec<String> = named.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["fleet.toml:3:25: a probe is named twice"]);
+    let none = loaded("[[host]]\nname = \"n1\"\nprobes = []\n").unwrap_err();
+    assert_eq!(faults_of(Err(none)), ["3:10 `probes` names none"]);
     let faults = loaded("[[host]]\nname = \"n1\"\nprobes = [\"rocm-smi\"]\n").unwrap_err();
     assert_eq!(faults_of(Err(faults)), ["3:11 `probes` has an unknown probe"]);
 }

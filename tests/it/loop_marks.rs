@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fleetwatt::probe::nvidia_smi::{HostProfile, Query, loop_mark, loop_pattern, outstanding_pattern};
+use fleetwatt::probe::nvidia_smi::{Query, outstanding_pattern};
+use fleetwatt::probe::{HostProfile, loop_mark, loop_pattern};
 
 /// A process that looks in a process list as a call does, and does nothing.
 struct Looks(Child);

@@ -191,7 +191,8 @@ fn n_samples(batches: &[Batch]) -> u64 {
 async fn a_loop_that_is_killed_there_starts_again_and_shutting_down_leaves_none() {
     let site = Site::new(1, "");
     let mut cycles = site.cycles("100ms", SECOND / 2);
-    let mut batches = until(&mut cycles, &site, is_sampled).await;
+    let is_noted = |batch: &Batch| is_sampled(batch) && !site.printed(1).0.is_empty();
+    let mut batches = until(&mut cycles, &site, is_noted).await;
     signal(site.printed(1).0[0], Signal::KILL);
     batches
         .extend(until(&mut cycles, &site, |batch| site.printed(1).0.len() == 2 && is_sampled(batch)).await);

@@ -71,6 +71,73 @@ const WRITES_OTHERWISE: &[(&str, &str)] = &[
 /// Arrows that the ranks alone would allow.
 const FORBIDDEN: &[(&str, &str)] = &[("output", "transport"), ("output", "store"), ("output", "cycle")];
 
+/// The words of a vendor, in lower case, the folder where it is at home, and the files outside of it that may name
+/// it: keys of the inventory, what a person reads, and the one line that a tool or battery is known by.
+const VENDORS: &[(&[&str], &str, &[&str])] = &[
+    (
+        &["nvidia"],
+        "probe/nvidia_smi",
+        &["cli/args.rs", "inventory/tables.rs", "lib.rs", "output/text/table.rs", "probe/mod.rs"],
+    ),
+    (
+        &["solix", "anker"],
+        "battery/anker",
+        &[
+            "alert/facts.rs",
+            "alert/judge.rs",
+            "alert/messages.rs",
+            "alert/mod.rs",
+            "alert/rule.rs",
+            "alert/rules.rs",
+            "alert/station_tests.rs",
+            "alert/stations.rs",
+            "alert/tests.rs",
+            "app/check.rs",
+            "app/mod.rs",
+            "app/poll.rs",
+            "app/run.rs",
+            "app/settings.rs",
+            "app/solix.rs",
+            "batch/alerts.rs",
+            "batch/changes.rs",
+            "batch/changes_tests.rs",
+            "batch/event.rs",
+            "batch/fixtures.rs",
+            "batch/station_metadata.rs",
+            "batch/stations.rs",
+            "batch/timeline.rs",
+            "battery/mod.rs",
+            "cli/args.rs",
+            "cli/exit.rs",
+            "cli/frame.rs",
+            "cli/mod.rs",
+            "cli/show.rs",
+            "cli/solix.rs",
+            "cli/solix_account.rs",
+            "cli/solix_listen.rs",
+            "cycle/engine.rs",
+            "inventory/alerts.rs",
+            "inventory/load.rs",
+            "inventory/mod.rs",
+            "inventory/model.rs",
+            "inventory/secret_keys.rs",
+            "inventory/sections.rs",
+            "inventory/solix.rs",
+            "inventory/tables.rs",
+            "inventory/unknown_keys.rs",
+            "output/csv.rs",
+            "output/json.rs",
+            "output/json/stations.rs",
+            "output/status_line.rs",
+            "output/text.rs",
+            "output/text/stations.rs",
+            "reading/battery.rs",
+            "reading/mod.rs",
+            "reading/station.rs",
+        ],
+    ),
+];
+
 const MAX_LINES: usize = 600;
 
 fn rust_files(dir: &Path) -> Vec<PathBuf> {
@@ -194,6 +261,34 @@ fn files_that_are_kept_are_written_in_one_place() {
                 faults.push(format!("{}: {word}: write files with {FILE_WRITER}", file.display()));
             }
         }
+    }
+    report(&faults);
+}
+
+#[test]
+fn a_vendor_is_named_at_its_home_and_where_it_has_to_be() {
+    let mut faults = Vec::new();
+    for (words, home, allowed) in VENDORS {
+        let mut unused: Vec<&str> = allowed.to_vec();
+        for file in rust_files(&src()) {
+            let text = std::fs::read_to_string(&file).unwrap().to_lowercase();
+            let path = file.strip_prefix(src()).unwrap();
+            if path.starts_with(home) || !words.iter().any(|word| text.contains(word)) {
+                continue;
+            }
+            if allowed.iter().any(|name| path == Path::new(name)) {
+                unused.retain(|name| path != Path::new(name));
+            } else {
+                faults.push(format!(
+                    "{}: names {}, which is at home in {home}",
+                    file.display(),
+                    words.join(" or ")
+                ));
+            }
+        }
+        faults.extend(
+            unused.iter().map(|name| format!("{name}: need not be allowed to name {}", words.join(" or "))),
+        );
     }
     report(&faults);
 }

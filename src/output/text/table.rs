@@ -115,7 +115,7 @@ fn push_report(lines: &mut Vec<Line>, report: &HostReport) {
         Outcome::Complete => ("ok", PLAIN),
         Outcome::Partial => ("partial", CARE),
         Outcome::Failed(failure) => {
-            lines.push(line_across(report, format!("failed: {}", failure.kind.message()), BAD));
+            lines.push(line_across(report, format!("failed: {}", failure.wording.message), BAD));
             return;
         }
     };

@@ -5,9 +5,8 @@
 //! `fail-*` captures; the shells' words are those of bash, dash, busybox, ksh, zsh, fish, csh,
 //! PowerShell, and of the `timeout` of GNU, busybox and uutils.
 
+use crate::probe::exchange::Answer;
 use crate::reading::{Failure, FailureKind, Fault, FaultKind, SafeText};
-
-use super::query::Answer;
 
 /// What nvidia-smi prints when one GPU's handle cannot be had, and then no row at all. What follows is
 /// the bus id: after a blank up to driver 470, without one on newer ones.
@@ -179,6 +178,7 @@ fn by_exit(exit: Option<i32>, stdout: &str) -> FailureKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::nvidia_smi::wording::FAILURES;
 
     fn kind_of(stdout: &str, stderr: &str, exit: Option<i32>) -> FailureKind {
         let answer =
@@ -272,9 +272,10 @@ mod tests {
         }
         let wsl = "Failed to initialize NVML: GPU access blocked by the operating system\n";
         assert_eq!(kind_of(wsl, "", Some(255)), FailureKind::Blocked);
-        assert!(FailureKind::Blocked.hint().contains("wsl --shutdown"));
-        assert!(FailureKind::InitUnknown.hint().contains("daemon-reload"));
-        assert!(FailureKind::NoGpus.hint().contains("DevicePolicy"));
+        let hint = |kind| Failure::new(kind, "").worded(FAILURES).hint();
+        assert!(hint(FailureKind::Blocked).contains("wsl --shutdown"));
+        assert!(hint(FailureKind::InitUnknown).contains("daemon-reload"));
+        assert!(hint(FailureKind::NoGpus).contains("DevicePolicy"));
     }
 
     #[test]

@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::bound::{Limits, MAX_LIMIT, class_maximum, rests};
 use super::cell;
 use super::fields::wanted;
-use super::profile::HostProfile;
-use super::query::Command;
 use super::rows::{Line, MAX_ROW_BYTES, Shape, WARNING, is_word};
+use crate::probe::exchange::Command;
+use crate::probe::profile::HostProfile;
 use crate::reading::{Absent, Device, Measured, Power, PowerKind, Quantity, Reason, Role, SafeText};
 
 /// Below this period the instantaneous value is sampled, since the mean of the last second would smooth away
@@ -350,7 +350,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::probe::nvidia_smi::{Ending, KnownGpu, read_rows};
+    use crate::probe::KnownGpu;
+    use crate::probe::nvidia_smi::{Ending, read_rows};
 
     const PERIOD: Duration = Duration::from_millis(100);
 

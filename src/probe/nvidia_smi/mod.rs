@@ -1,9 +1,5 @@
 //! nvidia-smi: the exact command, and the pure reader of its answer.
 //!
-//! The room knows no host, no transport and no clock. Its centre is [`Query`], a state machine:
-//! it says which call to make, takes the answer, and says the next call or what was probed. Every
-//! function is total: whatever bytes a host sends, they become readings *and* faults, bounded in number.
-//!
 //! What nvidia-smi does, measured with the binaries of drivers 340 to 550 and seen in captures up to
 //! 610, and what follows from it:
 //! - all its messages are on stdout, and its exit codes differ by driver: text is judged before the code;
@@ -17,33 +13,26 @@ mod cell;
 mod classify;
 mod fields;
 mod loop_reader;
-mod profile;
 mod query;
 mod reconcile;
 mod rows;
 pub mod simulated;
+mod wording;
+
+use super::exchange::loop_pattern;
 
 pub use cell::cell_reason;
 pub use fields::{FIELDS, Field, Need};
 pub use loop_reader::{LoopCounts, LoopReader, Sample, sensor_stopped};
-pub use profile::{HostProfile, KnownGpu};
-pub use query::{Answer, Command, Next, Probed, Query};
+pub use query::Query;
 pub use rows::{Ending, Rows, read_rows};
+pub(super) use wording::{FAILURES, FAULTS};
 
-/// The mark of one collector: what `env` is told in front of the command of a call that keeps printing, since
-/// several collectors may ask one host under one login. `collector` is letters and digits.
-pub fn loop_mark(collector: &str) -> String {
-    format!("FLEETWATT_COLLECTOR={collector}")
-}
+/// The tool's name, which is its program's, too.
+pub(super) const LABEL: &str = "nvidia-smi";
 
-/// A pattern for `pkill -f` that finds the calls of one collector that keep printing: by what stands in front of
-/// them. The brackets keep it from finding the `pkill` itself, and the shell around it.
-pub fn loop_pattern(collector: &str) -> String {
-    format!("[F]LEETWATT_COLLECTOR={collector} ")
-}
-
-/// The same for `pgrep -f` of every call that may hang: one that answers once, of whichever collector, and the
-/// loops of this one. The first three fields are never dropped.
+/// A pattern for `pgrep -f` of every call that may hang: one that answers once, of whichever collector, and the loops
+/// of this one. The first three fields are never dropped.
 pub fn outstanding_pattern(collector: &str) -> String {
     // Behind the format a loop says how often, and another call names GPUs or nothing.
     let once = "[q]uery-gpu=index,uuid,pci.bus_id[^ ]* --format=[^ ]*( [^-]| -[^-]|$)";

@@ -4,74 +4,24 @@
 //! driver at most once, and what salvages GPUs from a lost neighbour has at most [`MAX_GPUS`] steps.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::time::Duration;
 
 use super::MAX_GPUS;
 use super::cell::is_uuid;
 use super::classify::{classify, ended, no_handle, unknown_field};
 use super::fields::{Field, Need, as_young_as, may_know, wanted};
-use super::profile::HostProfile;
+
 use super::reconcile::{name_indices, reconcile, tells_of};
 use super::rows::{Ending, Rows, read_rows};
-use crate::reading::{Device, Failure, FailureKind, Fault, FaultKind, Outcome};
+use super::wording::{FAILURES, FAULTS};
+use crate::probe::exchange::{Answer, Command, Next, Product};
+use crate::probe::profile::HostProfile;
+use crate::reading::{Failure, FailureKind, Fault, FaultKind, Outcome};
 
 /// How many places are tried when GPUs must be asked one by one and none is known.
 const MAX_INDICES: u32 = 32;
 
 /// How often several GPUs are asked for in one call; each time one more has turned out to have no handle.
 const MAX_TOGETHER: u32 = 4;
-
-/// One call of nvidia-smi.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Command {
-    /// The arguments after the program's name. They hold letters, digits and `-_.,=` only.
-    pub args: Vec<String>,
-}
-
-/// What came of a call.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Answer<'a> {
-    /// Its standard output. nvidia-smi prints its errors there too.
-    pub stdout: &'a [u8],
-    /// Its standard error.
-    pub stderr: &'a [u8],
-    /// Its exit code; `None` if a signal ended it.
-    pub exit: Option<i32>,
-    /// More output came than was kept.
-    pub truncated: bool,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl Answer<'_> {
-    fn ending(&self) -> Ending {
-        if self.exit == Some(0) && !self.truncated { Ending::Whole } else { Ending::Doubtful }
-    }
-}
-
-/// What to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    /// Make this call and give its answer.
-    Ask(Command),
-    /// The query is over.
-    Done(Box<Probed>),
-}
-
-/// The product of a query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probed {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// One reading a GPU that has a row.
-    pub gpus: Vec<Device>,
-    /// What was wrong or is to be remarked. Bounded.
-    pub faults: Vec<Fault>,
-    /// How many GPUs there should be: by the inventory, else as many as are known or told of; `None` if none is.
-    pub gpus_expected: Option<usize>,
-    /// What is to be remembered of the host.
-    pub profile: HostProfile,
-}
 
 /// A query of one nvidia-smi.
 #[derive(Debug)]
@@ -155,7 +105,7 @@ impl Query {
     pub fn answer(&mut self, answer: Answer<'_>) -> Next {
         let stdout = String::from_utf8_lossy(answer.stdout);
         let stderr = String::from_utf8_lossy(answer.stderr);
-        let mut rows = read_rows(&self.asked, &stdout, answer.ending());
+        let mut rows = read_rows(&self.asked, &stdout, ending_of(&answer));
         if rows.gpus.is_empty() {
             if self.drop_refused(unknown_field(&stdout).or_else(|| unknown_field(&stderr))) {
                 return Next::Ask(self.call());
@@ -179,7 +129,7 @@ impl Query {
     }
 
     /// The deadline came, or no more calls can be made: what is known so far, else `failure`.
-    pub fn give_up(mut self, failure: Failure) -> Probed {
+    pub fn give_up(mut self, failure: Failure) -> Product {
         if let Phase::Single(PerGpu::Indices(indices)) = &self.phase {
             self.profile.unasked_from = indices.front().copied();
         }
@@ -395,7 +345,7 @@ impl Query {
     }
 
     /// What came of it. Known GPUs that nothing tells of and that were not asked for by name are `unheard`.
-    fn probed(&mut self, unheard: FaultKind) -> Probed {
+    fn probed(&mut self, unheard: FaultKind) -> Product {
         let mut rows = std::mem::take(&mut self.rows);
         let mut profile = std::mem::take(&mut self.profile);
         if self.has_salvaged {
@@ -426,9 +376,18 @@ impl Query {
             let evidence = format!("all from index {first} on, whose number is not known yet");
             rows.faults.push(Fault::new(FaultKind::NotAsked, None, &evidence));
         }
-        let Rows { gpus, faults, .. } = rows;
-        Probed { outcome, gpus, faults, gpus_expected: self.in_inventory.or(n_known), profile }
+        let outcome = match outcome {
+            Outcome::Failed(failure) => Outcome::Failed(failure.worded(FAILURES)),
+            up @ (Outcome::Complete | Outcome::Partial) => up,
+        };
+        let faults = rows.faults.into_iter().map(|fault| fault.worded(FAULTS)).collect();
+        let gpus = rows.gpus;
+        Product { outcome, gpus, faults, gpus_expected: self.in_inventory.or(n_known), profile }
     }
+}
+
+fn ending_of(answer: &Answer<'_>) -> Ending {
+    if answer.exit == Some(0) && !answer.truncated { Ending::Whole } else { Ending::Doubtful }
 }
 
 /// The outcome of an answer with rows and all its faults: a host of which no GPU gives its power has failed, if

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::MAX_GPUS;
 use super::bound::{ceiling, rests};
-use super::profile::{HostProfile, KnownGpu};
 use super::rows::{Rows, label};
+use crate::probe::profile::{HostProfile, KnownGpu};
 use crate::reading::{Absent, Device, Fault, FaultKind, Power, Quantity, Reason, SafeText, Temperature};
 
 /// How many answers in a row with the very same draw make a sensor suspicious. A living sensor moves in
@@ -359,7 +359,7 @@ mod tests {
                 let faults = settled(&mut profile, &[A, &row], None);
                 assert_eq!(faults.len(), 1, "{text}: {faults:?}");
                 assert!(faults[0].kind.costs_a_reading(), "{text}");
-                assert!(!faults[0].kind.hint().is_empty(), "{text}");
+                assert!(!faults[0].wording.hint.is_empty(), "{text}");
                 assert_eq!(
                     (&faults[0].gpu, faults[0].index),
                     (&Some(SafeText::new("00000000:02:00.0")), Some(1)),

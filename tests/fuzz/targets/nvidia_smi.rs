@@ -2,7 +2,8 @@
 
 #![no_main]
 
-use fleetwatt::probe::nvidia_smi::{Answer, Query, HostProfile, Next};
+use fleetwatt::probe::nvidia_smi::Query;
+use fleetwatt::probe::{Answer, HostProfile, Next};
 use libfuzzer_sys::fuzz_target;
 
 /// No conversation asks more often than this: one question for each field that may be dropped, and one

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use fleetwatt::probe::nvidia_smi::{Ending, HostProfile, LoopReader, read_rows};
+use fleetwatt::probe::nvidia_smi::{Ending, read_rows};
+use fleetwatt::probe::{HostProfile, LoopReader};
 use libfuzzer_sys::fuzz_target;
 
 const KNOWN: &str = "0, GPU-1, 51.20\n1, GPU-2, 48.75\n";

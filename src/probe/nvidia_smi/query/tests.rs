@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::probe::nvidia_smi::{FIELDS, KnownGpu};
+use crate::probe::KnownGpu;
+use crate::probe::nvidia_smi::FIELDS;
 use crate::reading::{Absent, Power, Quantity};
 
 fn out(stdout: &str, exit: i32) -> Answer<'_> {
@@ -69,7 +70,7 @@ impl Host {
     }
 }
 
-fn talk(host: &Host, profile: HostProfile, in_inventory: Option<usize>) -> (Probed, usize) {
+fn talk(host: &Host, profile: HostProfile, in_inventory: Option<usize>) -> (Product, usize) {
     let (mut query, mut call) = Query::open(profile, in_inventory);
     for n_calls in 1..200 {
         let (stdout, exit) = host.run(&call);
@@ -163,7 +164,7 @@ fn an_identity_cannot_be_refused_nor_a_name_that_was_not_asked() {
     }
 }
 
-fn indices(probed: &Probed) -> Vec<u32> {
+fn indices(probed: &Product) -> Vec<u32> {
     probed.gpus.iter().map(|gpu| *gpu.index().unwrap()).collect()
 }
 
@@ -307,7 +308,8 @@ fn a_deadline_before_any_row_is_the_given_failure_and_keeps_what_was_known() {
     let (query, _) = Query::open(known.profile.clone(), None);
     let failure = Failure::new(FailureKind::Timeout, "8 s");
     let probed = query.give_up(failure.clone());
-    assert_eq!((probed.outcome, probed.profile), (Outcome::Failed(failure), known.profile));
+    let failure = Outcome::Failed(failure.worded(FAILURES));
+    assert_eq!((probed.outcome, probed.profile), (failure, known.profile));
 }
 
 #[test]

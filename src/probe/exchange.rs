@@ -1,0 +1,64 @@
+//! What passes between a query and whoever runs its commands.
+
+use std::time::Duration;
+
+use super::profile::HostProfile;
+use crate::reading::{Device, Fault, Outcome};
+
+/// One run of a tool's program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The arguments after the program's name. They hold letters, digits and `/-_.,=` only.
+    pub args: Vec<String>,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Answer<'a> {
+    /// Its standard output.
+    pub stdout: &'a [u8],
+    /// Its standard error.
+    pub stderr: &'a [u8],
+    /// Its exit code; `None` if a signal ended it.
+    pub exit: Option<i32>,
+    /// More output came than was kept.
+    pub truncated: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Run this command and give its answer.
+    Ask(Command),
+    /// The query is over.
+    Done(Box<Product>),
+}
+
+/// What a query brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// One reading a GPU that has a row.
+    pub gpus: Vec<Device>,
+    /// What was wrong or is to be remarked. Bounded.
+    pub faults: Vec<Fault>,
+    /// How many GPUs there should be: by the inventory, else as many as are known or told of; `None` if none is.
+    pub gpus_expected: Option<usize>,
+    /// What is to be remembered of the host.
+    pub profile: HostProfile,
+}
+
+/// The mark of one collector: what `env` is told in front of a command that keeps printing, since several collectors
+/// may ask one host under one login. `collector` is letters and digits.
+pub fn loop_mark(collector: &str) -> String {
+    format!("FLEETWATT_COLLECTOR={collector}")
+}
+
+/// A pattern for `pkill -f` that finds the commands of one collector that keep printing: by what stands in front of
+/// them. The brackets keep it from finding the `pkill` itself, and the shell around it.
+pub fn loop_pattern(collector: &str) -> String {
+    format!("[F]LEETWATT_COLLECTOR={collector} ")
+}
