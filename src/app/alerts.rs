@@ -14,14 +14,14 @@ use crate::cycle::Clock;
 use crate::inventory::Inventory;
 use crate::output::notify::{self, NotifierHandle, Waiting, Webhook, notifier};
 use crate::reading::error_chain;
-use crate::store::{self, AlertRecord, KeptState, Location};
+use crate::store::{self, AlertRecord, StoreUrl, StoredAlertState};
 
 /// The rules and what is known of the alerts.
 #[derive(Debug)]
 pub(super) struct Alerting {
     rules: Rules,
     state_dir: PathBuf,
-    location: Location,
+    store_url: StoreUrl,
     /// Whether anybody is to be told: messages wait also for a webhook whose URL cannot be had now.
     tells: bool,
     /// `None` until it could be read.
@@ -61,7 +61,7 @@ impl Alerting {
         Self {
             rules: settings.inventory.alerts.rules.clone(),
             state_dir: settings.state_dir.clone(),
-            location: settings.location.clone(),
+            store_url: settings.store_url.clone(),
             tells: settings.inventory.alerts.webhook.is_some(),
             known: None,
             before,
@@ -80,7 +80,7 @@ impl Alerting {
         if self.known.is_some() {
             return;
         }
-        match store::kept_alerts(&self.state_dir, &self.location).await {
+        match store::stored_alerts(&self.state_dir, &self.store_url).await {
             Ok(kept) => self.take_over(kept.state),
             Err(error) => {
                 tracing::warn!(error = error.error_chain(), "alerts are not judged until they can be read");
@@ -89,9 +89,9 @@ impl Alerting {
     }
 
     /// Takes what is kept for what is known.
-    pub(super) fn take_over(&mut self, kept: Option<KeptState>) {
+    pub(super) fn take_over(&mut self, kept: Option<StoredAlertState>) {
         let known = match kept {
-            Some(KeptState { revision, text }) => {
+            Some(StoredAlertState { revision, text }) => {
                 Known { state: state_of(&text), revision, untold: Vec::new() }
             }
             None => Known {
@@ -158,7 +158,7 @@ impl Alerting {
 
     /// Where messages wait for the webhook.
     pub(super) fn outbox(&self) -> Outbox {
-        Outbox(store::Outbox::new(&self.state_dir, &self.location))
+        Outbox(store::Outbox::new(&self.state_dir, &self.store_url))
     }
 }
 

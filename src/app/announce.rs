@@ -29,7 +29,7 @@ pub(super) fn log_start(settings: &Settings) {
         counted(settings.inventory.hosts.len(), "host", "hosts"),
         settings.inventory_path.display(),
         humantime::format_duration(settings.inventory.cycle.interval),
-        settings.location,
+        settings.store_url,
         settings.state_dir.display(),
     );
 }

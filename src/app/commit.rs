@@ -82,7 +82,7 @@ pub(super) async fn commit<K: Keep>(
                 let transitions = alerting.zip(judged).map(|(alerting, judged)| alerting.accept(judged));
                 return Ok((receipt, transitions.unwrap_or_default()));
             }
-            Err(Error::Timeline(store::Error::AlertsMoved { kept })) if n_refused < MOST_JUDGEMENTS => {
+            Err(Error::Timeline(store::Error::AlertsChanged { kept })) if n_refused < MOST_JUDGEMENTS => {
                 n_refused += 1;
                 if let Some(alerting) = &mut alerting {
                     alerting.take_over(Some(kept));
@@ -106,6 +106,6 @@ impl Keep for Writer {
     }
 
     fn has_alerts(receipt: &Receipt) -> bool {
-        !receipt.is_direct
+        !receipt.written_directly
     }
 }

@@ -23,7 +23,7 @@ mod solix;
 mod store;
 mod supervisor;
 mod telemetry;
-mod writing;
+mod writer_task;
 
 use std::io;
 use std::path::PathBuf;

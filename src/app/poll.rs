@@ -12,7 +12,7 @@ use super::assembly::{Collector, Lifetime, save};
 use super::commit::{Closed, commit};
 use super::lock::lock_state;
 use super::store::open_writer;
-use super::writing::store_after;
+use super::writer_task::store_after;
 use super::{Error, HostSelection, Settings};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreNow, StoreState};
@@ -51,7 +51,7 @@ impl PollRequest {
     /// file; else it is in the state directory, and the one of a person beside the service knows nothing of
     /// what the service has raised: it would raise everything again, and never clear it.
     fn judges(&self, settings: &Settings) -> bool {
-        self.alerts || !self.by_hand || settings.location.is_file() || settings.has_given_state
+        self.alerts || !self.by_hand || settings.store_url.is_file() || settings.has_given_state
     }
 
     fn scope(&self) -> Scope {
@@ -165,7 +165,7 @@ fn became(
 ) -> Result<(Kept, Vec<Transition>), Error> {
     match committed {
         Ok((receipt, transitions)) => {
-            let how = if receipt.is_direct { "batch written directly" } else { "batch kept" };
+            let how = if receipt.written_directly { "batch written directly" } else { "batch kept" };
             tracing::debug!(batch = %id, rows = receipt.kept_rows, "{how}");
             Ok((Kept::Durable(receipt), transitions))
         }
@@ -175,7 +175,7 @@ fn became(
 }
 
 async fn end(mut writer: Writer) {
-    writer.tidy().await;
+    writer.maintain().await;
     writer.close().await;
 }
 
@@ -220,7 +220,7 @@ fn changed(
     if !request.changes_only {
         return Vec::new();
     }
-    let left = receipt.left.as_ref();
+    let left = receipt.backlog.as_ref();
     let error = left.and_then(|left| left.error.as_ref()).map(store::Error::error_chain);
     said.changes(&Now {
         batch,

@@ -20,7 +20,7 @@ use super::lock::lock_state;
 use super::preflight::look_at_files;
 use super::reload::{Reloaded, Watch};
 use super::supervisor::{Supervisor, show_status};
-use super::writing::{Hand, Writing};
+use super::writer_task::{WriterHandle, WriterTask};
 use super::{Environment, Error, Settings};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Now, Said, Snapshot, StoreState};
@@ -148,7 +148,7 @@ struct Daemon {
     watch: Watch,
     /// What asks for a reload; `None` where SIGHUP ends us.
     hangups: Option<Signal>,
-    hand: Hand,
+    hand: WriterHandle,
     tasks: JoinSet<Result<(), Error>>,
     alerting: Alerting,
     webhook: Option<Webhook>,
@@ -180,7 +180,7 @@ impl Daemon {
         let cycle = &settings.inventory.cycle;
         engine.sample_between_cycles();
         engine.stagger_over(spread(cycle.interval));
-        let (hand, writing, writer) = Writing::open(&settings).await?;
+        let (hand, writing, writer) = WriterTask::open(&settings).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(writing.run(writer));
         alerting.read().await;
@@ -291,7 +291,7 @@ impl Daemon {
     }
 
     fn adopt(&mut self, settings: Settings, webhook: Option<Webhook>) {
-        if settings.location != self.settings.location
+        if settings.store_url != self.settings.store_url
             || settings.inventory.store.table != self.settings.inventory.store.table
         {
             tracing::warn!("the new [store] takes effect after a restart");

@@ -14,7 +14,7 @@ use crate::battery::anker;
 use crate::inventory::{self, Inventory, SecretSource, StoreSettings};
 use crate::output::notify::Webhook;
 use crate::reading::error_chain;
-use crate::store::{Location, Password};
+use crate::store::{Password, StoreUrl};
 use crate::support::regular_file;
 
 /// How the names of our own variables begin.
@@ -96,7 +96,7 @@ pub struct Settings {
     /// The fleet.
     pub inventory: Inventory,
     /// The timeline.
-    pub location: Location,
+    pub store_url: StoreUrl,
     /// What is remembered between runs: `$STATE_DIRECTORY`, else the XDG state home.
     pub state_dir: PathBuf,
     /// Whether `$STATE_DIRECTORY` names it, as systemd does for a service.
@@ -123,7 +123,7 @@ impl Settings {
         let inventory =
             inventory::load(&inventory_path, &files).map_err(|faults| Error::Inventory(Box::new(faults)))?;
         let state_dir = state_dir(environment);
-        let location = location(&inventory.store, &state_dir, environment)?;
+        let store_url = store_url(&inventory.store, &state_dir, environment)?;
         let has_given_state = environment.path("STATE_DIRECTORY").is_some();
         let runtime_dir = runtime_dir(environment);
         let mut solix = super::solix::config(&inventory, &state_dir, environment);
@@ -134,7 +134,7 @@ impl Settings {
         Ok(Self {
             inventory_path,
             inventory,
-            location,
+            store_url,
             state_dir,
             has_given_state,
             runtime_dir,
@@ -248,7 +248,7 @@ fn runtime_dir(environment: Environment) -> RuntimePlace {
 
 /// The timeline's place: the inventory's URL, else the variables of the existing installation, else
 /// `DATABASE_URL`, else a SQLite file in the state directory.
-fn location(store: &StoreSettings, state_dir: &Path, environment: Environment) -> Result<Location, Error> {
+fn store_url(store: &StoreSettings, state_dir: &Path, environment: Environment) -> Result<StoreUrl, Error> {
     let password = match store.password.clone() {
         Some(secret) => {
             Some(Password::read_from(secret.to_string(), move || environment.read_secret(&secret)))
@@ -257,18 +257,18 @@ fn location(store: &StoreSettings, state_dir: &Path, environment: Environment) -
     };
     let url =
         store.url.clone().or_else(|| cherokee_url(environment)).or_else(|| environment.get("DATABASE_URL"));
-    let Some(url) = url else { return Ok(Location::sqlite(state_dir.join(DEFAULT_DATABASE))) };
+    let Some(url) = url else { return Ok(StoreUrl::sqlite(state_dir.join(DEFAULT_DATABASE))) };
     if let Some(path) = url.strip_prefix("sqlite:") {
         // A relative path would otherwise depend on where the timer or the person happens to stand.
         let path = path.strip_prefix("//").unwrap_or(path);
         if !path.is_empty() && Path::new(path).is_relative() && !path.starts_with(':') {
-            return Ok(Location::sqlite(state_dir.join(path)));
+            return Ok(StoreUrl::sqlite(state_dir.join(path)));
         }
     }
     // A password in DATABASE_URL is that URL's own; CHEROKEE_DB_PASS belongs to no other database.
     let is_cherokee = store.url.is_none() && environment.get("CHEROKEE_DB_HOST").is_some();
     let password = password.filter(|_| store.password.is_some() || store.url.is_some() || is_cherokee);
-    Location::parse(&url, password).map_err(Error::Timeline)
+    StoreUrl::parse(&url, password).map_err(Error::Timeline)
 }
 
 /// `CHEROKEE_DB_HOST`, `_NAME` and `_USER`, which the existing installation has set, as a URL.
@@ -319,7 +319,7 @@ mod tests {
     }
 
     fn place(store: &StoreSettings, environment: fn(&str) -> Option<OsString>) -> String {
-        location(store, Path::new("/state"), Environment(environment)).unwrap().to_string()
+        store_url(store, Path::new("/state"), Environment(environment)).unwrap().to_string()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::lock::{is_ours, lock_state};
 use super::{Error, Settings};
 use crate::store::{
-    self, DeadLetter, InitReport, Progress, Pruned, Receipt, Retried, SpoolLimits, SpoolStatus, Status,
+    self, DeadLetter, InitReport, Progress, Pruned, Receipt, RetryReport, SpoolLimits, SpoolStatus, Status,
     Timeline, Writer,
 };
 
@@ -13,12 +13,12 @@ use crate::store::{
 /// The database cannot be reached or refuses.
 pub async fn store_init(settings: &Settings) -> Result<InitReport, Error> {
     may_write(settings)?;
-    Timeline::init(&settings.location, &settings.inventory.store.table).await.map_err(Error::Timeline)
+    Timeline::init(&settings.store_url, &settings.inventory.store.table).await.map_err(Error::Timeline)
 }
 
 /// That the timeline is not a file in another user's state directory.
 fn may_write(settings: &Settings) -> Result<(), Error> {
-    if settings.location.is_file() { is_ours(&settings.state_dir) } else { Ok(()) }
+    if settings.store_url.is_file() { is_ours(&settings.state_dir) } else { Ok(()) }
 }
 
 /// What the timeline says of itself; `None` where a SQLite timeline is not there yet. Creates nothing.
@@ -26,7 +26,7 @@ fn may_write(settings: &Settings) -> Result<(), Error> {
 /// # Errors
 /// The database cannot be reached, or its table does not fit.
 pub async fn store_status(settings: &Settings) -> Result<Option<Status>, Error> {
-    Timeline::look(&settings.location, &settings.inventory.store.table).await.map_err(Error::Timeline)
+    Timeline::inspect(&settings.store_url, &settings.inventory.store.table).await.map_err(Error::Timeline)
 }
 
 /// Removes the rows that are older than `[store] keep`; a dry run only counts them.
@@ -38,8 +38,9 @@ pub async fn store_prune(settings: &Settings, dry_run: bool) -> Result<Pruned, E
     if !dry_run {
         may_write(settings)?;
     }
-    let timeline =
-        Timeline::open(&settings.location, &settings.inventory.store.table).await.map_err(Error::Timeline)?;
+    let timeline = Timeline::open(&settings.store_url, &settings.inventory.store.table)
+        .await
+        .map_err(Error::Timeline)?;
     let pruned = timeline.prune(keep, dry_run).await.map_err(Error::Timeline);
     timeline.close().await;
     pruned
@@ -91,18 +92,18 @@ pub async fn store_discard(settings: &Settings, ids: Option<&[i64]>) -> Result<u
 ///
 /// # Errors
 /// The database is away, or the spool cannot be used.
-pub async fn store_retry(settings: &Settings, ids: Option<&[i64]>) -> Result<Retried, Error> {
+pub async fn store_retry(settings: &Settings, ids: Option<&[i64]>) -> Result<RetryReport, Error> {
     let lock = lock_state(&settings.state_dir);
     let writer = match &lock {
         Ok(_) => Some(open_writer(settings).await.map_err(Error::Timeline)?),
         Err(Error::Locked { .. }) => {
             let (table, limits) = (&settings.inventory.store.table, limits(settings));
-            let writer = Writer::beside_another(&settings.state_dir, &settings.location, table, limits);
+            let writer = Writer::join(&settings.state_dir, &settings.store_url, table, limits);
             writer.await.map_err(Error::Timeline)?
         }
-        Err(_) => return lock.map(|_| Retried::default()),
+        Err(_) => return lock.map(|_| RetryReport::default()),
     };
-    let Some(mut writer) = writer else { return Ok(Retried::default()) };
+    let Some(mut writer) = writer else { return Ok(RetryReport::default()) };
     let retried = writer.retry_dead_letters(ids).await.map_err(Error::Timeline);
     writer.close().await;
     retried
@@ -112,11 +113,11 @@ pub async fn store_retry(settings: &Settings, ids: Option<&[i64]>) -> Result<Ret
 pub(super) async fn open_writer(settings: &Settings) -> Result<Writer, store::Error> {
     let table = &settings.inventory.store.table;
     let keep = settings.inventory.store.keep;
-    let writer = Writer::open(&settings.state_dir, &settings.location, table, limits(settings)).await?;
-    if keep.is_some() && !settings.location.is_file() {
-        return Err(store::Error::KeepsAll);
+    let writer = Writer::open(&settings.state_dir, &settings.store_url, table, limits(settings)).await?;
+    if keep.is_some() && !settings.store_url.is_file() {
+        return Err(store::Error::RetentionUnsupported);
     }
-    Ok(writer.keeping(keep))
+    Ok(writer.with_retention(keep))
 }
 
 fn limits(settings: &Settings) -> SpoolLimits {

@@ -59,8 +59,8 @@ fn text(active: &ActiveAlerts, settings: &Settings) -> String {
         })
         .collect();
     if !active.is_known {
-        let path = if settings.location.is_file() {
-            settings.location.to_string()
+        let path = if settings.store_url.is_file() {
+            settings.store_url.to_string()
         } else {
             settings.state_dir.display().to_string()
         };

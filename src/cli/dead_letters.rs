@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::{Failure, block_on, colour_stderr, print, show};
 use crate::app::{self, Settings};
 use crate::reading::SafeText;
-use crate::store::{DeadLetter, Retried};
+use crate::store::{DeadLetter, RetryReport};
 
 pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) -> Result<Exit, Failure> {
     match command {
@@ -30,7 +30,7 @@ pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) 
                 show::explain(&error.error_chain(), &error.hint(), colour_stderr(cli.colour));
             }
             if let Some(receipt) = &retried.receipt {
-                show::left(receipt, colour_stderr(cli.colour));
+                show::backlog(receipt, colour_stderr(cli.colour));
             }
             Ok(Exit::of_retry(&retried))
         }
@@ -75,14 +75,14 @@ fn as_json(letters: &[DeadLetter]) -> String {
             "value": letter.value,
             "measured_at": letter.measured_at.map(|at| at.to_string()),
             "error": SafeText::new(&letter.error).as_str(),
-            "aside_at": letter.aside_at.to_string(),
+            "aside_at": letter.refused_at.to_string(),
         })
     };
     format!("{:#}\n", serde_json::Value::Array(letters.iter().map(object).collect()))
 }
 
-fn message(retried: &Retried) -> String {
-    let Retried { taken, refused, receipt, stopped_by } = retried;
+fn message(retried: &RetryReport) -> String {
+    let RetryReport { taken, refused, receipt, stopped_by } = retried;
     if stopped_by.is_some() && *taken == 0 {
         return "the rows lie aside as before\n".to_owned();
     }
@@ -90,7 +90,7 @@ fn message(retried: &Retried) -> String {
         return "no row lies aside\n".to_owned();
     }
     let place = match receipt {
-        Some(receipt) if receipt.left.is_none() => "brought into the timeline",
+        Some(receipt) if receipt.backlog.is_none() => "brought into the timeline",
         Some(_) => "waiting in the spool",
         None => "waiting in the spool, for the fleetwatt that runs to deliver",
     };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::app::{self, CheckReport, Kept, Polled};
 use crate::batch::HostReport;
 use crate::reading::{Outcome, SolixReport};
-use crate::store::{self, Receipt, Retried};
+use crate::store::{self, Receipt, RetryReport};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Exit {
         if matches!(polled.kept, Kept::Lost(_)) || !is_usable {
             return Self::Nothing;
         }
-        if matches!(&polled.kept, Kept::Durable(receipt) if receipt.left.is_some()) {
+        if matches!(&polled.kept, Kept::Durable(receipt) if receipt.backlog.is_some()) {
             return Self::Spooled;
         }
         let cost_something = matches!(&polled.kept, Kept::Durable(receipt) if receipt.cost_something());
@@ -70,7 +70,7 @@ impl Exit {
     }
 
     pub(super) const fn of_replay(receipt: &Receipt) -> Self {
-        if receipt.left.is_some() {
+        if receipt.backlog.is_some() {
             Self::Spooled
         } else if receipt.cost_something() {
             Self::Partial
@@ -79,10 +79,10 @@ impl Exit {
         }
     }
 
-    pub(super) const fn of_retry(retried: &Retried) -> Self {
+    pub(super) const fn of_retry(retried: &RetryReport) -> Self {
         match &retried.receipt {
             _ if retried.stopped_by.is_some() => Self::Spooled,
-            Some(receipt) if receipt.left.is_some() => Self::Spooled,
+            Some(receipt) if receipt.backlog.is_some() => Self::Spooled,
             _ if retried.refused > 0 => Self::Partial,
             _ => Self::Ok,
         }
@@ -99,7 +99,7 @@ impl Exit {
             | app::Error::Pattern { .. }
             | app::Error::Secret { .. }
             | app::Error::NoKeep
-            | app::Error::Timeline(store::Error::KeepsAll)
+            | app::Error::Timeline(store::Error::RetentionUnsupported)
             | app::Error::HostFile { .. }
             | app::Error::StateOwner { .. }
             | app::Error::Webhook(_)

@@ -211,7 +211,7 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
         StoreCommand::Replay => {
             let receipt = block_on(app::store_replay(&settings, show::replay_progress()))?;
             print(&show::replayed(&receipt, &settings))?;
-            show::left(&receipt, colour_stderr(cli.colour));
+            show::backlog(&receipt, colour_stderr(cli.colour));
             Ok(Exit::of_replay(&receipt))
         }
         StoreCommand::Prune { dry_run } => {
@@ -281,7 +281,7 @@ fn print_polled(
             if receipt.batches > 0 {
                 show::note(&show::delivered(receipt, settings));
             }
-            show::left(receipt, colour_stderr(cli.colour));
+            show::backlog(receipt, colour_stderr(cli.colour));
         }
         Kept::Lost(error) => show::not_kept(error, colour_stderr(cli.colour)),
     }

@@ -10,7 +10,7 @@ use crate::app::{self, CheckReport, Connection, HostCheck, LocalTrouble, Priorit
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{Outcome, SolixReport, StationStatus, error_chain};
-use crate::store::{self, InitReport, Left, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status};
+use crate::store::{self, Backlog, InitReport, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status};
 use crate::support::counted;
 
 /// How often a line of progress is renewed.
@@ -61,8 +61,8 @@ pub(super) fn not_kept(error: &store::Error, colour: bool) {
 }
 
 /// What waits in the spool, and why, if anything does.
-pub(super) fn left(receipt: &Receipt, colour: bool) {
-    let Some(Left { batches, oldest, error }) = &receipt.left else { return };
+pub(super) fn backlog(receipt: &Receipt, colour: bool) {
+    let Some(Backlog { batches, oldest, error }) = &receipt.backlog else { return };
     let age = humantime::format_duration(Duration::from_secs(oldest.as_secs()));
     let message = format!("kept in the spool ({}, oldest {age})", counted(*batches, "batch", "batches"));
     match error {
@@ -120,9 +120,9 @@ pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
     } else {
         format!(" of {}", counted(receipt.batches, "batch", "batches"))
     };
-    let (rows, location, took) =
-        (counted(receipt.rows, "row", "rows"), &settings.location, rounded(receipt.took));
-    let mut line = format!("{rows}{of_batches} written to {location} in {took}");
+    let (rows, store_url, took) =
+        (counted(receipt.rows, "row", "rows"), &settings.store_url, rounded(receipt.took));
+    let mut line = format!("{rows}{of_batches} written to {store_url} in {took}");
     if receipt.dead_letters > 0 {
         let n_rows = receipt.dead_letters;
         write!(line, "; {n_rows} refused and laid aside, see `fleetwatt store dead-letters list`")
@@ -133,7 +133,7 @@ pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
         write!(line, "; of {n_rows} rows it shows nothing: a trigger or a rule keeps them")
             .unwrap_or_default();
     }
-    if receipt.is_direct {
+    if receipt.written_directly {
         line += "; directly, as the spool's disk is full";
     }
     if let Some(Rescued { saved, lost }) = &receipt.rescued {
@@ -144,11 +144,11 @@ pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
 
 /// What `store replay` did.
 pub(super) fn replayed(receipt: &Receipt, settings: &Settings) -> String {
-    if receipt.batches == 0 && receipt.left.is_none() && !receipt.cost_something() {
+    if receipt.batches == 0 && receipt.backlog.is_none() && !receipt.cost_something() {
         return "the spool is empty\n".to_owned();
     }
     let line = delivered(receipt, settings);
-    if receipt.left.is_some() { format!("{line}\n") } else { format!("{line}; the spool is empty\n") }
+    if receipt.backlog.is_some() { format!("{line}\n") } else { format!("{line}; the spool is empty\n") }
 }
 
 /// What `store prune` did, or would do.
@@ -211,7 +211,7 @@ pub(super) fn settings(settings: &Settings) -> String {
         settings.inventory_path.display(),
         counted(hosts.len(), "host", "hosts"),
         kinds.join(", "),
-        settings.location,
+        settings.store_url,
         settings.inventory.store.table,
         settings.state_dir.display(),
         settings.runtime_dir.path.display(),
@@ -368,7 +368,7 @@ pub(super) fn store_init(report: &InitReport) -> String {
     } else {
         format!("created {}\n", report.table)
     };
-    for statement in report.created.iter().chain(&report.ledger) {
+    for statement in report.created.iter().chain(&report.delivery_log) {
         writeln!(text, "  {statement}").unwrap_or_default();
     }
     for line in owner_lines(&report.owner_sql) {
@@ -432,19 +432,19 @@ pub(super) fn state_dir(settings: &Settings, is_empty: bool) -> String {
 
 /// A timeline that nobody has written to.
 pub(super) fn no_timeline(settings: &Settings) -> String {
-    format!("store     SQLite, not there yet: the first poll creates it\nlocation  {}\n", settings.location)
+    format!("store     SQLite, not there yet: the first poll creates it\nlocation  {}\n", settings.store_url)
 }
 
 /// A timeline that this shell has no password for.
 pub(super) fn unseen_timeline(settings: &Settings, error: &store::Error) -> String {
-    format!("store     not looked into: {}\nlocation  {}\n", error.error_chain(), settings.location)
+    format!("store     not looked into: {}\nlocation  {}\n", error.error_chain(), settings.store_url)
 }
 
 /// What `store status` found.
 pub(super) fn store_status(status: &Status) -> String {
     let mut lines = vec![
         format!("store     {} {}", status.kind, status.version.as_deref().unwrap_or("of unknown version")),
-        format!("location  {}", status.location),
+        format!("location  {}", status.store_url),
         format!("table     {} ({})", status.table, status.table_kind),
     ];
     let columns = status.columns.iter().map(|column| {

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::alerts::AlertRecord;
-use super::location::Place;
-use super::receipt::{Left, Progress, Receipt};
+use super::receipt::{Backlog, Progress, Receipt};
 use super::rows::Row;
-use super::spool::Waiting;
+use super::spool::SpooledBatch;
+use super::store_url::Backend;
 use super::writer::Writer;
-use super::{Error, Refusal, failpoint};
+use super::{Error, RejectedRow, failpoint};
 use crate::batch::BatchId;
 
 /// How long a batch that the spool cannot take may keep its cycle waiting.
@@ -52,12 +52,12 @@ impl Writer {
     ) -> Result<(), Error> {
         let started = Instant::now();
         let before = self.spool().await?.status().await?;
-        receipt.aside = before.dead_letters;
+        receipt.dead_letters_total = before.dead_letters;
         let mut stopped_by = None;
         while receipt.batches < bound.batches && started.elapsed() < bound.within {
             let Some(batch) = self.spool().await?.oldest().await? else {
                 self.spool().await?.shrink().await?;
-                receipt.left = None;
+                receipt.backlog = None;
                 return Ok(());
             };
             let refused_by = match self.deliver_rows(batch.id, &batch.rows, None, receipt).await {
@@ -67,7 +67,7 @@ impl Writer {
                     progress(Progress { delivered: receipt.batches, of: before.batches });
                     None
                 }
-                Err(error) if error.is_of_the_rows() => self.lay_aside(&batch, error, receipt).await?,
+                Err(error) if error.is_data_error() => self.dead_letter_rows(&batch, error, receipt).await?,
                 Err(error) => Some(error),
             };
             if let Some(error) = refused_by {
@@ -80,7 +80,7 @@ impl Writer {
         }
         let status = self.spool().await?.status().await?;
         let error = stopped_by.map(|(_, error)| error);
-        receipt.left = status.oldest.map(|oldest| Left { batches: status.batches, oldest, error });
+        receipt.backlog = status.oldest.map(|oldest| Backlog { batches: status.batches, oldest, error });
         Ok(())
     }
 
@@ -92,7 +92,7 @@ impl Writer {
         alerts: Option<&AlertRecord>,
         receipt: &mut Receipt,
     ) -> Result<(), Error> {
-        if let Some(error) = self.refused.take() {
+        if let Some(error) = self.connect_error.take() {
             return Err(error);
         }
         let written = self.timeline().await?.deliver(id, rows, alerts).await?;
@@ -118,7 +118,7 @@ impl Writer {
         full: Error,
     ) -> Result<Receipt, Error> {
         let mut receipt = Receipt::default();
-        if matches!(self.location.place(), Place::Sqlite(_)) {
+        if matches!(self.store_url.backend(), Backend::Sqlite(_)) {
             return Err(full);
         }
         let delivered = timeout(DIRECT_WITHIN, self.deliver(Bound::CYCLE, &mut receipt, &mut |_| ())).await;
@@ -139,15 +139,15 @@ impl Writer {
         };
         match done {
             Ok(()) => {
-                if !self.is_direct {
+                if !self.written_directly {
                     let error = full.error_chain();
                     tracing::warn!(
                         error,
                         "spool takes nothing; batches are written directly, without alerts"
                     );
                 }
-                self.is_direct = true;
-                receipt.is_direct = true;
+                self.written_directly = true;
+                receipt.written_directly = true;
                 Ok(receipt)
             }
             Err(error) => {
@@ -164,8 +164,8 @@ impl Writer {
         receipt: &mut Receipt,
     ) -> Result<(), Error> {
         match self.deliver_rows(id, &rows, None, receipt).await {
-            Err(error) if error.is_of_the_rows() => {
-                let refused = self.refusals(&rows).await?;
+            Err(error) if error.is_data_error() => {
+                let refused = self.find_rejected_rows(&rows).await?;
                 if refused.len() == rows.len() {
                     return Err(error);
                 }
@@ -182,23 +182,23 @@ impl Writer {
     }
 
     /// Lays the refused rows of a batch aside; `Some` says why the whole batch has to wait.
-    async fn lay_aside(
+    async fn dead_letter_rows(
         &mut self,
-        batch: &Waiting,
+        batch: &SpooledBatch,
         error: Error,
         receipt: &mut Receipt,
     ) -> Result<Option<Error>, Error> {
-        let refused = match self.refusals(&batch.rows).await {
+        let refused = match self.find_rejected_rows(&batch.rows).await {
             Ok(refused) => refused,
             Err(error) => return Ok(Some(error)),
         };
         let mut refused: Vec<(usize, String)> =
-            refused.iter().map(|Refusal { row, error }| (*row, error.error_chain())).collect();
+            refused.iter().map(|RejectedRow { row, error }| (*row, error.error_chain())).collect();
         if refused.is_empty() {
             // Each row is taken and the batch is not: what refused it may be over.
             match self.deliver_rows(batch.id, &batch.rows, None, receipt).await {
                 Ok(()) => return self.spool().await?.delivered(batch.seq).await.map(|()| None),
-                Err(error) if error.is_of_the_rows() => {
+                Err(error) if error.is_data_error() => {
                     let message = error.error_chain();
                     refused = (0..batch.rows.len()).map(|row| (row, message.clone())).collect();
                 }
@@ -206,7 +206,7 @@ impl Writer {
             }
         }
         if refused.len() == batch.rows.len() {
-            match self.is_own_fault(batch, receipt.aside).await {
+            match self.is_batch_at_fault(batch, receipt.dead_letters_total).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Some(error)),
                 Err(error) if error.is_damaged_spool() => return Err(error),
@@ -216,28 +216,28 @@ impl Writer {
         let n_rows = as_u64(refused.len());
         let first = refused.first().map(|(_, error)| error.as_str()).unwrap_or_default();
         tracing::error!(batch = %batch.id, n_rows, first, "rows are refused and laid aside");
-        let n_dropped = self.spool().await?.bury(batch, &refused).await?;
+        let n_dropped = self.spool().await?.dead_letter(batch, &refused).await?;
         if n_dropped > 0 {
             tracing::error!(rows = n_dropped, "too many rows lie aside, the oldest are dropped");
         }
         receipt.dead_letters += n_rows;
-        receipt.aside = (receipt.aside + n_rows).saturating_sub(n_dropped);
+        receipt.dead_letters_total = (receipt.dead_letters_total + n_rows).saturating_sub(n_dropped);
         receipt.dead_letters_dropped += n_dropped;
         Ok(None)
     }
 
     /// Whether a batch of which no row is taken can be laid aside: the table takes other rows, so it is not the
     /// table, and nothing has to be dropped for it.
-    async fn is_own_fault(&mut self, batch: &Waiting, n_aside: u64) -> Result<bool, Error> {
+    async fn is_batch_at_fault(&mut self, batch: &SpooledBatch, n_dead_letters: u64) -> Result<bool, Error> {
         let Some(newest) = self.spool().await?.newest_after(batch.seq).await? else { return Ok(false) };
-        let refused = self.refusals(&newest.rows).await?;
-        let has_room = n_aside + as_u64(batch.rows.len()) <= super::spool::MAX_DEAD_LETTERS;
+        let refused = self.find_rejected_rows(&newest.rows).await?;
+        let has_room = n_dead_letters + as_u64(batch.rows.len()) <= super::spool::MAX_DEAD_LETTERS;
         Ok(refused.len() < newest.rows.len() && has_room)
     }
 
     /// The rows that the table does not take. Writes nothing.
-    pub(super) async fn refusals(&mut self, rows: &[Row]) -> Result<Vec<Refusal>, Error> {
-        self.timeline().await?.sift(rows).await
+    pub(super) async fn find_rejected_rows(&mut self, rows: &[Row]) -> Result<Vec<RejectedRow>, Error> {
+        self.timeline().await?.find_rejected_rows(rows).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::alerts::KeptState;
+use super::alerts::StoredAlertState;
 use crate::reading::error_chain;
 
 /// Which step of the work on a timeline failed. No text of it can hold a password.
@@ -26,7 +26,7 @@ pub enum Error {
     },
     /// `[store] keep` is set for a timeline in PostgreSQL.
     #[error("`[store] keep` is for a timeline in SQLite; in PostgreSQL fleetwatt removes nothing")]
-    KeepsAll,
+    RetentionUnsupported,
     /// The password is not where it should be.
     #[error("the database password from {from}")]
     Password {
@@ -94,7 +94,7 @@ pub enum Error {
     },
     /// The server answers, and cannot work now: starting, stopping, full, read-only, out of connections.
     #[error("the database server cannot work now ({step})")]
-    Ailing {
+    ServerUnavailable {
         /// The step that failed.
         step: &'static str,
         /// The server's words.
@@ -142,7 +142,7 @@ pub enum Error {
         source: Option<sqlx::Error>,
     },
     /// There is no such table.
-    #[error("there is no table {table}{}", near_words(near))]
+    #[error("there is no table {table}{}", near_tables(near))]
     NoTable {
         /// The table, as SQL.
         table: String,
@@ -220,9 +220,9 @@ pub enum Error {
     },
     /// Another process judged the alerts since they were read. Nothing was written.
     #[error("another fleetwatt has judged the alerts meanwhile")]
-    AlertsMoved {
+    AlertsChanged {
         /// What is known of them now.
-        kept: KeptState,
+        kept: StoredAlertState,
     },
     /// Any other answer of the database.
     #[error("the database failed ({step})")]
@@ -339,7 +339,7 @@ impl Error {
         match self {
             Self::Url { .. } => "url",
             Self::TableName { .. } => "table_name",
-            Self::KeepsAll => "keeps_all",
+            Self::RetentionUnsupported => "keeps_all",
             Self::Password { .. } => "password",
             Self::Certificate { .. } => "certificate",
             Self::Folder { .. } => "folder",
@@ -347,7 +347,7 @@ impl Error {
             Self::Newer { .. } => "newer",
             Self::Unreachable { .. } => "unreachable",
             Self::ConnectTimeout { .. } => "connect_timeout",
-            Self::Ailing { .. } => "ailing",
+            Self::ServerUnavailable { .. } => "ailing",
             Self::Tls { .. } => "tls",
             Self::Login { .. } => "login",
             Self::NoDatabase { .. } => "no_database",
@@ -360,7 +360,7 @@ impl Error {
             Self::Lost { .. } => "lost",
             Self::CommitUnknown { .. } => "commit_unknown",
             Self::Spool { .. } => "spool",
-            Self::AlertsMoved { .. } => "alerts_moved",
+            Self::AlertsChanged { .. } => "alerts_moved",
             Self::Other { .. } => "other",
         }
     }
@@ -372,14 +372,14 @@ impl Error {
         match self {
             Self::Unreachable { .. }
             | Self::ConnectTimeout { .. }
-            | Self::Ailing { .. }
+            | Self::ServerUnavailable { .. }
             | Self::Timeout { .. }
             | Self::Lost { .. }
             | Self::CommitUnknown { .. } => true,
             Self::File { trouble, .. } => matches!(trouble, FileTrouble::Locked | FileTrouble::Full),
             Self::Url { .. }
             | Self::TableName { .. }
-            | Self::KeepsAll
+            | Self::RetentionUnsupported
             | Self::Password { .. }
             | Self::Certificate { .. }
             | Self::Folder { .. }
@@ -393,13 +393,13 @@ impl Error {
             | Self::TooLong { .. }
             | Self::Refused { .. }
             | Self::Spool { .. }
-            | Self::AlertsMoved { .. }
+            | Self::AlertsChanged { .. }
             | Self::Other { .. } => false,
         }
     }
 
     /// Whether it is the rows that the database does not take, and not the database that cannot.
-    pub(super) const fn is_of_the_rows(&self) -> bool {
+    pub(super) const fn is_data_error(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::TooLong { .. })
     }
 
@@ -434,10 +434,10 @@ impl Error {
         if let Self::Permission { grants, .. } = self {
             return format!("let an owner of it run: {}", grants.join(" "));
         }
-        self.fixed_remedy().to_owned()
+        self.fixed_hint().to_owned()
     }
 
-    const fn fixed_remedy(&self) -> &'static str {
+    const fn fixed_hint(&self) -> &'static str {
         match self {
             Self::Url { .. } => {
                 "write it as `sqlite:PATH` or `postgres://user@host:port/database?sslmode=verify-full&sslrootcert=FILE`"
@@ -445,7 +445,7 @@ impl Error {
             Self::TableName { .. } => {
                 "set `[store] table` to `name` or `schema.name`; put a part that holds a dot in double quotes"
             }
-            Self::KeepsAll => {
+            Self::RetentionUnsupported => {
                 "take `keep` out of the inventory, and let the owner of the table remove old rows"
             }
             Self::Password { .. } => {
@@ -463,7 +463,7 @@ impl Error {
             Self::ConnectTimeout { .. } => {
                 "check that the server runs and is not overloaded, and that no firewall is in between"
             }
-            Self::Ailing { .. } => "look into the server's log; the next cycle tries again",
+            Self::ServerUnavailable { .. } => "look into the server's log; the next cycle tries again",
             Self::Tls { .. } => {
                 "check `sslmode`, and that `sslrootcert` names the CA that signed the server's certificate and that the certificate names the host as the URL does"
             }
@@ -489,8 +489,8 @@ impl Error {
             }
             Self::Lost { .. } => "the next cycle connects anew; if it stays, look into the server's log",
             Self::CommitUnknown { .. } => "look for the batch's id in the metadata before writing it again",
-            Self::Spool { trouble, .. } => spool_remedy(*trouble),
-            Self::AlertsMoved { .. } => "nothing: the next cycle judges by what is known now",
+            Self::Spool { trouble, .. } => spool_hint(*trouble),
+            Self::AlertsChanged { .. } => "nothing: the next cycle judges by what is known now",
             Self::Other { .. } => "the database's words name the reason",
         }
     }
@@ -510,7 +510,7 @@ impl Error {
     }
 }
 
-const fn spool_remedy(trouble: Option<FileTrouble>) -> &'static str {
+const fn spool_hint(trouble: Option<FileTrouble>) -> &'static str {
     match trouble {
         Some(FileTrouble::Full) => {
             "make room on the disk of the state directory, or lower `[store] spool_size`"
@@ -523,7 +523,7 @@ const fn spool_remedy(trouble: Option<FileTrouble>) -> &'static str {
     }
 }
 
-fn near_words(near: &[String]) -> String {
+fn near_tables(near: &[String]) -> String {
     match near {
         [] => String::new(),
         near => format!("; there is {}", near.join(" and ")),

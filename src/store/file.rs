@@ -48,7 +48,7 @@ impl Identity {
 
     /// Puts the log of the file that was moved away out of the way, if it stayed behind: SQLite would put its pages into
     /// whatever file has that name now. An empty one is removed.
-    pub(super) fn put_log_aside(self, path: &Path) -> io::Result<()> {
+    pub(super) fn rename_orphaned_wal(self, path: &Path) -> io::Result<()> {
         let log = with(path, "-wal");
         if self.wal.is_none() || self.wal != numbers(&log) {
             return Ok(());

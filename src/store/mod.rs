@@ -10,41 +10,41 @@
 //! the spool when the timeline has them. Batches have ids, so that one that is sent twice is there once.
 
 mod alerts;
+mod appender;
+mod bisect;
+mod dead_letters;
 mod delivery;
 mod error;
 mod failpoint;
 mod file;
-mod halves;
-mod intake;
-mod letters;
-mod location;
-mod looking;
+mod inspect;
 mod postgres;
 mod receipt;
 mod rows;
 mod spool;
 mod sqlite;
 mod status;
+mod store_url;
 mod table;
 mod writer;
 
 use std::time::Duration;
 
-pub use alerts::{AlertRecord, KeptAlerts, KeptState, Outbox, OutboxMessage, kept_alerts};
+pub use alerts::{AlertRecord, Outbox, OutboxMessage, StoredAlertState, StoredAlerts, stored_alerts};
+pub use appender::SpoolAppender;
+pub use dead_letters::{DeadLetter, RetryReport, dead_letters, discard_dead_letters};
 pub use error::{Error, FileTrouble};
-pub use intake::Intake;
-pub use letters::{DeadLetter, Retried, dead_letters, discard_dead_letters};
-pub use location::{Location, Password};
-pub use receipt::{Left, Progress, Receipt};
+pub use receipt::{Backlog, Progress, Receipt};
 pub use spool::{Dropped, Rescued, SpoolLimits, SpoolStatus, n_rows_of_payload};
 pub use status::{ColumnFound, Guarantee, InitReport, Status};
+pub use store_url::{Password, StoreUrl};
 pub use writer::Writer;
 
-use location::Place;
 use postgres::Postgres;
 use rows::Row;
 use spool::Spool;
 use sqlite::Sqlite;
+use store_url::Backend;
 use table::TableName;
 
 use crate::batch::{BatchId, Event};
@@ -55,11 +55,11 @@ const COLUMNS: [&str; 5] = ["event_type", "source", "value", "metadata", "create
 
 /// An open timeline.
 #[derive(Debug)]
-pub struct Timeline(Kind);
+pub struct Timeline(Driver);
 
 /// What one transaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Written {
+pub struct WriteReport {
     /// How many rows are in the timeline now that were not before; none if the batch was there.
     pub rows: u64,
     /// Rows that the database took and of which it shows nothing: a trigger or a rule keeps them.
@@ -83,14 +83,14 @@ pub struct Pruned {
 
 /// A row that the table does not take, and what it said.
 #[derive(Debug)]
-struct Refusal {
+struct RejectedRow {
     /// Its place in the batch.
     row: usize,
     error: Error,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum Driver {
     Sqlite(Sqlite),
     Postgres(Box<Postgres>),
 }
@@ -105,11 +105,11 @@ impl Timeline {
     /// # Errors
     ///
     /// Which step failed, see [`Error`]. [`Error::is_away`] says whether waiting can help.
-    pub async fn open(location: &Location, table: &str) -> Result<Self, Error> {
+    pub async fn open(store_url: &StoreUrl, table: &str) -> Result<Self, Error> {
         let table = TableName::parse(table)?;
-        Ok(Self(match location.place() {
-            Place::Sqlite(path) => Kind::Sqlite(Sqlite::open(path, table).await?.0),
-            Place::Postgres(server) => Kind::Postgres(Box::new(Postgres::open(server, table).await?)),
+        Ok(Self(match store_url.backend() {
+            Backend::Sqlite(path) => Driver::Sqlite(Sqlite::open(path, table).await?.0),
+            Backend::Postgres(server) => Driver::Postgres(Box::new(Postgres::open(server, table).await?)),
         }))
     }
 
@@ -119,11 +119,11 @@ impl Timeline {
     /// # Errors
     ///
     /// The database does not answer, or its table does not fit.
-    pub async fn look(location: &Location, table: &str) -> Result<Option<Status>, Error> {
+    pub async fn inspect(store_url: &StoreUrl, table: &str) -> Result<Option<Status>, Error> {
         let table = TableName::parse(table)?;
-        match location.place() {
-            Place::Sqlite(path) => Sqlite::look(path, table).await,
-            Place::Postgres(server) => {
+        match store_url.backend() {
+            Backend::Sqlite(path) => Sqlite::inspect(path, table).await,
+            Backend::Postgres(server) => {
                 let postgres = Postgres::open(server, table).await?;
                 let status = postgres.status().await;
                 postgres.close().await;
@@ -139,7 +139,7 @@ impl Timeline {
     ///
     /// Which step failed. After any error but [`Error::CommitUnknown`] nothing was written, unless a disk
     /// fails under SQLite ([`FileTrouble::DiskFails`]): then nobody should write on.
-    pub async fn write(&self, id: BatchId, events: &[Event]) -> Result<Written, Error> {
+    pub async fn write(&self, id: BatchId, events: &[Event]) -> Result<WriteReport, Error> {
         self.deliver(id, &Row::all(events), None).await
     }
 
@@ -150,18 +150,18 @@ impl Timeline {
         id: BatchId,
         rows: &[Row],
         alerts: Option<&AlertRecord>,
-    ) -> Result<Written, Error> {
+    ) -> Result<WriteReport, Error> {
         match &self.0 {
-            Kind::Sqlite(sqlite) => sqlite.write(id, rows, alerts).await,
-            Kind::Postgres(postgres) => postgres.write(id, rows).await,
+            Driver::Sqlite(sqlite) => sqlite.write(id, rows, alerts).await,
+            Driver::Postgres(postgres) => postgres.write(id, rows).await,
         }
     }
 
     /// The rows of a refused batch that the table does not take. Writes nothing.
-    async fn sift(&self, rows: &[Row]) -> Result<Vec<Refusal>, Error> {
+    async fn find_rejected_rows(&self, rows: &[Row]) -> Result<Vec<RejectedRow>, Error> {
         match &self.0 {
-            Kind::Sqlite(sqlite) => sqlite.sift(rows).await,
-            Kind::Postgres(postgres) => postgres.sift(rows).await,
+            Driver::Sqlite(sqlite) => sqlite.find_rejected_rows(rows).await,
+            Driver::Postgres(postgres) => postgres.find_rejected_rows(rows).await,
         }
     }
 
@@ -170,10 +170,10 @@ impl Timeline {
     /// # Errors
     ///
     /// The file cannot be written.
-    async fn tidy(&self) -> Result<(), Error> {
+    async fn maintain(&self) -> Result<(), Error> {
         match &self.0 {
-            Kind::Sqlite(sqlite) => sqlite.tidy().await,
-            Kind::Postgres(_) => Ok(()),
+            Driver::Sqlite(sqlite) => sqlite.maintain().await,
+            Driver::Postgres(_) => Ok(()),
         }
     }
 
@@ -185,16 +185,16 @@ impl Timeline {
     /// The timeline is in PostgreSQL, where nothing is ever removed; or the file cannot be written.
     pub async fn prune(&self, keep: Duration, dry_run: bool) -> Result<Pruned, Error> {
         match &self.0 {
-            Kind::Sqlite(sqlite) => sqlite.prune(keep, dry_run).await,
-            Kind::Postgres(_) => Err(Error::KeepsAll),
+            Driver::Sqlite(sqlite) => sqlite.prune(keep, dry_run).await,
+            Driver::Postgres(_) => Err(Error::RetentionUnsupported),
         }
     }
 
     /// A little of the same, after a batch of `n_new` rows.
     async fn prune_step(&self, keep: Duration, n_new: u64) -> Result<u64, Error> {
         match &self.0 {
-            Kind::Sqlite(sqlite) => sqlite.prune_step(keep, n_new).await,
-            Kind::Postgres(_) => Err(Error::KeepsAll),
+            Driver::Sqlite(sqlite) => sqlite.prune_step(keep, n_new).await,
+            Driver::Postgres(_) => Err(Error::RetentionUnsupported),
         }
     }
 
@@ -205,15 +205,15 @@ impl Timeline {
     ///
     /// Which step failed. That this role may create no schema for the delivered batches is no error: the
     /// report says what an owner would run.
-    pub async fn init(location: &Location, table: &str) -> Result<InitReport, Error> {
+    pub async fn init(store_url: &StoreUrl, table: &str) -> Result<InitReport, Error> {
         let table = TableName::parse(table)?;
-        match location.place() {
-            Place::Sqlite(path) => {
+        match store_url.backend() {
+            Backend::Sqlite(path) => {
                 let (sqlite, report) = Sqlite::open(path, table).await?;
                 sqlite.close().await;
                 Ok(report)
             }
-            Place::Postgres(server) => Postgres::init(server, table).await,
+            Backend::Postgres(server) => Postgres::init(server, table).await,
         }
     }
 
@@ -224,16 +224,16 @@ impl Timeline {
     /// Only if the database does not answer; what the role may not look at is `None` in the answer.
     pub async fn status(&self) -> Result<Status, Error> {
         match &self.0 {
-            Kind::Sqlite(sqlite) => sqlite.status().await,
-            Kind::Postgres(postgres) => postgres.status().await,
+            Driver::Sqlite(sqlite) => sqlite.status().await,
+            Driver::Postgres(postgres) => postgres.status().await,
         }
     }
 
     /// Takes leave of the database. All that was written is durable already, so nothing can be lost here.
     pub async fn close(self) {
         match self.0 {
-            Kind::Sqlite(sqlite) => sqlite.close().await,
-            Kind::Postgres(postgres) => postgres.close().await,
+            Driver::Sqlite(sqlite) => sqlite.close().await,
+            Driver::Postgres(postgres) => postgres.close().await,
         }
     }
 }
@@ -244,7 +244,7 @@ impl Timeline {
 ///
 /// The spool cannot be read.
 pub async fn spool_status(state_dir: &std::path::Path) -> Result<Option<SpoolStatus>, Error> {
-    Spool::look(state_dir).await
+    Spool::inspect(state_dir).await
 }
 
 #[cfg(test)]
@@ -255,15 +255,15 @@ mod tests {
 
     /// Compiles, and that is the test: whoever writes may do so in a task of its own.
     #[allow(dead_code, reason = "only compiled")]
-    fn every_call_can_be_made_from_a_task(timeline: Timeline, location: &Location, mut writer: Writer) {
+    fn every_call_can_be_made_from_a_task(timeline: Timeline, store_url: &StoreUrl, mut writer: Writer) {
         fn is_send(_: impl Send) {}
-        is_send(Timeline::open(location, ""));
-        is_send(Timeline::init(location, ""));
+        is_send(Timeline::open(store_url, ""));
+        is_send(Timeline::init(store_url, ""));
         is_send(timeline.write(BatchId(Uuid::nil()), &[]));
         is_send(timeline.status());
         is_send(timeline.close());
         let limits = SpoolLimits { bytes: 0, age: Duration::ZERO };
-        is_send(Writer::open("".as_ref(), location, "", limits));
+        is_send(Writer::open("".as_ref(), store_url, "", limits));
         is_send(writer.connect());
         is_send(writer.keep(BatchId(Uuid::nil()), &[], None));
         is_send(writer.replay(|_| ()));

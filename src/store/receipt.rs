@@ -15,13 +15,13 @@ pub struct Receipt {
     /// How long the timeline took.
     pub took: Duration,
     /// What is left in the spool.
-    pub left: Option<Left>,
+    pub backlog: Option<Backlog>,
     /// Rows that the database refused for what is in them; they are laid aside in the spool.
     pub dead_letters: u64,
     /// The oldest rows of those that lay aside, dropped since there were too many.
     pub dead_letters_dropped: u64,
     /// All rows that lie aside in the spool by now.
-    pub aside: u64,
+    pub dead_letters_total: u64,
     /// Rows that the database took and of which it shows nothing: a trigger or a rule keeps them.
     pub swallowed: u64,
     /// What no longer fitted into the spool. An event `spool_dropped` of the same batch says so too.
@@ -30,7 +30,7 @@ pub struct Receipt {
     pub kept_rows: usize,
     /// The spool could not take the batch, so it is in the timeline already, without its `alert` events: these are
     /// not told of yet.
-    pub is_direct: bool,
+    pub written_directly: bool,
     /// The spool was damaged and is set aside.
     pub rescued: Option<Rescued>,
 }
@@ -44,7 +44,7 @@ impl Receipt {
 
 /// What is left in the spool.
 #[derive(Debug)]
-pub struct Left {
+pub struct Backlog {
     /// How many batches; at least.
     pub batches: u64,
     /// How long the oldest has been waiting.

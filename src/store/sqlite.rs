@@ -15,13 +15,14 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, QueryBuilder, Row, Sqlite 
 use tokio::sync::Mutex;
 
 use super::alerts::{self, AlertRecord, Tables};
+use super::bisect::Bisect;
 use super::file::{Identity, create_private};
-use super::halves::Halves;
-use super::looking::read_only;
+use super::inspect::read_only;
 use super::rows;
 use super::table::{TableName, quoted};
 use super::{
-    COLUMNS, ColumnFound, Error, FileTrouble, Guarantee, InitReport, Refusal, Status, Written, failpoint,
+    COLUMNS, ColumnFound, Error, FileTrouble, Guarantee, InitReport, RejectedRow, Status, WriteReport,
+    failpoint,
 };
 use crate::batch::BatchId;
 use crate::reading::Timestamp;
@@ -42,13 +43,13 @@ const WAL_PAGES: &str = "16384";
 const LOG_BYTES: &str = "4194304";
 
 /// How often the log is folded into the file.
-const FOLD_EVERY: Duration = Duration::from_secs(60);
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
 /// Rows per INSERT. Measured: 100 to 1,000 is the fastest; SQLite takes at most 32,766 parameters.
 const ROWS_PER_INSERT: usize = 500;
 
 /// What keeps a batch from being written twice: its row goes in the same transaction.
-const LEDGER: &str = "CREATE TABLE delivered_batch (batch_id TEXT PRIMARY KEY, rows INTEGER NOT NULL, \
+const DELIVERY_LOG: &str = "CREATE TABLE delivered_batch (batch_id TEXT PRIMARY KEY, rows INTEGER NOT NULL, \
     committed_at INTEGER NOT NULL DEFAULT (unixepoch()) /* seconds since 1970, UTC */) WITHOUT ROWID";
 
 /// An open file.
@@ -64,18 +65,18 @@ pub(super) struct Sqlite {
 struct Opened {
     connection: SqliteConnection,
     identity: Identity,
-    folded_at: Instant,
+    checkpointed_at: Instant,
 }
 
 impl Opened {
     fn of(path: &Path, connection: SqliteConnection) -> Self {
-        Self { connection, identity: Identity::of(path), folded_at: Instant::now() }
+        Self { connection, identity: Identity::of(path), checkpointed_at: Instant::now() }
     }
 }
 
 impl Sqlite {
     /// What the file says of itself; `None` where there is none, or no table in it. Creates nothing.
-    pub(super) async fn look(path: &Path, table: TableName) -> Result<Option<Status>, Error> {
+    pub(super) async fn inspect(path: &Path, table: TableName) -> Result<Option<Status>, Error> {
         refuse_schema(&table)?;
         if tokio::fs::metadata(path).await.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Ok(None);
@@ -107,15 +108,15 @@ impl Sqlite {
         id: BatchId,
         rows: &[rows::Row],
         record: Option<&AlertRecord>,
-    ) -> Result<Written, Error> {
+    ) -> Result<WriteReport, Error> {
         let mut opened = self.opened.lock().await;
-        self.stay_in_place(&mut opened).await?;
+        self.reopen_if_moved(&mut opened).await?;
         let written = self.write_to(&mut opened.connection, id, rows, record).await?;
         if opened.identity.is_in_place(&self.path) {
             return Ok(written);
         }
         // It went with the file that was moved away meanwhile.
-        self.stay_in_place(&mut opened).await?;
+        self.reopen_if_moved(&mut opened).await?;
         self.write_to(&mut opened.connection, id, rows, record).await
     }
 
@@ -125,30 +126,33 @@ impl Sqlite {
         id: BatchId,
         rows: &[rows::Row],
         record: Option<&AlertRecord>,
-    ) -> Result<Written, Error> {
+    ) -> Result<WriteReport, Error> {
         let failed = |step| move |source| Error::from_sqlite(&self.path, step, source);
         let started = Instant::now();
         // IMMEDIATE, so that a lock is waited for here and not met halfway.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
-        if !enter(&mut transaction, id, rows.len()).await.map_err(failed("look for delivered batches"))? {
+        if !log_delivery(&mut transaction, id, rows.len())
+            .await
+            .map_err(failed("look for delivered batches"))?
+        {
             tracing::info!(batch = %id, "batch was delivered before");
-            return Ok(Written { took: started.elapsed(), ..Written::default() });
+            return Ok(WriteReport { took: started.elapsed(), ..WriteReport::default() });
         }
         if let Some(record) = record {
             let moved = alerts::keep(&mut transaction, Tables::OfTimeline, id, record).await;
             if let Some(kept) = moved.map_err(failed("keep the alerts"))? {
-                return Err(Error::AlertsMoved { kept });
+                return Err(Error::AlertsChanged { kept });
             }
         }
         let n_rows = insert(&mut transaction, &self.table, rows).await.map_err(failed("insert"))?;
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         transaction.commit().await.map_err(failed("commit"))?;
         let swallowed = u64::try_from(rows.len()).unwrap_or(u64::MAX).saturating_sub(n_rows);
-        Ok(Written { rows: n_rows, swallowed, took: started.elapsed() })
+        Ok(WriteReport { rows: n_rows, swallowed, took: started.elapsed() })
     }
 
     /// Leaves a file that was moved, removed or replaced, and opens the one that is in its place, or a new one.
-    async fn stay_in_place(&self, opened: &mut Opened) -> Result<(), Error> {
+    async fn reopen_if_moved(&self, opened: &mut Opened) -> Result<(), Error> {
         if opened.identity.is_in_place(&self.path) {
             return Ok(());
         }
@@ -159,7 +163,7 @@ impl Sqlite {
         if let Err(error) = folded
             .map(drop)
             .map_err(|error| error.to_string())
-            .and_then(|()| opened.identity.put_log_aside(&self.path).map_err(|error| error.to_string()))
+            .and_then(|()| opened.identity.rename_orphaned_wal(&self.path).map_err(|error| error.to_string()))
         {
             tracing::error!(%path, error, "log of the database file that was moved stays behind");
         }
@@ -171,32 +175,32 @@ impl Sqlite {
 
     /// What is not to keep a batch waiting: now and then the log is folded into the file, so that it stays small and a
     /// copy of the file alone has nearly everything.
-    pub(super) async fn tidy(&self) -> Result<(), Error> {
+    pub(super) async fn maintain(&self) -> Result<(), Error> {
         let mut opened = self.opened.lock().await;
-        if opened.folded_at.elapsed() < FOLD_EVERY {
+        if opened.checkpointed_at.elapsed() < CHECKPOINT_EVERY {
             return Ok(());
         }
-        opened.folded_at = Instant::now();
+        opened.checkpointed_at = Instant::now();
         let done = sqlx::raw_sql("PRAGMA wal_checkpoint").execute(&mut opened.connection).await;
         done.map(drop).map_err(|source| Error::from_sqlite(&self.path, "fold the log into the file", source))
     }
 
     /// The rows that the table does not take. Writes nothing.
-    pub(super) async fn sift(&self, rows: &[rows::Row]) -> Result<Vec<Refusal>, Error> {
+    pub(super) async fn find_rejected_rows(&self, rows: &[rows::Row]) -> Result<Vec<RejectedRow>, Error> {
         let failed = |source| Error::from_sqlite(&self.path, "find the rows that are refused", source);
         let mut opened = self.opened.lock().await;
         let mut transaction = opened.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let mut refused = Vec::new();
-        let mut halves = Halves::of(rows.len());
-        while let Some(range) = halves.next() {
+        let mut bisect = Bisect::of(rows.len());
+        while let Some(range) = bisect.next() {
             let some = rows.get(range.clone()).unwrap_or_default();
             let mut attempt = transaction.begin().await.map_err(failed)?;
             match insert(&mut attempt, &self.table, some).await.map_err(failed) {
                 Ok(_) => attempt.commit().await.map_err(failed)?,
-                Err(error) if error.is_of_the_rows() => {
+                Err(error) if error.is_data_error() => {
                     attempt.rollback().await.map_err(failed)?;
-                    if halves.refuse(range.clone()) {
-                        refused.push(Refusal { row: range.start, error });
+                    if bisect.refuse(range.clone()) {
+                        refused.push(RejectedRow { row: range.start, error });
                     }
                 }
                 Err(error) => return Err(error),
@@ -233,7 +237,7 @@ impl Sqlite {
                 .map_err(failed)?;
         Ok(Status {
             kind: "SQLite",
-            location: format!("sqlite:{}", self.path.display()),
+            store_url: format!("sqlite:{}", self.path.display()),
             version: Some(version),
             table: self.table.to_string(),
             table_kind: "table",
@@ -244,7 +248,7 @@ impl Sqlite {
             may_insert: true,
             tls: None,
             size_bytes: u64::try_from(size).ok(),
-            guarantee: Guarantee::Ledger,
+            guarantee: Guarantee::DeliveryLog,
             hints: Vec::new(),
             owner_sql: Vec::new(),
         })
@@ -334,7 +338,7 @@ async fn insert(
 }
 
 /// Enters a batch as delivered within the transaction that is open; says whether it was not yet.
-async fn enter(connection: &mut SqliteConnection, id: BatchId, n_rows: usize) -> sqlx::Result<bool> {
+async fn log_delivery(connection: &mut SqliteConnection, id: BatchId, n_rows: usize) -> sqlx::Result<bool> {
     // By the primary key, since ids begin with their time. A clock that is far ahead for once forgets nothing: what
     // the last batch saw counts too.
     let sql = "WITH cut (at) AS (SELECT min(unixepoch(), \
@@ -358,17 +362,21 @@ async fn ensure_schema(
     table: &TableName,
 ) -> Result<InitReport, Error> {
     let failed = |source| Error::from_sqlite(path, "create the table", source);
-    let report =
-        |created, ledger| InitReport { table: table.to_string(), created, ledger, owner_sql: Vec::new() };
-    let (created, ledger) = missing(connection, path, table).await?;
+    let report = |created, delivery_log| InitReport {
+        table: table.to_string(),
+        created,
+        delivery_log,
+        owner_sql: Vec::new(),
+    };
+    let (created, delivery_log) = missing(connection, path, table).await?;
     let has_alerts = alerts::are_there(connection, Tables::OfTimeline).await.map_err(failed)?;
-    if created.is_empty() && ledger.is_empty() && has_alerts {
-        return Ok(report(created, ledger));
+    if created.is_empty() && delivery_log.is_empty() && has_alerts {
+        return Ok(report(created, delivery_log));
     }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
     // Another process may have been faster.
-    let (created, ledger) = missing(&mut transaction, path, table).await?;
-    for statement in created.iter().chain(&ledger) {
+    let (created, delivery_log) = missing(&mut transaction, path, table).await?;
+    for statement in created.iter().chain(&delivery_log) {
         sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *transaction).await.map_err(failed)?;
     }
     alerts::create(&mut transaction, Tables::OfTimeline).await.map_err(failed)?;
@@ -380,7 +388,7 @@ async fn ensure_schema(
         sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await.map_err(failed)?;
     }
     transaction.commit().await.map_err(failed)?;
-    Ok(report(created, ledger))
+    Ok(report(created, delivery_log))
 }
 
 /// The statements that create what is not there: the timeline, and the table of delivered batches, which
@@ -398,11 +406,11 @@ async fn missing(
     }
     let sql = "SELECT count(*) FILTER (WHERE name = ?1 COLLATE NOCASE), \
                count(*) FILTER (WHERE name = 'delivered_batch' COLLATE NOCASE) FROM sqlite_schema";
-    let (timeline, ledger): (i64, i64) =
+    let (timeline, delivery_log): (i64, i64) =
         sqlx::query_as(sql).bind(table.name.clone()).fetch_one(&mut *connection).await.map_err(failed)?;
     Ok((
         if timeline == 0 { schema(table) } else { Vec::new() },
-        if ledger == 0 { vec![LEDGER.to_owned()] } else { Vec::new() },
+        if delivery_log == 0 { vec![DELIVERY_LOG.to_owned()] } else { Vec::new() },
     ))
 }
 

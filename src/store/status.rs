@@ -8,7 +8,7 @@ use crate::reading::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guarantee {
     /// A row of `delivered_batch` is written in the same transaction.
-    Ledger,
+    DeliveryLog,
     /// Its id is looked for among the rows of its time, under a lock.
     Lookup,
     /// Nothing: this role may only insert.
@@ -18,7 +18,7 @@ pub enum Guarantee {
 impl fmt::Display for Guarantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Ledger => "exactly once, by the table of delivered batches",
+            Self::DeliveryLog => "exactly once, by the table of delivered batches",
             Self::Lookup => "exactly once, by looking for the batch among its rows",
             Self::AtLeastOnce => {
                 "at least once: a batch is doubled when its commit's answer is lost; `batch` tells doubles apart"
@@ -33,7 +33,7 @@ pub struct Status {
     /// `SQLite` or `PostgreSQL`.
     pub kind: &'static str,
     /// Where it is, without the password.
-    pub location: String,
+    pub store_url: String,
     /// The database's version.
     pub version: Option<String>,
     /// The table, quoted as SQL needs it, with its schema if it has one.
@@ -84,7 +84,7 @@ pub struct InitReport {
     /// What was created, as SQL; empty if the table was there already.
     pub created: Vec<String>,
     /// What was created for the table of delivered batches.
-    pub ledger: Vec<String>,
+    pub delivery_log: Vec<String>,
     /// What an owner of the database would run for it, if this role may not.
     pub owner_sql: Vec<String>,
 }

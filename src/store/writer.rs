@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::alerts::AlertRecord;
+use super::appender::SpoolAppender;
 use super::delivery::Bound;
-use super::intake::Intake;
-use super::location::Place;
-use super::receipt::{Left, Progress, Receipt};
+use super::receipt::{Backlog, Progress, Receipt};
 use super::rows::Row;
 use super::spool::{Dropped, Spool, SpoolLimits, SpoolStatus};
+use super::store_url::Backend;
 use super::table::TableName;
-use super::{Error, FileTrouble, Location, Timeline, failpoint};
+use super::{Error, FileTrouble, StoreUrl, Timeline, failpoint};
 use crate::batch::{BatchId, Event, Metadata};
 
 /// The event that says that batches were dropped; its value is how many.
@@ -25,17 +25,17 @@ const DROPPED_EVENT: &str = "spool_dropped";
 #[derive(Debug)]
 pub struct Writer {
     state_dir: PathBuf,
-    pub(super) location: Location,
+    pub(super) store_url: StoreUrl,
     table: String,
     limits: SpoolLimits,
     /// `None` until a SQLite timeline needs it.
     spool: Option<Spool>,
     timeline: Option<Timeline>,
     /// What [`Self::connect`] met; the next delivery does not wait for the same again.
-    pub(super) refused: Option<Error>,
+    pub(super) connect_error: Option<Error>,
     has_failing_disk: bool,
     /// Whether the last batch had to be written directly.
-    pub(super) is_direct: bool,
+    pub(super) written_directly: bool,
     /// Whether the database swallowed rows of the last batch.
     pub(super) swallows: bool,
     /// Rows of a SQLite timeline that are older are removed by and by.
@@ -43,7 +43,7 @@ pub struct Writer {
     /// The rows of the last batch.
     pub(super) n_new: u64,
     /// Another program works with the same spool, and delivers what is in it.
-    is_beside_another: bool,
+    is_shared: bool,
 }
 
 impl Writer {
@@ -55,12 +55,12 @@ impl Writer {
     /// set aside.
     pub async fn open(
         state_dir: &Path,
-        location: &Location,
+        store_url: &StoreUrl,
         table: &str,
         limits: SpoolLimits,
     ) -> Result<Self, Error> {
         TableName::parse(table)?;
-        let is_needed = matches!(location.place(), Place::Postgres(_)) || Spool::is_there(state_dir);
+        let is_needed = matches!(store_url.backend(), Backend::Postgres(_)) || Spool::is_there(state_dir);
         let spool = match if is_needed { Some(Spool::open(state_dir).await) } else { None } {
             // What can be delivered without it is, and there may be room later.
             Some(Err(error)) if error.is_full_spool() => {
@@ -71,18 +71,18 @@ impl Writer {
         };
         Ok(Self {
             state_dir: state_dir.to_owned(),
-            location: location.clone(),
+            store_url: store_url.clone(),
             table: table.to_owned(),
             limits,
             spool,
             timeline: None,
-            refused: None,
+            connect_error: None,
             has_failing_disk: false,
-            is_direct: false,
+            written_directly: false,
             swallows: false,
             keep: None,
             n_new: 0,
-            is_beside_another: false,
+            is_shared: false,
         })
     }
 
@@ -92,49 +92,49 @@ impl Writer {
     /// # Errors
     ///
     /// The table's name cannot be used, or the spool cannot be opened.
-    pub async fn beside_another(
+    pub async fn join(
         state_dir: &Path,
-        location: &Location,
+        store_url: &StoreUrl,
         table: &str,
         limits: SpoolLimits,
     ) -> Result<Option<Self>, Error> {
         TableName::parse(table)?;
-        let Some(spool) = Spool::beside(state_dir).await? else { return Ok(None) };
+        let Some(spool) = Spool::open_existing(state_dir).await? else { return Ok(None) };
         Ok(Some(Self {
             state_dir: state_dir.to_owned(),
-            location: location.clone(),
+            store_url: store_url.clone(),
             table: table.to_owned(),
             limits,
             spool: Some(spool),
             timeline: None,
-            refused: None,
+            connect_error: None,
             has_failing_disk: false,
-            is_direct: false,
+            written_directly: false,
             swallows: false,
             keep: None,
             n_new: 0,
-            is_beside_another: true,
+            is_shared: true,
         }))
     }
 
     /// Whether what waits in the spool is this one's to deliver.
     pub(super) const fn delivers(&self) -> bool {
-        !self.is_beside_another
+        !self.is_shared
     }
 
     /// Connects to the database, so that the next call need not. An error is that call's to tell.
     pub async fn connect(&mut self) {
         if self.timeline.is_none() {
-            match Timeline::open(&self.location, &self.table).await {
+            match Timeline::open(&self.store_url, &self.table).await {
                 Ok(timeline) => self.timeline = Some(timeline),
-                Err(error) => self.refused = Some(error),
+                Err(error) => self.connect_error = Some(error),
             }
         }
     }
 
     /// Whether [`Self::connect`] met an error: the database takes nothing now.
     pub const fn is_away(&self) -> bool {
-        self.refused.is_some()
+        self.connect_error.is_some()
     }
 
     /// Keeps a batch, and delivers what waits, the oldest first, within bounds of number and time. When
@@ -144,7 +144,7 @@ impl Writer {
     /// # Errors
     ///
     /// The batch could not be kept. After [`Error::is_failing_disk`] nothing is kept any more. After
-    /// [`Error::AlertsMoved`] the alerts are to be judged again.
+    /// [`Error::AlertsChanged`] the alerts are to be judged again.
     pub async fn keep(
         &mut self,
         id: BatchId,
@@ -155,13 +155,13 @@ impl Writer {
         let done = match self.keep_rows(id, &rows, alerts).await {
             // What was done before is safe to do again: a batch has an id.
             Err(error) if error.is_damaged_spool() => {
-                self.mend().await?;
+                self.repair().await?;
                 self.keep_rows(id, &rows, alerts).await
             }
             Err(error) if error.is_moved_spool() => self.keep_rows(id, &rows, alerts).await,
             done => done,
         };
-        let mut receipt = self.watch(done)?;
+        let mut receipt = self.note_failing_disk(done)?;
         receipt.rescued = self.spool.as_mut().and_then(Spool::take_rescued);
         receipt.kept_rows = rows.len();
         Ok(receipt)
@@ -173,13 +173,13 @@ impl Writer {
     /// # Errors
     ///
     /// The spool cannot be opened.
-    pub async fn intake(&self) -> Result<Option<Intake>, Error> {
-        let has_room = self.spool.as_ref().is_some_and(|spool| !spool.is_tight());
-        match self.location.place() {
-            Place::Postgres(_) if has_room => {
-                Ok(Some(Intake::new(Spool::open(&self.state_dir).await?, self.limits)))
+    pub async fn appender(&self) -> Result<Option<SpoolAppender>, Error> {
+        let has_room = self.spool.as_ref().is_some_and(|spool| !spool.is_on_reserve());
+        match self.store_url.backend() {
+            Backend::Postgres(_) if has_room => {
+                Ok(Some(SpoolAppender::new(Spool::open(&self.state_dir).await?, self.limits)))
             }
-            Place::Postgres(_) | Place::Sqlite(_) => Ok(None),
+            Backend::Postgres(_) | Backend::Sqlite(_) => Ok(None),
         }
     }
 
@@ -191,7 +191,7 @@ impl Writer {
     pub async fn deliver_some(&mut self) -> Result<Receipt, Error> {
         let mut receipt = Receipt::default();
         let done = self.deliver(Bound::CYCLE, &mut receipt, &mut |_| ()).await;
-        self.watch(done.map(|()| receipt))
+        self.note_failing_disk(done.map(|()| receipt))
     }
 
     /// Delivers everything that waits, as far as the database takes it.
@@ -202,18 +202,18 @@ impl Writer {
     pub async fn replay(&mut self, mut progress: impl FnMut(Progress) + Send) -> Result<Receipt, Error> {
         let bound = Bound::ALL;
         let mut receipt = Receipt::default();
-        if self.spool.is_none() && matches!(self.location.place(), Place::Sqlite(_)) {
+        if self.spool.is_none() && matches!(self.store_url.backend(), Backend::Sqlite(_)) {
             return Ok(receipt);
         }
         let done = match self.deliver(bound, &mut receipt, &mut progress).await {
             Err(error) if error.is_damaged_spool() => {
-                self.mend().await?;
+                self.repair().await?;
                 self.deliver(bound, &mut receipt, &mut progress).await
             }
             done => done,
         };
         receipt.rescued = self.spool.as_mut().and_then(Spool::take_rescued);
-        self.watch(done.map(|()| receipt))
+        self.note_failing_disk(done.map(|()| receipt))
     }
 
     /// What is in the spool.
@@ -226,9 +226,9 @@ impl Writer {
     }
 
     /// Does what is not to keep a batch waiting: call it when nobody waits.
-    pub async fn tidy(&mut self) {
+    pub async fn maintain(&mut self) {
         if let Some(timeline) = &self.timeline
-            && let Err(error) = timeline.tidy().await
+            && let Err(error) = timeline.maintain().await
         {
             tracing::warn!(error = error.error_chain(), "timeline is not tidied");
         }
@@ -237,7 +237,7 @@ impl Writer {
 
     /// The same, and rows that are older than this are removed by and by from a timeline in SQLite.
     #[must_use]
-    pub const fn keeping(mut self, keep: Option<Duration>) -> Self {
+    pub const fn with_retention(mut self, keep: Option<Duration>) -> Self {
         self.keep = keep;
         self
     }
@@ -272,13 +272,13 @@ impl Writer {
             return Err(Error::Spool { path, trouble: Some(FileTrouble::DiskFails), source: None });
         }
         let mut receipt = Receipt::default();
-        if matches!(self.location.place(), Place::Sqlite(_)) && self.is_empty(&mut receipt).await? {
+        if matches!(self.store_url.backend(), Backend::Sqlite(_)) && self.is_empty(&mut receipt).await? {
             match self.deliver_rows(id, rows, alerts, &mut receipt).await {
                 Ok(()) => return Ok(receipt),
-                Err(error @ Error::AlertsMoved { .. }) => return Err(error),
+                Err(error @ Error::AlertsChanged { .. }) => return Err(error),
                 // It goes the long way, which has an answer to this.
-                Err(error) if error.is_of_the_rows() => {}
-                Err(error) => self.refused = Some(error),
+                Err(error) if error.is_data_error() => {}
+                Err(error) => self.connect_error = Some(error),
             }
         }
         match self.append(id, rows, alerts).await {
@@ -287,7 +287,7 @@ impl Writer {
             }
             done => receipt.dropped = done?,
         }
-        self.is_direct = false;
+        self.written_directly = false;
         if receipt.dropped != Dropped::default() {
             let Dropped { batches, rows } = receipt.dropped;
             tracing::error!(batches, rows, "spool is full or too old, the oldest batches are dropped");
@@ -297,7 +297,7 @@ impl Writer {
             Err(error) if error.is_damaged_spool() || error.is_failing_disk() => return Err(error),
             // The batch is durable, and what is wrong with the spool now, a full disk, does not change that.
             Err(error) => {
-                receipt.left = Some(Left { batches: 1, oldest: Duration::ZERO, error: Some(error) });
+                receipt.backlog = Some(Backlog { batches: 1, oldest: Duration::ZERO, error: Some(error) });
             }
             Ok(()) => {}
         }
@@ -318,7 +318,7 @@ impl Writer {
     pub(super) async fn timeline(&mut self) -> Result<&Timeline, Error> {
         let timeline = match self.timeline.take() {
             Some(timeline) => timeline,
-            None => Timeline::open(&self.location, &self.table).await?,
+            None => Timeline::open(&self.store_url, &self.table).await?,
         };
         Ok(self.timeline.insert(timeline))
     }
@@ -328,7 +328,7 @@ impl Writer {
         let spool = match self.spool.take() {
             Some(spool) if spool.is_in_place() => spool,
             Some(spool) => {
-                spool.leave().await;
+                spool.abandon().await;
                 Spool::open(&self.state_dir).await?
             }
             None => Spool::open(&self.state_dir).await?,
@@ -336,9 +336,9 @@ impl Writer {
         Ok(self.spool.insert(spool))
     }
 
-    async fn mend(&mut self) -> Result<(), Error> {
+    async fn repair(&mut self) -> Result<(), Error> {
         if let Some(spool) = self.spool.take() {
-            self.spool = Some(spool.mend().await?);
+            self.spool = Some(spool.repair().await?);
         }
         Ok(())
     }
@@ -347,12 +347,12 @@ impl Writer {
     async fn is_empty(&mut self, receipt: &mut Receipt) -> Result<bool, Error> {
         let Some(spool) = &mut self.spool else { return Ok(true) };
         let status = spool.status().await?;
-        receipt.aside = status.dead_letters;
+        receipt.dead_letters_total = status.dead_letters;
         Ok(status.batches == 0)
     }
 
     /// What a failing disk said was durable may not be, and a second try would not find that out.
-    fn watch(&mut self, done: Result<Receipt, Error>) -> Result<Receipt, Error> {
+    fn note_failing_disk(&mut self, done: Result<Receipt, Error>) -> Result<Receipt, Error> {
         if let Err(error) = &done
             && error.is_failing_disk()
         {
@@ -390,13 +390,13 @@ mod tests {
     #[tokio::test]
     async fn after_a_failing_disk_nothing_is_kept_any_more() {
         let folder = tempfile::tempdir().unwrap();
-        let location = Location::sqlite(folder.path().join("f.db"));
+        let store_url = StoreUrl::sqlite(folder.path().join("f.db"));
         let limits = SpoolLimits { bytes: 1 << 20, age: Duration::from_secs(3_600) };
-        let mut writer = Writer::open(folder.path(), &location, "unified_timeline", limits).await.unwrap();
+        let mut writer = Writer::open(folder.path(), &store_url, "unified_timeline", limits).await.unwrap();
         let id = BatchId(uuid::Uuid::now_v7());
         assert!(writer.keep(id, &[], None).await.is_ok());
         let fails = Error::Spool { path: "s".into(), trouble: Some(FileTrouble::DiskFails), source: None };
-        assert!(writer.watch(Err(fails)).unwrap_err().is_failing_disk());
+        assert!(writer.note_failing_disk(Err(fails)).unwrap_err().is_failing_disk());
         assert!(writer.keep(id, &[], None).await.unwrap_err().is_failing_disk());
     }
 }

@@ -38,11 +38,11 @@ async fn a_trigger_that_refuses_every_row_in_its_own_words_keeps_the_batches() {
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     for number in 0..3 {
         let (id, events) = batch(number);
-        let left = writer.keep(id, &events, None).await.unwrap().left.unwrap();
+        let left = writer.keep(id, &events, None).await.unwrap().backlog.unwrap();
         assert_eq!((left.batches, left.error.unwrap().kind()), (u64::from(number) + 1, "refused"));
     }
     database.run("DROP TRIGGER no ON unified_timeline").await;
-    assert!(writer.replay(|_| ()).await.unwrap().left.is_none());
+    assert!(writer.replay(|_| ()).await.unwrap().backlog.is_none());
     assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![0, 1, 2], 0));
 }
 
@@ -52,10 +52,10 @@ async fn a_batch_that_alone_is_refused_waits_for_the_next_and_holds_nobody_up() 
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     let (id, events) = batch(0);
-    assert_eq!(writer.keep(id, &events, None).await.unwrap().left.unwrap().batches, 1);
+    assert_eq!(writer.keep(id, &events, None).await.unwrap().backlog.unwrap().batches, 1);
     let (id, events) = batch(1);
     let receipt = writer.keep(id, &events, None).await.unwrap();
-    assert!(receipt.left.is_none() && receipt.dead_letters == 5 && receipt.batches == 1, "{receipt:?}");
+    assert!(receipt.backlog.is_none() && receipt.dead_letters == 5 && receipt.batches == 1, "{receipt:?}");
     assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![1], 5));
 }
 
@@ -65,8 +65,8 @@ async fn what_was_laid_aside_comes_in_once_also_when_the_answer_to_its_commit_is
     for (name, has_ledger) in [("letters_ledger", true), ("letters_lookup", false)] {
         let database = Database::new(name, &sql).await;
         if has_ledger {
-            let location = fleetwatt::store::Location::parse(&database.url("postgres", ""), None).unwrap();
-            fleetwatt::store::Timeline::init(&location, "unified_timeline").await.unwrap();
+            let store_url = fleetwatt::store::StoreUrl::parse(&database.url("postgres", ""), None).unwrap();
+            fleetwatt::store::Timeline::init(&store_url, "unified_timeline").await.unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
         let proxy = Proxy::before(database.server.port).await;
@@ -81,9 +81,9 @@ async fn what_was_laid_aside_comes_in_once_also_when_the_answer_to_its_commit_is
         database.run("DROP TRIGGER no ON unified_timeline").await;
         proxy.swallow_commits(true);
         let retried = writer.retry_dead_letters(None).await.unwrap();
-        assert_eq!((retried.taken, retried.receipt.unwrap().left.unwrap().batches), (2, 1));
+        assert_eq!((retried.taken, retried.receipt.unwrap().backlog.unwrap().batches), (2, 1));
         proxy.swallow_commits(false);
-        assert!(writer.replay(|_| ()).await.unwrap().left.is_none());
+        assert!(writer.replay(|_| ()).await.unwrap().backlog.is_none());
         assert!(proxy.swallowed() > 0);
         assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![0, 1], 0), "{name}");
     }
@@ -98,7 +98,7 @@ async fn many_rows_that_are_refused_among_good_ones_are_all_found() {
     let name = |i| if i % 2 == 0 { "bad" } else { "good" };
     let events: Vec<_> = (0..1_600).map(|i| event(name(i), Some(1.0), json!({}), AT + i)).collect();
     assert_eq!(writer.keep(new_id(), &events, None).await.unwrap().dead_letters, 800);
-    assert!(writer.replay(|_| ()).await.unwrap().left.is_none());
+    assert!(writer.replay(|_| ()).await.unwrap().backlog.is_none());
     assert_eq!(count(&database, "SELECT count(*) FROM unified_timeline WHERE source = 'good'").await, 800);
     let locks = "SELECT setting::bigint FROM pg_settings WHERE name = 'max_locks_per_transaction'";
     assert!(count(&database, locks).await < 800, "this is about more savepoints than there are locks for");

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use fleetwatt::store::{Guarantee, Location, Timeline};
+use fleetwatt::store::{Guarantee, StoreUrl, Timeline};
 
 use crate::postgres::{Database, unprivileged};
 use crate::spool_once::{TABLE, batch, delivered, writer};
@@ -78,7 +78,7 @@ async fn batches_of_several_writers_that_share_two_connections_come_once_each() 
             for number in 0..10 {
                 let (id, events) = batch(of * 10 + number);
                 for _twice in 0..2 {
-                    assert!(writer.keep(id, &events, None).await.unwrap().left.is_none());
+                    assert!(writer.keep(id, &events, None).await.unwrap().backlog.is_none());
                 }
             }
             writer.close().await;
@@ -95,10 +95,10 @@ async fn the_tables_are_made_and_looked_up_through_it() {
     let database = Database::new("bouncer_init", "").await;
     let folder = open_folder();
     let bouncer = Bouncer::start(&database, folder.path());
-    let location = Location::parse(&bouncer.url(&database), None).unwrap();
-    Timeline::init(&location, "unified_timeline").await.unwrap();
-    let timeline = Timeline::open(&location, "unified_timeline").await.unwrap();
+    let store_url = StoreUrl::parse(&bouncer.url(&database), None).unwrap();
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
     let status = timeline.status().await.unwrap();
-    assert_eq!((status.guarantee, status.table_kind), (Guarantee::Ledger, "table"));
+    assert_eq!((status.guarantee, status.table_kind), (Guarantee::DeliveryLog, "table"));
     timeline.close().await;
 }

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use fleetwatt::batch::Metadata;
-use fleetwatt::store::{Location, SpoolLimits, Timeline, Writer};
+use fleetwatt::store::{SpoolLimits, StoreUrl, Timeline, Writer};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -30,7 +30,7 @@ async fn a_database_that_is_there_gets_each_batch_at_once_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     let receipt = writer.keep(new_id(), &nasty_events(), None).await.unwrap();
-    assert_eq!((receipt.batches, receipt.rows, receipt.left.is_none()), (1, 7, true));
+    assert_eq!((receipt.batches, receipt.rows, receipt.backlog.is_none()), (1, 7, true));
     let status = writer.spool_status().await.unwrap();
     assert_eq!((status.batches, status.dead_letters, status.dropped_total), (0, 0, 0));
     let sql = "SELECT metadata ->> 'big', value FROM unified_timeline WHERE source = 'gpu_big'";
@@ -59,7 +59,7 @@ async fn a_database_that_is_stopped_and_started_gets_all_batches_in_their_order(
         }
         let (id, events) = batch(number);
         let receipt = kept.keep(id, &events, None).await.unwrap();
-        let left = receipt.left.map_or(0, |left| left.batches);
+        let left = receipt.backlog.map_or(0, |left| left.batches);
         assert_eq!(left, if (2..7).contains(&number) { u64::from(number) - 1 } else { 0 }, "{number}");
     }
     assert_eq!(delivered(&database).await, (0..9).collect::<Vec<_>>());
@@ -111,13 +111,13 @@ async fn whatever_is_wrong_with_the_database_keeps_the_batch() {
         database.run(break_it).await;
         let mut writer = writer(folder.path(), &database.url("spool_ailing", "")).await;
         let (id, events) = batch(2 * number);
-        let left = writer.keep(id, &events, None).await.unwrap().left.unwrap();
+        let left = writer.keep(id, &events, None).await.unwrap().backlog.unwrap();
         assert_eq!((left.batches, left.error.unwrap().kind()), (1, kind), "{break_it}");
         let (attempts, message) = writer.spool_status().await.unwrap().last_error.unwrap();
         assert!(attempts == 1 && !message.is_empty());
         database.run(mend_it).await;
         let (id, events) = batch(2 * number + 1);
-        assert!(writer.keep(id, &events, None).await.unwrap().left.is_none(), "{mend_it}");
+        assert!(writer.keep(id, &events, None).await.unwrap().backlog.is_none(), "{mend_it}");
         writer.close().await;
     }
     assert_eq!(delivered(&database).await, [12, 13]);
@@ -145,7 +145,7 @@ async fn a_row_that_the_table_refuses_costs_that_row_only() {
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     let receipt = writer.keep(new_id(), &events, None).await.unwrap();
     assert_eq!((receipt.batches, receipt.rows, receipt.dead_letters), (1, 295, 5));
-    assert!(receipt.left.is_none());
+    assert!(receipt.backlog.is_none());
     let count = "SELECT count(*), count(DISTINCT xmin::text) FROM unified_timeline";
     let counts: (i64, i64) = sqlx::query_as(count).fetch_one(&mut database.admin().await).await.unwrap();
     assert_eq!(counts, (295, 1), "all good rows came in one transaction");
@@ -157,11 +157,11 @@ async fn a_row_that_the_table_refuses_costs_that_row_only() {
     // Of a batch of nothing else it is not known whether it is the table, until another one comes.
     let bad = event("gpu_x", Some(-1.0), json!({}), AT);
     let receipt = writer.keep(new_id(), &[bad], None).await.unwrap();
-    assert_eq!((receipt.dead_letters, receipt.left.unwrap().error.unwrap().kind()), (0, "refused"));
+    assert_eq!((receipt.dead_letters, receipt.backlog.unwrap().error.unwrap().kind()), (0, "refused"));
     let good = event("gpu_y", Some(1.0), json!({}), AT);
     let receipt = writer.keep(new_id(), &[good], None).await.unwrap();
-    assert!(receipt.batches == 1 && receipt.dead_letters == 1 && receipt.left.is_none(), "{receipt:?}");
-    assert_eq!(receipt.aside, 6);
+    assert!(receipt.batches == 1 && receipt.dead_letters == 1 && receipt.backlog.is_none(), "{receipt:?}");
+    assert_eq!(receipt.dead_letters_total, 6);
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn a_table_that_takes_no_row_at_all_keeps_the_batches() {
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     for number in 0..3 {
         let (id, events) = batch(number);
-        let left = writer.keep(id, &events, None).await.unwrap().left.unwrap();
+        let left = writer.keep(id, &events, None).await.unwrap().backlog.unwrap();
         assert_eq!((left.batches, left.error.unwrap().kind()), (u64::from(number) + 1, "refused"));
     }
     // One row of another time is that row's own fault.
@@ -184,16 +184,16 @@ async fn a_table_that_takes_no_row_at_all_keeps_the_batches() {
     writer.keep(id, &events, None).await.unwrap();
     database.run(&format!("CREATE TABLE new {partition} ('2026-11-01') TO ('2026-12-01')")).await;
     let receipt = writer.replay(|_| ()).await.unwrap();
-    assert!(receipt.batches == 4 && receipt.dead_letters == 1 && receipt.left.is_none(), "{receipt:?}");
+    assert!(receipt.batches == 4 && receipt.dead_letters == 1 && receipt.backlog.is_none(), "{receipt:?}");
     assert_eq!(delivered(&database).await, [0, 1, 2, 3]);
 }
 
 async fn sqlite(state_dir: &Path) -> (Writer, SqliteConnection) {
     let path = state_dir.join("f.db");
-    let location = Location::sqlite(&path);
-    Timeline::init(&location, "unified_timeline").await.unwrap();
+    let store_url = StoreUrl::sqlite(&path);
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
     let limits = SpoolLimits { bytes: 1 << 30, age: std::time::Duration::from_secs(3_600) };
-    let writer = Writer::open(state_dir, &location, "unified_timeline", limits).await.unwrap();
+    let writer = Writer::open(state_dir, &store_url, "unified_timeline", limits).await.unwrap();
     (writer, SqliteConnectOptions::new().filename(path).connect().await.unwrap())
 }
 
@@ -222,12 +222,12 @@ async fn a_sqlite_timeline_that_is_locked_gets_the_batch_next_time_and_before_th
     let (mut writer, mut other) = sqlite(folder.path()).await;
     let locked = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let (id, events) = batch(1);
-    let left = writer.keep(id, &events, None).await.unwrap().left.unwrap();
+    let left = writer.keep(id, &events, None).await.unwrap().backlog.unwrap();
     assert_eq!((left.batches, left.error.unwrap().kind()), (1, "file_locked"));
     locked.rollback().await.unwrap();
     let (id, events) = batch(2);
     let receipt = writer.keep(id, &events, None).await.unwrap();
-    assert!(receipt.batches == 2 && receipt.left.is_none(), "{receipt:?}");
+    assert!(receipt.batches == 2 && receipt.backlog.is_none(), "{receipt:?}");
     assert_eq!(numbers(&mut other).await, [1, 2]);
 }
 
@@ -241,7 +241,7 @@ async fn a_row_that_a_sqlite_timeline_refuses_costs_that_row_only() {
     let (id, mut events) = batch(1);
     events.insert(3, event("gpu_bad", None, json!({}), AT));
     let receipt = writer.keep(id, &events, None).await.unwrap();
-    assert_eq!((receipt.rows, receipt.dead_letters, receipt.left.is_none()), (5, 1, true));
+    assert_eq!((receipt.rows, receipt.dead_letters, receipt.backlog.is_none()), (5, 1, true));
     assert_eq!(numbers(&mut other).await, [1]);
     assert!(dead_letters(folder.path()).await[0].1.contains("no bad ones"));
 }
@@ -253,9 +253,9 @@ async fn a_file_of_the_first_version_gets_the_table_of_delivered_batches() {
     writer.close().await;
     sqlx::raw_sql("DROP TABLE delivered_batch; PRAGMA user_version = 1").execute(&mut other).await.unwrap();
     let report =
-        Timeline::init(&Location::sqlite(folder.path().join("f.db")), "unified_timeline").await.unwrap();
+        Timeline::init(&StoreUrl::sqlite(folder.path().join("f.db")), "unified_timeline").await.unwrap();
     assert!(report.already_there());
-    assert_eq!(report.ledger.len(), 1);
+    assert_eq!(report.delivery_log.len(), 1);
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut other).await.unwrap();
     assert_eq!(version, 2);
 }
@@ -264,7 +264,7 @@ async fn a_file_of_the_first_version_gets_the_table_of_delivered_batches() {
 async fn a_spool_that_is_full_makes_room_and_the_timeline_says_so() {
     let database = Database::new("spool_full", TABLE).await;
     let folder = tempfile::tempdir().unwrap();
-    let away = Location::parse("postgres://u@127.0.0.1:1/d", None).unwrap();
+    let away = StoreUrl::parse("postgres://u@127.0.0.1:1/d", None).unwrap();
     let limits = SpoolLimits { bytes: 2_000, age: std::time::Duration::from_secs(3_600) };
     let mut kept = Writer::open(folder.path(), &away, "unified_timeline", limits).await.unwrap();
     let mut dropped = 0;
@@ -302,7 +302,7 @@ async fn a_spool_that_is_damaged_while_it_is_open_is_mended_and_the_batch_kept()
     sqlx::query("UPDATE batch SET crc32 = crc32 + 1 WHERE seq = 1").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
     let (id, events) = batch(3);
-    assert_eq!(kept.keep(id, &events, None).await.unwrap().left.unwrap().batches, 3);
+    assert_eq!(kept.keep(id, &events, None).await.unwrap().backlog.unwrap().batches, 3);
     assert_eq!(kept.spool_status().await.unwrap().lost_total, 1);
 }
 

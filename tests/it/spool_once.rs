@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fleetwatt::batch::{BatchId, Event};
-use fleetwatt::store::{Guarantee, Location, Receipt, SpoolLimits, Timeline, Writer};
+use fleetwatt::store::{Guarantee, Receipt, SpoolLimits, StoreUrl, Timeline, Writer};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
@@ -33,7 +33,7 @@ fn with_ledger(role: &str) -> String {
 
 pub(crate) async fn writer(state_dir: &Path, url: &str) -> Writer {
     let limits = SpoolLimits { bytes: 1 << 30, age: Duration::from_secs(3_600) };
-    Writer::open(state_dir, &Location::parse(url, None).unwrap(), "unified_timeline", limits).await.unwrap()
+    Writer::open(state_dir, &StoreUrl::parse(url, None).unwrap(), "unified_timeline", limits).await.unwrap()
 }
 
 /// Some events of a batch; the first one's value is the batch's number.
@@ -62,8 +62,8 @@ fn through(proxy: &Proxy, role: &str) -> String {
 }
 
 async fn guarantee(url: &str) -> Guarantee {
-    let location = Location::parse(url, None).unwrap();
-    Timeline::open(&location, "unified_timeline").await.unwrap().status().await.unwrap().guarantee
+    let store_url = StoreUrl::parse(url, None).unwrap();
+    Timeline::open(&store_url, "unified_timeline").await.unwrap().status().await.unwrap().guarantee
 }
 
 /// Loses the answer to each of `n` commits, and then delivers what is left.
@@ -75,22 +75,22 @@ async fn lose_answers(database: &Database, n: u32) {
     for number in 0..n {
         let (id, events) = batch(number);
         let receipt = writer.keep(id, &events, None).await.unwrap();
-        let left = receipt.left.unwrap();
+        let left = receipt.backlog.unwrap();
         assert_eq!(left.error.unwrap().kind(), "commit_unknown", "{number}");
     }
     proxy.swallow_commits(false);
-    assert!(writer.replay(|_| ()).await.unwrap().left.is_none());
+    assert!(writer.replay(|_| ()).await.unwrap().backlog.is_none());
     assert!(u32::try_from(proxy.swallowed()).unwrap() >= n);
 }
 
 #[tokio::test]
 async fn two_hundred_lost_answers_double_nothing_with_a_table_of_delivered_batches() {
     let database = Database::new("once_ledger", &with_ledger("once_ledger")).await;
-    let location = Location::parse(&database.url("once_ledger", ""), None).unwrap();
-    let report = Timeline::init(&location, "unified_timeline").await.unwrap();
+    let store_url = StoreUrl::parse(&database.url("once_ledger", ""), None).unwrap();
+    let report = Timeline::init(&store_url, "unified_timeline").await.unwrap();
     assert!(report.already_there() && report.owner_sql.is_empty());
-    assert_eq!(report.ledger.len(), 2, "{report:?}");
-    assert_eq!(guarantee(&database.url("once_ledger", "")).await, Guarantee::Ledger);
+    assert_eq!(report.delivery_log.len(), 2, "{report:?}");
+    assert_eq!(guarantee(&database.url("once_ledger", "")).await, Guarantee::DeliveryLog);
     lose_answers(&database, 200).await;
     assert_eq!(delivered(&database).await, (0..200).collect::<Vec<_>>());
 }
@@ -152,7 +152,7 @@ async fn race(database: &Database, url: &str) {
     for number in 0..30 {
         let (id, events) = batch(number);
         let (a, b) = tokio::join!(a.keep(id, &events, None), b.keep(id, &events, None));
-        let well = |receipt: &Receipt| receipt.left.is_none() && receipt.batches == 1;
+        let well = |receipt: &Receipt| receipt.backlog.is_none() && receipt.batches == 1;
         let (a, b) = (a.unwrap(), b.unwrap());
         assert!(well(&a) && well(&b), "{a:?} {b:?}");
         assert_eq!(a.rows + b.rows, 5, "one of them wrote it");
@@ -164,7 +164,7 @@ async fn race(database: &Database, url: &str) {
 async fn of_two_that_deliver_one_batch_at_once_one_writes_it() {
     let database = Database::new("race_ledger", &with_ledger("race_ledger")).await;
     let url = database.url("race_ledger", "");
-    Timeline::init(&Location::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
+    Timeline::init(&StoreUrl::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
     Box::pin(race(&database, &url)).await;
     let database = Database::new("race_lookup", &with_role("race_lookup", "SELECT, INSERT")).await;
     Box::pin(race(&database, &database.url("race_lookup", ""))).await;
@@ -174,23 +174,23 @@ async fn of_two_that_deliver_one_batch_at_once_one_writes_it() {
 async fn who_may_create_no_schema_is_told_what_an_owner_would_run() {
     let database = Database::new("once_owner", &with_role("once_owner", "INSERT")).await;
     let url = database.url("once_owner", "");
-    let location = Location::parse(&url, None).unwrap();
-    let report = Timeline::init(&location, "unified_timeline").await.unwrap();
-    assert!(report.already_there() && report.ledger.is_empty());
+    let store_url = StoreUrl::parse(&url, None).unwrap();
+    let report = Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    assert!(report.already_there() && report.delivery_log.is_empty());
     assert_eq!(report.owner_sql.len(), 3);
-    let status = Timeline::open(&location, "unified_timeline").await.unwrap().status().await.unwrap();
+    let status = Timeline::open(&store_url, "unified_timeline").await.unwrap().status().await.unwrap();
     assert_eq!(status.owner_sql, report.owner_sql);
     database.run(&report.owner_sql.join("\n")).await;
-    let report = Timeline::init(&location, "unified_timeline").await.unwrap();
-    assert!(report.ledger.is_empty() && report.owner_sql.is_empty(), "{report:?}");
-    assert_eq!(guarantee(&url).await, Guarantee::Ledger);
+    let report = Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    assert!(report.delivery_log.is_empty() && report.owner_sql.is_empty(), "{report:?}");
+    assert_eq!(guarantee(&url).await, Guarantee::DeliveryLog);
 }
 
 #[tokio::test]
 async fn delivered_batches_are_forgotten_after_a_month() {
     let database = Database::new("once_prune", TABLE).await;
-    let location = Location::parse(&database.url("postgres", ""), None).unwrap();
-    Timeline::init(&location, "unified_timeline").await.unwrap();
+    let store_url = StoreUrl::parse(&database.url("postgres", ""), None).unwrap();
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
     database
         .run(
             "INSERT INTO fleetwatt.delivered_batch VALUES \
@@ -198,7 +198,7 @@ async fn delivered_batches_are_forgotten_after_a_month() {
              ('018f0000-0000-7000-8000-000000000001', 5, now() - interval '29 days')",
         )
         .await;
-    let timeline = Timeline::open(&location, "unified_timeline").await.unwrap();
+    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
     for number in 0..2 {
         let (id, events) = batch(number);
         timeline.write(id, &events).await.unwrap();
@@ -249,8 +249,8 @@ async fn a_poll_that_is_killed_anywhere_loses_and_doubles_nothing() {
     for place in places {
         killed_and_replayed(&database, "once_killed", place).await;
     }
-    let location = Location::parse(&database.url("postgres", ""), None).unwrap();
-    Timeline::init(&location, "unified_timeline").await.unwrap();
+    let store_url = StoreUrl::parse(&database.url("postgres", ""), None).unwrap();
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
     for place in places {
         killed_and_replayed(&database, "postgres", place).await;
     }

@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
-use fleetwatt::store::{Guarantee, Location, Status, Timeline};
+use fleetwatt::store::{Guarantee, Status, StoreUrl, Timeline};
 
 use crate::postgres::Database;
 use crate::spool_once::{TABLE, batch, writer};
 
 async fn status(database: &Database, role: &str) -> Status {
-    let location = Location::parse(&database.url(role, ""), None).unwrap();
-    Timeline::open(&location, "unified_timeline").await.unwrap().status().await.unwrap()
+    let store_url = StoreUrl::parse(&database.url(role, ""), None).unwrap();
+    Timeline::open(&store_url, "unified_timeline").await.unwrap().status().await.unwrap()
 }
 
 fn role(name: &str) -> String {
@@ -65,9 +65,9 @@ async fn a_guarantee_holds_only_if_it_does_when_it_is_tried() {
 #[tokio::test]
 async fn a_table_of_delivered_batches_that_forgets_at_once_is_none() {
     let database = Database::new("try_ledger", TABLE).await;
-    let location = Location::parse(&database.url("postgres", ""), None).unwrap();
-    Timeline::init(&location, "unified_timeline").await.unwrap();
-    assert_eq!(status(&database, "postgres").await.guarantee, Guarantee::Ledger);
+    let store_url = StoreUrl::parse(&database.url("postgres", ""), None).unwrap();
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    assert_eq!(status(&database, "postgres").await.guarantee, Guarantee::DeliveryLog);
     database.run("CREATE RULE r AS ON INSERT TO fleetwatt.delivered_batch DO INSTEAD NOTHING").await;
     let status = status(&database, "postgres").await;
     assert_eq!(status.guarantee, Guarantee::Lookup, "{:?}", status.hints);

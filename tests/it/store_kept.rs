@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fleetwatt::batch::{BatchId, Event};
-use fleetwatt::store::{Location, SpoolLimits, Timeline, Writer};
+use fleetwatt::store::{SpoolLimits, StoreUrl, Timeline, Writer};
 use serde_json::json;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -16,9 +16,9 @@ use crate::spool_once::batch;
 use crate::store_story::{AT, event, new_id};
 
 async fn writer(state_dir: &Path, keep: Option<Duration>) -> Writer {
-    let location = Location::sqlite(state_dir.join("f.db"));
+    let store_url = StoreUrl::sqlite(state_dir.join("f.db"));
     let limits = SpoolLimits { bytes: 1 << 30, age: Duration::from_secs(3_600) };
-    Writer::open(state_dir, &location, "unified_timeline", limits).await.unwrap().keeping(keep)
+    Writer::open(state_dir, &store_url, "unified_timeline", limits).await.unwrap().with_retention(keep)
 }
 
 /// The numbers of the batches in a file.
@@ -37,7 +37,7 @@ async fn nothing_goes_into_a_file_that_was_moved_removed_or_replaced() {
     let mut keep = async |number| {
         let (id, events) = batch(number);
         let receipt = writer.keep(id, &events, None).await.unwrap();
-        assert_eq!((receipt.rows, receipt.left.is_none()), (5, true));
+        assert_eq!((receipt.rows, receipt.backlog.is_none()), (5, true));
     };
     keep(1).await;
     std::fs::rename(&place, &elsewhere).unwrap();
@@ -61,7 +61,7 @@ async fn a_spool_that_is_removed_is_made_anew() {
             std::fs::rename(folder.path().join("spool.db"), folder.path().join("moved.db")).unwrap();
         }
         let (id, events) = batch(number);
-        assert_eq!(writer.keep(id, &events, None).await.unwrap().left.unwrap().batches, n_waiting);
+        assert_eq!(writer.keep(id, &events, None).await.unwrap().backlog.unwrap().batches, n_waiting);
     }
     for (name, wanted) in [("moved.db", 2), ("spool.db", 1)] {
         let mut file =
@@ -100,7 +100,7 @@ async fn with_keep_the_file_stops_growing_and_prune_makes_it_small() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("f.db");
     let size = async || {
-        let timeline = Timeline::open(&Location::sqlite(&place), "unified_timeline").await.unwrap();
+        let timeline = Timeline::open(&StoreUrl::sqlite(&place), "unified_timeline").await.unwrap();
         let size = timeline.status().await.unwrap().size_bytes.unwrap();
         timeline.close().await;
         size
@@ -110,12 +110,12 @@ async fn with_keep_the_file_stops_growing_and_prune_makes_it_small() {
     for number in 0..60 {
         let (id, events) = cycle(number);
         assert_eq!(writer.keep(id, &events, None).await.unwrap().rows, 120);
-        writer.tidy().await;
+        writer.maintain().await;
         sizes.push(size().await);
     }
     assert_eq!(sizes[30], sizes[59], "{sizes:?}");
     writer.close().await;
-    let timeline = Timeline::open(&Location::sqlite(&place), "unified_timeline").await.unwrap();
+    let timeline = Timeline::open(&StoreUrl::sqlite(&place), "unified_timeline").await.unwrap();
     let keep = Duration::from_secs(5 * 60);
     let dry = timeline.prune(keep, true).await.unwrap();
     let pruned = timeline.prune(keep, false).await.unwrap();
@@ -140,7 +140,7 @@ async fn one_batch_from_the_future_removes_nothing_early() {
     for number in [0, 1, 2, 31 * 24 * 60] {
         let (id, events) = cycle(number);
         writer.keep(id, &events, None).await.unwrap();
-        writer.tidy().await;
+        writer.maintain().await;
     }
     let mut file = SqliteConnectOptions::new().filename(folder.path().join("f.db")).connect().await.unwrap();
     let n_rows: i64 =

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use fleetwatt::batch::Event;
-use fleetwatt::store::{Error, Location, Password, Timeline};
+use fleetwatt::store::{Error, Password, StoreUrl, Timeline};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -20,7 +20,7 @@ fn table_with(value: &str, metadata: &str, created_at: &str) -> String {
 }
 
 async fn open_table(database: &Database, user: &str, table: &str) -> Result<Timeline, Error> {
-    Timeline::open(&Location::parse(&database.url(user, ""), None).unwrap(), table).await
+    Timeline::open(&StoreUrl::parse(&database.url(user, ""), None).unwrap(), table).await
 }
 
 async fn open(database: &Database) -> Result<Timeline, Error> {
@@ -213,22 +213,22 @@ async fn a_text_that_is_too_long_is_said_with_its_column_before_the_insert() {
 #[tokio::test]
 async fn init_creates_what_open_takes_and_leaves_what_is_there() {
     let database = Database::new("init", "").await;
-    let location = Location::parse(&database.url("postgres", ""), None).unwrap();
-    let report = Timeline::init(&location, "fleet.power").await.unwrap();
+    let store_url = StoreUrl::parse(&database.url("postgres", ""), None).unwrap();
+    let report = Timeline::init(&store_url, "fleet.power").await.unwrap();
     assert_eq!(report.created.len(), 4, "{report:?}");
-    let timeline = Timeline::open(&location, "fleet.power").await.unwrap();
+    let timeline = Timeline::open(&store_url, "fleet.power").await.unwrap();
     timeline.write(new_id(), &nasty_events()).await.unwrap();
     assert!(timeline.status().await.unwrap().hints.is_empty());
     database.run("CREATE TABLE other (a int)").await;
-    assert!(Timeline::init(&location, "fleet.power").await.unwrap().already_there());
-    assert!(Timeline::init(&location, "other").await.unwrap().already_there());
+    assert!(Timeline::init(&store_url, "fleet.power").await.unwrap().already_there());
+    assert!(Timeline::init(&store_url, "other").await.unwrap().already_there());
 }
 
 #[tokio::test]
 async fn init_without_permission_says_the_grant() {
     let database = Database::new("init_denied", "CREATE ROLE init_denied LOGIN").await;
-    let location = Location::parse(&database.url("init_denied", ""), None).unwrap();
-    let error = Timeline::init(&location, "power").await.unwrap_err();
+    let store_url = StoreUrl::parse(&database.url("init_denied", ""), None).unwrap();
+    let error = Timeline::init(&store_url, "power").await.unwrap_err();
     assert_eq!(
         error.hint(),
         "let an owner of it run: GRANT USAGE, CREATE ON SCHEMA \"public\" TO \"init_denied\";"
@@ -260,8 +260,8 @@ async fn status_tells_the_server_the_rows_and_the_missing_indexes() {
 async fn tls_is_verified_against_the_given_ca() {
     let database = Database::new("tls", PLAIN).await;
     let open = async |query: String| {
-        let location = Location::parse(&database.url("postgres", &query), None).unwrap();
-        Timeline::open(&location, "unified_timeline").await
+        let store_url = StoreUrl::parse(&database.url("postgres", &query), None).unwrap();
+        Timeline::open(&store_url, "unified_timeline").await
     };
     let (ca, other) = (database.file("ca.pem"), database.file("other.pem"));
     for mode in ["require", "verify-ca", "verify-full"] {
@@ -295,7 +295,7 @@ async fn the_host_name_is_verified_only_by_verify_full() {
             "postgres://postgres@127.0.0.1:{port}/tls_host?sslmode={mode}&sslrootcert={}",
             ca.display()
         );
-        let opened = Timeline::open(&Location::parse(&url, None).unwrap(), "unified_timeline").await;
+        let opened = Timeline::open(&StoreUrl::parse(&url, None).unwrap(), "unified_timeline").await;
         assert_eq!(opened.is_ok(), works, "{mode}: {opened:?}");
     }
 }
@@ -305,8 +305,9 @@ async fn allow_tries_tls_after_a_refusal_in_clear() {
     let sql = format!("{PLAIN}; CREATE ROLE tls_only LOGIN SUPERUSER");
     let database = Database::new("tls_only", &sql).await;
     for (mode, works) in [("disable", false), ("allow", true), ("prefer", true)] {
-        let location = Location::parse(&database.url("tls_only", &format!("?sslmode={mode}")), None).unwrap();
-        let opened = Timeline::open(&location, "unified_timeline").await;
+        let store_url =
+            StoreUrl::parse(&database.url("tls_only", &format!("?sslmode={mode}")), None).unwrap();
+        let opened = Timeline::open(&store_url, "unified_timeline").await;
         assert_eq!(opened.is_ok(), works, "{mode}: {opened:?}");
     }
 }
@@ -316,8 +317,8 @@ async fn a_wrong_password_is_refused_and_not_shown() {
     let sql = format!("{PLAIN}; CREATE ROLE scram LOGIN SUPERUSER PASSWORD 'right: @/%'");
     let database = Database::new("scram", &sql).await;
     let open = async |password: &str| {
-        let location = Location::parse(&database.url("scram", ""), Some(Password::new(password))).unwrap();
-        Timeline::open(&location, "unified_timeline").await
+        let store_url = StoreUrl::parse(&database.url("scram", ""), Some(Password::new(password))).unwrap();
+        Timeline::open(&store_url, "unified_timeline").await
     };
     open("right: @/%").await.unwrap();
     let error = open("hunter2").await.unwrap_err();
@@ -330,7 +331,7 @@ async fn a_unix_socket_works_and_has_no_tls() {
     let database = Database::new("a_socket", PLAIN).await;
     let folder = database.server.folder.display();
     let url = format!("postgres://postgres@:{}/a_socket?host={folder}", database.server.port);
-    let timeline = Timeline::open(&Location::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
+    let timeline = Timeline::open(&StoreUrl::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
     timeline.write(new_id(), &one()).await.unwrap();
     assert_eq!(timeline.status().await.unwrap().tls, None);
 }
@@ -339,7 +340,7 @@ async fn a_unix_socket_works_and_has_no_tls() {
 async fn who_is_not_there_is_away_and_what_is_wrong_is_not() {
     let database = Database::new("away", PLAIN).await;
     let open = async |url: &str| {
-        Timeline::open(&Location::parse(url, None).unwrap(), "unified_timeline").await.unwrap_err()
+        Timeline::open(&StoreUrl::parse(url, None).unwrap(), "unified_timeline").await.unwrap_err()
     };
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = open(&format!("postgres://postgres@127.0.0.1:{free}/x")).await;
@@ -392,7 +393,7 @@ async fn a_server_that_says_nothing_is_given_up() {
     // The kernel accepts for it, and nobody reads.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://postgres@{}/x", silent.local_addr().unwrap());
-    let error = Timeline::open(&Location::parse(&url, None).unwrap(), "unified_timeline").await.unwrap_err();
+    let error = Timeline::open(&StoreUrl::parse(&url, None).unwrap(), "unified_timeline").await.unwrap_err();
     assert_eq!((error.kind(), error.is_away()), ("connect_timeout", true), "{error:?}");
 }
 

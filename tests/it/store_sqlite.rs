@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use fleetwatt::store::{Error, FileTrouble, Location, Timeline};
+use fleetwatt::store::{Error, FileTrouble, StoreUrl, Timeline};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -15,7 +15,7 @@ use crate::store_story::{AT, Row, event, expected, killed_before_commit, nasty_e
 const TABLE: &str = "unified_timeline";
 
 async fn open(path: &Path) -> Result<Timeline, Error> {
-    Timeline::open(&Location::parse(&format!("sqlite:{}", path.display()), None).unwrap(), TABLE).await
+    Timeline::open(&StoreUrl::parse(&format!("sqlite:{}", path.display()), None).unwrap(), TABLE).await
 }
 
 /// A connection of its own, as another program would have it.
@@ -94,11 +94,11 @@ async fn the_view_for_dashboards_is_in_seconds() {
 #[tokio::test]
 async fn init_says_what_it_did_and_does_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
-    let location = Location::sqlite(folder.path().join("f.db"));
-    let first = Timeline::init(&location, "power").await.unwrap();
+    let store_url = StoreUrl::sqlite(folder.path().join("f.db"));
+    let first = Timeline::init(&store_url, "power").await.unwrap();
     assert_eq!(first.created.len(), 3);
     assert!(first.created[0].starts_with("CREATE TABLE \"power\""));
-    assert!(Timeline::init(&location, "power").await.unwrap().already_there());
+    assert!(Timeline::init(&store_url, "power").await.unwrap().already_there());
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_lock_is_waited_for_and_then_said() {
 async fn a_table_that_vanished_is_an_error_and_a_schema_is_not_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("f.db");
-    let error = Timeline::open(&Location::sqlite(&path), "schema.name").await.unwrap_err();
+    let error = Timeline::open(&StoreUrl::sqlite(&path), "schema.name").await.unwrap_err();
     assert_eq!(error.kind(), "table_name");
     assert!(!path.exists());
     let timeline = open(&path).await.unwrap();

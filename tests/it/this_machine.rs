@@ -189,7 +189,7 @@ fn where_somebody_has_taken_the_sockets_folder_polls_go_on_in_another_one() {
     std::fs::set_permissions(&taken, PermissionsExt::from_mode(0o777)).unwrap();
     let mut settings = Settings::load(Some(fleet.inventory()), Environment(no_variable)).unwrap();
     settings.state_dir = home.path("s");
-    settings.location = fleetwatt::store::Location::sqlite(home.path("s/fleetwatt.db"));
+    settings.store_url = fleetwatt::store::StoreUrl::sqlite(home.path("s/fleetwatt.db"));
     settings.runtime_dir = RuntimePlace { path: taken.clone(), is_shared: true };
     let request = PollRequest {
         dry_run: false,

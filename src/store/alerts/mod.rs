@@ -6,7 +6,7 @@
 //! timeline could not take waits in the spool, and they with it. With PostgreSQL they are in the spool.
 //!
 //! States have a revision. Whoever judged by an older one than is kept is refused
-//! ([`Error::AlertsMoved`](super::Error::AlertsMoved)), and judges again.
+//! ([`Error::AlertsChanged`](super::Error::AlertsChanged)), and judges again.
 
 mod outbox;
 #[cfg(test)]
@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::location::Place;
 use super::spool::Spool;
-use super::{Error, Location};
+use super::store_url::Backend;
+use super::{Error, StoreUrl};
 use crate::batch::{BatchId, Event};
 
 pub use outbox::{Outbox, OutboxMessage};
@@ -45,7 +45,7 @@ pub struct AlertRecord {
 
 /// The state of the alerts that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptState {
+pub struct StoredAlertState {
     /// Which one it is: each is one more than the one before it.
     pub revision: i64,
     /// The state, as it was given.
@@ -54,9 +54,9 @@ pub struct KeptState {
 
 /// What is kept of the alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeptAlerts {
+pub struct StoredAlerts {
     /// The newest state; `None` if none was ever kept.
-    pub state: Option<KeptState>,
+    pub state: Option<StoredAlertState>,
     /// Number of messages that wait for the webhook.
     pub n_waiting: u64,
 }
@@ -104,7 +104,7 @@ pub(super) async fn keep(
     tables: Tables,
     id: BatchId,
     record: &AlertRecord,
-) -> sqlx::Result<Option<KeptState>> {
+) -> sqlx::Result<Option<StoredAlertState>> {
     let kept = state_of(connection, tables).await?;
     if let Some(newer) = kept.filter(|kept| record.judged_by < kept.revision) {
         return Ok(Some(newer));
@@ -142,10 +142,13 @@ async fn put_state(
     query.execute(connection).await.map(|_| ())
 }
 
-async fn state_of(connection: &mut SqliteConnection, tables: Tables) -> sqlx::Result<Option<KeptState>> {
+async fn state_of(
+    connection: &mut SqliteConnection,
+    tables: Tables,
+) -> sqlx::Result<Option<StoredAlertState>> {
     let sql = tables.sql("SELECT revision, state FROM {state}");
     let found: Option<(i64, String)> = sqlx::query_as(sql).fetch_optional(connection).await?;
-    Ok(found.map(|(revision, text)| KeptState { revision, text }))
+    Ok(found.map(|(revision, text)| StoredAlertState { revision, text }))
 }
 
 /// Copies everything from a damaged file as far as it can be read; says how many messages.
@@ -197,11 +200,11 @@ struct Source {
 }
 
 /// The files that hold what is kept of the alerts: the spool, and a timeline that is a file.
-fn sources(state_dir: &Path, location: &Location) -> Vec<Source> {
+fn sources(state_dir: &Path, store_url: &StoreUrl) -> Vec<Source> {
     let spool = Source { path: Spool::path_in(state_dir), tables: Tables::OfSpool };
-    match location.place() {
-        Place::Sqlite(path) => vec![Source { path: path.clone(), tables: Tables::OfTimeline }, spool],
-        Place::Postgres(_) => vec![spool],
+    match store_url.backend() {
+        Backend::Sqlite(path) => vec![Source { path: path.clone(), tables: Tables::OfTimeline }, spool],
+        Backend::Postgres(_) => vec![spool],
     }
 }
 
@@ -254,10 +257,10 @@ async fn close(connection: SqliteConnection) {
 /// # Errors
 ///
 /// A file that is there cannot be read.
-pub async fn kept_alerts(state_dir: &Path, location: &Location) -> Result<KeptAlerts, Error> {
-    let mut kept = KeptAlerts::default();
+pub async fn stored_alerts(state_dir: &Path, store_url: &StoreUrl) -> Result<StoredAlerts, Error> {
+    let mut kept = StoredAlerts::default();
     let mut waiting = std::collections::BTreeSet::new();
-    for source in sources(state_dir, location) {
+    for source in sources(state_dir, store_url) {
         let Some(mut connection) = source.open(false).await? else { continue };
         let state = state_of(&mut connection, source.tables).await;
         let sql = source.tables.sql("SELECT message_id FROM {outbox}");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Source, close, sources};
-use crate::store::{Error, Location};
+use crate::store::{Error, StoreUrl};
 
 /// A message that waits for the webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub struct Outbox {
 
 impl Outbox {
     /// The outbox beside a state directory and a timeline. Opens nothing.
-    pub fn new(state_dir: &Path, location: &Location) -> Self {
-        Self { sources: sources(state_dir, location), done: BTreeSet::new() }
+    pub fn new(state_dir: &Path, store_url: &StoreUrl) -> Self {
+        Self { sources: sources(state_dir, store_url), done: BTreeSet::new() }
     }
 
     /// The oldest messages, at most so many.

@@ -17,29 +17,29 @@ const LIMITS: SpoolLimits = SpoolLimits { bytes: 1 << 20, age: Duration::from_se
 
 struct Stage {
     folder: tempfile::TempDir,
-    location: Location,
+    store_url: StoreUrl,
 }
 
 impl Stage {
     fn new(kind: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let location = match kind {
-            "sqlite" => Location::sqlite(folder.path().join("t.db")),
-            _ => Location::parse("postgres://nobody@127.0.0.1:9/none", None).unwrap(),
+        let store_url = match kind {
+            "sqlite" => StoreUrl::sqlite(folder.path().join("t.db")),
+            _ => StoreUrl::parse("postgres://nobody@127.0.0.1:9/none", None).unwrap(),
         };
-        Self { folder, location }
+        Self { folder, store_url }
     }
 
     async fn writer(&self) -> Writer {
-        Writer::open(self.folder.path(), &self.location, "unified_timeline", LIMITS).await.unwrap()
+        Writer::open(self.folder.path(), &self.store_url, "unified_timeline", LIMITS).await.unwrap()
     }
 
-    async fn kept(&self) -> KeptAlerts {
-        kept_alerts(self.folder.path(), &self.location).await.unwrap()
+    async fn kept(&self) -> StoredAlerts {
+        stored_alerts(self.folder.path(), &self.store_url).await.unwrap()
     }
 
     fn outbox(&self) -> Outbox {
-        Outbox::new(self.folder.path(), &self.location)
+        Outbox::new(self.folder.path(), &self.store_url)
     }
 }
 
@@ -66,8 +66,8 @@ fn event(event_type: &'static str) -> Event {
     }
 }
 
-fn kept(revision: i64, text: &str, n_waiting: u64) -> KeptAlerts {
-    KeptAlerts { state: Some(KeptState { revision, text: text.to_owned() }), n_waiting }
+fn kept(revision: i64, text: &str, n_waiting: u64) -> StoredAlerts {
+    StoredAlerts { state: Some(StoredAlertState { revision, text: text.to_owned() }), n_waiting }
 }
 
 async fn texts(outbox: &mut Outbox) -> Vec<String> {
@@ -78,7 +78,7 @@ async fn texts(outbox: &mut Outbox) -> Vec<String> {
 async fn state_and_messages_are_kept_with_their_batch_and_outlive_the_process() {
     for kind in TIMELINES {
         let stage = Stage::new(kind);
-        assert_eq!(stage.kept().await, KeptAlerts::default(), "{kind}");
+        assert_eq!(stage.kept().await, StoredAlerts::default(), "{kind}");
         let mut writer = stage.writer().await;
         writer.keep(id(), &[event("a")], Some(&record(0, Some("one"), &["x", "y"]))).await.unwrap();
         writer.keep(id(), &[event("a")], Some(&record(1, None, &[]))).await.unwrap();
@@ -97,8 +97,8 @@ async fn whoever_judged_by_an_old_state_is_told_the_new_one_and_nothing_is_writt
         writer.keep(id(), &[], Some(&record(0, Some("one"), &["x"]))).await.unwrap();
         let batch = id();
         let refused = writer.keep(batch, &[event("a")], Some(&record(0, Some("two"), &["y"]))).await;
-        let Err(Error::AlertsMoved { kept: newer }) = refused else { panic!("{kind}: {refused:?}") };
-        assert_eq!(newer, KeptState { revision: 1, text: "one".to_owned() }, "{kind}");
+        let Err(Error::AlertsChanged { kept: newer }) = refused else { panic!("{kind}: {refused:?}") };
+        assert_eq!(newer, StoredAlertState { revision: 1, text: "one".to_owned() }, "{kind}");
         assert_eq!(stage.kept().await, kept(1, "one", 1), "{kind}");
         // The same batch may come again, judged anew.
         writer.keep(batch, &[event("a")], Some(&record(1, Some("two"), &["y"]))).await.unwrap();
@@ -130,7 +130,7 @@ async fn what_a_locked_timeline_does_not_take_waits_in_the_spool_with_its_alerts
     let mut other = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let receipt = writer.keep(id(), &[], Some(&record(1, Some("two"), &["y"]))).await.unwrap();
-    assert!(receipt.left.is_some());
+    assert!(receipt.backlog.is_some());
     assert_eq!(stage.kept().await, kept(2, "two", 2));
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     // The state of the spool is newer than that of the timeline, and stays so until the next.

@@ -12,9 +12,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
-use super::failure::{is_refused_encryption, sort_connecting};
+use super::failure::{classify_connect, is_refused_encryption};
 use crate::store::Error;
-use crate::store::location::{Mode, Server};
+use crate::store::store_url::{Mode, Server};
 use crate::support::regular_file;
 
 /// How long connecting may take, with TLS and login. sqlx has no deadline of its own.
@@ -49,7 +49,7 @@ pub(super) async fn connect(server: &Server) -> Result<PgConnection, Error> {
         }
     };
     match timeout(CONNECT_WITHIN, attempt).await {
-        Ok(done) => done.map_err(|source| sort_connecting(server, source)),
+        Ok(done) => done.map_err(|source| classify_connect(server, source)),
         Err(_) => Err(Error::ConnectTimeout { server: server.to_string(), after: CONNECT_WITHIN }),
     }
 }

@@ -1,7 +1,7 @@
 //! Sorts what goes wrong with a server into the kinds of [`Error`].
 
 use crate::store::Error;
-use crate::store::location::Server;
+use crate::store::store_url::Server;
 use crate::store::table::quoted;
 
 /// What was being done, for the words of an error.
@@ -20,7 +20,7 @@ impl Context<'_> {
     }
 
     /// Sorts an error of any step but connecting and committing.
-    pub(super) fn sort(&self, source: sqlx::Error) -> Error {
+    pub(super) fn classify(&self, source: sqlx::Error) -> Error {
         let step = self.step;
         let Some(code) = code_of(&source) else {
             return if is_broken(&source) {
@@ -38,7 +38,7 @@ impl Context<'_> {
             // Administrator's shutdown: the server says so and hangs up.
             ("57P01" | "57P02" | "57P03" | "57P05", _) | (_, "08") => Error::Lost { step, source },
             // Insufficient resources, read-only transaction (a standby), system error, operator intervention.
-            ("25006", _) | (_, "53" | "57" | "58") => Error::Ailing { step, source },
+            ("25006", _) | (_, "53" | "57" | "58") => Error::ServerUnavailable { step, source },
             // Data, constraints, triggers, checks of views, and what is too large for an index.
             (_, "22" | "23" | "P0" | "44" | "54") => Error::Refused { source },
             _ => Error::Other { step, source },
@@ -47,12 +47,12 @@ impl Context<'_> {
 
     /// Sorts an error of COMMIT. If the connection broke, nobody knows what became of it. A server that
     /// is being stopped says 57P01 also after it has committed, while it waits for its replicas.
-    pub(super) fn sort_commit(&self, source: sqlx::Error) -> Error {
+    pub(super) fn classify_commit(&self, source: sqlx::Error) -> Error {
         let code = code_of(&source).unwrap_or_default();
         if code.is_empty() || code.starts_with("08") || code.starts_with("57P") || code == "40003" {
             return Error::CommitUnknown { source: Some(source) };
         }
-        self.at("commit").sort(source)
+        self.at("commit").classify(source)
     }
 
     fn grant(&self) -> String {
@@ -62,7 +62,7 @@ impl Context<'_> {
 }
 
 /// Sorts an error of connecting.
-pub(super) fn sort_connecting(server: &Server, source: sqlx::Error) -> Error {
+pub(super) fn classify_connect(server: &Server, source: sqlx::Error) -> Error {
     let place = server.to_string();
     if is_tls(&source) {
         return Error::Tls { server: place, source };
@@ -71,7 +71,7 @@ pub(super) fn sort_connecting(server: &Server, source: sqlx::Error) -> Error {
     match code_of(&source).as_deref() {
         Some("28000" | "28P01") => Error::Login { server: place, user, source },
         Some("3D000") => Error::NoDatabase { server: place, source },
-        Some("53300" | "57P01" | "57P02" | "57P03") => Error::Ailing { step: "connect", source },
+        Some("53300" | "57P01" | "57P02" | "57P03") => Error::ServerUnavailable { step: "connect", source },
         // CONNECT on the database is missing.
         Some("42501") => Error::Login { server: place, user, source },
         Some(_) => Error::Other { step: "connect", source },
@@ -110,8 +110,8 @@ mod tests {
         let server = Server::default();
         let context = Context { step: "insert", server: &server, table: "t".to_owned() };
         let broken = || sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
-        assert_eq!(context.sort(broken()).kind(), "lost");
-        let error = context.sort_commit(broken());
+        assert_eq!(context.classify(broken()).kind(), "lost");
+        let error = context.classify_commit(broken());
         assert_eq!((error.kind(), error.is_away()), ("commit_unknown", true));
     }
 }

@@ -5,8 +5,8 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::failure::Context;
-use super::{ledger, lookup};
-use crate::store::location::Server;
+use super::{delivery_log, table_schema};
+use crate::store::store_url::Server;
 use crate::store::table::{TableName, quoted};
 use crate::store::{Error, InitReport};
 
@@ -16,13 +16,13 @@ pub(super) async fn create(
     table: &TableName,
 ) -> Result<InitReport, Error> {
     let context = Context { step: "create the table", server, table: table.to_string() };
-    let (name, created) = match lookup::table(connection, &context, table).await {
+    let (name, created) = match table_schema::table(connection, &context, table).await {
         Ok(found) => (found.sql_name(), Vec::new()),
         Err(Error::NoTable { .. }) => (table.to_string(), create_table(connection, &context, table).await?),
         Err(error) => return Err(error),
     };
-    let (ledger, owner_sql) = create_ledger(connection, &context).await?;
-    Ok(InitReport { table: name, created, ledger, owner_sql })
+    let (delivery_log, owner_sql) = create_delivery_log(connection, &context).await?;
+    Ok(InitReport { table: name, created, delivery_log, owner_sql })
 }
 
 async fn create_table(
@@ -39,7 +39,7 @@ async fn create_table(
             .persistent(false)
             .fetch_one(&mut *transaction)
             .await
-            .map_err(|error| context.sort(error))?;
+            .map_err(|error| context.classify(error))?;
         if !there {
             statements.push(format!("CREATE SCHEMA {}", quoted(schema)));
         }
@@ -49,17 +49,17 @@ async fn create_table(
         let done = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *transaction).await;
         done.map_err(|error| refused(error, context, table))?;
     }
-    transaction.commit().await.map_err(|error| context.sort_commit(error))?;
+    transaction.commit().await.map_err(|error| context.classify_commit(error))?;
     Ok(statements)
 }
 
 /// What was created, and what an owner would have to run if this role may not.
-async fn create_ledger(
+async fn create_delivery_log(
     connection: &mut PgConnection,
     context: &Context<'_>,
 ) -> Result<(Vec<String>, Vec<String>), Error> {
     let context = context.at("create the table of delivered batches");
-    let failed = |error| context.sort(error);
+    let failed = |error| context.classify(error);
     let mut transaction = super::begin(connection, &context).await?;
     let sql = "SELECT current_user::text, to_regnamespace('fleetwatt') IS NOT NULL, \
                EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -68,21 +68,25 @@ async fn create_ledger(
         sqlx::query_as(sql).persistent(false).fetch_one(&mut *transaction).await.map_err(failed)?;
     if is_there {
         transaction.rollback().await.map_err(failed)?;
-        let usable = ledger::is_usable(connection, &context).await?;
-        return Ok((Vec::new(), if usable { Vec::new() } else { ledger::owner_sql(&role) }));
+        let usable = delivery_log::is_usable(connection, &context).await?;
+        return Ok((Vec::new(), if usable { Vec::new() } else { delivery_log::owner_sql(&role) }));
     }
     // IF NOT EXISTS would ask for the right to create a schema although there is one.
     let statements: &[&'static str] =
-        if has_schema { &[ledger::TABLE] } else { &[ledger::SCHEMA, ledger::TABLE] };
+        if has_schema { &[delivery_log::TABLE] } else { &[delivery_log::SCHEMA, delivery_log::TABLE] };
     for statement in statements {
         if let Err(error) = sqlx::raw_sql(*statement).execute(&mut *transaction).await {
             transaction.rollback().await.map_err(failed)?;
             let error = failed(error);
             let is_for_an_owner = matches!(error, Error::Permission { .. });
-            return if is_for_an_owner { Ok((Vec::new(), ledger::owner_sql(&role))) } else { Err(error) };
+            return if is_for_an_owner {
+                Ok((Vec::new(), delivery_log::owner_sql(&role)))
+            } else {
+                Err(error)
+            };
         }
     }
-    transaction.commit().await.map_err(|error| context.sort_commit(error))?;
+    transaction.commit().await.map_err(|error| context.classify_commit(error))?;
     Ok((statements.iter().map(|statement| (*statement).to_owned()).collect(), Vec::new()))
 }
 
@@ -107,7 +111,7 @@ pub(super) fn index_by_time(table: &str) -> String {
 }
 
 fn refused(error: sqlx::Error, context: &Context<'_>, table: &TableName) -> Error {
-    let error = context.sort(error);
+    let error = context.classify(error);
     let Error::Permission { step, source, .. } = error else { return error };
     let role = context.server.user.as_deref().map_or_else(|| "CURRENT_USER".to_owned(), quoted);
     let schema = quoted(table.schema.as_deref().unwrap_or("public"));

@@ -3,14 +3,18 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::fit::Fitted;
+use super::table_mapping::TableMapping;
 use crate::store::rows::Row;
 
 /// Rows per INSERT: two round trips each. Measured: more is not faster, and this bounds the memory.
 const ROWS_PER_INSERT: usize = 5_000;
 
 /// Inserts all rows within the transaction that is open; says how many came.
-pub(super) async fn all(connection: &mut PgConnection, table: &Fitted, rows: &[Row]) -> sqlx::Result<u64> {
+pub(super) async fn all(
+    connection: &mut PgConnection,
+    table: &TableMapping,
+    rows: &[Row],
+) -> sqlx::Result<u64> {
     let mut n_rows = 0;
     for chunk in rows.chunks(ROWS_PER_INSERT) {
         let column = |of: fn(&Row) -> &str| chunk.iter().map(of).collect::<Vec<&str>>();

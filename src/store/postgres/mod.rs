@@ -5,15 +5,15 @@
 //! PostgreSQL 12 and newer.
 
 mod connect;
+mod delivery_log;
 mod failure;
-mod fit;
 mod init;
 mod insert;
-mod ledger;
-mod lookup;
-mod probe;
-mod sift;
+mod rejected_rows;
 mod status;
+mod table_mapping;
+mod table_schema;
+mod verify;
 
 use std::time::{Duration, Instant};
 
@@ -22,13 +22,13 @@ use sqlx::postgres::{PgConnection, PgTransaction};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::location::Server;
 use super::rows::Row;
+use super::store_url::Server;
 use super::table::TableName;
-use super::{Error, Guarantee, InitReport, Refusal, Status, Written, failpoint};
+use super::{Error, Guarantee, InitReport, RejectedRow, Status, WriteReport, failpoint};
 use crate::batch::BatchId;
 use failure::Context;
-use fit::Fitted;
+use table_mapping::TableMapping;
 
 /// One round trip. LOCAL, so that nothing stays behind in a connection that pgbouncer gives to others. The
 /// level is said, since the look for a batch has to see what was committed while it waited for the lock.
@@ -61,10 +61,10 @@ pub(super) struct Postgres {
 #[derive(Debug)]
 struct Session {
     connection: PgConnection,
-    table: Fitted,
+    table: TableMapping,
     guarantee: Guarantee,
     /// What is odd about the table, one sentence each.
-    doubts: Vec<String>,
+    warnings: Vec<String>,
     used_at: Instant,
     opened_at: Instant,
 }
@@ -80,11 +80,11 @@ impl Postgres {
         let report =
             within(TRANSACTION_WITHIN, "create the table", init::create(&mut connection, server, &table))
                 .await;
-        farewell(connection).await;
+        close_connection(connection).await;
         report
     }
 
-    pub(super) async fn write(&self, id: BatchId, rows: &[Row]) -> Result<Written, Error> {
+    pub(super) async fn write(&self, id: BatchId, rows: &[Row]) -> Result<WriteReport, Error> {
         let started = Instant::now();
         let mut slot = self.session.lock().await;
         let mut session = self.ready_session(slot.take()).await?;
@@ -92,22 +92,22 @@ impl Postgres {
             Ok(n_rows) => {
                 session.used_at = Instant::now();
                 *slot = Some(session);
-                Ok(Written { took: started.elapsed(), ..n_rows })
+                Ok(WriteReport { took: started.elapsed(), ..n_rows })
             }
             Err(error) => {
                 // The table may be another one than was looked up, so the next call looks again.
-                farewell(session.connection).await;
+                close_connection(session.connection).await;
                 Err(error)
             }
         }
     }
 
     /// The rows that the table does not take. Writes nothing.
-    pub(super) async fn sift(&self, rows: &[Row]) -> Result<Vec<Refusal>, Error> {
+    pub(super) async fn find_rejected_rows(&self, rows: &[Row]) -> Result<Vec<RejectedRow>, Error> {
         let mut slot = self.session.lock().await;
         let mut session = self.ready_session(slot.take()).await?;
         let context = self.context("find the rows that are refused");
-        let search = sift::refused(&mut session.connection, &context, &session.table, rows);
+        let search = rejected_rows::refused(&mut session.connection, &context, &session.table, rows);
         let refused = within(TRANSACTION_WITHIN, context.step, search).await?;
         *slot = Some(session);
         Ok(refused)
@@ -116,19 +116,19 @@ impl Postgres {
     pub(super) async fn status(&self) -> Result<Status, Error> {
         let mut slot = self.session.lock().await;
         let mut session = self.ready_session(slot.take()).await?;
-        let location = self.server.to_string();
+        let store_url = self.server.to_string();
         let context = self.context("status");
-        let Session { connection, table, guarantee, doubts, .. } = &mut session;
-        let answer = status::ask(connection, table, *guarantee, &context, location);
+        let Session { connection, table, guarantee, warnings, .. } = &mut session;
+        let answer = status::ask(connection, table, *guarantee, &context, store_url);
         let mut status = within(TRANSACTION_WITHIN, "status", answer).await?;
-        status.hints.splice(0..0, doubts.iter().cloned());
+        status.hints.splice(0..0, warnings.iter().cloned());
         *slot = Some(session);
         Ok(status)
     }
 
     pub(super) async fn close(self) {
         if let Some(session) = self.session.into_inner() {
-            farewell(session.connection).await;
+            close_connection(session.connection).await;
         }
     }
 
@@ -160,28 +160,35 @@ impl Session {
         let mut connection = connect::connect(server).await?;
         let context = Context { step: "look up the table", server, table: name.to_string() };
         let found =
-            within(TRANSACTION_WITHIN, context.step, lookup::table(&mut connection, &context, name)).await?;
-        let table = Fitted::of(found)?;
+            within(TRANSACTION_WITHIN, context.step, table_schema::table(&mut connection, &context, name))
+                .await?;
+        let table = TableMapping::of(found)?;
         let context = context.at("look for delivered batches");
         let guarantee =
-            within(TRANSACTION_WITHIN, context.step, ledger::find(&mut connection, &context, &table)).await?;
+            within(TRANSACTION_WITHIN, context.step, delivery_log::find(&mut connection, &context, &table))
+                .await?;
         let context = context.at("try what keeps batches from being doubled");
-        let tried = probe::guarantee(&mut connection, &context, &table, guarantee);
-        let probe::Tried { guarantee, doubts } = within(TRANSACTION_WITHIN, context.step, tried).await?;
-        for doubt in &doubts {
-            tracing::debug!(table = table.name, "{doubt}");
+        let tried = verify::guarantee(&mut connection, &context, &table, guarantee);
+        let verify::Verdict { guarantee, warnings } = within(TRANSACTION_WITHIN, context.step, tried).await?;
+        for warning in &warnings {
+            tracing::debug!(table = table.name, "{warning}");
         }
         let now = Instant::now();
-        Ok(Self { connection, table, guarantee, doubts, used_at: now, opened_at: now })
+        Ok(Self { connection, table, guarantee, warnings, used_at: now, opened_at: now })
     }
 
-    async fn write(&mut self, context: &Context<'_>, id: BatchId, rows: &[Row]) -> Result<Written, Error> {
+    async fn write(
+        &mut self,
+        context: &Context<'_>,
+        id: BatchId,
+        rows: &[Row],
+    ) -> Result<WriteReport, Error> {
         rows.iter().try_for_each(|row| self.table.check_lengths(row))?;
         let (table, guarantee, connection) = (&self.table, self.guarantee, &mut self.connection);
         let work = async move {
-            let failed = |error| context.sort(error);
+            let failed = |error| context.classify(error);
             let mut transaction = begin(connection, context).await?;
-            if !ledger::is_new(&mut transaction, guarantee, table, id, rows).await.map_err(failed)? {
+            if !delivery_log::is_new(&mut transaction, guarantee, table, id, rows).await.map_err(failed)? {
                 transaction.rollback().await.map_err(failed)?;
                 return Ok(None);
             }
@@ -189,20 +196,22 @@ impl Session {
             let all = u64::try_from(rows.len()).unwrap_or(u64::MAX);
             if n_rows != all && table.may_select {
                 // A trigger may have put them elsewhere, as those of partitions before PostgreSQL 10 do.
-                n_rows =
-                    ledger::n_there(&mut transaction, table, id, rows).await.map_err(failed)?.max(n_rows);
+                n_rows = delivery_log::n_there(&mut transaction, table, id, rows)
+                    .await
+                    .map_err(failed)?
+                    .max(n_rows);
             }
             Ok(Some((transaction, n_rows.min(all), all.saturating_sub(n_rows))))
         };
         let Some((transaction, n_rows, swallowed)) = within(TRANSACTION_WITHIN, context.step, work).await?
         else {
             tracing::info!(batch = %id, "batch was delivered before");
-            return Ok(Written::default());
+            return Ok(WriteReport::default());
         };
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         match timeout(COMMIT_WITHIN, transaction.commit()).await {
-            Ok(Ok(())) => Ok(Written { rows: n_rows, swallowed, took: Duration::ZERO }),
-            Ok(Err(error)) => Err(context.sort_commit(error)),
+            Ok(Ok(())) => Ok(WriteReport { rows: n_rows, swallowed, took: Duration::ZERO }),
+            Ok(Err(error)) => Err(context.classify_commit(error)),
             Err(_) => Err(Error::CommitUnknown { source: None }),
         }
     }
@@ -212,7 +221,7 @@ async fn begin<'c>(
     connection: &'c mut PgConnection,
     context: &Context<'_>,
 ) -> Result<PgTransaction<'c>, Error> {
-    connection.begin_with(BEGIN).await.map_err(|error| context.sort(error))
+    connection.begin_with(BEGIN).await.map_err(|error| context.classify(error))
 }
 
 async fn within<T>(
@@ -224,7 +233,7 @@ async fn within<T>(
 }
 
 /// Tells the server that we go. It would notice anyway.
-async fn farewell(connection: PgConnection) {
+async fn close_connection(connection: PgConnection) {
     if !matches!(timeout(Duration::from_secs(2), connection.close()).await, Ok(Ok(()))) {
         tracing::debug!("database connection did not close cleanly");
     }

@@ -3,10 +3,10 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::delivery_log::owner_sql;
 use super::failure::Context;
-use super::fit::Fitted;
 use super::init::{index_by_source, index_by_time};
-use super::ledger::owner_sql;
+use super::table_mapping::TableMapping;
 use crate::reading::Timestamp;
 use crate::store::{Error, Guarantee, Status};
 
@@ -24,12 +24,12 @@ FROM pg_index i WHERE i.indrelid = $1::oid AND i.indisvalid";
 /// Two transactions, so that a slow count does not cost the facts.
 pub(super) async fn ask(
     connection: &mut PgConnection,
-    table: &Fitted,
+    table: &TableMapping,
     guarantee: Guarantee,
     context: &Context<'_>,
-    location: String,
+    store_url: String,
 ) -> Result<Status, Error> {
-    let failed = |error| context.sort(error);
+    let failed = |error| context.classify(error);
     let mut transaction = super::begin(connection, context).await?;
     let facts = sqlx::query(FACTS)
         .bind(table.oid)
@@ -48,7 +48,7 @@ pub(super) async fn ask(
     let (recent, newest) = counts.map_or((None, None), |(recent, newest)| (Some(recent), newest));
     Ok(Status {
         kind: "PostgreSQL",
-        location,
+        store_url,
         version: facts.try_get(0).map_err(failed)?,
         table: table.name.clone(),
         table_kind: table.kind,
@@ -63,7 +63,7 @@ pub(super) async fn ask(
         guarantee,
         hints,
         owner_sql: match guarantee {
-            Guarantee::Ledger => Vec::new(),
+            Guarantee::DeliveryLog => Vec::new(),
             Guarantee::Lookup | Guarantee::AtLeastOnce => owner_sql(&table.role),
         },
     })
@@ -74,7 +74,7 @@ type Counts = (Vec<(String, u64)>, Option<Timestamp>);
 /// `None` if the server refuses, or takes longer than its statement timeout.
 async fn counts(
     connection: &mut PgConnection,
-    table: &Fitted,
+    table: &TableMapping,
     context: &Context<'_>,
 ) -> Result<Option<Counts>, Error> {
     let now = if table.is_zoned { "now()" } else { "(now() AT TIME ZONE 'UTC')" };
@@ -87,17 +87,17 @@ async fn counts(
     let recent: sqlx::Result<Vec<(String, i64)>> =
         sqlx::query_as(AssertSqlSafe(recent)).persistent(false).fetch_all(&mut *transaction).await;
     let Ok(recent) = recent else {
-        transaction.rollback().await.map_err(|error| context.sort(error))?;
+        transaction.rollback().await.map_err(|error| context.classify(error))?;
         return Ok(None);
     };
     let newest: sqlx::Result<Option<i64>> =
         sqlx::query_scalar(AssertSqlSafe(newest)).persistent(false).fetch_one(&mut *transaction).await;
-    transaction.rollback().await.map_err(|error| context.sort(error))?;
+    transaction.rollback().await.map_err(|error| context.classify(error))?;
     let recent = recent.into_iter().map(|(name, n)| (name, u64::try_from(n).unwrap_or(0))).collect();
     Ok(Some((recent, newest.ok().flatten().map(Timestamp::from_micros))))
 }
 
-fn hints(table: &Fitted, indexes: &[Vec<String>]) -> Vec<String> {
+fn hints(table: &TableMapping, indexes: &[Vec<String>]) -> Vec<String> {
     let mut hints = Vec::new();
     if table.kind == "view" || table.kind == "foreign table" {
         return hints;

@@ -7,7 +7,7 @@
 //! Its clock is what it has seen go by: SQLite's, in steps of a day at most. One poll with a clock that is a month ahead
 //! makes nothing old.
 
-mod letters;
+mod dead_letters;
 mod open;
 mod payload;
 mod rescue;
@@ -28,7 +28,7 @@ use super::file::Identity;
 use super::rows::Row;
 use super::{Error, FileTrouble};
 use crate::batch::BatchId;
-pub(super) use letters::{Letter, MAX_DEAD_LETTERS};
+pub(super) use dead_letters::{MAX_DEAD_LETTERS, SpooledLetter};
 use payload::Packed;
 pub use payload::n_rows_of_payload;
 pub use rescue::Rescued;
@@ -84,7 +84,7 @@ pub struct SpoolStatus {
 
 /// A batch that waits.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct SpooledBatch {
     pub(super) seq: i64,
     pub(super) id: BatchId,
     pub(super) rows: Vec<Row>,
@@ -99,7 +99,7 @@ pub(super) struct Spool {
     /// What became of the file that was here before, if it was damaged.
     rescued: Option<Rescued>,
     /// Whether it works in the room that was set aside, as the disk is full: it does not grow.
-    is_tight: bool,
+    is_on_reserve: bool,
 }
 
 /// `batch_id, rows, crc32, payload` as they stand in the table.
@@ -116,10 +116,10 @@ impl Spool {
         note: impl FnOnce(Dropped) -> Row + Send,
         record: Option<&AlertRecord>,
     ) -> Result<Dropped, Error> {
-        if self.is_tight && reserve::is_roomy(&self.path) {
-            self.grow_again().await?;
+        if self.is_on_reserve && reserve::is_roomy(&self.path) {
+            self.restore_limits().await?;
         }
-        let failed = |source| trouble(&self.path, source);
+        let failed = |source| spool_error(&self.path, source);
         let mut packed = Packed::of(id, rows);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         if let Some(record) = record
@@ -127,10 +127,10 @@ impl Spool {
         {
             let moved = alerts::keep(&mut transaction, Tables::OfSpool, id, record).await;
             if let Some(kept) = moved.map_err(failed)? {
-                return Err(Error::AlertsMoved { kept });
+                return Err(Error::AlertsChanged { kept });
             }
         }
-        let now = tick(&mut transaction).await.map_err(failed)?;
+        let now = advance_clock(&mut transaction).await.map_err(failed)?;
         let dropped = make_room(&mut transaction, now, packed.bytes(), limits).await.map_err(failed)?;
         let mut n_rows = rows.len();
         if dropped != Dropped::default() {
@@ -151,17 +151,17 @@ impl Spool {
     }
 
     /// The batch that is to be delivered next.
-    pub(super) async fn oldest(&mut self) -> Result<Option<Waiting>, Error> {
+    pub(super) async fn oldest(&mut self) -> Result<Option<SpooledBatch>, Error> {
         self.waiting("SELECT seq FROM batch WHERE seq > ? ORDER BY seq LIMIT 1", i64::MIN).await
     }
 
     /// The batch that came last, if it came after `seq`.
-    pub(super) async fn newest_after(&mut self, seq: i64) -> Result<Option<Waiting>, Error> {
+    pub(super) async fn newest_after(&mut self, seq: i64) -> Result<Option<SpooledBatch>, Error> {
         self.waiting("SELECT seq FROM batch WHERE seq > ? ORDER BY seq DESC LIMIT 1", seq).await
     }
 
-    async fn waiting(&mut self, sql: &'static str, after: i64) -> Result<Option<Waiting>, Error> {
-        let failed = |source| trouble(&self.path, source);
+    async fn waiting(&mut self, sql: &'static str, after: i64) -> Result<Option<SpooledBatch>, Error> {
+        let failed = |source| spool_error(&self.path, source);
         let seq: Option<i64> =
             sqlx::query_scalar(sql).bind(after).fetch_optional(&mut self.connection).await.map_err(failed)?;
         let Some(seq) = seq else { return Ok(None) };
@@ -169,14 +169,14 @@ impl Spool {
         let damaged =
             || Error::Spool { path: self.path.clone(), trouble: Some(FileTrouble::Corrupt), source: None };
         let (id, rows) = stored.as_ref().and_then(unpack).ok_or_else(damaged)?;
-        Ok(Some(Waiting { seq, id, rows }))
+        Ok(Some(SpooledBatch { seq, id, rows }))
     }
 
     /// A batch is in the timeline, so it need not wait any longer. That also works on a full disk.
     pub(super) async fn delivered(&mut self, seq: i64) -> Result<(), Error> {
         match self.remove(seq).await {
             Err(error) if error.is_full_spool() => {
-                self.make_way().await?;
+                self.use_reserve().await?;
                 self.remove(seq).await
             }
             done => done,
@@ -184,14 +184,14 @@ impl Spool {
     }
 
     async fn remove(&mut self, seq: i64) -> Result<(), Error> {
-        let failed = |source| trouble(&self.path, source);
+        let failed = |source| spool_error(&self.path, source);
         let sql = "DELETE FROM batch WHERE seq = ?";
         sqlx::query(sql).bind(seq).execute(&mut self.connection).await.map(|_| ()).map_err(failed)
     }
 
     /// A batch could not be delivered: noted for people, if there is room for a note.
     pub(super) async fn failed(&mut self, seq: i64, error: &str) -> Result<(), Error> {
-        let failed = |source| trouble(&self.path, source);
+        let failed = |source| spool_error(&self.path, source);
         let sql = "UPDATE batch SET attempts = attempts + 1, last_error = ? WHERE seq = ?";
         let done = sqlx::query(sql).bind(error).bind(seq).execute(&mut self.connection).await;
         match done.map(|_| ()).map_err(failed) {
@@ -202,7 +202,7 @@ impl Spool {
 
     /// What is in it.
     pub(super) async fn status(&mut self) -> Result<SpoolStatus, Error> {
-        let failed = |source| trouble(&self.path, source);
+        let failed = |source| spool_error(&self.path, source);
         let sql = "SELECT count(*), coalesce(sum(rows), 0), coalesce(sum(bytes), 0), min(created_us), \
              (SELECT count(*) FROM dead_letter), \
              (SELECT value FROM meta WHERE key = 'dropped_total'), (SELECT value FROM meta WHERE key = 'lost_total'), \
@@ -210,7 +210,7 @@ impl Spool {
         type Counts = (i64, i64, i64, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>);
         let (batches, rows, bytes, oldest, dead_letters, dropped, lost, letters_dropped): Counts =
             sqlx::query_as(sql).fetch_one(&mut self.connection).await.map_err(failed)?;
-        let now = seen(sqlx::query_as(CLOCK).fetch_one(&mut self.connection).await.map_err(failed)?);
+        let now = clock_at(sqlx::query_as(CLOCK).fetch_one(&mut self.connection).await.map_err(failed)?);
         let sql = "SELECT attempts, last_error FROM batch WHERE seq = (SELECT min(seq) FROM batch)";
         let error: Option<(i64, Option<String>)> =
             sqlx::query_as(sql).fetch_optional(&mut self.connection).await.map_err(failed)?;
@@ -230,7 +230,7 @@ impl Spool {
 
     /// Gives the room of a long outage back to the disk.
     pub(super) async fn shrink(&mut self) -> Result<(), Error> {
-        let failed = |source| trouble(&self.path, source);
+        let failed = |source| spool_error(&self.path, source);
         let free: i64 = sqlx::query_scalar("PRAGMA freelist_count")
             .fetch_one(&mut self.connection)
             .await
@@ -257,7 +257,7 @@ async fn insert(
     query.execute(connection).await.map(|_| ())
 }
 
-/// What the spool has seen go by, in microseconds: [`seen`] from the clock that it reads and what is in `meta`.
+/// What the spool has seen go by, in microseconds: [`clock_at`] from the clock that it reads and what is in `meta`.
 const CLOCK: &str = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER), \
     (SELECT value FROM meta WHERE key = 'clock_us'), (SELECT value FROM meta WHERE key = 'spool_us'), \
     (SELECT max(created_us) FROM batch)";
@@ -267,7 +267,7 @@ const MAX_STEP_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// A clock that is set back stands still. A spool of the program before had the wall clock, so the newest batch says
 /// where it was.
-fn seen((now, clock, spool, newest): (i64, Option<i64>, Option<i64>, Option<i64>)) -> i64 {
+fn clock_at((now, clock, spool, newest): (i64, Option<i64>, Option<i64>, Option<i64>)) -> i64 {
     let (clock, spool) = match (clock, spool, newest) {
         (Some(clock), Some(spool), _) => (clock, spool),
         (_, _, newest) => (newest.unwrap_or(now), newest.unwrap_or(now)),
@@ -276,10 +276,10 @@ fn seen((now, clock, spool, newest): (i64, Option<i64>, Option<i64>, Option<i64>
 }
 
 /// Sets the spool's clock on, and says what it shows.
-async fn tick(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
+async fn advance_clock(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
     let clock: (i64, Option<i64>, Option<i64>, Option<i64>) =
         sqlx::query_as(CLOCK).fetch_one(&mut *connection).await?;
-    let now = seen(clock);
+    let now = clock_at(clock);
     let sql = "INSERT OR REPLACE INTO meta VALUES ('clock_us', ?), ('spool_us', ?)";
     sqlx::query(sql).bind(clock.0).bind(now).execute(connection).await?;
     Ok(now)
@@ -338,7 +338,7 @@ fn unpack((id, n_rows, crc32, payload): &Stored) -> Option<(BatchId, Vec<Row>)> 
     (as_i64(rows.len()) == *n_rows).then_some((id, rows))
 }
 
-fn trouble(path: &Path, source: sqlx::Error) -> Error {
+fn spool_error(path: &Path, source: sqlx::Error) -> Error {
     let code = source.as_database_error().and_then(|error| error.code());
     let code: Option<i32> = code.and_then(|code| code.parse().ok());
     let is_decoded = matches!(
@@ -356,7 +356,7 @@ fn trouble(path: &Path, source: sqlx::Error) -> Error {
     Error::Spool { path: path.to_owned(), trouble, source: Some(Box::new(source)) }
 }
 
-fn file_trouble(path: &Path, source: std::io::Error) -> Error {
+fn spool_io_error(path: &Path, source: std::io::Error) -> Error {
     use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let troubles = [
         (StorageFull, FileTrouble::Full),

@@ -8,10 +8,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::{Rescued, Spool, SpoolStatus, file_trouble, rescue, reserve, trouble};
+use super::{Rescued, Spool, SpoolStatus, rescue, reserve, spool_error, spool_io_error};
 use crate::store::alerts::{self, Tables};
 use crate::store::file::{Identity, create_private};
-use crate::store::looking::read_only;
+use crate::store::inspect::read_only;
 use crate::store::{Error, FileTrouble};
 
 /// The file's name in the state directory.
@@ -73,12 +73,12 @@ impl Spool {
     pub(in crate::store) async fn open(state_dir: &Path) -> Result<Self, Error> {
         let path = state_dir.join(FILE_NAME);
         let folder = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).await;
-        folder.map_err(|source| file_trouble(&path, source))?;
+        folder.map_err(|source| spool_io_error(&path, source))?;
         rescue::finish(&path)?;
         match Self::open_or_rescue(&path).await {
             Err(error) if error.is_full_spool() && reserve::release(&path) => {
                 let mut spool = Self::open_or_rescue(&path).await?;
-                spool.make_way().await?;
+                spool.use_reserve().await?;
                 Ok(spool)
             }
             done => {
@@ -99,12 +99,12 @@ impl Spool {
     }
 
     /// What is in the spool of a state directory, if there is one: creates nothing and mends nothing.
-    pub(in crate::store) async fn look(state_dir: &Path) -> Result<Option<SpoolStatus>, Error> {
+    pub(in crate::store) async fn inspect(state_dir: &Path) -> Result<Option<SpoolStatus>, Error> {
         let path = state_dir.join(FILE_NAME);
         if !path.exists() {
             return Ok(None);
         }
-        let connection = read_only(&path).connect().await.map_err(|source| trouble(&path, source))?;
+        let connection = read_only(&path).connect().await.map_err(|source| spool_error(&path, source))?;
         let mut spool = Self::of(&path, connection);
         let status = spool.status().await;
         spool.close().await;
@@ -113,22 +113,22 @@ impl Spool {
 
     /// Opens the spool of a state directory that another program may work with: creates nothing and mends
     /// nothing.
-    pub(in crate::store) async fn beside(state_dir: &Path) -> Result<Option<Self>, Error> {
+    pub(in crate::store) async fn open_existing(state_dir: &Path) -> Result<Option<Self>, Error> {
         let path = state_dir.join(FILE_NAME);
         if !path.exists() {
             return Ok(None);
         }
-        let connection = connect(&path).await.map_err(|source| trouble(&path, source))?;
+        let connection = connect(&path).await.map_err(|source| spool_error(&path, source))?;
         Ok(Some(Self::of(&path, connection)))
     }
 
     fn of(path: &Path, connection: SqliteConnection) -> Self {
         let identity = Identity::of(path);
-        Self { path: path.to_owned(), connection, identity, rescued: None, is_tight: false }
+        Self { path: path.to_owned(), connection, identity, rescued: None, is_on_reserve: false }
     }
 
     /// Sets the file aside, and goes on with what could be saved from it.
-    pub(in crate::store) async fn mend(self) -> Result<Self, Error> {
+    pub(in crate::store) async fn repair(self) -> Result<Self, Error> {
         let path = self.path.clone();
         self.close().await;
         let rescued = rescue::set_aside(&path).await?;
@@ -146,7 +146,7 @@ impl Spool {
     }
 
     /// Takes leave of a file that was moved, removed or replaced.
-    pub(in crate::store) async fn leave(mut self) {
+    pub(in crate::store) async fn abandon(mut self) {
         // All that was committed is to be in the file that was moved, and not in a log without it.
         let folded = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await;
         folded.map(drop).unwrap_or_else(|error| tracing::debug!(%error, "log of the spool is not in it"));
@@ -156,20 +156,20 @@ impl Spool {
             "spool was moved, removed or replaced; a new one is opened, and what waited stays in the other"
         );
         self.close().await;
-        if let Err(error) = identity.put_log_aside(&path) {
+        if let Err(error) = identity.rename_orphaned_wal(&path) {
             tracing::error!(%error, path = %path.display(), "log of the spool that was moved cannot be renamed");
         }
     }
 
     /// Whether it works in the room that was set aside for a full disk.
-    pub(in crate::store) const fn is_tight(&self) -> bool {
-        self.is_tight
+    pub(in crate::store) const fn is_on_reserve(&self) -> bool {
+        self.is_on_reserve
     }
 
     /// The disk is full: gives the room that was set aside to what has to be removed, and to nothing else.
-    pub(super) async fn make_way(&mut self) -> Result<(), Error> {
-        let failed = |source| trouble(&self.path, source);
-        self.is_tight = true;
+    pub(super) async fn use_reserve(&mut self) -> Result<(), Error> {
+        let failed = |source| spool_error(&self.path, source);
+        self.is_on_reserve = true;
         reserve::release(&self.path);
         let pages: i64 =
             sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut self.connection).await.map_err(failed)?;
@@ -181,12 +181,12 @@ impl Spool {
     }
 
     /// The disk has room again.
-    pub(super) async fn grow_again(&mut self) -> Result<(), Error> {
-        let failed = |source| trouble(&self.path, source);
+    pub(super) async fn restore_limits(&mut self) -> Result<(), Error> {
+        let failed = |source| spool_error(&self.path, source);
         let sql = format!("PRAGMA max_page_count = {MAX_PAGES}; PRAGMA wal_autocheckpoint = {LOG_PAGES}");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map_err(failed)?;
         reserve::keep(&self.path);
-        self.is_tight = false;
+        self.is_on_reserve = false;
         Ok(())
     }
 
@@ -197,15 +197,15 @@ impl Spool {
         if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             return Err(damaged());
         }
-        create_private(path).map_err(|source| file_trouble(path, source))?;
-        let mut connection = connect(path).await.map_err(|source| trouble(path, source))?;
+        create_private(path).map_err(|source| spool_io_error(path, source))?;
+        let mut connection = connect(path).await.map_err(|source| spool_error(path, source))?;
         let opened = match prepare(&mut connection).await {
             Ok(Some(found)) if found > SCHEMA_VERSION => {
                 Err(Error::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION })
             }
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(damaged()),
-            Err(source) => Err(trouble(path, source)),
+            Err(source) => Err(spool_error(path, source)),
         };
         let spool = Self::of(path, connection);
         match opened {
@@ -224,7 +224,7 @@ impl Spool {
             // Whatever was committed is durable, and SQLite takes up the WAL on the next opening.
             tracing::debug!(%error, path = %self.path.display(), "spool did not close cleanly");
         }
-        if self.is_tight {
+        if self.is_on_reserve {
             reserve::restore(&self.path);
         }
     }

@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::open::connect;
-use super::scan::{Batch, Found, scan};
-use super::{NOW, Spool, as_i64, count, file_trouble, trouble};
+use super::scan::{Batch, Salvage, scan};
+use super::{NOW, Spool, as_i64, count, spool_error, spool_io_error};
 use crate::store::file::{sync_folder, with};
 use crate::store::{Error, alerts};
 
@@ -47,32 +47,33 @@ pub(super) fn finish(path: &Path) -> Result<(), Error> {
     let complete = path.with_file_name(COMPLETE);
     if complete.exists() {
         let stem = "spool.corrupt-found";
-        swap(path, &complete, stem).map_err(|source| file_trouble(path, source))?;
+        swap(path, &complete, stem).map_err(|source| spool_io_error(path, source))?;
     }
-    remove(&path.with_file_name(FILLING)).map_err(|source| file_trouble(path, source))
+    remove(&path.with_file_name(FILLING)).map_err(|source| spool_io_error(path, source))
 }
 
 /// Builds a new spool from what can be read of the one at `path`, and swaps the two.
 pub(super) async fn set_aside(path: &Path) -> Result<Rescued, Error> {
     let filling = path.with_file_name(FILLING);
-    remove(&filling).map_err(|source| file_trouble(path, source))?;
+    remove(&filling).map_err(|source| spool_io_error(path, source))?;
     // What is no file, such as a folder of that name, has nothing to save; opening a FIFO would not return.
     let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
-    let found = if is_file { scan(path, &with(path, "-wal")).unwrap_or_default() } else { Found::default() };
+    let found =
+        if is_file { scan(path, &with(path, "-wal")).unwrap_or_default() } else { Salvage::default() };
     let mut new = Box::pin(Spool::open_file(&filling)).await?;
-    fill(&mut new, &found, is_file.then_some(path)).await.map_err(|source| trouble(&filling, source))?;
+    fill(&mut new, &found, is_file.then_some(path)).await.map_err(|source| spool_error(&filling, source))?;
     let sql = "SELECT 'spool.corrupt-' || strftime('%Y%m%dT%H%M%SZ', 'now')";
     let stem: String = sqlx::query_scalar(sql)
         .fetch_one(&mut new.connection)
         .await
-        .map_err(|source| trouble(&filling, source))?;
+        .map_err(|source| spool_error(&filling, source))?;
     // Takes up the write-ahead log, so that one file is all.
-    new.connection.close().await.map_err(|source| trouble(&filling, source))?;
+    new.connection.close().await.map_err(|source| spool_error(&filling, source))?;
     let complete = path.with_file_name(COMPLETE);
     let swapped = std::fs::rename(&filling, &complete)
         .and_then(|()| sync_folder(path))
         .and_then(|()| swap(path, &complete, &stem));
-    let aside = swapped.map_err(|source| file_trouble(path, source))?;
+    let aside = swapped.map_err(|source| spool_io_error(path, source))?;
     let (saved, lost) = (u64::try_from(found.batches.len()).unwrap_or(u64::MAX), found.n_lost());
     if found.is_complete {
         tracing::error!(saved, lost, aside = %aside.display(), "spool was damaged and is set aside");
@@ -116,13 +117,13 @@ fn remove(path: &Path) -> io::Result<()> {
 
 /// Puts what was found into a new spool, in one transaction, since a sync for each of forty thousand batches would
 /// take minutes.
-async fn fill(new: &mut Spool, found: &Found, old: Option<&Path>) -> sqlx::Result<()> {
+async fn fill(new: &mut Spool, found: &Salvage, old: Option<&Path>) -> sqlx::Result<()> {
     let mut transaction = new.connection.begin().await?;
     let into = &mut *transaction;
     for (seq, batch) in &found.batches {
         copy(into, *seq, batch).await?;
     }
-    for (id, (batch_id, row, error, at_us)) in &found.letters {
+    for (id, (batch_id, row, error, at_us)) in &found.dead_letters {
         let sql = "INSERT INTO dead_letter VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
         let query = sqlx::query(sql).bind(id).bind(batch_id).bind(row).bind(error).bind(at_us);
         query.execute(&mut *into).await?;

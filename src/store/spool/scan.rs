@@ -48,11 +48,11 @@ const MAX_RECORD: usize = 1 << 30;
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Salvage {
     /// Batches whose checksum holds, by their place in the queue.
     pub(super) batches: BTreeMap<i64, Batch>,
     /// Refused rows that were laid aside.
-    pub(super) letters: BTreeMap<i64, (String, String, String, i64)>,
+    pub(super) dead_letters: BTreeMap<i64, (String, String, String, i64)>,
     /// The numbers of `meta`.
     pub(super) numbers: BTreeMap<String, i64>,
     /// Places in the queue that something speaks of.
@@ -72,7 +72,7 @@ pub(super) struct Batch {
     pub(super) last_error: Option<String>,
 }
 
-impl Found {
+impl Salvage {
     /// How many batches are known to be lost. Batches leave from the front, so whatever follows the first that
     /// something speaks of was there.
     pub(super) fn n_lost(&self) -> u64 {
@@ -84,9 +84,9 @@ impl Found {
 }
 
 /// Reads what is left of the spool at `path`, with its write-ahead log.
-pub(super) fn scan(path: &Path, wal: &Path) -> io::Result<Found> {
+pub(super) fn scan(path: &Path, wal: &Path) -> io::Result<Salvage> {
     let pages = Pages::open(path, wal)?;
-    let mut found = Found::default();
+    let mut found = Salvage::default();
     for number in 1..=pages.last {
         if pages.is_free(number) {
             continue;
@@ -204,7 +204,7 @@ impl Pages {
     }
 }
 
-impl Found {
+impl Salvage {
     /// Takes a record for what it looks like. A batch has to have the right checksum; the rest only says what was
     /// there.
     fn take(&mut self, record: &Record) {
@@ -231,7 +231,7 @@ impl Found {
                 self.known.insert(seq);
             }
             (Some(id), [Null, Text(batch), Text(row), Text(error), Integer(at)]) => {
-                self.letters.insert(id, (batch.clone(), row.clone(), error.clone(), *at));
+                self.dead_letters.insert(id, (batch.clone(), row.clone(), error.clone(), *at));
             }
             (Some(_), [Text(name), Integer(number)]) if name == "batch" => self.last = self.last.max(*number),
             (Some(_), [Text(name), Integer(number)]) => {

@@ -114,7 +114,7 @@ struct Story {
     spool: Option<Spool>,
     acknowledged: Vec<(usize, usize)>,
     timeline: Vec<BatchId>,
-    ledger: BTreeSet<BatchId>,
+    delivery_log: BTreeSet<BatchId>,
     is_damaged: bool,
 }
 
@@ -122,8 +122,8 @@ impl Story {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let spool = Some(opened(&folder).await);
-        let (acknowledged, timeline, ledger) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { folder, spool, acknowledged, timeline, ledger, is_damaged: false }
+        let (acknowledged, timeline, delivery_log) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { folder, spool, acknowledged, timeline, delivery_log, is_damaged: false }
     }
 
     fn spool(&mut self) -> &mut Spool {
@@ -134,10 +134,10 @@ impl Story {
     async fn mended(&mut self, error: Error) {
         assert!(error.is_damaged_spool() && self.is_damaged, "{error:?}");
         let spool = self.spool.take().unwrap();
-        self.spool = Some(spool.mend().await.unwrap());
+        self.spool = Some(spool.repair().await.unwrap());
     }
 
-    async fn oldest(&mut self) -> Option<Waiting> {
+    async fn oldest(&mut self) -> Option<SpooledBatch> {
         match self.spool().oldest().await {
             Ok(batch) => batch,
             Err(error) => {
@@ -152,7 +152,7 @@ impl Story {
         let Some(batch) = self.oldest().await else { return false };
         let (n, n_rows) = *self.acknowledged.iter().find(|(n, _)| id(*n) == batch.id).unwrap();
         assert!(same(&batch.rows, &rows(n, n_rows)), "a batch is as it was appended, or it is not there");
-        if self.ledger.insert(batch.id) {
+        if self.delivery_log.insert(batch.id) {
             self.timeline.push(batch.id);
         }
         if is_heard && let Err(error) = self.spool().delivered(batch.seq).await {
@@ -254,7 +254,7 @@ async fn the_file_is_private_synced_and_says_what_is_in_it() {
     assert_eq!((synchronous, status.batches, status.rows), (2, 2, 7));
     assert_eq!(status.last_error, Some((1, "away".to_owned())));
     assert!(status.oldest.unwrap() < Duration::from_secs(60) && status.bytes > 0);
-    let seen = Spool::look(folder.path()).await.unwrap().unwrap();
+    let seen = Spool::inspect(folder.path()).await.unwrap().unwrap();
     assert_eq!(SpoolStatus { oldest: status.oldest, ..seen }, status);
 }
 
@@ -296,7 +296,7 @@ fn a_clock_that_jumps_makes_the_spool_a_day_older_at_most() {
     let day = 24 * 60 * 60 * 1_000_000;
     let mut clock = (None, None);
     let mut at = |now: i64| {
-        let spool = seen((now, clock.0, clock.1, None));
+        let spool = clock_at((now, clock.0, clock.1, None));
         clock = (Some(now), Some(spool));
         spool
     };
@@ -304,7 +304,7 @@ fn a_clock_that_jumps_makes_the_spool_a_day_older_at_most() {
     assert_eq!(at(1_031 * day), 1_001 * day, "31 days ahead");
     assert_eq!(at(1_000 * day + 60), 1_001 * day, "and back");
     assert_eq!(at(1_000 * day + 120), 1_001 * day + 60);
-    assert_eq!(seen((1_031 * day, None, None, Some(1_000 * day))), 1_001 * day, "a spool of before");
+    assert_eq!(clock_at((1_031 * day, None, None, Some(1_000 * day))), 1_001 * day, "a spool of before");
 }
 
 #[tokio::test]
@@ -330,11 +330,11 @@ async fn refused_rows_are_laid_aside_and_the_rest_keeps_its_place() {
     append(&mut spool, 0, 3, ROOMY).await.unwrap();
     append(&mut spool, 1, 1, ROOMY).await.unwrap();
     let batch = spool.oldest().await.unwrap().unwrap();
-    spool.bury(&batch, &[(1, "no".to_owned())]).await.unwrap();
+    spool.dead_letter(&batch, &[(1, "no".to_owned())]).await.unwrap();
     let rest = spool.oldest().await.unwrap().unwrap();
     let sources: Vec<&str> = rest.rows.iter().map(|row| row.source.as_str()).collect();
     assert_eq!((rest.id, sources), (id(0), vec!["gpu_0_0", "gpu_0_2"]));
-    spool.bury(&rest, &[(0, "no".to_owned()), (1, "no".to_owned())]).await.unwrap();
+    spool.dead_letter(&rest, &[(0, "no".to_owned()), (1, "no".to_owned())]).await.unwrap();
     assert_eq!(drained(&mut spool).await, [id(1)]);
     let sql = "SELECT row_json FROM dead_letter ORDER BY id LIMIT 1";
     let json: String = sqlx::query_scalar(sql).fetch_one(&mut spool.connection).await.unwrap();
@@ -350,11 +350,11 @@ async fn of_too_many_refused_rows_the_oldest_are_dropped_and_counted() {
     for (n, n_dropped) in [(0, 0), (1, 2_000)] {
         append(&mut spool, n, 6_000, ROOMY).await.unwrap();
         let batch = spool.oldest().await.unwrap().unwrap();
-        assert_eq!(spool.bury(&batch, &refused).await.unwrap(), n_dropped);
+        assert_eq!(spool.dead_letter(&batch, &refused).await.unwrap(), n_dropped);
     }
     let status = spool.status().await.unwrap();
     assert_eq!((status.dead_letters, status.dead_letters_dropped_total), (10_000, 2_000));
-    assert_eq!(spool.letters_after(i64::MIN, 1).await.unwrap()[0].id, 2_001);
+    assert_eq!(spool.dead_letters_after(i64::MIN, 1).await.unwrap()[0].id, 2_001);
 }
 
 #[tokio::test]
@@ -385,13 +385,13 @@ async fn a_batch_with_a_wrong_checksum_is_set_aside_with_the_file_and_the_others
         append(&mut spool, n, 20, ROOMY).await.unwrap();
     }
     let batch = spool.oldest().await.unwrap().unwrap();
-    spool.bury(&batch, &[(0, "no".to_owned())]).await.unwrap();
+    spool.dead_letter(&batch, &[(0, "no".to_owned())]).await.unwrap();
     let sql = "UPDATE batch SET payload = zeroblob(length(payload)) WHERE seq = 3";
     sqlx::query(sql).execute(&mut spool.connection).await.unwrap();
     sqlx::query("DELETE FROM batch WHERE seq < 3").execute(&mut spool.connection).await.unwrap();
     let error = spool.oldest().await.unwrap_err();
     assert!(error.is_damaged_spool(), "{error:?}");
-    let mut spool = spool.mend().await.unwrap();
+    let mut spool = spool.repair().await.unwrap();
     let status = spool.status().await.unwrap();
     assert_eq!((status.batches, status.lost_total, status.dead_letters), (2, 1, 1));
     assert_eq!(drained(&mut spool).await, [id(3), id(4)]);
@@ -485,11 +485,11 @@ proptest! {
                         assert!(same(&batch.rows, &rows(n, 40)));
                         match spool.delivered(batch.seq).await {
                             Ok(()) => {}
-                            Err(_) => { spool = spool.mend().await.unwrap(); n_tries += 1; }
+                            Err(_) => { spool = spool.repair().await.unwrap(); n_tries += 1; }
                         }
                     }
                     Ok(None) => break,
-                    Err(_) => { spool = spool.mend().await.unwrap(); n_tries += 1; }
+                    Err(_) => { spool = spool.repair().await.unwrap(); n_tries += 1; }
                 }
             }
             append(&mut spool, 30, 1, ROOMY).await.unwrap();

@@ -12,7 +12,7 @@ use crate::store::table::{TableName, quoted};
 
 /// A table as found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct TableSchema {
     pub(super) oid: i64,
     pub(super) schema: String,
     pub(super) name: String,
@@ -48,7 +48,7 @@ pub(super) struct Column {
     pub(super) closed_sequence: Option<String>,
 }
 
-impl Found {
+impl TableSchema {
     /// The table, as SQL, with its schema whatever the search path is.
     pub(super) fn sql_name(&self) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(&self.name))
@@ -95,8 +95,8 @@ pub(super) async fn table(
     connection: &mut PgConnection,
     context: &Context<'_>,
     name: &TableName,
-) -> Result<Found, Error> {
-    let failed = |error| context.sort(error);
+) -> Result<TableSchema, Error> {
+    let failed = |error| context.classify(error);
     // Unnamed statements live as long as their transaction behind pgbouncer.
     let mut transaction = super::begin(connection, context).await?;
     let rows = sqlx::query(LOOKUP)
@@ -120,9 +120,9 @@ pub(super) async fn table(
     found.ok_or_else(|| Error::NoTable { table: name.to_string(), near })
 }
 
-fn read(rows: &[PgRow]) -> sqlx::Result<Option<Found>> {
+fn read(rows: &[PgRow]) -> sqlx::Result<Option<TableSchema>> {
     let Some(first) = rows.first() else { return Ok(None) };
-    Ok(Some(Found {
+    Ok(Some(TableSchema {
         oid: first.try_get(0)?,
         schema: first.try_get(1)?,
         name: first.try_get(2)?,

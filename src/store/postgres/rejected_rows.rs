@@ -3,11 +3,11 @@
 use sqlx::postgres::{PgConnection, PgTransaction};
 
 use super::failure::Context;
-use super::fit::Fitted;
 use super::insert;
-use crate::store::halves::Halves;
+use super::table_mapping::TableMapping;
+use crate::store::bisect::Bisect;
 use crate::store::rows::Row;
-use crate::store::{Error, Refusal};
+use crate::store::{Error, RejectedRow};
 
 /// After so many ranges were taken the transaction begins anew: each keeps a lock until its end, and all
 /// transactions together have some thousands.
@@ -18,16 +18,16 @@ const SAVEPOINTS: usize = 256;
 pub(super) async fn refused(
     connection: &mut PgConnection,
     context: &Context<'_>,
-    table: &Fitted,
+    table: &TableMapping,
     rows: &[Row],
-) -> Result<Vec<Refusal>, Error> {
-    let failed = |error| context.sort(error);
+) -> Result<Vec<RejectedRow>, Error> {
+    let failed = |error| context.classify(error);
     let mut transaction = begin(&mut *connection, context).await?;
     let mut refused = Vec::new();
     let mut taken: Vec<Row> = Vec::new();
     let mut n_savepoints = 0;
-    let mut halves = Halves::of(rows.len());
-    while let Some(range) = halves.next() {
+    let mut bisect = Bisect::of(rows.len());
+    while let Some(range) = bisect.next() {
         if n_savepoints == SAVEPOINTS {
             transaction.rollback().await.map_err(failed)?;
             transaction = begin(&mut *connection, context).await?;
@@ -40,9 +40,9 @@ pub(super) async fn refused(
                 taken.extend_from_slice(some);
                 n_savepoints += 1;
             }
-            Err(error) if error.is_of_the_rows() => {
-                if halves.refuse(range.clone()) {
-                    refused.push(Refusal { row: range.start, error });
+            Err(error) if error.is_data_error() => {
+                if bisect.refuse(range.clone()) {
+                    refused.push(RejectedRow { row: range.start, error });
                 }
             }
             Err(error) => return Err(error),
@@ -59,7 +59,7 @@ async fn begin<'c>(
     let mut transaction = super::begin(connection, context).await?;
     // What is only checked at the commit has to be checked at each try.
     let done = sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *transaction).await;
-    done.map(|_| transaction).map_err(|error| context.sort(error))
+    done.map(|_| transaction).map_err(|error| context.classify(error))
 }
 
 /// In a savepoint, since a refused statement would end the whole transaction. It is given up either way: those that
@@ -67,10 +67,10 @@ async fn begin<'c>(
 async fn attempt(
     connection: &mut PgConnection,
     context: &Context<'_>,
-    table: &Fitted,
+    table: &TableMapping,
     rows: &[Row],
 ) -> Result<(), Error> {
-    let failed = |error| context.sort(error);
+    let failed = |error| context.classify(error);
     rows.iter().try_for_each(|row| table.check_lengths(row))?;
     sqlx::raw_sql("SAVEPOINT fleetwatt").execute(&mut *connection).await.map_err(failed)?;
     let done = insert::all(&mut *connection, table, rows).await.map_err(failed);

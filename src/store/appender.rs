@@ -9,12 +9,12 @@ use crate::batch::{BatchId, Event};
 
 /// Takes batches into the spool.
 #[derive(Debug)]
-pub struct Intake {
+pub struct SpoolAppender {
     spool: Spool,
     limits: SpoolLimits,
 }
 
-impl Intake {
+impl SpoolAppender {
     pub(super) const fn new(spool: Spool, limits: SpoolLimits) -> Self {
         Self { spool, limits }
     }

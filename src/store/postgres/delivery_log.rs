@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::failure::Context;
-use super::fit::Fitted;
+use super::table_mapping::TableMapping;
 use crate::batch::BatchId;
 use crate::store::rows::Row;
 use crate::store::table::quoted;
@@ -45,10 +45,10 @@ const ROUNDING_MICROS: i64 = 1_000_000;
 pub(super) async fn find(
     connection: &mut PgConnection,
     context: &Context<'_>,
-    table: &Fitted,
+    table: &TableMapping,
 ) -> Result<Guarantee, Error> {
     Ok(match (is_usable(connection, context).await?, table.may_select) {
-        (true, _) => Guarantee::Ledger,
+        (true, _) => Guarantee::DeliveryLog,
         (false, true) => Guarantee::Lookup,
         (false, false) => Guarantee::AtLeastOnce,
     })
@@ -56,7 +56,7 @@ pub(super) async fn find(
 
 /// Whether the table of delivered batches is there, and this role may use it.
 pub(super) async fn is_usable(connection: &mut PgConnection, context: &Context<'_>) -> Result<bool, Error> {
-    let failed = |error| context.sort(error);
+    let failed = |error| context.classify(error);
     let mut transaction = super::begin(connection, context).await?;
     let usable: Option<bool> = sqlx::query_scalar(LOOKUP)
         .persistent(false)
@@ -72,12 +72,12 @@ pub(super) async fn is_usable(connection: &mut PgConnection, context: &Context<'
 pub(super) async fn is_new(
     connection: &mut PgConnection,
     guarantee: Guarantee,
-    table: &Fitted,
+    table: &TableMapping,
     id: BatchId,
     rows: &[Row],
 ) -> sqlx::Result<bool> {
     match guarantee {
-        Guarantee::Ledger => {
+        Guarantee::DeliveryLog => {
             let entered = sqlx::query(ENTER)
                 .bind(id.to_string())
                 .bind(i32::try_from(rows.len()).unwrap_or(i32::MAX))
@@ -95,7 +95,7 @@ pub(super) async fn is_new(
 /// whoever held the lock.
 async fn is_absent(
     connection: &mut PgConnection,
-    table: &Fitted,
+    table: &TableMapping,
     id: BatchId,
     rows: &[Row],
 ) -> sqlx::Result<bool> {
@@ -112,7 +112,7 @@ async fn is_absent(
     let distinct = |of: fn(&Row) -> &str| rows.iter().map(of).collect::<std::collections::BTreeSet<&str>>();
     let types: Vec<&str> = distinct(|row| &row.event_type).into_iter().collect();
     let sources: Vec<&str> = distinct(|row| &row.source).into_iter().take(MAX_SOURCES).collect();
-    let found: bool = sqlx::query_scalar(AssertSqlSafe(look(table)))
+    let found: bool = sqlx::query_scalar(AssertSqlSafe(exists_sql(table)))
         .bind(first.saturating_sub(ROUNDING_MICROS))
         .bind(last.saturating_add(ROUNDING_MICROS))
         .bind(types)
@@ -127,7 +127,7 @@ async fn is_absent(
 /// How many rows of a batch are there, as far as this role sees them.
 pub(super) async fn n_there(
     connection: &mut PgConnection,
-    table: &Fitted,
+    table: &TableMapping,
     id: BatchId,
     rows: &[Row],
 ) -> sqlx::Result<u64> {
@@ -152,16 +152,16 @@ pub(super) async fn n_there(
 }
 
 /// What is looked for in the metadata.
-fn needle(table: &Fitted, id: BatchId) -> String {
+fn needle(table: &TableMapping, id: BatchId) -> String {
     if table.is_json { id.to_string() } else { format!("\"batch\":\"{id}\"") }
 }
 
-fn look(table: &Fitted) -> String {
+fn exists_sql(table: &TableMapping) -> String {
     format!("SELECT EXISTS (SELECT FROM {})", of_batch(table))
 }
 
 /// The rows of a batch, as SQL behind FROM.
-fn of_batch(table: &Fitted) -> String {
+fn of_batch(table: &TableMapping) -> String {
     let epoch = if table.is_zoned { "timestamptz" } else { "timestamp" };
     // Rows of others may hold anything in a text column, so that is not parsed.
     let is_batch = if table.is_json { "metadata ->> 'batch' = $5" } else { "position($5 in metadata) > 0" };

@@ -1,13 +1,13 @@
 //! Whether events fit into a table that was found, and the INSERT that fits them into it.
 
-use super::lookup::{Column, Found};
+use super::table_schema::{Column, TableSchema};
 use crate::store::rows::Row;
 use crate::store::table::quoted;
 use crate::store::{COLUMNS, ColumnFound, Error};
 
 /// A table that holds events, and how.
 #[derive(Debug)]
-pub(super) struct Fitted {
+pub(super) struct TableMapping {
     pub(super) oid: i64,
     /// The table, as SQL.
     pub(super) name: String,
@@ -35,13 +35,13 @@ struct Limit {
     is_bytes: bool,
 }
 
-impl Fitted {
+impl TableMapping {
     /// Checks a table and makes its INSERT.
     ///
     /// # Errors
     ///
     /// [`Error::DoesNotFit`] with everything that is wrong; if nothing is, [`Error::Permission`].
-    pub(super) fn of(found: Found) -> Result<Self, Error> {
+    pub(super) fn of(found: TableSchema) -> Result<Self, Error> {
         let problems = problems(&found);
         if !problems.is_empty() {
             return Err(Error::DoesNotFit { table: found.sql_name(), problems });
@@ -101,7 +101,7 @@ impl Limit {
     }
 }
 
-impl Found {
+impl TableSchema {
     fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
@@ -113,7 +113,7 @@ impl From<Column> for ColumnFound {
     }
 }
 
-fn problems(found: &Found) -> Vec<String> {
+fn problems(found: &TableSchema) -> Vec<String> {
     let mut problems = Vec::new();
     if !found.takes_rows {
         let kind = kind(&found.relkind);
@@ -174,7 +174,7 @@ fn accepted_types(column: &str) -> Accepted {
     }
 }
 
-fn missing_grants(found: &Found) -> Vec<String> {
+fn missing_grants(found: &TableSchema) -> Vec<String> {
     let role = quoted(&found.role);
     let mut grants = Vec::new();
     if !found.may_use_schema {

@@ -5,37 +5,37 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::failure::Context;
-use super::fit::Fitted;
-use super::{begin, insert, ledger};
+use super::table_mapping::TableMapping;
+use super::{begin, delivery_log, insert};
 use crate::batch::{BatchId, Metadata};
 use crate::store::rows::Row;
 use crate::store::{Error, Guarantee};
 
 /// What was tried: what holds, and what is odd, one sentence each.
 #[derive(Debug)]
-pub(super) struct Tried {
+pub(super) struct Verdict {
     pub(super) guarantee: Guarantee,
-    pub(super) doubts: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// Tries in transactions that are rolled back what this role has the rights for.
 pub(super) async fn guarantee(
     connection: &mut PgConnection,
     context: &Context<'_>,
-    table: &Fitted,
+    table: &TableMapping,
     by_rights: Guarantee,
-) -> Result<Tried, Error> {
-    let mut tried = Tried { guarantee: by_rights, doubts: Vec::new() };
-    if by_rights == Guarantee::Ledger
-        && let Some(doubt) = ledger_fails(connection, context, table).await?
+) -> Result<Verdict, Error> {
+    let mut tried = Verdict { guarantee: by_rights, warnings: Vec::new() };
+    if by_rights == Guarantee::DeliveryLog
+        && let Some(warning) = delivery_log_fails(connection, context, table).await?
     {
-        tried.doubts.push(doubt);
+        tried.warnings.push(warning);
         tried.guarantee = if table.may_select { Guarantee::Lookup } else { Guarantee::AtLeastOnce };
     }
     match insert_one(connection, context, table).await {
         Ok(Probe { is_found: true, .. }) => {}
         Ok(_) if table.may_select => {
-            tried.doubts.push(
+            tried.warnings.push(
                 "a row that is inserted is not found by its batch afterwards: row-level security hides it from this \
                  role (there is no SELECT policy), or a trigger, a rule or a view changes, moves or drops it"
                     .to_owned(),
@@ -44,14 +44,14 @@ pub(super) async fn guarantee(
                 tried.guarantee = Guarantee::AtLeastOnce;
             }
         }
-        Ok(Probe { n_rows: 0, .. }) => tried.doubts.push(
+        Ok(Probe { n_rows: 0, .. }) => tried.warnings.push(
             "the database says of a row that is inserted that none was: a trigger or a rule moves or drops it"
                 .to_owned(),
         ),
         Ok(_) => {}
-        Err(error) if error.is_of_the_rows() || matches!(error, Error::Permission { .. } | Error::Other { .. }) => {
+        Err(error) if error.is_data_error() || matches!(error, Error::Permission { .. } | Error::Other { .. }) => {
             let message = error.error_chain();
-            tried.doubts.push(format!("what keeps batches from being doubled could not be tried: {message}"));
+            tried.warnings.push(format!("what keeps batches from being doubled could not be tried: {message}"));
         }
         Err(error) => return Err(error),
     }
@@ -65,26 +65,33 @@ struct Probe {
 }
 
 /// A batch that is entered twice has to be new only once.
-async fn ledger_fails(
+async fn delivery_log_fails(
     connection: &mut PgConnection,
     context: &Context<'_>,
-    table: &Fitted,
+    table: &TableMapping,
 ) -> Result<Option<String>, Error> {
     let (id, row) = probe();
     let mut transaction = begin(connection, context).await?;
     let mut is_new = Vec::new();
     let mut refused = None;
     for _ in 0..2 {
-        match ledger::is_new(&mut transaction, Guarantee::Ledger, table, id, std::slice::from_ref(&row)).await
+        match delivery_log::is_new(
+            &mut transaction,
+            Guarantee::DeliveryLog,
+            table,
+            id,
+            std::slice::from_ref(&row),
+        )
+        .await
         {
             Ok(new) => is_new.push(new),
             Err(error) => {
-                refused = Some(context.sort(error));
+                refused = Some(context.classify(error));
                 break;
             }
         }
     }
-    transaction.rollback().await.map_err(|error| context.sort(error))?;
+    transaction.rollback().await.map_err(|error| context.classify(error))?;
     match refused {
         Some(error) if error.is_away() => Err(error),
         Some(error) => Ok(Some(format!("fleetwatt.delivered_batch cannot be used: {}", error.error_chain()))),
@@ -98,16 +105,18 @@ async fn ledger_fails(
 async fn insert_one(
     connection: &mut PgConnection,
     context: &Context<'_>,
-    table: &Fitted,
+    table: &TableMapping,
 ) -> Result<Probe, Error> {
-    let failed = |error| context.sort(error);
+    let failed = |error| context.classify(error);
     let (id, row) = probe();
     let rows = std::slice::from_ref(&row);
     table.check_lengths(&row)?;
     let mut transaction = begin(connection, context).await?;
     let n_rows = insert::all(&mut transaction, table, rows).await.map_err(failed)?;
     let is_found = table.may_select
-        && !ledger::is_new(&mut transaction, Guarantee::Lookup, table, id, rows).await.map_err(failed)?;
+        && !delivery_log::is_new(&mut transaction, Guarantee::Lookup, table, id, rows)
+            .await
+            .map_err(failed)?;
     transaction.rollback().await.map_err(failed)?;
     Ok(Probe { n_rows, is_found })
 }

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::payload::Packed;
-use super::{NOW, Spool, Waiting, as_i64, count, insert, tick, trouble};
+use super::{NOW, Spool, SpooledBatch, advance_clock, as_i64, count, insert, spool_error};
 use crate::batch::BatchId;
 use crate::store::Error;
 use crate::store::rows::Row;
@@ -17,7 +17,7 @@ pub(in crate::store) const MAX_DEAD_LETTERS: u64 = 10_000;
 
 /// A row that is laid aside.
 #[derive(Debug)]
-pub(in crate::store) struct Letter {
+pub(in crate::store) struct SpooledLetter {
     pub(in crate::store) id: i64,
     /// The batch that it came with.
     pub(in crate::store) batch: String,
@@ -32,12 +32,12 @@ pub(in crate::store) struct Letter {
 impl Spool {
     /// Takes refused rows out of a batch and lays them aside with what the database said. The rest goes
     /// on waiting in its place. Says how many of the oldest were dropped, as there were too many.
-    pub(in crate::store) async fn bury(
+    pub(in crate::store) async fn dead_letter(
         &mut self,
-        batch: &Waiting,
+        batch: &SpooledBatch,
         refused: &[(usize, String)],
     ) -> Result<u64, Error> {
-        let failed = |source| trouble(&self.path, source);
+        let failed = |source| spool_error(&self.path, source);
         let places: BTreeSet<usize> = refused.iter().map(|(row, _)| *row).collect();
         let rows = batch.rows.iter().enumerate().filter(|(row, _)| !places.contains(row));
         let good: Vec<Row> = rows.map(|(_, row)| row.clone()).collect();
@@ -65,38 +65,38 @@ impl Spool {
     }
 
     /// At most `limit` of the rows that are laid aside, those after `id`, in their order.
-    pub(in crate::store) async fn letters_after(
+    pub(in crate::store) async fn dead_letters_after(
         &mut self,
         id: i64,
         limit: u32,
-    ) -> Result<Vec<Letter>, Error> {
-        let failed = |source| trouble(&self.path, source);
+    ) -> Result<Vec<SpooledLetter>, Error> {
+        let failed = |source| spool_error(&self.path, source);
         let sql =
             "SELECT id, batch_id, row_json, error, at_us FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?";
-        let letters: Vec<(i64, String, String, String, i64)> =
+        let dead_letters: Vec<(i64, String, String, String, i64)> =
             sqlx::query_as(sql).bind(id).bind(limit).fetch_all(&mut self.connection).await.map_err(failed)?;
         let letter = |(id, batch, json, error, at_us): (_, _, String, _, _)| {
             let row = serde_json::from_str(&json).ok();
-            Letter { id, batch, row, error, at_us }
+            SpooledLetter { id, batch, row, error, at_us }
         };
-        Ok(letters.into_iter().map(letter).collect())
+        Ok(dead_letters.into_iter().map(letter).collect())
     }
 
     /// Takes rows that were laid aside back into the queue, as a batch of their own: in one transaction, so that
     /// each is in one of the two places. Says whether it was done: not when somebody else took one of them.
-    pub(in crate::store) async fn revive(
+    pub(in crate::store) async fn requeue(
         &mut self,
         id: BatchId,
-        letters: &[i64],
+        dead_letters: &[i64],
         rows: &[Row],
     ) -> Result<bool, Error> {
-        let failed = |source| trouble(&self.path, source);
+        let failed = |source| spool_error(&self.path, source);
         let packed = Packed::of(id, rows);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let now = tick(&mut transaction).await.map_err(failed)?;
+        let now = advance_clock(&mut transaction).await.map_err(failed)?;
         insert(&mut transaction, now, id, rows.len(), packed).await.map_err(failed)?;
-        let n_there = delete(&mut transaction, letters).await.map_err(failed)?;
-        if usize::try_from(n_there) != Ok(letters.len()) {
+        let n_there = delete(&mut transaction, dead_letters).await.map_err(failed)?;
+        if usize::try_from(n_there) != Ok(dead_letters.len()) {
             transaction.rollback().await.map_err(failed)?;
             return Ok(false);
         }
@@ -104,12 +104,12 @@ impl Spool {
         Ok(true)
     }
 
-    /// Removes rows that were laid aside for good, all of them without `letters`; says how many.
-    pub(in crate::store) async fn discard(&mut self, letters: Option<&[i64]>) -> Result<u64, Error> {
-        let failed = |source| trouble(&self.path, source);
+    /// Removes rows that were laid aside for good, all of them without `dead_letters`; says how many.
+    pub(in crate::store) async fn discard(&mut self, dead_letters: Option<&[i64]>) -> Result<u64, Error> {
+        let failed = |source| spool_error(&self.path, source);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let n_rows = match letters {
-            Some(letters) => delete(&mut transaction, letters).await.map_err(failed)?,
+        let n_rows = match dead_letters {
+            Some(dead_letters) => delete(&mut transaction, dead_letters).await.map_err(failed)?,
             None => {
                 let done = sqlx::query("DELETE FROM dead_letter").execute(&mut *transaction).await;
                 done.map_err(failed)?.rows_affected()
@@ -120,8 +120,8 @@ impl Spool {
     }
 }
 
-async fn delete(connection: &mut SqliteConnection, letters: &[i64]) -> sqlx::Result<u64> {
-    let ids = serde_json::json!(letters).to_string();
+async fn delete(connection: &mut SqliteConnection, dead_letters: &[i64]) -> sqlx::Result<u64> {
+    let ids = serde_json::json!(dead_letters).to_string();
     let sql = "DELETE FROM dead_letter WHERE id IN (SELECT value FROM json_each(?))";
     Ok(sqlx::query(sql).bind(ids).execute(connection).await?.rows_affected())
 }

@@ -5,17 +5,17 @@ use std::ops::Range;
 /// What is still to be tried, as ranges of rows. Each range that is refused is halved until it is one
 /// row: one bad row of a thousand costs about twenty tries.
 #[derive(Debug)]
-pub(super) struct Halves {
+pub(super) struct Bisect {
     /// The last one is tried next, so that the rows come in their order.
     untried: Vec<Range<usize>>,
 }
 
-impl Halves {
+impl Bisect {
     /// Of rows that were refused together.
     pub(super) fn of(n_rows: usize) -> Self {
-        let mut halves = Self { untried: Vec::new() };
-        halves.split(0..n_rows);
-        halves
+        let mut bisect = Self { untried: Vec::new() };
+        bisect.split(0..n_rows);
+        bisect
     }
 
     /// What is to be tried next.
@@ -48,12 +48,12 @@ mod tests {
     proptest! {
         #[test]
         fn exactly_the_bad_rows_are_found_and_every_other_is_taken_once_in_order(bad in prop::collection::vec(any::<bool>(), 0..200)) {
-            let mut halves = Halves::of(bad.len());
+            let mut bisect = Bisect::of(bad.len());
             let (mut taken, mut found) = (Vec::new(), Vec::new());
-            while let Some(range) = halves.next() {
+            while let Some(range) = bisect.next() {
                 if !range.clone().any(|row| bad[row]) {
                     taken.extend(range);
-                } else if halves.refuse(range.clone()) {
+                } else if bisect.refuse(range.clone()) {
                     found.push(range.start);
                 }
             }

@@ -17,10 +17,10 @@ const PARAMETERS: &str = "sslmode, sslrootcert, sslcert, sslkey, host and applic
 
 /// A database password, or where it is to be read when the database is connected to. No formatting shows it.
 #[derive(Clone)]
-pub struct Password(Kept);
+pub struct Password(PasswordSource);
 
 #[derive(Clone)]
-enum Kept {
+enum PasswordSource {
     Known(String),
     Elsewhere { from: String, read: Arc<dyn Fn() -> io::Result<String> + Send + Sync> },
 }
@@ -28,7 +28,7 @@ enum Kept {
 impl Password {
     /// Takes over a password.
     pub fn new(password: impl Into<String>) -> Self {
-        Self(Kept::Known(password.into()))
+        Self(PasswordSource::Known(password.into()))
     }
 
     /// A password that is read each time that it is needed, so that nothing else waits for it; `from` says for a
@@ -37,14 +37,14 @@ impl Password {
         from: impl Into<String>,
         read: impl Fn() -> io::Result<String> + Send + Sync + 'static,
     ) -> Self {
-        Self(Kept::Elsewhere { from: from.into(), read: Arc::new(read) })
+        Self(PasswordSource::Elsewhere { from: from.into(), read: Arc::new(read) })
     }
 
     /// The password itself.
     pub(super) fn exposed(&self) -> Result<String, Error> {
         match &self.0 {
-            Kept::Known(password) => Ok(password.clone()),
-            Kept::Elsewhere { from, read } => {
+            PasswordSource::Known(password) => Ok(password.clone()),
+            PasswordSource::Elsewhere { from, read } => {
                 read().map_err(|source| Error::Password { from: from.clone(), source })
             }
         }
@@ -54,9 +54,12 @@ impl Password {
 impl PartialEq for Password {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Kept::Known(password), Kept::Known(other)) => password == other,
-            (Kept::Elsewhere { from, .. }, Kept::Elsewhere { from: other, .. }) => from == other,
-            (Kept::Known(_), Kept::Elsewhere { .. }) | (Kept::Elsewhere { .. }, Kept::Known(_)) => false,
+            (PasswordSource::Known(password), PasswordSource::Known(other)) => password == other,
+            (PasswordSource::Elsewhere { from, .. }, PasswordSource::Elsewhere { from: other, .. }) => {
+                from == other
+            }
+            (PasswordSource::Known(_), PasswordSource::Elsewhere { .. })
+            | (PasswordSource::Elsewhere { .. }, PasswordSource::Known(_)) => false,
         }
     }
 }
@@ -71,10 +74,10 @@ impl fmt::Debug for Password {
 
 /// Where a timeline is. Prints without the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location(Place);
+pub struct StoreUrl(Backend);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Backend {
     Sqlite(PathBuf),
     Postgres(Server),
 }
@@ -106,7 +109,7 @@ pub(super) enum Mode {
     VerifyFull,
 }
 
-impl Location {
+impl StoreUrl {
     /// Reads `sqlite:PATH` (taken literally, up to the end) or
     /// `postgres://user@host:port/database?sslmode=…&sslrootcert=…`. A separate `password` has
     /// precedence over one in the URL.
@@ -117,7 +120,7 @@ impl Location {
     pub fn parse(url: &str, password: Option<Password>) -> Result<Self, Error> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             return sqlite_path(path.strip_prefix("//").unwrap_or(path))
-                .map(|path| Self(Place::Sqlite(path)));
+                .map(|path| Self(Backend::Sqlite(path)));
         }
         let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
         let rest = rest.ok_or_else(|| refuse("it begins neither with `sqlite:` nor with `postgres://`"))?;
@@ -125,29 +128,29 @@ impl Location {
         if password.is_some() {
             server.password = password;
         }
-        Ok(Self(Place::Postgres(server)))
+        Ok(Self(Backend::Postgres(server)))
     }
 
     /// A SQLite file.
     pub fn sqlite(path: impl Into<PathBuf>) -> Self {
-        Self(Place::Sqlite(path.into()))
+        Self(Backend::Sqlite(path.into()))
     }
 
     /// Whether it is a file of this machine.
     pub fn is_file(&self) -> bool {
-        matches!(self.0, Place::Sqlite(_))
+        matches!(self.0, Backend::Sqlite(_))
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn backend(&self) -> &Backend {
         &self.0
     }
 }
 
-impl fmt::Display for Location {
+impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Place::Postgres(server) => server.fmt(f),
+            Backend::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Backend::Postgres(server) => server.fmt(f),
         }
     }
 }
@@ -323,9 +326,9 @@ mod tests {
     use super::*;
 
     fn server(url: &str) -> Server {
-        match Location::parse(url, None).unwrap().0 {
-            Place::Postgres(server) => server,
-            Place::Sqlite(path) => panic!("{path:?}"),
+        match StoreUrl::parse(url, None).unwrap().0 {
+            Backend::Postgres(server) => server,
+            Backend::Sqlite(path) => panic!("{path:?}"),
         }
     }
 
@@ -347,8 +350,8 @@ mod tests {
 
     #[test]
     fn a_separate_password_comes_before_the_one_in_the_url() {
-        let location = Location::parse("postgres://u:old@h/d", Some(Password::new("new"))).unwrap();
-        let Place::Postgres(server) = location.0 else { panic!() };
+        let store_url = StoreUrl::parse("postgres://u:old@h/d", Some(Password::new("new"))).unwrap();
+        let Backend::Postgres(server) = store_url.0 else { panic!() };
         assert_eq!(server.password, Some(Password::new("new")));
     }
 
@@ -370,9 +373,9 @@ mod tests {
 
     #[test]
     fn nothing_prints_the_password() {
-        let location = Location::parse("postgres://u:hunter2@h/d", None).unwrap();
-        assert_eq!(location.to_string(), "postgres://u@h/d");
-        assert!(!format!("{location:?}").contains("hunter2"));
+        let store_url = StoreUrl::parse("postgres://u:hunter2@h/d", None).unwrap();
+        assert_eq!(store_url.to_string(), "postgres://u@h/d");
+        assert!(!format!("{store_url:?}").contains("hunter2"));
         for url in [
             "postgre://u:hunter2@h/d",
             "postgres://u:hunter2@h:port/d",
@@ -383,7 +386,7 @@ mod tests {
             "postgres://u:hunter2#@h/d",
             "u:hunter2@h",
         ] {
-            let error = Location::parse(url, None).unwrap_err();
+            let error = StoreUrl::parse(url, None).unwrap_err();
             let shown = format!("{error} {error:?} {}", error.hint());
             assert!(!shown.contains("hunter2"), "{shown}");
         }
@@ -391,7 +394,7 @@ mod tests {
 
     #[test]
     fn sqlite_is_a_file_and_nothing_else() {
-        let path = |url| Location::parse(url, None).map(|location| location.to_string());
+        let path = |url| StoreUrl::parse(url, None).map(|store_url| store_url.to_string());
         assert_eq!(path("sqlite:fleetwatt.db").unwrap(), "sqlite:fleetwatt.db");
         assert_eq!(path("sqlite:///var/lib/f 100%.db").unwrap(), "sqlite:/var/lib/f 100%.db");
         for url in [

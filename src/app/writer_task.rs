@@ -13,7 +13,7 @@ use super::store::open_writer;
 use super::{Error, Settings};
 use crate::batch::{BatchId, Event, StoreState};
 use crate::cycle::Clock;
-use crate::store::{self, AlertRecord, Intake, Receipt, Writer};
+use crate::store::{self, AlertRecord, Receipt, SpoolAppender, Writer};
 
 /// Batches that may wait for the writer. The cycle waits for its batch, so there is never a second one.
 const QUEUE: usize = 1;
@@ -24,23 +24,23 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// A batch on its way to the writer.
 #[derive(Debug)]
-struct Handed {
+struct Submission {
     id: BatchId,
     events: Vec<Event>,
     alerts: Option<AlertRecord>,
-    kept: oneshot::Sender<Result<Taken, store::Error>>,
+    kept: oneshot::Sender<Result<SubmitReport, store::Error>>,
 }
 
 /// What became of a batch, and how the store does by now.
 #[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) fate: Fate,
+pub(super) struct SubmitReport {
+    pub(super) fate: BatchFate,
     pub(super) state: StoreState,
 }
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum BatchFate {
     /// It is durable with all its events.
     Kept,
     /// It is in the timeline without its alerts, since the spool could not take it.
@@ -51,14 +51,14 @@ pub(super) enum Fate {
 
 /// The cycle's side: gives batches away.
 #[derive(Debug)]
-pub(super) struct Hand(mpsc::Sender<Handed>);
+pub(super) struct WriterHandle(mpsc::Sender<Submission>);
 
 /// The writer's side.
 #[derive(Debug)]
-pub(super) struct Writing {
-    batches: mpsc::Receiver<Handed>,
+pub(super) struct WriterTask {
+    batches: mpsc::Receiver<Submission>,
     /// `None` with SQLite, which is written directly, and while the disk of the spool is full.
-    intake: Option<Intake>,
+    appender: Option<SpoolAppender>,
     state: StoreState,
     pause: Duration,
     /// Not to be tried before this instant.
@@ -70,8 +70,8 @@ pub(super) struct Writing {
 /// A delivery that goes on while batches are taken. It has the writer meanwhile.
 type Delivery = Pin<Box<dyn Future<Output = (Writer, Result<Receipt, store::Error>)> + Send>>;
 
-impl Keep for Hand {
-    type Receipt = Taken;
+impl Keep for WriterHandle {
+    type Receipt = SubmitReport;
 
     /// Gives a batch to the writer, and waits until it is durable.
     async fn keep(
@@ -79,37 +79,37 @@ impl Keep for Hand {
         id: BatchId,
         events: Vec<Event>,
         alerts: Option<AlertRecord>,
-    ) -> Result<Taken, Error> {
+    ) -> Result<SubmitReport, Error> {
         let (kept, answer) = oneshot::channel();
-        let handed = Handed { id, events, alerts, kept };
+        let handed = Submission { id, events, alerts, kept };
         self.0.send(handed).await.map_err(|_closed| Error::TaskEnded)?;
         answer.await.map_err(|_closed| Error::TaskEnded)?.map_err(Error::Timeline)
     }
 
-    fn has_alerts(taken: &Taken) -> bool {
-        taken.fate == Fate::Kept
+    fn has_alerts(taken: &SubmitReport) -> bool {
+        taken.fate == BatchFate::Kept
     }
 
-    fn is_lost(taken: &Taken) -> bool {
-        taken.fate == Fate::Lost
+    fn is_lost(taken: &SubmitReport) -> bool {
+        taken.fate == BatchFate::Lost
     }
 }
 
-impl Writing {
+impl WriterTask {
     /// Opens the spool. The database is not needed yet.
-    pub(super) async fn open(settings: &Settings) -> Result<(Hand, Self, Writer), Error> {
+    pub(super) async fn open(settings: &Settings) -> Result<(WriterHandle, Self, Writer), Error> {
         let writer = open_writer(settings).await.map_err(Error::Timeline)?;
-        let intake = writer.intake().await.map_err(Error::Timeline)?;
+        let appender = writer.appender().await.map_err(Error::Timeline)?;
         let (sender, batches) = mpsc::channel(QUEUE);
         let writing = Self {
             batches,
-            intake,
+            appender,
             state: StoreState::default(),
             pause: FIRST_PAUSE,
             not_before: Instant::now(),
             is_due: true,
         };
-        Ok((Hand(sender), writing, writer))
+        Ok((WriterHandle(sender), writing, writer))
     }
 
     /// Takes and delivers until no more batches can come.
@@ -124,7 +124,7 @@ impl Writing {
             }
             let not_before = self.not_before;
             // Without an intake batches are written by the writer itself, so they wait for it.
-            let may_take = self.intake.is_some() || delivery.is_none();
+            let may_take = self.appender.is_some() || delivery.is_none();
             // No branch loses anything when another one wins: the delivery goes on where it was.
             tokio::select! {
                 handed = self.batches.recv(), if may_take => match handed {
@@ -150,13 +150,13 @@ impl Writing {
     /// Makes a batch durable, and says so.
     async fn take(
         &mut self,
-        handed: Handed,
+        handed: Submission,
         idle: &mut Option<Writer>,
         delivery: &mut Option<Delivery>,
     ) -> Result<(), Error> {
-        let Handed { id, events, alerts, kept } = handed;
+        let Submission { id, events, alerts, kept } = handed;
         let alerts = alerts.as_ref();
-        let done = match self.take_in(id, &events, alerts).await {
+        let done = match self.append(id, &events, alerts).await {
             Some(done) => done,
             None => {
                 if let Some(delivery) = delivery.take() {
@@ -169,44 +169,44 @@ impl Writing {
             }
         };
         match &done {
-            Ok(Fate::Kept) => {
+            Ok(BatchFate::Kept) => {
                 let rows = events.len() + alerts.map_or(0, |alerts| alerts.events.len());
                 tracing::debug!(batch = %id, rows, "batch kept");
             }
-            Ok(Fate::Direct) => tracing::debug!(batch = %id, "batch written directly"),
-            Ok(Fate::Lost) | Err(_) => (),
+            Ok(BatchFate::Direct) => tracing::debug!(batch = %id, "batch written directly"),
+            Ok(BatchFate::Lost) | Err(_) => (),
         }
         // The cycle that waited for this may have been ended meanwhile.
-        drop(kept.send(done.map(|fate| Taken { fate, state: self.state.clone() })));
+        drop(kept.send(done.map(|fate| SubmitReport { fate, state: self.state.clone() })));
         if let Some(writer) = idle {
-            writer.tidy().await;
+            writer.maintain().await;
         }
         Ok(())
     }
 
     /// The short way, beside a delivery. `None` where there is none, or it is not to be used again: the file is full,
     /// damaged or gone, and the writer has the answers to that.
-    async fn take_in(
+    async fn append(
         &mut self,
         id: BatchId,
         events: &[Event],
         alerts: Option<&AlertRecord>,
-    ) -> Option<Result<Fate, store::Error>> {
-        let mut intake = self.intake.take()?;
-        match intake.take(id, events, alerts).await {
+    ) -> Option<Result<BatchFate, store::Error>> {
+        let mut appender = self.appender.take()?;
+        match appender.take(id, events, alerts).await {
             Ok(_dropped) => {
                 self.is_due = true;
-                self.intake = Some(intake);
-                Some(Ok(Fate::Kept))
+                self.appender = Some(appender);
+                Some(Ok(BatchFate::Kept))
             }
             // The alerts are judged again, and then it comes again.
-            Err(error @ store::Error::AlertsMoved { .. }) => {
-                self.intake = Some(intake);
+            Err(error @ store::Error::AlertsChanged { .. }) => {
+                self.appender = Some(appender);
                 Some(Err(error))
             }
             Err(error) => {
                 tracing::warn!(error = error.error_chain(), "spool does not take the batch at once");
-                intake.close().await;
+                appender.close().await;
                 None
             }
         }
@@ -218,23 +218,23 @@ impl Writing {
         id: BatchId,
         events: &[Event],
         alerts: Option<&AlertRecord>,
-    ) -> Result<Fate, store::Error> {
+    ) -> Result<BatchFate, store::Error> {
         let done = writer.keep(id, events, alerts).await;
-        self.intake = writer.intake().await.unwrap_or_default();
+        self.appender = writer.appender().await.unwrap_or_default();
         let fate = match done {
             Ok(receipt) => {
                 self.judge(&receipt);
-                if receipt.is_direct { Fate::Direct } else { Fate::Kept }
+                if receipt.written_directly { BatchFate::Direct } else { BatchFate::Kept }
             }
             // What such a disk says is durable may not be.
             Err(error) if error.is_failing_disk() => return Err(error),
-            Err(error @ store::Error::AlertsMoved { .. }) => return Err(error),
+            Err(error @ store::Error::AlertsChanged { .. }) => return Err(error),
             Err(error) => {
                 tracing::error!(batch = %id, error = error.error_chain(), help = error.hint(), "batch is lost");
-                Fate::Lost
+                BatchFate::Lost
             }
         };
-        self.is_due = self.intake.is_some() || self.state.waiting.is_some();
+        self.is_due = self.appender.is_some() || self.state.waiting.is_some();
         Ok(fate)
     }
 
@@ -252,7 +252,7 @@ impl Writing {
         };
         let was_away = self.state.away.is_some();
         self.judge(&receipt);
-        match &receipt.left {
+        match &receipt.backlog {
             None => {
                 self.is_due = false;
                 self.pause = FIRST_PAUSE;
@@ -288,8 +288,8 @@ impl Writing {
                 tracing::error!(error = error.error_chain(), "spool could not be emptied at the end");
             }
         }
-        if let Some(intake) = self.intake {
-            intake.close().await;
+        if let Some(appender) = self.appender {
+            appender.close().await;
         }
         Ok(())
     }
@@ -313,11 +313,11 @@ async fn running(delivery: &mut Option<Delivery>) -> (Writer, Result<Receipt, st
 /// The state of the store after a call, which was `before`.
 pub(super) fn store_after(receipt: &Receipt, before: &StoreState) -> StoreState {
     let now = Clock.now();
-    let left = receipt.left.as_ref();
-    let away = left.and_then(|left| left.error.as_ref()).map(|error| {
+    let backlog = receipt.backlog.as_ref();
+    let away = backlog.and_then(|backlog| backlog.error.as_ref()).map(|error| {
         let since = before.away.as_ref().map_or(now, |(since, _)| *since);
         (since, error.error_chain())
     });
-    let waiting = left.map(|left| (left.batches, now.minus(left.oldest)));
-    StoreState { waiting, away, dead_letters: receipt.aside }
+    let waiting = backlog.map(|backlog| (backlog.batches, now.minus(backlog.oldest)));
+    StoreState { waiting, away, dead_letters: receipt.dead_letters_total }
 }

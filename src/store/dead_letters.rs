@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::delivery::Bound;
 use super::receipt::{Progress, Receipt};
 use super::rows::Row;
-use super::spool::{Letter, Spool};
+use super::spool::{Spool, SpooledLetter};
 use super::writer::Writer;
-use super::{Error, Refusal};
+use super::{Error, RejectedRow};
 use crate::batch::{BatchId, Metadata};
 use crate::reading::Timestamp;
 
@@ -37,12 +37,12 @@ pub struct DeadLetter {
     /// The database's words.
     pub error: String,
     /// When it was laid aside.
-    pub aside_at: Timestamp,
+    pub refused_at: Timestamp,
 }
 
 /// What bringing rows in came to.
 #[derive(Debug, Default)]
-pub struct Retried {
+pub struct RetryReport {
     /// Rows that the table takes by now. They are in the queue, or in the timeline.
     pub taken: u64,
     /// Rows that it still refuses. They lie aside as before.
@@ -59,10 +59,10 @@ pub struct Retried {
 ///
 /// The spool cannot be read.
 pub async fn dead_letters(state_dir: &Path, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-    let Some(mut spool) = Spool::beside(state_dir).await? else { return Ok(Vec::new()) };
-    let letters = spool.letters_after(i64::MIN, limit).await;
+    let Some(mut spool) = Spool::open_existing(state_dir).await? else { return Ok(Vec::new()) };
+    let dead_letters = spool.dead_letters_after(i64::MIN, limit).await;
     spool.close().await;
-    Ok(letters?.into_iter().map(shown).collect())
+    Ok(dead_letters?.into_iter().map(shown).collect())
 }
 
 /// Discards rows that are laid aside, all of them without `ids`; says how many there were.
@@ -71,7 +71,7 @@ pub async fn dead_letters(state_dir: &Path, limit: u32) -> Result<Vec<DeadLetter
 ///
 /// The spool cannot be written.
 pub async fn discard_dead_letters(state_dir: &Path, ids: Option<&[i64]>) -> Result<u64, Error> {
-    let Some(mut spool) = Spool::beside(state_dir).await? else { return Ok(0) };
+    let Some(mut spool) = Spool::open_existing(state_dir).await? else { return Ok(0) };
     let n_rows = spool.discard(ids).await;
     spool.close().await;
     n_rows
@@ -84,17 +84,18 @@ impl Writer {
     /// # Errors
     ///
     /// The spool or the table cannot be used. What was not brought in lies aside as before.
-    pub async fn retry_dead_letters(&mut self, ids: Option<&[i64]>) -> Result<Retried, Error> {
+    pub async fn retry_dead_letters(&mut self, ids: Option<&[i64]>) -> Result<RetryReport, Error> {
         let wanted: Option<BTreeSet<i64>> = ids.map(|ids| ids.iter().copied().collect());
-        let mut retried = Retried::default();
+        let mut retried = RetryReport::default();
         let mut after = i64::MIN;
         loop {
-            let letters = self.spool().await?.letters_after(after, ROWS_A_BATCH).await?;
-            let Some(last) = letters.last() else { break };
+            let dead_letters = self.spool().await?.dead_letters_after(after, ROWS_A_BATCH).await?;
+            let Some(last) = dead_letters.last() else { break };
             after = last.id;
-            let is_wanted = |letter: &Letter| wanted.as_ref().is_none_or(|ids| ids.contains(&letter.id));
-            let letters: Vec<Letter> = letters.into_iter().filter(is_wanted).collect();
-            match self.retry(letters, &mut retried).await {
+            let is_wanted =
+                |letter: &SpooledLetter| wanted.as_ref().is_none_or(|ids| ids.contains(&letter.id));
+            let dead_letters: Vec<SpooledLetter> = dead_letters.into_iter().filter(is_wanted).collect();
+            match self.retry(dead_letters, &mut retried).await {
                 Err(error) if error.is_away() => {
                     retried.stopped_by = Some(error);
                     return Ok(retried);
@@ -110,16 +111,22 @@ impl Writer {
         Ok(retried)
     }
 
-    async fn retry(&mut self, letters: Vec<Letter>, retried: &mut Retried) -> Result<(), Error> {
+    async fn retry(
+        &mut self,
+        dead_letters: Vec<SpooledLetter>,
+        retried: &mut RetryReport,
+    ) -> Result<(), Error> {
         let id = BatchId(Uuid::now_v7());
-        let n_letters = letters.len();
-        let (ids, rows): (Vec<i64>, Vec<Row>) =
-            letters.into_iter().filter_map(|letter| Some((letter.id, of_batch(letter.row?, id)))).unzip();
-        let refused = if rows.is_empty() { Vec::new() } else { self.refusals(&rows).await? };
-        let refused: BTreeSet<usize> = refused.iter().map(|Refusal { row, .. }| *row).collect();
+        let n_letters = dead_letters.len();
+        let (ids, rows): (Vec<i64>, Vec<Row>) = dead_letters
+            .into_iter()
+            .filter_map(|letter| Some((letter.id, of_batch(letter.row?, id))))
+            .unzip();
+        let refused = if rows.is_empty() { Vec::new() } else { self.find_rejected_rows(&rows).await? };
+        let refused: BTreeSet<usize> = refused.iter().map(|RejectedRow { row, .. }| *row).collect();
         let taken = ids.into_iter().zip(rows).enumerate().filter(|(row, _)| !refused.contains(row));
         let (ids, rows): (Vec<i64>, Vec<Row>) = taken.map(|(_, taken)| taken).unzip();
-        let is_taken = !ids.is_empty() && self.spool().await?.revive(id, &ids, &rows).await?;
+        let is_taken = !ids.is_empty() && self.spool().await?.requeue(id, &ids, &rows).await?;
         let n_taken = if is_taken { ids.len() } else { 0 };
         retried.taken += as_u64(n_taken);
         retried.refused += as_u64(n_letters - n_taken);
@@ -139,17 +146,17 @@ fn of_batch(row: Row, id: BatchId) -> Row {
     Row { metadata: Metadata::of(&metadata), ..row }
 }
 
-fn shown(letter: Letter) -> DeadLetter {
-    let Letter { id, batch, row, error, at_us } = letter;
-    let aside_at = Timestamp::from_micros(at_us);
+fn shown(letter: SpooledLetter) -> DeadLetter {
+    let SpooledLetter { id, batch, row, error, at_us } = letter;
+    let refused_at = Timestamp::from_micros(at_us);
     match row {
         Some(Row { event_type, source, value, created_at, .. }) => {
             let measured_at = Some(Timestamp::from_micros(created_at));
-            DeadLetter { id, batch, event_type, source, value, measured_at, error, aside_at }
+            DeadLetter { id, batch, event_type, source, value, measured_at, error, refused_at }
         }
         None => {
             let (event_type, source) = (String::new(), String::new());
-            DeadLetter { id, batch, event_type, source, value: None, measured_at: None, error, aside_at }
+            DeadLetter { id, batch, event_type, source, value: None, measured_at: None, error, refused_at }
         }
     }
 }
