@@ -6,9 +6,9 @@ use std::future::Future;
 use super::Error;
 use super::alerts::{Alerting, Surroundings};
 use crate::alert::{Scope, Transition};
-use crate::batch::{Batch, BatchId, Event, InventorySent};
+use crate::batch::{Batch, BatchId, InventorySent};
 use crate::inventory::MetadataStyle;
-use crate::store::{self, AlertRecord, Receipt, Writer};
+use crate::store::{self, AlertRecord, Receipt, Record, Writer};
 
 /// The event that is only true of the whole fleet.
 const CLUSTER_TOTAL: &str = "cluster_gpu_power_total";
@@ -17,15 +17,15 @@ const CLUSTER_TOTAL: &str = "cluster_gpu_power_total";
 const MOST_JUDGEMENTS: u32 = 5;
 
 /// Whatever keeps batches.
-pub(super) trait Keep {
+pub(super) trait BatchSink {
     /// What it says of a batch that is kept.
     type Receipt;
 
     /// Keeps a batch with what it says of the alerts: when this is done without an error, both are durable.
-    fn keep(
+    fn submit(
         &mut self,
         id: BatchId,
-        events: Vec<Event>,
+        records: Vec<Record>,
         alerts: Option<AlertRecord>,
     ) -> impl Future<Output = Result<Self::Receipt, Error>> + Send;
 
@@ -52,8 +52,8 @@ pub(super) struct Closed<'a> {
 ///
 /// # Errors
 /// The batch could not be kept; nothing was taken over.
-pub(super) async fn commit<K: Keep>(
-    keeper: &mut K,
+pub(super) async fn commit<K: BatchSink>(
+    sink: &mut K,
     cycle: &Closed<'_>,
     written: &mut InventorySent,
     mut alerting: Option<&mut Alerting>,
@@ -73,7 +73,7 @@ pub(super) async fn commit<K: Keep>(
         let judged = judging.and_then(|alerting| alerting.judge(batch, cycle.scope, cycle.around.clone()));
         let record = judging.zip(judged.as_ref()).map(|(alerting, judged)| alerting.record(batch, judged));
         tracing::debug!(events = events.len(), "batch made");
-        match keeper.keep(batch.id, events, record).await {
+        match sink.submit(batch.id, Record::from_events(&events), record).await {
             Ok(receipt) => {
                 if !K::is_lost(&receipt) {
                     *written = newly_written;
@@ -93,16 +93,16 @@ pub(super) async fn commit<K: Keep>(
     }
 }
 
-impl Keep for Writer {
+impl BatchSink for Writer {
     type Receipt = Receipt;
 
-    async fn keep(
+    async fn submit(
         &mut self,
         id: BatchId,
-        events: Vec<Event>,
+        records: Vec<Record>,
         alerts: Option<AlertRecord>,
     ) -> Result<Receipt, Error> {
-        Self::keep(self, id, &events, alerts.as_ref()).await.map_err(Error::Timeline)
+        self.keep(id, &records, alerts.as_ref()).await.map_err(Error::Timeline)
     }
 
     fn has_alerts(receipt: &Receipt) -> bool {

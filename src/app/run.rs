@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::alerts::{Alerting, Surroundings, Teller};
 use super::announce::{difference, log_lines, log_start};
 use super::assembly::{Collector, Lifetime, save};
-use super::commit::{Closed, Keep, commit};
+use super::commit::{BatchSink, Closed, commit};
 use super::files::STDIN;
 use super::lock::lock_state;
 use super::preflight::look_at_files;
@@ -29,6 +29,7 @@ use crate::cycle::{Clock, Engine, closes_after};
 use crate::inventory::Host;
 use crate::output::{Publisher, SnapshotSocket, notify::Webhook};
 use crate::reading::{SolixReport, StationReading};
+use crate::store::Record;
 use crate::transport::Connections;
 
 /// How long closing down may take from SIGTERM on; systemd would kill us later.
@@ -359,7 +360,7 @@ impl Daemon {
         let id = BatchId(Uuid::now_v7());
         let batch = Batch { id, started_at: Clock.now(), reports: Vec::new(), solix: Some(solix) };
         let events = batch.station_events(self.settings.inventory.store.metadata);
-        self.hand.keep(id, events, None).await?;
+        self.hand.submit(id, Record::from_events(&events), None).await?;
         Ok(())
     }
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::commit::Keep;
+use super::commit::BatchSink;
 use super::store::open_writer;
 use super::{Error, Settings};
-use crate::batch::{BatchId, Event, StoreState};
+use crate::batch::{BatchId, StoreState};
 use crate::cycle::Clock;
-use crate::store::{self, AlertRecord, Receipt, SpoolAppender, Writer};
+use crate::store::{self, AlertRecord, Receipt, Record, SpoolAppender, Writer};
 
 /// Batches that may wait for the writer. The cycle waits for its batch, so there is never a second one.
 const QUEUE: usize = 1;
@@ -26,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 struct Submission {
     id: BatchId,
-    events: Vec<Event>,
+    records: Vec<Record>,
     alerts: Option<AlertRecord>,
     kept: oneshot::Sender<Result<SubmitReport, store::Error>>,
 }
@@ -41,7 +41,7 @@ pub(super) struct SubmitReport {
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BatchFate {
-    /// It is durable with all its events.
+    /// It is durable with all its records.
     Kept,
     /// It is in the timeline without its alerts, since the spool could not take it.
     Direct,
@@ -70,19 +70,19 @@ pub(super) struct WriterTask {
 /// A delivery that goes on while batches are taken. It has the writer meanwhile.
 type Delivery = Pin<Box<dyn Future<Output = (Writer, Result<Receipt, store::Error>)> + Send>>;
 
-impl Keep for WriterHandle {
+impl BatchSink for WriterHandle {
     type Receipt = SubmitReport;
 
     /// Gives a batch to the writer, and waits until it is durable.
-    async fn keep(
+    async fn submit(
         &mut self,
         id: BatchId,
-        events: Vec<Event>,
+        records: Vec<Record>,
         alerts: Option<AlertRecord>,
     ) -> Result<SubmitReport, Error> {
         let (kept, answer) = oneshot::channel();
-        let handed = Submission { id, events, alerts, kept };
-        self.0.send(handed).await.map_err(|_closed| Error::TaskEnded)?;
+        let submission = Submission { id, records, alerts, kept };
+        self.0.send(submission).await.map_err(|_closed| Error::TaskEnded)?;
         answer.await.map_err(|_closed| Error::TaskEnded)?.map_err(Error::Timeline)
     }
 
@@ -127,8 +127,8 @@ impl WriterTask {
             let may_take = self.appender.is_some() || delivery.is_none();
             // No branch loses anything when another one wins: the delivery goes on where it was.
             tokio::select! {
-                handed = self.batches.recv(), if may_take => match handed {
-                    Some(handed) => self.take(handed, &mut idle, &mut delivery).await?,
+                submission = self.batches.recv(), if may_take => match submission {
+                    Some(submission) => self.take(submission, &mut idle, &mut delivery).await?,
                     None => break,
                 },
                 (writer, done) = running(&mut delivery) => {
@@ -150,13 +150,13 @@ impl WriterTask {
     /// Makes a batch durable, and says so.
     async fn take(
         &mut self,
-        handed: Submission,
+        submission: Submission,
         idle: &mut Option<Writer>,
         delivery: &mut Option<Delivery>,
     ) -> Result<(), Error> {
-        let Submission { id, events, alerts, kept } = handed;
+        let Submission { id, records, alerts, kept } = submission;
         let alerts = alerts.as_ref();
-        let done = match self.append(id, &events, alerts).await {
+        let done = match self.append(id, &records, alerts).await {
             Some(done) => done,
             None => {
                 if let Some(delivery) = delivery.take() {
@@ -165,12 +165,12 @@ impl WriterTask {
                     self.note(done)?;
                 }
                 let Some(writer) = idle else { return Err(Error::TaskEnded) };
-                self.keep(writer, id, &events, alerts).await
+                self.keep(writer, id, &records, alerts).await
             }
         };
         match &done {
             Ok(BatchFate::Kept) => {
-                let rows = events.len() + alerts.map_or(0, |alerts| alerts.events.len());
+                let rows = records.len() + alerts.map_or(0, |alerts| alerts.events.len());
                 tracing::debug!(batch = %id, rows, "batch kept");
             }
             Ok(BatchFate::Direct) => tracing::debug!(batch = %id, "batch written directly"),
@@ -189,11 +189,11 @@ impl WriterTask {
     async fn append(
         &mut self,
         id: BatchId,
-        events: &[Event],
+        records: &[Record],
         alerts: Option<&AlertRecord>,
     ) -> Option<Result<BatchFate, store::Error>> {
         let mut appender = self.appender.take()?;
-        match appender.take(id, events, alerts).await {
+        match appender.append(id, records, alerts).await {
             Ok(_dropped) => {
                 self.is_due = true;
                 self.appender = Some(appender);
@@ -216,10 +216,10 @@ impl WriterTask {
         &mut self,
         writer: &mut Writer,
         id: BatchId,
-        events: &[Event],
+        records: &[Record],
         alerts: Option<&AlertRecord>,
     ) -> Result<BatchFate, store::Error> {
-        let done = writer.keep(id, events, alerts).await;
+        let done = writer.keep(id, records, alerts).await;
         self.appender = writer.appender().await.unwrap_or_default();
         let fate = match done {
             Ok(receipt) => {

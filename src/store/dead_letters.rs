@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::delivery::Bound;
 use super::receipt::{Progress, Receipt};
-use super::rows::Row;
+use super::record::Record;
 use super::spool::{Spool, SpooledLetter};
 use super::writer::Writer;
 use super::{Error, RejectedRow};
@@ -118,15 +118,15 @@ impl Writer {
     ) -> Result<(), Error> {
         let id = BatchId(Uuid::now_v7());
         let n_letters = dead_letters.len();
-        let (ids, rows): (Vec<i64>, Vec<Row>) = dead_letters
+        let (ids, records): (Vec<i64>, Vec<Record>) = dead_letters
             .into_iter()
-            .filter_map(|letter| Some((letter.id, of_batch(letter.row?, id))))
+            .filter_map(|letter| Some((letter.id, of_batch(letter.record?, id))))
             .unzip();
-        let refused = if rows.is_empty() { Vec::new() } else { self.find_rejected_rows(&rows).await? };
+        let refused = if records.is_empty() { Vec::new() } else { self.find_rejected_rows(&records).await? };
         let refused: BTreeSet<usize> = refused.iter().map(|RejectedRow { row, .. }| *row).collect();
-        let taken = ids.into_iter().zip(rows).enumerate().filter(|(row, _)| !refused.contains(row));
-        let (ids, rows): (Vec<i64>, Vec<Row>) = taken.map(|(_, taken)| taken).unzip();
-        let is_taken = !ids.is_empty() && self.spool().await?.requeue(id, &ids, &rows).await?;
+        let taken = ids.into_iter().zip(records).enumerate().filter(|(row, _)| !refused.contains(row));
+        let (ids, records): (Vec<i64>, Vec<Record>) = taken.map(|(_, taken)| taken).unzip();
+        let is_taken = !ids.is_empty() && self.spool().await?.requeue(id, &ids, &records).await?;
         let n_taken = if is_taken { ids.len() } else { 0 };
         retried.taken += as_u64(n_taken);
         retried.refused += as_u64(n_letters - n_taken);
@@ -134,31 +134,27 @@ impl Writer {
     }
 }
 
-/// The row as one of another batch. What keeps a batch from being written twice goes by its id in the metadata;
-/// the other rows of its first batch are there already.
-fn of_batch(row: Row, id: BatchId) -> Row {
-    let Ok(mut metadata) = serde_json::from_str::<Map<String, Value>>(row.metadata.text()) else {
-        return row;
-    };
-    if let Some(first) = metadata.insert("batch".to_owned(), Value::String(id.to_string())) {
-        metadata.entry("first_batch").or_insert(first);
+/// The record as one of another batch. What keeps a batch from being written twice goes by its id in the metadata;
+/// the other records of its first batch are there already.
+fn of_batch(record: Record, id: BatchId) -> Record {
+    let Record::Event(mut row) = record;
+    if let Ok(mut metadata) = serde_json::from_str::<Map<String, Value>>(row.metadata.text()) {
+        if let Some(first) = metadata.insert("batch".to_owned(), Value::String(id.to_string())) {
+            metadata.entry("first_batch").or_insert(first);
+        }
+        row.metadata = Metadata::of(&metadata);
     }
-    Row { metadata: Metadata::of(&metadata), ..row }
+    Record::Event(row)
 }
 
 fn shown(letter: SpooledLetter) -> DeadLetter {
-    let SpooledLetter { id, batch, row, error, at_us } = letter;
+    let SpooledLetter { id, batch, record, error, at_us } = letter;
+    let row = record.map(|Record::Event(row)| row);
+    let (value, measured_at) = row.as_ref().map_or((None, None), |row| (row.value, Some(row.created_at)));
+    let (event_type, source) = row.map(|row| (row.event_type, row.source)).unwrap_or_default();
+    let measured_at = measured_at.map(Timestamp::from_micros);
     let refused_at = Timestamp::from_micros(at_us);
-    match row {
-        Some(Row { event_type, source, value, created_at, .. }) => {
-            let measured_at = Some(Timestamp::from_micros(created_at));
-            DeadLetter { id, batch, event_type, source, value, measured_at, error, refused_at }
-        }
-        None => {
-            let (event_type, source) = (String::new(), String::new());
-            DeadLetter { id, batch, event_type, source, value: None, measured_at: None, error, refused_at }
-        }
-    }
+    DeadLetter { id, batch, event_type, source, value, measured_at, error, refused_at }
 }
 
 fn as_u64(number: usize) -> u64 {

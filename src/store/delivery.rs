@@ -13,8 +13,7 @@ use tokio::time::timeout;
 
 use super::alerts::AlertRecord;
 use super::receipt::{Backlog, Progress, Receipt};
-use super::rows::Row;
-use super::spool::SpooledBatch;
+use super::record::Record;
 use super::store_url::Backend;
 use super::writer::Writer;
 use super::{Error, RejectedRow, failpoint};
@@ -60,20 +59,16 @@ impl Writer {
                 receipt.backlog = None;
                 return Ok(());
             };
-            let refused_by = match self.deliver_rows(batch.id, &batch.rows, None, receipt).await {
-                Ok(()) => {
-                    failpoint::reach(failpoint::AFTER_COMMIT_BEFORE_DELETE).await;
-                    self.spool().await?.delivered(batch.seq).await?;
-                    progress(Progress { delivered: receipt.batches, of: before.batches });
-                    None
-                }
-                Err(error) if error.is_data_error() => self.dead_letter_rows(&batch, error, receipt).await?,
-                Err(error) => Some(error),
+            let seq = batch.seq;
+            let delivered = match batch.records {
+                Ok(records) => self.deliver_spooled(seq, batch.id, &records, receipt).await?,
+                Err(error) => Err(error),
             };
-            if let Some(error) = refused_by {
-                stopped_by = Some((batch.seq, error));
+            if let Err(error) = delivered {
+                stopped_by = Some((seq, error));
                 break;
             }
+            progress(Progress { delivered: receipt.batches, of: before.batches });
         }
         if let Some((seq, error)) = &stopped_by {
             self.spool().await?.failed(*seq, &error.error_chain()).await?;
@@ -84,18 +79,38 @@ impl Writer {
         Ok(())
     }
 
+    /// One batch out of the spool into the timeline. The inner error says why it has to wait.
+    async fn deliver_spooled(
+        &mut self,
+        seq: i64,
+        id: BatchId,
+        records: &[Record],
+        receipt: &mut Receipt,
+    ) -> Result<Result<(), Error>, Error> {
+        match self.deliver_rows(id, records, None, receipt).await {
+            Ok(()) => {
+                failpoint::reach(failpoint::AFTER_COMMIT_BEFORE_DELETE).await;
+                self.spool().await?.delivered(seq).await.map(Ok)
+            }
+            Err(error) if error.is_data_error() => {
+                self.dead_letter_rows((seq, id), records, error, receipt).await
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
     /// One batch into the timeline.
     pub(super) async fn deliver_rows(
         &mut self,
         id: BatchId,
-        rows: &[Row],
+        records: &[Record],
         alerts: Option<&AlertRecord>,
         receipt: &mut Receipt,
     ) -> Result<(), Error> {
         if let Some(error) = self.connect_error.take() {
             return Err(error);
         }
-        let written = self.timeline().await?.deliver(id, rows, alerts).await?;
+        let written = self.timeline().await?.deliver(id, records, alerts).await?;
         receipt.batches += 1;
         receipt.rows += written.rows;
         receipt.took += written.took;
@@ -113,7 +128,7 @@ impl Writer {
     pub(super) async fn keep_on_full_disk(
         &mut self,
         id: BatchId,
-        rows: &[Row],
+        records: &[Record],
         alerts: Option<&AlertRecord>,
         full: Error,
     ) -> Result<Receipt, Error> {
@@ -122,7 +137,7 @@ impl Writer {
             return Err(full);
         }
         let delivered = timeout(DIRECT_WITHIN, self.deliver(Bound::CYCLE, &mut receipt, &mut |_| ())).await;
-        if matches!(delivered, Ok(Ok(()))) && self.append(id, rows, alerts).await.is_ok() {
+        if matches!(delivered, Ok(Ok(()))) && self.append(id, records, alerts).await.is_ok() {
             self.deliver(Bound::CYCLE, &mut receipt, &mut |_| ()).await?;
             return Ok(receipt);
         }
@@ -132,8 +147,9 @@ impl Writer {
             return Err(error);
         }
         // Alerts that are told are remembered in the spool, so these are told with a batch that fits there.
-        let rows: Vec<Row> = rows.iter().filter(|row| row.event_type != ALERT_EVENT).cloned().collect();
-        let done = match timeout(DIRECT_WITHIN, self.deliver_directly(id, rows, &mut receipt)).await {
+        let records: Vec<Record> =
+            records.iter().filter(|record| !record.is_event(ALERT_EVENT)).cloned().collect();
+        let done = match timeout(DIRECT_WITHIN, self.deliver_directly(id, records, &mut receipt)).await {
             Ok(done) => done,
             Err(_) => Err(Error::Timeout { step: "insert", source: None }),
         };
@@ -160,84 +176,87 @@ impl Writer {
     async fn deliver_directly(
         &mut self,
         id: BatchId,
-        mut rows: Vec<Row>,
+        mut records: Vec<Record>,
         receipt: &mut Receipt,
     ) -> Result<(), Error> {
-        match self.deliver_rows(id, &rows, None, receipt).await {
+        match self.deliver_rows(id, &records, None, receipt).await {
             Err(error) if error.is_data_error() => {
-                let refused = self.find_rejected_rows(&rows).await?;
-                if refused.len() == rows.len() {
+                let refused = self.find_rejected_rows(&records).await?;
+                if refused.len() == records.len() {
                     return Err(error);
                 }
                 // There is no room to lay them aside.
                 tracing::error!(batch = %id, n_rows = refused.len(), error = error.error_chain(), "rows are refused and lost");
                 let places: BTreeSet<usize> = refused.iter().map(|refusal| refusal.row).collect();
                 let mut place = 0..;
-                rows.retain(|_| place.next().is_none_or(|place| !places.contains(&place)));
+                records.retain(|_| place.next().is_none_or(|place| !places.contains(&place)));
                 receipt.dead_letters += as_u64(refused.len());
-                self.deliver_rows(id, &rows, None, receipt).await
+                self.deliver_rows(id, &records, None, receipt).await
             }
             done => done,
         }
     }
 
-    /// Lays the refused rows of a batch aside; `Some` says why the whole batch has to wait.
+    /// Takes the refused records out of a batch and keeps them as dead letters. The inner error says why the whole
+    /// batch has to wait.
     async fn dead_letter_rows(
         &mut self,
-        batch: &SpooledBatch,
+        (seq, id): (i64, BatchId),
+        records: &[Record],
         error: Error,
         receipt: &mut Receipt,
-    ) -> Result<Option<Error>, Error> {
-        let refused = match self.find_rejected_rows(&batch.rows).await {
+    ) -> Result<Result<(), Error>, Error> {
+        let refused = match self.find_rejected_rows(records).await {
             Ok(refused) => refused,
-            Err(error) => return Ok(Some(error)),
+            Err(error) => return Ok(Err(error)),
         };
         let mut refused: Vec<(usize, String)> =
             refused.iter().map(|RejectedRow { row, error }| (*row, error.error_chain())).collect();
         if refused.is_empty() {
             // Each row is taken and the batch is not: what refused it may be over.
-            match self.deliver_rows(batch.id, &batch.rows, None, receipt).await {
-                Ok(()) => return self.spool().await?.delivered(batch.seq).await.map(|()| None),
+            match self.deliver_rows(id, records, None, receipt).await {
+                Ok(()) => return self.spool().await?.delivered(seq).await.map(Ok),
                 Err(error) if error.is_data_error() => {
                     let message = error.error_chain();
-                    refused = (0..batch.rows.len()).map(|row| (row, message.clone())).collect();
+                    refused = (0..records.len()).map(|row| (row, message.clone())).collect();
                 }
-                Err(error) => return Ok(Some(error)),
+                Err(error) => return Ok(Err(error)),
             }
         }
-        if refused.len() == batch.rows.len() {
-            match self.is_batch_at_fault(batch, receipt.dead_letters_total).await {
+        if refused.len() == records.len() {
+            let n_dead_letters = receipt.dead_letters_total + as_u64(records.len());
+            match self.is_batch_at_fault(seq, n_dead_letters).await {
                 Ok(true) => {}
-                Ok(false) => return Ok(Some(error)),
+                Ok(false) => return Ok(Err(error)),
                 Err(error) if error.is_damaged_spool() => return Err(error),
-                Err(error) => return Ok(Some(error)),
+                Err(error) => return Ok(Err(error)),
             }
         }
         let n_rows = as_u64(refused.len());
         let first = refused.first().map(|(_, error)| error.as_str()).unwrap_or_default();
-        tracing::error!(batch = %batch.id, n_rows, first, "rows are refused and laid aside");
-        let n_dropped = self.spool().await?.dead_letter(batch, &refused).await?;
+        tracing::error!(batch = %id, n_rows, first, "rows are refused and laid aside");
+        let n_dropped = self.spool().await?.dead_letter((seq, id), records, &refused).await?;
         if n_dropped > 0 {
             tracing::error!(rows = n_dropped, "too many rows lie aside, the oldest are dropped");
         }
         receipt.dead_letters += n_rows;
         receipt.dead_letters_total = (receipt.dead_letters_total + n_rows).saturating_sub(n_dropped);
         receipt.dead_letters_dropped += n_dropped;
-        Ok(None)
+        Ok(Ok(()))
     }
 
     /// Whether a batch of which no row is taken can be laid aside: the table takes other rows, so it is not the
-    /// table, and nothing has to be dropped for it.
-    async fn is_batch_at_fault(&mut self, batch: &SpooledBatch, n_dead_letters: u64) -> Result<bool, Error> {
-        let Some(newest) = self.spool().await?.newest_after(batch.seq).await? else { return Ok(false) };
-        let refused = self.find_rejected_rows(&newest.rows).await?;
-        let has_room = n_dead_letters + as_u64(batch.rows.len()) <= super::spool::MAX_DEAD_LETTERS;
-        Ok(refused.len() < newest.rows.len() && has_room)
+    /// table, and nothing has to be dropped for the `n_dead_letters` that there would be.
+    async fn is_batch_at_fault(&mut self, seq: i64, n_dead_letters: u64) -> Result<bool, Error> {
+        let newest = self.spool().await?.newest_after(seq).await?;
+        let Some(Ok(records)) = newest.map(|batch| batch.records) else { return Ok(false) };
+        let refused = self.find_rejected_rows(&records).await?;
+        Ok(refused.len() < records.len() && n_dead_letters <= super::spool::MAX_DEAD_LETTERS)
     }
 
     /// The rows that the table does not take. Writes nothing.
-    pub(super) async fn find_rejected_rows(&mut self, rows: &[Row]) -> Result<Vec<RejectedRow>, Error> {
-        self.timeline().await?.find_rejected_rows(rows).await
+    pub(super) async fn find_rejected_rows(&mut self, records: &[Record]) -> Result<Vec<RejectedRow>, Error> {
+        self.timeline().await?.find_rejected_rows(records).await
     }
 }
 

@@ -218,6 +218,14 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// A batch in the spool has a record of a kind that this version does not know. It stays there.
+    #[error("the spool `{}` holds records of kind `{}`, which this fleetwatt does not know", path.display(), kind.escape_debug())]
+    UnknownRecord {
+        /// The file.
+        path: PathBuf,
+        /// The name of the kind.
+        kind: String,
+    },
     /// Another process judged the alerts since they were read. Nothing was written.
     #[error("another fleetwatt has judged the alerts meanwhile")]
     AlertsChanged {
@@ -360,6 +368,7 @@ impl Error {
             Self::Lost { .. } => "lost",
             Self::CommitUnknown { .. } => "commit_unknown",
             Self::Spool { .. } => "spool",
+            Self::UnknownRecord { .. } => "unknown_record",
             Self::AlertsChanged { .. } => "alerts_moved",
             Self::Other { .. } => "other",
         }
@@ -393,6 +402,7 @@ impl Error {
             | Self::TooLong { .. }
             | Self::Refused { .. }
             | Self::Spool { .. }
+            | Self::UnknownRecord { .. }
             | Self::AlertsChanged { .. }
             | Self::Other { .. } => false,
         }
@@ -490,6 +500,9 @@ impl Error {
             Self::Lost { .. } => "the next cycle connects anew; if it stays, look into the server's log",
             Self::CommitUnknown { .. } => "look for the batch's id in the metadata before writing it again",
             Self::Spool { trouble, .. } => spool_hint(*trouble),
+            Self::UnknownRecord { .. } => {
+                "run the newer fleetwatt that wrote them; the batch and those behind it wait in the spool"
+            }
             Self::AlertsChanged { .. } => "nothing: the next cycle judges by what is known now",
             Self::Other { .. } => "the database's words name the reason",
         }

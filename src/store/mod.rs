@@ -20,7 +20,7 @@ mod file;
 mod inspect;
 mod postgres;
 mod receipt;
-mod rows;
+mod record;
 mod spool;
 mod sqlite;
 mod status;
@@ -35,19 +35,19 @@ pub use appender::SpoolAppender;
 pub use dead_letters::{DeadLetter, RetryReport, dead_letters, discard_dead_letters};
 pub use error::{Error, FileTrouble};
 pub use receipt::{Backlog, Progress, Receipt};
+pub use record::Record;
 pub use spool::{Dropped, Rescued, SpoolLimits, SpoolStatus, n_rows_of_payload};
 pub use status::{ColumnFound, Guarantee, InitReport, Status};
 pub use store_url::{Password, StoreUrl};
 pub use writer::Writer;
 
 use postgres::Postgres;
-use rows::Row;
 use spool::Spool;
 use sqlite::Sqlite;
 use store_url::Backend;
 use table::TableName;
 
-use crate::batch::{BatchId, Event};
+use crate::batch::BatchId;
 use crate::reading::Timestamp;
 
 /// The five columns that are written. Every other one must be able to do without a value.
@@ -132,36 +132,36 @@ impl Timeline {
         }
     }
 
-    /// Writes all events of a batch in one transaction: afterwards either all of them are durable, or none
+    /// Writes all records of a batch in one transaction: afterwards either all of them are durable, or none
     /// is there. A batch that is there already is not written again, see [`Guarantee`].
     ///
     /// # Errors
     ///
     /// Which step failed. After any error but [`Error::CommitUnknown`] nothing was written, unless a disk
     /// fails under SQLite ([`FileTrouble::DiskFails`]): then nobody should write on.
-    pub async fn write(&self, id: BatchId, events: &[Event]) -> Result<WriteReport, Error> {
-        self.deliver(id, &Row::all(events), None).await
+    pub async fn write(&self, id: BatchId, records: &[Record]) -> Result<WriteReport, Error> {
+        self.deliver(id, records, None).await
     }
 
-    /// The same with rows, and in a file with what the batch says of the alerts; a server has no place for
+    /// The same, and in a file with what the batch says of the alerts; a server has no place for
     /// that.
     async fn deliver(
         &self,
         id: BatchId,
-        rows: &[Row],
+        records: &[Record],
         alerts: Option<&AlertRecord>,
     ) -> Result<WriteReport, Error> {
         match &self.0 {
-            Driver::Sqlite(sqlite) => sqlite.write(id, rows, alerts).await,
-            Driver::Postgres(postgres) => postgres.write(id, rows).await,
+            Driver::Sqlite(sqlite) => sqlite.write(id, records, alerts).await,
+            Driver::Postgres(postgres) => postgres.write(id, records).await,
         }
     }
 
     /// The rows of a refused batch that the table does not take. Writes nothing.
-    async fn find_rejected_rows(&self, rows: &[Row]) -> Result<Vec<RejectedRow>, Error> {
+    async fn find_rejected_rows(&self, records: &[Record]) -> Result<Vec<RejectedRow>, Error> {
         match &self.0 {
-            Driver::Sqlite(sqlite) => sqlite.find_rejected_rows(rows).await,
-            Driver::Postgres(postgres) => postgres.find_rejected_rows(rows).await,
+            Driver::Sqlite(sqlite) => sqlite.find_rejected_rows(records).await,
+            Driver::Postgres(postgres) => postgres.find_rejected_rows(records).await,
         }
     }
 

@@ -18,7 +18,7 @@ use super::alerts::{self, AlertRecord, Tables};
 use super::bisect::Bisect;
 use super::file::{Identity, create_private};
 use super::inspect::read_only;
-use super::rows;
+use super::record::{ByKind, Record};
 use super::table::{TableName, quoted};
 use super::{
     COLUMNS, ColumnFound, Error, FileTrouble, Guarantee, InitReport, RejectedRow, Status, WriteReport,
@@ -106,32 +106,32 @@ impl Sqlite {
     pub(super) async fn write(
         &self,
         id: BatchId,
-        rows: &[rows::Row],
+        records: &[Record],
         record: Option<&AlertRecord>,
     ) -> Result<WriteReport, Error> {
         let mut opened = self.opened.lock().await;
         self.reopen_if_moved(&mut opened).await?;
-        let written = self.write_to(&mut opened.connection, id, rows, record).await?;
+        let written = self.write_to(&mut opened.connection, id, records, record).await?;
         if opened.identity.is_in_place(&self.path) {
             return Ok(written);
         }
         // It went with the file that was moved away meanwhile.
         self.reopen_if_moved(&mut opened).await?;
-        self.write_to(&mut opened.connection, id, rows, record).await
+        self.write_to(&mut opened.connection, id, records, record).await
     }
 
     async fn write_to(
         &self,
         connection: &mut SqliteConnection,
         id: BatchId,
-        rows: &[rows::Row],
+        records: &[Record],
         record: Option<&AlertRecord>,
     ) -> Result<WriteReport, Error> {
         let failed = |step| move |source| Error::from_sqlite(&self.path, step, source);
         let started = Instant::now();
         // IMMEDIATE, so that a lock is waited for here and not met halfway.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
-        if !log_delivery(&mut transaction, id, rows.len())
+        if !log_delivery(&mut transaction, id, records.len())
             .await
             .map_err(failed("look for delivered batches"))?
         {
@@ -144,10 +144,10 @@ impl Sqlite {
                 return Err(Error::AlertsChanged { kept });
             }
         }
-        let n_rows = insert(&mut transaction, &self.table, rows).await.map_err(failed("insert"))?;
+        let n_rows = insert(&mut transaction, &self.table, records).await.map_err(failed("insert"))?;
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         transaction.commit().await.map_err(failed("commit"))?;
-        let swallowed = u64::try_from(rows.len()).unwrap_or(u64::MAX).saturating_sub(n_rows);
+        let swallowed = u64::try_from(records.len()).unwrap_or(u64::MAX).saturating_sub(n_rows);
         Ok(WriteReport { rows: n_rows, swallowed, took: started.elapsed() })
     }
 
@@ -186,14 +186,14 @@ impl Sqlite {
     }
 
     /// The rows that the table does not take. Writes nothing.
-    pub(super) async fn find_rejected_rows(&self, rows: &[rows::Row]) -> Result<Vec<RejectedRow>, Error> {
+    pub(super) async fn find_rejected_rows(&self, records: &[Record]) -> Result<Vec<RejectedRow>, Error> {
         let failed = |source| Error::from_sqlite(&self.path, "find the rows that are refused", source);
         let mut opened = self.opened.lock().await;
         let mut transaction = opened.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let mut refused = Vec::new();
-        let mut bisect = Bisect::of(rows.len());
+        let mut bisect = Bisect::of(records.len());
         while let Some(range) = bisect.next() {
-            let some = rows.get(range.clone()).unwrap_or_default();
+            let some = records.get(range.clone()).unwrap_or_default();
             let mut attempt = transaction.begin().await.map_err(failed)?;
             match insert(&mut attempt, &self.table, some).await.map_err(failed) {
                 Ok(_) => attempt.commit().await.map_err(failed)?,
@@ -317,15 +317,16 @@ async fn connect(path: &Path) -> Result<SqliteConnection, Error> {
     options.connect().await.map_err(|source| Error::from_sqlite(path, "open", source))
 }
 
-/// Inserts all rows within the transaction that is open; says how many came.
+/// Inserts all records within the transaction that is open, each kind into its own table; says how many came.
 async fn insert(
     connection: &mut SqliteConnection,
     table: &TableName,
-    rows: &[rows::Row],
+    records: &[Record],
 ) -> sqlx::Result<u64> {
+    let ByKind { events } = ByKind::new(records);
     let insert = format!("INSERT INTO {table}({}) ", COLUMNS.join(", "));
     let mut n_rows = 0;
-    for chunk in rows.chunks(ROWS_PER_INSERT) {
+    for chunk in events.chunks(ROWS_PER_INSERT) {
         let mut query = QueryBuilder::<Dialect>::new(&insert);
         query.push_values(chunk, |mut tuple, row| {
             tuple.push_bind(row.event_type.clone()).push_bind(row.source.clone()).push_bind(row.value);
@@ -467,7 +468,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::batch::Metadata;
+    use crate::batch::{Event, Metadata};
 
     async fn opened(folder: &tempfile::TempDir) -> Sqlite {
         let table = TableName::parse("unified_timeline").unwrap();
@@ -496,15 +497,15 @@ mod tests {
             .execute(&mut sqlite.opened.lock().await.connection)
             .await
             .unwrap();
-        let metadata = Metadata::of(&json!({"blob": "x".repeat(100_000)}));
-        let row = rows::Row {
-            event_type: "node_up".to_owned(),
+        let event = Event {
+            event_type: "node_up",
             source: "s".to_owned(),
             value: None,
-            metadata,
-            created_at: 0,
+            metadata: Metadata::of(&json!({"blob": "x".repeat(100_000)})),
+            at: Timestamp::from_micros(0),
         };
-        let error = sqlite.write(BatchId(Uuid::nil()), &[row], None).await.unwrap_err();
+        let records = Record::from_events(&[event]);
+        let error = sqlite.write(BatchId(Uuid::nil()), &records, None).await.unwrap_err();
         assert!(matches!(error, Error::File { trouble: FileTrouble::Full, .. }), "{error:?}");
         assert!(error.is_away());
         assert_eq!(sqlite.status().await.unwrap().newest, None);

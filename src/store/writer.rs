@@ -8,18 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::alerts::AlertRecord;
-use super::appender::SpoolAppender;
+use super::appender::{SpoolAppender, append, with_alerts};
 use super::delivery::Bound;
 use super::receipt::{Backlog, Progress, Receipt};
-use super::rows::Row;
+use super::record::Record;
 use super::spool::{Dropped, Spool, SpoolLimits, SpoolStatus};
 use super::store_url::Backend;
 use super::table::TableName;
-use super::{Error, FileTrouble, StoreUrl, Timeline, failpoint};
-use crate::batch::{BatchId, Event, Metadata};
-
-/// The event that says that batches were dropped; its value is how many.
-const DROPPED_EVENT: &str = "spool_dropped";
+use super::{Error, FileTrouble, StoreUrl, Timeline};
+use crate::batch::BatchId;
 
 /// Keeps batches, and delivers them in their order.
 #[derive(Debug)]
@@ -148,22 +145,22 @@ impl Writer {
     pub async fn keep(
         &mut self,
         id: BatchId,
-        events: &[Event],
+        records: &[Record],
         alerts: Option<&AlertRecord>,
     ) -> Result<Receipt, Error> {
-        let rows = all_rows(events, alerts);
-        let done = match self.keep_rows(id, &rows, alerts).await {
+        let records = &with_alerts(records, alerts);
+        let done = match self.keep_records(id, records, alerts).await {
             // What was done before is safe to do again: a batch has an id.
             Err(error) if error.is_damaged_spool() => {
                 self.repair().await?;
-                self.keep_rows(id, &rows, alerts).await
+                self.keep_records(id, records, alerts).await
             }
-            Err(error) if error.is_moved_spool() => self.keep_rows(id, &rows, alerts).await,
+            Err(error) if error.is_moved_spool() => self.keep_records(id, records, alerts).await,
             done => done,
         };
         let mut receipt = self.note_failing_disk(done)?;
         receipt.rescued = self.spool.as_mut().and_then(Spool::take_rescued);
-        receipt.kept_rows = rows.len();
+        receipt.kept_rows = records.len();
         Ok(receipt)
     }
 
@@ -261,10 +258,10 @@ impl Writer {
         }
     }
 
-    async fn keep_rows(
+    async fn keep_records(
         &mut self,
         id: BatchId,
-        rows: &[Row],
+        records: &[Record],
         alerts: Option<&AlertRecord>,
     ) -> Result<Receipt, Error> {
         if self.has_failing_disk {
@@ -273,7 +270,7 @@ impl Writer {
         }
         let mut receipt = Receipt::default();
         if matches!(self.store_url.backend(), Backend::Sqlite(_)) && self.is_empty(&mut receipt).await? {
-            match self.deliver_rows(id, rows, alerts, &mut receipt).await {
+            match self.deliver_rows(id, records, alerts, &mut receipt).await {
                 Ok(()) => return Ok(receipt),
                 Err(error @ Error::AlertsChanged { .. }) => return Err(error),
                 // It goes the long way, which has an answer to this.
@@ -281,18 +278,13 @@ impl Writer {
                 Err(error) => self.connect_error = Some(error),
             }
         }
-        match self.append(id, rows, alerts).await {
+        match self.append(id, records, alerts).await {
             Err(error) if error.is_full_spool() => {
-                return Box::pin(self.keep_on_full_disk(id, rows, alerts, error)).await;
+                return Box::pin(self.keep_on_full_disk(id, records, alerts, error)).await;
             }
             done => receipt.dropped = done?,
         }
         self.written_directly = false;
-        if receipt.dropped != Dropped::default() {
-            let Dropped { batches, rows } = receipt.dropped;
-            tracing::error!(batches, rows, "spool is full or too old, the oldest batches are dropped");
-        }
-        failpoint::reach(failpoint::AFTER_SPOOL_APPEND).await;
         match self.deliver(Bound::CYCLE, &mut receipt, &mut |_| ()).await {
             Err(error) if error.is_damaged_spool() || error.is_failing_disk() => return Err(error),
             // The batch is durable, and what is wrong with the spool now, a full disk, does not change that.
@@ -307,12 +299,11 @@ impl Writer {
     pub(super) async fn append(
         &mut self,
         id: BatchId,
-        rows: &[Row],
+        records: &[Record],
         alerts: Option<&AlertRecord>,
     ) -> Result<Dropped, Error> {
         let limits = self.limits;
-        let note = |dropped: Dropped| dropped_row(id, rows, dropped);
-        self.spool().await?.append(id, rows, limits, note, alerts).await
+        append(self.spool().await?, limits, id, records, alerts).await
     }
 
     pub(super) async fn timeline(&mut self) -> Result<&Timeline, Error> {
@@ -360,26 +351,6 @@ impl Writer {
             self.has_failing_disk = true;
         }
         done
-    }
-}
-
-/// The rows of a batch, those of its alerts last.
-pub(super) fn all_rows(events: &[Event], alerts: Option<&AlertRecord>) -> Vec<Row> {
-    let mut rows = Row::all(events);
-    rows.extend(Row::all(alerts.map_or(&[], |alerts| &alerts.events)));
-    rows
-}
-
-/// The row that says that batches were dropped, at the time of the batch that it goes with.
-pub(super) fn dropped_row(id: BatchId, rows: &[Row], dropped: Dropped) -> Row {
-    let metadata =
-        serde_json::json!({"batch": id.to_string(), "batches": dropped.batches, "rows": dropped.rows});
-    Row {
-        event_type: DROPPED_EVENT.to_owned(),
-        source: "fleetwatt".to_owned(),
-        value: u32::try_from(dropped.batches).ok().map(f64::from),
-        metadata: Metadata::of(&metadata),
-        created_at: rows.iter().map(|row| row.created_at).max().unwrap_or_default(),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use fleetwatt::store::{dead_letters, discard_dead_letters};
+use fleetwatt::store::{Record, dead_letters, discard_dead_letters};
 use serde_json::{Value, json};
 
 use crate::postgres::Database;
@@ -38,7 +38,7 @@ async fn a_trigger_that_refuses_every_row_in_its_own_words_keeps_the_batches() {
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     for number in 0..3 {
         let (id, events) = batch(number);
-        let left = writer.keep(id, &events, None).await.unwrap().backlog.unwrap();
+        let left = writer.keep(id, &Record::from_events(&events), None).await.unwrap().backlog.unwrap();
         assert_eq!((left.batches, left.error.unwrap().kind()), (u64::from(number) + 1, "refused"));
     }
     database.run("DROP TRIGGER no ON unified_timeline").await;
@@ -52,9 +52,12 @@ async fn a_batch_that_alone_is_refused_waits_for_the_next_and_holds_nobody_up() 
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     let (id, events) = batch(0);
-    assert_eq!(writer.keep(id, &events, None).await.unwrap().backlog.unwrap().batches, 1);
+    assert_eq!(
+        writer.keep(id, &Record::from_events(&events), None).await.unwrap().backlog.unwrap().batches,
+        1
+    );
     let (id, events) = batch(1);
-    let receipt = writer.keep(id, &events, None).await.unwrap();
+    let receipt = writer.keep(id, &Record::from_events(&events), None).await.unwrap();
     assert!(receipt.backlog.is_none() && receipt.dead_letters == 5 && receipt.batches == 1, "{receipt:?}");
     assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![1], 5));
 }
@@ -74,7 +77,7 @@ async fn what_was_laid_aside_comes_in_once_also_when_the_answer_to_its_commit_is
         let mut writer = writer(folder.path(), &url).await;
         for number in 0..2 {
             let (id, events) = batch(number);
-            assert_eq!(writer.keep(id, &events, None).await.unwrap().dead_letters, 1);
+            assert_eq!(writer.keep(id, &Record::from_events(&events), None).await.unwrap().dead_letters, 1);
         }
         let retried = writer.retry_dead_letters(None).await.unwrap();
         assert_eq!((retried.taken, retried.refused, n_aside(folder.path()).await), (0, 2, 2));
@@ -97,7 +100,7 @@ async fn many_rows_that_are_refused_among_good_ones_are_all_found() {
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     let name = |i| if i % 2 == 0 { "bad" } else { "good" };
     let events: Vec<_> = (0..1_600).map(|i| event(name(i), Some(1.0), json!({}), AT + i)).collect();
-    assert_eq!(writer.keep(new_id(), &events, None).await.unwrap().dead_letters, 800);
+    assert_eq!(writer.keep(new_id(), &Record::from_events(&events), None).await.unwrap().dead_letters, 800);
     assert!(writer.replay(|_| ()).await.unwrap().backlog.is_none());
     assert_eq!(count(&database, "SELECT count(*) FROM unified_timeline WHERE source = 'good'").await, 800);
     let locks = "SELECT setting::bigint FROM pg_settings WHERE name = 'max_locks_per_transaction'";

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use fleetwatt::store::{Guarantee, StoreUrl, Timeline};
+use fleetwatt::store::{Guarantee, Record, StoreUrl, Timeline};
 
 use crate::postgres::{Database, unprivileged};
 use crate::spool_once::{TABLE, batch, delivered, writer};
@@ -78,7 +78,9 @@ async fn batches_of_several_writers_that_share_two_connections_come_once_each() 
             for number in 0..10 {
                 let (id, events) = batch(of * 10 + number);
                 for _twice in 0..2 {
-                    assert!(writer.keep(id, &events, None).await.unwrap().backlog.is_none());
+                    assert!(
+                        writer.keep(id, &Record::from_events(&events), None).await.unwrap().backlog.is_none()
+                    );
                 }
             }
             writer.close().await;

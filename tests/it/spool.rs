@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use fleetwatt::batch::Metadata;
-use fleetwatt::store::{SpoolLimits, StoreUrl, Timeline, Writer};
+use fleetwatt::store::{Record, SpoolLimits, StoreUrl, Timeline, Writer};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -29,7 +29,7 @@ async fn a_database_that_is_there_gets_each_batch_at_once_as_it_is() {
     let database = Database::new("spool_there", &TABLE.replace("CHECK (value >= 0)", "")).await;
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
-    let receipt = writer.keep(new_id(), &nasty_events(), None).await.unwrap();
+    let receipt = writer.keep(new_id(), &Record::from_events(&nasty_events()), None).await.unwrap();
     assert_eq!((receipt.batches, receipt.rows, receipt.backlog.is_none()), (1, 7, true));
     let status = writer.spool_status().await.unwrap();
     assert_eq!((status.batches, status.dead_letters, status.dropped_total), (0, 0, 0));
@@ -58,7 +58,7 @@ async fn a_database_that_is_stopped_and_started_gets_all_batches_in_their_order(
             _ => {}
         }
         let (id, events) = batch(number);
-        let receipt = kept.keep(id, &events, None).await.unwrap();
+        let receipt = kept.keep(id, &Record::from_events(&events), None).await.unwrap();
         let left = receipt.backlog.map_or(0, |left| left.batches);
         assert_eq!(left, if (2..7).contains(&number) { u64::from(number) - 1 } else { 0 }, "{number}");
     }
@@ -111,13 +111,16 @@ async fn whatever_is_wrong_with_the_database_keeps_the_batch() {
         database.run(break_it).await;
         let mut writer = writer(folder.path(), &database.url("spool_ailing", "")).await;
         let (id, events) = batch(2 * number);
-        let left = writer.keep(id, &events, None).await.unwrap().backlog.unwrap();
+        let left = writer.keep(id, &Record::from_events(&events), None).await.unwrap().backlog.unwrap();
         assert_eq!((left.batches, left.error.unwrap().kind()), (1, kind), "{break_it}");
         let (attempts, message) = writer.spool_status().await.unwrap().last_error.unwrap();
         assert!(attempts == 1 && !message.is_empty());
         database.run(mend_it).await;
         let (id, events) = batch(2 * number + 1);
-        assert!(writer.keep(id, &events, None).await.unwrap().backlog.is_none(), "{mend_it}");
+        assert!(
+            writer.keep(id, &Record::from_events(&events), None).await.unwrap().backlog.is_none(),
+            "{mend_it}"
+        );
         writer.close().await;
     }
     assert_eq!(delivered(&database).await, [12, 13]);
@@ -143,7 +146,7 @@ async fn a_row_that_the_table_refuses_costs_that_row_only() {
     events[200].metadata = Metadata::of(&json!({"node": "unknown"}));
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
-    let receipt = writer.keep(new_id(), &events, None).await.unwrap();
+    let receipt = writer.keep(new_id(), &Record::from_events(&events), None).await.unwrap();
     assert_eq!((receipt.batches, receipt.rows, receipt.dead_letters), (1, 295, 5));
     assert!(receipt.backlog.is_none());
     let count = "SELECT count(*), count(DISTINCT xmin::text) FROM unified_timeline";
@@ -156,10 +159,10 @@ async fn a_row_that_the_table_refuses_costs_that_row_only() {
     assert!(letters.iter().zip(message).all(|((_, error), message)| error.contains(message)), "{letters:?}");
     // Of a batch of nothing else it is not known whether it is the table, until another one comes.
     let bad = event("gpu_x", Some(-1.0), json!({}), AT);
-    let receipt = writer.keep(new_id(), &[bad], None).await.unwrap();
+    let receipt = writer.keep(new_id(), &Record::from_events(&[bad]), None).await.unwrap();
     assert_eq!((receipt.dead_letters, receipt.backlog.unwrap().error.unwrap().kind()), (0, "refused"));
     let good = event("gpu_y", Some(1.0), json!({}), AT);
-    let receipt = writer.keep(new_id(), &[good], None).await.unwrap();
+    let receipt = writer.keep(new_id(), &Record::from_events(&[good]), None).await.unwrap();
     assert!(receipt.batches == 1 && receipt.dead_letters == 1 && receipt.backlog.is_none(), "{receipt:?}");
     assert_eq!(receipt.dead_letters_total, 6);
 }
@@ -175,13 +178,13 @@ async fn a_table_that_takes_no_row_at_all_keeps_the_batches() {
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     for number in 0..3 {
         let (id, events) = batch(number);
-        let left = writer.keep(id, &events, None).await.unwrap().backlog.unwrap();
+        let left = writer.keep(id, &Record::from_events(&events), None).await.unwrap().backlog.unwrap();
         assert_eq!((left.batches, left.error.unwrap().kind()), (u64::from(number) + 1, "refused"));
     }
     // One row of another time is that row's own fault.
     let (id, mut events) = batch(3);
     events.push(event("gpu_x", None, json!({}), 0));
-    writer.keep(id, &events, None).await.unwrap();
+    writer.keep(id, &Record::from_events(&events), None).await.unwrap();
     database.run(&format!("CREATE TABLE new {partition} ('2026-11-01') TO ('2026-12-01')")).await;
     let receipt = writer.replay(|_| ()).await.unwrap();
     assert!(receipt.batches == 4 && receipt.dead_letters == 1 && receipt.backlog.is_none(), "{receipt:?}");
@@ -209,7 +212,7 @@ async fn a_sqlite_timeline_is_written_directly() {
     let (mut writer, mut other) = sqlite(folder.path()).await;
     let (id, events) = batch(1);
     for n_rows in [5, 0] {
-        let receipt = writer.keep(id, &events, None).await.unwrap();
+        let receipt = writer.keep(id, &Record::from_events(&events), None).await.unwrap();
         assert_eq!((receipt.batches, receipt.rows), (1, n_rows));
     }
     assert_eq!(numbers(&mut other).await, [1]);
@@ -222,11 +225,11 @@ async fn a_sqlite_timeline_that_is_locked_gets_the_batch_next_time_and_before_th
     let (mut writer, mut other) = sqlite(folder.path()).await;
     let locked = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let (id, events) = batch(1);
-    let left = writer.keep(id, &events, None).await.unwrap().backlog.unwrap();
+    let left = writer.keep(id, &Record::from_events(&events), None).await.unwrap().backlog.unwrap();
     assert_eq!((left.batches, left.error.unwrap().kind()), (1, "file_locked"));
     locked.rollback().await.unwrap();
     let (id, events) = batch(2);
-    let receipt = writer.keep(id, &events, None).await.unwrap();
+    let receipt = writer.keep(id, &Record::from_events(&events), None).await.unwrap();
     assert!(receipt.batches == 2 && receipt.backlog.is_none(), "{receipt:?}");
     assert_eq!(numbers(&mut other).await, [1, 2]);
 }
@@ -240,7 +243,7 @@ async fn a_row_that_a_sqlite_timeline_refuses_costs_that_row_only() {
     sqlx::query(sql).execute(&mut other).await.unwrap();
     let (id, mut events) = batch(1);
     events.insert(3, event("gpu_bad", None, json!({}), AT));
-    let receipt = writer.keep(id, &events, None).await.unwrap();
+    let receipt = writer.keep(id, &Record::from_events(&events), None).await.unwrap();
     assert_eq!((receipt.rows, receipt.dead_letters, receipt.backlog.is_none()), (5, 1, true));
     assert_eq!(numbers(&mut other).await, [1]);
     assert!(dead_letters(folder.path()).await[0].1.contains("no bad ones"));
@@ -270,7 +273,7 @@ async fn a_spool_that_is_full_makes_room_and_the_timeline_says_so() {
     let mut dropped = 0;
     for number in 0..30 {
         let (id, events) = batch(number);
-        dropped += kept.keep(id, &events, None).await.unwrap().dropped.batches;
+        dropped += kept.keep(id, &Record::from_events(&events), None).await.unwrap().dropped.batches;
     }
     let status = kept.spool_status().await.unwrap();
     assert!(dropped > 0 && status.dropped_total == dropped && status.bytes <= 2_500, "{status:?}");
@@ -295,14 +298,14 @@ async fn a_spool_that_is_damaged_while_it_is_open_is_mended_and_the_batch_kept()
     let mut kept = writer(folder.path(), away).await;
     for number in 0..3 {
         let (id, events) = batch(number);
-        kept.keep(id, &events, None).await.unwrap();
+        kept.keep(id, &Record::from_events(&events), None).await.unwrap();
     }
     let mut other =
         SqliteConnectOptions::new().filename(folder.path().join("spool.db")).connect().await.unwrap();
     sqlx::query("UPDATE batch SET crc32 = crc32 + 1 WHERE seq = 1").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
     let (id, events) = batch(3);
-    assert_eq!(kept.keep(id, &events, None).await.unwrap().backlog.unwrap().batches, 3);
+    assert_eq!(kept.keep(id, &Record::from_events(&events), None).await.unwrap().backlog.unwrap().batches, 3);
     assert_eq!(kept.spool_status().await.unwrap().lost_total, 1);
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fleetwatt::batch::{BatchId, Event};
-use fleetwatt::store::{Guarantee, Receipt, SpoolLimits, StoreUrl, Timeline, Writer};
+use fleetwatt::store::{Guarantee, Receipt, Record, SpoolLimits, StoreUrl, Timeline, Writer};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
@@ -74,7 +74,7 @@ async fn lose_answers(database: &Database, n: u32) {
     proxy.swallow_commits(true);
     for number in 0..n {
         let (id, events) = batch(number);
-        let receipt = writer.keep(id, &events, None).await.unwrap();
+        let receipt = writer.keep(id, &Record::from_events(&events), None).await.unwrap();
         let left = receipt.backlog.unwrap();
         assert_eq!(left.error.unwrap().kind(), "commit_unknown", "{number}");
     }
@@ -151,7 +151,8 @@ async fn race(database: &Database, url: &str) {
     b.connect().await;
     for number in 0..30 {
         let (id, events) = batch(number);
-        let (a, b) = tokio::join!(a.keep(id, &events, None), b.keep(id, &events, None));
+        let records = Record::from_events(&events);
+        let (a, b) = tokio::join!(a.keep(id, &records, None), b.keep(id, &records, None));
         let well = |receipt: &Receipt| receipt.backlog.is_none() && receipt.batches == 1;
         let (a, b) = (a.unwrap(), b.unwrap());
         assert!(well(&a) && well(&b), "{a:?} {b:?}");
@@ -201,7 +202,7 @@ async fn delivered_batches_are_forgotten_after_a_month() {
     let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
     for number in 0..2 {
         let (id, events) = batch(number);
-        timeline.write(id, &events).await.unwrap();
+        timeline.write(id, &Record::from_events(&events)).await.unwrap();
     }
     let sql = "SELECT count(*) FROM fleetwatt.delivered_batch WHERE rows = 5 AND committed_at <= now()";
     let n_batches: i64 = sqlx::query_scalar(sql).fetch_one(&mut database.admin().await).await.unwrap();

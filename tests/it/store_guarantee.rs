@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
-use fleetwatt::store::{Guarantee, Status, StoreUrl, Timeline};
+use fleetwatt::store::{Guarantee, Record, Status, StoreUrl, Timeline};
 
 use crate::postgres::Database;
 use crate::spool_once::{TABLE, batch, writer};
@@ -102,7 +102,7 @@ async fn rows_that_a_trigger_swallows_are_said_and_those_it_puts_into_a_child_co
         let folder = tempfile::tempdir().unwrap();
         let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
         let (id, events) = batch(1);
-        let receipt = writer.keep(id, &events, None).await.unwrap();
+        let receipt = writer.keep(id, &Record::from_events(&events), None).await.unwrap();
         assert_eq!((receipt.rows, receipt.swallowed), wanted, "{name}");
         assert_eq!(receipt.cost_something(), wanted.1 > 0, "{name}");
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fleetwatt::batch::{BatchId, Event};
-use fleetwatt::store::{SpoolLimits, StoreUrl, Timeline, Writer};
+use fleetwatt::store::{Record, SpoolLimits, StoreUrl, Timeline, Writer};
 use serde_json::json;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -36,7 +36,7 @@ async fn nothing_goes_into_a_file_that_was_moved_removed_or_replaced() {
     let mut writer = writer(folder.path(), None).await;
     let mut keep = async |number| {
         let (id, events) = batch(number);
-        let receipt = writer.keep(id, &events, None).await.unwrap();
+        let receipt = writer.keep(id, &Record::from_events(&events), None).await.unwrap();
         assert_eq!((receipt.rows, receipt.backlog.is_none()), (5, true));
     };
     keep(1).await;
@@ -61,7 +61,10 @@ async fn a_spool_that_is_removed_is_made_anew() {
             std::fs::rename(folder.path().join("spool.db"), folder.path().join("moved.db")).unwrap();
         }
         let (id, events) = batch(number);
-        assert_eq!(writer.keep(id, &events, None).await.unwrap().backlog.unwrap().batches, n_waiting);
+        assert_eq!(
+            writer.keep(id, &Record::from_events(&events), None).await.unwrap().backlog.unwrap().batches,
+            n_waiting
+        );
     }
     for (name, wanted) in [("moved.db", 2), ("spool.db", 1)] {
         let mut file =
@@ -78,7 +81,7 @@ async fn the_file_is_its_owners_alone_wherever_it_is() {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut writer = writer(folder.path(), None).await;
     let (id, events) = batch(1);
-    writer.keep(id, &events, None).await.unwrap();
+    writer.keep(id, &Record::from_events(&events), None).await.unwrap();
     for name in ["f.db", "f.db-wal"] {
         let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
@@ -109,7 +112,7 @@ async fn with_keep_the_file_stops_growing_and_prune_makes_it_small() {
     let mut sizes = Vec::new();
     for number in 0..60 {
         let (id, events) = cycle(number);
-        assert_eq!(writer.keep(id, &events, None).await.unwrap().rows, 120);
+        assert_eq!(writer.keep(id, &Record::from_events(&events), None).await.unwrap().rows, 120);
         writer.maintain().await;
         sizes.push(size().await);
     }
@@ -139,7 +142,7 @@ async fn one_batch_from_the_future_removes_nothing_early() {
     let mut writer = writer(folder.path(), Some(Duration::from_secs(3_600))).await;
     for number in [0, 1, 2, 31 * 24 * 60] {
         let (id, events) = cycle(number);
-        writer.keep(id, &events, None).await.unwrap();
+        writer.keep(id, &Record::from_events(&events), None).await.unwrap();
         writer.maintain().await;
     }
     let mut file = SqliteConnectOptions::new().filename(folder.path().join("f.db")).connect().await.unwrap();

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use fleetwatt::batch::Event;
-use fleetwatt::store::{Error, Password, StoreUrl, Timeline};
+use fleetwatt::store::{Error, Password, Record, StoreUrl, Timeline};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -48,7 +48,7 @@ fn one() -> [Event; 1] {
 async fn story(database: &Database) {
     let timeline = open(database).await.unwrap();
     let events = nasty_events();
-    assert_eq!(timeline.write(new_id(), &events).await.unwrap().rows, 7);
+    assert_eq!(timeline.write(new_id(), &Record::from_events(&events)).await.unwrap().rows, 7);
     assert_eq!(read(database, "unified_timeline").await, sorted(expected(&events)));
     assert_eq!(timeline.write(new_id(), &[]).await.unwrap().rows, 0);
     timeline.close().await;
@@ -75,7 +75,7 @@ async fn what_is_written_is_read_back_from_text() {
 async fn a_timestamp_without_zone_holds_utc_whatever_the_zone_of_the_server() {
     let database = Database::new("utc", &table_with("real", "jsonb", "timestamp")).await;
     database.run("ALTER DATABASE utc SET timezone = 'Asia/Kathmandu'").await;
-    open(&database).await.unwrap().write(new_id(), &one()).await.unwrap();
+    open(&database).await.unwrap().write(new_id(), &Record::from_events(&one())).await.unwrap();
     let mut admin = database.admin().await;
     assert_eq!(
         text(&mut admin, "SELECT created_at::text FROM unified_timeline").await,
@@ -114,7 +114,7 @@ async fn extra_columns_that_can_do_without_us_are_fine() {
     let sql = "CREATE TABLE unified_timeline (id bigint GENERATED ALWAYS AS IDENTITY, note text, event_type text, source text, \
                value real, metadata jsonb, created_at timestamptz, day int GENERATED ALWAYS AS (1) STORED, k uuid NOT NULL DEFAULT gen_random_uuid())";
     let database = Database::new("extra", sql).await;
-    open(&database).await.unwrap().write(new_id(), &one()).await.unwrap();
+    open(&database).await.unwrap().write(new_id(), &Record::from_events(&one())).await.unwrap();
     assert_eq!(read(&database, "unified_timeline").await, expected(&one()));
 }
 
@@ -124,7 +124,7 @@ async fn a_role_that_may_only_insert_suffices() {
                   GRANT USAGE ON SEQUENCE unified_timeline_id_seq TO only_insert";
     let database = Database::new("only_insert", &format!("{PLAIN}; {grants}")).await;
     let timeline = open_table(&database, "only_insert", "unified_timeline").await.unwrap();
-    timeline.write(new_id(), &one()).await.unwrap();
+    timeline.write(new_id(), &Record::from_events(&one())).await.unwrap();
     assert_eq!(read(&database, "unified_timeline").await, expected(&one()));
     let status = timeline.status().await.unwrap();
     assert!(status.may_insert && !status.may_select);
@@ -151,9 +151,12 @@ async fn partitioned_tables_and_odd_names_work() {
                CREATE TABLE p2026 PARTITION OF \"Odd Schema\".\"Time.Line\" FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')";
     let database = Database::new("partitioned", sql).await;
     let timeline = open_table(&database, "postgres", "Odd Schema.\"Time.Line\"").await.unwrap();
-    timeline.write(new_id(), &one()).await.unwrap();
+    timeline.write(new_id(), &Record::from_events(&one())).await.unwrap();
     assert_eq!(read(&database, "p2026").await, expected(&one()));
-    let error = timeline.write(new_id(), &[event("gpu_a", None, json!({}), 0)]).await.unwrap_err();
+    let error = timeline
+        .write(new_id(), &Record::from_events(&[event("gpu_a", None, json!({}), 0)]))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), "refused", "no partition for 1970");
     let status = timeline.status().await.unwrap();
     assert_eq!(status.table_kind, "partitioned table");
@@ -171,7 +174,7 @@ async fn a_view_takes_rows_only_with_a_trigger() {
                    (new.event_type, new.source, new.value, new.metadata, new.created_at); RETURN new; END $$; \
                    CREATE TRIGGER put INSTEAD OF INSERT ON unified_timeline FOR EACH ROW EXECUTE FUNCTION put()";
     database.run(trigger).await;
-    open(&database).await.unwrap().write(new_id(), &one()).await.unwrap();
+    open(&database).await.unwrap().write(new_id(), &Record::from_events(&one())).await.unwrap();
     assert_eq!(read(&database, "unified_timeline").await, expected(&one()));
 }
 
@@ -185,12 +188,12 @@ async fn twelve_thousand_events_are_one_transaction() {
     let timeline = open(&database).await.unwrap();
     let mut events: Vec<_> = (0..11_999).map(|i| event("good", Some(1.0), json!({}), AT + i)).collect();
     events.push(event("bad", None, json!({}), AT));
-    let error = timeline.write(new_id(), &events).await.unwrap_err();
+    let error = timeline.write(new_id(), &Record::from_events(&events)).await.unwrap_err();
     assert_eq!(error.kind(), "refused");
     assert!(read(&database, "unified_timeline").await.is_empty());
     events.pop();
     events.push(event("good", None, json!({}), AT));
-    assert_eq!(timeline.write(new_id(), &events).await.unwrap().rows, 12_000);
+    assert_eq!(timeline.write(new_id(), &Record::from_events(&events)).await.unwrap().rows, 12_000);
     assert_eq!(read(&database, "unified_timeline").await.len(), 12_000);
 }
 
@@ -200,14 +203,14 @@ async fn a_text_that_is_too_long_is_said_with_its_column_before_the_insert() {
     let timeline = open(&database).await.unwrap();
     let fits = event(&"ü".repeat(128), None, json!({}), AT);
     let error = timeline
-        .write(new_id(), &[fits.clone(), event(&"ü".repeat(129), None, json!({}), AT)])
+        .write(new_id(), &Record::from_events(&[fits.clone(), event(&"ü".repeat(129), None, json!({}), AT)]))
         .await
         .unwrap_err();
     assert_eq!(
         error.to_string(),
         "column `source` holds 128 characters, and an event of type `gpu_power_draw` has 129 for it"
     );
-    assert_eq!(timeline.write(new_id(), &[fits]).await.unwrap().rows, 1);
+    assert_eq!(timeline.write(new_id(), &Record::from_events(&[fits])).await.unwrap().rows, 1);
 }
 
 #[tokio::test]
@@ -217,7 +220,7 @@ async fn init_creates_what_open_takes_and_leaves_what_is_there() {
     let report = Timeline::init(&store_url, "fleet.power").await.unwrap();
     assert_eq!(report.created.len(), 4, "{report:?}");
     let timeline = Timeline::open(&store_url, "fleet.power").await.unwrap();
-    timeline.write(new_id(), &nasty_events()).await.unwrap();
+    timeline.write(new_id(), &Record::from_events(&nasty_events())).await.unwrap();
     assert!(timeline.status().await.unwrap().hints.is_empty());
     database.run("CREATE TABLE other (a int)").await;
     assert!(Timeline::init(&store_url, "fleet.power").await.unwrap().already_there());
@@ -239,7 +242,7 @@ async fn init_without_permission_says_the_grant() {
 async fn status_tells_the_server_the_rows_and_the_missing_indexes() {
     let database = Database::new("a_status", PLAIN).await;
     let timeline = open(&database).await.unwrap();
-    timeline.write(new_id(), &one()).await.unwrap();
+    timeline.write(new_id(), &Record::from_events(&one())).await.unwrap();
     database
         .run("INSERT INTO unified_timeline (event_type, source) VALUES ('node_up', 'n'), ('node_up', 'm')")
         .await;
@@ -266,7 +269,7 @@ async fn tls_is_verified_against_the_given_ca() {
     let (ca, other) = (database.file("ca.pem"), database.file("other.pem"));
     for mode in ["require", "verify-ca", "verify-full"] {
         let timeline = open(format!("?sslmode={mode}&sslrootcert={}", ca.display())).await.unwrap();
-        timeline.write(new_id(), &one()).await.unwrap();
+        timeline.write(new_id(), &Record::from_events(&one())).await.unwrap();
         assert!(timeline.status().await.unwrap().tls.unwrap().is_some());
         let error = open(format!("?sslmode={mode}&sslrootcert={}", other.display())).await.unwrap_err();
         assert_eq!(error.kind(), "tls", "{error:?}");
@@ -332,7 +335,7 @@ async fn a_unix_socket_works_and_has_no_tls() {
     let folder = database.server.folder.display();
     let url = format!("postgres://postgres@:{}/a_socket?host={folder}", database.server.port);
     let timeline = Timeline::open(&StoreUrl::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
-    timeline.write(new_id(), &one()).await.unwrap();
+    timeline.write(new_id(), &Record::from_events(&one())).await.unwrap();
     assert_eq!(timeline.status().await.unwrap().tls, None);
 }
 
@@ -357,10 +360,10 @@ async fn a_locked_table_is_a_timeout_and_the_next_write_works() {
     let timeline = open(&database).await.unwrap();
     let mut admin = database.admin().await;
     sqlx::raw_sql("BEGIN; LOCK TABLE unified_timeline").execute(&mut admin).await.unwrap();
-    let error = timeline.write(new_id(), &one()).await.unwrap_err();
+    let error = timeline.write(new_id(), &Record::from_events(&one())).await.unwrap_err();
     assert_eq!((error.kind(), error.is_away()), ("timeout", true), "{error:?}");
     sqlx::raw_sql("ROLLBACK").execute(&mut admin).await.unwrap();
-    assert_eq!(timeline.write(new_id(), &one()).await.unwrap().rows, 1);
+    assert_eq!(timeline.write(new_id(), &Record::from_events(&one())).await.unwrap().rows, 1);
 }
 
 #[tokio::test]
@@ -372,9 +375,9 @@ async fn a_connection_that_broke_is_replaced() {
     let ended: i64 = sqlx::query_scalar(sql).fetch_one(&mut database.admin().await).await.unwrap();
     assert!(ended >= 1);
     // Just used, the connection is trusted; the write fails cleanly or has been made on a new one.
-    if let Err(error) = timeline.write(new_id(), &one()).await {
+    if let Err(error) = timeline.write(new_id(), &Record::from_events(&one())).await {
         assert!(error.is_away(), "{error:?}");
-        timeline.write(new_id(), &one()).await.unwrap();
+        timeline.write(new_id(), &Record::from_events(&one())).await.unwrap();
     }
     assert_eq!(read(&database, "unified_timeline").await, expected(&one()));
 }
@@ -384,7 +387,7 @@ async fn a_kill_before_the_commit_leaves_nothing() {
     let database = Database::new("killed", PLAIN).await;
     killed_before_commit(&database.url("postgres", ""));
     assert!(read(&database, "unified_timeline").await.is_empty());
-    open(&database).await.unwrap().write(new_id(), &one()).await.unwrap();
+    open(&database).await.unwrap().write(new_id(), &Record::from_events(&one())).await.unwrap();
     assert_eq!(read(&database, "unified_timeline").await, expected(&one()));
 }
 
@@ -401,10 +404,10 @@ async fn a_server_that_says_nothing_is_given_up() {
 async fn a_table_that_was_changed_meanwhile_is_looked_up_anew() {
     let database = Database::new("changed", &table_with("real", "text", "timestamptz")).await;
     let timeline = open(&database).await.unwrap();
-    timeline.write(new_id(), &one()).await.unwrap();
+    timeline.write(new_id(), &Record::from_events(&one())).await.unwrap();
     let sql = "ALTER TABLE unified_timeline ALTER metadata TYPE jsonb USING metadata::jsonb";
     database.run(sql).await;
-    assert_eq!(timeline.write(new_id(), &one()).await.unwrap_err().kind(), "other");
-    assert_eq!(timeline.write(new_id(), &one()).await.unwrap().rows, 1);
+    assert_eq!(timeline.write(new_id(), &Record::from_events(&one())).await.unwrap_err().kind(), "other");
+    assert_eq!(timeline.write(new_id(), &Record::from_events(&one())).await.unwrap().rows, 1);
     assert_eq!(read(&database, "unified_timeline").await.len(), 2);
 }

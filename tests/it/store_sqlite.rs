@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use fleetwatt::store::{Error, FileTrouble, StoreUrl, Timeline};
+use fleetwatt::store::{Error, FileTrouble, Record, StoreUrl, Timeline};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -40,7 +40,7 @@ async fn what_is_written_is_read_back() {
     let path = folder.path().join("new folder/f.db");
     let timeline = open(&path).await.unwrap();
     let events = nasty_events();
-    let written = timeline.write(new_id(), &events).await.unwrap();
+    let written = timeline.write(new_id(), &Record::from_events(&events)).await.unwrap();
     assert_eq!(written.rows, 7);
     assert_eq!(read(&path).await, sorted(expected(&events)));
     assert_eq!(timeline.write(new_id(), &[]).await.unwrap().rows, 0);
@@ -49,7 +49,7 @@ async fn what_is_written_is_read_back() {
     assert_eq!(mode & 0o777, 0o700, "a folder that fleetwatt creates is private");
     // A second opening finds everything there.
     let again = open(&path).await.unwrap();
-    again.write(new_id(), &[event("s", None, json!({}), AT)]).await.unwrap();
+    again.write(new_id(), &Record::from_events(&[event("s", None, json!({}), AT)])).await.unwrap();
     assert_eq!(read(&path).await.len(), 8);
 }
 
@@ -74,12 +74,12 @@ async fn many_chunks_are_one_transaction() {
     sqlx::query(sql).execute(&mut peek(&path).await).await.unwrap();
     let mut events: Vec<_> = (0..1_201).map(|i| event("good", Some(1.0), json!({}), AT + i)).collect();
     events.push(event("bad", None, json!({}), AT));
-    let error = timeline.write(new_id(), &events).await.unwrap_err();
+    let error = timeline.write(new_id(), &Record::from_events(&events)).await.unwrap_err();
     assert_eq!(error.kind(), "refused");
     assert!(!error.is_away());
     assert!(read(&path).await.is_empty());
     events.pop();
-    assert_eq!(timeline.write(new_id(), &events).await.unwrap().rows, 1_201);
+    assert_eq!(timeline.write(new_id(), &Record::from_events(&events)).await.unwrap().rows, 1_201);
     assert_eq!(read(&path).await.len(), 1_201);
 }
 
@@ -87,7 +87,12 @@ async fn many_chunks_are_one_transaction() {
 async fn the_view_for_dashboards_is_in_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("f.db");
-    open(&path).await.unwrap().write(new_id(), &[event("s", None, json!({}), AT)]).await.unwrap();
+    open(&path)
+        .await
+        .unwrap()
+        .write(new_id(), &Record::from_events(&[event("s", None, json!({}), AT)]))
+        .await
+        .unwrap();
     assert_eq!(scalar(&path, "SELECT created_at FROM unified_timeline_unix").await, AT / 1_000_000);
 }
 
@@ -109,7 +114,13 @@ async fn status_counts_the_last_day() {
     let timeline = open(&path).await.unwrap();
     let two_days = 2 * 86_400_000_000;
     timeline
-        .write(new_id(), &[event("s", None, json!({}), now), event("s", None, json!({}), now - two_days)])
+        .write(
+            new_id(),
+            &Record::from_events(&[
+                event("s", None, json!({}), now),
+                event("s", None, json!({}), now - two_days),
+            ]),
+        )
         .await
         .unwrap();
     let status = timeline.status().await.unwrap();
@@ -165,11 +176,19 @@ async fn a_lock_is_waited_for_and_then_said() {
     let timeline = open(&path).await.unwrap();
     let mut other = peek(&path).await;
     let transaction = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let error = timeline.write(new_id(), &[event("s", None, json!({}), AT)]).await.unwrap_err();
+    let error =
+        timeline.write(new_id(), &Record::from_events(&[event("s", None, json!({}), AT)])).await.unwrap_err();
     assert!(matches!(error, Error::File { trouble: FileTrouble::Locked, .. }), "{error:?}");
     assert!(error.is_away());
     transaction.rollback().await.unwrap();
-    assert_eq!(timeline.write(new_id(), &[event("s", None, json!({}), AT)]).await.unwrap().rows, 1);
+    assert_eq!(
+        timeline
+            .write(new_id(), &Record::from_events(&[event("s", None, json!({}), AT)]))
+            .await
+            .unwrap()
+            .rows,
+        1
+    );
 }
 
 #[tokio::test]
@@ -181,7 +200,8 @@ async fn a_table_that_vanished_is_an_error_and_a_schema_is_not_taken() {
     assert!(!path.exists());
     let timeline = open(&path).await.unwrap();
     sqlx::query("DROP TABLE unified_timeline").execute(&mut peek(&path).await).await.unwrap();
-    let error = timeline.write(new_id(), &[event("s", None, json!({}), AT)]).await.unwrap_err();
+    let error =
+        timeline.write(new_id(), &Record::from_events(&[event("s", None, json!({}), AT)])).await.unwrap_err();
     assert_eq!(error.kind(), "other");
 }
 
@@ -192,5 +212,5 @@ async fn a_kill_before_the_commit_leaves_nothing() {
     killed_before_commit(&format!("sqlite:{}", path.display()));
     let timeline = open(&path).await.unwrap();
     assert!(read(&path).await.is_empty());
-    assert_eq!(timeline.write(new_id(), &nasty_events()).await.unwrap().rows, 7);
+    assert_eq!(timeline.write(new_id(), &Record::from_events(&nasty_events())).await.unwrap().rows, 7);
 }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use fleetwatt::batch::{BatchId, Event, Metadata};
 use fleetwatt::reading::Timestamp;
-use fleetwatt::store::{StoreUrl, Timeline};
+use fleetwatt::store::{Record, StoreUrl, Timeline};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -110,6 +110,6 @@ pub(crate) fn killed_before_commit(url: &str) {
 async fn a_victim_writes_only_where_it_is_told() {
     let Ok(url) = std::env::var(VICTIM_URL) else { return };
     let timeline = Timeline::open(&StoreUrl::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
-    timeline.write(new_id(), &nasty_events()).await.unwrap();
+    timeline.write(new_id(), &Record::from_events(&nasty_events())).await.unwrap();
     panic!("the fail point was passed");
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::batch::Metadata;
 use crate::reading::Timestamp;
-use crate::store::{SpoolLimits, Writer};
+use crate::store::{Record, SpoolLimits, Writer};
 
 /// The two kinds of timeline. Nothing listens where the server should be: its batches stay in the spool.
 const TIMELINES: [&str; 2] = ["sqlite", "postgres"];
@@ -80,10 +80,16 @@ async fn state_and_messages_are_kept_with_their_batch_and_outlive_the_process() 
         let stage = Stage::new(kind);
         assert_eq!(stage.kept().await, StoredAlerts::default(), "{kind}");
         let mut writer = stage.writer().await;
-        writer.keep(id(), &[event("a")], Some(&record(0, Some("one"), &["x", "y"]))).await.unwrap();
-        writer.keep(id(), &[event("a")], Some(&record(1, None, &[]))).await.unwrap();
+        writer
+            .keep(id(), &Record::from_events(&[event("a")]), Some(&record(0, Some("one"), &["x", "y"])))
+            .await
+            .unwrap();
+        writer.keep(id(), &Record::from_events(&[event("a")]), Some(&record(1, None, &[]))).await.unwrap();
         assert_eq!(stage.kept().await, kept(1, "one", 2), "{kind}");
-        writer.keep(id(), &[event("a")], Some(&record(1, Some("two"), &["z"]))).await.unwrap();
+        writer
+            .keep(id(), &Record::from_events(&[event("a")]), Some(&record(1, Some("two"), &["z"])))
+            .await
+            .unwrap();
         assert_eq!(stage.kept().await, kept(2, "two", 3), "{kind}");
         assert_eq!(texts(&mut stage.outbox()).await, ["x", "y", "z"], "{kind}");
     }
@@ -96,12 +102,17 @@ async fn whoever_judged_by_an_old_state_is_told_the_new_one_and_nothing_is_writt
         let mut writer = stage.writer().await;
         writer.keep(id(), &[], Some(&record(0, Some("one"), &["x"]))).await.unwrap();
         let batch = id();
-        let refused = writer.keep(batch, &[event("a")], Some(&record(0, Some("two"), &["y"]))).await;
+        let refused = writer
+            .keep(batch, &Record::from_events(&[event("a")]), Some(&record(0, Some("two"), &["y"])))
+            .await;
         let Err(Error::AlertsChanged { kept: newer }) = refused else { panic!("{kind}: {refused:?}") };
         assert_eq!(newer, StoredAlertState { revision: 1, text: "one".to_owned() }, "{kind}");
         assert_eq!(stage.kept().await, kept(1, "one", 1), "{kind}");
         // The same batch may come again, judged anew.
-        writer.keep(batch, &[event("a")], Some(&record(1, Some("two"), &["y"]))).await.unwrap();
+        writer
+            .keep(batch, &Record::from_events(&[event("a")]), Some(&record(1, Some("two"), &["y"])))
+            .await
+            .unwrap();
         assert_eq!(stage.kept().await, kept(2, "two", 2), "{kind}");
     }
 }
@@ -112,11 +123,11 @@ async fn a_batch_that_comes_twice_sends_no_message_twice() {
         let stage = Stage::new(kind);
         let mut writer = stage.writer().await;
         let (batch, said) = (id(), record(0, Some("one"), &["x"]));
-        writer.keep(batch, &[event("a")], Some(&said)).await.unwrap();
+        writer.keep(batch, &Record::from_events(&[event("a")]), Some(&said)).await.unwrap();
         let mut outbox = stage.outbox();
         let told = outbox.oldest(10).await.unwrap();
         outbox.remove(told.into_iter().map(|message| message.id)).await.unwrap();
-        writer.keep(batch, &[event("a")], Some(&said)).await.unwrap();
+        writer.keep(batch, &Record::from_events(&[event("a")]), Some(&said)).await.unwrap();
         assert_eq!(stage.kept().await, kept(1, "one", 0), "{kind}");
     }
 }
@@ -179,7 +190,7 @@ async fn a_spool_that_is_set_aside_hands_its_alerts_on() {
     // A row that is not what its checksum says is damage.
     sqlx::raw_sql("UPDATE batch SET crc32 = crc32 + 1").execute(&mut damaged).await.unwrap();
     damaged.close().await.unwrap();
-    stage.writer().await.keep(id(), &[event("a")], None).await.unwrap();
+    stage.writer().await.keep(id(), &Record::from_events(&[event("a")]), None).await.unwrap();
     let is_aside = |name: &str| name.starts_with("spool.corrupt-");
     let mut entries = stage.folder.path().read_dir().unwrap();
     assert!(entries.any(|entry| is_aside(entry.unwrap().file_name().to_str().unwrap())));

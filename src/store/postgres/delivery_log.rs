@@ -3,6 +3,8 @@
 //! A broken connection leaves it open whether a commit was made, so every batch is sent until the
 //! database says yes. What makes that harmless is decided in the transaction that writes the rows.
 
+use std::collections::BTreeSet;
+
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -10,7 +12,7 @@ use uuid::Uuid;
 use super::failure::Context;
 use super::table_mapping::TableMapping;
 use crate::batch::BatchId;
-use crate::store::rows::Row;
+use crate::store::record::{ByKind, Record};
 use crate::store::table::quoted;
 use crate::store::{Error, Guarantee};
 
@@ -74,19 +76,19 @@ pub(super) async fn is_new(
     guarantee: Guarantee,
     table: &TableMapping,
     id: BatchId,
-    rows: &[Row],
+    records: &[Record],
 ) -> sqlx::Result<bool> {
     match guarantee {
         Guarantee::DeliveryLog => {
             let entered = sqlx::query(ENTER)
                 .bind(id.to_string())
-                .bind(i32::try_from(rows.len()).unwrap_or(i32::MAX))
+                .bind(i32::try_from(records.len()).unwrap_or(i32::MAX))
                 .persistent(false)
                 .execute(connection)
                 .await?;
             Ok(entered.rows_affected() == 1)
         }
-        Guarantee::Lookup => is_absent(connection, table, id, rows).await,
+        Guarantee::Lookup => is_absent(connection, table, id, records).await,
         Guarantee::AtLeastOnce => Ok(true),
     }
 }
@@ -97,80 +99,67 @@ async fn is_absent(
     connection: &mut PgConnection,
     table: &TableMapping,
     id: BatchId,
-    rows: &[Row],
+    records: &[Record],
 ) -> sqlx::Result<bool> {
-    let (Some(first), Some(last)) =
-        (rows.iter().map(|row| row.created_at).min(), rows.iter().map(|row| row.created_at).max())
-    else {
+    if records.is_empty() {
         return Ok(true);
-    };
+    }
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(lock_key(id.0))
         .persistent(false)
         .execute(&mut *connection)
         .await?;
-    let distinct = |of: fn(&Row) -> &str| rows.iter().map(of).collect::<std::collections::BTreeSet<&str>>();
-    let types: Vec<&str> = distinct(|row| &row.event_type).into_iter().collect();
-    let sources: Vec<&str> = distinct(|row| &row.source).into_iter().take(MAX_SOURCES).collect();
-    let found: bool = sqlx::query_scalar(AssertSqlSafe(exists_sql(table)))
-        .bind(first.saturating_sub(ROUNDING_MICROS))
-        .bind(last.saturating_add(ROUNDING_MICROS))
-        .bind(types)
-        .bind(sources)
-        .bind(needle(table, id))
-        .persistent(false)
-        .fetch_one(&mut *connection)
-        .await?;
-    Ok(!found)
+    Ok(count_events(connection, table, id, records, MAX_SOURCES, "LIMIT 1").await? == 0)
 }
 
-/// How many rows of a batch are there, as far as this role sees them.
+/// The number of events of a batch that are in the timeline, as far as this role sees them.
 pub(super) async fn n_there(
     connection: &mut PgConnection,
     table: &TableMapping,
     id: BatchId,
-    rows: &[Row],
+    records: &[Record],
 ) -> sqlx::Result<u64> {
-    let (Some(first), Some(last)) =
-        (rows.iter().map(|row| row.created_at).min(), rows.iter().map(|row| row.created_at).max())
-    else {
-        return Ok(0);
+    count_events(connection, table, id, records, usize::MAX, "").await
+}
+
+/// Counts the events of a batch among the rows of its time and types, and of at most `n_sources` of its sources.
+async fn count_events(
+    connection: &mut PgConnection,
+    table: &TableMapping,
+    id: BatchId,
+    records: &[Record],
+    n_sources: usize,
+    limit: &'static str,
+) -> sqlx::Result<u64> {
+    let ByKind { events } = ByKind::new(records);
+    let times = || events.iter().map(|row| row.created_at);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(0) };
+    let types: BTreeSet<&str> = events.iter().map(|row| row.event_type.as_str()).collect();
+    let sources: BTreeSet<&str> = events.iter().map(|row| row.source.as_str()).collect();
+    // Rows of others may hold anything in a text column, so that is not parsed.
+    let (is_of_batch, needle) = if table.is_json {
+        ("metadata ->> 'batch' = $5", id.to_string())
+    } else {
+        ("position($5 in metadata) > 0", format!("\"batch\":\"{id}\""))
     };
-    let sql = format!("SELECT count(*) FROM {}", of_batch(table));
-    let types: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.event_type.as_str()).collect();
-    let sources: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.source.as_str()).collect();
+    let epoch = if table.is_zoned { "timestamptz" } else { "timestamp" };
+    let sql = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM {} \
+         WHERE created_at BETWEEN {epoch} 'epoch' + $1::int8 * interval '1 microsecond' \
+         AND {epoch} 'epoch' + $2::int8 * interval '1 microsecond' AND event_type = ANY($3::text[]) \
+         AND source = ANY($4::text[]) AND {is_of_batch} {limit}) AS found",
+        table.name
+    );
     let n_rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(first.saturating_sub(ROUNDING_MICROS))
         .bind(last.saturating_add(ROUNDING_MICROS))
         .bind(types.into_iter().collect::<Vec<_>>())
-        .bind(sources.into_iter().collect::<Vec<_>>())
-        .bind(needle(table, id))
+        .bind(sources.into_iter().take(n_sources).collect::<Vec<_>>())
+        .bind(needle)
         .persistent(false)
         .fetch_one(connection)
         .await?;
     Ok(u64::try_from(n_rows).unwrap_or(0))
-}
-
-/// What is looked for in the metadata.
-fn needle(table: &TableMapping, id: BatchId) -> String {
-    if table.is_json { id.to_string() } else { format!("\"batch\":\"{id}\"") }
-}
-
-fn exists_sql(table: &TableMapping) -> String {
-    format!("SELECT EXISTS (SELECT FROM {})", of_batch(table))
-}
-
-/// The rows of a batch, as SQL behind FROM.
-fn of_batch(table: &TableMapping) -> String {
-    let epoch = if table.is_zoned { "timestamptz" } else { "timestamp" };
-    // Rows of others may hold anything in a text column, so that is not parsed.
-    let is_batch = if table.is_json { "metadata ->> 'batch' = $5" } else { "position($5 in metadata) > 0" };
-    format!(
-        "{} WHERE created_at BETWEEN {epoch} 'epoch' + $1::int8 * interval '1 microsecond' \
-         AND {epoch} 'epoch' + $2::int8 * interval '1 microsecond' AND event_type = ANY($3::text[]) \
-         AND source = ANY($4::text[]) AND {is_batch}",
-        table.name
-    )
 }
 
 /// The random half of the id.

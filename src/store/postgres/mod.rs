@@ -22,7 +22,7 @@ use sqlx::postgres::{PgConnection, PgTransaction};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::rows::Row;
+use super::record::Record;
 use super::store_url::Server;
 use super::table::TableName;
 use super::{Error, Guarantee, InitReport, RejectedRow, Status, WriteReport, failpoint};
@@ -84,11 +84,11 @@ impl Postgres {
         report
     }
 
-    pub(super) async fn write(&self, id: BatchId, rows: &[Row]) -> Result<WriteReport, Error> {
+    pub(super) async fn write(&self, id: BatchId, records: &[Record]) -> Result<WriteReport, Error> {
         let started = Instant::now();
         let mut slot = self.session.lock().await;
         let mut session = self.ready_session(slot.take()).await?;
-        match session.write(&self.context("insert"), id, rows).await {
+        match session.write(&self.context("insert"), id, records).await {
             Ok(n_rows) => {
                 session.used_at = Instant::now();
                 *slot = Some(session);
@@ -103,11 +103,11 @@ impl Postgres {
     }
 
     /// The rows that the table does not take. Writes nothing.
-    pub(super) async fn find_rejected_rows(&self, rows: &[Row]) -> Result<Vec<RejectedRow>, Error> {
+    pub(super) async fn find_rejected_rows(&self, records: &[Record]) -> Result<Vec<RejectedRow>, Error> {
         let mut slot = self.session.lock().await;
         let mut session = self.ready_session(slot.take()).await?;
         let context = self.context("find the rows that are refused");
-        let search = rejected_rows::refused(&mut session.connection, &context, &session.table, rows);
+        let search = rejected_rows::refused(&mut session.connection, &context, &session.table, records);
         let refused = within(TRANSACTION_WITHIN, context.step, search).await?;
         *slot = Some(session);
         Ok(refused)
@@ -181,22 +181,22 @@ impl Session {
         &mut self,
         context: &Context<'_>,
         id: BatchId,
-        rows: &[Row],
+        records: &[Record],
     ) -> Result<WriteReport, Error> {
-        rows.iter().try_for_each(|row| self.table.check_lengths(row))?;
+        self.table.check_lengths(records)?;
         let (table, guarantee, connection) = (&self.table, self.guarantee, &mut self.connection);
         let work = async move {
             let failed = |error| context.classify(error);
             let mut transaction = begin(connection, context).await?;
-            if !delivery_log::is_new(&mut transaction, guarantee, table, id, rows).await.map_err(failed)? {
+            if !delivery_log::is_new(&mut transaction, guarantee, table, id, records).await.map_err(failed)? {
                 transaction.rollback().await.map_err(failed)?;
                 return Ok(None);
             }
-            let mut n_rows = insert::all(&mut transaction, table, rows).await.map_err(failed)?;
-            let all = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+            let mut n_rows = insert::all(&mut transaction, table, records).await.map_err(failed)?;
+            let all = u64::try_from(records.len()).unwrap_or(u64::MAX);
             if n_rows != all && table.may_select {
                 // A trigger may have put them elsewhere, as those of partitions before PostgreSQL 10 do.
-                n_rows = delivery_log::n_there(&mut transaction, table, id, rows)
+                n_rows = delivery_log::n_there(&mut transaction, table, id, records)
                     .await
                     .map_err(failed)?
                     .max(n_rows);

@@ -6,7 +6,7 @@ use super::failure::Context;
 use super::insert;
 use super::table_mapping::TableMapping;
 use crate::store::bisect::Bisect;
-use crate::store::rows::Row;
+use crate::store::record::Record;
 use crate::store::{Error, RejectedRow};
 
 /// After so many ranges were taken the transaction begins anew: each keeps a lock until its end, and all
@@ -19,14 +19,14 @@ pub(super) async fn refused(
     connection: &mut PgConnection,
     context: &Context<'_>,
     table: &TableMapping,
-    rows: &[Row],
+    records: &[Record],
 ) -> Result<Vec<RejectedRow>, Error> {
     let failed = |error| context.classify(error);
     let mut transaction = begin(&mut *connection, context).await?;
     let mut refused = Vec::new();
-    let mut taken: Vec<Row> = Vec::new();
+    let mut taken: Vec<Record> = Vec::new();
     let mut n_savepoints = 0;
-    let mut bisect = Bisect::of(rows.len());
+    let mut bisect = Bisect::of(records.len());
     while let Some(range) = bisect.next() {
         if n_savepoints == SAVEPOINTS {
             transaction.rollback().await.map_err(failed)?;
@@ -34,7 +34,7 @@ pub(super) async fn refused(
             insert::all(&mut transaction, table, &taken).await.map_err(failed)?;
             n_savepoints = 0;
         }
-        let some = rows.get(range.clone()).unwrap_or_default();
+        let some = records.get(range.clone()).unwrap_or_default();
         match attempt(&mut transaction, context, table, some).await {
             Ok(()) => {
                 taken.extend_from_slice(some);
@@ -68,12 +68,12 @@ async fn attempt(
     connection: &mut PgConnection,
     context: &Context<'_>,
     table: &TableMapping,
-    rows: &[Row],
+    records: &[Record],
 ) -> Result<(), Error> {
     let failed = |error| context.classify(error);
-    rows.iter().try_for_each(|row| table.check_lengths(row))?;
+    table.check_lengths(records)?;
     sqlx::raw_sql("SAVEPOINT fleetwatt").execute(&mut *connection).await.map_err(failed)?;
-    let done = insert::all(&mut *connection, table, rows).await.map_err(failed);
+    let done = insert::all(&mut *connection, table, records).await.map_err(failed);
     let end = match &done {
         Ok(_) => "RELEASE SAVEPOINT fleetwatt",
         Err(_) => "ROLLBACK TO SAVEPOINT fleetwatt; RELEASE SAVEPOINT fleetwatt",

@@ -1,7 +1,7 @@
 //! Whether events fit into a table that was found, and the INSERT that fits them into it.
 
 use super::table_schema::{Column, TableSchema};
-use crate::store::rows::Row;
+use crate::store::record::{ByKind, Record};
 use crate::store::table::quoted;
 use crate::store::{COLUMNS, ColumnFound, Error};
 
@@ -66,19 +66,21 @@ impl TableMapping {
         })
     }
 
-    /// Checks that every text of a row fits into its column.
+    /// Checks that every text of the events fits into its column.
     ///
     /// # Errors
     ///
     /// [`Error::TooLong`] for the first that does not.
-    pub(super) fn check_lengths(&self, row: &Row) -> Result<(), Error> {
-        for limit in &self.limits {
-            let text = match limit.column {
-                "event_type" => &row.event_type,
-                "source" => &row.source,
-                _ => row.metadata.text(),
-            };
-            limit.check(text, &row.event_type)?;
+    pub(super) fn check_lengths(&self, records: &[Record]) -> Result<(), Error> {
+        for row in ByKind::new(records).events {
+            for limit in &self.limits {
+                let text = match limit.column {
+                    "event_type" => &row.event_type,
+                    "source" => &row.source,
+                    _ => row.metadata.text(),
+                };
+                limit.check(text, &row.event_type)?;
+            }
         }
         Ok(())
     }

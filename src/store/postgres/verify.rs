@@ -7,8 +7,9 @@ use uuid::Uuid;
 use super::failure::Context;
 use super::table_mapping::TableMapping;
 use super::{begin, delivery_log, insert};
-use crate::batch::{BatchId, Metadata};
-use crate::store::rows::Row;
+use crate::batch::{BatchId, Event, Metadata};
+use crate::reading::Timestamp;
+use crate::store::record::Record;
 use crate::store::{Error, Guarantee};
 
 /// What was tried: what holds, and what is odd, one sentence each.
@@ -70,20 +71,12 @@ async fn delivery_log_fails(
     context: &Context<'_>,
     table: &TableMapping,
 ) -> Result<Option<String>, Error> {
-    let (id, row) = probe();
+    let (id, records) = probe();
     let mut transaction = begin(connection, context).await?;
     let mut is_new = Vec::new();
     let mut refused = None;
     for _ in 0..2 {
-        match delivery_log::is_new(
-            &mut transaction,
-            Guarantee::DeliveryLog,
-            table,
-            id,
-            std::slice::from_ref(&row),
-        )
-        .await
-        {
+        match delivery_log::is_new(&mut transaction, Guarantee::DeliveryLog, table, id, &records).await {
             Ok(new) => is_new.push(new),
             Err(error) => {
                 refused = Some(context.classify(error));
@@ -108,13 +101,12 @@ async fn insert_one(
     table: &TableMapping,
 ) -> Result<Probe, Error> {
     let failed = |error| context.classify(error);
-    let (id, row) = probe();
-    let rows = std::slice::from_ref(&row);
-    table.check_lengths(&row)?;
+    let (id, records) = probe();
+    table.check_lengths(&records)?;
     let mut transaction = begin(connection, context).await?;
-    let n_rows = insert::all(&mut transaction, table, rows).await.map_err(failed)?;
+    let n_rows = insert::all(&mut transaction, table, &records).await.map_err(failed)?;
     let is_found = table.may_select
-        && !delivery_log::is_new(&mut transaction, Guarantee::Lookup, table, id, rows)
+        && !delivery_log::is_new(&mut transaction, Guarantee::Lookup, table, id, &records)
             .await
             .map_err(failed)?;
     transaction.rollback().await.map_err(failed)?;
@@ -122,16 +114,16 @@ async fn insert_one(
 }
 
 /// A row like those that are written, of now.
-fn probe() -> (BatchId, Row) {
+fn probe() -> (BatchId, Vec<Record>) {
     let id = BatchId(Uuid::now_v7());
     // Ids of this version begin with the milliseconds since 1970.
     let millis = i64::try_from(id.0.as_u128() >> 80).unwrap_or(0);
-    let row = Row {
-        event_type: "node_up".to_owned(),
+    let event = Event {
+        event_type: "node_up",
         source: "node_probe".to_owned(),
         value: Some(1.0),
         metadata: Metadata::of(&serde_json::json!({"batch": id.to_string(), "node": "probe"})),
-        created_at: millis * 1_000,
+        at: Timestamp::from_micros(millis * 1_000),
     };
-    (id, row)
+    (id, Record::from_events(&[event]))
 }

@@ -7,10 +7,10 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::payload::Packed;
-use super::{NOW, Spool, SpooledBatch, advance_clock, as_i64, count, insert, spool_error};
+use super::{NOW, Spool, advance_clock, as_i64, count, insert, spool_error};
 use crate::batch::BatchId;
 use crate::store::Error;
-use crate::store::rows::Row;
+use crate::store::record::Record;
 
 /// As many refused rows are kept; each is about a kilobyte. What comes then drops the oldest, which is counted.
 pub(in crate::store) const MAX_DEAD_LETTERS: u64 = 10_000;
@@ -21,8 +21,8 @@ pub(in crate::store) struct SpooledLetter {
     pub(in crate::store) id: i64,
     /// The batch that it came with.
     pub(in crate::store) batch: String,
-    /// `None` if it cannot be read.
-    pub(in crate::store) row: Option<Row>,
+    /// `None` if it cannot be read, or a later version wrote it.
+    pub(in crate::store) record: Option<Record>,
     /// The database's words.
     pub(in crate::store) error: String,
     /// Microseconds since 1970 in UTC.
@@ -30,34 +30,36 @@ pub(in crate::store) struct SpooledLetter {
 }
 
 impl Spool {
-    /// Takes refused rows out of a batch and lays them aside with what the database said. The rest goes
-    /// on waiting in its place. Says how many of the oldest were dropped, as there were too many.
+    /// Takes refused records out of a batch and keeps them as dead letters, with what the database said. The rest
+    /// goes on waiting in its place. Gives the number of the oldest dead letters that were dropped, as there were too
+    /// many.
     pub(in crate::store) async fn dead_letter(
         &mut self,
-        batch: &SpooledBatch,
+        (seq, id): (i64, BatchId),
+        records: &[Record],
         refused: &[(usize, String)],
     ) -> Result<u64, Error> {
         let failed = |source| spool_error(&self.path, source);
-        let places: BTreeSet<usize> = refused.iter().map(|(row, _)| *row).collect();
-        let rows = batch.rows.iter().enumerate().filter(|(row, _)| !places.contains(row));
-        let good: Vec<Row> = rows.map(|(_, row)| row.clone()).collect();
+        let places: BTreeSet<usize> = refused.iter().map(|(place, _)| *place).collect();
+        let good = records.iter().enumerate().filter(|(place, _)| !places.contains(place));
+        let good: Vec<Record> = good.map(|(_, record)| record.clone()).collect();
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        for (row, error) in refused {
-            let Some(row) = batch.rows.get(*row) else { continue };
-            let json = serde_json::to_string(row).unwrap_or_default();
+        for (place, error) in refused {
+            let Some(record) = records.get(*place) else { continue };
+            let json = serde_json::to_string(record).unwrap_or_default();
             let sql =
                 format!("INSERT INTO dead_letter (batch_id, row_json, error, at_us) VALUES (?, ?, ?, {NOW})");
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(batch.id.to_string()).bind(json);
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).bind(json);
             query.bind(error.as_str()).execute(&mut *transaction).await.map_err(failed)?;
         }
         let n_dropped = drop_too_many(&mut transaction).await.map_err(failed)?;
         let query = if good.is_empty() {
-            sqlx::query("DELETE FROM batch WHERE seq = ?").bind(batch.seq)
+            sqlx::query("DELETE FROM batch WHERE seq = ?").bind(seq)
         } else {
-            let packed = Packed::of(batch.id, &good);
+            let packed = Packed::of(id, &good);
             let sql = "UPDATE batch SET rows = ?, bytes = ?, crc32 = ?, payload = ? WHERE seq = ?";
             let query = sqlx::query(sql).bind(as_i64(good.len())).bind(packed.bytes());
-            query.bind(i64::from(packed.crc32)).bind(packed.payload).bind(batch.seq)
+            query.bind(i64::from(packed.crc32)).bind(packed.payload).bind(seq)
         };
         query.execute(&mut *transaction).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
@@ -76,8 +78,8 @@ impl Spool {
         let dead_letters: Vec<(i64, String, String, String, i64)> =
             sqlx::query_as(sql).bind(id).bind(limit).fetch_all(&mut self.connection).await.map_err(failed)?;
         let letter = |(id, batch, json, error, at_us): (_, _, String, _, _)| {
-            let row = serde_json::from_str(&json).ok();
-            SpooledLetter { id, batch, row, error, at_us }
+            let record = Record::from_json(json.as_bytes()).ok();
+            SpooledLetter { id, batch, record, error, at_us }
         };
         Ok(dead_letters.into_iter().map(letter).collect())
     }
@@ -88,13 +90,13 @@ impl Spool {
         &mut self,
         id: BatchId,
         dead_letters: &[i64],
-        rows: &[Row],
+        records: &[Record],
     ) -> Result<bool, Error> {
         let failed = |source| spool_error(&self.path, source);
-        let packed = Packed::of(id, rows);
+        let packed = Packed::of(id, records);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let now = advance_clock(&mut transaction).await.map_err(failed)?;
-        insert(&mut transaction, now, id, rows.len(), packed).await.map_err(failed)?;
+        insert(&mut transaction, now, id, records.len(), packed).await.map_err(failed)?;
         let n_there = delete(&mut transaction, dead_letters).await.map_err(failed)?;
         if usize::try_from(n_there) != Ok(dead_letters.len()) {
             transaction.rollback().await.map_err(failed)?;

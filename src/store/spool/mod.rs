@@ -15,6 +15,8 @@ mod reserve;
 mod scan;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod version_tests;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,7 +27,7 @@ use uuid::Uuid;
 
 use super::alerts::{self, AlertRecord, Tables};
 use super::file::Identity;
-use super::rows::Row;
+use super::record::{Record, Unreadable};
 use super::{Error, FileTrouble};
 use crate::batch::BatchId;
 pub(super) use dead_letters::{MAX_DEAD_LETTERS, SpooledLetter};
@@ -87,7 +89,8 @@ pub struct SpoolStatus {
 pub(super) struct SpooledBatch {
     pub(super) seq: i64,
     pub(super) id: BatchId,
-    pub(super) rows: Vec<Row>,
+    /// An error if a later version wrote it with records of a kind that this one does not know.
+    pub(super) records: Result<Vec<Record>, Error>,
 }
 
 /// An open spool.
@@ -111,16 +114,16 @@ impl Spool {
     pub(super) async fn append(
         &mut self,
         id: BatchId,
-        rows: &[Row],
+        records: &[Record],
         limits: SpoolLimits,
-        note: impl FnOnce(Dropped) -> Row + Send,
+        note: impl FnOnce(Dropped) -> Record + Send,
         record: Option<&AlertRecord>,
     ) -> Result<Dropped, Error> {
         if self.is_on_reserve && reserve::is_roomy(&self.path) {
             self.restore_limits().await?;
         }
         let failed = |source| spool_error(&self.path, source);
-        let mut packed = Packed::of(id, rows);
+        let mut packed = Packed::of(id, records);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         if let Some(record) = record
             && !is_there(&mut transaction, id).await.map_err(failed)?
@@ -132,11 +135,11 @@ impl Spool {
         }
         let now = advance_clock(&mut transaction).await.map_err(failed)?;
         let dropped = make_room(&mut transaction, now, packed.bytes(), limits).await.map_err(failed)?;
-        let mut n_rows = rows.len();
+        let mut n_rows = records.len();
         if dropped != Dropped::default() {
-            let mut rows = rows.to_vec();
-            rows.push(note(dropped));
-            (packed, n_rows) = (Packed::of(id, &rows), rows.len());
+            let mut records = records.to_vec();
+            records.push(note(dropped));
+            (packed, n_rows) = (Packed::of(id, &records), records.len());
         }
         insert(&mut transaction, now, id, n_rows, packed).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
@@ -168,8 +171,14 @@ impl Spool {
         let stored = read(&mut self.connection, seq).await.map_err(failed)?;
         let damaged =
             || Error::Spool { path: self.path.clone(), trouble: Some(FileTrouble::Corrupt), source: None };
-        let (id, rows) = stored.as_ref().and_then(unpack).ok_or_else(damaged)?;
-        Ok(Some(SpooledBatch { seq, id, rows }))
+        let stored = stored.ok_or_else(damaged)?;
+        let id = BatchId(Uuid::parse_str(&stored.0).map_err(|_| damaged())?);
+        let records = match unpack(&stored) {
+            Ok(records) => Ok(records),
+            Err(Unreadable::UnknownKind(kind)) => Err(Error::UnknownRecord { path: self.path.clone(), kind }),
+            Err(Unreadable::Damaged) => return Err(damaged()),
+        };
+        Ok(Some(SpooledBatch { seq, id, records }))
     }
 
     /// A batch is in the timeline, so it need not wait any longer. That also works on a full disk.
@@ -331,11 +340,13 @@ async fn read(connection: &mut SqliteConnection, seq: i64) -> sqlx::Result<Optio
     sqlx::query_as(sql).bind(seq).fetch_optional(connection).await
 }
 
-/// The batch, if it is as it was written.
-fn unpack((id, n_rows, crc32, payload): &Stored) -> Option<(BatchId, Vec<Row>)> {
-    let id = BatchId(Uuid::parse_str(id).ok()?);
-    let rows = payload::unpack(id, payload, u32::try_from(*crc32).ok()?)?;
-    (as_i64(rows.len()) == *n_rows).then_some((id, rows))
+/// The records of a batch, if it is as it was written.
+fn unpack((id, n_rows, crc32, payload): &Stored) -> Result<Vec<Record>, Unreadable> {
+    let (Ok(id), Ok(crc32)) = (Uuid::parse_str(id), u32::try_from(*crc32)) else {
+        return Err(Unreadable::Damaged);
+    };
+    let records = payload::unpack(BatchId(id), payload, crc32)?;
+    if as_i64(records.len()) == *n_rows { Ok(records) } else { Err(Unreadable::Damaged) }
 }
 
 fn spool_error(path: &Path, source: sqlx::Error) -> Error {

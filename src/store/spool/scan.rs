@@ -15,6 +15,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::{Stored, unpack};
+use crate::store::record::Unreadable;
 
 /// SQLite's default, which every spool has; the header may say something else when it is damaged.
 const PAGE: usize = 4_096;
@@ -216,7 +217,8 @@ impl Salvage {
             ) if id.len() == 36 => {
                 self.known.insert(seq);
                 let stored = (id.clone(), *rows, *crc, payload.clone());
-                if unpack(&stored).is_some() {
+                // What a later version wrote is whole too.
+                if !matches!(unpack(&stored), Err(Unreadable::Damaged)) {
                     let (attempts, last_error) = match rest {
                         [Integer(attempts), Text(error), ..] => (*attempts, Some(error.clone())),
                         [Integer(attempts), ..] => (*attempts, None),

@@ -9,23 +9,35 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::batch::Metadata;
+use crate::store::record::{ByKind, EventRow};
 
-const ROOMY: SpoolLimits = SpoolLimits { bytes: 1 << 30, age: Duration::from_secs(3_600) };
+pub(super) const ROOMY: SpoolLimits = SpoolLimits { bytes: 1 << 30, age: Duration::from_secs(3_600) };
 
-fn id(n: usize) -> BatchId {
+pub(super) fn id(n: usize) -> BatchId {
     BatchId(Uuid::from_u128(u128::try_from(n).unwrap() + 1))
 }
 
 /// Rows that do not compress to nothing, and that say which batch they are of.
-fn rows(n: usize, n_rows: usize) -> Vec<Row> {
-    let row = |i: usize| Row {
-        event_type: "gpu_power_draw".to_owned(),
-        source: format!("gpu_{n}_{i}"),
-        value: Some(f64::from(u32::try_from(n * 31 + i).unwrap()) / 7.0),
-        metadata: Metadata::of(&json!({"batch": id(n).to_string(), "noise": noise(n, i)})),
-        created_at: 1,
+pub(super) fn rows(n: usize, n_rows: usize) -> Vec<Record> {
+    let row = |i: usize| {
+        Record::Event(EventRow {
+            event_type: "gpu_power_draw".to_owned(),
+            source: format!("gpu_{n}_{i}"),
+            value: Some(f64::from(u32::try_from(n * 31 + i).unwrap()) / 7.0),
+            metadata: Metadata::of(&json!({"batch": id(n).to_string(), "noise": noise(n, i)})),
+            created_at: 1,
+        })
     };
     (0..n_rows).map(row).collect()
+}
+
+fn sources(batch: &SpooledBatch) -> Vec<&str> {
+    ByKind::new(batch.records.as_ref().unwrap()).events.into_iter().map(|row| row.source.as_str()).collect()
+}
+
+async fn dead_letter(spool: &mut Spool, batch: &SpooledBatch, places: &[usize]) -> u64 {
+    let refused: Vec<_> = places.iter().map(|place| (*place, "no".to_owned())).collect();
+    spool.dead_letter((batch.seq, batch.id), batch.records.as_ref().unwrap(), &refused).await.unwrap()
 }
 
 /// Noise that is the same each time.
@@ -33,20 +45,24 @@ fn noise(n: usize, i: usize) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{n} {i}").as_bytes()).to_string()
 }
 
-fn same(a: &[Row], b: &[Row]) -> bool {
+fn same(a: &[Record], b: &[Record]) -> bool {
     serde_json::to_string(a).unwrap() == serde_json::to_string(b).unwrap()
 }
 
-async fn append(spool: &mut Spool, n: usize, n_rows: usize, limits: SpoolLimits) -> Result<Dropped, Error> {
+pub(super) async fn append(
+    spool: &mut Spool,
+    n: usize,
+    n_rows: usize,
+    limits: SpoolLimits,
+) -> Result<Dropped, Error> {
     let note = |dropped: Dropped| {
-        let mut note = rows(n, 1).remove(0);
-        note.source = format!("dropped {} {}", dropped.batches, dropped.rows);
-        note
+        let Record::Event(note) = rows(n, 1).remove(0);
+        Record::Event(EventRow { source: format!("dropped {} {}", dropped.batches, dropped.rows), ..note })
     };
     spool.append(id(n), &rows(n, n_rows), limits, note, None).await
 }
 
-async fn opened(folder: &TempDir) -> Spool {
+pub(super) async fn opened(folder: &TempDir) -> Spool {
     Spool::open(folder.path()).await.unwrap()
 }
 
@@ -151,7 +167,10 @@ impl Story {
     async fn deliver(&mut self, is_heard: bool) -> bool {
         let Some(batch) = self.oldest().await else { return false };
         let (n, n_rows) = *self.acknowledged.iter().find(|(n, _)| id(*n) == batch.id).unwrap();
-        assert!(same(&batch.rows, &rows(n, n_rows)), "a batch is as it was appended, or it is not there");
+        assert!(
+            same(batch.records.as_ref().unwrap(), &rows(n, n_rows)),
+            "a batch is as it was appended, or it is not there"
+        );
         if self.delivery_log.insert(batch.id) {
             self.timeline.push(batch.id);
         }
@@ -274,7 +293,7 @@ async fn a_full_spool_drops_the_oldest_and_the_newest_batch_says_so() {
     let tiny = SpoolLimits { bytes: 1, ..ROOMY };
     assert_eq!(append(&mut spool, 4, 1, tiny).await.unwrap(), Dropped { batches: 3, rows: 91 });
     let last = spool.oldest().await.unwrap().unwrap();
-    assert_eq!((last.id, last.rows[1].source.as_str()), (id(4), "dropped 3 91"));
+    assert_eq!((last.id, sources(&last)[1]), (id(4), "dropped 3 91"));
 }
 
 #[tokio::test]
@@ -330,11 +349,10 @@ async fn refused_rows_are_laid_aside_and_the_rest_keeps_its_place() {
     append(&mut spool, 0, 3, ROOMY).await.unwrap();
     append(&mut spool, 1, 1, ROOMY).await.unwrap();
     let batch = spool.oldest().await.unwrap().unwrap();
-    spool.dead_letter(&batch, &[(1, "no".to_owned())]).await.unwrap();
+    dead_letter(&mut spool, &batch, &[1]).await;
     let rest = spool.oldest().await.unwrap().unwrap();
-    let sources: Vec<&str> = rest.rows.iter().map(|row| row.source.as_str()).collect();
-    assert_eq!((rest.id, sources), (id(0), vec!["gpu_0_0", "gpu_0_2"]));
-    spool.dead_letter(&rest, &[(0, "no".to_owned()), (1, "no".to_owned())]).await.unwrap();
+    assert_eq!((rest.id, sources(&rest)), (id(0), vec!["gpu_0_0", "gpu_0_2"]));
+    dead_letter(&mut spool, &rest, &[0, 1]).await;
     assert_eq!(drained(&mut spool).await, [id(1)]);
     let sql = "SELECT row_json FROM dead_letter ORDER BY id LIMIT 1";
     let json: String = sqlx::query_scalar(sql).fetch_one(&mut spool.connection).await.unwrap();
@@ -346,11 +364,11 @@ async fn refused_rows_are_laid_aside_and_the_rest_keeps_its_place() {
 async fn of_too_many_refused_rows_the_oldest_are_dropped_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let mut spool = opened(&folder).await;
-    let refused: Vec<(usize, String)> = (0..6_000).map(|row| (row, "no".to_owned())).collect();
+    let refused: Vec<usize> = (0..6_000).collect();
     for (n, n_dropped) in [(0, 0), (1, 2_000)] {
         append(&mut spool, n, 6_000, ROOMY).await.unwrap();
         let batch = spool.oldest().await.unwrap().unwrap();
-        assert_eq!(spool.dead_letter(&batch, &refused).await.unwrap(), n_dropped);
+        assert_eq!(dead_letter(&mut spool, &batch, &refused).await, n_dropped);
     }
     let status = spool.status().await.unwrap();
     assert_eq!((status.dead_letters, status.dead_letters_dropped_total), (10_000, 2_000));
@@ -385,7 +403,7 @@ async fn a_batch_with_a_wrong_checksum_is_set_aside_with_the_file_and_the_others
         append(&mut spool, n, 20, ROOMY).await.unwrap();
     }
     let batch = spool.oldest().await.unwrap().unwrap();
-    spool.dead_letter(&batch, &[(0, "no".to_owned())]).await.unwrap();
+    dead_letter(&mut spool, &batch, &[0]).await;
     let sql = "UPDATE batch SET payload = zeroblob(length(payload)) WHERE seq = 3";
     sqlx::query(sql).execute(&mut spool.connection).await.unwrap();
     sqlx::query("DELETE FROM batch WHERE seq < 3").execute(&mut spool.connection).await.unwrap();
@@ -482,7 +500,7 @@ proptest! {
                 match spool.oldest().await {
                     Ok(Some(batch)) => {
                         let n = (0..30).find(|n| id(*n) == batch.id).unwrap();
-                        assert!(same(&batch.rows, &rows(n, 40)));
+                        assert!(same(batch.records.as_ref().unwrap(), &rows(n, 40)));
                         match spool.delivered(batch.seq).await {
                             Ok(()) => {}
                             Err(_) => { spool = spool.repair().await.unwrap(); n_tries += 1; }
