@@ -359,6 +359,7 @@ mod tests {
           "power_of_limit_pct": 52.9,
           "module_power_w": null,
           "temperature_c": 64,
+          "memory_temperature_c": null,
           "utilization_pct": null,
           "memory_used_mb": 19802,
           "memory_total_mb": 40960,
@@ -368,6 +369,10 @@ mod tests {
           "clocks_event_reasons": "0x0000000000000004",
           "absent": {
             "fan_speed_pct": {
+              "reason": "not_supported",
+              "text": "[N/A]"
+            },
+            "memory_temperature_c": {
               "reason": "not_supported",
               "text": "[N/A]"
             },

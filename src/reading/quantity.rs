@@ -219,6 +219,10 @@ quantities! {
     Temperature: Columns::gpu(Role::Sample, Unit::Celsius)
         .event("gpu_temperature").metadata("temperature_c").json("temperature_c").csv(13, "temperature_c")
         .text(6, "temp °C").prometheus("fleetwatt_gpu_temperature_celsius").home_assistant("temperature");
+    /// The temperature of the board's memory. Boards with HBM have it, few others.
+    MemoryTemperature: Columns::gpu(Role::Extra, Unit::Celsius)
+        .metadata("memory_temperature_c").json("memory_temperature_c").csv(26, "memory_temperature_c")
+        .prometheus("fleetwatt_gpu_memory_temperature_celsius").home_assistant("temperature");
     /// The share of time in which the GPU was busy.
     Utilization: Columns::gpu(Role::Sample, Unit::Percent)
         .event("gpu_utilization").metadata("gpu_utilization_pct").json("utilization_pct")

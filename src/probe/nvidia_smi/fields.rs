@@ -64,6 +64,7 @@ pub const FIELDS: &[Field] = &[
     always(&["fan.speed"], Quantity::FanSpeed, |c, _| value(cell::share(c, 200))),
     always(&["persistence_mode"], Quantity::Persistence, |c, _| value(cell::switch(c))),
     always(&["pstate"], Quantity::PerformanceState, |c, _| value(cell::pstate(c))),
+    since(418, &["temperature.memory"], Quantity::MemoryTemperature, |c, _| value(cell::temperature(c))),
     since(530, &["power.draw.instant"], Quantity::PowerInstant, |c, max| value(cell::power(c, max))),
     since(530, &["power.draw.average"], Quantity::PowerAverage, |c, max| value(cell::power(c, max))),
     // Renamed in 530; the old name is accepted again from 535 on.
@@ -145,7 +146,7 @@ mod tests {
             wanted(&BTreeSet::new()).join(","),
             "index,uuid,pci.bus_id,driver_version,power.draw,power.limit,power.max_limit,enforced.power.limit,\
              temperature.gpu,memory.used,memory.total,utilization.gpu,fan.speed,persistence_mode,pstate,\
-             power.draw.instant,power.draw.average,clocks_event_reasons.active,gpu_recovery_action,\
+             temperature.memory,power.draw.instant,power.draw.average,clocks_event_reasons.active,gpu_recovery_action,\
              module.power.draw.instant,name"
         );
     }
@@ -166,7 +167,7 @@ mod tests {
         let since_530 = "power.draw.instant power.draw.average clocks_event_reasons.active gpu_recovery_action \
                          module.power.draw.instant";
         assert_eq!(young("power.draw.instant"), since_530);
-        assert_eq!(young("power.max_limit"), since_530);
+        assert_eq!(young("power.max_limit"), format!("temperature.memory {since_530}"));
         assert_eq!(young("clocks_throttle_reasons.active"), "");
         assert_eq!(young("made.up"), "");
     }
