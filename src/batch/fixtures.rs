@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::reading::{
     Absent, DataSource, Device, DeviceKind, Energy, Failure, FailureKind, Fault, FaultKind, GridState,
     Memory, Outcome, PollingMode, Power, Presence, Quantity, Reason, SafeText, Share, SolixReport, Span,
-    Station, StationReading, StationStatus, Temperature, Timestamp,
+    Station, StationReading, StationStatus, Temperature, Timestamp, Unit,
 };
 
 use super::{Batch, BatchId, Event, HostReport};
@@ -71,6 +72,31 @@ pub(crate) fn gpu(index: u32, milliwatts: i64) -> Device {
         .with(Quantity::Persistence, true)
         .with(Quantity::PerformanceState, SafeText::new("P0"))
         .with(Quantity::ClocksEventReasons, 4_u64)
+}
+
+/// Any GPU: each quantity is there or absent.
+pub(crate) fn any_gpu() -> impl Strategy<Value = Device> {
+    prop::collection::vec(any::<bool>(), Quantity::ALL.len()).prop_map(|has| {
+        let mut gpu =
+            Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::UnknownError, "[Unknown Error]"));
+        for (quantity, _) in Quantity::ALL.iter().zip(has).filter(|(_, has)| *has) {
+            let value = match quantity.columns().unit {
+                Unit::Watts => Power::from_watts(100).into(),
+                Unit::Celsius => Temperature::from_millicelsius(50_000).into(),
+                Unit::Percent => Share::from_millipercent(50_000).into(),
+                Unit::Mebibytes => Memory::from_mebibytes(1024).into(),
+                Unit::Index => 0_u32.into(),
+                Unit::Mask => 0_u64.into(),
+                Unit::Switch => true.into(),
+                Unit::Text => SafeText::new("text").into(),
+                Unit::Label => continue,
+            };
+            if quantity.columns().derived.is_none() {
+                gpu.set(*quantity, Ok(value));
+            }
+        }
+        gpu
+    })
 }
 
 fn single() -> HostReport {

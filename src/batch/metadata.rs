@@ -146,6 +146,8 @@ fn whole_or(thousandths: i64, value: f64) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::batch::fixtures;
     use crate::reading::Reason;
@@ -186,5 +188,28 @@ mod tests {
         assert_eq!(sample["power_draw_average_w"], 612.25);
         assert_eq!(sample["power_draw_instant_w"], 613.38);
         assert_eq!(sample["module_power_w"], 900.0);
+    }
+
+    proptest! {
+        #[test]
+        fn each_quantity_is_a_value_or_null_with_its_reason(gpu in fixtures::any_gpu()) {
+            let report = fixtures::host("n", 1);
+            let mut all = sample(&gpu);
+            put_facts(&mut all, &report, &gpu);
+            let text = all.into_metadata().text().to_owned();
+            let read: serde_json::Map<String, Value> = serde_json::from_str(&text).unwrap();
+            for quantity in gpu.quantities() {
+                let Some(key) = quantity.columns().metadata else { continue };
+                let has_reason = read.contains_key(&format!("{key}_absent"));
+                match gpu.get(quantity) {
+                    Ok(value) => prop_assert_eq!((&read[key], has_reason), (&value.to_json(), false)),
+                    Err(_) if quantity.columns().role == Role::Extra => {
+                        prop_assert!(!read.contains_key(key) && !has_reason, "{}", key);
+                    }
+                    Err(_) => prop_assert_eq!((&read[key], has_reason), (&Value::Null, true)),
+                }
+                prop_assert!(text.matches(&format!("\"{key}\":")).count() <= 1, "{}: {}", key, text);
+            }
+        }
     }
 }

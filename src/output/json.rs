@@ -276,6 +276,8 @@ fn milliseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::batch::fixtures;
 
@@ -387,5 +389,17 @@ mod tests {
           }
         }
         "#);
+    }
+
+    proptest! {
+        #[test]
+        fn each_quantity_is_a_value_or_among_the_absent(gpu in fixtures::any_gpu()) {
+            let read = serde_json::to_value(GpuShape(&gpu)).unwrap();
+            for quantity in gpu.quantities().filter(|quantity| !quantity.columns().is_untold) {
+                let Some(key) = quantity.columns().json else { continue };
+                prop_assert_eq!(read[key].is_null(), read["absent"].get(key).is_some(), "{}", key);
+                prop_assert_eq!(read[key].is_null(), gpu.get(quantity).is_err(), "{}", key);
+            }
+        }
     }
 }
