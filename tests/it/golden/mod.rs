@@ -44,7 +44,7 @@ const SCENES: &[&str] = &[
     "pages",
     "solix",
     "solix-decode",
-    "solix-rest",
+    "solix-slow",
 ];
 
 fn folder() -> PathBuf {

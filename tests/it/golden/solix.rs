@@ -10,21 +10,28 @@ use crate::cloud::{Device, Model, Options};
 use crate::program::Home;
 use crate::solix_stage::Stage;
 
-/// An account with a device of each model but the Solarbanks, which take long; one is behind a panel.
-fn everything() -> Options {
-    let panel = Device::panel();
-    let behind = Device::new(Model::F3800Plus, "9DNBH3TEST000001").behind(&panel.serial);
-    let devices = vec![
+/// An account with a device of each model that answers at once, and with those that are not read.
+fn quick() -> Vec<Device> {
+    vec![
         Device::f3800_plus(),
         Device::new(Model::F3800, "9DNF38TEST000001"),
-        panel,
-        behind,
         Device::c1000_gen_2(),
         Device::inverter(),
         Device::meter(),
         Device::plug(),
-    ];
-    Options { devices, ..Options::default() }
+    ]
+}
+
+/// Those that take their time: a panel with a station behind it, and two Solarbanks of which one is mute.
+fn slow() -> Vec<Device> {
+    let panel = Device::panel();
+    let behind = Device::new(Model::F3800Plus, "9DNBH3TEST000001").behind(&panel.serial);
+    let mute = Device {
+        answers_status: false,
+        first_frame_after: Some(Duration::from_secs(3_600)),
+        ..Device::solarbank_2()
+    };
+    vec![mute, panel, behind, Device::solarbank(), Device::meter()]
 }
 
 /// The lines of a text in an order of their own, where the text has them as stations were heard, without those on
@@ -58,9 +65,9 @@ fn poll(scene: &mut Scene, stage: &Stage, formats: &[(&str, &str, &[&str])]) {
 }
 
 #[test]
-fn stations_of_every_kind() {
+fn stations_that_answer_at_once() {
     let mut scene = Scene::new("solix");
-    let stage = Stage::new(everything());
+    let stage = Stage::new(Options { devices: quick(), ..Options::default() });
     let serial = stage.serial();
     stage.cloud.station(&serial).set_soc(87).set_ac_input(200).set_solar(330, 310).set_output(435);
     let inventory = stage.inventory("", "");
@@ -82,20 +89,12 @@ fn stations_of_every_kind() {
 }
 
 #[test]
-fn solarbanks_of_which_one_is_known_by_rest_only() {
-    let mut scene = Scene::new("solix-rest");
-    let bank = Device {
-        answers_status: false,
-        first_frame_after: Some(Duration::from_secs(3_600)),
-        ..Device::solarbank_2()
-    };
-    let stage = Stage::new(Options {
-        devices: vec![bank, Device::solarbank(), Device::meter()],
-        ..Options::default()
-    });
+fn a_panel_and_solarbanks() {
+    let mut scene = Scene::new("solix-slow");
+    let stage = Stage::new(Options { devices: slow(), ..Options::default() });
     let serial = stage.serial();
     stage.cloud.station(&serial).set_soc(41).set("grid_to_home_power", 212.0);
-    poll(&mut scene, &stage, &[("first", "txt", &[])]);
+    poll(&mut scene, &stage, &[("first", "json", &["--format", "json"])]);
     scene.finish();
 }
 
