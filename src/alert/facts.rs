@@ -1,6 +1,6 @@
 //! What the rules are judged by: what one cycle learnt, and how the program itself fares.
 
-use crate::reading::{GridState, Power, Runtime, Share, SolixTrouble, Temperature, Timestamp};
+use crate::reading::{AccountTrouble, GridState, Power, Runtime, Share, Temperature, Timestamp};
 
 /// All that is known at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +129,7 @@ pub struct SolixFacts {
     /// Every station of the account, as far as the session knows.
     pub stations: Vec<StationFacts>,
     /// What keeps the session from working, if anything does.
-    pub trouble: Option<SolixTrouble>,
+    pub trouble: Option<AccountTrouble>,
 }
 
 /// One station. Numbers are those of this cycle: an old one neither raises nor clears anything.

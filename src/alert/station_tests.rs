@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::tests::{MINUTE, cycle, every_rule, facts, keys, node, run, run_keys};
 use super::*;
-use crate::reading::{Energy, GridState, Power, Runtime, Share, SolixTrouble, Timestamp};
+use crate::reading::{AccountTrouble, Energy, GridState, Power, Runtime, Share, Timestamp};
 
 fn share(percent: i64) -> Share {
     Share::from_millipercent(percent * 1000)
@@ -43,7 +43,7 @@ fn of(n: u32, station: StationFacts) -> Facts {
 }
 
 fn in_trouble(n: u32, needs_person: bool, stations: Vec<StationFacts>) -> Facts {
-    let trouble = SolixTrouble { kind: "x", message: "the password was refused".to_owned(), needs_person };
+    let trouble = AccountTrouble { kind: "x", message: "the password was refused".to_owned(), needs_person };
     Facts { solix: Some(SolixFacts { stations, trouble: Some(trouble) }), ..facts(n, Vec::new()) }
 }
 
@@ -282,7 +282,7 @@ prop_compose! {
         stations in proptest::collection::vec(any_station(), 0..3),
         trouble in proptest::option::of(any::<bool>()),
     ) -> SolixFacts {
-        let trouble = trouble.map(|needs_person| SolixTrouble { kind: "x", message: "w".to_owned(), needs_person });
+        let trouble = trouble.map(|needs_person| AccountTrouble { kind: "x", message: "w".to_owned(), needs_person });
         SolixFacts { stations, trouble }
     }
 }

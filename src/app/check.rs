@@ -16,7 +16,7 @@ use crate::battery::anker::Config;
 use crate::battery::anker::session::ask_once;
 use crate::cycle::{Checked, Clock, check_host};
 use crate::inventory::Host;
-use crate::reading::SolixReport;
+use crate::reading::AccountReport;
 use crate::store::Status;
 use crate::transport::look;
 
@@ -31,7 +31,7 @@ pub struct CheckReport {
     /// The timeline; `None` where a SQLite timeline is not there yet.
     pub store: Result<Option<Status>, Error>,
     /// The Solix session, if the inventory has one: what each station said, and what stood in the way.
-    pub solix: Option<SolixReport>,
+    pub solix: Option<AccountReport>,
     /// Whether the webhook for alerts answers, if the inventory has one. No alert is sent.
     pub webhook: Option<WebhookAnswer>,
 }
@@ -137,7 +137,7 @@ pub async fn check(
 }
 
 /// Asks every station as a dry run would: over the kept login, without a trace.
-async fn ask_stations(settings: &Settings, selection: &HostSelection) -> Option<SolixReport> {
+async fn ask_stations(settings: &Settings, selection: &HostSelection) -> Option<AccountReport> {
     let config = settings.solix.as_ref().filter(|_| selection.is_whole())?;
     let config = Config { leave_no_trace: true, ..config.clone() };
     Some(ask_once(config, Instant::now() + STATIONS_WITHIN).await)

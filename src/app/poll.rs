@@ -19,7 +19,7 @@ use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreNow, StoreSta
 use crate::battery::anker::{self, session::ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Inventory;
-use crate::reading::SolixReport;
+use crate::reading::AccountReport;
 use crate::store::{self, Writer};
 
 /// How long closing sessions may take: hosts that hang are left to their own deadlines.
@@ -113,7 +113,7 @@ pub async fn poll(
     };
     let cycle = async {
         let ((batch, memory), solix) = tokio::join!(hosts, stations(settings, request, closes_at));
-        (Batch { solix, ..batch }, memory)
+        (Batch { account: solix, ..batch }, memory)
     };
     if request.dry_run {
         let (batch, _) = cycle.await;
@@ -233,7 +233,7 @@ fn changed(
 }
 
 /// What the stations of the Solix account say. Whoever asks for some hosts does not ask for these.
-async fn stations(settings: &Settings, request: &PollRequest, closes_at: Instant) -> Option<SolixReport> {
+async fn stations(settings: &Settings, request: &PollRequest, closes_at: Instant) -> Option<AccountReport> {
     let config = settings.solix.as_ref().filter(|_| request.selection.is_whole())?;
     let config = anker::Config { leave_no_trace: request.dry_run, ..config.clone() };
     Some(ask_once(config, closes_at).await)

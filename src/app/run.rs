@@ -24,11 +24,11 @@ use super::writer_task::{WriterHandle, WriterTask};
 use super::{Environment, Error, Settings};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Now, Said, Snapshot, StoreState};
-use crate::battery::anker::session::Session;
+use crate::battery::anker::session::{Session, VENDOR};
 use crate::cycle::{Clock, Engine, closes_after};
 use crate::inventory::Host;
 use crate::output::{Publisher, SnapshotSocket, notify::Webhook};
-use crate::reading::{SolixReport, StationReading};
+use crate::reading::{AccountReport, StationReading};
 use crate::store::Record;
 use crate::transport::Connections;
 
@@ -245,7 +245,7 @@ impl Daemon {
 
     /// Judges the alerts, makes the batch durable, and only then tells anybody.
     async fn close_cycle(&mut self, batch: Batch) -> Result<(), Error> {
-        let batch = Arc::new(Batch { solix: self.solix_report(), ..batch });
+        let batch = Arc::new(Batch { account: self.solix_report(), ..batch });
         let around = Surroundings { store: self.store.clone(), reload_failed: self.reload_failed.clone() };
         let style = self.settings.inventory.store.metadata;
         let closed = Closed { batch: &batch, scope: Scope::Whole, style, around };
@@ -336,18 +336,19 @@ impl Daemon {
             return;
         }
         tracing::info!("[solix] was changed: its session begins anew");
-        self.heard_before.extend(self.session.as_mut().map(Session::report).unwrap_or_default().readings);
+        self.heard_before
+            .extend(self.session.as_mut().map(|session| session.report().readings).unwrap_or_default());
         self.session = settings.solix.clone().map(Session::start);
     }
 
     /// What came since the last cycle; `None` where there is no session, and nothing left of one.
-    fn solix_report(&mut self) -> Option<SolixReport> {
+    fn solix_report(&mut self) -> Option<AccountReport> {
         let heard_before = std::mem::take(&mut self.heard_before);
         let report = self.session.as_mut().map(Session::report);
         if report.is_none() && heard_before.is_empty() {
             return None;
         }
-        let mut report = report.unwrap_or_default();
+        let mut report = report.unwrap_or_else(|| AccountReport::new(&VENDOR));
         report.readings.splice(0..0, heard_before);
         Some(report)
     }
@@ -358,7 +359,7 @@ impl Daemon {
             return Ok(());
         };
         let id = BatchId(Uuid::now_v7());
-        let batch = Batch { id, started_at: Clock.now(), reports: Vec::new(), solix: Some(solix) };
+        let batch = Batch { id, started_at: Clock.now(), reports: Vec::new(), account: Some(solix) };
         let events = batch.station_events(self.settings.inventory.store.metadata);
         self.hand.submit(id, Record::from_events(&events), None).await?;
         Ok(())

@@ -2,14 +2,13 @@
 //! raised and cleared.
 
 use super::entries::Entries;
-use super::stations::station_source;
 use super::timeline::gpu_sources;
 use super::{Batch, Event, HostReport};
 use crate::alert::{
     Answer, Facts, GpuFacts, NodeFacts, Scope, SolixFacts, StationAnswer, StationFacts, Transition, Trouble,
 };
 use crate::reading::{
-    Device, FailureKind, Fault, FaultKind, GridState, Outcome, Presence, SafeText, SolixReport,
+    AccountReport, Device, FailureKind, Fault, FaultKind, GridState, Outcome, Presence, SafeText,
     StationReading, StationStatus,
 };
 
@@ -26,7 +25,7 @@ impl Batch {
             store_away_since: None,
             rows_aside: 0,
             reload_failed: None,
-            solix: self.solix.as_ref().map(solix_facts),
+            solix: self.account.as_ref().map(account_facts),
         }
     }
 
@@ -144,7 +143,7 @@ fn whole_node_trouble(report: &HostReport) -> Option<Trouble> {
     is_gone.then(|| Trouble::Missing { gpu: String::new(), message })
 }
 
-fn solix_facts(report: &SolixReport) -> SolixFacts {
+fn account_facts(report: &AccountReport) -> SolixFacts {
     SolixFacts {
         stations: report.stations.iter().map(|status| station_facts(report, status)).collect(),
         trouble: report.trouble.clone(),
@@ -152,7 +151,7 @@ fn solix_facts(report: &SolixReport) -> SolixFacts {
 }
 
 /// What came in this cycle; `status.last` may be from long ago.
-fn station_facts(report: &SolixReport, status: &StationStatus) -> StationFacts {
+fn station_facts(report: &AccountReport, status: &StationStatus) -> StationFacts {
     let station = &status.station;
     let charge = report.readings_of(station).rev().find(|reading| reading.soc.is_ok());
     let grids = || report.readings_of(station).map(|reading| reading.grid);
@@ -162,7 +161,7 @@ fn station_facts(report: &SolixReport, status: &StationStatus) -> StationFacts {
         Presence::Stale(since) | Presence::Offline(since) => StationAnswer::Silent(since),
     };
     StationFacts {
-        source: station_source(station),
+        source: report.source_of(station),
         name: report.name_of(station),
         soc: charge.and_then(|reading| reading.soc.as_ref().ok().copied()),
         runtime: charge.and_then(StationReading::runtime),
@@ -286,8 +285,8 @@ mod tests {
         assert_eq!(values, [Some(0.0), Some(0.0)]);
     }
 
-    fn stations(report: SolixReport) -> Vec<StationFacts> {
-        let batch = Batch { solix: Some(report), ..fixtures::fleet() };
+    fn stations(report: AccountReport) -> Vec<StationFacts> {
+        let batch = Batch { account: Some(report), ..fixtures::fleet() };
         batch.alert_facts(Scope::Part).solix.expect("it has a session").stations
     }
 
@@ -333,7 +332,7 @@ mod tests {
         report.readings[0].soc = Ok(Share::from_millipercent(28_000));
         report.stations[0].presence =
             Presence::Offline(fixtures::STARTED_AT.minus(Duration::from_secs(1_200)));
-        let batch = Batch { solix: Some(report), reports: Vec::new(), ..fixtures::fleet() };
+        let batch = Batch { account: Some(report), reports: Vec::new(), ..fixtures::fleet() };
         let rules = Rules {
             battery_below: Some(Share::from_millipercent(30_000)),
             station_silent_for: Some(Duration::from_secs(900)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Scope, Severity, Transition};
-use crate::reading::{Presence, SolixReport, Timestamp};
+use crate::reading::{AccountReport, Presence, Timestamp};
 use crate::support::counted;
 
 use super::problems::{Problem, Weight, grouped, named};
@@ -75,7 +75,8 @@ pub struct Said {
     hosts: BTreeMap<String, SaidOfHost>,
     /// The names of stations that give no answer, by their serial numbers.
     silent_stations: BTreeMap<String, String>,
-    solix_trouble: Option<String>,
+    #[serde(rename = "solix_trouble")]
+    account_trouble: Option<String>,
     store_away_us: Option<i64>,
     summary_us: Option<i64>,
 }
@@ -118,8 +119,8 @@ impl Said {
         let mut lines = Vec::new();
         self.hosts(now, &mut lines);
         lines.extend(alert_lines(now.transitions));
-        if let Some(solix) = &now.batch.solix {
-            self.solix(solix, &mut lines);
+        if let Some(account) = &now.batch.account {
+            self.account(account, &mut lines);
         }
         if let Some(store) = now.store {
             self.store(store, now, &mut lines);
@@ -167,9 +168,9 @@ impl Said {
         lines.extend(many(&overs).map(Line::info));
     }
 
-    fn solix(&mut self, solix: &SolixReport, lines: &mut Vec<Line>) {
-        for status in &solix.stations {
-            let (serial, name) = (status.station.serial.to_string(), solix.name_of(&status.station));
+    fn account(&mut self, account: &AccountReport, lines: &mut Vec<Line>) {
+        for status in &account.stations {
+            let (serial, name) = (status.station.serial.to_string(), account.name_of(&status.station));
             match status.presence {
                 Presence::Awaited => (),
                 Presence::Live => {
@@ -184,14 +185,17 @@ impl Said {
                 }
             }
         }
-        let kind = solix.trouble.as_ref().map(|trouble| trouble.kind.to_owned());
-        if kind != self.solix_trouble {
-            lines.push(match &solix.trouble {
-                Some(trouble) if trouble.needs_person => Line::error(format!("solix: {}", trouble.message)),
-                Some(trouble) => Line::warning(format!("solix: {}", trouble.message)),
-                None => Line::info("solix works again".to_owned()),
+        let kind = account.trouble.as_ref().map(|trouble| trouble.kind.to_owned());
+        if kind != self.account_trouble {
+            let source = account.vendor.source;
+            lines.push(match &account.trouble {
+                Some(trouble) if trouble.needs_person => {
+                    Line::error(format!("{source}: {}", trouble.message))
+                }
+                Some(trouble) => Line::warning(format!("{source}: {}", trouble.message)),
+                None => Line::info(format!("{source} works again")),
             });
-            self.solix_trouble = kind;
+            self.account_trouble = kind;
         }
     }
 
@@ -352,8 +356,8 @@ fn summary(now: &Now<'_>) -> String {
         "{} of {} nodes, {} of {} GPUs, {power}",
         totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting, totals.gpus_expected
     );
-    let solix = now.batch.solix.iter();
-    for status in solix.flat_map(|solix| &solix.stations) {
+    let account = now.batch.account.iter();
+    for status in account.flat_map(|account| &account.stations) {
         if let Some(Ok(soc)) = status.last.as_ref().map(|last| last.soc.as_ref()) {
             text.push_str(&format!(", {} at {soc}", status.station.called()));
         }

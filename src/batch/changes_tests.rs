@@ -191,9 +191,9 @@ fn how_things_are_is_said_once_an_hour() {
 fn a_station_that_falls_silent_is_said_once_and_its_return_too() {
     let mut said = Said::default();
     let mut at = |presence| {
-        let mut solix = fixtures::station_report();
-        solix.stations[0].presence = presence;
-        let batch = Batch { solix: Some(solix), ..cycle(0, vec![up("a")]) };
+        let mut account = fixtures::station_report();
+        account.stations[0].presence = presence;
+        let batch = Batch { account: Some(account), ..cycle(0, vec![up("a")]) };
         said.summary_us = Some(batch.closed_at().micros());
         said.changes(&now(&batch, &[])).len()
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Metadata;
-use crate::reading::{Device, Fault, Outcome, SampleCounts, SolixReport, Span, Timestamp};
+use crate::reading::{AccountReport, Device, Fault, Outcome, SampleCounts, Span, Timestamp};
 
 /// A batch's identity: a UUID of version 7, so that ids sort by time. It stands in every row's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,8 +58,8 @@ pub struct Batch {
     pub started_at: Timestamp,
     /// One report per host of the inventory, in its order.
     pub reports: Vec<HostReport>,
-    /// What the Solix session learnt since the last cycle; `None` where the inventory has none.
-    pub solix: Option<SolixReport>,
+    /// What a vendor's account told since the last cycle; `None` where the inventory has none.
+    pub account: Option<AccountReport>,
 }
 
 /// One row of the timeline.

@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::reading::{
-    Absent, DataSource, Device, DeviceKind, Energy, Failure, FailureKind, Fault, FaultKind, GridState,
-    Memory, Outcome, PollingMode, Power, Presence, Quantity, Reason, SafeText, Share, SolixReport, Span,
-    Station, StationReading, StationStatus, Temperature, Timestamp, Unit,
+    Absent, AccountReport, DataSource, Device, DeviceKind, Energy, Failure, FailureKind, Fault, FaultKind,
+    GridState, Memory, Outcome, PollingMode, Power, Presence, Quantity, Reason, SafeText, Share, Span,
+    Station, StationReading, StationStatus, Temperature, Timestamp, Unit, Vendor,
 };
 
 use super::{Batch, BatchId, Event, HostReport};
@@ -27,7 +27,7 @@ pub(crate) fn fleet() -> Batch {
         id: BatchId(Uuid::from_u128(0x019a_b5c0_0000_7000_8000_0000_0000_0001)),
         started_at: STARTED_AT,
         reports: vec![single(), eight_with_one_lost(), failed("node003"), mig(), gb10()],
-        solix: None,
+        account: None,
     }
 }
 
@@ -171,17 +171,35 @@ fn gb10() -> HostReport {
     report
 }
 
+/// The vendor of the fixtures. Its names are those of the first one, which the tests are about.
+static VENDOR: Vendor = Vendor {
+    label: "Solix",
+    source: "solix",
+    up: "solix_up",
+    heartbeat: "solix_heartbeat",
+    soc: "solix_battery_soc",
+    power_input: "solix_power_input",
+    power_output: "solix_power_output",
+    grid_power: "solix_grid_power",
+    solar_power: "solix_solar_power",
+};
+
+/// An account of which no station is known.
+pub(crate) fn no_stations() -> AccountReport {
+    AccountReport::new(&VENDOR)
+}
+
 /// A session that works, with one station that answered once.
-pub(crate) fn station_report() -> SolixReport {
+pub(crate) fn station_report() -> AccountReport {
     let reading = station_reading();
-    SolixReport {
+    AccountReport {
         stations: vec![StationStatus {
             station: reading.station.clone(),
             presence: Presence::Live,
             last: Some(reading.clone()),
         }],
         readings: vec![reading],
-        trouble: None,
+        ..no_stations()
     }
 }
 

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::inventory::MetadataStyle;
 use crate::reading::{
-    Energy, Power, Presence, Reason, Runtime, SafeText, SolixReport, Station, StationReading, StationStatus,
-    Timestamp,
+    AccountReport, Energy, Power, Presence, Reason, Runtime, SafeText, Station, StationReading,
+    StationStatus, Timestamp,
 };
 
 use super::entries::Entries;
@@ -37,7 +37,7 @@ pub(super) fn origin(reading: &StationReading, style: MetadataStyle) -> Entries<
     origin
 }
 
-/// The metadata of `solix_heartbeat`: all that was said.
+/// The metadata of a heartbeat: all that was said.
 pub(super) fn heartbeat(reading: &StationReading) -> Entries<'_> {
     let mut all = origin(reading, MetadataStyle::Full);
     all.measured("soc_pct", reading.soc.as_ref().map(percent));
@@ -88,17 +88,17 @@ pub(super) fn station_up(status: &StationStatus, at: Timestamp) -> Entries<'_> {
     metadata
 }
 
-/// The metadata of `solix_up`.
-pub(super) fn solix_up(solix: &SolixReport) -> Entries<'_> {
-    let live = solix.stations.iter().filter(|status| status.presence == Presence::Live);
-    let trouble = solix.trouble.as_ref();
+/// The metadata of whether an account works.
+pub(super) fn account_up(account: &AccountReport) -> Entries<'_> {
+    let live = account.stations.iter().filter(|status| status.presence == Presence::Live);
+    let trouble = account.trouble.as_ref();
     let mut metadata = Entries::default();
     metadata.put("kind", trouble.map(|trouble| trouble.kind));
     metadata.text("message", trouble.map_or("", |trouble| trouble.message.as_str()));
     metadata.put("needs_person", trouble.is_some_and(|trouble| trouble.needs_person));
     metadata.put("stations_live", live.count());
-    metadata.put("stations_known", solix.stations.len());
-    metadata.put("readings", solix.readings.len());
+    metadata.put("stations_known", account.stations.len());
+    metadata.put("readings", account.readings.len());
     metadata
 }
 

@@ -1,40 +1,43 @@
-//! From what the Solix session learnt to rows of the timeline.
+//! From what a vendor's account told to rows of the timeline.
 //!
 //! A reading gives a row for each value that was measured, at the time of the reading, and a heartbeat
 //! always. A station and the session have one outcome in every cycle, so that silence is told and never
 //! looks like 0 W.
 
 use crate::inventory::MetadataStyle;
-use crate::reading::{Measured, Power, Presence, Share, SolixReport, Station, StationReading, StationStatus};
+use crate::reading::{AccountReport, Measured, Power, Presence, Share, StationReading, StationStatus};
 
 use super::{Batch, Event, metadata, station_metadata};
 
-/// The session's own name in the timeline.
-const SESSION: &str = "solix";
-
 impl Batch {
-    pub(super) fn push_solix(&self, events: &mut Vec<Event>, style: MetadataStyle) {
-        let Some(solix) = &self.solix else { return };
-        for reading in &solix.readings {
-            self.push_reading(events, reading, style);
+    pub(super) fn push_account(&self, events: &mut Vec<Event>, style: MetadataStyle) {
+        let Some(account) = &self.account else { return };
+        for reading in &account.readings {
+            self.push_reading(events, account, reading, style);
         }
-        for status in &solix.stations {
-            self.push_station(events, status);
+        for status in &account.stations {
+            self.push_station(events, account, status);
         }
-        self.push_session(events, solix);
+        self.push_session(events, account);
     }
 
-    fn push_reading(&self, events: &mut Vec<Event>, reading: &StationReading, style: MetadataStyle) {
-        let source = station_source(&reading.station);
+    fn push_reading(
+        &self,
+        events: &mut Vec<Event>,
+        account: &AccountReport,
+        reading: &StationReading,
+        style: MetadataStyle,
+    ) {
+        let (vendor, source) = (account.vendor, account.source_of(&reading.station));
         let mut origin = station_metadata::origin(reading, style);
         metadata::stamp(&mut origin, self);
         let origin = origin.into_metadata();
         let values = [
-            ("solix_battery_soc", reading.soc.as_ref().ok().copied().map(Share::percent)),
-            ("solix_power_input", watts(&reading.power_input)),
-            ("solix_power_output", watts(&reading.power_output)),
-            ("solix_grid_power", watts(&reading.grid_power)),
-            ("solix_solar_power", watts(&reading.solar_power)),
+            (vendor.soc, reading.soc.as_ref().ok().copied().map(Share::percent)),
+            (vendor.power_input, watts(&reading.power_input)),
+            (vendor.power_output, watts(&reading.power_output)),
+            (vendor.grid_power, watts(&reading.grid_power)),
+            (vendor.solar_power, watts(&reading.solar_power)),
         ];
         for (event_type, value) in values {
             if value.is_some() {
@@ -54,11 +57,11 @@ impl Batch {
             ));
         }
         let all = station_metadata::heartbeat(reading);
-        events.push(self.event("solix_heartbeat", source, Some(1.0), all, reading.at));
+        events.push(self.event(vendor.heartbeat, source, Some(1.0), all, reading.at));
     }
 
     /// One row for a station in every cycle. A station that could not be heard yet is neither up nor down.
-    fn push_station(&self, events: &mut Vec<Event>, status: &StationStatus) {
+    fn push_station(&self, events: &mut Vec<Event>, account: &AccountReport, status: &StationStatus) {
         let up = match status.presence {
             Presence::Live => Some(1.0),
             Presence::Stale(_) | Presence::Offline(_) => Some(0.0),
@@ -66,20 +69,15 @@ impl Batch {
         };
         let at = self.closed_at();
         let metadata = station_metadata::station_up(status, at);
-        events.push(self.event("station_up", station_source(&status.station), up, metadata, at));
+        events.push(self.event("station_up", account.source_of(&status.station), up, metadata, at));
     }
 
     /// One row for the session in every cycle.
-    fn push_session(&self, events: &mut Vec<Event>, solix: &SolixReport) {
-        let up = if solix.trouble.is_none() { 1.0 } else { 0.0 };
-        let metadata = station_metadata::solix_up(solix);
-        events.push(self.event("solix_up", SESSION.to_owned(), Some(up), metadata, self.closed_at()));
+    fn push_session(&self, events: &mut Vec<Event>, account: &AccountReport) {
+        let up = if account.trouble.is_none() { 1.0 } else { 0.0 };
+        let (vendor, metadata) = (account.vendor, station_metadata::account_up(account));
+        events.push(self.event(vendor.up, vendor.source.to_owned(), Some(up), metadata, self.closed_at()));
     }
-}
-
-/// A station's name in the timeline.
-pub(super) fn station_source(station: &Station) -> String {
-    format!("{SESSION}_{}", station.serial)
 }
 
 fn watts(power: &Measured<Power>) -> Option<f64> {
@@ -96,7 +94,7 @@ mod tests {
     use super::*;
     use crate::batch::InventorySent;
     use crate::batch::fixtures::{self, Seen, seen};
-    use crate::reading::{Absent, Energy, GridState, Reason, SafeText, SolixTrouble, Timestamp};
+    use crate::reading::{Absent, AccountTrouble, Energy, GridState, Reason, SafeText, Station, Timestamp};
 
     const VALUES: [&str; 5] = [
         "solix_battery_soc",
@@ -106,17 +104,17 @@ mod tests {
         "solix_solar_power",
     ];
 
-    fn events_of(solix: SolixReport, style: MetadataStyle) -> Vec<Seen> {
-        let batch = Batch { reports: Vec::new(), solix: Some(solix), ..fixtures::fleet() };
+    fn events_of(account: AccountReport, style: MetadataStyle) -> Vec<Seen> {
+        let batch = Batch { reports: Vec::new(), account: Some(account), ..fixtures::fleet() };
         seen(&batch.events(style, &mut InventorySent::default()))
     }
 
-    fn full(solix: SolixReport) -> Vec<Seen> {
-        events_of(solix, MetadataStyle::Full)
+    fn full(account: AccountReport) -> Vec<Seen> {
+        events_of(account, MetadataStyle::Full)
     }
 
-    fn one_reading(reading: StationReading) -> SolixReport {
-        SolixReport { readings: vec![reading], ..SolixReport::default() }
+    fn one_reading(reading: StationReading) -> AccountReport {
+        AccountReport { readings: vec![reading], ..fixtures::no_stations() }
     }
 
     fn of<'a>(events: &'a [Seen], event_type: &str) -> Vec<&'a Seen> {
@@ -208,8 +206,9 @@ mod tests {
     #[test]
     fn a_trouble_is_down_with_its_kind_and_words() {
         let message = "the password was refused; log in with `fleetwatt solix login`";
-        let trouble = SolixTrouble { kind: "login_refused", message: message.to_owned(), needs_person: true };
-        let events = full(SolixReport { trouble: Some(trouble), ..SolixReport::default() });
+        let trouble =
+            AccountTrouble { kind: "login_refused", message: message.to_owned(), needs_person: true };
+        let events = full(AccountReport { trouble: Some(trouble), ..fixtures::no_stations() });
         let down = of(&events, "solix_up")[0];
         assert_eq!((down.source.as_str(), down.value), ("solix", Some(0.0)));
         assert_eq!(down.metadata["kind"], "login_refused");

@@ -38,7 +38,7 @@ impl Batch {
             }
             self.push_node(&mut events, report);
         }
-        self.push_solix(&mut events, style);
+        self.push_account(&mut events, style);
         events.push(self.cluster_total());
         if style == MetadataStyle::Slim {
             // What is older is written again anyway, so it need not be kept.
@@ -51,7 +51,7 @@ impl Batch {
     /// The rows of what stations said alone: for a session that ends between two cycles.
     pub fn station_events(&self, style: MetadataStyle) -> Vec<Event> {
         let mut events = Vec::new();
-        self.push_solix(&mut events, style);
+        self.push_account(&mut events, style);
         events
     }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::app::{self, CheckReport, Kept, Polled};
 use crate::batch::HostReport;
-use crate::reading::{Outcome, SolixReport};
+use crate::reading::{AccountReport, Outcome};
 use crate::store::{self, Receipt, RetryReport};
 
 /// How the program ends.
@@ -31,7 +31,7 @@ impl Exit {
         let reports = polled.snapshot.batch.reports.iter();
         let reports: Vec<&HostReport> = reports.filter(|report| !report.maintenance).collect();
         let has_readings =
-            polled.snapshot.batch.solix.as_ref().is_some_and(|solix| !solix.readings.is_empty());
+            polled.snapshot.batch.account.as_ref().is_some_and(|solix| !solix.readings.is_empty());
         let is_usable = match (has_hosts, reports.is_empty()) {
             (true, true) => true,
             (true, false) => reports.iter().any(|report| report.outcome.is_up()),
@@ -45,7 +45,7 @@ impl Exit {
             return Self::Spooled;
         }
         let cost_something = matches!(&polled.kept, Kept::Durable(receipt) if receipt.cost_something());
-        let stations_are_well = polled.snapshot.batch.solix.as_ref().is_none_or(SolixReport::is_well);
+        let stations_are_well = polled.snapshot.batch.account.as_ref().is_none_or(AccountReport::is_well);
         if !cost_something
             && stations_are_well
             && reports.iter().all(|report| report.outcome == Outcome::Complete)
@@ -58,7 +58,7 @@ impl Exit {
 
     pub(super) fn of_check(report: &CheckReport) -> Self {
         let n_well = report.hosts.iter().filter(|host| host.is_well()).count();
-        let stations_are_well = report.solix.as_ref().is_none_or(SolixReport::is_well);
+        let stations_are_well = report.solix.as_ref().is_none_or(AccountReport::is_well);
         let webhook_is_well = report.webhook.as_ref().is_none_or(|webhook| webhook.status.is_ok());
         if n_well == report.hosts.len() && report.store.is_ok() && stations_are_well && webhook_is_well {
             Self::Ok
@@ -137,13 +137,13 @@ impl From<Exit> for ExitCode {
 mod tests {
     use super::*;
     use crate::batch::{Batch, fixtures};
-    use crate::reading::{Presence, SolixTrouble, Timestamp};
+    use crate::reading::{AccountTrouble, Presence, Timestamp};
 
     const SINCE: Timestamp = fixtures::STARTED_AT;
 
     /// A fleet of one host that is well.
-    fn fleet(solix: Option<SolixReport>) -> Batch {
-        let mut batch = Batch { solix, ..fixtures::fleet() };
+    fn fleet(solix: Option<AccountReport>) -> Batch {
+        let mut batch = Batch { account: solix, ..fixtures::fleet() };
         batch.reports.truncate(1);
         batch
     }
@@ -153,7 +153,7 @@ mod tests {
         Exit::of_poll(&Polled { snapshot: batch.into(), kept, is_judged: true, changes: Vec::new() })
     }
 
-    fn with(presence: Presence) -> SolixReport {
+    fn with(presence: Presence) -> AccountReport {
         let mut report = fixtures::station_report();
         report.stations[0].presence = presence;
         report
@@ -175,8 +175,8 @@ mod tests {
     #[test]
     fn a_session_in_trouble_is_partial_and_never_nothing() {
         for needs_person in [false, true] {
-            let trouble = SolixTrouble { kind: "x", message: String::new(), needs_person };
-            let report = SolixReport { trouble: Some(trouble), ..fixtures::station_report() };
+            let trouble = AccountTrouble { kind: "x", message: String::new(), needs_person };
+            let report = AccountReport { trouble: Some(trouble), ..fixtures::station_report() };
             assert_eq!(exit(fleet(Some(report))), Exit::Partial);
         }
     }

@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use crate::app::{self, CheckReport, Connection, HostCheck, LocalTrouble, Priority, Settings, WebhookAnswer};
 use crate::inventory::Target;
 use crate::output::TextOptions;
-use crate::reading::{Outcome, SolixReport, StationStatus, error_chain};
+use crate::reading::{AccountReport, Outcome, StationStatus, error_chain};
 use crate::store::{self, Backlog, InitReport, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status};
 use crate::support::counted;
 
@@ -314,7 +314,7 @@ pub(super) fn check(report: &CheckReport) -> String {
     text
 }
 
-fn station_lines(solix: &SolixReport) -> Vec<String> {
+fn station_lines(solix: &AccountReport) -> Vec<String> {
     let station = |status: &StationStatus| {
         let name = solix.name_of(&status.station);
         match solix.readings_of(&status.station).next_back() {

@@ -228,7 +228,7 @@ impl Engine {
         });
         let mut reports: Vec<HostReport> = reports.collect();
         mark_duplicates(&mut reports);
-        Batch { id: open.id, started_at: open.started_at, reports, solix: None }
+        Batch { id: open.id, started_at: open.started_at, reports, account: None }
     }
 
     /// Asks one host in the open cycle, at its moment of the next `span`, unless it is still busy with an

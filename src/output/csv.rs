@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn stations_change_nothing() {
-        let batch = Batch { solix: Some(fixtures::station_report()), ..fixtures::fleet() };
+        let batch = Batch { account: Some(fixtures::station_report()), ..fixtures::fleet() };
         assert_eq!(csv(&batch.into()), csv(&fixtures::fleet().into()));
     }
 

@@ -10,7 +10,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use stations::SolixShape;
+use stations::AccountShape;
 
 use crate::alert::Transition;
 use crate::batch::{HostReport, Snapshot, number};
@@ -54,7 +54,7 @@ fn document(snapshot: &Snapshot) -> Poll<'_> {
         },
         nodes: batch.reports.iter().map(node).collect(),
         alerts: snapshot.alerts.iter().map(alert).collect(),
-        solix: batch.solix.as_ref().map(SolixShape::new),
+        solix: batch.account.as_ref().map(AccountShape::new),
     }
 }
 
@@ -66,7 +66,7 @@ struct Poll<'a> {
     totals: TotalsShape,
     nodes: Vec<NodeShape<'a>>,
     alerts: Vec<AlertShape<'a>>,
-    solix: Option<SolixShape<'a>>,
+    solix: Option<AccountShape<'a>>,
 }
 
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::batch::{Snapshot, StoreState};
-use crate::reading::{Presence, SolixReport};
+use crate::reading::{AccountReport, Presence};
 use crate::support::counted;
 
 /// The last cycle in one line, without a line break.
@@ -15,23 +15,24 @@ pub fn status_line(snapshot: &Snapshot) -> String {
         totals.nodes_reporting,
         totals.nodes_expected,
         counted(totals.gpus_reporting, "GPU", "GPUs"),
-        snapshot.batch.solix.as_ref().map(stations).unwrap_or_default(),
+        snapshot.batch.account.as_ref().map(stations).unwrap_or_default(),
         store(&snapshot.store)
     )
 }
 
 /// The last charge of each station, or its presence.
-fn stations(solix: &SolixReport) -> String {
+fn stations(account: &AccountReport) -> String {
     let mut line = String::new();
-    for status in &solix.stations {
+    for status in &account.stations {
         let soc = status.last.as_ref().and_then(|last| last.soc.as_ref().ok());
-        let name = solix.name_of(&status.station);
+        let name = account.name_of(&status.station);
         let _infallible = match soc.filter(|_| status.presence == Presence::Live) {
             Some(soc) => write!(line, "; {name} at {soc}"),
             None => write!(line, "; {name} {}", status.presence.label()),
         };
     }
-    let trouble = solix.trouble.as_ref().map(|trouble| format!("; solix: {}", trouble.kind));
+    let trouble =
+        account.trouble.as_ref().map(|trouble| format!("; {}: {}", account.vendor.source, trouble.kind));
     line + &trouble.unwrap_or_default()
 }
 
@@ -54,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_mixed_fleet_reads_like_this() {
-        let batch = crate::batch::Batch { solix: Some(fixtures::station_report()), ..fixtures::fleet() };
+        let batch = crate::batch::Batch { account: Some(fixtures::station_report()), ..fixtures::fleet() };
         insta::assert_snapshot!(
             status_line(&batch.into()),
             @"4 of 5 nodes, 10 GPUs, 4794.0 W; F3800 Plus at 87 %; nothing waits for the store"

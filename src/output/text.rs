@@ -52,8 +52,8 @@ pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
         page.push_str(&options.paint(HEAD, &cluster_line(batch)));
         page.push('\n');
     }
-    if let Some(solix) = &batch.solix {
-        page.push_str(&stations::stations(solix, batch.started_at, options));
+    if let Some(account) = &batch.account {
+        page.push_str(&stations::stations(account, batch.started_at, options));
     }
     page
 }
@@ -179,7 +179,7 @@ mod tests {
     fn stations_stand_below_the_total() {
         let mut batch = fixtures::fleet();
         batch.reports.truncate(1);
-        batch.solix = Some(fixtures::station_report());
+        batch.account = Some(fixtures::station_report());
         insta::assert_snapshot!(text(&batch.clone().into(), &WIDE), @r#"
         node    GPU  model     draw W  limit W  of limit  util %  temp °C  memory GiB  outcome
         ──────────────────────────────────────────────────────────────────────────────────────
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn colour_changes_nothing_but_colour() {
-        let batch = Batch { solix: Some(fixtures::station_report()), ..fixtures::fleet() };
+        let batch = Batch { account: Some(fixtures::station_report()), ..fixtures::fleet() };
         for width in [None, Some(80), Some(40)] {
             let plain = text(&batch.clone().into(), &TextOptions { colour: false, width });
             let coloured = text(&batch.clone().into(), &TextOptions { colour: true, width });

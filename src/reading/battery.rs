@@ -108,8 +108,8 @@ mod tests {
 
     use super::*;
     use crate::reading::{
-        Absent, DataSource, GridState, PollingMode, Presence, Reason, SafeText, SolixReport, Station,
-        StationStatus, Timestamp,
+        Absent, AccountReport, DataSource, GridState, PollingMode, Presence, Reason, SafeText, Station,
+        StationStatus, Timestamp, Vendor,
     };
 
     fn station(name: &str, serial: &str) -> Station {
@@ -184,6 +184,18 @@ mod tests {
         }
     }
 
+    static VENDOR: Vendor = Vendor {
+        label: "",
+        source: "",
+        up: "",
+        heartbeat: "",
+        soc: "",
+        power_input: "",
+        power_output: "",
+        grid_power: "",
+        solar_power: "",
+    };
+
     #[test]
     fn stations_of_the_same_name_are_told_apart_by_their_serial_numbers() {
         let status = |name, serial| StationStatus {
@@ -191,11 +203,11 @@ mod tests {
             presence: Presence::Live,
             last: None,
         };
-        let mut report = SolixReport {
+        let mut report = AccountReport {
             stations: vec![status("F3800 Plus", "A"), status("F3800 Plus", "B"), status("Shed", "C")],
-            ..SolixReport::default()
+            ..AccountReport::new(&VENDOR)
         };
-        let names = |report: &SolixReport| -> Vec<String> {
+        let names = |report: &AccountReport| -> Vec<String> {
             report.stations.iter().map(|status| report.name_of(&status.station)).collect()
         };
         assert_eq!(names(&report), ["F3800 Plus (A)", "F3800 Plus (B)", "Shed"]);

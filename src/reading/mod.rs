@@ -28,8 +28,8 @@ pub use outcome::{Failure, FailureKind, Outcome};
 pub use quantity::{Columns, Quantity, Role, Unit};
 pub use safe_text::{MAX_SAFE_TEXT_CHARS, SafeText};
 pub use station::{
-    DataSource, GridState, PollingMode, Presence, SolixReport, SolixTrouble, Station, StationReading,
-    StationStatus,
+    AccountReport, AccountTrouble, DataSource, GridState, PollingMode, Presence, Station, StationReading,
+    StationStatus, Vendor,
 };
 pub use time::{Span, Timestamp};
 pub use units::{Energy, Memory, Power, Share, Temperature};

@@ -106,9 +106,32 @@ pub struct StationStatus {
     pub last: Option<StationReading>,
 }
 
-/// What keeps the whole Solix session from working, if anything does.
+/// The names that a vendor's account and stations have in the timeline.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Vendor {
+    /// The vendor's name for a person.
+    pub label: &'static str,
+    /// The source of the account's own events, and with `_` the beginning of its stations'.
+    pub source: &'static str,
+    /// The event type of whether the account works.
+    pub up: &'static str,
+    /// The event type of a message with all that was decoded.
+    pub heartbeat: &'static str,
+    /// The event type of [`StationReading::soc`].
+    pub soc: &'static str,
+    /// The event type of [`StationReading::power_input`].
+    pub power_input: &'static str,
+    /// The event type of [`StationReading::power_output`].
+    pub power_output: &'static str,
+    /// The event type of [`StationReading::grid_power`].
+    pub grid_power: &'static str,
+    /// The event type of [`StationReading::solar_power`].
+    pub solar_power: &'static str,
+}
+
+/// What keeps a whole account from being read, if anything does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SolixTrouble {
+pub struct AccountTrouble {
     /// A short, stable label: `login_refused`, `login_blocked`, `mqtt_refused`, `unreachable`, …
     pub kind: &'static str,
     /// What happened and what to do, for a person. Foreign text in it is cleaned: it is shown and stored as
@@ -118,15 +141,17 @@ pub struct SolixTrouble {
     pub needs_person: bool,
 }
 
-/// All that the Solix session learnt between two cycles.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SolixReport {
+/// All that was learnt of an account between two cycles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountReport {
+    /// Whose account it is.
+    pub vendor: &'static Vendor,
     /// What came in, oldest first.
     pub readings: Vec<StationReading>,
     /// Every station that the account has, in the order of their serial numbers.
     pub stations: Vec<StationStatus>,
-    /// What keeps the session from working.
-    pub trouble: Option<SolixTrouble>,
+    /// What keeps the account from being read.
+    pub trouble: Option<AccountTrouble>,
 }
 
 impl Station {
@@ -137,7 +162,17 @@ impl Station {
     }
 }
 
-impl SolixReport {
+impl AccountReport {
+    /// An account of which nothing is known yet.
+    pub const fn new(vendor: &'static Vendor) -> Self {
+        Self { vendor, readings: Vec::new(), stations: Vec::new(), trouble: None }
+    }
+
+    /// A station's name in the timeline.
+    pub fn source_of(&self, station: &Station) -> String {
+        format!("{}_{}", self.vendor.source, station.serial)
+    }
+
     /// What a person calls this station: its name, with its serial number where another one has the same.
     pub fn name_of(&self, station: &Station) -> String {
         let called = station.called();

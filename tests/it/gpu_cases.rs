@@ -216,7 +216,7 @@ fn batch(probed: Product) -> Batch {
         samples: None,
         maintenance: false,
     };
-    Batch { id: BatchId(Uuid::nil()), started_at: at, reports: vec![report], solix: None }
+    Batch { id: BatchId(Uuid::nil()), started_at: at, reports: vec![report], account: None }
 }
 
 /// What may stand in the place of a number: each text of each NVML error, and nonsense.

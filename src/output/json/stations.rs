@@ -6,13 +6,13 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::batch::{bounded_fields, hours, watt_hours};
-use crate::reading::{SolixReport, SolixTrouble, StationReading, StationStatus};
+use crate::reading::{AccountReport, AccountTrouble, StationReading, StationStatus};
 
 use super::{AbsentShape, Reasons};
 
 /// What the session learnt.
 #[derive(Serialize)]
-pub(super) struct SolixShape<'a> {
+pub(super) struct AccountShape<'a> {
     up: bool,
     trouble: Option<TroubleShape<'a>>,
     stations: Vec<StationShape<'a>>,
@@ -56,22 +56,22 @@ struct ReadingShape {
     fields_left_out: usize,
 }
 
-impl<'a> SolixShape<'a> {
-    pub(super) fn new(solix: &'a SolixReport) -> Self {
+impl<'a> AccountShape<'a> {
+    pub(super) fn new(account: &'a AccountReport) -> Self {
         Self {
-            up: solix.trouble.is_none(),
-            trouble: solix.trouble.as_ref().map(trouble),
-            stations: solix.stations.iter().map(|status| station(solix, status)).collect(),
+            up: account.trouble.is_none(),
+            trouble: account.trouble.as_ref().map(trouble),
+            stations: account.stations.iter().map(|status| station(account, status)).collect(),
         }
     }
 }
 
-fn trouble(trouble: &SolixTrouble) -> TroubleShape<'_> {
+fn trouble(trouble: &AccountTrouble) -> TroubleShape<'_> {
     TroubleShape { kind: trouble.kind, message: &trouble.message, needs_person: trouble.needs_person }
 }
 
-fn station<'a>(solix: &SolixReport, status: &'a StationStatus) -> StationShape<'a> {
-    let fresh = solix.readings_of(&status.station).next_back();
+fn station<'a>(account: &AccountReport, status: &'a StationStatus) -> StationShape<'a> {
+    let fresh = account.readings_of(&status.station).next_back();
     let last = fresh.or(status.last.as_ref());
     StationShape {
         serial: status.station.serial.as_str(),
@@ -111,8 +111,8 @@ mod tests {
     use crate::batch::fixtures;
     use crate::reading::{Absent, Presence};
 
-    fn document(report: &SolixReport) -> String {
-        serde_json::to_string_pretty(&SolixShape::new(report)).expect("valid JSON")
+    fn document(report: &AccountReport) -> String {
+        serde_json::to_string_pretty(&AccountShape::new(report)).expect("valid JSON")
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
         report.readings.clear();
         report.stations[0].presence = Presence::Offline(fixtures::STARTED_AT);
         let message = "the password was refused".to_owned();
-        report.trouble = Some(SolixTrouble { kind: "login_refused", message, needs_person: true });
+        report.trouble = Some(AccountTrouble { kind: "login_refused", message, needs_person: true });
         let document: Value = serde_json::from_str(&document(&report)).expect("valid JSON");
         assert_eq!(document["up"], false);
         assert_eq!(document["trouble"]["kind"], "login_refused");

@@ -1,33 +1,33 @@
 //! The battery stations, a line each, and what keeps their session from working.
 
-use crate::reading::{Presence, SolixReport, StationReading, StationStatus, Timestamp};
+use crate::reading::{AccountReport, Presence, StationReading, StationStatus, Timestamp};
 
 use super::{BAD, CARE, PLAIN, TextOptions, headed};
 
 /// One line for each station, and one for a trouble of the session. `started_at` is when the cycle began.
-pub(super) fn stations(solix: &SolixReport, started_at: Timestamp, options: &TextOptions) -> String {
+pub(super) fn stations(account: &AccountReport, started_at: Timestamp, options: &TextOptions) -> String {
     let mut text = String::new();
-    for status in &solix.stations {
+    for status in &account.stations {
         let style = match status.presence {
             Presence::Live => PLAIN,
             Presence::Awaited => CARE,
             Presence::Stale(_) | Presence::Offline(_) => BAD,
         };
-        let message = station_words(solix, status, started_at);
-        text.push_str(&headed(&solix.name_of(&status.station), &message, style, options));
+        let message = station_words(account, status, started_at);
+        text.push_str(&headed(&account.name_of(&status.station), &message, style, options));
     }
-    match &solix.trouble {
-        Some(trouble) => text.push_str(&headed("Solix", &trouble.message, BAD, options)),
-        None if solix.stations.is_empty() => {
-            text.push_str(&headed("Solix", "no station of the account is known", CARE, options));
+    match &account.trouble {
+        Some(trouble) => text.push_str(&headed(account.vendor.label, &trouble.message, BAD, options)),
+        None if account.stations.is_empty() => {
+            text.push_str(&headed(account.vendor.label, "no station of the account is known", CARE, options));
         }
         None => (),
     }
     text
 }
 
-fn station_words(solix: &SolixReport, status: &StationStatus, started_at: Timestamp) -> String {
-    let fresh = solix.readings_of(&status.station).next_back();
+fn station_words(account: &AccountReport, status: &StationStatus, started_at: Timestamp) -> String {
+    let fresh = account.readings_of(&status.station).next_back();
     let last = fresh.or(status.last.as_ref());
     let presence = status.presence;
     match last {
@@ -58,15 +58,15 @@ mod tests {
 
     use super::*;
     use crate::batch::fixtures;
-    use crate::reading::{Absent, SolixTrouble};
+    use crate::reading::{Absent, AccountTrouble};
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
 
-    fn page(report: &SolixReport) -> String {
+    fn page(report: &AccountReport) -> String {
         stations(report, fixtures::STARTED_AT, &WIDE)
     }
 
-    fn with(presence: Presence) -> SolixReport {
+    fn with(presence: Presence) -> AccountReport {
         let mut report = fixtures::station_report();
         report.readings.clear();
         report.stations[0].presence = presence;
@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn a_trouble_is_told_below_the_stations() {
         let message = "the password was refused; log in with `fleetwatt solix login`".to_owned();
-        let trouble = SolixTrouble { kind: "login_refused", message, needs_person: true };
-        let mut report = SolixReport { trouble: Some(trouble), ..with(Presence::Awaited) };
+        let trouble = AccountTrouble { kind: "login_refused", message, needs_person: true };
+        let mut report = AccountReport { trouble: Some(trouble), ..with(Presence::Awaited) };
         report.stations[0].last = None;
         insta::assert_snapshot!(page(&report), @r#"
         F3800 Plus: no answer yet
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn an_account_without_stations_says_so() {
-        assert_eq!(page(&SolixReport::default()), "Solix: no station of the account is known\n");
+        assert_eq!(page(&fixtures::no_stations()), "Solix: no station of the account is known\n");
     }
 
     #[test]

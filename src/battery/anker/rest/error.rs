@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reading::{SafeText, SolixTrouble, Timestamp, error_chain};
+use crate::reading::{AccountTrouble, SafeText, Timestamp, error_chain};
 
 /// Why a call to the cloud, or a login, did not lead to what was asked for.
 ///
@@ -353,8 +353,8 @@ impl SolixError {
     }
 
     /// The same, as the session reports what keeps it from working.
-    pub fn trouble(&self) -> SolixTrouble {
-        SolixTrouble {
+    pub fn trouble(&self) -> AccountTrouble {
+        AccountTrouble {
             kind: self.kind(),
             message: format!("{}; {}", SafeText::new(&error_chain(self)), self.hint()),
             needs_person: self.needs_person(),

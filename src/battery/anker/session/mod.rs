@@ -23,7 +23,20 @@ pub use self::listen::{ListenError, Listener};
 use self::worker::{Known, Worker};
 use super::Config;
 use super::rest::SolixError;
-use crate::reading::{SolixReport, StationReading, Timestamp, error_chain};
+use crate::reading::{AccountReport, StationReading, Timestamp, Vendor, error_chain};
+
+/// The names of the account and its stations in the timeline.
+pub static VENDOR: Vendor = Vendor {
+    label: "Solix",
+    source: "solix",
+    up: "solix_up",
+    heartbeat: "solix_heartbeat",
+    soc: "solix_battery_soc",
+    power_input: "solix_power_input",
+    power_output: "solix_power_output",
+    grid_power: "solix_grid_power",
+    solar_power: "solix_solar_power",
+};
 
 /// How many readings may wait to be fetched: more than a cycle of the longest interval brings.
 const INBOX: usize = 1_024;
@@ -56,7 +69,7 @@ impl Session {
     }
 
     /// What came since the last report, and how the stations stand now.
-    pub fn report(&mut self) -> SolixReport {
+    pub fn report(&mut self) -> AccountReport {
         let taken = taken(&mut self.readings);
         if let Some(ended) = self.task.try_join_next() {
             tracing::error!(failed = ended.is_err(), "the Solix session ended by itself; it is started anew");
@@ -77,7 +90,7 @@ impl Session {
 }
 
 /// Asks every station once, for as long as the inventory says and never beyond `deadline`.
-pub async fn ask_once(config: Config, deadline: Instant) -> SolixReport {
+pub async fn ask_once(config: Config, deadline: Instant) -> AccountReport {
     let (outbox, mut readings) = mpsc::channel(INBOX);
     let (knows, known) = watch::channel(Known::new());
     let now = config.now;
@@ -111,7 +124,7 @@ fn taken(readings: &mut mpsc::Receiver<StationReading>) -> Vec<StationReading> {
     std::iter::from_fn(|| readings.try_recv().ok()).collect()
 }
 
-fn report(readings: Vec<StationReading>, known: &Known, now: Timestamp) -> SolixReport {
+fn report(readings: Vec<StationReading>, known: &Known, now: Timestamp) -> AccountReport {
     let stations = known.stations.iter().map(|standing| standing.status(known.pace, now));
-    SolixReport { readings, stations: stations.collect(), trouble: known.trouble.clone() }
+    AccountReport { vendor: &VENDOR, readings, stations: stations.collect(), trouble: known.trouble.clone() }
 }

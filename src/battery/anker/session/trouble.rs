@@ -1,10 +1,10 @@
 //! What keeps the session from working, in words for a person.
 
 use crate::battery::anker::mqtt::{MqttError, MqttErrorKind};
-use crate::reading::SolixTrouble;
+use crate::reading::AccountTrouble;
 
 /// What a failure to reach the broker means for a person.
-pub(super) fn of_broker(error: &MqttError, needs_person: bool) -> SolixTrouble {
+pub(super) fn of_broker(error: &MqttError, needs_person: bool) -> AccountTrouble {
     let kind = match error.kind {
         MqttErrorKind::Credentials => "mqtt_credentials",
         MqttErrorKind::Unreachable | MqttErrorKind::Timeout | MqttErrorKind::Closed => "mqtt_lost",
@@ -28,12 +28,12 @@ pub(super) fn of_broker(error: &MqttError, needs_person: bool) -> SolixTrouble {
              the app has no live values either"
         }
     };
-    SolixTrouble { kind, message: format!("{error}: {hint}"), needs_person }
+    AccountTrouble { kind, message: format!("{error}: {hint}"), needs_person }
 }
 
 /// The session has only just begun, or a poll had no more time.
-pub(super) fn connecting() -> SolixTrouble {
-    SolixTrouble {
+pub(super) fn connecting() -> AccountTrouble {
+    AccountTrouble {
         kind: "connecting",
         message: "there is no connection to the Solix cloud and its broker yet: it is tried by itself"
             .to_owned(),
@@ -42,8 +42,8 @@ pub(super) fn connecting() -> SolixTrouble {
 }
 
 /// The account has nothing to read. It is the wrong one, or the wrong server: both let everybody in.
-pub(super) fn no_stations() -> SolixTrouble {
-    SolixTrouble {
+pub(super) fn no_stations() -> AccountTrouble {
+    AccountTrouble {
         kind: "no_stations",
         message:
             "the Solix account has no power station, solarbank or panel: see that it is the account of the \

@@ -20,7 +20,7 @@ use crate::battery::anker::rest::{
 };
 use crate::battery::anker::{Config, chance};
 use crate::reading::{
-    DataSource, PollingMode, SafeText, SolixTrouble, StationReading, Timestamp, error_chain,
+    AccountTrouble, DataSource, PollingMode, SafeText, StationReading, Timestamp, error_chain,
 };
 
 /// How long a station has to answer a status request, and then a trigger.
@@ -50,7 +50,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) stations: Vec<Standing>,
-    pub(super) trouble: Option<SolixTrouble>,
+    pub(super) trouble: Option<AccountTrouble>,
     /// How often stations are asked at present.
     pub(super) pace: Pace,
 }
@@ -78,8 +78,8 @@ pub(super) struct Worker {
     doubts: Doubts,
     readings: mpsc::Sender<StationReading>,
     known: watch::Sender<Known>,
-    rest_trouble: Option<SolixTrouble>,
-    mqtt_trouble: Option<SolixTrouble>,
+    rest_trouble: Option<AccountTrouble>,
+    mqtt_trouble: Option<AccountTrouble>,
     n_rest_failures: u32,
     rest_again_at: Option<Instant>,
     next_poll: Instant,
@@ -477,7 +477,7 @@ impl Worker {
 
     /// What keeps the session from working. That the cloud is away is none as long as the broker is there,
     /// unless a person has to do something about it.
-    fn trouble(&self) -> Option<SolixTrouble> {
+    fn trouble(&self) -> Option<AccountTrouble> {
         let is_ready = self.ready_since.is_some();
         let rest = self.rest_trouble.as_ref().filter(|trouble| trouble.needs_person || !is_ready);
         let known = rest.or(self.mqtt_trouble.as_ref()).cloned();
