@@ -39,6 +39,11 @@ impl Field {
         FIELDS.iter().find(|field| field.names.contains(&name))
     }
 
+    /// Whether its values are a board's draw, whose ceiling the other fields say.
+    pub(super) const fn is_draw(&self) -> bool {
+        matches!(self.quantity, Quantity::PowerDraw | Quantity::PowerAverage | Quantity::PowerInstant)
+    }
+
     /// The value in a cell, or why there is none. A board's draw above `ceiling` is implausible.
     pub(super) fn read(&self, cell: &str, ceiling: Power) -> Measured<Value> {
         (self.read)(cell, ceiling)

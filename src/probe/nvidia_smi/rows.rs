@@ -249,9 +249,10 @@ impl<'a> Reader<'a> {
     fn take_row(&mut self, line: &str, cells: &[&str]) {
         self.has_begun = true;
         let mut gpu = Device::all_absent(DeviceKind::Gpu, &Absent::not_asked());
-        // The limits say what is plausible, and may stand after what they limit: read all, then again.
-        self.read_cells(cells, MAX_LIMIT, &mut gpu);
-        let absences = self.read_cells(cells, ceiling(&gpu), &mut gpu);
+        // The rest of the row says how much a board may draw, and may stand after its draw.
+        let mut absences = self.read_cells(cells, false, MAX_LIMIT, &mut gpu);
+        absences.extend(self.read_cells(cells, true, ceiling(&gpu), &mut gpu));
+        absences.sort_by_key(|(place, _, _)| *place);
         let uuid = gpu.uuid().ok().map(ToString::to_string);
         let is_duplicate = uuid.is_some_and(|uuid| !self.seen.insert(uuid));
         if is_duplicate || self.rows.gpus.len() >= MAX_GPUS {
@@ -259,7 +260,8 @@ impl<'a> Reader<'a> {
             return;
         }
         let is_powerless = gpu.power().is_err();
-        for (name, cell, reason) in &absences {
+        for (place, cell, reason) in &absences {
+            let name = self.shape.names.get(*place).copied().unwrap_or_default();
             // That a GPU has no power at all is one fault, and that of the account.
             if *reason == Reason::Implausible && !(is_powerless && name.starts_with("power.draw")) {
                 self.fault(FaultKind::Implausible, label(&gpu), &format!("{name}: {}", cell.trim()));
@@ -271,19 +273,20 @@ impl<'a> Reader<'a> {
         self.rows.gpus.push(gpu);
     }
 
-    /// Reads each cell into its place, and gives the name and text of those without a value, and why.
+    /// Reads the cells of a board's draw, or all others, into their places, and gives the place and text of those
+    /// without a value, and why.
     fn read_cells<'t>(
         &self,
         cells: &[&'t str],
+        draws: bool,
         most: Power,
         gpu: &mut Device,
-    ) -> Vec<(&'a str, &'t str, Reason)> {
-        let columns = self.shape.names.iter().copied().zip(&self.shape.fields).zip(cells);
+    ) -> Vec<(usize, &'t str, Reason)> {
         let mut absences = Vec::new();
-        for ((name, field), cell) in columns {
-            let Some(field) = field else { continue };
+        for (place, (field, cell)) in self.shape.fields.iter().zip(cells).enumerate() {
+            let Some(field) = field.filter(|field| field.is_draw() == draws) else { continue };
             let measured = field.read(cell, most);
-            absences.extend(measured.as_ref().err().map(|absent| (name, *cell, absent.reason)));
+            absences.extend(measured.as_ref().err().map(|absent| (place, *cell, absent.reason)));
             gpu.set(field.quantity, measured);
         }
         absences
