@@ -1,5 +1,10 @@
-//! The fleet at work: one task a host, which owns the host's session, and cycles that ask all of them and
-//! close on time whoever is missing.
+//! The fleet at work: one task for each host, which owns the host's session, and cycles that ask all of them.
+//!
+//! A cycle is a state of the engine. `begin` opens it and sends each task that is not busy a tick; `closed` gathers
+//! reports until all have come or the cycle's deadline is over, and may be dropped and called again. A host without a
+//! report by then is late, one that was still busy says so, and one whose task panicked gets a new task: so there
+//! is exactly one report for each host. A report that comes after its cycle has closed only frees its host.
+//! `reconcile` exchanges the hosts, also in the middle of a cycle; dropping a task's channel ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! those behind it. So a tool that hangs costs no other its readings. A connection that fails is everybody's failure,
 //! and is not tried again for the next tool.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -48,6 +48,7 @@ impl ToolReading {
         let product = Product {
             outcome: Outcome::Failed(tool.failure(failure)),
             gpus: Vec::new(),
+            labels: BTreeMap::new(),
             faults: Vec::new(),
             gpus_expected: expected(host),
             profile: Default::default(),
@@ -211,30 +212,22 @@ async fn run_query(
 
 /// The report of a host that was asked by these tools. It has failed if all of them have, and is partial if one has.
 pub(super) fn report_of(host: &Host, readings: Vec<ToolReading>) -> HostReport {
-    let mut readings = readings.into_iter();
-    let Some(ToolReading { product, span, probe_time, .. }) = readings.next() else {
-        return unread(
-            host,
-            Failure::new(FailureKind::Internal, "no tool was asked"),
-            Timestamp::from_micros(0),
-        );
-    };
-    let mut report = HostReport {
-        span,
-        probe_time,
-        gpus: product.gpus,
-        gpus_expected: product.gpus_expected,
-        faults: product.faults,
-        outcome: product.outcome,
-        ..unread(host, Failure::new(FailureKind::Internal, ""), span.asked_at)
-    };
-    for ToolReading { tool, product, span, probe_time } in readings {
+    let at = readings.first().map_or(Timestamp::from_micros(0), |reading| reading.span.asked_at);
+    let mut report = unread(host, Failure::new(FailureKind::Internal, "no tool was asked"), at);
+    for (place, ToolReading { tool, product, span, probe_time }) in readings.into_iter().enumerate() {
         report.span.asked_at = report.span.asked_at.min(span.asked_at);
         report.span.answered_at = report.span.answered_at.max(span.answered_at);
         report.probe_time += probe_time;
         report.gpus.extend(product.gpus);
+        report.gpus_expected = report.gpus_expected.max(product.gpus_expected);
         report.faults.extend(product.faults);
-        report.outcome = both(report.outcome, product.outcome, tool, &mut report.faults);
+        for (name, value) in product.labels {
+            report.labels.entry(name).or_insert(value);
+        }
+        report.outcome = match place {
+            0 => product.outcome,
+            _ => both(report.outcome, product.outcome, tool, &mut report.faults),
+        };
     }
     report
 }

@@ -1,5 +1,6 @@
 //! What passes between a query and whoever runs its commands.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::profile::HostProfile;
@@ -43,6 +44,8 @@ pub struct Product {
     pub outcome: Outcome,
     /// One reading a GPU that has a row.
     pub gpus: Vec<Device>,
+    /// What it says of the host itself: written beside the labels of the inventory, which win.
+    pub labels: BTreeMap<String, String>,
     /// What was wrong or is to be remarked. Bounded.
     pub faults: Vec<Fault>,
     /// How many GPUs there should be: by the inventory, else as many as are known or told of; `None` if none is.

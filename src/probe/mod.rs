@@ -9,6 +9,8 @@
 mod exchange;
 pub mod nvidia_smi;
 mod profile;
+#[cfg(any(test, feature = "test-tools"))]
+mod uptime;
 
 use std::time::Duration;
 
@@ -24,11 +26,18 @@ pub enum Tool {
     /// NVIDIA's command-line tool, for the GPUs of a host.
     #[default]
     NvidiaSmi,
+    /// How long the host has been up, and its load.
+    #[cfg(any(test, feature = "test-tools"))]
+    Uptime,
 }
 
 impl Tool {
     /// Every tool.
-    pub const ALL: &[Self] = &[Self::NvidiaSmi];
+    pub const ALL: &[Self] = &[
+        Self::NvidiaSmi,
+        #[cfg(any(test, feature = "test-tools"))]
+        Self::Uptime,
+    ];
 
     /// The tools that a host is asked by whose inventory names none.
     pub const DEFAULT: &[Self] = &[Self::NvidiaSmi];
@@ -37,6 +46,8 @@ impl Tool {
     pub const fn label(self) -> &'static str {
         match self {
             Self::NvidiaSmi => nvidia_smi::LABEL,
+            #[cfg(any(test, feature = "test-tools"))]
+            Self::Uptime => uptime::LABEL,
         }
     }
 
@@ -49,6 +60,8 @@ impl Tool {
     pub const fn program(self) -> &'static str {
         match self {
             Self::NvidiaSmi => nvidia_smi::LABEL,
+            #[cfg(any(test, feature = "test-tools"))]
+            Self::Uptime => uptime::PROGRAM,
         }
     }
 
@@ -59,6 +72,11 @@ impl Tool {
                 let (query, command) = nvidia_smi::Query::open(profile, gpus_expected);
                 (Query::NvidiaSmi(Box::new(query)), command)
             }
+            #[cfg(any(test, feature = "test-tools"))]
+            Self::Uptime => {
+                let (query, command) = uptime::Query::open(profile, gpus_expected);
+                (Query::Uptime(query), command)
+            }
         }
     }
 
@@ -66,6 +84,8 @@ impl Tool {
     pub const fn can_sample(self) -> bool {
         match self {
             Self::NvidiaSmi => true,
+            #[cfg(any(test, feature = "test-tools"))]
+            Self::Uptime => false,
         }
     }
 
@@ -79,6 +99,8 @@ impl Tool {
     ) -> Option<(LoopReader, Command)> {
         match self {
             Self::NvidiaSmi => LoopReader::open(profile, gpus, period),
+            #[cfg(any(test, feature = "test-tools"))]
+            Self::Uptime => None,
         }
     }
 
@@ -87,6 +109,8 @@ impl Tool {
     pub fn outstanding_pattern(self, collector: &str) -> String {
         match self {
             Self::NvidiaSmi => nvidia_smi::outstanding_pattern(collector),
+            #[cfg(any(test, feature = "test-tools"))]
+            Self::Uptime => uptime::outstanding_pattern(),
         }
     }
 
@@ -95,6 +119,8 @@ impl Tool {
     pub fn failure(self, failure: Failure) -> Failure {
         match self {
             Self::NvidiaSmi => failure.worded(nvidia_smi::FAILURES),
+            #[cfg(any(test, feature = "test-tools"))]
+            Self::Uptime => failure,
         }
     }
 
@@ -103,6 +129,8 @@ impl Tool {
     pub fn fault(self, fault: Fault) -> Fault {
         match self {
             Self::NvidiaSmi => fault.worded(nvidia_smi::FAULTS),
+            #[cfg(any(test, feature = "test-tools"))]
+            Self::Uptime => fault,
         }
     }
 }
@@ -112,6 +140,9 @@ impl Tool {
 pub enum Query {
     /// That of nvidia-smi.
     NvidiaSmi(Box<nvidia_smi::Query>),
+    /// That of the host's uptime.
+    #[cfg(any(test, feature = "test-tools"))]
+    Uptime(uptime::Query),
 }
 
 impl Query {
@@ -119,6 +150,8 @@ impl Query {
     pub fn answer(&mut self, answer: Answer<'_>) -> Next {
         match self {
             Self::NvidiaSmi(query) => query.answer(answer),
+            #[cfg(any(test, feature = "test-tools"))]
+            Self::Uptime(query) => query.answer(answer),
         }
     }
 
@@ -126,6 +159,8 @@ impl Query {
     pub fn give_up(self, failure: Failure) -> Product {
         match self {
             Self::NvidiaSmi(query) => query.give_up(failure),
+            #[cfg(any(test, feature = "test-tools"))]
+            Self::Uptime(query) => query.give_up(failure),
         }
     }
 }

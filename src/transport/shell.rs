@@ -1,16 +1,27 @@
-//! A shell that waits on a host for the next command, so that a poll need not start one there.
+//! A shell that waits on a host for the next command, so that none has to be started there for each command.
 //!
-//! Over a living connection most of what a poll costs is sshd starting a login shell, which reads the
-//! user's start-up files and ends again. So the session that a master is started with is one `bash` that
-//! reads commands, a line each, and ends when none came for as long as connections are kept. Its ends are
-//! three named pipes beside the control socket. ssh holds each of them open for reading and for writing,
-//! so that they outlive a poll: none ever ends, and none ever breaks, before ssh itself does.
+//! # Why
+//! Over a living connection, most of the cost of a poll is sshd starting a login shell, which reads the start-up
+//! files of the user and ends again.
 //!
-//! Every command's answer ends with a line of ours that has the command's own number, and so an answer
-//! that nobody waited for is known for what it is. Before that line, all ends that the command left in its
-//! process group: all commands share one output, and a child that goes on printing would print into the
-//! answers of later ones. Whoever calls holds a lock: a second process that finds
-//! it held, or a pipe without a reader, goes the way without a shell.
+//! # Layout
+//! The session that a master is started with is one `bash`. Its standard input, output and error are three named
+//! pipes beside the control socket (`.in`, `.out`, `.err`). ssh holds each of them open for reading and for writing,
+//! so that they outlive a poll: none reaches its end and none breaks before ssh itself ends.
+//!
+//! # Life cycle
+//! [`Shell::make`] creates the pipes, the master is started on them, and [`is_ready`] waits for the shell's first
+//! line. [`Shell::send`] writes a command, which is one line, and [`PendingCommand`] reads the answer. The shell ends
+//! when no command has come for as long as connections are kept. A host that gives no such shell is noted in a file
+//! (`.noshell`) and not tried again.
+//!
+//! # Constraints
+//! - The answer of a command ends with a line that has the number of the command, so that the rest of an earlier
+//!   answer is recognised and thrown away.
+//! - All commands share one output. So everything that a command left in its process group is ended before that
+//!   line: it would print into later answers.
+//! - The caller holds a lock on the pipe of requests. If it is locked, or nothing reads it, or the command does not
+//!   fit into one write, the command is run without the shell.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -58,6 +58,8 @@ mod store_story;
 mod streams;
 mod this_machine;
 mod tidy;
+#[cfg(feature = "test-tools")]
+mod two_tools;
 #[path = "../kills/webhook.rs"]
 mod webhook;
 mod without_secrets;

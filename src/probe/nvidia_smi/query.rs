@@ -1,15 +1,20 @@
 //! The query of one nvidia-smi: a state machine that names commands, takes their answers and does no I/O.
 //!
-//! It always ends: each refusal takes a name from a finite list, the full list is asked again for a new
-//! driver at most once, and what salvages GPUs from a lost neighbour has at most [`MAX_GPUS`] steps.
+//! 1. All GPUs are asked at once, for every field that this driver is not known to refuse. A refusal takes the
+//!    field, and those as young, off the list, and all are asked again. Rows of another driver version than the one
+//!    that the refusals are of bring its fields back, once.
+//! 2. One GPU without a handle keeps all rows back. Then the known GPUs but that one are asked for by their UUIDs.
+//! 3. Where that fails, or no GPU is known, they are asked for one by one, by UUID or by index ([`PerGpu`]).
+//!
+//! It always ends: each refusal takes a name from a finite list, the full list is asked for again at most once, and
+//! the last two steps have at most [`MAX_GPUS`] commands.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::MAX_GPUS;
 use super::cell::is_uuid;
 use super::classify::{classify, ended, no_handle, unknown_field};
 use super::fields::{Field, Need, as_young_as, may_know, wanted};
-
 use super::reconcile::{name_indices, reconcile, tells_of};
 use super::rows::{Ending, Rows, read_rows};
 use super::wording::{FAILURES, FAULTS};
@@ -382,7 +387,14 @@ impl Query {
         };
         let faults = rows.faults.into_iter().map(|fault| fault.worded(FAULTS)).collect();
         let gpus = rows.gpus;
-        Product { outcome, gpus, faults, gpus_expected: self.in_inventory.or(n_known), profile }
+        Product {
+            outcome,
+            gpus,
+            faults,
+            labels: BTreeMap::new(),
+            gpus_expected: self.in_inventory.or(n_known),
+            profile,
+        }
     }
 }
 
