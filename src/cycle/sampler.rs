@@ -147,6 +147,22 @@ struct Running {
     n_stopped_cycles: u32,
 }
 
+/// Puts the samples in what was printed into their meters.
+fn add_samples(reader: &mut LoopReader, places: &[usize], bytes: &[u8], at: Duration, meters: &mut [Meter]) {
+    reader.take(bytes, |sample| {
+        let meter = places.get(sample.place).and_then(|place| meters.get_mut(*place));
+        match (meter, sample.power) {
+            (Some(meter), Ok(power)) => meter.power.add(at, power),
+            (Some(meter), Err(absent)) if absent.reason == Reason::Implausible => {
+                meter.power.add_refused();
+                meter.refused = Some(absent.text);
+            }
+            (Some(meter), Err(_)) => meter.power.add_absent(),
+            (None, _) => {}
+        }
+    });
+}
+
 impl Sampler {
     pub(super) fn new(host: &Host, clock: Clock, mark: String) -> Self {
         Self {
@@ -189,19 +205,7 @@ impl Sampler {
                 }
                 Ok(bytes) => {
                     let at = self.epoch.elapsed();
-                    let (meters, places) = (&mut self.meters, &running.meters);
-                    running.reader.take(bytes, |sample| {
-                        let meter = places.get(sample.place).and_then(|at| meters.get_mut(*at));
-                        match (meter, sample.power) {
-                            (Some(meter), Ok(power)) => meter.power.add(at, power),
-                            (Some(meter), Err(absent)) if absent.reason == Reason::Implausible => {
-                                meter.power.add_refused();
-                                meter.refused = Some(absent.text);
-                            }
-                            (Some(meter), Err(_)) => meter.power.add_absent(),
-                            (None, _) => {}
-                        }
-                    });
+                    add_samples(&mut running.reader, &running.meters, bytes, at, &mut self.meters);
                     running.row_at = self.clock.now();
                     self.take_counts();
                     return Event::Sampled;

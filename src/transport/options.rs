@@ -99,6 +99,14 @@ pub(super) fn arguments(
     }
     // The user's own setting may be quieter than what classify needs.
     option("LogLevel=INFO".to_owned());
+    args.extend(of_target(target));
+    args
+}
+
+/// The arguments that follow from how the inventory says that a host is reached, the host at their end.
+fn of_target(target: &SshTarget) -> Vec<OsString> {
+    let mut args: Vec<OsString> = Vec::new();
+    let mut option = |value: String| args.extend(["-o".into(), OsString::from(value)]);
     if let Some(kex) = &target.kex {
         option(format!("KexAlgorithms={kex}"));
     }
