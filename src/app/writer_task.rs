@@ -14,6 +14,7 @@ use super::{Error, Settings};
 use crate::batch::{BatchId, StoreState};
 use crate::cycle::Clock;
 use crate::store::{self, AlertRecord, Receipt, Record, SpoolAppender, Writer};
+use crate::support::backoff::Backoff;
 
 /// Batches that may wait for the writer. The cycle waits for its batch, so there is never a second one.
 const QUEUE: usize = 1;
@@ -60,7 +61,7 @@ pub(super) struct WriterTask {
     /// `None` with SQLite, which is written directly, and while the disk of the spool is full.
     appender: Option<SpoolAppender>,
     state: StoreState,
-    pause: Duration,
+    backoff: Backoff,
     /// Not to be tried before this instant.
     not_before: Instant,
     /// Whether something may wait in the spool.
@@ -105,7 +106,7 @@ impl WriterTask {
             batches,
             appender,
             state: StoreState::default(),
-            pause: FIRST_PAUSE,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             not_before: Instant::now(),
             is_due: true,
         };
@@ -255,10 +256,10 @@ impl WriterTask {
         match &receipt.backlog {
             None => {
                 self.is_due = false;
-                self.pause = FIRST_PAUSE;
+                self.backoff.reset();
             }
             Some(left) if left.error.is_some() => self.wait(),
-            Some(_) => self.pause = FIRST_PAUSE,
+            Some(_) => self.backoff.reset(),
         }
         match &self.state.away {
             Some((_, message)) if !was_away => {
@@ -272,8 +273,7 @@ impl WriterTask {
 
     /// The next delivery is not to come at once.
     fn wait(&mut self) {
-        self.not_before = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.not_before = Instant::now() + self.backoff.fail();
     }
 
     fn judge(&mut self, receipt: &Receipt) {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::stagger::offset_of;
 use crate::reading::{Failure, FailureKind, Outcome};
+use crate::support::backoff;
 
 /// The pause after the first failure; each further one doubles it.
 const FIRST: Duration = Duration::from_secs(1);
@@ -17,10 +18,16 @@ const LONGEST: Duration = Duration::from_secs(30);
 const LONGEST_REFUSED: Duration = Duration::from_mins(10);
 
 /// The failures of one host in a row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backoff {
-    n_failures: u32,
+    pauses: backoff::Backoff,
     until: Option<(Instant, Failure)>,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { pauses: backoff::Backoff::new(FIRST, LONGEST_REFUSED), until: None }
+    }
 }
 
 impl Backoff {
@@ -40,13 +47,12 @@ impl Backoff {
     pub(super) fn note(&mut self, node: &str, outcome: &Outcome) {
         self.until = None;
         let Outcome::Failed(failure) = outcome else {
-            self.n_failures = 0;
+            self.pauses.reset();
             return;
         };
-        self.n_failures = self.n_failures.saturating_add(1);
+        let pause = self.pauses.fail();
         if let Some(longest) = longest_pause(failure.kind) {
-            let pause = FIRST.saturating_mul(2_u32.saturating_pow(self.n_failures - 1)).min(longest);
-            self.until = Some((Instant::now() + jittered(node, pause), failure.clone()));
+            self.until = Some((Instant::now() + jittered(node, pause.min(longest)), failure.clone()));
         }
     }
 }
@@ -133,7 +139,7 @@ mod tests {
         tokio::time::advance(FIRST).await;
         assert_eq!(backoff.not_yet(), None);
         backoff.note("a", &Outcome::Complete);
-        assert_eq!(backoff.n_failures, 0);
+        assert_eq!(backoff.pauses, Backoff::default().pauses);
     }
 
     #[tokio::test]

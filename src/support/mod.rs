@@ -1,6 +1,8 @@
 //! What several rooms need and none of them owns.
 
+pub mod backoff;
 mod counted;
+pub mod jitter;
 pub mod regular_file;
 pub mod state_file;
 

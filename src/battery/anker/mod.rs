@@ -17,7 +17,6 @@ pub mod rest;
 pub mod session;
 pub mod wire;
 
-mod chance;
 mod hidden;
 
 use std::path::PathBuf;

@@ -1,7 +1,6 @@
 //! How long and how often a message is tried.
 
 use std::collections::BTreeSet;
-use std::hash::BuildHasher;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -12,6 +11,8 @@ use super::render::MAX_IN_MESSAGE;
 use super::{DeliveryError, Message};
 use crate::alert::Transition;
 use crate::reading::error_chain;
+use crate::support::backoff::Backoff;
+use crate::support::jitter;
 
 /// How patient the delivery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +109,8 @@ impl Webhook {
         pace: &mut Pace,
     ) -> Result<(), DeliveryError> {
         let mut last = DeliveryError::NoTime { endpoint: self.endpoint().to_owned() };
-        let mut pause = self.patience().first_pause;
+        let Patience { first_pause, longest_pause, .. } = self.patience();
+        let mut backoff = Backoff::new(first_pause, longest_pause);
         loop {
             if let Some(not_before) = pace.not_before {
                 if deadline <= not_before {
@@ -135,9 +137,9 @@ impl Webhook {
                     return Err(error);
                 }
                 Err(error) => {
-                    let wait = error.retry_after().unwrap_or_else(|| with_jitter(pause));
+                    let pause = backoff.fail();
+                    let wait = error.retry_after().unwrap_or_else(|| jitter::half_to_whole(pause));
                     pace.not_before = Instant::now().checked_add(wait);
-                    pause = pause.saturating_mul(2).min(self.patience().longest_pause);
                     last = error;
                 }
             }
@@ -164,26 +166,5 @@ impl Webhook {
             pace.not_before = None;
         }
         sent
-    }
-}
-
-/// Between half of `pause` and all of it, so that many senders do not come back at the same instant.
-fn with_jitter(pause: Duration) -> Duration {
-    // A fresh hasher has random keys, and that is the only randomness that is needed here.
-    let random = std::hash::RandomState::new().hash_one(0_u8);
-    let half = pause / 2;
-    half + half.mul_f64(f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_with_jitter_is_between_half_and_whole() {
-        let pause = Duration::from_secs(8);
-        let pauses: Vec<Duration> = (0..100).map(|_| with_jitter(pause)).collect();
-        assert!(pauses.iter().all(|one| (pause / 2..=pause).contains(one)), "{pauses:?}");
-        assert!(pauses.iter().any(|one| *one != pauses[0]));
     }
 }

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::backoff::Backoff;
 use super::error::{MqttError, MqttErrorKind};
+use super::reconnect::Reconnect;
 use super::subscriptions::Subscriptions;
 use crate::reading::{SafeText, Station, Timestamp};
 
@@ -103,7 +103,7 @@ impl Link {
             events,
             subscriptions,
             outbox,
-            backoff: Backoff::default(),
+            reconnect: Reconnect::new(),
             now,
         };
         let mut task = JoinSet::new();
@@ -148,7 +148,7 @@ struct Keeper {
     events: EventLoop,
     subscriptions: Subscriptions,
     outbox: mpsc::Sender<Heard>,
-    backoff: Backoff,
+    reconnect: Reconnect,
     now: fn() -> Timestamp,
 }
 
@@ -159,7 +159,7 @@ impl Keeper {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            let again_in = self.backoff.lost();
+            let again_in = self.reconnect.lost();
             if tell(&self.outbox, Heard::Lost { error: lost, again_in }).await.is_err() {
                 return;
             }
@@ -203,7 +203,7 @@ impl Keeper {
     async fn take(&mut self, event: Event) -> Result<Next, MqttError> {
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
-                self.backoff.connected();
+                self.reconnect.connected();
                 let topics = self.subscriptions.begin();
                 self.subscribe(topics)?;
             }

@@ -4,9 +4,9 @@
 //! it hears it tells over a bounded channel. It decides nothing: what a refused certificate calls for, or
 //! a station that is silent, is for the session to say.
 
-mod backoff;
 mod error;
 mod link;
+mod reconnect;
 mod subscriptions;
 mod tls;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
-use crate::battery::anker::chance;
+use crate::support::jitter;
 
 /// Once an endpoint has said that it was asked too often: so many calls ...
 const MOST_CALLS: usize = 10;
@@ -44,7 +44,7 @@ impl Default for Pace {
 impl Pace {
     /// How long something waits before it is repeated.
     pub(super) fn before_repeat(&self) -> Duration {
-        chance::between(self.repeat_after_least, self.repeat_after_most)
+        jitter::between(self.repeat_after_least, self.repeat_after_most)
     }
 }
 

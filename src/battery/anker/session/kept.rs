@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::asking::Learnt;
+use crate::battery::anker::Config;
 use crate::battery::anker::auth::{Found, Kept as PrivateFile};
 use crate::battery::anker::rest::SolixError;
-use crate::battery::anker::{Config, chance};
 use crate::reading::{DataSource, PollingMode, SafeText, Station, Timestamp, error_chain};
+use crate::support::jitter;
 
 const FILE_NAME: &str = "solix-session.json";
 
@@ -71,7 +72,7 @@ pub(super) struct KeptDevice {
 impl Default for Kept {
     fn default() -> Self {
         Self {
-            client_number: chance::number() % N_NAMES,
+            client_number: jitter::number() % N_NAMES,
             is_fast: false,
             n_polls: 0,
             rest_at: None,

@@ -8,10 +8,11 @@ use super::asking::Send;
 use super::connection::{Connection, Name};
 use super::kept::N_NAMES;
 use super::stations::Question;
+use crate::battery::anker::Config;
 use crate::battery::anker::mqtt::{Heard, MqttError};
 use crate::battery::anker::rest::{BoundDevice, Cloud, SolixError};
-use crate::battery::anker::{Config, chance};
 use crate::reading::{SafeText, Station};
+use crate::support::jitter;
 
 /// How long a trigger holds, and when it is renewed. The phone app's hold for five minutes; with these the
 /// stations sleep again a minute after nobody listens any more.
@@ -44,7 +45,7 @@ impl Listener {
         }
         let credentials = cloud.mqtt_credentials().await?;
         let stations: Vec<Station> = devices.iter().map(station).collect();
-        let name = Name::Usual(chance::number() % N_NAMES);
+        let name = Name::Usual(jitter::number() % N_NAMES);
         let connection = Connection::open(config, credentials, name, &stations)?;
         Ok(Self { connection, devices, trigger_at: makes_speak.then(Instant::now), is_ready: false })
     }

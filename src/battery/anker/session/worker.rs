@@ -13,15 +13,17 @@ use super::patience::{Doubts, Remedy};
 use super::rest_log::rest_line;
 use super::stations::{Question, Standing, Stations};
 use super::trouble;
+use crate::battery::anker::Config;
 use crate::battery::anker::mqtt::{Heard, MqttError, MqttErrorKind};
 use crate::battery::anker::rest::{
     BoundDevice, Cloud, MqttCredentials, NoReading, Received, Site, SiteWord, SolixError, is_panel_offline,
     site_words,
 };
-use crate::battery::anker::{Config, chance};
 use crate::reading::{
     AccountTrouble, DataSource, PollingMode, SafeText, StationReading, Timestamp, error_chain,
 };
+use crate::support::backoff::Backoff;
+use crate::support::jitter;
 
 /// How long a station has to answer a status request, and then a trigger.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -80,7 +82,7 @@ pub(super) struct Worker {
     known: watch::Sender<Known>,
     rest_trouble: Option<AccountTrouble>,
     mqtt_trouble: Option<AccountTrouble>,
-    n_rest_failures: u32,
+    rest_backoff: Backoff,
     rest_again_at: Option<Instant>,
     next_poll: Instant,
     /// What is only of interest for its names of fields was asked for.
@@ -110,7 +112,7 @@ impl Worker {
             known,
             rest_trouble: None,
             mqtt_trouble: None,
-            n_rest_failures: 0,
+            rest_backoff: Backoff::new(REST_AGAIN, REST_AGAIN_LONGEST),
             rest_again_at: None,
             next_poll: Instant::now(),
             has_discovered: false,
@@ -236,13 +238,11 @@ impl Worker {
         self.rest_again_at = None;
         match self.ask_cloud_or_fail().await {
             Ok(()) => {
-                self.n_rest_failures = 0;
+                self.rest_backoff.reset();
                 self.rest_trouble = None;
             }
             Err(error) => {
-                let pause = REST_AGAIN.saturating_mul(2_u32.saturating_pow(self.n_rest_failures));
-                self.n_rest_failures = self.n_rest_failures.saturating_add(1);
-                let pause = pause.min(REST_AGAIN_LONGEST);
+                let pause = self.rest_backoff.fail();
                 self.rest_again_at = Some(Instant::now() + pause);
                 tracing::warn!(error = error_chain(&error), again_in = ?pause, "the Solix cloud was asked in vain");
                 self.rest_trouble = Some(error.trouble());
@@ -358,7 +358,7 @@ impl Worker {
     /// Somebody who leaves no trace must not take the name of one who is connected.
     fn name(&self) -> Name {
         let number =
-            if self.config.leave_no_trace { chance::number() % N_NAMES } else { self.kept.client_number };
+            if self.config.leave_no_trace { jitter::number() % N_NAMES } else { self.kept.client_number };
         if self.doubts.wants_app_name() { Name::App(number) } else { Name::Usual(number) }
     }
 

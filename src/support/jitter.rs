@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-/// A random number. Without a source of randomness it is not random, which costs only the spreading.
-pub(super) fn number() -> u64 {
+/// A random number. If the system has no random numbers, it is 0, and nothing is spread.
+pub fn number() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
 
 /// A random duration from `low` to `high`, both included, to the millisecond.
-pub(super) fn between(low: Duration, high: Duration) -> Duration {
+pub fn between(low: Duration, high: Duration) -> Duration {
     let span = u64::try_from(high.saturating_sub(low).as_millis()).unwrap_or(u64::MAX);
     low + Duration::from_millis(number() % span.saturating_add(1).max(1))
+}
+
+/// A random duration between half of a pause and all of it, so that many clients of a server that was away do
+/// not come back in one moment.
+pub fn half_to_whole(pause: Duration) -> Duration {
+    between(pause / 2, pause)
 }
 
 #[cfg(test)]
@@ -20,7 +26,7 @@ mod tests {
     #[test]
     fn a_random_duration_lies_between_its_bounds_and_is_not_always_the_same() {
         let (low, high) = (Duration::from_millis(10), Duration::from_millis(20));
-        let drawn: std::collections::BTreeSet<Duration> = (0..200).map(|_| between(low, high)).collect();
+        let drawn: std::collections::BTreeSet<Duration> = (0..200).map(|_| half_to_whole(high)).collect();
         assert!(drawn.iter().all(|one| (low..=high).contains(one)));
         assert!(drawn.len() > 5, "{drawn:?}");
     }
