@@ -261,7 +261,7 @@ pub(super) fn webhook(inventory: &Inventory, environment: Environment) -> Result
     let Some(written) = &inventory.alerts.webhook else { return Ok(None) };
     let url = environment.secret("webhook's URL", &written.url)?;
     let interval = inventory.cycle.interval;
-    let webhook = Webhook::new(&url, written, interval, || Clock.now()).map_err(Error::Webhook)?;
+    let webhook = Webhook::new(url.expose(), written, interval, || Clock.now()).map_err(Error::Webhook)?;
     let labels = inventory.hosts.iter().map(|host| (host.name.clone(), host.labels.clone()));
     Ok(Some(webhook.with_labels(labels.collect())))
 }

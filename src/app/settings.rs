@@ -16,6 +16,7 @@ use crate::output::notify::Webhook;
 use crate::reading::error_chain;
 use crate::store::{Password, StoreUrl};
 use crate::support::regular_file;
+use crate::support::secret::Secret;
 
 /// How the names of our own variables begin.
 const PREFIX: &str = "FLEETWATT_";
@@ -57,19 +58,19 @@ impl Environment {
     }
 
     /// A secret from where the inventory says that it is.
-    pub(super) fn secret(self, what: &'static str, secret: &SecretSource) -> Result<String, Error> {
+    pub(super) fn secret(self, what: &'static str, secret: &SecretSource) -> Result<Secret, Error> {
         self.read_secret(secret).map_err(|source| Error::Secret { what, from: secret.to_string(), source })
     }
 
-    fn read_secret(self, secret: &SecretSource) -> io::Result<String> {
+    fn read_secret(self, secret: &SecretSource) -> io::Result<Secret> {
         let not_there = |message: &str| io::Error::new(io::ErrorKind::NotFound, message);
         let from_file = |path: &Path| {
             let text = regular_file::read_text(path, MAX_SECRET_BYTES)?;
             let text = text.strip_suffix('\n').unwrap_or(&text);
-            Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+            Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
         };
         match secret {
-            SecretSource::Env(name) => self.get(name).ok_or_else(|| not_there("it is not set, or empty")),
+            SecretSource::Env(name) => self.get(name).map(Secret::new).ok_or_else(|| not_there("it is not set, or empty")),
             SecretSource::File(path) => from_file(path),
             SecretSource::Credential(name) => match self.path("CREDENTIALS_DIRECTORY") {
                 Some(directory) => from_file(&directory.join(name)),

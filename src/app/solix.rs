@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::{Environment, Error};
-use crate::battery::anker::{Config, Hidden};
+use crate::battery::anker::Config;
 use crate::cycle::Clock;
 use crate::inventory::{Inventory, SecretSource};
+use crate::support::secret::Secret;
 use crate::reading::{Share, error_chain};
 
 /// At or below this state of charge stations are asked more often, where no alert says which one is low.
@@ -44,9 +45,9 @@ pub(super) fn missing_secrets(inventory: &Inventory, environment: Environment) -
     named.filter_map(|(what, secret, _)| environment.secret(what, secret).err()).collect()
 }
 
-fn secret(environment: Environment, what: &'static str, secret: &SecretSource) -> Option<Hidden> {
+fn secret(environment: Environment, what: &'static str, secret: &SecretSource) -> Option<Secret> {
     match environment.secret(what, secret) {
-        Ok(text) => Some(Hidden::new(text)),
+        Ok(secret) => Some(secret),
         Err(error) => {
             tracing::debug!(error = error_chain(&error), "a secret cannot be had");
             None

@@ -10,10 +10,11 @@ use super::args::Cli;
 use super::exit::Exit;
 use super::{Failure, block_on, colour_stderr, print, settings, settings_to_read, show};
 use crate::app::Settings;
+use crate::battery::anker::Config;
 use crate::battery::anker::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
 use crate::battery::anker::wire;
-use crate::battery::anker::{Config, Hidden};
 use crate::reading::{SafeText, error_chain};
+use crate::support::secret::Secret;
 
 /// The name and version of the shape of `solix devices --format json`.
 const SCHEMA: &str = "fleetwatt.solix.devices/1";
@@ -49,7 +50,7 @@ async fn log_in(config: &Config, anew: bool) -> Result<String, SolixError> {
         return Ok(format!("already logged in{}", until(login, config)));
     }
     let (email, password) = credentials(config)?;
-    let login = cloud.log_in(email.reveal(), &password).await?;
+    let login = cloud.log_in(email.expose(), &password).await?;
     Ok(format!("logged in{}", until(login, config)))
 }
 
@@ -63,13 +64,13 @@ fn until(login: LoggedIn, config: &Config) -> String {
 }
 
 /// What is set, and the rest from whoever sits at the terminal.
-fn credentials(config: &Config) -> Result<(Hidden, Hidden), SolixError> {
+fn credentials(config: &Config) -> Result<(Secret, Secret), SolixError> {
     let email = config.email.clone().map_or_else(ask_email, Ok)?;
     let password = config.password.clone().map_or_else(ask_password, Ok)?;
     Ok((email, password))
 }
 
-fn ask_email() -> Result<Hidden, SolixError> {
+fn ask_email() -> Result<Secret, SolixError> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(SolixError::NoCredentials);
@@ -81,7 +82,7 @@ fn ask_email() -> Result<Hidden, SolixError> {
     some(line.trim().to_owned())
 }
 
-fn ask_password() -> Result<Hidden, SolixError> {
+fn ask_password() -> Result<Secret, SolixError> {
     if !std::io::stdin().is_terminal() {
         return Err(SolixError::NoCredentials);
     }
@@ -89,8 +90,8 @@ fn ask_password() -> Result<Hidden, SolixError> {
     some(asked.map_err(|_nobody_there| SolixError::NoCredentials)?)
 }
 
-fn some(text: String) -> Result<Hidden, SolixError> {
-    if text.is_empty() { Err(SolixError::NoCredentials) } else { Ok(Hidden::new(text)) }
+fn some(text: String) -> Result<Secret, SolixError> {
+    if text.is_empty() { Err(SolixError::NoCredentials) } else { Ok(Secret::new(text)) }
 }
 
 /// Lists what the account has.
@@ -194,7 +195,7 @@ mod tests {
             name: SafeText::new(name),
             wifi_online,
             is_own,
-            owner_user_id: Some(Hidden::new("canary".to_owned())),
+            owner_user_id: Some(Secret::new("canary")),
             software: wifi_online.map(|_| SafeText::new("2.6.5")),
             rssi_dbm: Some(-54),
             time_zone: None,

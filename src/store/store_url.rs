@@ -12,6 +12,7 @@ use std::sync::Arc;
 use sqlx::postgres::PgSslMode;
 
 use super::Error;
+use crate::support::secret::Secret;
 
 const PARAMETERS: &str = "sslmode, sslrootcert, sslcert, sslkey, host and application_name";
 
@@ -21,27 +22,27 @@ pub struct Password(PasswordSource);
 
 #[derive(Clone)]
 enum PasswordSource {
-    Known(String),
-    Elsewhere { from: String, read: Arc<dyn Fn() -> io::Result<String> + Send + Sync> },
+    Known(Secret),
+    Elsewhere { from: String, read: Arc<dyn Fn() -> io::Result<Secret> + Send + Sync> },
 }
 
 impl Password {
     /// Takes over a password.
     pub fn new(password: impl Into<String>) -> Self {
-        Self(PasswordSource::Known(password.into()))
+        Self(PasswordSource::Known(Secret::new(password)))
     }
 
     /// A password that is read each time that it is needed, so that nothing else waits for it; `from` says for a
     /// person where it is.
     pub fn read_from(
         from: impl Into<String>,
-        read: impl Fn() -> io::Result<String> + Send + Sync + 'static,
+        read: impl Fn() -> io::Result<Secret> + Send + Sync + 'static,
     ) -> Self {
         Self(PasswordSource::Elsewhere { from: from.into(), read: Arc::new(read) })
     }
 
-    /// The password itself.
-    pub(super) fn exposed(&self) -> Result<String, Error> {
+    /// The password itself, read now where it is not known.
+    pub(super) fn secret(&self) -> Result<Secret, Error> {
         match &self.0 {
             PasswordSource::Known(password) => Ok(password.clone()),
             PasswordSource::Elsewhere { from, read } => {
@@ -361,14 +362,14 @@ mod tests {
         let counted = reads.clone();
         let password = Password::read_from("file x", move || {
             match counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-                0 => Ok("first".to_owned()),
-                1 => Ok("second".to_owned()),
+                0 => Ok(Secret::new("first")),
+                1 => Ok(Secret::new("second")),
                 _ => Err(io::ErrorKind::NotFound.into()),
             }
         });
-        assert_eq!(password.exposed().unwrap(), "first");
-        assert_eq!(password.exposed().unwrap(), "second");
-        assert_eq!(password.exposed().unwrap_err().to_string(), "the database password from file x");
+        assert_eq!(password.secret().unwrap().expose(), "first");
+        assert_eq!(password.secret().unwrap().expose(), "second");
+        assert_eq!(password.secret().unwrap_err().to_string(), "the database password from file x");
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod backoff;
 mod counted;
 pub mod jitter;
 pub mod regular_file;
+pub mod secret;
 pub mod state_file;
 
 pub(crate) use counted::counted;

@@ -17,14 +17,11 @@ pub mod rest;
 pub mod session;
 pub mod wire;
 
-mod hidden;
-
 use std::path::PathBuf;
-
-pub use hidden::Hidden;
 
 use crate::inventory::SolixSettings;
 use crate::reading::{Share, Timestamp};
+use crate::support::secret::Secret;
 
 /// All that the session needs to know before it starts. Two are equal if everything but the clock is.
 #[derive(Debug, Clone)]
@@ -34,9 +31,9 @@ pub struct Config {
     /// The account's country, two letters in upper case.
     pub country: String,
     /// The account's e-mail address. Without it, and without a cached login, nothing can be asked.
-    pub email: Option<Hidden>,
+    pub email: Option<Secret>,
     /// The account's password. Without it only a cached login works.
-    pub password: Option<Hidden>,
+    pub password: Option<Secret>,
     /// Where the login, the certificate and what is remembered are kept, each in a file of mode 0600.
     pub state_dir: PathBuf,
     /// At or below this state of charge stations are asked at the fast interval.

@@ -57,7 +57,7 @@ pub(super) async fn connect(server: &Server) -> Result<PgConnection, Error> {
 async fn options(server: &Server) -> Result<PgConnectOptions, Error> {
     let mut options = with_defaults(server)?;
     if let Some(password) = &server.password {
-        options = options.password(&password.exposed()?);
+        options = options.password(password.secret()?.expose());
     }
     if let Some(name) = &server.application_name {
         options = options.application_name(name);

@@ -17,7 +17,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use fleetwatt::battery::anker::rest::{Cloud, Pace};
-use fleetwatt::battery::anker::{Config, Hidden};
+use fleetwatt::battery::anker::Config;
+use fleetwatt::support::secret::Secret;
 use fleetwatt::inventory::{SecretSource, SolixSettings};
 use fleetwatt::reading::{Share, Timestamp};
 use server::{Authority, Server};
@@ -104,8 +105,8 @@ impl Stage {
     }
 }
 
-fn hidden(text: &str) -> Hidden {
-    Hidden::new(text.to_owned())
+fn hidden(text: &str) -> Secret {
+    Secret::new(text)
 }
 
 /// The names and modes of the files in a folder.

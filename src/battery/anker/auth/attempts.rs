@@ -9,10 +9,10 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
 use super::files::{Found, Kept};
-use crate::battery::anker::Hidden;
 use crate::battery::anker::rest::{Pause, SolixError};
 use crate::battery::anker::wire::to_hex;
 use crate::reading::Timestamp;
+use crate::support::secret::Secret;
 
 /// The file's name in the state directory.
 const FILE_NAME: &str = "solix-attempts.json";
@@ -55,8 +55,8 @@ impl AccountId {
 /// What is logged in with.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::battery::anker) struct Credentials<'a> {
-    pub(in crate::battery::anker) email: &'a Hidden,
-    pub(in crate::battery::anker) password: &'a Hidden,
+    pub(in crate::battery::anker) email: &'a Secret,
+    pub(in crate::battery::anker) password: &'a Secret,
 }
 
 /// Who wants to log in.
@@ -194,7 +194,7 @@ impl Attempts {
         credentials: Credentials<'_>,
         now: Timestamp,
     ) -> Result<(), SolixError> {
-        self.account_mut(&AccountId::of(credentials.email.reveal())).made_us.push(now.micros());
+        self.account_mut(&AccountId::of(credentials.email.expose())).made_us.push(now.micros());
         self.file.save(&self.state)
     }
 
@@ -206,7 +206,7 @@ impl Attempts {
         &mut self,
         credentials: Credentials<'_>,
     ) -> Result<(), SolixError> {
-        self.account_mut(&AccountId::of(credentials.email.reveal())).made_us.pop();
+        self.account_mut(&AccountId::of(credentials.email.expose())).made_us.pop();
         self.file.save(&self.state)
     }
 
@@ -225,7 +225,7 @@ impl Attempts {
             Refusal::Wrong => None,
             Refusal::Verification(code) => Some(code),
         };
-        let account = self.account_mut(&AccountId::of(credentials.email.reveal()));
+        let account = self.account_mut(&AccountId::of(credentials.email.expose()));
         account.refused.retain(|refused| refused.trace != trace);
         account.refused.push(Refused { at_us: now.micros(), verification, trace });
         let n_too_many = account.refused.len().saturating_sub(MOST_REFUSED);
@@ -256,14 +256,14 @@ impl Attempts {
         credentials: Credentials<'_>,
     ) -> Result<(), SolixError> {
         let trace = self.trace(credentials);
-        let account = self.account_mut(&AccountId::of(credentials.email.reveal()));
+        let account = self.account_mut(&AccountId::of(credentials.email.expose()));
         account.refused.retain(|refused| refused.trace != trace);
         account.pause = None;
         self.file.save(&self.state)
     }
 
     fn account(&self, credentials: Credentials<'_>) -> Option<&Account> {
-        self.state.accounts.get(&AccountId::of(credentials.email.reveal()).0)
+        self.state.accounts.get(&AccountId::of(credentials.email.expose()).0)
     }
 
     fn account_mut(&mut self, account: &AccountId) -> &mut Account {
@@ -271,12 +271,12 @@ impl Attempts {
     }
 
     fn trace(&self, credentials: Credentials<'_>) -> u16 {
-        let email = credentials.email.reveal().trim();
+        let email = credentials.email.expose().trim();
         let mut hash = Md5::new();
         hash.update(&self.state.salt);
         hash.update(email.len().to_be_bytes());
         hash.update(email);
-        hash.update(credentials.password.reveal());
+        hash.update(credentials.password.expose());
         let digest: [u8; 16] = hash.finalize().into();
         let [first, second, ..] = digest;
         u16::from_be_bytes([first, second])

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::KeyPair;
-use crate::battery::anker::Hidden;
 use crate::reading::Timestamp;
+use crate::support::secret::Secret;
 
 /// What `passport/login` is sent, with its fields in the order of the reference. It has no `Debug`, since it
 /// holds the address.
@@ -29,7 +29,7 @@ impl<'a> LoginBody<'a> {
     pub(in crate::battery::anker) fn new(
         country: &'a str,
         email: &'a str,
-        password: &Hidden,
+        password: &Secret,
         key: &'a KeyPair,
         now: Timestamp,
     ) -> Self {
@@ -65,7 +65,7 @@ mod tests {
         let secret = SecretKey::from_slice(&from_hex(text("client_private_key_hex")).unwrap()).unwrap();
         let key = KeyPair::of(&secret, &ServerKey::of_vendor().unwrap()).unwrap();
         let now = Timestamp::from_micros(1_756_813_256_000_000);
-        let password = Hidden::new(text("password").to_owned());
+        let password = Secret::new(text("password"));
         let body = LoginBody::new("US", "user@example.com", &password, &key, now);
         assert_eq!(serde_json::to_value(&body).unwrap(), *captured);
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::attempts::AccountId;
 use super::files::{Found, Kept};
 use super::gtoken;
-use crate::battery::anker::Hidden;
 use crate::battery::anker::rest::SolixError;
 use crate::reading::Timestamp;
+use crate::support::secret::Secret;
 
 /// The file's name in the state directory.
 pub(in crate::battery::anker) const LOGIN_FILE: &str = "solix-login.json";
@@ -23,9 +23,9 @@ pub(in crate::battery::anker) struct Login {
     pub(in crate::battery::anker) country: String,
     /// The base URL that it was made at.
     pub(in crate::battery::anker) server: String,
-    pub(in crate::battery::anker) token: Hidden,
-    pub(in crate::battery::anker) user_id: Hidden,
-    pub(in crate::battery::anker) gtoken: Hidden,
+    pub(in crate::battery::anker) token: Secret,
+    pub(in crate::battery::anker) user_id: Secret,
+    pub(in crate::battery::anker) gtoken: Secret,
     /// As the server says; about seven days after the login.
     pub(in crate::battery::anker) expires_at: Option<Timestamp>,
     /// Whether any call has been answered with this token. One that never worked must not be replaced at once.
@@ -38,8 +38,8 @@ impl Login {
         account: AccountId,
         country: &str,
         server: &str,
-        token: Hidden,
-        user_id: Hidden,
+        token: Secret,
+        user_id: Secret,
         expires_at: Option<Timestamp>,
     ) -> Self {
         let gtoken = gtoken(&user_id);
@@ -58,7 +58,7 @@ impl Login {
             Found::Whole(row) => row,
             Found::Nothing | Found::Damaged => return Ok(None),
         };
-        let (token, user_id) = (Hidden::new(row.token), Hidden::new(row.user_id));
+        let (token, user_id) = (Secret::new(row.token), Secret::new(row.user_id));
         let expires_at = row.expires_at_us.map(Timestamp::from_micros);
         let login = Self::new(
             AccountId::from_hex(row.account),
@@ -77,8 +77,8 @@ impl Login {
             account: self.account.as_hex(),
             country: &self.country,
             server: &self.server,
-            token: self.token.reveal(),
-            user_id: self.user_id.reveal(),
+            token: self.token.expose(),
+            user_id: self.user_id.expose(),
             expires_at_us: self.expires_at.map(Timestamp::micros),
             is_proven: self.is_proven,
         })
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn login(expires_at: Option<Timestamp>) -> Login {
-        let hidden = |text: &str| Hidden::new(text.to_owned());
+        let hidden = |text: &str| Secret::new(text);
         let account = AccountId::of("me@example.com");
         Login::new(account, "US", "https://h", hidden("token"), hidden("user"), expires_at)
     }

@@ -10,8 +10,8 @@ use p256::elliptic_curve::Generate;
 use p256::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
-use crate::battery::anker::Hidden;
 use crate::battery::anker::wire::{from_hex, to_hex};
+use crate::support::secret::Secret;
 
 /// The server's key, an uncompressed P-256 point: the same in all regions, and a constant of every open client.
 const SERVER_KEY: [u8; 65] = [
@@ -67,20 +67,20 @@ impl KeyPair {
 
     /// The password as the login body has it. AES-256-CBC; the key is the agreed X coordinate without any
     /// derivation, and its first half is the initialisation vector too.
-    pub(in crate::battery::anker) fn encrypt(&self, password: &Hidden) -> String {
+    pub(in crate::battery::anker) fn encrypt(&self, password: &Secret) -> String {
         let mut iv = [0; 16];
         for (to, from) in iv.iter_mut().zip(self.shared.iter()) {
             *to = *from;
         }
         let cipher = cbc::Encryptor::<aes::Aes256>::new((&*self.shared).into(), &iv.into());
-        STANDARD.encode(cipher.encrypt_padded_vec::<Pkcs7>(password.reveal().as_bytes()))
+        STANDARD.encode(cipher.encrypt_padded_vec::<Pkcs7>(password.expose().as_bytes()))
     }
 }
 
 /// The hash of the account in the header of every call: MD5 of its id, in hex. As good as a secret, since it
 /// is all that stands beside the token.
-pub(in crate::battery::anker) fn gtoken(user_id: &Hidden) -> Hidden {
-    Hidden::new(to_hex(&Md5::digest(user_id.reveal())))
+pub(in crate::battery::anker) fn gtoken(user_id: &Secret) -> Secret {
+    Secret::new(to_hex(&Md5::digest(user_id.expose())))
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
             let key = key_of(vector);
             assert_eq!(key.public_hex(), text(vector, "client_public_key_hex"));
             assert_eq!(to_hex(&*key.shared), text(vector, "shared_secret_hex"));
-            let password = Hidden::new(text(vector, "password").to_owned());
+            let password = Secret::new(text(vector, "password"));
             assert_eq!(key.encrypt(&password), text(vector, "ciphertext_base64"));
         }
     }
@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn the_hash_of_an_account_is_md5_in_lower_case_hex() {
         for vector in vectors()["gtoken_md5"].as_array().unwrap() {
-            let user_id = Hidden::new(text(vector, "user_id").to_owned());
-            assert_eq!(gtoken(&user_id).reveal(), text(vector, "gtoken"));
+            let user_id = Secret::new(text(vector, "user_id"));
+            assert_eq!(gtoken(&user_id).expose(), text(vector, "gtoken"));
         }
     }
 }

@@ -10,11 +10,11 @@ use super::cloud::{Cloud, LoggedIn};
 use super::endpoint::Endpoint;
 use super::http::{Answer, secret_header};
 use super::{Pause, SolixError, json};
-use crate::battery::anker::Hidden;
 use crate::battery::anker::auth::{
     AccountId, Asked, Attempts, Credentials, KeyPair, Login, LoginBody, Refusal, take_lock,
 };
 use crate::reading::{Timestamp, error_chain};
+use crate::support::secret::Secret;
 
 /// How long no login is tried after the server has not accepted two keys of ours.
 const AFTER_KEYS: Duration = Duration::from_secs(24 * 60 * 60);
@@ -58,12 +58,12 @@ impl Cloud {
     pub(super) async fn log_in_by_person(
         &mut self,
         email: &str,
-        password: &Hidden,
+        password: &Secret,
     ) -> Result<LoggedIn, SolixError> {
-        let email = Hidden::new(email.trim().to_owned());
+        let email = Secret::new(email.trim());
         let _only_one = take_lock(&self.config.state_dir, self.deadline).await?;
         self.log_in_as(Credentials { email: &email, password }, Asked::ByPerson).await?;
-        self.account = Some(AccountId::of(email.reveal()));
+        self.account = Some(AccountId::of(email.expose()));
         self.login().ok_or(SolixError::NoCredentials)
     }
 
@@ -97,7 +97,7 @@ impl Cloud {
                     Tried::In(login) => login,
                     Tried::WithAnotherKey => {
                         let until = self.now().plus(AFTER_KEYS);
-                        let account = AccountId::of(credentials.email.reveal());
+                        let account = AccountId::of(credentials.email.expose());
                         attempts.pause(&account, until, Pause::KeyRefused)?;
                         return Err(SolixError::LoginPaused { until, pause: Pause::KeyRefused });
                     }
@@ -129,7 +129,7 @@ impl Cloud {
         }
         let key = KeyPair::generate(&self.login_key).ok_or(SolixError::Random)?;
         let country = self.config.country.clone();
-        let email = credentials.email.reveal();
+        let email = credentials.email.expose();
         let body = LoginBody::new(&country, email, credentials.password, &key, self.now());
         let body = Zeroizing::new(serde_json::to_vec(&body).map_err(|_says_nothing| SolixError::Random)?);
 
@@ -151,7 +151,7 @@ impl Cloud {
         attempts: &mut Attempts,
     ) -> Result<Tried, SolixError> {
         let now = self.now();
-        let account = AccountId::of(credentials.email.reveal());
+        let account = AccountId::of(credentials.email.expose());
         match action(answer.status, answer.code, &answer.msg) {
             Action::Take => self.login_in(answer, account, now).map(Tried::In),
             Action::NewKey => Ok(Tried::WithAnotherKey),
@@ -187,7 +187,7 @@ impl Cloud {
 
     /// The login in an answer that says that it is one.
     fn login_in(&self, answer: &Answer, account: AccountId, now: Timestamp) -> Result<Login, SolixError> {
-        let secret = |key| json::text(&answer.data, key).map(Hidden::new);
+        let secret = |key| json::text(&answer.data, key).map(Secret::new);
         let (Some(token), Some(user_id)) = (secret("auth_token"), secret("user_id")) else {
             let endpoint = Endpoint::Login.name();
             return Err(SolixError::Garbled { endpoint, what: "has no token or no account" });

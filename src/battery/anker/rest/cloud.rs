@@ -15,12 +15,13 @@ use super::{
     BoundDevice, DeviceAttributes, MqttCredentials, PanelAverage, PanelRunning, Scene, Site, SolixError,
     credentials, device, site,
 };
+use crate::battery::anker::Config;
 use crate::battery::anker::auth::{
     AccountId, Kept, LOGIN_FILE, Login, ServerKey, base_url, server_of_country,
 };
-use crate::battery::anker::{Config, Hidden};
 use crate::inventory::SolixServer;
 use crate::reading::{SafeText, Timestamp, error_chain};
+use crate::support::secret::Secret;
 
 /// One account at one server: the HTTP client, the cached login, the pace, and what is known not to work.
 ///
@@ -42,7 +43,7 @@ pub struct Cloud {
     /// What passwords are encrypted for.
     pub(super) login_key: ServerKey,
     /// The token that was refused last: it is not taken from the file again.
-    pub(super) dropped: Option<Hidden>,
+    pub(super) dropped: Option<Secret>,
     pub(super) memory: Memory,
     pub(super) pace: Pace,
     pub(super) pacer: Pacer,
@@ -89,7 +90,7 @@ impl Cloud {
     fn at(config: &Config, home: Url, other: Option<Url>) -> Result<Self, SolixError> {
         let urls: Vec<Url> = [Some(home.clone()), other.clone()].into_iter().flatten().collect();
         let http = Http::new(&urls, &config.country, config.settings.extra_ca.as_deref())?;
-        let account = config.email.as_ref().map(|email| AccountId::of(email.reveal()));
+        let account = config.email.as_ref().map(|email| AccountId::of(email.expose()));
         let memory = Memory::load(Kept::of(config, MEMORY_FILE))?;
         let found_at = memory.region(account.as_ref(), &config.country);
         let server = other.clone().filter(|other| found_at == Some(other.as_str()));
@@ -132,7 +133,7 @@ impl Cloud {
     }
 
     /// The account, if a login is known: `account_id` of MQTT commands to own devices.
-    pub fn user_id(&self) -> Option<&Hidden> {
+    pub fn user_id(&self) -> Option<&Secret> {
         self.login.as_ref().map(|login| &login.user_id)
     }
 
@@ -147,7 +148,7 @@ impl Cloud {
     ///
     /// # Errors
     /// It was refused, or is not allowed now.
-    pub async fn log_in(&mut self, email: &str, password: &Hidden) -> Result<LoggedIn, SolixError> {
+    pub async fn log_in(&mut self, email: &str, password: &Secret) -> Result<LoggedIn, SolixError> {
         self.log_in_by_person(email, password).await
     }
 

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::endpoint::Endpoint;
 use super::{SolixError, json};
-use crate::battery::anker::Hidden;
 use crate::battery::anker::auth::{AccountId, Found, Kept};
 use crate::reading::Timestamp;
+use crate::support::secret::Secret;
 
 /// The file's name in the state directory.
 pub(super) const CREDENTIALS_FILE: &str = "solix-mqtt.json";
@@ -24,19 +24,19 @@ const ANEW_EVERY: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MqttCredentials {
     /// The account, as it stands in published payloads.
-    pub user_id: Hidden,
+    pub user_id: Secret,
     /// Part of the topics: `anker_power`.
     pub app_name: String,
     /// The stem of the client id. It has the user id in it.
-    pub thing_name: Hidden,
+    pub thing_name: Secret,
     /// Part of `head.client_id` of published payloads.
-    pub certificate_id: Hidden,
+    pub certificate_id: Secret,
     /// The client certificate, PEM.
-    pub certificate_pem: Hidden,
+    pub certificate_pem: Secret,
     /// Its key, PEM (`BEGIN RSA PRIVATE KEY`).
-    pub private_key: Hidden,
+    pub private_key: Secret,
     /// The only certificates that the broker's may be signed by, PEM.
-    pub ca_pem: Hidden,
+    pub ca_pem: Secret,
     /// The broker's host name, without a port.
     pub endpoint: String,
     /// When the certificate ends, as it says itself.
@@ -76,7 +76,7 @@ impl KeptCredentials {
 pub(super) fn parse(data: &Value) -> Result<MqttCredentials, SolixError> {
     let garbled = |what| SolixError::Garbled { endpoint: Endpoint::MqttCredentials.name(), what };
     let text = |key| json::text(data, key).ok_or_else(|| garbled("has not all that the broker needs"));
-    let secret = |key| text(key).map(Hidden::new);
+    let secret = |key| text(key).map(Secret::new);
     let app_name = text("app_name")?;
     // It becomes part of topics, where `+`, `#` and `/` have a meaning.
     if !app_name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
@@ -101,8 +101,8 @@ pub(super) fn parse(data: &Value) -> Result<MqttCredentials, SolixError> {
 }
 
 /// The end of a certificate's validity.
-fn not_after(pem: &Hidden) -> Option<Timestamp> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.reveal().as_bytes()).ok()?;
+fn not_after(pem: &Secret) -> Option<Timestamp> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.expose().as_bytes()).ok()?;
     let seconds = pem.parse_x509().ok()?.validity().not_after.timestamp();
     seconds.checked_mul(1_000_000).map(Timestamp::from_micros)
 }
@@ -113,16 +113,16 @@ pub(super) fn load(file: &Kept) -> Result<Option<KeptCredentials>, SolixError> {
         Found::Whole(row) => row,
         Found::Nothing | Found::Damaged => return Ok(None),
     };
-    let certificate_pem = Hidden::new(row.certificate_pem);
+    let certificate_pem = Secret::new(row.certificate_pem);
     let credentials = MqttCredentials {
-        user_id: Hidden::new(row.user_id),
+        user_id: Secret::new(row.user_id),
         app_name: row.app_name,
-        thing_name: Hidden::new(row.thing_name),
-        certificate_id: Hidden::new(row.certificate_id),
+        thing_name: Secret::new(row.thing_name),
+        certificate_id: Secret::new(row.certificate_id),
         not_after: not_after(&certificate_pem),
         certificate_pem,
-        private_key: Hidden::new(row.private_key),
-        ca_pem: Hidden::new(row.ca_pem),
+        private_key: Secret::new(row.private_key),
+        ca_pem: Secret::new(row.ca_pem),
         endpoint: row.endpoint,
     };
     let anew_at = row.anew_at_us.map(Timestamp::from_micros);
@@ -141,13 +141,13 @@ pub(super) fn save(
         account: account.map(AccountId::as_hex).unwrap_or_default(),
         server,
         anew_at_us: anew_at.map(Timestamp::micros),
-        user_id: credentials.user_id.reveal(),
+        user_id: credentials.user_id.expose(),
         app_name: &credentials.app_name,
-        thing_name: credentials.thing_name.reveal(),
-        certificate_id: credentials.certificate_id.reveal(),
-        certificate_pem: credentials.certificate_pem.reveal(),
-        private_key: credentials.private_key.reveal(),
-        ca_pem: credentials.ca_pem.reveal(),
+        thing_name: credentials.thing_name.expose(),
+        certificate_id: credentials.certificate_id.expose(),
+        certificate_pem: credentials.certificate_pem.expose(),
+        private_key: credentials.private_key.expose(),
+        ca_pem: credentials.ca_pem.expose(),
         endpoint: &credentials.endpoint,
     })
 }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::json;
-use crate::battery::anker::Hidden;
 use crate::reading::{SafeText, Station};
+use crate::support::secret::Secret;
 
 /// One device of the account, or one that somebody shares with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct BoundDevice {
     /// Whether it belongs to this account; else it is shared with it.
     pub is_own: bool,
     /// Whose it is: the account of MQTT commands to a shared device.
-    pub owner_user_id: Option<Hidden>,
+    pub owner_user_id: Option<Secret>,
     /// The firmware, without a leading `v`.
     pub software: Option<SafeText>,
     /// How well it receives its Wi-Fi, in dBm. A panel has a percentage in this field, which is left out.
@@ -60,7 +60,7 @@ fn device(fields: &Value) -> Option<BoundDevice> {
         model,
         wifi_online: json::switch(fields, "wifi_online"),
         is_own: is_own(fields, "ms_device_type"),
-        owner_user_id: json::text(fields, "owner_user_id").map(Hidden::new),
+        owner_user_id: json::text(fields, "owner_user_id").map(Secret::new),
         software: json::text(fields, "device_sw_version")
             .map(|text| SafeText::new(text.trim_start_matches('v'))),
         rssi_dbm: rssi(fields),

@@ -15,8 +15,8 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
 use super::{SolixError, json};
-use crate::battery::anker::Hidden;
 use crate::support::regular_file;
+use crate::support::secret::Secret;
 
 /// A larger answer is not read; the largest that was ever seen has 87 KB.
 const MAX_ANSWER: usize = 2 << 20;
@@ -84,7 +84,7 @@ impl Http {
     pub(super) async fn post(
         &self,
         url: Url,
-        credentials: Option<(&Hidden, &Hidden)>,
+        credentials: Option<(&Secret, &Secret)>,
         body: Vec<u8>,
         within: Duration,
     ) -> Result<Answer, Broken> {
@@ -102,7 +102,7 @@ impl Http {
     }
 }
 
-fn headers(country: &HeaderValue, credentials: Option<(&Hidden, &Hidden)>) -> HeaderMap {
+fn headers(country: &HeaderValue, credentials: Option<(&Secret, &Secret)>) -> HeaderMap {
     let fixed = [
         (CONTENT_TYPE, "application/json"),
         (HeaderName::from_static("model-type"), "DESKTOP"),
@@ -124,8 +124,8 @@ fn headers(country: &HeaderValue, credentials: Option<(&Hidden, &Hidden)>) -> He
 }
 
 /// A secret as a header; `None` if no header can hold it, which whoever took it in has checked.
-pub(super) fn secret_header(secret: &Hidden) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(secret.reveal()).ok()?;
+pub(super) fn secret_header(secret: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(secret.expose()).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -190,7 +190,7 @@ mod tests {
         serde_json::from_value(vectors["http_requests_captured"][n]["headers"].clone()).unwrap()
     }
 
-    fn sent(credentials: Option<(&Hidden, &Hidden)>) -> BTreeMap<String, String> {
+    fn sent(credentials: Option<(&Secret, &Secret)>) -> BTreeMap<String, String> {
         let headers = headers(&US, credentials);
         let pairs =
             headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
@@ -200,15 +200,15 @@ mod tests {
 
     #[test]
     fn the_headers_are_those_of_the_reference() {
-        let token = Hidden::new("0123456789abcdef0123456789abcdef0123456789abcdef".to_owned());
-        let gtoken = Hidden::new("bd15705780c3275f9113287013455de2".to_owned());
+        let token = Secret::new("0123456789abcdef0123456789abcdef0123456789abcdef");
+        let gtoken = Secret::new("bd15705780c3275f9113287013455de2");
         assert_eq!(sent(None), captured(0));
         assert_eq!(sent(Some((&token, &gtoken))), captured(1));
     }
 
     #[test]
     fn a_secret_header_is_not_shown_by_debug() {
-        let canary = Hidden::new("canary".to_owned());
+        let canary = Secret::new("canary");
         assert!(!format!("{:?}", headers(&US, Some((&canary, &canary)))).contains("canary"));
     }
 

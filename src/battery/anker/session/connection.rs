@@ -41,9 +41,9 @@ impl Connection {
         stations: &[Station],
     ) -> Result<Self, MqttError> {
         let tls = client_config(
-            credentials.ca_pem.reveal(),
-            credentials.certificate_pem.reveal(),
-            credentials.private_key.reveal(),
+            credentials.ca_pem.expose(),
+            credentials.certificate_pem.expose(),
+            credentials.private_key.expose(),
         )?;
         let named = config.settings.mqtt_address.as_deref();
         let (host, port) = address(named.unwrap_or(&credentials.endpoint));
@@ -68,8 +68,8 @@ impl Connection {
         };
         let account = wire::Account {
             app_name: &self.credentials.app_name,
-            user_id: self.credentials.user_id.reveal(),
-            certificate_id: self.credentials.certificate_id.reveal(),
+            user_id: self.credentials.user_id.expose(),
+            certificate_id: self.credentials.certificate_id.expose(),
         };
         let envelope =
             wire::request_envelope(&account, question.owner.as_deref(), model, serial, &frame, now);
@@ -96,9 +96,9 @@ fn address(named: &str) -> (String, u16) {
 
 fn client_id(credentials: &MqttCredentials, name: Name, now: Timestamp) -> String {
     match name {
-        Name::Usual(number) => format!("{}_{number:05}", credentials.thing_name.reveal()),
+        Name::Usual(number) => format!("{}_{number:05}", credentials.thing_name.expose()),
         Name::App(number) => {
-            let (app, user) = (&credentials.app_name, credentials.user_id.reveal());
+            let (app, user) = (&credentials.app_name, credentials.user_id.expose());
             format!("android-{app}-{user}-{number:05}-{}", now.micros() / 1_000)
         }
     }

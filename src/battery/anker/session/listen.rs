@@ -85,7 +85,7 @@ impl Listener {
         self.trigger_at = Some(Instant::now() + RENEWED_AFTER);
         for device in &self.devices {
             for send in [Send::StatusRequest, Send::Trigger] {
-                let owner = device.owner_user_id.as_ref().map(|owner| owner.reveal().to_owned());
+                let owner = device.owner_user_id.as_ref().map(|owner| owner.expose().to_owned());
                 self.connection.ask(&Question { station: station(device), owner, send }, TRIGGER_FOR);
             }
         }

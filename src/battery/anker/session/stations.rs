@@ -138,7 +138,7 @@ impl Stations {
                 self.tracked.get(serial).map(|tracked| tracked.device.clone()).unwrap_or_default();
             device.model = bound.model.to_string();
             device.name = bound.name.to_string();
-            device.owner = bound.owner_user_id.as_ref().map(|owner| owner.reveal().to_owned());
+            device.owner = bound.owner_user_id.as_ref().map(|owner| owner.expose().to_owned());
             // Behind a panel a station leaves the cloud, and is heard nevertheless.
             let may_be_behind = is_panel_there && is_kind(device.model.as_str(), ModelKind::Station);
             device.online = bound.wifi_online.filter(|online| *online || !may_be_behind);

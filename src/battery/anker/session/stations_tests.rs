@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::*;
-use crate::battery::anker::Hidden;
 use crate::battery::anker::rest::NoReading;
+use crate::support::secret::Secret;
 
 const START: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
 const PACE: Pace = Pace { interval: Duration::from_secs(120), rest_every: 5 };
@@ -56,7 +56,7 @@ fn bound(serial: &str, model: &str) -> BoundDevice {
         name: SafeText::new("F3800 Plus"),
         wifi_online: Some(true),
         is_own: true,
-        owner_user_id: Some(Hidden::new("owner".to_owned())),
+        owner_user_id: Some(Secret::new("owner")),
         software: None,
         rssi_dbm: None,
         time_zone: None,

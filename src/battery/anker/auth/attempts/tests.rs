@@ -10,13 +10,13 @@ const START: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
 
 struct Secrets {
-    email: Hidden,
-    password: Hidden,
+    email: Secret,
+    password: Secret,
 }
 
 impl Secrets {
     fn new(email: &str, password: &str) -> Self {
-        Self { email: Hidden::new(email.to_owned()), password: Hidden::new(password.to_owned()) }
+        Self { email: Secret::new(email), password: Secret::new(password) }
     }
 
     fn credentials(&self) -> Credentials<'_> {
