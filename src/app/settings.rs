@@ -70,7 +70,9 @@ impl Environment {
             Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
         };
         match secret {
-            SecretSource::Env(name) => self.get(name).map(Secret::new).ok_or_else(|| not_there("it is not set, or empty")),
+            SecretSource::Env(name) => {
+                self.get(name).map(Secret::new).ok_or_else(|| not_there("it is not set, or empty"))
+            }
             SecretSource::File(path) => from_file(path),
             SecretSource::Credential(name) => match self.path("CREDENTIALS_DIRECTORY") {
                 Some(directory) => from_file(&directory.join(name)),

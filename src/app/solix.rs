@@ -6,8 +6,8 @@ use super::{Environment, Error};
 use crate::battery::anker::Config;
 use crate::cycle::Clock;
 use crate::inventory::{Inventory, SecretSource};
-use crate::support::secret::Secret;
 use crate::reading::{Share, error_chain};
+use crate::support::secret::Secret;
 
 /// At or below this state of charge stations are asked more often, where no alert says which one is low.
 const FAST_BELOW: Share = Share::from_millipercent(20_000);

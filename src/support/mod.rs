@@ -2,6 +2,7 @@
 
 pub mod backoff;
 mod counted;
+pub mod https;
 pub mod jitter;
 pub mod regular_file;
 pub mod secret;

@@ -41,6 +41,8 @@ const NOT_IN_CORE: &[&str] = &[
     "std::process",
     "SystemTime",
     "time::Instant",
+    "crate::support::https",
+    "crate::support::jitter",
     "crate::support::state_file",
 ];
 

@@ -1,12 +1,10 @@
 //! One attempt: the client, the request, and what an answer means.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderValue, RETRY_AFTER};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
 use super::render::{HostLabels, Message, Validity, render};
@@ -15,6 +13,7 @@ use super::{DeliveryError, WebhookError};
 use crate::alert::Transition;
 use crate::inventory::{WebhookFormat, WebhookSettings};
 use crate::reading::Timestamp;
+use crate::support::https;
 
 /// How often firing alerts are repeated for Alertmanager, whose own patience is five minutes.
 pub(super) const REPEAT_EVERY: Duration = Duration::from_secs(60);
@@ -180,37 +179,17 @@ impl Webhook {
 }
 
 fn client(url: &Url) -> Result<Client, WebhookError> {
-    let mut builder = Client::builder()
-        .user_agent(concat!("fleetwatt/", env!("CARGO_PKG_VERSION")))
-        // Another host must not get the alerts, and a redirected POST loses its body anyway.
-        .redirect(Policy::none())
+    let is_https = url.scheme() == "https";
+    let roots = if is_https { https::system_roots() } else { rustls::RootCertStore::empty() };
+    if is_https && roots.is_empty() {
+        return Err(WebhookError::NoRoots);
+    }
+    let config = https::client_config(roots).map_err(WebhookError::Tls)?.with_no_client_auth();
+    https::client_builder(config, std::slice::from_ref(url))
         // Alerts are rare: a connection that is kept is dead when it is needed.
         .pool_max_idle_per_host(0)
-        .tls_backend_preconfigured(tls(url)?);
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_loopback =
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if is_loopback {
-        // A proxy of the environment has a loopback of its own.
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| WebhookError::Client(error.without_url()))
-}
-
-/// rustls with ring, and the root certificates of this machine.
-fn tls(url: &Url) -> Result<rustls::ClientConfig, WebhookError> {
-    let mut roots = rustls::RootCertStore::empty();
-    if url.scheme() == "https" {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(WebhookError::NoRoots);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(WebhookError::Tls)?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+        .build()
+        .map_err(|error| WebhookError::Client(error.without_url()))
 }
 
 /// `Retry-After`: seconds, or a date as HTTP writes it.

@@ -16,11 +16,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use fleetwatt::battery::anker::rest::{Cloud, Pace};
 use fleetwatt::battery::anker::Config;
-use fleetwatt::support::secret::Secret;
+use fleetwatt::battery::anker::rest::{Cloud, Pace};
 use fleetwatt::inventory::{SecretSource, SolixSettings};
 use fleetwatt::reading::{Share, Timestamp};
+use fleetwatt::support::secret::Secret;
 use server::{Authority, Server};
 
 /// 2026-11-24T07:00:00Z.

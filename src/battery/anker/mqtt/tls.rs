@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::{MqttError, MqttErrorKind};
+use crate::support::https::{self, certificates};
 
 /// The client's side of the connection: it trusts only the authority that the REST interface gave, and
 /// shows the certificate that it gave.
@@ -22,27 +23,21 @@ pub fn client_config(
         MqttError::new(MqttErrorKind::Credentials, &format!("{what} that the cloud gave cannot be read"))
     };
     let mut roots = RootCertStore::empty();
-    let authorities = certificates(authority_pem).ok_or_else(|| bad("the broker's authority"))?;
+    let authorities =
+        certificates(authority_pem.as_bytes()).map_err(|_may_show_it| bad("the broker's authority"))?;
     roots.add_parsable_certificates(authorities);
-    let chain = certificates(certificate_pem).filter(|chain| !chain.is_empty());
+    let chain = certificates(certificate_pem.as_bytes()).ok().filter(|chain| !chain.is_empty());
     let chain = chain.ok_or_else(|| bad("the client certificate"))?;
     let key = PrivateKeyDer::from_pem_slice(private_key_pem.as_bytes())
         .map_err(|_may_show_it| bad("the private key"))?;
     if roots.is_empty() {
         return Err(bad("the broker's authority"));
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+    let config = https::client_config(roots)
         .map_err(|error| MqttError::new(MqttErrorKind::Credentials, &error.to_string()))?
-        .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)
         .map_err(|_may_show_it| bad("the certificate and the private key"))?;
     Ok(Arc::new(config))
-}
-
-fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
-    CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().ok()
 }
 
 #[cfg(test)]

@@ -1,22 +1,18 @@
 //! One POST: the client, the headers, and a bounded answer.
 
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
 use super::{SolixError, json};
-use crate::support::regular_file;
 use crate::support::secret::Secret;
+use crate::support::{https, regular_file};
 
 /// A larger answer is not read; the largest that was ever seen has 87 KB.
 const MAX_ANSWER: usize = 2 << 20;
@@ -64,18 +60,9 @@ impl Http {
         let is_country = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
         let country =
             HeaderValue::from_str(country).ok().filter(|_| is_country).ok_or(SolixError::Country)?;
-        let mut builder = Client::builder()
-            .user_agent(concat!("fleetwatt/", env!("CARGO_PKG_VERSION")))
-            // Another host must not get the token.
-            .redirect(Policy::none())
-            .https_only(true)
-            .connect_timeout(CONNECT_WITHIN)
-            .tls_backend_preconfigured(tls(extra_ca)?);
-        if urls.iter().any(is_loopback) {
-            // A proxy of the environment has a loopback of its own.
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| SolixError::Client(error.without_url()))?;
+        let builder = https::client_builder(tls(extra_ca)?, urls);
+        let client = builder.https_only(true).connect_timeout(CONNECT_WITHIN).build();
+        let client = client.map_err(|error| SolixError::Client(error.without_url()))?;
         Ok(Self { client, country })
     }
 
@@ -148,19 +135,13 @@ async fn answer(mut response: Response) -> Result<Answer, Broken> {
     })
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// rustls with ring, the root certificates of this machine, and those of `extra_ca`.
+/// Trusts the root certificates of this machine, and those of `extra_ca`.
 fn tls(extra_ca: Option<&Path>) -> Result<rustls::ClientConfig, SolixError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let mut roots = https::system_roots();
     if let Some(path) = extra_ca {
         let fail = |source| SolixError::ExtraCa { path: path.to_owned(), source };
         let pem = regular_file::read(path, MAX_PEM_BYTES).map_err(fail)?;
-        let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
+        let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
         if roots.add_parsable_certificates(certificates).0 == 0 {
             return Err(fail(io::Error::other("there is no certificate in it")));
         }
@@ -168,11 +149,7 @@ fn tls(extra_ca: Option<&Path>) -> Result<rustls::ClientConfig, SolixError> {
     if roots.is_empty() {
         return Err(SolixError::NoRoots);
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(SolixError::Tls)?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    Ok(https::client_config(roots).map_err(SolixError::Tls)?.with_no_client_auth())
 }
 
 #[cfg(test)]
