@@ -139,7 +139,7 @@ pub async fn check(
 /// Asks every station as a dry run would: over the kept login, without a trace.
 async fn ask_stations(settings: &Settings, selection: &HostSelection) -> Option<AccountReport> {
     let config = settings.solix.as_ref().filter(|_| selection.is_whole())?;
-    let config = Config { leave_no_trace: true, ..config.clone() };
+    let config = Config { read_only: true, ..config.clone() };
     Some(ask_once(config, Instant::now() + STATIONS_WITHIN).await)
 }
 

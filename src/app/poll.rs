@@ -235,7 +235,7 @@ fn changed(
 /// What the stations of the Solix account say. Whoever asks for some hosts does not ask for these.
 async fn stations(settings: &Settings, request: &PollRequest, closes_at: Instant) -> Option<AccountReport> {
     let config = settings.solix.as_ref().filter(|_| request.selection.is_whole())?;
-    let config = anker::Config { leave_no_trace: request.dry_run, ..config.clone() };
+    let config = anker::Config { read_only: request.dry_run, ..config.clone() };
     Some(ask_once(config, closes_at).await)
 }
 

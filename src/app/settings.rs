@@ -131,7 +131,7 @@ impl Settings {
         let runtime_dir = runtime_dir(environment);
         let mut solix = super::solix::config(&inventory, &state_dir, environment);
         if let Some(solix) = &mut solix {
-            solix.leave_no_trace = foreign_owner(&state_dir).is_some();
+            solix.read_only = foreign_owner(&state_dir).is_some();
         }
         let files = files.fingerprint();
         Ok(Self {

@@ -30,7 +30,7 @@ pub(super) fn config(inventory: &Inventory, state_dir: &Path, environment: Envir
         password: secret(environment, PASSWORD, &settings.password),
         state_dir: state_dir.to_owned(),
         fast_below: inventory.alerts.rules.battery_below.unwrap_or(FAST_BELOW),
-        leave_no_trace: false,
+        read_only: false,
         now: || Clock.now(),
     })
 }

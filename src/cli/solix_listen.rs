@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::solix_account::no_section;
 use super::{Failure, block_on, frame, print, settings_to_read, show};
 use crate::battery::anker::Config;
-use crate::battery::anker::mqtt::Heard;
+use crate::battery::anker::mqtt::MqttEvent;
 use crate::battery::anker::session::{ListenError, Listener};
 use crate::battery::anker::wire::{self, Body, Message, MsgType};
 use crate::reading::{SafeText, Timestamp, error_chain};
@@ -78,7 +78,7 @@ pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
         Ok(Ended::Heard { .. }) => Ok(Exit::Ok),
         Ok(Ended::Print(error)) => Err(Failure::Print(error)),
         Err(error) => {
-            show::plain_error(&error.in_words());
+            show::plain_error(&error.to_message());
             Ok(Exit::Partial)
         }
     }
@@ -99,19 +99,19 @@ async fn listen(
     let mut n_messages = 0;
     let mut hindrance = None;
     let ended = loop {
-        let said = tokio::select! {
-            said = listener.heard() => said,
+        let event = tokio::select! {
+            event = listener.next_event() => event,
             () = until(ends_at) => break Ended::Heard { n_messages, hindrance },
             _ = tokio::signal::ctrl_c() => break Ended::Heard { n_messages, hindrance },
         };
-        match &said {
-            Heard::Ready { refused } if refused.len() < n_devices => hindrance = None,
-            Heard::Ready { refused } => hindrance = Some(refusal(refused)),
-            Heard::Lost { error, .. } => hindrance = Some(error.to_string()),
-            Heard::Message { .. } => (),
+        match &event {
+            MqttEvent::Ready { refused } if refused.len() < n_devices => hindrance = None,
+            MqttEvent::Ready { refused } => hindrance = Some(refusal(refused)),
+            MqttEvent::Lost { error, .. } => hindrance = Some(error.to_string()),
+            MqttEvent::Message { .. } => (),
         }
-        n_messages += u64::from(matches!(said, Heard::Message { .. }));
-        let Some(text) = screen.show(&said) else { continue };
+        n_messages += u64::from(matches!(event, MqttEvent::Message { .. }));
+        let Some(text) = screen.show(&event) else { continue };
         if let Err(error) = print(&text) {
             break Ended::Print(error);
         }
@@ -127,7 +127,7 @@ async fn until(instant: Option<Instant>) {
     }
 }
 
-/// What is printed, from what is said.
+/// What is printed, from what is event.
 #[derive(Debug)]
 struct Screen {
     /// Names by serial number.
@@ -137,7 +137,7 @@ struct Screen {
     newest: BTreeMap<SafeText, BTreeMap<String, (Value, MsgType, Timestamp)>>,
 }
 
-/// What one device said: by itself, or through a panel.
+/// What one device event: by itself, or through a panel.
 struct Spoken<'a> {
     serial: &'a SafeText,
     model: &'a str,
@@ -145,12 +145,12 @@ struct Spoken<'a> {
 }
 
 impl Screen {
-    fn show(&mut self, said: &Heard) -> Option<String> {
-        match said {
-            Heard::Ready { refused } if refused.is_empty() => tracing::info!("connected to the broker"),
-            Heard::Ready { refused } => tracing::warn!("{}", refusal(refused)),
-            Heard::Lost { error, again_in } => tracing::warn!(?again_in, "{error}"),
-            Heard::Message { topic, payload, at } => match wire::read_message(topic, payload) {
+    fn show(&mut self, event: &MqttEvent) -> Option<String> {
+        match event {
+            MqttEvent::Ready { refused } if refused.is_empty() => tracing::info!("connected to the broker"),
+            MqttEvent::Ready { refused } => tracing::warn!("{}", refusal(refused)),
+            MqttEvent::Lost { error, again_in } => tracing::warn!(?again_in, "{error}"),
+            MqttEvent::Message { topic, payload, at } => match wire::read_message(topic, payload) {
                 Ok(message) => return self.show_message(&message, *at),
                 Err(error) => tracing::warn!("a message cannot be read: {}", error_chain(&error)),
             },

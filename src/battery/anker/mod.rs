@@ -39,20 +39,20 @@ pub struct Config {
     /// At or below this state of charge stations are asked at the fast interval.
     pub fast_below: Share,
     /// Nothing is written, and nobody else who is connected is disturbed.
-    pub leave_no_trace: bool,
+    pub read_only: bool,
     /// The wall clock.
     pub now: fn() -> Timestamp,
 }
 
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
-        let Self { settings, country, email, password, state_dir, fast_below, leave_no_trace, now: _ } = self;
+        let Self { settings, country, email, password, state_dir, fast_below, read_only, now: _ } = self;
         *settings == other.settings
             && *country == other.country
             && *email == other.email
             && *password == other.password
             && *state_dir == other.state_dir
             && *fast_below == other.fast_below
-            && *leave_no_trace == other.leave_no_trace
+            && *read_only == other.read_only
     }
 }

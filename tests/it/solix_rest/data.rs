@@ -1,6 +1,6 @@
 //! What is asked, and what is made of it.
 
-use fleetwatt::battery::anker::rest::{Cloud, Received, SolixError, site_words};
+use fleetwatt::battery::anker::rest::{Cloud, Received, SolixError, site_readings};
 use fleetwatt::reading::{DataSource, Power, Share};
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ async fn a_panels_last_five_minutes_become_a_reading() {
     assert_eq!(sources, ["hes", "solar", "home", "grid"]);
 
     let received = Received { at: average.valid_at.unwrap().plus(MINUTE), max_age: 15 * MINUTE };
-    let message = site_words(&devices, &scene, Some(&average), received);
+    let message = site_readings(&devices, &scene, Some(&average), received);
     assert_eq!(message.len(), 1);
     let reading = message[0].reading.clone().unwrap();
     assert_eq!(reading.station.name.as_str(), "SOLIX Home Power Panel");
@@ -174,15 +174,15 @@ async fn mqtt_credentials_are_kept_and_replaced_at_most_once_an_hour() {
     }
     let first = stage.cloud().mqtt_credentials().await.unwrap();
     assert_eq!(stage.cloud().mqtt_credentials().await.unwrap(), first);
-    let second = stage.cloud().mqtt_credentials_anew().await.unwrap();
+    let second = stage.cloud().new_mqtt_credentials().await.unwrap();
     assert_ne!(first, second);
     assert_eq!(stage.cloud().mqtt_credentials().await.unwrap(), second);
     pass(59 * MINUTE);
-    let error = stage.cloud().mqtt_credentials_anew().await.unwrap_err();
+    let error = stage.cloud().new_mqtt_credentials().await.unwrap_err();
     assert!(matches!(error, SolixError::CredentialsTooSoon { .. }), "{error:?}");
     assert_eq!(stage.server.n(MQTT), 2);
     pass(2 * MINUTE);
-    assert_ne!(stage.cloud().mqtt_credentials_anew().await.unwrap(), second);
+    assert_ne!(stage.cloud().new_mqtt_credentials().await.unwrap(), second);
     assert!(super::files(stage.state()).contains(&("solix-mqtt.json".to_owned(), 0o600)));
 }
 

@@ -284,14 +284,14 @@ async fn without_credentials_the_kept_login_is_enough() {
 #[tokio::test]
 async fn who_leaves_no_trace_uses_the_kept_login_and_makes_none() {
     let mut stage = Stage::new().await;
-    stage.config.leave_no_trace = true;
+    stage.config.read_only = true;
     assert!(matches!(stage.cloud().devices().await, Err(SolixError::NotLoggedIn)));
     assert!(!stage.state().exists());
 
-    stage.config.leave_no_trace = false;
+    stage.config.read_only = false;
     stage.cloud().log_in("me@example.com", &hidden("right")).await.unwrap();
     let before = files(stage.state());
-    stage.config.leave_no_trace = true;
+    stage.config.read_only = true;
     assert!(stage.cloud().devices().await.is_ok());
     stage.server.forget_token();
     assert!(stage.cloud().devices().await.is_err());

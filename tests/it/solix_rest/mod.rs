@@ -85,7 +85,7 @@ impl Stage {
             password: Some(hidden("right")),
             state_dir: dir.path().join("state"),
             fast_below: Share::from_millipercent(20_000),
-            leave_no_trace: false,
+            read_only: false,
             now,
         };
         Self { server, config, authority, _dir: dir }

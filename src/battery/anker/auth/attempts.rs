@@ -8,7 +8,7 @@ use std::time::Duration;
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
-use super::files::{Found, Kept};
+use super::files::{Loaded, PrivateFile};
 use crate::battery::anker::rest::{Pause, SolixError};
 use crate::battery::anker::wire::to_hex;
 use crate::reading::Timestamp;
@@ -38,7 +38,7 @@ pub(in crate::battery::anker) struct AccountId(String);
 
 impl AccountId {
     /// The account of an e-mail address, however it is written.
-    pub(in crate::battery::anker) fn of(email: &str) -> Self {
+    pub(in crate::battery::anker) fn from_email(email: &str) -> Self {
         Self(to_hex(&Md5::digest(email.trim().to_lowercase())))
     }
 
@@ -80,7 +80,7 @@ pub(in crate::battery::anker) enum Refusal {
 /// The logins of late, and what forbids others.
 #[derive(Debug)]
 pub(in crate::battery::anker) struct Attempts {
-    file: Kept,
+    file: PrivateFile,
     state: State,
 }
 
@@ -117,11 +117,11 @@ impl Attempts {
     /// # Errors
     /// The file cannot be read, or a lost count cannot be noted.
     pub(in crate::battery::anker) fn load(state_dir: &Path, now: Timestamp) -> Result<Self, SolixError> {
-        let file = Kept::new(state_dir, FILE_NAME);
+        let file = PrivateFile::new(state_dir, FILE_NAME);
         let mut attempts = match file.load::<State>()? {
-            Found::Whole(state) => Self { file, state },
-            Found::Nothing => Self { file, state: State::new()? },
-            Found::Damaged => {
+            Loaded::Ok(state) => Self { file, state },
+            Loaded::Missing => Self { file, state: State::new()? },
+            Loaded::Corrupt => {
                 let lost_until_us = Some(now.plus(BETWEEN).micros());
                 let state = State { lost_until_us, ..State::new()? };
                 file.save(&state)?;
@@ -194,7 +194,7 @@ impl Attempts {
         credentials: Credentials<'_>,
         now: Timestamp,
     ) -> Result<(), SolixError> {
-        self.account_mut(&AccountId::of(credentials.email.expose())).made_us.push(now.micros());
+        self.account_mut(&AccountId::from_email(credentials.email.expose())).made_us.push(now.micros());
         self.file.save(&self.state)
     }
 
@@ -206,7 +206,7 @@ impl Attempts {
         &mut self,
         credentials: Credentials<'_>,
     ) -> Result<(), SolixError> {
-        self.account_mut(&AccountId::of(credentials.email.expose())).made_us.pop();
+        self.account_mut(&AccountId::from_email(credentials.email.expose())).made_us.pop();
         self.file.save(&self.state)
     }
 
@@ -225,7 +225,7 @@ impl Attempts {
             Refusal::Wrong => None,
             Refusal::Verification(code) => Some(code),
         };
-        let account = self.account_mut(&AccountId::of(credentials.email.expose()));
+        let account = self.account_mut(&AccountId::from_email(credentials.email.expose()));
         account.refused.retain(|refused| refused.trace != trace);
         account.refused.push(Refused { at_us: now.micros(), verification, trace });
         let n_too_many = account.refused.len().saturating_sub(MOST_REFUSED);
@@ -256,14 +256,14 @@ impl Attempts {
         credentials: Credentials<'_>,
     ) -> Result<(), SolixError> {
         let trace = self.trace(credentials);
-        let account = self.account_mut(&AccountId::of(credentials.email.expose()));
+        let account = self.account_mut(&AccountId::from_email(credentials.email.expose()));
         account.refused.retain(|refused| refused.trace != trace);
         account.pause = None;
         self.file.save(&self.state)
     }
 
     fn account(&self, credentials: Credentials<'_>) -> Option<&Account> {
-        self.state.accounts.get(&AccountId::of(credentials.email.expose()).0)
+        self.state.accounts.get(&AccountId::from_email(credentials.email.expose()).0)
     }
 
     fn account_mut(&mut self, account: &AccountId) -> &mut Account {

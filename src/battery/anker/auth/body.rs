@@ -63,7 +63,7 @@ mod tests {
         let vector = passwords.iter().find(|vector| vector["ciphertext_base64"] == captured["password"]);
         let text = |key| vector.unwrap()[key].as_str().unwrap();
         let secret = SecretKey::from_slice(&from_hex(text("client_private_key_hex")).unwrap()).unwrap();
-        let key = KeyPair::of(&secret, &ServerKey::of_vendor().unwrap()).unwrap();
+        let key = KeyPair::from_secret(&secret, &ServerKey::vendor().unwrap()).unwrap();
         let now = Timestamp::from_micros(1_756_813_256_000_000);
         let password = Secret::new(text("password"));
         let body = LoginBody::new("US", "user@example.com", &password, &key, now);

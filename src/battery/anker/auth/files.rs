@@ -34,9 +34,9 @@ const LOCK_WITHIN: Duration = Duration::from_secs(25);
 
 /// One file in the state directory.
 #[derive(Debug, Clone)]
-pub(in crate::battery::anker) struct Kept {
+pub(in crate::battery::anker) struct PrivateFile {
     path: PathBuf,
-    leave_no_trace: bool,
+    read_only: bool,
 }
 
 /// What stands in a file.
@@ -48,47 +48,47 @@ struct Versioned<T> {
 
 /// What was found in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::battery::anker) enum Found<T> {
+pub(in crate::battery::anker) enum Loaded<T> {
     /// There is no file.
-    Nothing,
+    Missing,
     /// What it holds.
-    Whole(T),
+    Ok(T),
     /// It could not be understood, and was set aside.
-    Damaged,
+    Corrupt,
 }
 
-impl Kept {
+impl PrivateFile {
     /// The file `name` in the state directory.
     pub(in crate::battery::anker) fn new(state_dir: &Path, name: &str) -> Self {
-        Self { path: state_dir.join(name), leave_no_trace: false }
+        Self { path: state_dir.join(name), read_only: false }
     }
 
     /// The same as the settings have it: whoever is to leave no trace reads it, and changes nothing.
-    pub(in crate::battery::anker) fn of(config: &Config, name: &str) -> Self {
-        Self { leave_no_trace: config.leave_no_trace, ..Self::new(&config.state_dir, name) }
+    pub(in crate::battery::anker) fn from_config(config: &Config, name: &str) -> Self {
+        Self { read_only: config.read_only, ..Self::new(&config.state_dir, name) }
     }
 
     /// Reads it. What cannot be understood, or is of another version, is renamed to `….damaged` and said. Rights of others are taken away.
     ///
     /// # Errors
     /// The file cannot be read at all.
-    pub(in crate::battery::anker) fn load<T: DeserializeOwned>(&self) -> Result<Found<T>, SolixError> {
+    pub(in crate::battery::anker) fn load<T: DeserializeOwned>(&self) -> Result<Loaded<T>, SolixError> {
         let bytes = match self.read() {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Missing),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Ok(self.set_aside()),
             Err(source) => return Err(self.failed(source)),
         };
         // The parser's own words would quote what it stumbled over.
         match serde_json::from_slice::<Versioned<T>>(&bytes) {
-            Ok(Versioned { version: VERSION, content }) => Ok(Found::Whole(content)),
+            Ok(Versioned { version: VERSION, content }) => Ok(Loaded::Ok(content)),
             Ok(_) | Err(_) => Ok(self.set_aside()),
         }
     }
 
     fn read(&self) -> io::Result<Zeroizing<Vec<u8>>> {
         let mut file = regular_file::open(&self.path)?;
-        if file.metadata()?.permissions().mode() & 0o077 != 0 && !self.leave_no_trace {
+        if file.metadata()?.permissions().mode() & 0o077 != 0 && !self.read_only {
             tracing::warn!(path = %self.path.display(), "others could read this file; they no longer can");
             file.set_permissions(Permissions::from_mode(0o600))?;
         }
@@ -101,10 +101,10 @@ impl Kept {
     }
 
     /// Puts the file out of the way, so that it can be looked at.
-    fn set_aside<T>(&self) -> Found<T> {
-        if self.leave_no_trace {
+    fn set_aside<T>(&self) -> Loaded<T> {
+        if self.read_only {
             tracing::warn!(path = %self.path.display(), "this file cannot be understood");
-            return Found::Damaged;
+            return Loaded::Corrupt;
         }
         match state_file::set_aside(&self.path) {
             Ok(()) => tracing::warn!(
@@ -116,7 +116,7 @@ impl Kept {
                 "this file cannot be understood, nor renamed; it begins anew"
             ),
         }
-        Found::Damaged
+        Loaded::Corrupt
     }
 
     /// Writes it, whole or not at all. Creates the state directory if it is not there.
@@ -124,7 +124,7 @@ impl Kept {
     /// # Errors
     /// It cannot be written.
     pub(in crate::battery::anker) fn save<T: Serialize>(&self, content: &T) -> Result<(), SolixError> {
-        if self.leave_no_trace {
+        if self.read_only {
             return Ok(());
         }
         let create = || self.path.parent().map_or(Ok(()), state_file::create_folder);
@@ -139,7 +139,7 @@ impl Kept {
     /// # Errors
     /// It cannot be removed.
     pub(in crate::battery::anker) fn remove(&self) -> Result<(), SolixError> {
-        if self.leave_no_trace {
+        if self.read_only {
             return Ok(());
         }
         match std::fs::remove_file(&self.path) {
@@ -184,9 +184,9 @@ pub(in crate::battery::anker) async fn take_lock(
 mod tests {
     use super::*;
 
-    fn kept() -> (tempfile::TempDir, Kept) {
+    fn kept() -> (tempfile::TempDir, PrivateFile) {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::new(&dir.path().join("state"), "solix-x.json");
+        let kept = PrivateFile::new(&dir.path().join("state"), "solix-x.json");
         (dir, kept)
     }
 
@@ -197,10 +197,10 @@ mod tests {
     #[test]
     fn what_is_saved_is_read_again_and_nobody_else_can() {
         let (_dir, kept) = kept();
-        assert_eq!(kept.load::<u32>().unwrap(), Found::Nothing);
+        assert_eq!(kept.load::<u32>().unwrap(), Loaded::Missing);
         kept.save(&7).unwrap();
         kept.save(&8).unwrap();
-        assert_eq!(kept.load::<u32>().unwrap(), Found::Whole(8));
+        assert_eq!(kept.load::<u32>().unwrap(), Loaded::Ok(8));
         assert_eq!(mode(&kept.path), 0o600);
         assert_eq!(mode(kept.path.parent().unwrap()), 0o700);
     }
@@ -220,8 +220,8 @@ mod tests {
             let (_dir, kept) = kept();
             kept.save(&7).unwrap();
             std::fs::write(&kept.path, content).unwrap();
-            assert_eq!(kept.load::<u32>().unwrap(), Found::Damaged);
-            assert_eq!(kept.load::<u32>().unwrap(), Found::Nothing);
+            assert_eq!(kept.load::<u32>().unwrap(), Loaded::Corrupt);
+            assert_eq!(kept.load::<u32>().unwrap(), Loaded::Missing);
             assert!(kept.path.with_extension("json.damaged").exists());
         }
     }
@@ -232,7 +232,7 @@ mod tests {
         kept.save(&7).unwrap();
         let text = std::fs::read_to_string(&kept.path).unwrap();
         std::fs::write(&kept.path, text.replace("\"version\":1", "\"version\":2")).unwrap();
-        assert_eq!(kept.load::<u32>().unwrap(), Found::Damaged);
+        assert_eq!(kept.load::<u32>().unwrap(), Loaded::Corrupt);
         assert!(!kept.path.exists());
     }
 
@@ -241,12 +241,12 @@ mod tests {
         let (_dir, kept) = kept();
         kept.save(&7).unwrap();
         std::fs::set_permissions(&kept.path, Permissions::from_mode(0o644)).unwrap();
-        let watcher = Kept { leave_no_trace: true, ..kept.clone() };
-        assert_eq!(watcher.load::<u32>().unwrap(), Found::Whole(7));
+        let watcher = PrivateFile { read_only: true, ..kept.clone() };
+        assert_eq!(watcher.load::<u32>().unwrap(), Loaded::Ok(7));
         watcher.save(&8).unwrap();
         watcher.remove().unwrap();
-        assert_eq!(watcher.load::<String>().unwrap(), Found::Damaged);
-        assert_eq!((mode(&kept.path), kept.load::<u32>().unwrap()), (0o644, Found::Whole(7)));
+        assert_eq!(watcher.load::<String>().unwrap(), Loaded::Corrupt);
+        assert_eq!((mode(&kept.path), kept.load::<u32>().unwrap()), (0o644, Loaded::Ok(7)));
     }
 
     #[tokio::test(start_paused = true)]

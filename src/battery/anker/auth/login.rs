@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::attempts::AccountId;
-use super::files::{Found, Kept};
+use super::files::{Loaded, PrivateFile};
 use super::gtoken;
 use crate::battery::anker::rest::SolixError;
 use crate::reading::Timestamp;
@@ -53,10 +53,10 @@ impl Login {
     }
 
     /// The cached one, of whatever account.
-    pub(in crate::battery::anker) fn load(file: &Kept) -> Result<Option<Self>, SolixError> {
+    pub(in crate::battery::anker) fn load(file: &PrivateFile) -> Result<Option<Self>, SolixError> {
         let row = match file.load::<Row>()? {
-            Found::Whole(row) => row,
-            Found::Nothing | Found::Damaged => return Ok(None),
+            Loaded::Ok(row) => row,
+            Loaded::Missing | Loaded::Corrupt => return Ok(None),
         };
         let (token, user_id) = (Secret::new(row.token), Secret::new(row.user_id));
         let expires_at = row.expires_at_us.map(Timestamp::from_micros);
@@ -72,7 +72,7 @@ impl Login {
     }
 
     /// Caches it for the next process.
-    pub(in crate::battery::anker) fn save(&self, file: &Kept) -> Result<(), SolixError> {
+    pub(in crate::battery::anker) fn save(&self, file: &PrivateFile) -> Result<(), SolixError> {
         file.save(&RowRef {
             account: self.account.as_hex(),
             country: &self.country,
@@ -113,7 +113,7 @@ mod tests {
 
     fn login(expires_at: Option<Timestamp>) -> Login {
         let hidden = |text: &str| Secret::new(text);
-        let account = AccountId::of("me@example.com");
+        let account = AccountId::from_email("me@example.com");
         Login::new(account, "US", "https://h", hidden("token"), hidden("user"), expires_at)
     }
 
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_cached_login_is_the_same_as_before() {
         let dir = tempfile::tempdir().unwrap();
-        let file = Kept::new(dir.path(), LOGIN_FILE);
+        let file = PrivateFile::new(dir.path(), LOGIN_FILE);
         for end in [None, Some(Timestamp::from_micros(1_795_503_600_000_000))] {
             let login = Login { is_proven: end.is_some(), ..login(end) };
             login.save(&file).unwrap();

@@ -11,7 +11,7 @@ mod server;
 
 pub(in crate::battery::anker) use attempts::{AccountId, Asked, Attempts, Credentials, Refusal};
 pub(in crate::battery::anker) use body::LoginBody;
-pub(in crate::battery::anker) use files::{Found, Kept, take_lock};
+pub(in crate::battery::anker) use files::{Loaded, PrivateFile, take_lock};
 pub(in crate::battery::anker) use login::{LOGIN_FILE, Login};
 pub(in crate::battery::anker) use password::{KeyPair, ServerKey, gtoken};
 pub(in crate::battery::anker) use server::{base_url, server_of_country};

@@ -27,7 +27,7 @@ pub(in crate::battery::anker) struct ServerKey(PublicKey);
 
 impl ServerKey {
     /// The vendor's.
-    pub(in crate::battery::anker) fn of_vendor() -> Option<Self> {
+    pub(in crate::battery::anker) fn vendor() -> Option<Self> {
         Self::from_point(&SERVER_KEY)
     }
 
@@ -50,10 +50,10 @@ pub(in crate::battery::anker) struct KeyPair {
 impl KeyPair {
     /// A new one; `None` if the system has no random numbers.
     pub(in crate::battery::anker) fn generate(server: &ServerKey) -> Option<Self> {
-        Self::of(&SecretKey::try_generate().ok()?, server)
+        Self::from_secret(&SecretKey::try_generate().ok()?, server)
     }
 
-    pub(super) fn of(secret: &SecretKey, server: &ServerKey) -> Option<Self> {
+    pub(super) fn from_secret(secret: &SecretKey, server: &ServerKey) -> Option<Self> {
         let agreed = diffie_hellman(secret.to_nonzero_scalar(), server.0.as_affine());
         let shared = <[u8; 32]>::try_from(agreed.raw_secret_bytes().as_slice()).ok()?;
         let public_hex = to_hex(p256::Sec1Point::from(secret.public_key()).as_bytes());
@@ -100,7 +100,7 @@ mod tests {
 
     fn key_of(vector: &Value) -> KeyPair {
         let secret = from_hex(text(vector, "client_private_key_hex")).unwrap();
-        KeyPair::of(&SecretKey::from_slice(&secret).unwrap(), &ServerKey::of_vendor().unwrap()).unwrap()
+        KeyPair::from_secret(&SecretKey::from_slice(&secret).unwrap(), &ServerKey::vendor().unwrap()).unwrap()
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
         let vectors = vectors();
         let hexadecimal = text(&vectors, "server_public_key_hex");
         assert_eq!(to_hex(&SERVER_KEY), hexadecimal);
-        assert_eq!(ServerKey::from_hex(hexadecimal).unwrap().0, ServerKey::of_vendor().unwrap().0);
+        assert_eq!(ServerKey::from_hex(hexadecimal).unwrap().0, ServerKey::vendor().unwrap().0);
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn two_key_pairs_are_different() {
-        let server = ServerKey::of_vendor().unwrap();
+        let server = ServerKey::vendor().unwrap();
         let public = || KeyPair::generate(&server).unwrap().public_hex;
         assert_ne!(public(), public());
     }

@@ -45,13 +45,13 @@ impl MqttError {
     }
 
     /// What a failed connection means. What the system said counts, in whatever it was wrapped on the way.
-    pub(super) fn of_connection(error: &ConnectionError) -> Self {
-        if let Some(told) = causes(error).find_map(of_cause) {
+    pub(super) fn from_connection(error: &ConnectionError) -> Self {
+        if let Some(told) = causes(error).find_map(from_cause) {
             return told;
         }
         let kind = match error {
             ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => MqttErrorKind::Timeout,
-            ConnectionError::ConnectionRefused(code) => of_code(*code),
+            ConnectionError::ConnectionRefused(code) => from_code(*code),
             ConnectionError::MqttState(StateError::AwaitPingResp) => MqttErrorKind::Timeout,
             ConnectionError::RequestsDone | ConnectionError::MqttState(StateError::ConnectionAborted) => {
                 MqttErrorKind::Closed
@@ -97,14 +97,14 @@ const CUT: [io::ErrorKind; 3] =
     [io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionAborted, io::ErrorKind::BrokenPipe];
 
 /// What the system or TLS said, if this is that.
-fn of_cause(cause: &(dyn StdError + 'static)) -> Option<MqttError> {
+fn from_cause(cause: &(dyn StdError + 'static)) -> Option<MqttError> {
     if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-        return Some(MqttError::new(of_tls(error), &error.to_string()));
+        return Some(MqttError::new(from_tls(error), &error.to_string()));
     }
     let error = cause.downcast_ref::<io::Error>()?;
     // An I/O error hides what it wraps from the chain.
     if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return Some(MqttError::new(of_tls(inner), &inner.to_string()));
+        return Some(MqttError::new(from_tls(inner), &inner.to_string()));
     }
     let is = |kinds: &[io::ErrorKind]| kinds.contains(&error.kind());
     let kind = if is(&[io::ErrorKind::UnexpectedEof]) {
@@ -120,7 +120,7 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<MqttError> {
     Some(MqttError::new(kind, &error.to_string()))
 }
 
-fn of_tls(error: &rustls::Error) -> MqttErrorKind {
+fn from_tls(error: &rustls::Error) -> MqttErrorKind {
     if matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) {
         return MqttErrorKind::BrokerCertificate;
     }
@@ -144,7 +144,7 @@ fn is_about_our_certificate(alert: AlertDescription) -> bool {
     .contains(&alert)
 }
 
-fn of_code(code: ConnectReturnCode) -> MqttErrorKind {
+fn from_code(code: ConnectReturnCode) -> MqttErrorKind {
     match code {
         ConnectReturnCode::BadClientId
         | ConnectReturnCode::BadUserNamePassword
@@ -171,7 +171,7 @@ mod tests {
             ConnectionError::MqttState(StateError::Deserialization(rumqttc::mqttbytes::Error::Io(alert()))),
         ];
         for error in &errors {
-            let told = MqttError::of_connection(error);
+            let told = MqttError::from_connection(error);
             assert_eq!(told.kind, MqttErrorKind::Refused, "{told}");
             assert!(told.to_string().contains("CertificateExpired"), "{told}");
         }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_return_code_says_whether_we_are_refused_or_the_service_is_away() {
-        let kind = |code| MqttError::of_connection(&ConnectionError::ConnectionRefused(code)).kind;
+        let kind = |code| MqttError::from_connection(&ConnectionError::ConnectionRefused(code)).kind;
         assert_eq!(kind(ConnectReturnCode::NotAuthorized), MqttErrorKind::Refused);
         assert_eq!(kind(ConnectReturnCode::ServiceUnavailable), MqttErrorKind::Unreachable);
     }
@@ -187,6 +187,6 @@ mod tests {
     #[test]
     fn nobody_at_the_address_is_no_refusal() {
         let error = ConnectionError::Io(io::Error::from(io::ErrorKind::ConnectionRefused));
-        assert_eq!(MqttError::of_connection(&error).kind, MqttErrorKind::Unreachable);
+        assert_eq!(MqttError::from_connection(&error).kind, MqttErrorKind::Unreachable);
     }
 }

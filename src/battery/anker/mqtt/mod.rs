@@ -4,12 +4,12 @@
 //! it hears it tells over a bounded channel. It decides nothing: what a refused certificate calls for, or
 //! a station that is silent, is for the session to say.
 
+mod client;
 mod error;
-mod link;
 mod reconnect;
 mod subscriptions;
 mod tls;
 
+pub use client::{Broker, MqttClient, MqttEvent};
 pub use error::{MqttError, MqttErrorKind};
-pub use link::{Broker, Heard, Link};
 pub use tls::client_config;

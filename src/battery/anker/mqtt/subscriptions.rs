@@ -31,7 +31,7 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    pub(super) fn of(app_name: &str, stations: &[Station]) -> Self {
+    pub(super) fn new(app_name: &str, stations: &[Station]) -> Self {
         let root = |station: &Station| format!("dt/{app_name}/{}/{}", station.model, station.serial);
         let roots = stations.iter().map(|station| (station.serial.clone(), root(station)));
         Self {
@@ -111,7 +111,7 @@ mod tests {
             model: SafeText::new("A1790P"),
             name: SafeText::new("x"),
         };
-        Subscriptions::of("anker_power", &[station("S1"), station("S2")])
+        Subscriptions::new("anker_power", &[station("S1"), station("S2")])
     }
 
     #[test]

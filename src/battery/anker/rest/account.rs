@@ -20,9 +20,9 @@ use crate::support::secret::Secret;
 const AFTER_KEYS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What became of one attempt.
-enum Tried {
-    In(Login),
-    WithAnotherKey,
+enum LoginOutcome {
+    LoggedIn(Login),
+    KeyRefused,
 }
 
 impl Cloud {
@@ -40,7 +40,7 @@ impl Cloud {
         if self.take_cached_login()? {
             return Ok(());
         }
-        if self.config.leave_no_trace {
+        if self.config.read_only {
             return Err(SolixError::NotLoggedIn);
         }
         let (Some(email), Some(password)) = (self.config.email.clone(), self.config.password.clone()) else {
@@ -63,7 +63,7 @@ impl Cloud {
         let email = Secret::new(email.trim());
         let _only_one = take_lock(&self.config.state_dir, self.deadline).await?;
         self.log_in_as(Credentials { email: &email, password }, Asked::ByPerson).await?;
-        self.account = Some(AccountId::of(email.expose()));
+        self.account = Some(AccountId::from_email(email.expose()));
         self.login().ok_or(SolixError::NoCredentials)
     }
 
@@ -90,14 +90,14 @@ impl Cloud {
         let mut attempts = Attempts::load(&self.config.state_dir, self.now())?;
         attempts.allowed(credentials, self.now(), asked)?;
         let login = match self.try_to_log_in(credentials, &mut attempts).await? {
-            Tried::In(login) => login,
-            Tried::WithAnotherKey => {
+            LoginOutcome::LoggedIn(login) => login,
+            LoginOutcome::KeyRefused => {
                 attempts.allowed_today(credentials, self.now())?;
                 match self.try_to_log_in(credentials, &mut attempts).await? {
-                    Tried::In(login) => login,
-                    Tried::WithAnotherKey => {
+                    LoginOutcome::LoggedIn(login) => login,
+                    LoginOutcome::KeyRefused => {
                         let until = self.now().plus(AFTER_KEYS);
-                        let account = AccountId::of(credentials.email.expose());
+                        let account = AccountId::from_email(credentials.email.expose());
                         attempts.pause(&account, until, Pause::KeyRefused)?;
                         return Err(SolixError::LoginPaused { until, pause: Pause::KeyRefused });
                     }
@@ -120,7 +120,7 @@ impl Cloud {
         &mut self,
         credentials: Credentials<'_>,
         attempts: &mut Attempts,
-    ) -> Result<Tried, SolixError> {
+    ) -> Result<LoginOutcome, SolixError> {
         // All that can still fail without the server comes before the count.
         self.take_turn(Endpoint::Login).await?;
         let enough = Instant::now() + self.pace.timeout / 2;
@@ -149,12 +149,12 @@ impl Cloud {
         answer: &Answer,
         credentials: Credentials<'_>,
         attempts: &mut Attempts,
-    ) -> Result<Tried, SolixError> {
+    ) -> Result<LoginOutcome, SolixError> {
         let now = self.now();
-        let account = AccountId::of(credentials.email.expose());
+        let account = AccountId::from_email(credentials.email.expose());
         match action(answer.status, answer.code, &answer.msg) {
-            Action::Take => self.login_in(answer, account, now).map(Tried::In),
-            Action::NewKey => Ok(Tried::WithAnotherKey),
+            Action::Take => self.login_in(answer, account, now).map(LoginOutcome::LoggedIn),
+            Action::NewKey => Ok(LoginOutcome::KeyRefused),
             Action::RefuseCredentials => {
                 attempts.refuse(credentials, now, Refusal::Wrong)?;
                 Err(SolixError::CredentialsRefused { at: now })
@@ -190,11 +190,14 @@ impl Cloud {
         let secret = |key| json::text(&answer.data, key).map(Secret::new);
         let (Some(token), Some(user_id)) = (secret("auth_token"), secret("user_id")) else {
             let endpoint = Endpoint::Login.name();
-            return Err(SolixError::Garbled { endpoint, what: "has no token or no account" });
+            return Err(SolixError::UnexpectedResponse { endpoint, what: "has no token or no account" });
         };
         if secret_header(&token).is_none() {
             let endpoint = Endpoint::Login.name();
-            return Err(SolixError::Garbled { endpoint, what: "has a token that no header can hold" });
+            return Err(SolixError::UnexpectedResponse {
+                endpoint,
+                what: "has a token that no header can hold",
+            });
         }
         let end = json::integer(&answer.data, "token_expires_at").and_then(|end| end.checked_mul(1_000_000));
         let expires_at = end.map(Timestamp::from_micros);

@@ -47,15 +47,15 @@ const LONGEST_LOCK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 ///
 /// A code that is known goes before the status, as it says more.
 pub(super) fn action(status: u16, code: Option<i64>, msg: &str) -> Action {
-    match code.and_then(|code| of_code(code, msg)) {
-        Some(Action::Take) | None => of_status(status, code),
+    match code.and_then(|code| from_code(code, msg)) {
+        Some(Action::Take) | None => from_status(status, code),
         Some(action) => action,
     }
 }
 
 /// What a code says; `None` where it is not known. The codes below 1000 are statuses that the reference also
 /// expects in the body.
-fn of_code(code: i64, msg: &str) -> Option<Action> {
+fn from_code(code: i64, msg: &str) -> Option<Action> {
     Some(match code {
         0 => Action::Take,
         401 | 403 => Action::LogInAgain,
@@ -72,7 +72,7 @@ fn of_code(code: i64, msg: &str) -> Option<Action> {
     })
 }
 
-fn of_status(status: u16, code: Option<i64>) -> Action {
+fn from_status(status: u16, code: Option<i64>) -> Action {
     match status {
         200..=299 if code == Some(0) => Action::Take,
         401 | 403 => Action::LogInAgain,

@@ -6,10 +6,10 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use super::action::{Action, action};
+use super::cache::CacheKey;
 use super::cloud::Cloud;
 use super::endpoint::Endpoint;
-use super::http::{Answer, Broken};
-use super::memory::Question;
+use super::http::{Answer, SendError};
 use super::{Pause, SolixError};
 use crate::battery::anker::auth::{AccountId, Attempts, Login};
 use crate::reading::error_chain;
@@ -36,7 +36,7 @@ impl Cloud {
         body: &Value,
     ) -> Result<Value, SolixError> {
         let answered = self.ask_and_repeat(endpoint, subject, body).await;
-        self.memory.save();
+        self.cache.save();
         answered
     }
 
@@ -47,11 +47,11 @@ impl Cloud {
         body: &Value,
     ) -> Result<Value, SolixError> {
         let server = self.server.to_string();
-        let question = Question { server: server.trim_end_matches('/'), endpoint, subject };
-        self.memory.check(question, self.now())?;
-        match self.ask_once(question, body, false).await? {
+        let key = CacheKey { server: server.trim_end_matches('/'), endpoint, subject };
+        self.cache.check(key, self.now())?;
+        match self.ask_once(key, body, false).await? {
             Next::Take(data) => Ok(data),
-            Next::Repeat => match self.ask_once(question, body, true).await? {
+            Next::Repeat => match self.ask_once(key, body, true).await? {
                 Next::Take(data) => Ok(data),
                 Next::Repeat => Err(SolixError::NotAccepted { endpoint: endpoint.name() }),
             },
@@ -60,11 +60,11 @@ impl Cloud {
 
     async fn ask_once(
         &mut self,
-        question: Question<'_>,
+        key: CacheKey<'_>,
         body: &Value,
         is_repetition: bool,
     ) -> Result<Next, SolixError> {
-        let endpoint = question.endpoint;
+        let endpoint = key.endpoint;
         self.ensure_login().await?;
         self.take_turn(endpoint).await?;
         let answer = match self.send(endpoint, body.to_string().into_bytes()).await {
@@ -79,10 +79,10 @@ impl Cloud {
         match action(status, code, &answer.msg) {
             Action::Take => {
                 self.token_works();
-                self.memory.works(question);
+                self.cache.works(key);
                 Ok(Next::Take(answer.data))
             }
-            Action::LogInAgain => self.token_is_refused(question, is_repetition).await,
+            Action::LogInAgain => self.token_is_refused(key, is_repetition).await,
             Action::WaitAndLogIn => self.kicked_out(endpoint),
             Action::Throttle => {
                 self.pacer.throttle(endpoint);
@@ -97,18 +97,14 @@ impl Cloud {
                 Ok(Next::Repeat)
             }
             Action::CountOutage if endpoint.is_optional() => {
-                Err(self.memory.outage(question, self.now()).unwrap_or(failed))
+                Err(self.cache.outage(key, self.now()).unwrap_or(failed))
             }
-            Action::NotOnServer if endpoint.is_optional() => {
-                Err(self.memory.not_on_server(question, self.now()))
-            }
-            Action::NotForThis if endpoint.is_optional() => {
-                Err(self.memory.not_for_this(question, self.now()))
-            }
-            Action::Forbidden if endpoint.is_optional() => Err(self.memory.forbidden(question, self.now())),
+            Action::NotOnServer if endpoint.is_optional() => Err(self.cache.not_on_server(key, self.now())),
+            Action::NotForThis if endpoint.is_optional() => Err(self.cache.not_for_this(key, self.now())),
+            Action::Forbidden if endpoint.is_optional() => Err(self.cache.forbidden(key, self.now())),
             Action::Locked(lock) => Err(self.pause_logins(lock, Pause::Locked)?),
             Action::Fail if code.is_none() && (200..300).contains(&status) => {
-                Err(SolixError::Garbled { endpoint: endpoint.name(), what: "has no result code" })
+                Err(SolixError::UnexpectedResponse { endpoint: endpoint.name(), what: "has no result code" })
             }
             Action::Fail
             | Action::WaitAndRepeat
@@ -155,11 +151,11 @@ impl Cloud {
         let sent = self.http.post(url, credentials, body, within).await;
         let endpoint = endpoint.name();
         sent.map_err(|broken| match broken {
-            Broken::NoConnection(source) => SolixError::NoConnection { endpoint, source },
-            Broken::Underway(source) => SolixError::Interrupted { endpoint, source },
-            Broken::TooLate if within < self.pace.timeout => SolixError::NoTime { endpoint },
-            Broken::TooLate => SolixError::Timeout { endpoint, within },
-            Broken::TooLarge => SolixError::Garbled { endpoint, what: "is larger than 2 MiB" },
+            SendError::NotSent(source) => SolixError::NoConnection { endpoint, source },
+            SendError::InFlight(source) => SolixError::Interrupted { endpoint, source },
+            SendError::Timeout if within < self.pace.timeout => SolixError::NoTime { endpoint },
+            SendError::Timeout => SolixError::Timeout { endpoint, within },
+            SendError::TooLarge => SolixError::UnexpectedResponse { endpoint, what: "is larger than 2 MiB" },
         })
     }
 
@@ -175,20 +171,16 @@ impl Cloud {
     /// The token was not accepted. If it ever was, it is over, and a new login may help. If it never was, logging
     /// in again would not end: no login for an hour. What is optional is then not asked for a day, and the
     /// token, which may be good for the rest, stays.
-    async fn token_is_refused(
-        &mut self,
-        question: Question<'_>,
-        is_repetition: bool,
-    ) -> Result<Next, SolixError> {
-        let not_accepted = SolixError::NotAccepted { endpoint: question.endpoint.name() };
+    async fn token_is_refused(&mut self, key: CacheKey<'_>, is_repetition: bool) -> Result<Next, SolixError> {
+        let not_accepted = SolixError::NotAccepted { endpoint: key.endpoint.name() };
         let Some(login) = self.login.clone() else { return Err(not_accepted) };
         if self.another_has_logged_in(&login)? {
             return Ok(Next::Repeat);
         }
         if !login.is_proven {
             let paused = self.pause_logins(AFTER_USELESS, Pause::TokenUseless)?;
-            if question.endpoint.is_optional() {
-                return Err(self.memory.forbidden(question, self.now()));
+            if key.endpoint.is_optional() {
+                return Err(self.cache.forbidden(key, self.now()));
             }
             self.drop_login(&login)?;
             return Err(paused);
@@ -225,7 +217,7 @@ impl Cloud {
     fn pause_logins(&self, long: Duration, pause: Pause) -> Result<SolixError, SolixError> {
         let now = self.now();
         let until = now.plus(long);
-        if self.config.leave_no_trace {
+        if self.config.read_only {
             return Ok(SolixError::LoginPaused { until, pause });
         }
         let account: Option<&AccountId> = self.login.as_ref().map(|login| &login.account);

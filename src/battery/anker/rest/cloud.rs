@@ -5,10 +5,10 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::cache::{CACHE_FILE, RestCache};
 use super::discovery::field_names;
 use super::endpoint::Endpoint;
 use super::http::Http;
-use super::memory::{MEMORY_FILE, Memory};
 use super::pace::{Pace, Pacer};
 use super::panel::{self, Day};
 use super::{
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::battery::anker::Config;
 use crate::battery::anker::auth::{
-    AccountId, Kept, LOGIN_FILE, Login, ServerKey, base_url, server_of_country,
+    AccountId, LOGIN_FILE, Login, PrivateFile, ServerKey, base_url, server_of_country,
 };
 use crate::inventory::SolixServer;
 use crate::reading::{SafeText, Timestamp, error_chain};
@@ -38,13 +38,13 @@ pub struct Cloud {
     /// Where the account may be instead; `None` if a server was set.
     pub(super) other: Option<Url>,
     pub(super) login: Option<Login>,
-    pub(super) login_file: Kept,
-    credentials_file: Kept,
+    pub(super) login_file: PrivateFile,
+    credentials_file: PrivateFile,
     /// What passwords are encrypted for.
     pub(super) login_key: ServerKey,
     /// The token that was refused last: it is not taken from the file again.
     pub(super) dropped: Option<Secret>,
-    pub(super) memory: Memory,
+    pub(super) cache: RestCache,
     pub(super) pace: Pace,
     pub(super) pacer: Pacer,
     pub(super) deadline: Option<Instant>,
@@ -90,9 +90,9 @@ impl Cloud {
     fn at(config: &Config, home: Url, other: Option<Url>) -> Result<Self, SolixError> {
         let urls: Vec<Url> = [Some(home.clone()), other.clone()].into_iter().flatten().collect();
         let http = Http::new(&urls, &config.country, config.settings.extra_ca.as_deref())?;
-        let account = config.email.as_ref().map(|email| AccountId::of(email.expose()));
-        let memory = Memory::load(Kept::of(config, MEMORY_FILE))?;
-        let found_at = memory.region(account.as_ref(), &config.country);
+        let account = config.email.as_ref().map(|email| AccountId::from_email(email.expose()));
+        let cache = RestCache::load(PrivateFile::from_config(config, CACHE_FILE))?;
+        let found_at = cache.region(account.as_ref(), &config.country);
         let server = other.clone().filter(|other| found_at == Some(other.as_str()));
         let mut cloud = Self {
             account,
@@ -101,11 +101,11 @@ impl Cloud {
             home,
             other,
             login: None,
-            login_file: Kept::of(config, LOGIN_FILE),
-            credentials_file: Kept::of(config, credentials::CREDENTIALS_FILE),
+            login_file: PrivateFile::from_config(config, LOGIN_FILE),
+            credentials_file: PrivateFile::from_config(config, credentials::CREDENTIALS_FILE),
             login_key: login_key(config)?,
             dropped: None,
-            memory,
+            cache,
             pace: Pace::default(),
             pacer: Pacer::default(),
             deadline: None,
@@ -163,18 +163,18 @@ impl Cloud {
         if !devices.is_empty() || self.other.is_none() {
             return Ok(devices);
         }
-        self.devices_elsewhere().await
+        self.devices_at_other_server().await
     }
 
     pub(super) async fn devices_here(&mut self) -> Result<Vec<BoundDevice>, SolixError> {
         let data = self.ask(Endpoint::Devices, "", &json!({})).await?;
         for (device, fields) in device::parse(&data) {
-            self.tell_fields(&device.name, device.serial.as_str(), Endpoint::Devices, fields);
+            self.log_new_fields(&device.name, device.serial.as_str(), Endpoint::Devices, fields);
             if let Some(zone) = &device.time_zone {
-                self.memory.note_zone(device.serial.as_str(), zone.as_str());
+                self.cache.note_zone(device.serial.as_str(), zone.as_str());
             }
         }
-        self.memory.save();
+        self.cache.save();
         let mut devices: Vec<BoundDevice> = device::parse(&data).map(|(device, _)| device).collect();
         devices.sort_by(|one, two| one.serial.cmp(&two.serial));
         devices.dedup_by(|one, two| one.serial == two.serial);
@@ -188,9 +188,9 @@ impl Cloud {
     pub async fn sites(&mut self) -> Result<Vec<Site>, SolixError> {
         let data = self.ask(Endpoint::Sites, "", &json!({})).await?;
         for (site, fields) in site::parse_list(&data) {
-            self.tell_fields(&site.name, &site.id, Endpoint::Sites, fields);
+            self.log_new_fields(&site.name, &site.id, Endpoint::Sites, fields);
         }
-        self.memory.save();
+        self.cache.save();
         Ok(site::parse_list(&data).map(|(site, _)| site).collect())
     }
 
@@ -200,8 +200,8 @@ impl Cloud {
     /// No login, no answer, or one that says no.
     pub async fn scene(&mut self, site: &Site) -> Result<Scene, SolixError> {
         let data = self.ask(Endpoint::Scene, &site.id, &json!({"site_id": site.id})).await?;
-        self.tell_fields(&site.name, &site.id, Endpoint::Scene, &data);
-        self.memory.save();
+        self.log_new_fields(&site.name, &site.id, Endpoint::Scene, &data);
+        self.cache.save();
         Ok(site::parse_scene(&data))
     }
 
@@ -211,11 +211,11 @@ impl Cloud {
     /// # Errors
     /// No login, no answer, or one that says no. Some servers do not have it: [`SolixError::Unsupported`].
     pub async fn panel_average(&mut self, site: &Site) -> Result<Option<PanelAverage>, SolixError> {
-        if !self.memory.may_ask_panel(&site.id, self.now()) {
+        if !self.cache.may_ask_panel(&site.id, self.now()) {
             return Ok(None);
         }
-        self.memory.save();
-        let zone = site.panel().and_then(|panel| self.memory.zone(panel.serial.as_str()));
+        self.cache.save();
+        let zone = site.panel().and_then(|panel| self.cache.zone(panel.serial.as_str()));
         let zone = zone.and_then(|zone| TimeZone::posix(zone).ok());
         let Some((day, hes)) = self.latest_day(site, zone).await? else { return Ok(None) };
         let solar = self.panel_day(site, "solar", &day).await?;
@@ -256,8 +256,8 @@ impl Cloud {
             "end": day.to_string(), "global": false, "productCode": "",
         });
         let data = self.ask(Endpoint::PanelEnergy, &site.id, &body).await?;
-        self.tell_fields(&site.name, &format!("{source} {}", site.id), Endpoint::PanelEnergy, &data);
-        self.memory.save();
+        self.log_new_fields(&site.name, &format!("{source} {}", site.id), Endpoint::PanelEnergy, &data);
+        self.cache.save();
         Ok(data)
     }
 
@@ -267,8 +267,8 @@ impl Cloud {
     /// No login, no answer, or one that says no.
     pub async fn panel_running_info(&mut self, site: &Site) -> Result<PanelRunning, SolixError> {
         let data = self.ask(Endpoint::PanelRunning, &site.id, &json!({"siteId": site.id})).await?;
-        self.tell_fields(&site.name, &site.id, Endpoint::PanelRunning, &data);
-        self.memory.save();
+        self.log_new_fields(&site.name, &site.id, Endpoint::PanelRunning, &data);
+        self.cache.save();
         Ok(site::parse_running(&data))
     }
 
@@ -280,13 +280,13 @@ impl Cloud {
         let serial = device.serial.as_str();
         let body = json!({"device_sn": serial, "attributes": ["rssi"]});
         let data = self.ask(Endpoint::DeviceAttributes, serial, &body).await?;
-        self.tell_fields(&device.name, serial, Endpoint::DeviceAttributes, &data);
-        self.memory.save();
+        self.log_new_fields(&device.name, serial, Endpoint::DeviceAttributes, &data);
+        self.cache.save();
         Ok(device::parse_attributes(&data))
     }
 
     /// The MQTT credentials: the kept ones while their certificate is valid, else new ones; these at most once an
-    /// hour, as for [`Cloud::mqtt_credentials_anew`].
+    /// hour, as for [`Cloud::new_mqtt_credentials`].
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
@@ -294,8 +294,8 @@ impl Cloud {
         let now = self.now();
         let account = self.login.as_ref().map(|login| &login.account).or(self.account.as_ref());
         let kept = credentials::load(&self.credentials_file)?;
-        match kept.filter(|kept| kept.is_of(account, self.server.as_str())) {
-            Some(kept) if kept.holds(now) || kept.not_anew_before(now).is_some() => Ok(kept.credentials),
+        match kept.filter(|kept| kept.belongs_to(account, self.server.as_str())) {
+            Some(kept) if kept.holds(now) || kept.not_renewed_before(now).is_some() => Ok(kept.credentials),
             Some(_ended) => self.fetch_credentials(Some(now)).await,
             None => self.fetch_credentials(None).await,
         }
@@ -305,20 +305,24 @@ impl Cloud {
     ///
     /// # Errors
     /// [`SolixError::CredentialsTooSoon`]; no login, no answer, or one that says no.
-    pub async fn mqtt_credentials_anew(&mut self) -> Result<MqttCredentials, SolixError> {
+    pub async fn new_mqtt_credentials(&mut self) -> Result<MqttCredentials, SolixError> {
         let now = self.now();
-        match credentials::load(&self.credentials_file)?.and_then(|kept| kept.not_anew_before(now)) {
+        match credentials::load(&self.credentials_file)?.and_then(|kept| kept.not_renewed_before(now)) {
             Some(until) => Err(SolixError::CredentialsTooSoon { until }),
             None => self.fetch_credentials(Some(now)).await,
         }
     }
 
-    async fn fetch_credentials(&mut self, anew_at: Option<Timestamp>) -> Result<MqttCredentials, SolixError> {
+    async fn fetch_credentials(
+        &mut self,
+        renewed_at: Option<Timestamp>,
+    ) -> Result<MqttCredentials, SolixError> {
         let data = self.ask(Endpoint::MqttCredentials, "", &json!({})).await?;
         let credentials = credentials::parse(&data)?;
         let account = self.login.as_ref().map(|login| &login.account).or(self.account.as_ref());
         let server = self.server.as_str();
-        if let Err(error) = credentials::save(&self.credentials_file, &credentials, account, server, anew_at)
+        if let Err(error) =
+            credentials::save(&self.credentials_file, &credentials, account, server, renewed_at)
         {
             tracing::warn!(
                 error = error_chain(&error),
@@ -329,8 +333,8 @@ impl Cloud {
     }
 
     /// Logs the names of fields of this device or site, each once in the life of this process.
-    fn tell_fields(&mut self, name: &SafeText, id: &str, endpoint: Endpoint, answer: &Value) {
-        let new = self.memory.new_names(endpoint, id, &field_names(answer));
+    fn log_new_fields(&mut self, name: &SafeText, id: &str, endpoint: Endpoint, answer: &Value) {
+        let new = self.cache.new_names(endpoint, id, &field_names(answer));
         if !new.is_empty() {
             let names = new.into_iter().collect::<Vec<_>>().join(", ");
             tracing::info!("REST API fields for {name} ({}): {names}", endpoint.name());
@@ -345,7 +349,7 @@ impl Cloud {
 /// The vendor's key, unless another server's is named.
 fn login_key(config: &Config) -> Result<ServerKey, SolixError> {
     let named = config.settings.login_key.as_deref();
-    named.map_or_else(ServerKey::of_vendor, ServerKey::from_hex).ok_or(SolixError::LoginKey)
+    named.map_or_else(ServerKey::vendor, ServerKey::from_hex).ok_or(SolixError::LoginKey)
 }
 
 /// An address of our own choice: scheme, host and port, and nothing else.

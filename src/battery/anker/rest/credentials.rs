@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::endpoint::Endpoint;
 use super::{SolixError, json};
-use crate::battery::anker::auth::{AccountId, Found, Kept};
+use crate::battery::anker::auth::{AccountId, Loaded, PrivateFile};
 use crate::reading::Timestamp;
 use crate::support::secret::Secret;
 
@@ -18,7 +18,7 @@ pub(super) const CREDENTIALS_FILE: &str = "solix-mqtt.json";
 const REPLACE_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// From one certificate to the next, when the broker refuses them.
-const ANEW_EVERY: Duration = Duration::from_secs(60 * 60);
+const RENEW_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// The MQTT credentials of the account (`get_user_mqtt_info`). They belong to the account and outlive the login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,19 +43,19 @@ pub struct MqttCredentials {
     pub not_after: Option<Timestamp>,
 }
 
-/// Kept credentials, and whose they are.
-pub(super) struct KeptCredentials {
+/// PrivateFile credentials, and whose they are.
+pub(super) struct StoredCredentials {
     pub(super) credentials: MqttCredentials,
     /// The hash of the account; empty if it was not known.
     account: String,
     server: String,
     /// When they took the place of others that the broker had refused, or that had ended.
-    anew_at: Option<Timestamp>,
+    renewed_at: Option<Timestamp>,
 }
 
-impl KeptCredentials {
+impl StoredCredentials {
     /// Whether they are of this account, or of any if none is known, and of this server.
-    pub(super) fn is_of(&self, account: Option<&AccountId>, server: &str) -> bool {
+    pub(super) fn belongs_to(&self, account: Option<&AccountId>, server: &str) -> bool {
         account.is_none_or(|account| account.as_hex() == self.account) && self.server == server
     }
 
@@ -65,16 +65,16 @@ impl KeptCredentials {
     }
 
     /// Until when no other ones are fetched; `None` if they are of a clock that was ahead.
-    pub(super) fn not_anew_before(&self, now: Timestamp) -> Option<Timestamp> {
-        let anew_at = self.anew_at?;
-        let until = anew_at.plus(ANEW_EVERY);
-        (now < until && anew_at <= now).then_some(until)
+    pub(super) fn not_renewed_before(&self, now: Timestamp) -> Option<Timestamp> {
+        let renewed_at = self.renewed_at?;
+        let until = renewed_at.plus(RENEW_EVERY);
+        (now < until && renewed_at <= now).then_some(until)
     }
 }
 
 /// The credentials in an answer.
 pub(super) fn parse(data: &Value) -> Result<MqttCredentials, SolixError> {
-    let garbled = |what| SolixError::Garbled { endpoint: Endpoint::MqttCredentials.name(), what };
+    let garbled = |what| SolixError::UnexpectedResponse { endpoint: Endpoint::MqttCredentials.name(), what };
     let text = |key| json::text(data, key).ok_or_else(|| garbled("has not all that the broker needs"));
     let secret = |key| text(key).map(Secret::new);
     let app_name = text("app_name")?;
@@ -108,10 +108,10 @@ fn not_after(pem: &Secret) -> Option<Timestamp> {
 }
 
 /// The kept ones, of whatever account.
-pub(super) fn load(file: &Kept) -> Result<Option<KeptCredentials>, SolixError> {
+pub(super) fn load(file: &PrivateFile) -> Result<Option<StoredCredentials>, SolixError> {
     let row = match file.load::<Row>()? {
-        Found::Whole(row) => row,
-        Found::Nothing | Found::Damaged => return Ok(None),
+        Loaded::Ok(row) => row,
+        Loaded::Missing | Loaded::Corrupt => return Ok(None),
     };
     let certificate_pem = Secret::new(row.certificate_pem);
     let credentials = MqttCredentials {
@@ -125,22 +125,22 @@ pub(super) fn load(file: &Kept) -> Result<Option<KeptCredentials>, SolixError> {
         ca_pem: Secret::new(row.ca_pem),
         endpoint: row.endpoint,
     };
-    let anew_at = row.anew_at_us.map(Timestamp::from_micros);
-    Ok(Some(KeptCredentials { credentials, account: row.account, server: row.server, anew_at }))
+    let renewed_at = row.anew_at_us.map(Timestamp::from_micros);
+    Ok(Some(StoredCredentials { credentials, account: row.account, server: row.server, renewed_at }))
 }
 
-/// Keeps them for the next process. `anew_at` is now, if they take the place of others.
+/// Keeps them for the next process. `renewed_at` is now, if they take the place of others.
 pub(super) fn save(
-    file: &Kept,
+    file: &PrivateFile,
     credentials: &MqttCredentials,
     account: Option<&AccountId>,
     server: &str,
-    anew_at: Option<Timestamp>,
+    renewed_at: Option<Timestamp>,
 ) -> Result<(), SolixError> {
     file.save(&RowRef {
         account: account.map(AccountId::as_hex).unwrap_or_default(),
         server,
-        anew_at_us: anew_at.map(Timestamp::micros),
+        anew_at_us: renewed_at.map(Timestamp::micros),
         user_id: credentials.user_id.expose(),
         app_name: &credentials.app_name,
         thing_name: credentials.thing_name.expose(),
@@ -205,11 +205,11 @@ mod tests {
         params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
     }
 
-    fn kept(account: &str, anew_at: Option<Timestamp>) -> KeptCredentials {
+    fn kept(account: &str, renewed_at: Option<Timestamp>) -> StoredCredentials {
         let dir = tempfile::tempdir().unwrap();
         let credentials = parse(&answer(&certificate())).unwrap();
-        let file = Kept::new(dir.path(), CREDENTIALS_FILE);
-        save(&file, &credentials, Some(&AccountId::of(account)), "https://h/", anew_at).unwrap();
+        let file = PrivateFile::new(dir.path(), CREDENTIALS_FILE);
+        save(&file, &credentials, Some(&AccountId::from_email(account)), "https://h/", renewed_at).unwrap();
         let kept = load(&file).unwrap().unwrap();
         assert_eq!(kept.credentials, credentials);
         kept
@@ -239,10 +239,10 @@ mod tests {
     #[test]
     fn kept_ones_are_of_one_account_and_server() {
         let kept = kept("me@example.com", None);
-        let me = AccountId::of("me@example.com");
-        assert!(kept.is_of(Some(&me), "https://h/") && kept.is_of(None, "https://h/"));
-        assert!(!kept.is_of(Some(&AccountId::of("you@example.com")), "https://h/"));
-        assert!(!kept.is_of(Some(&me), "https://other/"));
+        let me = AccountId::from_email("me@example.com");
+        assert!(kept.belongs_to(Some(&me), "https://h/") && kept.belongs_to(None, "https://h/"));
+        assert!(!kept.belongs_to(Some(&AccountId::from_email("you@example.com")), "https://h/"));
+        assert!(!kept.belongs_to(Some(&me), "https://other/"));
     }
 
     #[test]
@@ -256,15 +256,15 @@ mod tests {
 
     #[test]
     fn the_first_ones_may_be_replaced_at_once() {
-        assert_eq!(kept("me@example.com", None).not_anew_before(NOW), None);
+        assert_eq!(kept("me@example.com", None).not_renewed_before(NOW), None);
     }
 
     #[test]
     fn other_ones_are_fetched_at_most_once_an_hour() {
         let kept = kept("me@example.com", Some(NOW));
         let after = |minutes: u64| NOW.plus(Duration::from_secs(minutes * 60));
-        assert!(kept.not_anew_before(after(59)).is_some());
-        assert_eq!(kept.not_anew_before(after(60)), None);
-        assert_eq!(kept.not_anew_before(NOW.minus(ANEW_EVERY)), None);
+        assert!(kept.not_renewed_before(after(59)).is_some());
+        assert_eq!(kept.not_renewed_before(after(60)), None);
+        assert_eq!(kept.not_renewed_before(NOW.minus(RENEW_EVERY)), None);
     }
 }

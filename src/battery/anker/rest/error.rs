@@ -84,7 +84,7 @@ pub enum SolixError {
         pause: Pause,
     },
     /// A login was sent, and failed in a way that says nothing of the credentials.
-    #[error("the login to the Solix cloud failed{}", said(*status, *code))]
+    #[error("the login to the Solix cloud failed{}", status_suffix(*status, *code))]
     LoginFailed {
         /// The HTTP status.
         status: u16,
@@ -128,7 +128,7 @@ pub enum SolixError {
         endpoint: &'static str,
     },
     /// An answer that says no. It may be tried in the next cycle.
-    #[error("the Solix cloud did not answer {endpoint}{}", said(*status, *code))]
+    #[error("the Solix cloud did not answer {endpoint}{}", status_suffix(*status, *code))]
     Failed {
         /// The last part of the endpoint's path.
         endpoint: &'static str,
@@ -167,7 +167,7 @@ pub enum SolixError {
     },
     /// The answer is not what it should be, or larger than it may be.
     #[error("the answer of the Solix cloud to {endpoint} {what}")]
-    Garbled {
+    UnexpectedResponse {
         /// The last part of the endpoint's path.
         endpoint: &'static str,
         /// What is wrong with it.
@@ -216,7 +216,7 @@ impl std::fmt::Display for Pause {
 }
 
 /// A status and a code as people read them; nothing where all was well.
-fn said(status: u16, code: Option<i64>) -> String {
+fn status_suffix(status: u16, code: Option<i64>) -> String {
     match code {
         Some(code) if status == 200 => format!(": code {code}"),
         Some(code) => format!(": HTTP status {status}, code {code}"),
@@ -225,7 +225,7 @@ fn said(status: u16, code: Option<i64>) -> String {
 }
 
 /// What a person can do about a login that failed with this HTTP status.
-const fn login_remedy(status: u16) -> &'static str {
+const fn login_hint(status: u16) -> &'static str {
     match status {
         429 => "too many programs and phones of this network ask at once: it is tried again by itself, later",
         401 | 403 => {
@@ -260,7 +260,7 @@ impl SolixError {
             Self::TooManyCalls { .. } | Self::CredentialsTooSoon { .. } => "too_many_calls",
             Self::Unsupported { .. } => "unsupported",
             Self::Forbidden { .. } => "forbidden",
-            Self::Failed { .. } | Self::Garbled { .. } => "call_failed",
+            Self::Failed { .. } | Self::UnexpectedResponse { .. } => "call_failed",
         }
     }
 
@@ -294,7 +294,7 @@ impl SolixError {
             | Self::NotAccepted { .. }
             | Self::TooManyCalls { .. }
             | Self::Unsupported { .. }
-            | Self::Garbled { .. }
+            | Self::UnexpectedResponse { .. }
             | Self::CredentialsTooSoon { .. } => false,
         }
     }
@@ -334,7 +334,7 @@ impl SolixError {
                 "see with the phone app whether the account still works; it is tried again by itself then"
             }
             Self::LoginPaused { .. } | Self::LoginUnderWay => "wait: it is tried again by itself",
-            Self::LoginFailed { status, .. } => login_remedy(*status),
+            Self::LoginFailed { status, .. } => login_hint(*status),
             Self::NotAccepted { .. } => {
                 "it is tried again by itself; if it stays so, see with the phone app whether the account still \
                  works and owns the devices"
@@ -342,7 +342,9 @@ impl SolixError {
             Self::NoConnection { .. } | Self::Interrupted { .. } | Self::Timeout { .. } => {
                 "check that this machine may reach the internet; it is tried again by itself"
             }
-            Self::NoTime { .. } | Self::Failed { .. } | Self::Garbled { .. } => "it is tried again by itself",
+            Self::NoTime { .. } | Self::Failed { .. } | Self::UnexpectedResponse { .. } => {
+                "it is tried again by itself"
+            }
             Self::TooManyCalls { .. } => {
                 "phones and other programs of this network count too; it is tried again by itself"
             }

@@ -43,13 +43,13 @@ pub(super) struct Answer {
 }
 
 /// Why nothing came back.
-pub(super) enum Broken {
+pub(super) enum SendError {
     /// Nothing was sent.
-    NoConnection(reqwest::Error),
+    NotSent(reqwest::Error),
     /// It may have been received.
-    Underway(reqwest::Error),
+    InFlight(reqwest::Error),
     /// Not in time; it may have been received.
-    TooLate,
+    Timeout,
     /// It is too large.
     TooLarge,
 }
@@ -74,18 +74,18 @@ impl Http {
         credentials: Option<(&Secret, &Secret)>,
         body: Vec<u8>,
         within: Duration,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<Answer, SendError> {
         let headers = headers(&self.country, credentials);
         let request = self.client.post(url).headers(headers).body(body);
         let exchange = async {
             let response = request.send().await.map_err(|error| {
                 let is_sent = !error.is_connect();
                 let error = error.without_url();
-                if is_sent { Broken::Underway(error) } else { Broken::NoConnection(error) }
+                if is_sent { SendError::InFlight(error) } else { SendError::NotSent(error) }
             })?;
             answer(response).await
         };
-        tokio::time::timeout(within, exchange).await.unwrap_or(Err(Broken::TooLate))
+        tokio::time::timeout(within, exchange).await.unwrap_or(Err(SendError::Timeout))
     }
 }
 
@@ -117,12 +117,14 @@ pub(super) fn secret_header(secret: &Secret) -> Option<HeaderValue> {
     Some(value)
 }
 
-async fn answer(mut response: Response) -> Result<Answer, Broken> {
+async fn answer(mut response: Response) -> Result<Answer, SendError> {
     let status = response.status().as_u16();
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Broken::Underway(error.without_url()))? {
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| SendError::InFlight(error.without_url()))?
+    {
         if bytes.len() + chunk.len() > MAX_ANSWER {
-            return Err(Broken::TooLarge);
+            return Err(SendError::TooLarge);
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -5,6 +5,7 @@
 
 mod account;
 mod action;
+mod cache;
 mod call;
 mod cloud;
 mod credentials;
@@ -14,7 +15,6 @@ mod endpoint;
 mod error;
 mod http;
 mod json;
-mod memory;
 mod pace;
 mod panel;
 mod reading;
@@ -28,5 +28,5 @@ pub use error::{Pause, SolixError};
 pub use pace::Pace;
 pub use panel::PanelAverage;
 pub(in crate::battery::anker) use reading::is_panel_offline;
-pub use reading::{NoReading, Received, SiteWord, site_words};
+pub use reading::{NoReading, Received, SiteReading, site_readings};
 pub use site::{PanelRunning, Role, Scene, SceneDevice, Site};

@@ -24,7 +24,7 @@ const FIRST_YEAR: i16 = 2020;
 
 /// What a site's answers say of one of its devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SiteWord {
+pub struct SiteReading {
     /// Whose it is.
     pub station: Station,
     /// Whether the cloud has a connection to it.
@@ -69,12 +69,12 @@ pub struct Received {
 /// What a site's answers say: of its panel, with the means of five minutes if they were asked for, and of each
 /// solarbank. `devices` are those of the account: they name the panel where the scene does not, and say who is
 /// connected and in which time zone.
-pub fn site_words(
+pub fn site_readings(
     devices: &[BoundDevice],
     scene: &Scene,
     average: Option<&PanelAverage>,
     received: Received,
-) -> Vec<SiteWord> {
+) -> Vec<SiteReading> {
     let panel =
         panel_of(devices, scene).map(|station| panel_word(devices, scene, station, average, received));
     let batteries: Vec<&SceneDevice> =
@@ -101,7 +101,7 @@ fn panel_word(
     station: Station,
     average: Option<&PanelAverage>,
     received: Received,
-) -> SiteWord {
+) -> SiteReading {
     let in_scene = in_scene(scene, &station);
     let online = online(bound(devices, &station), in_scene);
     let measured_at = average.and_then(|average| average.valid_at);
@@ -112,10 +112,10 @@ fn panel_word(
         (Some(average), Some(measured_at)) => fresh(measured_at, received).map(|at| {
             let keys = in_scene.map(|device| device.keys.as_slice()).unwrap_or_default();
             let raw_keys: BTreeSet<String> = keys.iter().chain(&average.keys).cloned().collect();
-            of_panel(station.clone(), average, at, raw_keys.into_iter().collect())
+            panel_reading(station.clone(), average, at, raw_keys.into_iter().collect())
         }),
     };
-    SiteWord { station, online, n_packs: None, measured_at, reading }
+    SiteReading { station, online, n_packs: None, measured_at, reading }
 }
 
 /// Which of a site's figures are those of one of its batteries.
@@ -133,7 +133,7 @@ fn battery_word(
     bound: Option<&BoundDevice>,
     parts: Parts,
     received: Received,
-) -> SiteWord {
+) -> SiteReading {
     let online = online(bound, Some(device));
     let zone = bound.and_then(|bound| bound.time_zone.as_ref());
     let zone = zone.and_then(|zone| TimeZone::posix(zone.as_str()).ok());
@@ -152,9 +152,9 @@ fn battery_word(
         (Some(_), Some(measured_at)) => fresh(measured_at, received),
         (None, _) => Ok(received.at),
     };
-    let reading = reading.map(|at| of_battery(scene, device, parts, at));
+    let reading = reading.map(|at| battery_reading(scene, device, parts, at));
     let station = device.station.clone();
-    SiteWord { station, online, n_packs: device.n_packs, measured_at, reading }
+    SiteReading { station, online, n_packs: device.n_packs, measured_at, reading }
 }
 
 /// The time of a reading of numbers that were measured then.
@@ -206,7 +206,7 @@ fn panel_of(devices: &[BoundDevice], scene: &Scene) -> Option<Station> {
     }
 }
 
-fn of_panel(
+fn panel_reading(
     station: Station,
     average: &PanelAverage,
     at: Timestamp,
@@ -245,7 +245,7 @@ fn of_panel(
     }
 }
 
-fn of_battery(scene: &Scene, device: &SceneDevice, parts: Parts, at: Timestamp) -> StationReading {
+fn battery_reading(scene: &Scene, device: &SceneDevice, parts: Parts, at: Timestamp) -> StationReading {
     let not_reported = || Err(Absent::not_reported());
     let from_grid = if parts.is_only_battery { scene.grid_to_battery_power.clone() } else { not_reported() };
     let power_input = if SOLAR_ONLY.contains(&device.station.model.as_str()) {
@@ -343,7 +343,7 @@ mod tests {
 
     fn panel_at(valid_at: Option<Timestamp>) -> Result<StationReading, NoReading> {
         let average = average(Ok(Power::from_watts(3_610)), valid_at);
-        let words = site_words(&devices(), &Scene::default(), Some(&average), RECEIVED);
+        let words = site_readings(&devices(), &Scene::default(), Some(&average), RECEIVED);
         assert_eq!(words[0].station.serial.as_str(), "UUBABYAH2ONIAPD4");
         words[0].reading.clone()
     }
@@ -374,7 +374,7 @@ mod tests {
         let scene = scene_in(include_str!("../../../../fixtures/solix/rest/scene_panel_offline.json"));
         assert!(is_panel_offline(&devices(), &scene));
         let average = average(Ok(Power::from_watts(0)), Some(AT));
-        let words = site_words(&devices(), &scene, Some(&average), RECEIVED);
+        let words = site_readings(&devices(), &scene, Some(&average), RECEIVED);
         assert_eq!((words[0].online, words[0].reading.clone()), (Some(false), Err(NoReading::Offline)));
         let live = scene_in(include_str!("../../../../fixtures/solix/rest/scene_panel.json"));
         assert!(!is_panel_offline(&devices(), &live));
@@ -383,7 +383,7 @@ mod tests {
     #[test]
     fn a_sum_of_which_a_part_is_missing_is_missing() {
         let average = average(Err(Absent::not_reported()), Some(AT));
-        let words = site_words(&devices(), &Scene::default(), Some(&average), RECEIVED);
+        let words = site_readings(&devices(), &Scene::default(), Some(&average), RECEIVED);
         let reading = words[0].reading.clone().unwrap();
         assert_eq!(reading.power_input, Err(Absent::not_reported()));
         assert_eq!(reading.grid, GridState::Unknown);
@@ -395,7 +395,7 @@ mod tests {
         let mut devices = devices();
         devices[1].model = SafeText::new(PANEL_MODEL);
         let average = average(Ok(Power::from_watts(0)), Some(AT));
-        assert!(site_words(&devices, &Scene::default(), Some(&average), RECEIVED).is_empty());
+        assert!(site_readings(&devices, &Scene::default(), Some(&average), RECEIVED).is_empty());
     }
 
     /// A site of solarbanks of these models that were heard at `updated`, 40 W from the grid into them.
@@ -416,8 +416,8 @@ mod tests {
         }))
     }
 
-    fn words(scene: &Scene) -> Vec<SiteWord> {
-        site_words(&[], scene, None, RECEIVED)
+    fn words(scene: &Scene) -> Vec<SiteReading> {
+        site_readings(&[], scene, None, RECEIVED)
     }
 
     /// A minute before [`AT`], as the cloud writes it.
@@ -471,7 +471,7 @@ mod tests {
         let mut bound = devices().remove(0);
         (bound.serial, bound.wifi_online) = (SafeText::new("s0"), Some(false));
         let here = scene(&["A17C1"], LATELY, true);
-        assert_eq!(site_words(&[bound], &here, None, RECEIVED)[0].reading, Err(NoReading::Offline));
+        assert_eq!(site_readings(&[bound], &here, None, RECEIVED)[0].reading, Err(NoReading::Offline));
     }
 
     #[test]
@@ -509,11 +509,11 @@ mod tests {
         let devices = bound_in(include_str!("../../../../fixtures/solix/rest/bind_devices_inverter.json"));
         // It says 2024-02-27 12:33:13.
         let received = Received { at: Timestamp::from_micros(1_709_037_233_000_000), ..RECEIVED };
-        let words = site_words(&devices, &scene, None, received);
+        let words = site_readings(&devices, &scene, None, received);
         let socs: Vec<f64> =
             words.iter().map(|word| word.reading.clone().unwrap().soc.unwrap().percent()).collect();
         assert_eq!(socs, [28.0, 24.0]);
         let later = Received { at: received.at.plus(HOUR), ..received };
-        assert!(site_words(&devices, &scene, None, later).iter().all(|word| word.reading.is_err()));
+        assert!(site_readings(&devices, &scene, None, later).iter().all(|word| word.reading.is_err()));
     }
 }

@@ -4,14 +4,14 @@
 use serde_json::json;
 
 use super::action::{Action, action};
+use super::cache::Region;
 use super::cloud::Cloud;
 use super::endpoint::Endpoint;
-use super::memory::Region;
 use super::{BoundDevice, SolixError, device, site};
 use crate::reading::error_chain;
 
 /// What the other server says to the token of this one.
-enum Elsewhere {
+enum OtherRegion {
     /// The account is there.
     Found,
     /// It is not.
@@ -22,7 +22,7 @@ enum Elsewhere {
 
 impl Cloud {
     /// The account has no devices here. Without sites too, it may be at the other server.
-    pub(super) async fn devices_elsewhere(&mut self) -> Result<Vec<BoundDevice>, SolixError> {
+    pub(super) async fn devices_at_other_server(&mut self) -> Result<Vec<BoundDevice>, SolixError> {
         if !self.sites().await?.is_empty() {
             return Ok(Vec::new());
         }
@@ -32,29 +32,29 @@ impl Cloud {
                 self.move_to(self.home.clone());
                 self.login = None;
                 self.take_cached_login()?;
-                warn_of_nothing();
+                warn_no_devices();
             }
             return Ok(Vec::new());
         }
         let Some(other) = self.other.clone() else { return Ok(Vec::new()) };
         let (here, login_here) = (self.server.clone(), self.login.clone());
         self.server = other.clone();
-        match self.look_here().await {
-            Ok(Elsewhere::Found) => {
+        match self.look_at_server().await {
+            Ok(OtherRegion::Found) => {
                 self.move_to(other);
                 if let Some(login) = &mut self.login {
                     login.server = self.server.to_string();
                     login.save(&self.login_file)?;
                 }
-                self.tell_that_it_is_here();
+                self.log_found_here();
                 self.devices_here().await
             }
-            Ok(Elsewhere::NotFound) => {
+            Ok(OtherRegion::NotFound) => {
                 self.move_to(here);
-                warn_of_nothing();
+                warn_no_devices();
                 Ok(Vec::new())
             }
-            Ok(Elsewhere::NeedsLogin) => {
+            Ok(OtherRegion::NeedsLogin) => {
                 self.move_to(other);
                 self.login = None;
                 let devices = self.devices_here().await?;
@@ -64,9 +64,9 @@ impl Cloud {
                     if let Some(login) = &self.login {
                         login.save(&self.login_file)?;
                     }
-                    warn_of_nothing();
+                    warn_no_devices();
                 } else {
-                    self.tell_that_it_is_here();
+                    self.log_found_here();
                 }
                 Ok(devices)
             }
@@ -83,7 +83,7 @@ impl Cloud {
     }
 
     /// Asks the server with the token that is there, whatever it says to it.
-    async fn look_here(&mut self) -> Result<Elsewhere, SolixError> {
+    async fn look_at_server(&mut self) -> Result<OtherRegion, SolixError> {
         for endpoint in [Endpoint::Devices, Endpoint::Sites] {
             self.take_turn(endpoint).await?;
             let answer = self.send(endpoint, json!({}).to_string().into_bytes()).await?;
@@ -92,10 +92,10 @@ impl Cloud {
                 Action::Take => {
                     let n_devices = device::parse(&answer.data).count();
                     if n_devices + site::parse_list(&answer.data).count() > 0 {
-                        return Ok(Elsewhere::Found);
+                        return Ok(OtherRegion::Found);
                     }
                 }
-                Action::LogInAgain | Action::WaitAndLogIn => return Ok(Elsewhere::NeedsLogin),
+                Action::LogInAgain | Action::WaitAndLogIn => return Ok(OtherRegion::NeedsLogin),
                 Action::Fail
                 | Action::Throttle
                 | Action::WaitAndRepeat
@@ -111,26 +111,26 @@ impl Cloud {
                 }
             }
         }
-        Ok(Elsewhere::NotFound)
+        Ok(OtherRegion::NotFound)
     }
 
     fn is_region_known(&self) -> bool {
-        self.memory.region(self.account.as_ref(), &self.config.country).is_some()
+        self.cache.region(self.account.as_ref(), &self.config.country).is_some()
     }
 
     /// From now on, and after a restart, the account is asked for at this server.
     fn move_to(&mut self, server: reqwest::Url) {
         self.server = server;
         let account = self.account.as_ref().or(self.login.as_ref().map(|login| &login.account));
-        self.memory.note_region(Region {
+        self.cache.note_region(Region {
             account: account.map(|account| account.as_hex().to_owned()).unwrap_or_default(),
             country: self.config.country.clone(),
             server: self.server.to_string(),
         });
-        self.memory.save();
+        self.cache.save();
     }
 
-    fn tell_that_it_is_here(&self) {
+    fn log_found_here(&self) {
         let server = self.server.host_str().unwrap_or_default();
         tracing::warn!(
             server,
@@ -140,7 +140,7 @@ impl Cloud {
     }
 }
 
-fn warn_of_nothing() {
+fn warn_no_devices() {
     tracing::warn!(
         "the Solix account has no devices at either server: is it the account of the phone app, and are the \
          devices bound to it?"

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::asking::Send;
-use super::stations::Question;
-use crate::battery::anker::mqtt::{Broker, Heard, Link, MqttError, client_config};
+use super::requests::RequestKind;
+use super::stations::StationRequest;
+use crate::battery::anker::mqtt::{Broker, MqttClient, MqttError, MqttEvent, client_config};
 use crate::battery::anker::rest::MqttCredentials;
 use crate::battery::anker::{Config, wire};
 use crate::reading::{Station, Timestamp};
@@ -23,13 +23,13 @@ pub(super) enum Name {
 
 /// A connection, and as whom it is made.
 #[derive(Debug)]
-pub(super) struct Connection {
-    link: Link,
+pub(super) struct AccountConnection {
+    client: MqttClient,
     credentials: MqttCredentials,
     now: fn() -> Timestamp,
 }
 
-impl Connection {
+impl AccountConnection {
     /// Begins to connect, and to listen to these stations.
     ///
     /// # Errors
@@ -49,41 +49,40 @@ impl Connection {
         let (host, port) = address(named.unwrap_or(&credentials.endpoint));
         let client_id = client_id(&credentials, name, (config.now)());
         let broker = Broker { host, port, client_id, tls };
-        let link = Link::start(broker, &credentials.app_name, stations, config.now);
-        Ok(Self { link, credentials, now: config.now })
+        let client = MqttClient::start(broker, &credentials.app_name, stations, config.now);
+        Ok(Self { client, credentials, now: config.now })
     }
 
     /// Waits for the next thing that the broker tells. May be dropped and called again.
-    pub(super) async fn heard(&mut self) -> Heard {
-        self.link.heard().await
+    pub(super) async fn next_event(&mut self) -> MqttEvent {
+        self.client.next_event().await
     }
 
     /// Asks a station. Without a connection the question is lost.
-    pub(super) fn ask(&self, question: &Question, trigger_for: Duration) {
-        let (model, serial) = (question.station.model.as_str(), question.station.serial.as_str());
+    pub(super) fn ask(&self, request: &StationRequest, trigger_for: Duration) {
+        let (model, serial) = (request.station.model.as_str(), request.station.serial.as_str());
         let now = (self.now)();
-        let frame = match question.send {
-            Send::StatusRequest => wire::status_request(model, now),
-            Send::Trigger => wire::trigger(true, trigger_for, now),
+        let frame = match request.kind {
+            RequestKind::StatusRequest => wire::status_request(model, now),
+            RequestKind::Trigger => wire::trigger(true, trigger_for, now),
         };
         let account = wire::Account {
             app_name: &self.credentials.app_name,
             user_id: self.credentials.user_id.expose(),
             certificate_id: self.credentials.certificate_id.expose(),
         };
-        let envelope =
-            wire::request_envelope(&account, question.owner.as_deref(), model, serial, &frame, now);
+        let envelope = wire::request_envelope(&account, request.owner.as_deref(), model, serial, &frame, now);
         let topic = format!("cmd/{}/{model}/{serial}/req", self.credentials.app_name);
-        let station = question.station.name.as_str();
-        tracing::debug!(station, what = ?question.send, "asked");
-        if !self.link.publish(&topic, envelope) {
+        let station = request.station.name.as_str();
+        tracing::debug!(station, what = ?request.kind, "asked");
+        if !self.client.publish(&topic, envelope) {
             tracing::warn!(station, "not asked: too many requests wait for the broker");
         }
     }
 
     /// Says goodbye, by `deadline` at the latest.
     pub(super) async fn end(self, deadline: tokio::time::Instant) {
-        self.link.end(deadline).await;
+        self.client.end(deadline).await;
     }
 }
 

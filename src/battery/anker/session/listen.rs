@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::asking::Send;
-use super::connection::{Connection, Name};
-use super::kept::N_NAMES;
-use super::stations::Question;
+use super::connection::{AccountConnection, Name};
+use super::persisted::N_NAMES;
+use super::requests::RequestKind;
+use super::stations::StationRequest;
 use crate::battery::anker::Config;
-use crate::battery::anker::mqtt::{Heard, MqttError};
+use crate::battery::anker::mqtt::{MqttError, MqttEvent};
 use crate::battery::anker::rest::{BoundDevice, Cloud, SolixError};
 use crate::reading::{SafeText, Station};
 use crate::support::jitter;
@@ -22,7 +22,7 @@ const RENEWED_AFTER: Duration = Duration::from_secs(55);
 /// Somebody who listens.
 #[derive(Debug)]
 pub struct Listener {
-    connection: Connection,
+    connection: AccountConnection,
     devices: Vec<BoundDevice>,
     /// When stations are to be made to speak again; `None` if they are not to be made to.
     trigger_at: Option<Instant>,
@@ -46,7 +46,7 @@ impl Listener {
         let credentials = cloud.mqtt_credentials().await?;
         let stations: Vec<Station> = devices.iter().map(station).collect();
         let name = Name::Usual(jitter::number() % N_NAMES);
-        let connection = Connection::open(config, credentials, name, &stations)?;
+        let connection = AccountConnection::open(config, credentials, name, &stations)?;
         Ok(Self { connection, devices, trigger_at: makes_speak.then(Instant::now), is_ready: false })
     }
 
@@ -56,27 +56,27 @@ impl Listener {
     }
 
     /// Waits for what comes next.
-    pub async fn heard(&mut self) -> Heard {
+    pub async fn next_event(&mut self) -> MqttEvent {
         loop {
             let trigger_at = self.trigger_at.filter(|_| self.is_ready);
             tokio::select! {
-                heard = self.connection.heard() => {
-                    self.note(&heard);
-                    return heard;
+                event = self.connection.next_event() => {
+                    self.note(&event);
+                    return event;
                 }
                 () = until(trigger_at) => self.make_speak(),
             }
         }
     }
 
-    fn note(&mut self, heard: &Heard) {
-        match heard {
-            Heard::Ready { .. } => {
+    fn note(&mut self, event: &MqttEvent) {
+        match event {
+            MqttEvent::Ready { .. } => {
                 self.is_ready = true;
                 self.trigger_at = self.trigger_at.map(|_| Instant::now());
             }
-            Heard::Lost { .. } => self.is_ready = false,
-            Heard::Message { .. } => (),
+            MqttEvent::Lost { .. } => self.is_ready = false,
+            MqttEvent::Message { .. } => (),
         }
     }
 
@@ -84,9 +84,9 @@ impl Listener {
     fn make_speak(&mut self) {
         self.trigger_at = Some(Instant::now() + RENEWED_AFTER);
         for device in &self.devices {
-            for send in [Send::StatusRequest, Send::Trigger] {
+            for kind in [RequestKind::StatusRequest, RequestKind::Trigger] {
                 let owner = device.owner_user_id.as_ref().map(|owner| owner.expose().to_owned());
-                self.connection.ask(&Question { station: station(device), owner, send }, TRIGGER_FOR);
+                self.connection.ask(&StationRequest { station: station(device), owner, kind }, TRIGGER_FOR);
             }
         }
     }
@@ -116,7 +116,7 @@ pub enum ListenError {
 
 impl ListenError {
     /// What happened and what to do, for a person.
-    pub fn in_words(&self) -> String {
+    pub fn to_message(&self) -> String {
         match self {
             Self::Cloud(error) => error.trouble().message,
             Self::Mqtt(error) => error.to_string(),

@@ -4,12 +4,12 @@
 //! waits for it. Whoever closes a cycle fetches what came since the last one by [`Session::report`].
 //! [`ask_once`] is the same for a program that ends after one cycle.
 
-mod asking;
 mod connection;
-mod kept;
 mod listen;
 mod pace;
-mod patience;
+mod persisted;
+mod recovery;
+mod requests;
 mod rest_log;
 mod stations;
 mod trouble;
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 pub use self::listen::{ListenError, Listener};
-use self::worker::{Known, Worker};
+use self::worker::{SessionState, Worker};
 use super::Config;
 use super::rest::SolixError;
 use crate::reading::{AccountReport, StationReading, Timestamp, Vendor, error_chain};
@@ -49,7 +49,7 @@ const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
 pub struct Session {
     config: Config,
     readings: mpsc::Receiver<StationReading>,
-    known: watch::Receiver<Known>,
+    state: watch::Receiver<SessionState>,
     stop: oneshot::Sender<()>,
     task: JoinSet<()>,
 }
@@ -58,14 +58,14 @@ impl Session {
     /// Begins a session. Never waits and never fails: what goes wrong stands in the reports.
     pub fn start(config: Config) -> Self {
         let (outbox, readings) = mpsc::channel(INBOX);
-        let (knows, known) = watch::channel(Known::new());
+        let (knows, state) = watch::channel(SessionState::new());
         let (stop, stopped) = oneshot::channel();
         let mut task = JoinSet::new();
         match Worker::new(config.clone(), outbox, knows.clone()) {
             Ok(worker) => drop(task.spawn(until_stopped(worker, stopped))),
             Err(error) => cannot_start(&knows, &error),
         }
-        Self { config, readings, known, stop, task }
+        Self { config, readings, state, stop, task }
     }
 
     /// What came since the last report, and how the stations stand now.
@@ -78,7 +78,7 @@ impl Session {
         if self.task.is_empty() {
             *self = Self::start(self.config.clone());
         }
-        report(taken, &self.known.borrow(), (self.config.now)())
+        report(taken, &self.state.borrow(), (self.config.now)())
     }
 
     /// Ends the session, by `deadline` at the latest. The last report is fetched before.
@@ -92,7 +92,7 @@ impl Session {
 /// Asks every station once, for as long as the inventory says and never beyond `deadline`.
 pub async fn ask_once(config: Config, deadline: Instant) -> AccountReport {
     let (outbox, mut readings) = mpsc::channel(INBOX);
-    let (knows, known) = watch::channel(Known::new());
+    let (knows, state) = watch::channel(SessionState::new());
     let now = config.now;
     match Worker::new(config, outbox, knows.clone()) {
         Ok(mut worker) => {
@@ -101,8 +101,8 @@ pub async fn ask_once(config: Config, deadline: Instant) -> AccountReport {
         }
         Err(error) => cannot_start(&knows, &error),
     }
-    let known = known.borrow().clone();
-    report(taken(&mut readings), &known, now())
+    let state = state.borrow().clone();
+    report(taken(&mut readings), &state, now())
 }
 
 async fn until_stopped(mut worker: Worker, stopped: oneshot::Receiver<()>) {
@@ -114,9 +114,9 @@ async fn until_stopped(mut worker: Worker, stopped: oneshot::Receiver<()>) {
     worker.end(Instant::now() + GOODBYE).await;
 }
 
-fn cannot_start(knows: &watch::Sender<Known>, error: &SolixError) {
+fn cannot_start(knows: &watch::Sender<SessionState>, error: &SolixError) {
     tracing::error!(error = error_chain(error), "the Solix session cannot start");
-    knows.send_modify(|known| known.trouble = Some(error.trouble()));
+    knows.send_modify(|state| state.trouble = Some(error.trouble()));
 }
 
 /// What waits to be fetched, oldest first.
@@ -124,7 +124,7 @@ fn taken(readings: &mut mpsc::Receiver<StationReading>) -> Vec<StationReading> {
     std::iter::from_fn(|| readings.try_recv().ok()).collect()
 }
 
-fn report(readings: Vec<StationReading>, known: &Known, now: Timestamp) -> AccountReport {
-    let stations = known.stations.iter().map(|standing| standing.status(known.pace, now));
-    AccountReport { vendor: &VENDOR, readings, stations: stations.collect(), trouble: known.trouble.clone() }
+fn report(readings: Vec<StationReading>, state: &SessionState, now: Timestamp) -> AccountReport {
+    let stations = state.stations.iter().map(|view| view.status(state.pace, now));
+    AccountReport { vendor: &VENDOR, readings, stations: stations.collect(), trouble: state.trouble.clone() }
 }

@@ -57,7 +57,7 @@ pub(super) struct Condition {
 impl Condition {
     /// What a reading says of it. A station that never had the grid cannot have lost it; `grid_seen` is
     /// whether this one had.
-    pub(super) fn of(reading: &StationReading, grid_seen: bool) -> Self {
+    pub(super) fn from_reading(reading: &StationReading, grid_seen: bool) -> Self {
         let gives_power = reading.power_output.as_ref().is_ok_and(|power| power.milliwatts() > 0);
         Self {
             soc: reading.soc.as_ref().ok().copied(),

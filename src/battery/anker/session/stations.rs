@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::asking::{Asking, Patience, Send};
-use super::kept::{Kept, KeptDevice};
 use super::pace::{Condition, Pace, next_mode, presence};
-use crate::battery::anker::rest::{BoundDevice, SiteWord};
+use super::persisted::{PersistedDevice, PersistedSession};
+use super::requests::{AnswerTimeout, RequestKind, RequestState};
+use crate::battery::anker::rest::{BoundDevice, SiteReading};
 use crate::battery::anker::wire::{self, Body, Decoded, DeviceState, ModelKind, MsgType};
 use crate::reading::{
     DataSource, GridState, PollingMode, Presence, SafeText, Share, Station, StationReading, StationStatus,
@@ -30,14 +30,14 @@ const PACKS_SOUGHT_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const PASSIVE_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How many types of message are told of at most.
-const MAX_TOLD: usize = 500;
+const MAX_LOGGED: usize = 500;
 
 /// One question that is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct StationRequest {
     pub(super) station: Station,
     pub(super) owner: Option<String>,
-    pub(super) send: Send,
+    pub(super) kind: RequestKind,
 }
 
 /// All stations.
@@ -47,9 +47,9 @@ pub(super) struct Stations {
     pub(super) mode: PollingMode,
     fast_below: Share,
     /// Which types of message were told of, by model: each is told once.
-    told: BTreeSet<(String, MsgType)>,
+    logged: BTreeSet<(String, MsgType)>,
     /// The same of those that are read in part.
-    told_cut: BTreeSet<(String, MsgType)>,
+    logged_partial: BTreeSet<(String, MsgType)>,
     n_dropped: u64,
 }
 
@@ -57,9 +57,9 @@ pub(super) struct Stations {
 #[derive(Debug)]
 struct Tracked {
     station: Station,
-    device: KeptDevice,
+    device: PersistedDevice,
     state: DeviceState,
-    asking: Asking,
+    requests: RequestState,
     /// It was made to speak in this round, so that it says how many packs it has.
     seeks_packs: bool,
     /// How often stations were asked when it was heard last.
@@ -69,7 +69,7 @@ struct Tracked {
 
 /// What is known of one station, for whoever reports it later.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct StationView {
     station: Station,
     last: Option<StationReading>,
     heard_at: Option<Timestamp>,
@@ -79,7 +79,7 @@ pub(super) struct Standing {
     heard_pace: Option<Pace>,
 }
 
-impl Standing {
+impl StationView {
     pub(super) fn status(&self, pace: Pace, now: Timestamp) -> StationStatus {
         StationStatus {
             station: self.station.clone(),
@@ -97,25 +97,25 @@ impl Standing {
 }
 
 impl Stations {
-    pub(super) fn new(kept: &Kept, fast_below: Share, now: Timestamp) -> Self {
-        let read = kept.devices.iter().filter(|(_, device)| wire::is_read(&device.model));
+    pub(super) fn new(persisted: &PersistedSession, fast_below: Share, now: Timestamp) -> Self {
+        let read = persisted.devices.iter().filter(|(_, device)| wire::is_read(&device.model));
         let tracked = read.map(|(serial, device)| {
             (serial.clone(), Tracked::new(device.station(serial), device.clone(), now))
         });
         Self {
             tracked: tracked.collect(),
-            mode: kept.mode(),
+            mode: persisted.mode(),
             fast_below,
-            told: BTreeSet::new(),
-            told_cut: BTreeSet::new(),
+            logged: BTreeSet::new(),
+            logged_partial: BTreeSet::new(),
             n_dropped: 0,
         }
     }
 
     /// What is to be kept of them.
-    pub(super) fn keep(&self, kept: &mut Kept) {
-        kept.is_fast = self.mode == PollingMode::Fast;
-        kept.devices =
+    pub(super) fn keep(&self, persisted: &mut PersistedSession) {
+        persisted.is_fast = self.mode == PollingMode::Fast;
+        persisted.devices =
             self.tracked.iter().map(|(serial, tracked)| (serial.clone(), tracked.device.clone())).collect();
     }
 
@@ -154,7 +154,7 @@ impl Stations {
 
     /// What makes up the topics that are listened to: another name is no other topic.
     fn listened_to(&self) -> Vec<(SafeText, SafeText)> {
-        self.heard().into_iter().map(|station| (station.serial, station.model)).collect()
+        self.subscribed().into_iter().map(|station| (station.serial, station.model)).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -162,7 +162,7 @@ impl Stations {
     }
 
     /// Those that speak for themselves, so that their topics are to be listened to.
-    pub(super) fn heard(&self) -> Vec<Station> {
+    pub(super) fn subscribed(&self) -> Vec<Station> {
         let own = self.tracked.values().filter(|tracked| !tracked.device.is_passive);
         own.map(|tracked| tracked.station.clone()).collect()
     }
@@ -184,42 +184,52 @@ impl Stations {
     /// Takes what the REST interface says of a station. Gives a reading if nothing better is heard of it.
     pub(super) fn take_rest(
         &mut self,
-        word: &SiteWord,
+        site_reading: &SiteReading,
         pace: Pace,
         now: Timestamp,
     ) -> Option<StationReading> {
         let mode = self.mode;
-        let tracked = self.tracked.get_mut(word.station.serial.as_str())?;
-        let reading = tracked.take_rest(word, mode, pace, now)?;
+        let tracked = self.tracked.get_mut(site_reading.station.serial.as_str())?;
+        let reading = tracked.take_rest(site_reading, mode, pace, now)?;
         self.judge_mode(pace, now);
         Some(reading)
     }
 
     /// Begins a new round of questions.
-    pub(super) fn begin(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Vec<Question> {
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        timeout: AnswerTimeout,
+    ) -> Vec<StationRequest> {
         let own = self.tracked.values_mut().filter(|tracked| !tracked.device.is_passive);
-        own.flat_map(|tracked| tracked.begin(now, wall, patience)).collect()
+        own.flat_map(|tracked| tracked.begin(now, wall, timeout)).collect()
     }
 
     /// What to send to those that have not answered in time.
-    pub(super) fn expire(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Vec<Question> {
-        let mut questions = Vec::new();
+    pub(super) fn take_overdue(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        timeout: AnswerTimeout,
+    ) -> Vec<StationRequest> {
+        let mut requests = Vec::new();
         for tracked in self.tracked.values_mut() {
-            if let Some(send) = tracked.asking.expire(now, wall, patience) {
-                questions.push(tracked.question(send));
+            if let Some(send) = tracked.requests.take_overdue(now, wall, timeout) {
+                requests.push(tracked.request(send));
             }
         }
-        questions
+        requests
     }
 
-    /// When [`Self::expire`] has something to do.
+    /// When [`Self::take_overdue`] has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.tracked.values().filter_map(|tracked| tracked.asking.due()).min()
+        self.tracked.values().filter_map(|tracked| tracked.requests.due()).min()
     }
 
     /// Whether an answer is waited for.
     pub(super) fn are_asked(&self) -> bool {
-        self.tracked.values().any(|tracked| tracked.asking.is_open() || tracked.seeks_packs)
+        self.tracked.values().any(|tracked| tracked.requests.is_open() || tracked.seeks_packs)
     }
 
     /// Takes a message that came at `at`. Gives the readings that follow from it; a message that cannot be
@@ -246,7 +256,7 @@ impl Stations {
             Body::Frame(frame) => self.take_frame(&serial, &model, frame, at, pace),
             Body::Json(value) => {
                 let decoded = wire::decode_json(&model, value);
-                self.tell_fields(&model, MsgType::JSON, &decoded);
+                self.log_new_fields(&model, MsgType::JSON, &decoded);
                 self.take_values(&serial, &decoded, at, pace).into_iter().collect()
             }
         };
@@ -284,9 +294,9 @@ impl Stations {
             Ok(frame) if frame.is_checksum_ok => {
                 let decoded = wire::decode(model, &frame);
                 if !frame.is_consistent {
-                    self.tell_cut(model, frame.msg_type);
+                    self.log_partial(model, frame.msg_type);
                 }
-                self.tell_fields(model, frame.msg_type, &decoded);
+                self.log_new_fields(model, frame.msg_type, &decoded);
                 Some(decoded)
             }
             Ok(frame) => {
@@ -323,11 +333,11 @@ impl Stations {
             return false;
         }
         let name = wire::model(model).map_or(model, |model| model.name);
-        let device = KeptDevice {
+        let device = PersistedDevice {
             model: model.to_owned(),
             name: name.to_owned(),
             is_passive: true,
-            ..KeptDevice::default()
+            ..PersistedDevice::default()
         };
         let mut tracked = Tracked::new(device.station(serial), device, at);
         tracked.state.set_behind_hub();
@@ -341,9 +351,10 @@ impl Stations {
         let live = self
             .tracked
             .values()
-            .filter(|tracked| matches!(tracked.standing().presence(pace, now), Presence::Live));
-        let conditions =
-            live.filter_map(|tracked| Some(Condition::of(tracked.last.as_ref()?, tracked.device.grid_seen)));
+            .filter(|tracked| matches!(tracked.view().presence(pace, now), Presence::Live));
+        let conditions = live.filter_map(|tracked| {
+            Some(Condition::from_reading(tracked.last.as_ref()?, tracked.device.grid_seen))
+        });
         let mode = next_mode(self.mode, self.fast_below, conditions);
         if mode != self.mode {
             tracing::info!(from = self.mode.label(), to = mode.label(), "stations are asked at another pace");
@@ -351,13 +362,13 @@ impl Stations {
         self.mode = mode;
     }
 
-    pub(super) fn standing(&self) -> Vec<Standing> {
-        self.tracked.values().map(Tracked::standing).collect()
+    pub(super) fn views(&self) -> Vec<StationView> {
+        self.tracked.values().map(Tracked::view).collect()
     }
 
     /// Tells once of each type of message of a model what is in it.
-    fn tell_fields(&mut self, model: &str, msg_type: MsgType, decoded: &Decoded) {
-        if self.told.len() >= MAX_TOLD || !self.told.insert((model.to_owned(), msg_type)) {
+    fn log_new_fields(&mut self, model: &str, msg_type: MsgType, decoded: &Decoded) {
+        if self.logged.len() >= MAX_LOGGED || !self.logged.insert((model.to_owned(), msg_type)) {
             return;
         }
         let model = SafeText::new(model);
@@ -372,8 +383,9 @@ impl Stations {
     }
 
     /// Tells once of each type of message of a model that frames of it are read in part.
-    fn tell_cut(&mut self, model: &str, msg_type: MsgType) {
-        if self.told_cut.len() < MAX_TOLD && self.told_cut.insert((model.to_owned(), msg_type)) {
+    fn log_partial(&mut self, model: &str, msg_type: MsgType) {
+        if self.logged_partial.len() < MAX_LOGGED && self.logged_partial.insert((model.to_owned(), msg_type))
+        {
             let model = SafeText::new(model);
             tracing::warn!(
                 "frames {msg_type} of {model} are read in part: the fields in them are of an unknown form; \
@@ -399,56 +411,57 @@ fn is_kind(model: &str, kind: ModelKind) -> bool {
 }
 
 impl Tracked {
-    fn new(station: Station, mut device: KeptDevice, now: Timestamp) -> Self {
+    fn new(station: Station, mut device: PersistedDevice, now: Timestamp) -> Self {
         device.awaited_since =
             device.awaited_since.filter(|since| *since <= now.micros()).or(Some(now.micros()));
-        let asking = Asking::new(device.learnt);
+        let requests = RequestState::new(device.learnt);
         let mut state = DeviceState::default();
         if let Some(packs) = device.packs {
             state.set_packs(packs);
         }
-        Self { station, device, state, asking, seeks_packs: false, heard_pace: None, last: None }
+        Self { station, device, state, requests, seeks_packs: false, heard_pace: None, last: None }
     }
 
     /// What to ask now. A station that has not said of late how many packs it has is made to speak, as it says that
     /// only then.
-    fn begin(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Vec<Question> {
-        let send = self.asking.begin(now, wall, patience);
-        self.device.learnt = self.asking.learnt;
+    fn begin(&mut self, now: Instant, wall: Timestamp, timeout: AnswerTimeout) -> Vec<StationRequest> {
+        let send = self.requests.begin(now, wall, timeout);
+        self.device.learnt = self.requests.learnt;
         let sought_at = self.device.packs_sought_at.map(Timestamp::from_micros);
         self.seeks_packs = wire::counts_packs_apart(self.station.model.as_str())
             && sought_at.is_none_or(|at| wall.since(at) >= PACKS_SOUGHT_EVERY);
-        let mut questions = vec![self.question(send)];
-        if self.seeks_packs && send != Send::Trigger {
-            questions.push(self.question(Send::Trigger));
+        let mut requests = vec![self.request(send)];
+        if self.seeks_packs && send != RequestKind::Trigger {
+            requests.push(self.request(RequestKind::Trigger));
         }
-        questions
+        requests
     }
 
     fn take_rest(
         &mut self,
-        word: &SiteWord,
+        site_reading: &SiteReading,
         mode: PollingMode,
         pace: Pace,
         now: Timestamp,
     ) -> Option<StationReading> {
-        self.device.online = word.online.or(self.device.online);
-        if let Some(packs) = word.n_packs {
+        self.device.online = site_reading.online.or(self.device.online);
+        if let Some(packs) = site_reading.n_packs {
             self.state.set_packs(packs);
             self.device.packs = self.state.n_packs();
         }
-        let is_live = matches!(self.standing().presence(pace, now), Presence::Live);
+        let is_live = matches!(self.view().presence(pace, now), Presence::Live);
         if is_live && self.device.way() == DataSource::Mqtt {
             return None;
         }
-        let heard_at = word.reading.as_ref().map(|reading| reading.at).ok().or(word.measured_at);
+        let heard_at =
+            site_reading.reading.as_ref().map(|reading| reading.at).ok().or(site_reading.measured_at);
         let heard_at = heard_at.map(|at| at.min(now).micros());
         if self.device.heard_at < heard_at {
             self.device.heard_at = heard_at;
             self.device.by_rest = true;
             self.heard_pace = Some(pace);
         }
-        let mut reading = word.reading.clone().ok()?;
+        let mut reading = site_reading.reading.clone().ok()?;
         if self.last.as_ref().is_some_and(|last| reading.at <= last.at) {
             return None;
         }
@@ -464,8 +477,8 @@ impl Tracked {
         self.device.heard_at().is_some_and(|heard_at| now.since(heard_at) < PASSIVE_FOR)
     }
 
-    fn question(&self, send: Send) -> Question {
-        Question { station: self.station.clone(), owner: self.device.owner.clone(), send }
+    fn request(&self, kind: RequestKind) -> StationRequest {
+        StationRequest { station: self.station.clone(), owner: self.device.owner.clone(), kind }
     }
 
     /// What it says now, if that is worth a reading: the answer to a question; anything, if half an interval
@@ -489,14 +502,14 @@ impl Tracked {
         wire::reading(&self.station, &self.state, at, mode).filter(says_something)?;
         let reading = wire::reading(&self.station, &self.state, at.minus(ONE_READING), mode)?;
         self.device.grid_seen |= reading.grid == GridState::Present;
-        let is_answer = self.asking.is_open();
+        let is_answer = self.requests.is_open();
         let is_due = self.last.as_ref().is_none_or(|last| pace.interval / 2 <= at.since(last.at));
         let is_turn = self
             .last
             .as_ref()
             .is_some_and(|last| last.grid != reading.grid && reading.grid != GridState::Unknown);
-        self.asking.answered(at);
-        self.device.learnt = self.asking.learnt;
+        self.requests.answered(at);
+        self.device.learnt = self.requests.learnt;
         self.device.by_rest = false;
         if self.seeks_packs {
             self.device.packs_sought_at = Some(at.micros());
@@ -508,8 +521,8 @@ impl Tracked {
         Some(reading)
     }
 
-    fn standing(&self) -> Standing {
-        Standing {
+    fn view(&self) -> StationView {
+        StationView {
             station: self.station.clone(),
             last: self.last.clone(),
             heard_at: self.device.heard_at(),

@@ -10,7 +10,7 @@ use crate::support::secret::Secret;
 
 const START: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
 const PACE: Pace = Pace { interval: Duration::from_secs(120), rest_every: 5 };
-const WITHIN: Patience = Patience::Each(Duration::from_secs(10));
+const WITHIN: AnswerTimeout = AnswerTimeout::Each(Duration::from_secs(10));
 const SERIAL: &str = "9DNBH3D0PLDBLX1Y";
 const TOPIC: &str = "dt/anker_power/A1790P/9DNBH3D0PLDBLX1Y/param_info";
 
@@ -64,7 +64,7 @@ fn bound(serial: &str, model: &str) -> BoundDevice {
 }
 
 fn one() -> Stations {
-    let mut stations = Stations::new(&Kept::default(), Share::from_millipercent(30_000), START);
+    let mut stations = Stations::new(&PersistedSession::default(), Share::from_millipercent(30_000), START);
     assert!(stations.bind(&[bound(SERIAL, "A1790P")], START));
     let tracked = stations.tracked.get_mut(SERIAL).unwrap();
     tracked.state.set_packs(0);
@@ -112,9 +112,9 @@ fn a_station_that_never_had_the_grid_has_not_lost_it() {
 fn that_the_grid_was_seen_outlives_a_restart() {
     let mut before = one();
     said(&mut before, CALM, 1);
-    let mut kept = Kept::default();
-    before.keep(&mut kept);
-    let mut again = Stations::new(&kept, Share::from_millipercent(30_000), after(5));
+    let mut persisted = PersistedSession::default();
+    before.keep(&mut persisted);
+    let mut again = Stations::new(&persisted, Share::from_millipercent(30_000), after(5));
     said(&mut again, Says { grid: 0, ..CALM }, 6);
     assert_eq!(again.mode, PollingMode::Fast);
 }
@@ -151,7 +151,7 @@ fn what_cannot_be_read_is_dropped_and_is_no_sign_of_life() {
     assert!(one.take(TOPIC, &message(&broken), after(1), PACE).is_empty());
     assert!(one.take(TOPIC, b"{", after(1), PACE).is_empty());
     assert!(one.take(TOPIC, &message(b"\xff\x09"), after(1), PACE).is_empty());
-    assert_eq!(one.standing()[0].status(PACE, after(2)).presence, Presence::Awaited);
+    assert_eq!(one.views()[0].status(PACE, after(2)).presence, Presence::Awaited);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_frame_that_cannot_be_cut_is_a_sign_of_life() {
     odd[2] = 13;
     odd[12] = odd.iter().fold(0, |xor, byte| xor ^ byte);
     assert!(one.take(TOPIC, &message(&odd), after(1), PACE).is_empty());
-    assert_eq!(one.standing()[0].status(PACE, after(2)).presence, Presence::Live);
+    assert_eq!(one.views()[0].status(PACE, after(2)).presence, Presence::Live);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_stranger_is_not_listened_to() {
     let mut one = one();
     let topic = TOPIC.replace(SERIAL, "SOMEBODYELSE0001");
     assert!(one.take(&topic, &message(&frame(CALM)), after(1), PACE).is_empty());
-    assert_eq!(one.standing().len(), 1);
+    assert_eq!(one.views().len(), 1);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn an_acknowledgement_is_a_sign_of_life_and_no_reading() {
     let topic = TOPIC.replace("param", "state");
     assert!(one.take(&topic, &message(acknowledgement), after(1), PACE).is_empty());
     assert!(one.are_asked(), "no figure came");
-    assert_eq!(one.standing()[0].status(PACE, after(2)).presence, Presence::Live);
+    assert_eq!(one.views()[0].status(PACE, after(2)).presence, Presence::Live);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn an_acknowledgement_soon_after_figures_is_not_the_same_reading_once_more() {
 fn silence_is_stale_and_then_offline_with_the_last_reading_beside_it() {
     let mut one = one();
     said(&mut one, CALM, 0);
-    let status = |seconds| one.standing()[0].status(PACE, after(seconds));
+    let status = |seconds| one.views()[0].status(PACE, after(seconds));
     assert_eq!(status(240).presence, Presence::Live);
     assert_eq!(status(300).presence, Presence::Stale(START));
     assert_eq!(status(700).presence, Presence::Offline(START));
@@ -226,7 +226,7 @@ fn devices_that_leave_the_account_are_asked_no_more_and_meters_never() {
     assert!(!stations.bind(&[bound(SERIAL, "A1790P"), bound("METER", "A17X7")], START));
     assert!(stations.bind(&[bound("OTHER", "A1761")], START));
     let asked = stations.begin(Instant::now(), START, WITHIN);
-    let asked: Vec<&str> = asked.iter().map(|question| question.station.serial.as_str()).collect();
+    let asked: Vec<&str> = asked.iter().map(|request| request.station.serial.as_str()).collect();
     assert_eq!(asked, ["OTHER"]);
 }
 
@@ -236,7 +236,7 @@ fn a_name_that_was_changed_is_the_same_station() {
     said(&mut one, CALM, 1);
     let renamed = BoundDevice { name: SafeText::new("Shed"), ..bound(SERIAL, "A1790P") };
     assert!(!one.bind(&[renamed], after(2)), "the topics are the same");
-    let status = one.standing()[0].status(PACE, after(3));
+    let status = one.views()[0].status(PACE, after(3));
     assert_eq!((status.station.name.as_str(), status.presence), ("Shed", Presence::Live));
 }
 
@@ -244,17 +244,17 @@ fn a_name_that_was_changed_is_the_same_station() {
 fn a_shared_device_is_asked_in_its_owners_name() {
     let asked = one().begin(Instant::now(), START, WITHIN);
     assert_eq!(asked[0].owner.as_deref(), Some("owner"));
-    assert_eq!(asked[0].send, Send::StatusRequest);
+    assert_eq!(asked[0].kind, RequestKind::StatusRequest);
 }
 
 /// What REST says of the station, measured at that second.
-fn word(measured: u64, soc: u8) -> SiteWord {
+fn site_reading(measured: u64, soc: u8) -> SiteReading {
     let reading = StationReading {
         source: DataSource::RestApi,
         at: after(measured),
         ..said(&mut one(), Says { soc, ..CALM }, 0).remove(0)
     };
-    SiteWord {
+    SiteReading {
         station: reading.station.clone(),
         online: Some(true),
         n_packs: None,
@@ -266,7 +266,8 @@ fn word(measured: u64, soc: u8) -> SiteWord {
 #[test]
 fn the_rest_interface_speaks_only_for_who_is_not_heard() {
     let mut stations = one();
-    let take = |stations: &mut Stations, second| stations.take_rest(&word(second, 87), PACE, after(second));
+    let take =
+        |stations: &mut Stations, second| stations.take_rest(&site_reading(second, 87), PACE, after(second));
     assert!(take(&mut stations, 1).is_some());
     assert!(take(&mut stations, 1).is_none(), "the same once more");
     said(&mut stations, CALM, 100);
@@ -277,61 +278,61 @@ fn the_rest_interface_speaks_only_for_who_is_not_heard() {
 #[test]
 fn a_station_that_rest_alone_reads_stays_up_and_in_its_mode_between_two_polls() {
     let mut one = one();
-    one.take_rest(&word(0, 15), PACE, after(0));
+    one.take_rest(&site_reading(0, 15), PACE, after(0));
     let fast = Pace { interval: Duration::from_secs(30), ..PACE };
     for second in [1, 61, 241, 600] {
         one.judge_mode(fast, after(second));
-        let status = one.standing()[0].status(fast, after(second));
+        let status = one.views()[0].status(fast, after(second));
         assert_eq!((one.mode, status.presence), (PollingMode::Fast, Presence::Live), "after {second} s");
     }
 }
 
 #[test]
 fn another_pace_makes_nobody_stale_who_was_heard_at_the_slower_one() {
-    let mut stations = Stations::new(&Kept::default(), Share::from_millipercent(30_000), START);
+    let mut stations = Stations::new(&PersistedSession::default(), Share::from_millipercent(30_000), START);
     stations.bind(&[bound(SERIAL, "A1790P")], START);
     said(&mut stations, CALM, 0);
     let fast = Pace { interval: Duration::from_secs(30), ..PACE };
-    let presence = |seconds| stations.standing()[0].status(fast, after(seconds)).presence;
+    let presence = |seconds| stations.views()[0].status(fast, after(seconds)).presence;
     assert_eq!((presence(100), presence(241)), (Presence::Live, Presence::Stale(START)));
 }
 
 #[test]
 fn numbers_that_are_no_reading_say_since_when_the_station_is_silent() {
     let mut one = one();
-    let dead = SiteWord { reading: Err(NoReading::Old(after(0))), ..word(0, 50) };
+    let dead = SiteReading { reading: Err(NoReading::Old(after(0))), ..site_reading(0, 50) };
     assert!(one.take_rest(&dead, PACE, after(46_800)).is_none());
-    let status = one.standing()[0].status(PACE, after(46_800));
+    let status = one.views()[0].status(PACE, after(46_800));
     assert_eq!((status.presence, status.last), (Presence::Offline(after(0)), None));
 }
 
 #[test]
 fn a_station_that_the_cloud_calls_offline_is_down_and_not_awaited() {
-    let mut stations = Stations::new(&Kept::default(), Share::from_millipercent(30_000), START);
+    let mut stations = Stations::new(&PersistedSession::default(), Share::from_millipercent(30_000), START);
     stations.bind(&[BoundDevice { wifi_online: Some(false), ..bound("BANK", "A17C1") }], START);
-    assert_eq!(stations.standing()[0].status(PACE, after(1)).presence, Presence::Offline(START));
+    assert_eq!(stations.views()[0].status(PACE, after(1)).presence, Presence::Offline(START));
 }
 
 #[test]
 fn a_station_that_never_answers_is_missed_across_polls() {
-    let mut kept = Kept::default();
+    let mut persisted = PersistedSession::default();
     for second in [0, 60, 120, 300] {
-        let mut poll = Stations::new(&kept, Share::from_millipercent(30_000), after(second));
+        let mut poll = Stations::new(&persisted, Share::from_millipercent(30_000), after(second));
         poll.bind(&[bound(SERIAL, "A1790P")], after(second));
-        let presence = poll.standing()[0].status(PACE, after(second)).presence;
+        let presence = poll.views()[0].status(PACE, after(second)).presence;
         let expected = if second < 300 { Presence::Awaited } else { Presence::Stale(START) };
         assert_eq!(presence, expected, "after {second} s");
-        poll.keep(&mut kept);
+        poll.keep(&mut persisted);
     }
 }
 
 #[test]
 fn packs_are_sought_by_a_trigger_and_known_to_the_next_poll() {
-    let mut first = Stations::new(&Kept::default(), Share::from_millipercent(30_000), START);
+    let mut first = Stations::new(&PersistedSession::default(), Share::from_millipercent(30_000), START);
     first.bind(&[bound(SERIAL, "A1790P")], START);
-    let sends = |questions: Vec<Question>| questions.into_iter().map(|one| one.send).collect::<Vec<_>>();
+    let sends = |requests: Vec<StationRequest>| requests.into_iter().map(|one| one.kind).collect::<Vec<_>>();
     let asked = sends(first.begin(Instant::now(), START, WITHIN));
-    assert_eq!(asked, [Send::StatusRequest, Send::Trigger]);
+    assert_eq!(asked, [RequestKind::StatusRequest, RequestKind::Trigger]);
     let reading = said(&mut first, CALM, 1).remove(0);
     assert!(reading.capacity.is_err() && reading.runtime().is_none());
     assert!(first.are_asked(), "it has not said how many packs it has");
@@ -339,45 +340,46 @@ fn packs_are_sought_by_a_trigger_and_known_to_the_next_poll() {
     let packs = [&packs[..], &[packs.iter().fold(0, |xor, byte| xor ^ byte)]].concat();
     first.take(TOPIC, &message(&packs), after(2), PACE);
     assert!(!first.are_asked());
-    let mut kept = Kept::default();
-    first.keep(&mut kept);
-    let mut second = Stations::new(&kept, Share::from_millipercent(30_000), after(60));
-    assert_eq!(sends(second.begin(Instant::now(), after(60), WITHIN)), [Send::StatusRequest]);
+    let mut persisted = PersistedSession::default();
+    first.keep(&mut persisted);
+    let mut second = Stations::new(&persisted, Share::from_millipercent(30_000), after(60));
+    assert_eq!(sends(second.begin(Instant::now(), after(60), WITHIN)), [RequestKind::StatusRequest]);
     let reading = said(&mut second, CALM, 61).remove(0);
     assert_eq!(reading.capacity.unwrap().millijoules(), 3 * 3_840 * 3_600_000);
 }
 
 #[test]
 fn packs_that_a_station_does_not_speak_of_are_sought_once_a_day() {
-    let mut kept = Kept::default();
-    let n_asked = |kept: &mut Kept, second| {
-        let mut poll = Stations::new(kept, Share::from_millipercent(30_000), after(second));
+    let mut persisted = PersistedSession::default();
+    let n_asked = |persisted: &mut PersistedSession, second| {
+        let mut poll = Stations::new(persisted, Share::from_millipercent(30_000), after(second));
         poll.bind(&[bound(SERIAL, "A1790P")], after(second));
         let n_asked = poll.begin(Instant::now(), after(second), WITHIN).len();
         said(&mut poll, CALM, second + 1);
-        poll.keep(kept);
+        poll.keep(persisted);
         n_asked
     };
-    assert_eq!([0, 60, 86_400, 86_402].map(|second| n_asked(&mut kept, second)), [2, 1, 1, 2]);
+    assert_eq!([0, 60, 86_400, 86_402].map(|second| n_asked(&mut persisted, second)), [2, 1, 1, 2]);
 }
 
 #[test]
 fn what_is_no_battery_is_not_tracked_even_if_it_was_before() {
-    let mut kept = Kept::default();
-    let inverter = KeptDevice { model: "A5143".to_owned(), ..KeptDevice::default() };
-    kept.devices.insert("INVERTER".to_owned(), inverter);
-    let mut stations = Stations::new(&kept, Share::from_millipercent(30_000), START);
-    assert!(stations.standing().is_empty());
+    let mut persisted = PersistedSession::default();
+    let inverter = PersistedDevice { model: "A5143".to_owned(), ..PersistedDevice::default() };
+    persisted.devices.insert("INVERTER".to_owned(), inverter);
+    let mut stations = Stations::new(&persisted, Share::from_millipercent(30_000), START);
+    assert!(stations.views().is_empty());
     for model in ["A5143", "A17X7", "A17X8", "A17A5", "A2345", "A9999", ""] {
         stations.bind(&[bound("OTHER", model)], START);
-        assert!(stations.standing().is_empty(), "{model}");
+        assert!(stations.views().is_empty(), "{model}");
     }
 }
 
 #[test]
 fn an_f3000_alone_may_belong_to_a_site() {
     let may_have_site = |model| {
-        let mut stations = Stations::new(&Kept::default(), Share::from_millipercent(30_000), START);
+        let mut stations =
+            Stations::new(&PersistedSession::default(), Share::from_millipercent(30_000), START);
         stations.bind(&[bound("SN", model)], START);
         stations.may_have_site()
     };
@@ -404,7 +406,7 @@ fn panel_message() -> (String, Vec<u8>) {
 
 #[test]
 fn stations_behind_a_panel_are_read_through_it_and_not_asked() {
-    let mut stations = Stations::new(&Kept::default(), Share::from_millipercent(30_000), START);
+    let mut stations = Stations::new(&PersistedSession::default(), Share::from_millipercent(30_000), START);
     stations.bind(&[bound("PANEL00000000001", "A17B1")], START);
     let (topic, payload) = panel_message();
     let readings = stations.take(&topic, &payload, after(1), PACE);
@@ -413,9 +415,9 @@ fn stations_behind_a_panel_are_read_through_it_and_not_asked() {
     assert_eq!(readings[0].station.name.as_str(), "SOLIX F3800");
     assert_eq!(readings[0].grid, GridState::Unknown, "its grid is the panel's");
     assert_eq!(stations.begin(Instant::now(), START, WITHIN).len(), 1);
-    assert_eq!(stations.heard().len(), 1);
+    assert_eq!(stations.subscribed().len(), 1);
     stations.bind(&[bound("PANEL00000000001", "A17B1")], after(2));
-    assert_eq!(stations.standing().len(), 2);
+    assert_eq!(stations.views().len(), 2);
     stations.bind(&[bound("PANEL00000000001", "A17B1")], after(8 * 86_400));
-    assert_eq!(stations.standing().len(), 1, "nobody has spoken for it in a week");
+    assert_eq!(stations.views().len(), 1, "nobody has spoken for it in a week");
 }

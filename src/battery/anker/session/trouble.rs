@@ -4,7 +4,7 @@ use crate::battery::anker::mqtt::{MqttError, MqttErrorKind};
 use crate::reading::AccountTrouble;
 
 /// What a failure to reach the broker means for a person.
-pub(super) fn of_broker(error: &MqttError, needs_person: bool) -> AccountTrouble {
+pub(super) fn from_broker(error: &MqttError, needs_person: bool) -> AccountTrouble {
     let kind = match error.kind {
         MqttErrorKind::Credentials => "mqtt_credentials",
         MqttErrorKind::Unreachable | MqttErrorKind::Timeout | MqttErrorKind::Closed => "mqtt_lost",

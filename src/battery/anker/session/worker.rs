@@ -5,19 +5,19 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::asking::Patience;
-use super::connection::{Connection, Name};
-use super::kept::{Kept, N_NAMES};
+use super::connection::{AccountConnection, Name};
 use super::pace::Pace;
-use super::patience::{Doubts, Remedy};
+use super::persisted::{N_NAMES, PersistedSession};
+use super::recovery::{BrokerRecovery, RecoveryAction};
+use super::requests::AnswerTimeout;
 use super::rest_log::rest_line;
-use super::stations::{Question, Standing, Stations};
+use super::stations::{StationRequest, StationView, Stations};
 use super::trouble;
 use crate::battery::anker::Config;
-use crate::battery::anker::mqtt::{Heard, MqttError, MqttErrorKind};
+use crate::battery::anker::mqtt::{MqttError, MqttErrorKind, MqttEvent};
 use crate::battery::anker::rest::{
-    BoundDevice, Cloud, MqttCredentials, NoReading, Received, Site, SiteWord, SolixError, is_panel_offline,
-    site_words,
+    BoundDevice, Cloud, MqttCredentials, NoReading, Received, Site, SiteReading, SolixError,
+    is_panel_offline, site_readings,
 };
 use crate::reading::{
     AccountTrouble, DataSource, PollingMode, SafeText, StationReading, Timestamp, error_chain,
@@ -50,14 +50,14 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the session knows, for whoever reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) stations: Vec<Standing>,
+pub(super) struct SessionState {
+    pub(super) stations: Vec<StationView>,
     pub(super) trouble: Option<AccountTrouble>,
     /// How often stations are asked at present.
     pub(super) pace: Pace,
 }
 
-impl Known {
+impl SessionState {
     /// Before anything is known.
     pub(super) fn new() -> Self {
         Self {
@@ -72,14 +72,14 @@ impl Known {
 pub(super) struct Worker {
     config: Config,
     cloud: Cloud,
-    kept: Kept,
+    persisted: PersistedSession,
     stations: Stations,
-    connection: Option<Connection>,
+    connection: Option<AccountConnection>,
     /// Its subscriptions are answered, since then.
     ready_since: Option<Instant>,
-    doubts: Doubts,
+    recovery: BrokerRecovery,
     readings: mpsc::Sender<StationReading>,
-    known: watch::Sender<Known>,
+    state: watch::Sender<SessionState>,
     rest_trouble: Option<AccountTrouble>,
     mqtt_trouble: Option<AccountTrouble>,
     rest_backoff: Backoff,
@@ -96,20 +96,20 @@ impl Worker {
     pub(super) fn new(
         config: Config,
         readings: mpsc::Sender<StationReading>,
-        known: watch::Sender<Known>,
+        state: watch::Sender<SessionState>,
     ) -> Result<Self, SolixError> {
         let cloud = Cloud::open(&config)?;
-        let kept = Kept::load(&config);
-        let stations = Stations::new(&kept, config.fast_below, (config.now)());
+        let persisted = PersistedSession::load(&config);
+        let stations = Stations::new(&persisted, config.fast_below, (config.now)());
         Ok(Self {
             cloud,
-            kept,
+            persisted,
             stations,
             connection: None,
             ready_since: None,
-            doubts: Doubts::default(),
+            recovery: BrokerRecovery::default(),
             readings,
-            known,
+            state,
             rest_trouble: None,
             mqtt_trouble: None,
             rest_backoff: Backoff::new(REST_AGAIN, REST_AGAIN_LONGEST),
@@ -155,15 +155,15 @@ impl Worker {
         let wake_at = self.wake_at();
         // No branch loses anything when the other one wins: each only waits.
         tokio::select! {
-            heard = heard(&mut self.connection) => self.take(heard).await,
+            event = next_event(&mut self.connection) => self.take(event).await,
             () = sleep_until(wake_at) => self.wake().await,
         }
         self.publish_known();
     }
 
     fn wake_at(&self) -> Instant {
-        let asking = self.stations.due().filter(|_| self.ready_since.is_some());
-        [Some(self.next_poll), self.rest_again_at, asking]
+        let requests = self.stations.due().filter(|_| self.ready_since.is_some());
+        [Some(self.next_poll), self.rest_again_at, requests]
             .into_iter()
             .flatten()
             .min()
@@ -171,7 +171,7 @@ impl Worker {
     }
 
     async fn wake(&mut self) {
-        self.take_waiting().await;
+        self.drain_events().await;
         let now = Instant::now();
         if self.next_poll <= now {
             self.begin_poll().await;
@@ -180,20 +180,20 @@ impl Worker {
             self.ask_cloud().await;
         }
         // An answer that came while REST was asked is one in time.
-        self.take_waiting().await;
-        let questions = self.stations.expire(Instant::now(), self.now(), self.patience());
-        self.send(&questions);
+        self.drain_events().await;
+        let requests = self.stations.take_overdue(Instant::now(), self.now(), self.timeout());
+        self.send(&requests);
     }
 
     /// Takes all that the broker has said and that waits.
-    async fn take_waiting(&mut self) {
+    async fn drain_events(&mut self) {
         for n_taken in 1..=MOST_WAITING {
-            let heard = tokio::select! {
+            let event = tokio::select! {
                 biased;
-                heard = heard(&mut self.connection) => heard,
+                event = next_event(&mut self.connection) => event,
                 () = std::future::ready(()) => return,
             };
-            self.take(heard).await;
+            self.take(event).await;
             if n_taken % TAKEN_AT_ONCE == 0 {
                 tokio::task::yield_now().await;
             }
@@ -203,13 +203,13 @@ impl Worker {
     /// A new interval.
     async fn begin_poll(&mut self) {
         self.next_poll = Instant::now() + self.interval();
-        self.kept.n_polls += 1;
+        self.persisted.n_polls += 1;
         self.stations.judge_mode(self.pace(), self.now());
         self.ask_stations();
         if self.is_rest_due() {
             self.ask_cloud().await;
         }
-        if self.kept.n_polls.is_multiple_of(HEARTBEAT_EVERY) {
+        if self.persisted.n_polls.is_multiple_of(HEARTBEAT_EVERY) {
             self.log_heartbeat();
         }
         self.save();
@@ -217,8 +217,8 @@ impl Worker {
 
     fn ask_stations(&mut self) {
         if self.ready_since.is_some() {
-            let questions = self.stations.begin(Instant::now(), self.now(), self.patience());
-            self.send(&questions);
+            let requests = self.stations.begin(Instant::now(), self.now(), self.timeout());
+            self.send(&requests);
         }
     }
 
@@ -226,7 +226,7 @@ impl Worker {
     /// broker.
     fn is_rest_due(&self) -> bool {
         let every = self.pace().rest_interval();
-        let last = self.kept.rest_at.map(Timestamp::from_micros);
+        let last = self.persisted.rest_at.map(Timestamp::from_micros);
         // A tenth is for intervals that are a little short.
         let is_old = last.is_none_or(|last| last > self.now() || every * 9 / 10 <= self.now().since(last));
         (is_old || self.connection.is_none()) && self.rest_again_at.is_none()
@@ -265,7 +265,7 @@ impl Worker {
             }
             let sites = self.ask_sites(&devices).await?;
             // Only now: what failed is asked for again.
-            self.kept.rest_at = Some(self.now().micros());
+            self.persisted.rest_at = Some(self.now().micros());
             self.discover(&devices, &sites).await;
         }
         Ok(())
@@ -297,28 +297,35 @@ impl Worker {
                 Err(error) => failed = Some(error),
             }
         }
-        for word in &message {
-            if let Some(reading) = self.stations.take_rest(word, self.pace(), self.now()) {
-                self.tell(reading);
+        for site_reading in &message {
+            if let Some(reading) = self.stations.take_rest(site_reading, self.pace(), self.now()) {
+                self.emit(reading);
             }
         }
-        self.tell_rest(&message);
+        self.log_rest(&message);
         failed.map_or(Ok(sites), Err)
     }
 
-    async fn ask_site(&mut self, site: &Site, devices: &[BoundDevice]) -> Result<Vec<SiteWord>, SolixError> {
-        let scene = known(self.cloud.scene(site).await)?.unwrap_or_default();
+    async fn ask_site(
+        &mut self,
+        site: &Site,
+        devices: &[BoundDevice],
+    ) -> Result<Vec<SiteReading>, SolixError> {
+        let scene = if_supported(self.cloud.scene(site).await)?.unwrap_or_default();
         let is_asked = site.has_panel() && !is_panel_offline(devices, &scene);
-        let average = if is_asked { known(self.cloud.panel_average(site).await)?.flatten() } else { None };
+        let average =
+            if is_asked { if_supported(self.cloud.panel_average(site).await)?.flatten() } else { None };
         let received = Received { at: self.now(), max_age: self.pace().stale_after(DataSource::RestApi) };
-        Ok(site_words(devices, &scene, average.as_ref(), received))
+        Ok(site_readings(devices, &scene, average.as_ref(), received))
     }
 
     /// A line in the log for each station.
-    fn tell_rest(&self, message: &[SiteWord]) {
+    fn log_rest(&self, message: &[SiteReading]) {
         for station in self.stations.all() {
-            let word = message.iter().find(|word| word.station.serial == station.serial);
-            let reading = word.map_or(Err(NoReading::NotShown), |word| word.reading.clone());
+            let site_reading =
+                message.iter().find(|site_reading| site_reading.station.serial == station.serial);
+            let reading =
+                site_reading.map_or(Err(NoReading::NotShown), |site_reading| site_reading.reading.clone());
             tracing::info!("{}", rest_line(station, &reading));
         }
     }
@@ -331,8 +338,8 @@ impl Worker {
     }
 
     /// Begins to connect with a new certificate.
-    async fn connect_anew(&mut self) -> Result<(), SolixError> {
-        let credentials = self.cloud.mqtt_credentials_anew().await?;
+    async fn reconnect_with_new_certificate(&mut self) -> Result<(), SolixError> {
+        let credentials = self.cloud.new_mqtt_credentials().await?;
         self.connect_with(credentials);
         Ok(())
     }
@@ -340,12 +347,12 @@ impl Worker {
     fn connect_with(&mut self, credentials: MqttCredentials) {
         // The old one goes first: both have the same name.
         self.disconnect();
-        let heard = self.stations.heard();
-        match Connection::open(&self.config, credentials, self.name(), &heard) {
+        let stations = self.stations.subscribed();
+        match AccountConnection::open(&self.config, credentials, self.name(), &stations) {
             Ok(connection) => self.connection = Some(connection),
             Err(error) => {
                 tracing::warn!("{error}");
-                self.mqtt_trouble = Some(trouble::of_broker(&error, false));
+                self.mqtt_trouble = Some(trouble::from_broker(&error, false));
             }
         }
     }
@@ -358,22 +365,22 @@ impl Worker {
     /// Somebody who leaves no trace must not take the name of one who is connected.
     fn name(&self) -> Name {
         let number =
-            if self.config.leave_no_trace { jitter::number() % N_NAMES } else { self.kept.client_number };
-        if self.doubts.wants_app_name() { Name::App(number) } else { Name::Usual(number) }
+            if self.config.read_only { jitter::number() % N_NAMES } else { self.persisted.client_number };
+        if self.recovery.uses_app_name() { Name::App(number) } else { Name::Usual(number) }
     }
 
-    async fn take(&mut self, heard: Heard) {
-        match heard {
-            Heard::Message { topic, payload, at } => self.take_message(&topic, &payload, at),
-            Heard::Ready { refused } => self.take_ready(refused).await,
-            Heard::Lost { error, again_in } => self.take_lost(error, again_in).await,
+    async fn take(&mut self, event: MqttEvent) {
+        match event {
+            MqttEvent::Message { topic, payload, at } => self.take_message(&topic, &payload, at),
+            MqttEvent::Ready { refused } => self.take_ready(refused).await,
+            MqttEvent::Lost { error, again_in } => self.take_lost(error, again_in).await,
         }
     }
 
     fn take_message(&mut self, topic: &str, payload: &[u8], at: Timestamp) {
         let mode = self.stations.mode;
         for reading in self.stations.take(topic, payload, at, self.pace()) {
-            self.tell(reading);
+            self.emit(reading);
         }
         if (mode, self.stations.mode) == (PollingMode::Normal, PollingMode::Fast) {
             // The others were asked at the slower pace, and must not look stale by the faster one.
@@ -384,15 +391,15 @@ impl Worker {
     async fn take_ready(&mut self, refused: Vec<SafeText>) {
         self.ready_since = Some(Instant::now());
         if refused.is_empty() {
-            tracing::info!(stations = self.stations.heard().len(), "connected to the broker");
-            self.doubts.subscribed();
+            tracing::info!(stations = self.stations.subscribed().len(), "connected to the broker");
+            self.recovery.subscribed();
             self.mqtt_trouble = None;
         } else {
             let names: Vec<&str> = refused.iter().map(SafeText::as_str).collect();
             let error = MqttError::new(MqttErrorKind::SubscriptionRefused, &names.join(", "));
             tracing::warn!("{error}");
-            let hint = self.doubts.subscription_refused(Instant::now());
-            self.mqtt_trouble = Some(trouble::of_broker(&error, hint == Remedy::None));
+            let hint = self.recovery.subscription_refused(Instant::now());
+            self.mqtt_trouble = Some(trouble::from_broker(&error, hint == RecoveryAction::None));
             if self.apply(hint).await {
                 return;
             }
@@ -403,17 +410,17 @@ impl Worker {
     async fn take_lost(&mut self, error: MqttError, again_in: Duration) {
         tracing::warn!(?again_in, "{error}");
         self.ready_since = None;
-        let hint = self.doubts.lost(error.kind, Instant::now());
-        self.mqtt_trouble = Some(trouble::of_broker(&error, self.doubts.certificate_is_hopeless()));
+        let hint = self.recovery.lost(error.kind, Instant::now());
+        self.mqtt_trouble = Some(trouble::from_broker(&error, self.recovery.new_certificate_is_refused()));
         self.apply(hint).await;
     }
 
     /// Does what may help. Says whether there is a new connection.
-    async fn apply(&mut self, hint: Remedy) -> bool {
+    async fn apply(&mut self, hint: RecoveryAction) -> bool {
         let anew = match hint {
-            Remedy::None => return false,
-            Remedy::AppName => self.connect().await,
-            Remedy::NewCertificate => self.connect_anew().await,
+            RecoveryAction::None => return false,
+            RecoveryAction::AppName => self.connect().await,
+            RecoveryAction::NewCertificate => self.reconnect_with_new_certificate().await,
         };
         if let Err(error) = &anew {
             tracing::warn!(error = error_chain(error), "no new connection to the broker");
@@ -421,9 +428,9 @@ impl Worker {
         anew.is_ok()
     }
 
-    fn send(&self, questions: &[Question]) {
+    fn send(&self, requests: &[StationRequest]) {
         if let Some(connection) = &self.connection {
-            questions.iter().for_each(|question| connection.ask(question, self.trigger_for()));
+            requests.iter().for_each(|request| connection.ask(request, self.trigger_for()));
         }
     }
 
@@ -435,7 +442,7 @@ impl Worker {
         }
     }
 
-    fn tell(&self, reading: StationReading) {
+    fn emit(&self, reading: StationReading) {
         tracing::info!("{}", reading.summary());
         if self.readings.try_send(reading).is_err() {
             tracing::warn!("a reading is lost: nobody fetches them");
@@ -445,9 +452,9 @@ impl Worker {
     fn log_heartbeat(&self) {
         let trouble = self.trouble().map_or("none", |trouble| trouble.kind);
         tracing::info!(
-            polls = self.kept.n_polls,
+            polls = self.persisted.n_polls,
             mode = self.stations.mode.label(),
-            stations = self.stations.standing().len(),
+            stations = self.stations.views().len(),
             connected = self.ready_since.is_some(),
             trouble,
             "the Solix session is alive"
@@ -466,9 +473,9 @@ impl Worker {
     }
 
     /// Request and trigger must both have their time before the next question, or before a poll ends.
-    fn patience(&self) -> Patience {
-        let each = Patience::Each((self.interval() / 3).min(ANSWER_WITHIN));
-        self.listens.map_or(each, Patience::Both)
+    fn timeout(&self) -> AnswerTimeout {
+        let each = AnswerTimeout::Each((self.interval() / 3).min(ANSWER_WITHIN));
+        self.listens.map_or(each, AnswerTimeout::Both)
     }
 
     fn now(&self) -> Timestamp {
@@ -480,21 +487,22 @@ impl Worker {
     fn trouble(&self) -> Option<AccountTrouble> {
         let is_ready = self.ready_since.is_some();
         let rest = self.rest_trouble.as_ref().filter(|trouble| trouble.needs_person || !is_ready);
-        let known = rest.or(self.mqtt_trouble.as_ref()).cloned();
-        let is_empty = self.stations.is_empty() && self.kept.rest_at.is_some();
-        known
+        let trouble = rest.or(self.mqtt_trouble.as_ref()).cloned();
+        let is_empty = self.stations.is_empty() && self.persisted.rest_at.is_some();
+        trouble
             .or_else(|| is_empty.then(trouble::no_stations))
             .or_else(|| (!is_ready).then(trouble::connecting))
     }
 
     fn publish_known(&self) {
-        let known = Known { stations: self.stations.standing(), trouble: self.trouble(), pace: self.pace() };
-        self.known.send_replace(known);
+        let state =
+            SessionState { stations: self.stations.views(), trouble: self.trouble(), pace: self.pace() };
+        self.state.send_replace(state);
     }
 
     fn save(&mut self) {
-        self.stations.keep(&mut self.kept);
-        if let Err(error) = self.kept.save(&self.config) {
+        self.stations.keep(&mut self.persisted);
+        if let Err(error) = self.persisted.save(&self.config) {
             tracing::warn!(error = error_chain(&error), "what the Solix session learnt is not kept");
         }
     }
@@ -509,7 +517,7 @@ impl Worker {
 }
 
 /// That a server does not have something is no failure.
-fn known<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
+fn if_supported<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(SolixError::Unsupported { .. } | SolixError::Forbidden { .. }) => Ok(None),
@@ -524,9 +532,9 @@ fn note_failure<T>(answer: Result<T, SolixError>) {
 }
 
 /// The next thing that the broker tells, if there is a connection.
-async fn heard(connection: &mut Option<Connection>) -> Heard {
+async fn next_event(connection: &mut Option<AccountConnection>) -> MqttEvent {
     match connection {
-        Some(connection) => connection.heard().await,
+        Some(connection) => connection.next_event().await,
         None => std::future::pending().await,
     }
 }

@@ -275,7 +275,7 @@ mod tests {
             msg_type in prop::sample::select(vec!["0405", "0408", "0421", "0420", "0500", "0601", "0666", "0a00", "0830"]),
         ) {
             let fields: Vec<Field<'_>> = (0xa0..=0xff).zip(&contents).map(|(tag, (kind, value))| {
-                Field { tag, kind: Some(FieldKind::of(*kind)), value, offset: 0 }
+                Field { tag, kind: Some(FieldKind::from_byte(*kind)), value, offset: 0 }
             }).collect();
             let msg_type = MsgType::parse(msg_type).unwrap();
             let frame = Frame { msg_type, status: None, fields, is_checksum_ok: true, is_consistent: true };

@@ -113,7 +113,7 @@ pub enum FrameError {
 }
 
 impl FieldKind {
-    pub(super) const fn of(byte: u8) -> Self {
+    pub(super) const fn from_byte(byte: u8) -> Self {
         match byte {
             0 => Self::Text,
             1 => Self::U8,

@@ -2,25 +2,25 @@
 //!
 //! `MEANING.md` shows it to people, with the reasons. A test holds that it has the same table.
 
-use Term::{Gain, Minus, Plus};
+use Term::{Minus, Plus, PositivePart};
 
 /// What a model's values mean.
 #[derive(Debug)]
-pub(super) struct Meaning {
+pub(super) struct FigureMap {
     /// For which product codes.
     pub(super) models: &'static [&'static str],
     /// The state of charge.
     pub(super) soc: Charge,
     /// All that flows in.
-    pub(super) input: Sum,
+    pub(super) input: Terms,
     /// All that flows out to loads.
-    pub(super) output: Sum,
+    pub(super) output: Terms,
     /// From solar panels.
-    pub(super) solar: Sum,
+    pub(super) solar: Terms,
     /// From the grid, negative into the grid.
-    pub(super) grid: Sum,
+    pub(super) grid: Terms,
     /// What tells whether the grid is there.
-    pub(super) presence: Presence,
+    pub(super) presence: GridEvidence,
 }
 
 /// Which value is the state of charge.
@@ -31,13 +31,13 @@ pub(super) enum Charge {
     /// This one.
     Is(&'static str),
     /// `battery_soc`, else the mean of the main battery and the packs.
-    IsElseMean,
+    OrMean,
     /// The mean of the main battery and the packs.
     Mean,
 }
 
 /// Values that are added up; all of them have to be there. None: the model does not say the figure.
-pub(super) type Sum = &'static [Term];
+pub(super) type Terms = &'static [Term];
 
 /// A value in a sum, in watts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +47,14 @@ pub(super) enum Term {
     /// The value with the other sign.
     Minus(&'static str),
     /// The value if it is positive, else 0.
-    Gain(&'static str),
+    PositivePart(&'static str),
 }
 
 /// What tells whether the grid is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(super) enum GridEvidence {
     /// Nothing.
-    Untold,
+    Unknown,
     /// What comes in: something, and it is there; nothing although there is output, and it is not.
     ByInput,
     /// What flows to or from it: something, and it is there. Nothing tells nothing.
@@ -72,166 +72,166 @@ impl Term {
     /// The name of the value.
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            Plus(name) | Minus(name) | Gain(name) => name,
+            Plus(name) | Minus(name) | PositivePart(name) => name,
         }
     }
 }
 
-const NOTHING: Meaning = Meaning {
+const NO_FIGURES: FigureMap = FigureMap {
     models: &[],
     soc: Charge::No,
     input: &[],
     output: &[],
     solar: &[],
     grid: &[],
-    presence: Presence::Untold,
+    presence: GridEvidence::Unknown,
 };
 
 /// The meaning of a model's values, if any.
-pub(super) fn of(model: &str) -> Option<&'static Meaning> {
-    MEANINGS.iter().find(|meaning| meaning.models.contains(&model))
+pub(super) fn for_model(model: &str) -> Option<&'static FigureMap> {
+    FIGURE_MAPS.iter().find(|meaning| meaning.models.contains(&model))
 }
 
-static MEANINGS: &[Meaning] = &[
-    Meaning {
+static FIGURE_MAPS: &[FigureMap] = &[
+    FigureMap {
         models: &["A1790", "A1790P"],
-        soc: Charge::IsElseMean,
+        soc: Charge::OrMean,
         input: &[Plus("ac_input_power"), Plus("photovoltaic_power")],
         output: &[Plus("output_power_total")],
         solar: &[Plus("photovoltaic_power")],
         grid: &[Plus("ac_input_power")],
-        presence: Presence::ByInput,
+        presence: GridEvidence::ByInput,
     },
-    Meaning {
+    FigureMap {
         models: &["A1753", "A1754", "A1755", "A1761", "A1780", "A1780P", "A1781"],
         soc: Charge::Mean,
         input: &[Plus("ac_input_power"), Plus("dc_input_power")],
         output: &[Plus("output_power_total")],
         solar: &[Plus("dc_input_power")],
         grid: &[Plus("ac_input_power")],
-        presence: Presence::ByInput,
+        presence: GridEvidence::ByInput,
     },
-    Meaning {
+    FigureMap {
         models: &["A1763", "A1783"],
-        soc: Charge::IsElseMean,
+        soc: Charge::OrMean,
         input: &[Plus("ac_input_power_total"), Plus("dc_input_power_total")],
         output: &[Plus("output_power_total")],
         solar: &[Plus("dc_input_power_total")],
         grid: &[Plus("ac_input_power_total")],
-        presence: Presence::ByInput,
+        presence: GridEvidence::ByInput,
     },
-    Meaning {
+    FigureMap {
         models: &["AS220"],
-        soc: Charge::IsElseMean,
+        soc: Charge::OrMean,
         input: &[Plus("input_power_total")],
         output: &[Plus("output_power_total")],
         solar: &[Plus("dc_input_power_total")],
         grid: &[Plus("ac_input_power")],
-        presence: Presence::ByInput,
+        presence: GridEvidence::ByInput,
     },
-    Meaning {
+    FigureMap {
         models: &["A1782"],
         soc: Charge::Is("battery_soc"),
         input: &[Plus("ac_input_power"), Plus("pv_1_power"), Plus("pv_2_power")],
         output: &[Plus("output_power_total")],
         solar: &[Plus("pv_1_power"), Plus("pv_2_power")],
         grid: &[Plus("ac_input_power")],
-        presence: Presence::ByInput,
+        presence: GridEvidence::ByInput,
     },
-    Meaning {
+    FigureMap {
         models: &["A1722", "A1723"],
         soc: Charge::Is("battery_soc"),
         input: &[Plus("ac_input_power_total")],
         output: &[Plus("ac_output_power_total")],
         solar: &[Plus("dc_input_power_total")],
-        ..NOTHING
+        ..NO_FIGURES
     },
-    Meaning {
+    FigureMap {
         models: &["A1725", "A1726", "A1727", "A1728", "A1729"],
         soc: Charge::Is("battery_soc"),
         input: &[Plus("dc_input_power_total")],
         output: &[Plus("dc_output_power_total")],
         solar: &[Plus("photovoltaic_power")],
-        ..NOTHING
+        ..NO_FIGURES
     },
-    Meaning {
+    FigureMap {
         models: &["A17C0"],
         soc: Charge::Is("battery_soc"),
         input: &[Plus("photovoltaic_power")],
         output: &[Plus("output_power")],
         solar: &[Plus("photovoltaic_power")],
-        ..NOTHING
+        ..NO_FIGURES
     },
-    Meaning {
+    FigureMap {
         models: &["A17C1", "A17C3"],
-        soc: Charge::IsElseMean,
+        soc: Charge::OrMean,
         input: &[Plus("photovoltaic_power")],
         output: &[Plus("output_power")],
         solar: &[Plus("photovoltaic_power")],
         grid: &[Plus("grid_to_home_power"), Minus("pv_to_grid_power")],
-        presence: Presence::ByStatus { there: 1, gone: Some(6) },
+        presence: GridEvidence::ByStatus { there: 1, gone: Some(6) },
     },
-    Meaning {
+    FigureMap {
         models: &["A17C2", "A17C5", "AE103"],
-        soc: Charge::IsElseMean,
+        soc: Charge::OrMean,
         input: &[Plus("photovoltaic_power"), Plus("grid_to_battery_power")],
         output: &[Plus("output_power")],
         solar: &[Plus("photovoltaic_power")],
         grid: &[Plus("grid_power_signed")],
-        presence: Presence::ByFlow,
+        presence: GridEvidence::ByFlow,
     },
-    Meaning {
+    FigureMap {
         models: &["A17B1"],
         soc: Charge::Is("battery_soc"),
-        input: &[Plus("photovoltaic_power"), Gain("grid_power_signed")],
+        input: &[Plus("photovoltaic_power"), PositivePart("grid_power_signed")],
         output: &[Plus("ac_output_power")],
         solar: &[Plus("photovoltaic_power")],
         grid: &[Plus("grid_power_signed")],
-        presence: Presence::ByStatus { there: 0, gone: Some(1) },
+        presence: GridEvidence::ByStatus { there: 0, gone: Some(1) },
     },
-    Meaning {
+    FigureMap {
         models: &["A5101", "A5102", "A5103"],
         soc: Charge::Is("battery_soc"),
-        input: &[Plus("photovoltaic_power"), Gain("grid_power_signed")],
+        input: &[Plus("photovoltaic_power"), PositivePart("grid_power_signed")],
         output: &[Plus("ac_output_power")],
         solar: &[Plus("photovoltaic_power")],
         grid: &[Plus("grid_power_signed")],
-        presence: Presence::ByStatus { there: 0, gone: None },
+        presence: GridEvidence::ByStatus { there: 0, gone: None },
     },
-    Meaning {
+    FigureMap {
         models: &["A17E1"],
         soc: Charge::Is("battery_soc"),
-        input: &[Plus("photovoltaic_power"), Gain("grid_power_signed")],
+        input: &[Plus("photovoltaic_power"), PositivePart("grid_power_signed")],
         output: &[Plus("home_demand")],
         solar: &[Plus("photovoltaic_power")],
         grid: &[Plus("grid_power_signed")],
-        presence: Presence::ByFlow,
+        presence: GridEvidence::ByFlow,
     },
-    Meaning {
+    FigureMap {
         models: &["AX170", "AE100"],
         soc: Charge::Is("battery_soc_total"),
-        input: &[Plus("pv_power_total"), Gain("grid_power_signed")],
+        input: &[Plus("pv_power_total"), PositivePart("grid_power_signed")],
         output: &[Plus("home_demand_total")],
         solar: &[Plus("pv_power_total")],
         grid: &[Plus("grid_power_signed")],
-        presence: Presence::ByFlow,
+        presence: GridEvidence::ByFlow,
     },
-    Meaning {
+    FigureMap {
         models: &["A17X7", "SHEMP3"],
         grid: &[Plus("grid_to_home_power"), Minus("pv_to_grid_power")],
-        presence: Presence::ByFlow,
-        ..NOTHING
+        presence: GridEvidence::ByFlow,
+        ..NO_FIGURES
     },
-    Meaning {
+    FigureMap {
         models: &["A17X7US"],
         grid: &[Plus("grid_power_signed")],
-        presence: Presence::ByFlow,
-        ..NOTHING
+        presence: GridEvidence::ByFlow,
+        ..NO_FIGURES
     },
-    Meaning { models: &["A17X8"], output: &[Plus("power")], ..NOTHING },
-    Meaning { models: &["AS200"], output: &[Plus("output_power")], ..NOTHING },
-    Meaning { models: &["A5191"], output: &[Plus("bat_charge_power")], ..NOTHING },
-    Meaning {
+    FigureMap { models: &["A17X8"], output: &[Plus("power")], ..NO_FIGURES },
+    FigureMap { models: &["AS200"], output: &[Plus("output_power")], ..NO_FIGURES },
+    FigureMap { models: &["A5191"], output: &[Plus("bat_charge_power")], ..NO_FIGURES },
+    FigureMap {
         models: &["A2345", "A91B2"],
         output: &[
             Plus("usbc_1_power"),
@@ -241,10 +241,10 @@ static MEANINGS: &[Meaning] = &[
             Plus("usba_1_power"),
             Plus("usba_2_power"),
         ],
-        ..NOTHING
+        ..NO_FIGURES
     },
-    Meaning { models: &["AE1R0"], ..NOTHING },
-    Meaning { models: &["A7320", "A17A4", "A17A5"], ..NOTHING },
+    FigureMap { models: &["AE1R0"], ..NO_FIGURES },
+    FigureMap { models: &["A7320", "A17A4", "A17A5"], ..NO_FIGURES },
 ];
 
 #[cfg(test)]
@@ -256,13 +256,13 @@ mod tests {
     use crate::battery::anker::wire::map;
     use crate::battery::anker::wire::models;
 
-    fn sum(sum: Sum) -> String {
+    fn sum(sum: Terms) -> String {
         let mut text = String::new();
         for term in sum {
             let (sign, name, mark) = match term {
                 Plus(name) => ("+", name, ""),
                 Minus(name) => ("−", name, ""),
-                Gain(name) => ("+", name, "⁺"),
+                PositivePart(name) => ("+", name, "⁺"),
             };
             if !text.is_empty() {
                 write!(text, " {sign} ").unwrap();
@@ -275,21 +275,21 @@ mod tests {
     fn table() -> String {
         let mut text = "| models | charge | input | output | solar | grid power | grid |\n".to_owned();
         text.push_str("|---|---|---|---|---|---|---|\n");
-        for meaning in MEANINGS {
+        for meaning in FIGURE_MAPS {
             let soc = match meaning.soc {
                 Charge::No => "–".to_owned(),
                 Charge::Is(name) => format!("`{name}`"),
-                Charge::IsElseMean => "`battery_soc`, else the mean".to_owned(),
+                Charge::OrMean => "`battery_soc`, else the mean".to_owned(),
                 Charge::Mean => "the mean".to_owned(),
             };
             let presence = match meaning.presence {
-                Presence::Untold => "–".to_owned(),
-                Presence::ByInput => "by input".to_owned(),
-                Presence::ByFlow => "by flow".to_owned(),
-                Presence::ByStatus { there, gone: Some(gone) } => {
+                GridEvidence::Unknown => "–".to_owned(),
+                GridEvidence::ByInput => "by input".to_owned(),
+                GridEvidence::ByFlow => "by flow".to_owned(),
+                GridEvidence::ByStatus { there, gone: Some(gone) } => {
                     format!("by status: {there} there, {gone} gone")
                 }
-                Presence::ByStatus { there, gone: None } => format!("by status: {there} there"),
+                GridEvidence::ByStatus { there, gone: None } => format!("by status: {there} there"),
             };
             let cells = [
                 meaning.models.join(" "),
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn every_product_has_one_meaning() {
-        let mut meant: Vec<&str> = MEANINGS.iter().flat_map(|meaning| meaning.models).copied().collect();
+        let mut meant: Vec<&str> = FIGURE_MAPS.iter().flat_map(|meaning| meaning.models).copied().collect();
         let mut known: Vec<&str> = models().map(|model| model.code).collect();
         meant.sort_unstable();
         known.sort_unstable();
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn every_value_that_is_used_stands_in_one_message_of_each_of_its_models() {
-        for meaning in MEANINGS {
+        for meaning in FIGURE_MAPS {
             for model in meaning.models {
                 for sum in [meaning.input, meaning.output, meaning.solar, meaning.grid] {
                     let names: BTreeSet<&str> = sum.iter().map(Term::name).collect();

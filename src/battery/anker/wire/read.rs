@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 
 use super::map;
-use super::meaning::{self, Charge, Meaning, Presence, Sum, Term};
+use super::meaning::{self, Charge, FigureMap, GridEvidence, Term, Terms};
 use super::model::{model, resolved};
 use super::state::{DeviceState, MOST_PACKS, PACKS};
 use crate::reading::{
@@ -31,15 +31,17 @@ pub fn reading(
 ) -> Option<StationReading> {
     let at = state.values_since(since).map(|(_, _, at)| at).max()?;
     let fresh: Fresh<'_> = state.values_since(since).map(|(name, value, _)| (name, value)).collect();
-    let meaning = meaning::of(resolved(station.model.as_str()));
-    let figure = |sum: fn(&Meaning) -> Sum| power(meaning.map(sum).unwrap_or_default(), &fresh);
+    let meaning = meaning::for_model(resolved(station.model.as_str()));
+    let figure = |sum: fn(&FigureMap) -> Terms| power(meaning.map(sum).unwrap_or_default(), &fresh);
     let (input, output) = (figure(|meaning| meaning.input), figure(|meaning| meaning.output));
-    let presence = meaning.map_or(Presence::Untold, |meaning| meaning.presence);
+    let presence = meaning.map_or(GridEvidence::Unknown, |meaning| meaning.presence);
     let grid_power = figure(|meaning| meaning.grid);
     // A station takes from its AC input and never gives.
-    let grid_power = if presence == Presence::ByInput { grid_power.and_then(one_way) } else { grid_power };
-    let is_told = !(state.is_behind_hub() && presence == Presence::ByInput);
-    let grid = grid_state(if is_told { presence } else { Presence::Untold }, &grid_power, &output, &fresh);
+    let grid_power =
+        if presence == GridEvidence::ByInput { grid_power.and_then(one_way) } else { grid_power };
+    let is_told = !(state.is_behind_hub() && presence == GridEvidence::ByInput);
+    let grid =
+        grid_state(if is_told { presence } else { GridEvidence::Unknown }, &grid_power, &output, &fresh);
     Some(StationReading {
         station: station.clone(),
         at,
@@ -57,7 +59,7 @@ pub fn reading(
     })
 }
 
-fn power(sum: Sum, fresh: &Fresh<'_>) -> Measured<Power> {
+fn power(sum: Terms, fresh: &Fresh<'_>) -> Measured<Power> {
     if sum.is_empty() {
         return Err(Absent::new(Reason::NotSupported, ""));
     }
@@ -68,7 +70,7 @@ fn power(sum: Sum, fresh: &Fresh<'_>) -> Measured<Power> {
         watts += match term {
             Term::Plus(_) => value,
             Term::Minus(_) => -value,
-            Term::Gain(_) => value.max(0.0),
+            Term::PositivePart(_) => value.max(0.0),
         };
     }
     thousandths(watts, PLAUSIBLE_WATTS).map(Power::from_milliwatts)
@@ -86,8 +88,8 @@ fn soc(charge: Charge, fresh: &Fresh<'_>) -> Measured<Share> {
     let percent = match charge {
         Charge::No => return Err(Absent::new(Reason::NotSupported, "")),
         Charge::Is(name) => number(name, fresh)?,
-        Charge::IsElseMean if fresh.contains_key("battery_soc") => number("battery_soc", fresh)?,
-        Charge::IsElseMean | Charge::Mean => mean_soc(fresh)?,
+        Charge::OrMean if fresh.contains_key("battery_soc") => number("battery_soc", fresh)?,
+        Charge::OrMean | Charge::Mean => mean_soc(fresh)?,
     };
     thousandths(percent, 0.0..=100.0).map(Share::from_millipercent)
 }
@@ -112,29 +114,30 @@ fn plausible_soc(name: &str, fresh: &Fresh<'_>) -> Measured<f64> {
 }
 
 fn grid_state(
-    presence: Presence,
+    presence: GridEvidence,
     grid_power: &Measured<Power>,
     output: &Measured<Power>,
     fresh: &Fresh<'_>,
 ) -> GridState {
     let milliwatts = |power: &Measured<Power>| power.as_ref().ok().map(|power| power.milliwatts());
     match presence {
-        Presence::Untold => GridState::Unknown,
-        Presence::ByInput => match (milliwatts(grid_power), milliwatts(output)) {
+        GridEvidence::Unknown => GridState::Unknown,
+        GridEvidence::ByInput => match (milliwatts(grid_power), milliwatts(output)) {
             (Some(1..), _) => GridState::Present,
             (Some(0), Some(1..)) => GridState::Absent,
             _ => GridState::Unknown,
         },
-        Presence::ByFlow => match milliwatts(grid_power) {
+        GridEvidence::ByFlow => match milliwatts(grid_power) {
             None | Some(0) => GridState::Unknown,
             Some(_) => GridState::Present,
         },
-        Presence::ByStatus { there, gone } => match fresh.get("grid_status").and_then(|value| value.as_i64())
-        {
-            Some(status) if status == there => GridState::Present,
-            Some(status) if Some(status) == gone => GridState::Absent,
-            _ => GridState::Unknown,
-        },
+        GridEvidence::ByStatus { there, gone } => {
+            match fresh.get("grid_status").and_then(|value| value.as_i64()) {
+                Some(status) if status == there => GridState::Present,
+                Some(status) if Some(status) == gone => GridState::Absent,
+                _ => GridState::Unknown,
+            }
+        }
     }
 }
 
@@ -157,7 +160,7 @@ fn counts_packs(code: &str) -> bool {
 
 /// Whether a model says how many expansion packs it has, but not in the message with its power.
 pub fn counts_packs_apart(code: &str) -> bool {
-    let output = meaning::of(resolved(code)).map(|meaning| meaning.output).unwrap_or_default();
+    let output = meaning::for_model(resolved(code)).map(|meaning| meaning.output).unwrap_or_default();
     let mut with_power = map::messages(resolved(code))
         .filter(|message| output.iter().all(|term| message.names().any(|name| name == term.name())));
     counts_packs(code) && !with_power.any(|message| message.names().any(|name| name == PACKS))

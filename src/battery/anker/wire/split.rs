@@ -175,7 +175,7 @@ impl<'a> Splitter<'a> {
         let content = self.frame.get(content)?;
         let (kind, value) = match content {
             [kind, value @ ..] if !value.is_empty() && *kind <= LAST_KIND => {
-                (Some(FieldKind::of(*kind)), value)
+                (Some(FieldKind::from_byte(*kind)), value)
             }
             _ => (None, content),
         };

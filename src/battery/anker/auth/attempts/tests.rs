@@ -118,7 +118,7 @@ fn a_verification_is_waited_for_until_a_person_asks() {
 #[test]
 fn a_lock_holds_for_its_time_also_with_another_password() {
     let dir = tempfile::tempdir().unwrap();
-    attempts(&dir, at(0)).pause(&AccountId::of("me@example.com"), at(180), Pause::Locked).unwrap();
+    attempts(&dir, at(0)).pause(&AccountId::from_email("me@example.com"), at(180), Pause::Locked).unwrap();
     assert!(!allowed(&dir, &Secrets::new("me@example.com", "two"), at(179)));
     assert!(why(&dir, &secrets(), at(179), Asked::ByPerson).unwrap().contains("locked"));
     assert!(allowed(&dir, &secrets(), at(180)));
@@ -139,7 +139,7 @@ fn a_clock_that_was_years_ahead_does_not_block_for_years() {
     let wrong_now = at(50_000_000);
     login(&dir, &secrets(), wrong_now);
     attempts(&dir, wrong_now)
-        .pause(&AccountId::of("me@example.com"), wrong_now.plus(DAY), Pause::Locked)
+        .pause(&AccountId::from_email("me@example.com"), wrong_now.plus(DAY), Pause::Locked)
         .unwrap();
     assert!(!allowed(&dir, &secrets(), at(0)));
     assert!(allowed(&dir, &secrets(), at(8 * 24 * 60)));

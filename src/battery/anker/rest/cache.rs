@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::SolixError;
 use super::endpoint::Endpoint;
-use crate::battery::anker::auth::{AccountId, Found, Kept};
+use crate::battery::anker::auth::{AccountId, Loaded, PrivateFile};
 use crate::reading::{Timestamp, error_chain};
 
 /// The file's name in the state directory.
-pub(super) const MEMORY_FILE: &str = "solix-rest.json";
+pub(super) const CACHE_FILE: &str = "solix-rest.json";
 
 /// How long something that is not there is not asked for.
 const OFF_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -29,11 +29,11 @@ const MOST: usize = 500;
 
 /// What is remembered.
 #[derive(Debug)]
-pub(super) struct Memory {
-    file: Kept,
+pub(super) struct RestCache {
+    file: PrivateFile,
     row: Row,
     /// The names of fields that this process has logged.
-    told: BTreeMap<String, BTreeSet<String>>,
+    logged: BTreeMap<String, BTreeSet<String>>,
     is_changed: bool,
     has_failed: bool,
 }
@@ -44,7 +44,7 @@ struct Row {
     region: Option<Region>,
     /// Until when something is not asked for, and why.
     #[serde(default)]
-    off: BTreeMap<String, (i64, Why)>,
+    off: BTreeMap<String, (i64, Reason)>,
     /// How often a service was out, in a row.
     #[serde(default)]
     outages: BTreeMap<String, u32>,
@@ -67,41 +67,41 @@ pub(super) struct Region {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Why {
+enum Reason {
     Unsupported,
     Forbidden,
 }
 
 /// What is asked: an endpoint at a server, or only for one site or device of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Question<'a> {
+pub(super) struct CacheKey<'a> {
     pub(super) server: &'a str,
     pub(super) endpoint: Endpoint,
     /// The site or device; empty where there is none.
     pub(super) subject: &'a str,
 }
 
-impl Question<'_> {
-    fn of_server(self) -> String {
+impl CacheKey<'_> {
+    fn for_server(self) -> String {
         format!("{}{}", self.server, self.endpoint.path())
     }
 
-    fn of_subject(self) -> String {
+    fn for_subject(self) -> String {
         format!("{}{} {}", self.server, self.endpoint.path(), self.subject)
     }
 }
 
-impl Memory {
+impl RestCache {
     /// Reads it; an empty one if there is none.
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    pub(super) fn load(file: Kept) -> Result<Self, SolixError> {
+    pub(super) fn load(file: PrivateFile) -> Result<Self, SolixError> {
         let row = match file.load::<Row>()? {
-            Found::Whole(row) => row,
-            Found::Nothing | Found::Damaged => Row::default(),
+            Loaded::Ok(row) => row,
+            Loaded::Missing | Loaded::Corrupt => Row::default(),
         };
-        Ok(Self { file, row, told: BTreeMap::new(), is_changed: false, has_failed: false })
+        Ok(Self { file, row, logged: BTreeMap::new(), is_changed: false, has_failed: false })
     }
 
     /// Writes it, if it has changed. That it cannot be written is said once.
@@ -128,16 +128,16 @@ impl Memory {
     ///
     /// # Errors
     /// It is known not to work.
-    pub(super) fn check(&self, question: Question<'_>, now: Timestamp) -> Result<(), SolixError> {
-        let endpoint = question.endpoint.name();
-        for key in [question.of_server(), question.of_subject()] {
-            let Some((until, why)) = self.row.off.get(&key) else { continue };
+    pub(super) fn check(&self, key: CacheKey<'_>, now: Timestamp) -> Result<(), SolixError> {
+        let endpoint = key.endpoint.name();
+        for cached in [key.for_server(), key.for_subject()] {
+            let Some((until, reason)) = self.row.off.get(&cached) else { continue };
             let until = Timestamp::from_micros(*until);
             // What a clock wrote that was ahead counts for nothing.
             if now < until && until <= now.plus(OFF_FOR) {
-                return Err(match why {
-                    Why::Unsupported => SolixError::Unsupported { endpoint, until },
-                    Why::Forbidden => SolixError::Forbidden { endpoint, until },
+                return Err(match reason {
+                    Reason::Unsupported => SolixError::Unsupported { endpoint, until },
+                    Reason::Forbidden => SolixError::Forbidden { endpoint, until },
                 });
             }
         }
@@ -145,46 +145,46 @@ impl Memory {
     }
 
     /// It was answered.
-    pub(super) fn works(&mut self, question: Question<'_>) {
-        self.is_changed |= self.row.outages.remove(&question.of_server()).is_some();
+    pub(super) fn works(&mut self, key: CacheKey<'_>) {
+        self.is_changed |= self.row.outages.remove(&key.for_server()).is_some();
     }
 
     /// The server does not have it.
-    pub(super) fn not_on_server(&mut self, question: Question<'_>, now: Timestamp) -> SolixError {
-        let until = self.switch_off(question.of_server(), now, Why::Unsupported);
-        SolixError::Unsupported { endpoint: question.endpoint.name(), until }
+    pub(super) fn not_on_server(&mut self, key: CacheKey<'_>, now: Timestamp) -> SolixError {
+        let until = self.switch_off(key.for_server(), now, Reason::Unsupported);
+        SolixError::Unsupported { endpoint: key.endpoint.name(), until }
     }
 
     /// This site or device does not have it.
-    pub(super) fn not_for_this(&mut self, question: Question<'_>, now: Timestamp) -> SolixError {
-        let until = self.switch_off(question.of_subject(), now, Why::Unsupported);
-        SolixError::Unsupported { endpoint: question.endpoint.name(), until }
+    pub(super) fn not_for_this(&mut self, key: CacheKey<'_>, now: Timestamp) -> SolixError {
+        let until = self.switch_off(key.for_subject(), now, Reason::Unsupported);
+        SolixError::Unsupported { endpoint: key.endpoint.name(), until }
     }
 
     /// This account may not read it of this site or device.
-    pub(super) fn forbidden(&mut self, question: Question<'_>, now: Timestamp) -> SolixError {
-        let until = self.switch_off(question.of_subject(), now, Why::Forbidden);
-        SolixError::Forbidden { endpoint: question.endpoint.name(), until }
+    pub(super) fn forbidden(&mut self, key: CacheKey<'_>, now: Timestamp) -> SolixError {
+        let until = self.switch_off(key.for_subject(), now, Reason::Forbidden);
+        SolixError::Forbidden { endpoint: key.endpoint.name(), until }
     }
 
     /// It was out once more. `Some` if that was once too often.
-    pub(super) fn outage(&mut self, question: Question<'_>, now: Timestamp) -> Option<SolixError> {
+    pub(super) fn outage(&mut self, key: CacheKey<'_>, now: Timestamp) -> Option<SolixError> {
         self.is_changed = true;
-        let n_outages = self.row.outages.entry(question.of_server()).or_default();
+        let n_outages = self.row.outages.entry(key.for_server()).or_default();
         *n_outages = n_outages.saturating_add(1);
         if *n_outages < OUTAGES {
             return None;
         }
-        self.row.outages.remove(&question.of_server());
-        Some(self.not_on_server(question, now))
+        self.row.outages.remove(&key.for_server());
+        Some(self.not_on_server(key, now))
     }
 
-    fn switch_off(&mut self, key: String, now: Timestamp, why: Why) -> Timestamp {
+    fn switch_off(&mut self, off: String, now: Timestamp, reason: Reason) -> Timestamp {
         self.is_changed = true;
         self.row.off.retain(|_, (until, _)| now.micros() < *until);
         let until = now.plus(OFF_FOR);
         if self.row.off.len() < MOST {
-            self.row.off.insert(key, (until.micros(), why));
+            self.row.off.insert(off, (until.micros(), reason));
         }
         until
     }
@@ -197,10 +197,10 @@ impl Memory {
         names: &BTreeSet<String>,
     ) -> BTreeSet<String> {
         let key = format!("{} {id}", endpoint.name());
-        if self.told.len() >= MOST && !self.told.contains_key(&key) {
+        if self.logged.len() >= MOST && !self.logged.contains_key(&key) {
             return BTreeSet::new();
         }
-        let seen = self.told.entry(key).or_default();
+        let seen = self.logged.entry(key).or_default();
         let new: BTreeSet<String> = names.difference(seen).cloned().collect();
         seen.extend(new.iter().cloned());
         new
@@ -258,21 +258,21 @@ mod tests {
         START.plus(Duration::from_secs(hours * 3_600))
     }
 
-    const fn panel(subject: &str) -> Question<'_> {
-        Question { server: "https://h", endpoint: Endpoint::PanelEnergy, subject }
+    const fn panel(subject: &str) -> CacheKey<'_> {
+        CacheKey { server: "https://h", endpoint: Endpoint::PanelEnergy, subject }
     }
 
     /// Whether another process may ask.
-    fn may_ask(dir: &Path, question: Question<'_>, now: Timestamp) -> bool {
-        Memory::load(Kept::new(dir, MEMORY_FILE)).unwrap().check(question, now).is_ok()
+    fn may_ask(dir: &Path, key: CacheKey<'_>, now: Timestamp) -> bool {
+        RestCache::load(PrivateFile::new(dir, CACHE_FILE)).unwrap().check(key, now).is_ok()
     }
 
     #[test]
     fn what_a_site_does_not_have_is_asked_again_after_a_day_and_of_other_sites_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
-        memory.not_for_this(panel("a"), START);
-        memory.save();
+        let mut cache = RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
+        cache.not_for_this(panel("a"), START);
+        cache.save();
         assert!(!may_ask(dir.path(), panel("a"), hours(23)));
         assert!(may_ask(dir.path(), panel("a"), hours(24)));
         assert!(may_ask(dir.path(), panel("b"), START));
@@ -281,26 +281,26 @@ mod tests {
     #[test]
     fn what_a_server_does_not_have_is_asked_of_no_site_there() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
-        memory.not_on_server(panel("a"), START);
-        memory.save();
+        let mut cache = RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
+        cache.not_on_server(panel("a"), START);
+        cache.save();
         assert!(!may_ask(dir.path(), panel("b"), START));
-        assert!(may_ask(dir.path(), Question { server: "https://other", ..panel("b") }, START));
+        assert!(may_ask(dir.path(), CacheKey { server: "https://other", ..panel("b") }, START));
     }
 
     #[test]
     fn the_third_outage_in_a_row_is_believed_across_processes() {
         let dir = tempfile::tempdir().unwrap();
         let outage = || {
-            let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
-            let is_off = memory.outage(panel("a"), START).is_some();
-            memory.save();
+            let mut cache = RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
+            let is_off = cache.outage(panel("a"), START).is_some();
+            cache.save();
             is_off
         };
         assert!(!outage() && !outage());
-        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
-        memory.works(panel("b"));
-        memory.save();
+        let mut cache = RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
+        cache.works(panel("b"));
+        cache.save();
         assert!(!outage() && !outage() && outage());
         assert!(!may_ask(dir.path(), panel("a"), hours(1)));
     }
@@ -308,36 +308,36 @@ mod tests {
     #[test]
     fn what_a_clock_wrote_that_was_ahead_forbids_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
-        memory.not_for_this(panel("a"), hours(100_000));
-        memory.may_ask_panel("a", hours(100_000));
-        memory.save();
+        let mut cache = RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
+        cache.not_for_this(panel("a"), hours(100_000));
+        cache.may_ask_panel("a", hours(100_000));
+        cache.save();
         assert!(may_ask(dir.path(), panel("a"), START));
-        assert!(Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap().may_ask_panel("a", START));
+        assert!(RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap().may_ask_panel("a", START));
     }
 
     #[test]
     fn a_panel_is_asked_every_five_minutes() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
+        let mut cache = RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
         let after = |seconds| START.plus(Duration::from_secs(seconds));
-        assert!(memory.may_ask_panel("a", START));
-        assert!(memory.may_ask_panel("b", START));
-        assert!(!memory.may_ask_panel("a", after(299)));
-        assert!(memory.may_ask_panel("a", after(300)));
+        assert!(cache.may_ask_panel("a", START));
+        assert!(cache.may_ask_panel("b", START));
+        assert!(!cache.may_ask_panel("a", after(299)));
+        assert!(cache.may_ask_panel("a", after(300)));
     }
 
     #[test]
     fn names_are_new_once_a_start() {
         let dir = tempfile::tempdir().unwrap();
-        let start = || Memory::load(Kept::new(dir.path(), MEMORY_FILE)).unwrap();
-        let mut memory = start();
+        let start = || RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
+        let mut cache = start();
         let mut new = |names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
-            memory.new_names(Endpoint::Devices, "sn", &names).len()
+            cache.new_names(Endpoint::Devices, "sn", &names).len()
         };
         assert_eq!((new(&["a", "b"]), new(&["a", "b"]), new(&["b", "c"])), (2, 0, 1));
-        memory.save();
+        cache.save();
         let names = std::iter::once("a".to_owned()).collect();
         assert_eq!(start().new_names(Endpoint::Devices, "sn", &names).len(), 1);
     }

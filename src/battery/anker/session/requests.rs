@@ -22,7 +22,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 /// How long a station has to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum AnswerTimeout {
     /// So long after a request, and then so long after a trigger.
     Each(Duration),
     /// So long for both.
@@ -31,7 +31,7 @@ pub(super) enum Patience {
 
 /// What is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Send {
+pub(super) enum RequestKind {
     StatusRequest,
     Trigger,
 }
@@ -39,14 +39,14 @@ pub(super) enum Send {
 /// Whether a station answers status requests, as far as is known. Kept across restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Habit {
+pub(super) enum RequestMode {
     /// It may; so many in a row were only answered after a trigger.
     Tried(u32),
     /// It does not, as was found out then, in microseconds since 1970.
     TriggersOnly(i64),
 }
 
-impl Default for Habit {
+impl Default for RequestMode {
     fn default() -> Self {
         Self::Tried(0)
     }
@@ -55,8 +55,8 @@ impl Default for Habit {
 /// What was learnt of how a station answers. Kept across restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Learnt {
-    #[serde(default)]
-    pub(super) habit: Habit,
+    #[serde(default, rename = "habit")]
+    pub(super) mode: RequestMode,
     /// How long after a trigger it spoke, in milliseconds.
     #[serde(default)]
     pub(super) needs_ms: Option<u64>,
@@ -67,10 +67,10 @@ pub(super) struct Learnt {
 
 /// One station's questions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Asking {
+pub(super) struct RequestState {
     pub(super) learnt: Learnt,
     /// What was sent last and is not answered, and until when it is waited for.
-    open: Option<(Send, Instant)>,
+    open: Option<(RequestKind, Instant)>,
     /// Until when a trigger is waited for, if the question has an end.
     ends_at: Option<Instant>,
     /// When the trigger of this question was sent.
@@ -79,23 +79,27 @@ pub(super) struct Asking {
     fell_back: bool,
 }
 
-impl Asking {
+impl RequestState {
     pub(super) fn new(learnt: Learnt) -> Self {
         Self { learnt, ..Self::default() }
     }
 
     /// A new interval, or a new connection: what to send now.
-    pub(super) fn begin(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Send {
-        let (for_request, ends_at) = match patience {
-            Patience::Each(each) => (each, None),
-            Patience::Both(both) => (self.for_request(both), Some(now + both)),
+    pub(super) fn begin(&mut self, now: Instant, wall: Timestamp, timeout: AnswerTimeout) -> RequestKind {
+        let (for_request, ends_at) = match timeout {
+            AnswerTimeout::Each(each) => (each, None),
+            AnswerTimeout::Both(both) => (self.for_request(both), Some(now + both)),
         };
-        let send = match self.learnt.habit {
-            Habit::TriggersOnly(since) if wall.since(Timestamp::from_micros(since)) < TRIED_AGAIN_AFTER => {
-                Send::Trigger
+        let send = match self.learnt.mode {
+            RequestMode::TriggersOnly(since)
+                if wall.since(Timestamp::from_micros(since)) < TRIED_AGAIN_AFTER =>
+            {
+                RequestKind::Trigger
             }
-            Habit::TriggersOnly(_) | Habit::Tried(_) if for_request.is_zero() => Send::Trigger,
-            Habit::TriggersOnly(_) | Habit::Tried(_) => Send::StatusRequest,
+            RequestMode::TriggersOnly(_) | RequestMode::Tried(_) if for_request.is_zero() => {
+                RequestKind::Trigger
+            }
+            RequestMode::TriggersOnly(_) | RequestMode::Tried(_) => RequestKind::StatusRequest,
         };
         self.ends_at = ends_at;
         self.fell_back = false;
@@ -105,10 +109,10 @@ impl Asking {
     }
 
     /// A request is waited for until `until`, and so is a trigger unless the question has an end.
-    fn sent(&mut self, send: Send, until: Instant, wall: Timestamp) {
-        let until = self.ends_at.filter(|_| send == Send::Trigger).unwrap_or(until);
+    fn sent(&mut self, send: RequestKind, until: Instant, wall: Timestamp) {
+        let until = self.ends_at.filter(|_| send == RequestKind::Trigger).unwrap_or(until);
         self.open = Some((send, until));
-        self.triggered_at = (send == Send::Trigger).then_some(wall);
+        self.triggered_at = (send == RequestKind::Trigger).then_some(wall);
     }
 
     /// How much of `both` a status request is waited for, so that there is enough left for a trigger. None, if
@@ -132,19 +136,24 @@ impl Asking {
     }
 
     /// The time to answer may be over: what to send instead.
-    pub(super) fn expire(&mut self, now: Instant, wall: Timestamp, patience: Patience) -> Option<Send> {
+    pub(super) fn take_overdue(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        timeout: AnswerTimeout,
+    ) -> Option<RequestKind> {
         let (sent, until) = self.open?;
         if now < until {
             return None;
         }
-        if sent == Send::Trigger {
+        if sent == RequestKind::Trigger {
             self.open = None;
             return None;
         }
-        let (Patience::Each(each) | Patience::Both(each)) = patience;
-        self.sent(Send::Trigger, now + each, wall);
+        let (AnswerTimeout::Each(each) | AnswerTimeout::Both(each)) = timeout;
+        self.sent(RequestKind::Trigger, now + each, wall);
         self.fell_back = true;
-        Some(Send::Trigger)
+        Some(RequestKind::Trigger)
     }
 
     /// Figures came. A station that only triggers make speak is remembered as such; one that is silent to
@@ -156,15 +165,17 @@ impl Asking {
             let needs = wall.since(triggered_at).min(LONGEST_NEED);
             self.learnt.needs_ms = u64::try_from(needs.as_millis()).ok();
         }
-        let n_in_vain = match self.learnt.habit {
-            Habit::Tried(n) => n,
-            Habit::TriggersOnly(_) => 0,
+        let n_unanswered = match self.learnt.mode {
+            RequestMode::Tried(n) => n,
+            RequestMode::TriggersOnly(_) => 0,
         };
-        self.learnt.habit = match (sent, self.fell_back) {
-            (Send::StatusRequest, _) => Habit::Tried(0),
-            (Send::Trigger, false) => self.learnt.habit,
-            (Send::Trigger, true) if n_in_vain + 1 < GIVEN_UP_AFTER => Habit::Tried(n_in_vain + 1),
-            (Send::Trigger, true) => Habit::TriggersOnly(wall.micros()),
+        self.learnt.mode = match (sent, self.fell_back) {
+            (RequestKind::StatusRequest, _) => RequestMode::Tried(0),
+            (RequestKind::Trigger, false) => self.learnt.mode,
+            (RequestKind::Trigger, true) if n_unanswered + 1 < GIVEN_UP_AFTER => {
+                RequestMode::Tried(n_unanswered + 1)
+            }
+            (RequestKind::Trigger, true) => RequestMode::TriggersOnly(wall.micros()),
         };
     }
 }
@@ -175,99 +186,103 @@ mod tests {
 
     const WALL: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
     const WITHIN: Duration = Duration::from_secs(10);
-    const EACH: Patience = Patience::Each(WITHIN);
-    const POLL: Patience = Patience::Both(WITHIN);
+    const EACH: AnswerTimeout = AnswerTimeout::Each(WITHIN);
+    const POLL: AnswerTimeout = AnswerTimeout::Both(WITHIN);
 
     /// One interval of a station that answers only triggers.
-    fn answered_by_trigger(asking: &mut Asking, wall: Timestamp) -> Send {
+    fn answered_by_trigger(requests: &mut RequestState, wall: Timestamp) -> RequestKind {
         let now = Instant::now();
-        let first = asking.begin(now, wall, EACH);
-        asking.expire(now + WITHIN, WALL, EACH);
-        asking.answered(wall);
+        let first = requests.begin(now, wall, EACH);
+        requests.take_overdue(now + WITHIN, WALL, EACH);
+        requests.answered(wall);
         first
     }
 
     #[test]
     fn a_status_request_comes_first_and_a_trigger_when_it_stays_unanswered() {
-        let (mut asking, now) = (Asking::default(), Instant::now());
-        assert_eq!(asking.begin(now, WALL, EACH), Send::StatusRequest);
-        assert_eq!(asking.expire(now + WITHIN / 2, WALL, EACH), None);
-        assert_eq!(asking.expire(now + WITHIN, WALL, EACH), Some(Send::Trigger));
-        assert!(asking.is_open());
-        assert_eq!(asking.expire(now + WITHIN * 2, WALL, EACH), None);
-        assert!(!asking.is_open());
+        let (mut requests, now) = (RequestState::default(), Instant::now());
+        assert_eq!(requests.begin(now, WALL, EACH), RequestKind::StatusRequest);
+        assert_eq!(requests.take_overdue(now + WITHIN / 2, WALL, EACH), None);
+        assert_eq!(requests.take_overdue(now + WITHIN, WALL, EACH), Some(RequestKind::Trigger));
+        assert!(requests.is_open());
+        assert_eq!(requests.take_overdue(now + WITHIN * 2, WALL, EACH), None);
+        assert!(!requests.is_open());
     }
 
     #[test]
     fn an_answer_ends_the_question() {
-        let (mut asking, now) = (Asking::default(), Instant::now());
-        asking.begin(now, WALL, EACH);
-        asking.answered(WALL);
-        assert_eq!(asking.due(), None);
-        assert_eq!(asking.learnt.habit, Habit::Tried(0));
+        let (mut requests, now) = (RequestState::default(), Instant::now());
+        requests.begin(now, WALL, EACH);
+        requests.answered(WALL);
+        assert_eq!(requests.due(), None);
+        assert_eq!(requests.learnt.mode, RequestMode::Tried(0));
     }
 
     #[test]
     fn a_station_that_only_triggers_move_is_triggered_at_once_for_a_day() {
-        let mut asking = Asking::default();
+        let mut requests = RequestState::default();
         for _ in 0..GIVEN_UP_AFTER {
-            assert_eq!(answered_by_trigger(&mut asking, WALL), Send::StatusRequest);
+            assert_eq!(answered_by_trigger(&mut requests, WALL), RequestKind::StatusRequest);
         }
         let later = |hours: u64| WALL.plus(Duration::from_secs(hours * 3_600));
-        assert_eq!(answered_by_trigger(&mut asking, later(23)), Send::Trigger);
-        assert_eq!(answered_by_trigger(&mut asking, later(25)), Send::StatusRequest);
+        assert_eq!(answered_by_trigger(&mut requests, later(23)), RequestKind::Trigger);
+        assert_eq!(answered_by_trigger(&mut requests, later(25)), RequestKind::StatusRequest);
     }
 
     #[test]
     fn a_station_that_is_away_is_not_thought_to_refuse_status_requests() {
-        let (mut asking, now) = (Asking::default(), Instant::now());
+        let (mut requests, now) = (RequestState::default(), Instant::now());
         for _ in 0..10 {
-            asking.begin(now, WALL, EACH);
-            asking.expire(now + WITHIN, WALL, EACH);
-            asking.expire(now + WITHIN * 2, WALL, EACH);
+            requests.begin(now, WALL, EACH);
+            requests.take_overdue(now + WITHIN, WALL, EACH);
+            requests.take_overdue(now + WITHIN * 2, WALL, EACH);
         }
-        assert_eq!(asking.begin(now, WALL, EACH), Send::StatusRequest);
+        assert_eq!(requests.begin(now, WALL, EACH), RequestKind::StatusRequest);
     }
 
     #[test]
     fn one_answer_to_a_status_request_wipes_out_the_doubts() {
-        let mut asking = Asking::default();
-        answered_by_trigger(&mut asking, WALL);
-        answered_by_trigger(&mut asking, WALL);
-        asking.begin(Instant::now(), WALL, EACH);
-        asking.answered(WALL);
-        assert_eq!(asking.learnt.habit, Habit::Tried(0));
+        let mut requests = RequestState::default();
+        answered_by_trigger(&mut requests, WALL);
+        answered_by_trigger(&mut requests, WALL);
+        requests.begin(Instant::now(), WALL, EACH);
+        requests.answered(WALL);
+        assert_eq!(requests.learnt.mode, RequestMode::Tried(0));
     }
 
     #[test]
     fn a_poll_waits_for_a_trigger_to_its_end() {
-        let (mut asking, now) = (Asking::default(), Instant::now());
-        assert_eq!(asking.begin(now, WALL, POLL), Send::StatusRequest);
-        let due = asking.due().unwrap();
+        let (mut requests, now) = (RequestState::default(), Instant::now());
+        assert_eq!(requests.begin(now, WALL, POLL), RequestKind::StatusRequest);
+        let due = requests.due().unwrap();
         assert!(due <= now + WITHIN / 5, "a first word may come eight seconds after the trigger");
-        assert_eq!(asking.expire(due, WALL, POLL), Some(Send::Trigger));
-        assert_eq!(asking.due(), Some(now + WITHIN));
+        assert_eq!(requests.take_overdue(due, WALL, POLL), Some(RequestKind::Trigger));
+        assert_eq!(requests.due(), Some(now + WITHIN));
     }
 
     #[test]
     fn a_station_that_did_not_answer_a_poll_has_all_of_the_next_for_its_trigger() {
-        let (mut asking, now) = (Asking::default(), Instant::now());
-        asking.begin(now, WALL, POLL);
-        let mut next = Asking::new(asking.learnt);
-        assert_eq!(next.begin(now, WALL, POLL), Send::Trigger);
+        let (mut requests, now) = (RequestState::default(), Instant::now());
+        requests.begin(now, WALL, POLL);
+        let mut next = RequestState::new(requests.learnt);
+        assert_eq!(next.begin(now, WALL, POLL), RequestKind::Trigger);
         assert_eq!(next.due(), Some(now + WITHIN));
         next.answered(WALL.plus(Duration::from_millis(9_500)));
-        let mut after = Asking::new(next.learnt);
-        assert_eq!(after.begin(now, WALL, POLL), Send::Trigger, "it needs nine and a half of ten seconds");
+        let mut after = RequestState::new(next.learnt);
+        assert_eq!(
+            after.begin(now, WALL, POLL),
+            RequestKind::Trigger,
+            "it needs nine and a half of ten seconds"
+        );
     }
 
     #[test]
     fn a_station_that_speaks_soon_after_a_trigger_leaves_more_time_to_the_request() {
-        let (mut asking, now) = (Asking::default(), Instant::now());
-        asking.begin(now, WALL, POLL);
-        asking.expire(now + WITHIN, WALL, POLL);
-        asking.answered(WALL.plus(Duration::from_secs(2)));
-        asking.begin(now, WALL, POLL);
-        assert_eq!(asking.due(), Some(now + WITHIN / 3));
+        let (mut requests, now) = (RequestState::default(), Instant::now());
+        requests.begin(now, WALL, POLL);
+        requests.take_overdue(now + WITHIN, WALL, POLL);
+        requests.answered(WALL.plus(Duration::from_secs(2)));
+        requests.begin(now, WALL, POLL);
+        assert_eq!(requests.due(), Some(now + WITHIN / 3));
     }
 }

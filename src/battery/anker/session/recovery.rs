@@ -15,7 +15,7 @@ const SUSPECT_AFTER: u32 = 3;
 
 /// What may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Remedy {
+pub(super) enum RecoveryAction {
     /// Nothing that is not being done.
     None,
     /// A new certificate.
@@ -26,37 +26,37 @@ pub(super) enum Remedy {
 
 /// What was refused so far, and what was tried against it.
 #[derive(Debug, Default)]
-pub(super) struct Doubts {
+pub(super) struct BrokerRecovery {
     n_closed: u32,
     renewed_at: Option<Instant>,
-    is_refused_anew: bool,
+    is_refused_again: bool,
     app_name_since: Option<Instant>,
 }
 
-impl Doubts {
+impl BrokerRecovery {
     /// The connection stands and every station is heard.
     pub(super) fn subscribed(&mut self) {
         self.n_closed = 0;
-        self.is_refused_anew = false;
+        self.is_refused_again = false;
     }
 
     /// A subscription was refused: a new certificate, then the app's name, then nothing for an hour.
-    pub(super) fn subscription_refused(&mut self, now: Instant) -> Remedy {
+    pub(super) fn subscription_refused(&mut self, now: Instant) -> RecoveryAction {
         self.n_closed = 0;
         if self.may_renew(now) {
             self.renewed_at = Some(now);
             self.app_name_since = None;
-            return Remedy::NewCertificate;
+            return RecoveryAction::NewCertificate;
         }
         if self.app_name_since.is_none() {
             self.app_name_since = Some(now);
-            return Remedy::AppName;
+            return RecoveryAction::AppName;
         }
-        Remedy::None
+        RecoveryAction::None
     }
 
     /// The connection was lost, or could not be made.
-    pub(super) fn lost(&mut self, kind: MqttErrorKind, now: Instant) -> Remedy {
+    pub(super) fn lost(&mut self, kind: MqttErrorKind, now: Instant) -> RecoveryAction {
         let is_suspect = match kind {
             MqttErrorKind::Refused | MqttErrorKind::Credentials => true,
             MqttErrorKind::Closed => {
@@ -70,23 +70,23 @@ impl Doubts {
             | MqttErrorKind::SubscriptionRefused => false,
         };
         if !is_suspect {
-            return Remedy::None;
+            return RecoveryAction::None;
         }
         if self.may_renew(now) {
             self.renewed_at = Some(now);
-            return Remedy::NewCertificate;
+            return RecoveryAction::NewCertificate;
         }
-        self.is_refused_anew = kind == MqttErrorKind::Refused;
-        Remedy::None
+        self.is_refused_again = kind == MqttErrorKind::Refused;
+        RecoveryAction::None
     }
 
     /// Whether a certificate was refused that had just been renewed.
-    pub(super) fn certificate_is_hopeless(&self) -> bool {
-        self.is_refused_anew
+    pub(super) fn new_certificate_is_refused(&self) -> bool {
+        self.is_refused_again
     }
 
     /// Whether the app's form of a name is to be tried.
-    pub(super) fn wants_app_name(&self) -> bool {
+    pub(super) fn uses_app_name(&self) -> bool {
         self.app_name_since.is_some()
     }
 
@@ -106,39 +106,39 @@ mod tests {
 
     #[test]
     fn a_refused_subscription_is_met_by_a_certificate_then_a_name_then_patience() {
-        let mut doubts = Doubts::default();
-        assert_eq!(doubts.subscription_refused(after(0)), Remedy::NewCertificate);
-        assert!(!doubts.wants_app_name());
-        assert_eq!(doubts.subscription_refused(after(1)), Remedy::AppName);
-        assert!(doubts.wants_app_name());
-        assert_eq!(doubts.subscription_refused(after(2)), Remedy::None);
-        assert_eq!(doubts.subscription_refused(after(3_600)), Remedy::NewCertificate);
-        assert!(!doubts.wants_app_name());
+        let mut recovery = BrokerRecovery::default();
+        assert_eq!(recovery.subscription_refused(after(0)), RecoveryAction::NewCertificate);
+        assert!(!recovery.uses_app_name());
+        assert_eq!(recovery.subscription_refused(after(1)), RecoveryAction::AppName);
+        assert!(recovery.uses_app_name());
+        assert_eq!(recovery.subscription_refused(after(2)), RecoveryAction::None);
+        assert_eq!(recovery.subscription_refused(after(3_600)), RecoveryAction::NewCertificate);
+        assert!(!recovery.uses_app_name());
     }
 
     #[test]
     fn a_refused_certificate_is_renewed_once_an_hour() {
-        let mut doubts = Doubts::default();
-        assert_eq!(doubts.lost(MqttErrorKind::Refused, after(0)), Remedy::NewCertificate);
-        assert!(!doubts.certificate_is_hopeless());
-        assert_eq!(doubts.lost(MqttErrorKind::Refused, after(60)), Remedy::None);
-        assert!(doubts.certificate_is_hopeless());
-        assert_eq!(doubts.lost(MqttErrorKind::Refused, after(3_600)), Remedy::NewCertificate);
+        let mut recovery = BrokerRecovery::default();
+        assert_eq!(recovery.lost(MqttErrorKind::Refused, after(0)), RecoveryAction::NewCertificate);
+        assert!(!recovery.new_certificate_is_refused());
+        assert_eq!(recovery.lost(MqttErrorKind::Refused, after(60)), RecoveryAction::None);
+        assert!(recovery.new_certificate_is_refused());
+        assert_eq!(recovery.lost(MqttErrorKind::Refused, after(3_600)), RecoveryAction::NewCertificate);
     }
 
     #[test]
     fn a_broker_that_just_hangs_up_is_suspected_to_mean_the_certificate() {
-        let mut doubts = Doubts::default();
-        assert_eq!(doubts.lost(MqttErrorKind::Closed, after(0)), Remedy::None);
-        assert_eq!(doubts.lost(MqttErrorKind::Closed, after(1)), Remedy::None);
-        assert_eq!(doubts.lost(MqttErrorKind::Closed, after(2)), Remedy::NewCertificate);
+        let mut recovery = BrokerRecovery::default();
+        assert_eq!(recovery.lost(MqttErrorKind::Closed, after(0)), RecoveryAction::None);
+        assert_eq!(recovery.lost(MqttErrorKind::Closed, after(1)), RecoveryAction::None);
+        assert_eq!(recovery.lost(MqttErrorKind::Closed, after(2)), RecoveryAction::NewCertificate);
     }
 
     #[test]
     fn a_broker_that_is_away_says_nothing_about_the_certificate() {
-        let mut doubts = Doubts::default();
+        let mut recovery = BrokerRecovery::default();
         for second in 0..100 {
-            assert_eq!(doubts.lost(MqttErrorKind::Unreachable, after(second)), Remedy::None);
+            assert_eq!(recovery.lost(MqttErrorKind::Unreachable, after(second)), RecoveryAction::None);
         }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::asking::Learnt;
+use super::requests::Learnt;
 use crate::battery::anker::Config;
-use crate::battery::anker::auth::{Found, Kept as PrivateFile};
+use crate::battery::anker::auth::{Loaded, PrivateFile};
 use crate::battery::anker::rest::SolixError;
 use crate::reading::{DataSource, PollingMode, SafeText, Station, Timestamp, error_chain};
 use crate::support::jitter;
@@ -19,7 +19,7 @@ pub(super) const N_NAMES: u64 = 100_000;
 
 /// What is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct PersistedSession {
     /// The end of our name at the broker: the same for ever on this installation, and hardly the same on
     /// another one.
     pub(super) client_number: u64,
@@ -30,12 +30,12 @@ pub(super) struct Kept {
     /// When the REST interface was asked last, in microseconds since 1970.
     pub(super) rest_at: Option<i64>,
     /// What the account has, by serial number.
-    pub(super) devices: BTreeMap<String, KeptDevice>,
+    pub(super) devices: BTreeMap<String, PersistedDevice>,
 }
 
 /// What is kept of one device.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct KeptDevice {
+pub(super) struct PersistedDevice {
     pub(super) model: String,
     pub(super) name: String,
     /// Whose it is, if it is shared with this account. A secret; the file is for its owner's eyes only.
@@ -69,7 +69,7 @@ pub(super) struct KeptDevice {
     pub(super) grid_seen: bool,
 }
 
-impl Default for Kept {
+impl Default for PersistedSession {
     fn default() -> Self {
         Self {
             client_number: jitter::number() % N_NAMES,
@@ -81,12 +81,12 @@ impl Default for Kept {
     }
 }
 
-impl Kept {
+impl PersistedSession {
     /// What an earlier session left, or nothing.
     pub(super) fn load(config: &Config) -> Self {
-        match PrivateFile::of(config, FILE_NAME).load::<Self>() {
-            Ok(Found::Whole(kept)) => kept,
-            Ok(Found::Nothing | Found::Damaged) => Self::default(),
+        match PrivateFile::from_config(config, FILE_NAME).load::<Self>() {
+            Ok(Loaded::Ok(persisted)) => persisted,
+            Ok(Loaded::Missing | Loaded::Corrupt) => Self::default(),
             Err(error) => {
                 tracing::warn!(error = error_chain(&error), "what the last session learnt is learnt anew");
                 Self::default()
@@ -99,7 +99,7 @@ impl Kept {
     /// # Errors
     /// It cannot be written.
     pub(super) fn save(&self, config: &Config) -> Result<(), SolixError> {
-        PrivateFile::of(config, FILE_NAME).save(self)
+        PrivateFile::from_config(config, FILE_NAME).save(self)
     }
 
     pub(super) fn mode(&self) -> PollingMode {
@@ -107,7 +107,7 @@ impl Kept {
     }
 }
 
-impl KeptDevice {
+impl PersistedDevice {
     pub(super) fn station(&self, serial: &str) -> Station {
         Station {
             serial: SafeText::new(serial),

@@ -53,7 +53,7 @@ impl std::fmt::Debug for Broker {
 
 /// What the connection tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum MqttEvent {
     /// It stands, and every subscription is answered. What was asked on an earlier one is forgotten there.
     Ready {
         /// The serial numbers of stations that the broker does not let us hear.
@@ -79,42 +79,42 @@ pub enum Heard {
 
 /// A connection. Dropping it ends it.
 #[derive(Debug)]
-pub struct Link {
+pub struct MqttClient {
     client: AsyncClient,
-    heard: mpsc::Receiver<Heard>,
+    events: mpsc::Receiver<MqttEvent>,
     task: JoinSet<()>,
 }
 
-impl Link {
+impl MqttClient {
     /// Begins to connect, for these stations of the app called `app_name`. `now` is the wall clock.
     pub fn start(broker: Broker, app_name: &str, stations: &[Station], now: fn() -> Timestamp) -> Self {
-        let subscriptions = Subscriptions::of(app_name, stations);
+        let subscriptions = Subscriptions::new(app_name, stations);
         let mut options = MqttOptions::new(broker.client_id, broker.host, broker.port);
         options
             .set_keep_alive(KEEP_ALIVE)
             .set_clean_session(true)
             .set_max_packet_size(MAX_INCOMING, MAX_OUTGOING)
             .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(broker.tls)));
-        let (client, mut events) = AsyncClient::new(options, OUTBOX + subscriptions.capacity());
-        events.network_options.set_connection_timeout(CONNECT_WITHIN_SECONDS);
-        let (outbox, heard) = mpsc::channel(INBOX);
-        let keeper = Keeper {
+        let (client, mut event_loop) = AsyncClient::new(options, OUTBOX + subscriptions.capacity());
+        event_loop.network_options.set_connection_timeout(CONNECT_WITHIN_SECONDS);
+        let (outbox, events) = mpsc::channel(INBOX);
+        let connection = Connection {
             client: client.clone(),
-            events,
+            event_loop,
             subscriptions,
             outbox,
             reconnect: Reconnect::new(),
             now,
         };
         let mut task = JoinSet::new();
-        task.spawn(keeper.keep());
-        Self { client, heard, task }
+        task.spawn(connection.run());
+        Self { client, events, task }
     }
 
     /// Waits for the next thing that is told. May be dropped and called again: nothing is lost.
-    pub async fn heard(&mut self) -> Heard {
-        match self.heard.recv().await {
-            Some(heard) => heard,
+    pub async fn next_event(&mut self) -> MqttEvent {
+        match self.events.recv().await {
+            Some(event) => event,
             // The task ends only when this end is dropped.
             None => std::future::pending().await,
         }
@@ -129,7 +129,7 @@ impl Link {
     pub async fn end(mut self, deadline: Instant) {
         if self.client.try_disconnect().is_ok() {
             // What is still heard must not keep the task from hearing us.
-            let drained = async { while self.heard.recv().await.is_some() {} };
+            let drained = async { while self.events.recv().await.is_some() {} };
             drop(timeout_at(deadline, drained).await);
         }
         self.task.abort_all();
@@ -143,24 +143,24 @@ enum Next {
 }
 
 /// The task's side.
-struct Keeper {
+struct Connection {
     client: AsyncClient,
-    events: EventLoop,
+    event_loop: EventLoop,
     subscriptions: Subscriptions,
-    outbox: mpsc::Sender<Heard>,
+    outbox: mpsc::Sender<MqttEvent>,
     reconnect: Reconnect,
     now: fn() -> Timestamp,
 }
 
-impl Keeper {
-    async fn keep(mut self) {
+impl Connection {
+    async fn run(mut self) {
         loop {
-            let lost = match self.until_lost().await {
+            let lost = match self.run_until_disconnected().await {
                 Ok(()) => return,
                 Err(error) => error,
             };
             let again_in = self.reconnect.lost();
-            if tell(&self.outbox, Heard::Lost { error: lost, again_in }).await.is_err() {
+            if send(&self.outbox, MqttEvent::Lost { error: lost, again_in }).await.is_err() {
                 return;
             }
             tokio::select! {
@@ -171,17 +171,17 @@ impl Keeper {
     }
 
     /// One connection, from its beginning to its loss. `Ok` is the end for good.
-    async fn until_lost(&mut self) -> Result<(), MqttError> {
+    async fn run_until_disconnected(&mut self) -> Result<(), MqttError> {
         let mut is_answered_by = None;
         loop {
             let event = match is_answered_by {
-                Some(deadline) => timeout_at(deadline, self.events.poll()).await.map_err(|_late| {
-                    self.events.clean();
+                Some(deadline) => timeout_at(deadline, self.event_loop.poll()).await.map_err(|_late| {
+                    self.event_loop.clean();
                     MqttError::new(MqttErrorKind::Timeout, "a subscription stays unanswered")
                 })?,
-                None => self.events.poll().await,
+                None => self.event_loop.poll().await,
             };
-            let event = event.map_err(|error| MqttError::of_connection(&error))?;
+            let event = event.map_err(|error| MqttError::from_connection(&error))?;
             let was_settled = self.subscriptions.is_settled();
             let is_connected = matches!(event, Event::Incoming(Packet::ConnAck(_)));
             if is_connected {
@@ -193,7 +193,7 @@ impl Keeper {
             if self.subscriptions.is_settled() && (is_connected || !was_settled) {
                 is_answered_by = None;
                 let refused = self.subscriptions.refused().to_vec();
-                if tell(&self.outbox, Heard::Ready { refused }).await.is_err() {
+                if send(&self.outbox, MqttEvent::Ready { refused }).await.is_err() {
                     return Ok(());
                 }
             }
@@ -214,12 +214,12 @@ impl Keeper {
                 self.subscribe(instead)?;
             }
             Event::Incoming(Packet::Publish(message)) => {
-                let message = Heard::Message {
+                let message = MqttEvent::Message {
                     topic: message.topic,
                     payload: message.payload.to_vec(),
                     at: (self.now)(),
                 };
-                if tell(&self.outbox, message).await.is_err() {
+                if send(&self.outbox, message).await.is_err() {
                     return Ok(Next::End);
                 }
             }
@@ -240,6 +240,6 @@ impl Keeper {
 }
 
 /// `Err` if nobody listens any more.
-async fn tell(outbox: &mpsc::Sender<Heard>, heard: Heard) -> Result<(), ()> {
-    outbox.send(heard).await.map_err(|_nobody_listens| ())
+async fn send(outbox: &mpsc::Sender<MqttEvent>, event: MqttEvent) -> Result<(), ()> {
+    outbox.send(event).await.map_err(|_nobody_listens| ())
 }
