@@ -12,6 +12,7 @@ use super::section::Section;
 use super::sections::Stations;
 use crate::alert::{PowerThreshold, Rules, Threshold};
 use crate::reading::{Power, Share, Temperature};
+use crate::support::decimal;
 
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -195,16 +196,14 @@ fn bounded(thousandths: i64, most: i64, unit: &str, hint: &str) -> Result<(), Va
     Ok(())
 }
 
+/// No quantity of an inventory is as large; its unit may still multiply it by a thousand.
+const MAX_THOUSANDTHS: i64 = 1_000_000_000_000_000;
+
 /// A number with at most three decimals, in thousandths, and the unit behind it.
 fn quantity(text: &str) -> Option<(i64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(whole) || !is_number(decimals) || decimals.len() > 3 || whole.len() > 12 {
-        return None;
-    }
-    let thousandths = format!("{whole}{decimals:0<3}").parse().ok()?;
+    let thousandths = decimal::scaled_exactly(number, 3).filter(|one| *one < MAX_THOUSANDTHS)?;
     Some((thousandths, unit.trim_start_matches(' ')))
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use sqlx::postgres::PgSslMode;
 
 use super::Error;
+use crate::support::percent;
 use crate::support::secret::Secret;
 
 const PARAMETERS: &str = "sslmode, sslrootcert, sslcert, sslkey, host and application_name";
@@ -308,17 +309,7 @@ fn sqlite_path(path: &str) -> Result<PathBuf, Error> {
 fn decoded(text: &str, what: &str) -> Result<Option<String>, Error> {
     let broken =
         || refuse(&format!("{what} has a `%` that is not followed by two hexadecimal digits of UTF-8"));
-    let mut pieces = text.split('%');
-    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        let (code, rest) = piece.split_at_checked(2).ok_or_else(broken)?;
-        if !code.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(broken());
-        }
-        bytes.push(u8::from_str_radix(code, 16).map_err(|_| broken())?);
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    let text = String::from_utf8(bytes).map_err(|_| broken())?;
+    let text = percent::decode(text).ok_or_else(broken)?;
     Ok((!text.is_empty()).then_some(text))
 }
 

@@ -2,8 +2,10 @@
 
 pub mod backoff;
 mod counted;
+pub mod decimal;
 pub mod https;
 pub mod jitter;
+pub mod percent;
 pub mod regular_file;
 pub mod secret;
 pub mod state_file;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::alert::{Severity, Transition};
 use crate::inventory::WebhookFormat;
 use crate::reading::Timestamp;
+use crate::support::percent;
 
 /// The name and version of the JSON document's shape, in its field `schema`.
 pub const ALERTS_SCHEMA: &str = "fleetwatt.alerts/1";
@@ -138,7 +139,7 @@ fn alertmanager(transitions: &[Transition], validity: Validity, labels: &HostLab
             "startsAt": transition.raised_at.to_string(),
             // A clock that was set back must not make an alert that ends before it starts.
             "endsAt": ends_at.max(transition.raised_at).to_string(),
-            "generatorURL": format!("fleetwatt:///{}", percent_encoded(&transition.source)),
+            "generatorURL": format!("fleetwatt:///{}", percent::encode(&transition.source)),
         })
     });
     of_json(&Value::Array(alerts.collect()))
@@ -168,17 +169,6 @@ fn label_name(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
     if plain.starts_with(|c: char| c.is_ascii_digit()) { format!("_{plain}") } else { plain }
-}
-
-fn percent_encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

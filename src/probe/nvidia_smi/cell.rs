@@ -4,6 +4,7 @@
 //! code (`fixtures/nvidia-smi/nvml-error-to-cell.tsv`) and those in captures up to driver 610.
 
 use crate::reading::{Absent, Measured, Memory, Power, Reason, SafeText, Share, Temperature};
+use crate::support::decimal::{self, is_digits};
 
 /// The longest product name: `NVML_DEVICE_NAME_V2_BUFFER_SIZE` is 96 bytes.
 const MAX_NAME_BYTES: usize = 96;
@@ -133,28 +134,8 @@ pub(super) fn memory(cell: &str) -> Measured<Memory> {
 fn bounded(cell: &str, unit: &str, least: i64, most: i64) -> Measured<i64> {
     let text = present(cell)?;
     let number = text.strip_suffix(unit).map_or(text, str::trim_end);
-    let value = thousandths(number).ok_or_else(|| garbled(cell))?;
+    let value = decimal::scaled(number, 3).ok_or_else(|| garbled(cell))?;
     if (least..=most).contains(&value) { Ok(value) } else { Err(implausible(cell)) }
-}
-
-/// The exact value of a plain decimal number in thousandths; what is finer is rounded, half away from zero.
-///
-/// No float is involved. Exponents, a plus sign, `inf`, `NaN`, a missing digit beside the point and
-/// what does not fit are no numbers.
-fn thousandths(text: &str) -> Option<i64> {
-    let (is_negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    if !is_digits(whole) || !is_digits(fraction) {
-        return None;
-    }
-    let digit_at = |place: usize| fraction.as_bytes().get(place).map_or(0, |b| i64::from(b - b'0'));
-    let kept = digit_at(0) * 100 + digit_at(1) * 10 + digit_at(2) + i64::from(digit_at(3) >= 5);
-    let value = whole.parse::<i64>().ok()?.checked_mul(1000)?.checked_add(kept)?;
-    Some(if is_negative { -value } else { value })
-}
-
-fn is_digits(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The trimmed text of a cell that may hold a value.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::failure::{classify_connect, is_refused_encryption};
 use crate::store::Error;
 use crate::store::store_url::{Mode, Server};
+use crate::support::percent;
 use crate::support::regular_file;
 
 /// How long connecting may take, with TLS and login. sqlx has no deadline of its own.
@@ -89,7 +90,7 @@ fn with_defaults(server: &Server) -> Result<PgConnectOptions, Error> {
         // Keeps sqlx from looking for one; the real one is set later and is in no URL.
         ("password", server.password.as_ref().map(|_| "x")),
     ];
-    let parts = parts.iter().filter_map(|(key, value)| Some(format!("{key}={}", encoded((*value)?))));
+    let parts = parts.iter().filter_map(|(key, value)| Some(format!("{key}={}", percent::encode((*value)?))));
     let url = format!("postgres://?{}", parts.collect::<Vec<_>>().join("&"));
     let options: Result<PgConnectOptions, _> = url.parse();
     options.map_err(|_| Error::Url { reason: "the host is not a name or an address".to_owned() })
@@ -133,16 +134,4 @@ fn pem(path: &Path) -> Result<Vec<u8>, Error> {
         }
     });
     read.map_err(|source| Error::Certificate { path: path.to_owned(), source })
-}
-
-fn encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
-            out.push(char::from(byte));
-        } else {
-            out += &format!("%{byte:02X}");
-        }
-    }
-    out
 }
