@@ -113,7 +113,7 @@ pub(super) fn grid(
 }
 
 pub(super) fn solix_login(trouble: &str) -> String {
-    format!("Solix needs a person: {trouble}")
+    format!("Solix: action required: {trouble}")
 }
 
 pub(super) fn solix_unreachable(trouble: &str, lasted: Duration) -> String {

@@ -181,7 +181,7 @@ fn a_session_that_needs_a_person_is_critical_at_once_and_without_any_rule() {
     let told = run(&Rules::default(), facts);
     assert_eq!(keys(&told[0]), ["+solix_login:solix"]);
     assert_eq!((told[0][0].severity, told[0][0].source.as_str()), (Severity::Critical, "solix"));
-    assert_eq!(told[0][0].message, "Solix needs a person: the password was refused");
+    assert_eq!(told[0][0].message, "Solix: action required: the password was refused");
     // Another trouble does not mean that it works.
     assert_eq!((told[1].len(), told[2].len()), (0, 0));
     assert_eq!(told[3][0].message, "Solix works again, after 3m");

@@ -335,9 +335,8 @@ impl Daemon {
         if settings.solix == self.settings.solix {
             return;
         }
-        tracing::info!("[solix] was changed: its session begins anew");
-        self.heard_before
-            .extend(self.session.as_mut().map(|session| session.report().readings).unwrap_or_default());
+        tracing::info!("[solix] was changed; restarting its session");
+        self.heard_before.extend(self.session.as_mut().map(Session::report).unwrap_or_default().readings);
         self.session = settings.solix.clone().map(Session::start);
     }
 

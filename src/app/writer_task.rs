@@ -263,9 +263,9 @@ impl WriterTask {
         }
         match &self.state.away {
             Some((_, message)) if !was_away => {
-                tracing::warn!(error = message, "database takes nothing; batches wait")
+                tracing::warn!(error = message, "database unavailable; spooling")
             }
-            None if was_away => tracing::info!(batches = receipt.batches, "database takes batches again"),
+            None if was_away => tracing::info!(batches = receipt.batches, "database available again"),
             Some(_) | None => (),
         }
         Ok(())

@@ -29,15 +29,15 @@ pub(super) enum SolixCommand {
     /// Log in to the Solix account, and keep the login
     ///
     /// Takes the e-mail address and the password from where the inventory says, and asks on a terminal for what
-    /// is not there. A login that holds is not made anew. At most one in ten minutes and six a day are sent, and
+    /// is not there. A login that is still valid is not renewed. At most one in ten minutes and six a day are sent, and
     /// a refused password is not sent again: the vendor locks accounts.
     ///
     /// Exit code: 0 logged in; 1 refused, or not allowed now; 2 the call, the inventory or the settings are
     /// wrong.
     Login {
-        /// Log in although there is a login that holds
+        /// Log in again even if the login is still valid
         #[arg(long)]
-        anew: bool,
+        force: bool,
     },
     /// List the devices of the Solix account
     ///
@@ -48,14 +48,14 @@ pub(super) enum SolixCommand {
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: ListFormat,
     },
-    /// Print what stations say, as they say it
+    /// Stream live station messages
     ///
     /// Stations are silent by themselves: they are made to speak every few seconds for as long as this runs,
     /// which keeps them awake. On a terminal the newest values stand in a table; otherwise each message is a
     /// line. Ends with Ctrl-C.
     ///
-    /// Exit code: 0 something was heard; 1 nothing was; 2 the call or the inventory is wrong; 3 the cloud or
-    /// the broker does not let us.
+    /// Exit code: 0 a message was received; 1 none was; 2 the call or the inventory is wrong; 3 the cloud or
+    /// the broker refused.
     Listen {
         /// The serial number of the one to listen to; all without it
         #[arg(value_name = "SERIAL")]
@@ -66,7 +66,7 @@ pub(super) enum SolixCommand {
         /// Show each field of each frame with its bytes
         #[arg(long)]
         raw: bool,
-        /// Leave stations as silent as they are: hear what they say to others
+        /// Listen only: send no requests
         #[arg(long)]
         passive: bool,
         /// End after this time, such as 30s
@@ -110,7 +110,7 @@ pub(super) enum DecodeFormat {
 
 pub(super) fn run(cli: &Cli, command: &SolixCommand) -> Result<Exit, Failure> {
     match command {
-        SolixCommand::Login { anew } => solix_account::login(cli, *anew),
+        SolixCommand::Login { force } => solix_account::login(cli, *force),
         SolixCommand::Devices { format } => solix_account::devices(cli, *format),
         SolixCommand::Listen { serial, format, raw, passive, ends_after } => {
             let is_terminal = std::io::stdout().is_terminal();

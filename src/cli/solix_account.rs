@@ -29,12 +29,12 @@ pub(super) enum ListFormat {
     Json,
 }
 
-/// Logs in, unless there is a login that holds; anew, if it is asked for.
-pub(super) fn login(cli: &Cli, anew: bool) -> Result<Exit, Failure> {
+/// Logs in, unless there is a login that holds; again, if it is asked for.
+pub(super) fn login(cli: &Cli, force: bool) -> Result<Exit, Failure> {
     let settings = settings(cli)?;
     let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
     settings.may_write_state()?;
-    let job = async { Ok(log_in(config, anew).await) };
+    let job = async { Ok(log_in(config, force).await) };
     match block_on(job)? {
         Ok(message) => {
             print(&format!("{message}\nthe login is kept in {}\n", settings.state_dir.display()))?;
@@ -44,9 +44,9 @@ pub(super) fn login(cli: &Cli, anew: bool) -> Result<Exit, Failure> {
     }
 }
 
-async fn log_in(config: &Config, anew: bool) -> Result<String, SolixError> {
+async fn log_in(config: &Config, force: bool) -> Result<String, SolixError> {
     let mut cloud = Cloud::open(config)?;
-    if let Some(login) = cloud.login().filter(|_| !anew) {
+    if let Some(login) = cloud.login().filter(|_| !force) {
         return Ok(format!("already logged in{}", until(login, config)));
     }
     let (email, password) = credentials(config)?;
@@ -58,7 +58,7 @@ async fn log_in(config: &Config, anew: bool) -> Result<String, SolixError> {
 fn until(login: LoggedIn, config: &Config) -> String {
     let until = login.until.map(|until| format!(" until {until}")).unwrap_or_default();
     match (&config.email, &config.password) {
-        (Some(_), Some(_)) => format!("{until}, and then anew by itself"),
+        (Some(_), Some(_)) => format!("{until}, then renewed automatically"),
         _ => format!("{until}; then `fleetwatt solix login` is needed again, as no password is set"),
     }
 }

@@ -20,7 +20,7 @@ use crate::reading::{SafeText, Timestamp, error_chain};
 /// How a listener prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// All newest values as one table, drawn anew with each message.
+    /// All newest values as one table, redrawn with each message.
     Table,
     /// Each message as a line, or with `--raw` as the fields of its frame.
     Lines {

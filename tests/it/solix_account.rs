@@ -27,7 +27,7 @@ fn a_login_is_made_once_and_says_until_when_it_holds() {
     assert!(again.stdout.starts_with("already logged in until 20"), "{}", again.stdout);
     assert_eq!(stage.cloud.logins(), 1);
     // What a person asks for has its limits too.
-    let anew = run(&stage, &["solix", "login", "--anew"]);
+    let anew = run(&stage, &["solix", "login", "--force"]);
     assert_eq!(anew.code, Some(1));
     assert!(anew.stderr.contains("at most one in ten minutes"), "{}", anew.stderr);
     assert_eq!(stage.cloud.logins(), 1);

@@ -167,7 +167,7 @@ fn an_edit_of_the_section_begins_anew_without_a_login_and_every_reading_is_kept(
     stage.inventory("", "interval = \"6s\"\nfast_interval = \"5s\"\n");
     stage.wait_for_more("solix_heartbeat", 2);
     let said = daemon.stop();
-    assert!(said.contains("its session begins anew"), "{said}");
+    assert!(said.contains("restarting its session"), "{said}");
     assert_eq!(stage.cloud.logins(), 1);
     // Each reading is told when it comes, also the last one.
     assert_eq!(said.matches(": SOC 87 %").count(), of_type(&stage.home.rows(), "solix_heartbeat").len());

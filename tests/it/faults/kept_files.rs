@@ -17,8 +17,8 @@ use crate::solix_stage::Stage;
 const FILES: [(&str, &[&str]); 6] = [
     ("hosts.json", &["poll", "--quiet"]),
     ("solix-session.json", &["poll", "--quiet"]),
-    ("solix-attempts.json", &["solix", "login", "--anew"]),
-    ("solix-login.json", &["solix", "login", "--anew"]),
+    ("solix-attempts.json", &["solix", "login", "--force"]),
+    ("solix-login.json", &["solix", "login", "--force"]),
     ("solix-mqtt.json", &["poll", "--quiet"]),
     ("solix-rest.json", &["solix", "devices"]),
 ];

@@ -109,11 +109,11 @@ impl PrivateFile {
         match state_file::set_aside(&self.path) {
             Ok(()) => tracing::warn!(
                 path = %self.path.display(),
-                "this file cannot be understood; it was renamed to ….damaged and begins anew"
+                "this file cannot be understood; it was renamed to ….damaged; starting with an empty one"
             ),
             Err(error) => tracing::warn!(
                 path = %self.path.display(), %error,
-                "this file cannot be understood, nor renamed; it begins anew"
+                "this file cannot be understood, nor renamed; starting with an empty one"
             ),
         }
         Loaded::Corrupt

@@ -29,7 +29,7 @@ pub enum MqttErrorKind {
     Timeout,
     /// The broker's certificate is not one that the authority vouches for.
     BrokerCertificate,
-    /// The broker does not take our certificate, or does not let us in.
+    /// The broker does not accept our certificate, or refuses the connection.
     Refused,
     /// The broker closed the connection.
     Closed,
@@ -76,7 +76,7 @@ impl MqttError {
             MqttErrorKind::BrokerCertificate => {
                 format!("the broker's certificate is not of the authority that the cloud gave: {detail}")
             }
-            MqttErrorKind::Refused => format!("the broker does not let us in: {detail}"),
+            MqttErrorKind::Refused => format!("the broker refused the connection: {detail}"),
             MqttErrorKind::Closed => format!("the broker closed the connection: {detail}"),
             MqttErrorKind::Protocol => format!("the broker breaks the protocol: {detail}"),
             MqttErrorKind::SubscriptionRefused => {

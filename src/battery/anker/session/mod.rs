@@ -72,7 +72,7 @@ impl Session {
     pub fn report(&mut self) -> AccountReport {
         let taken = taken(&mut self.readings);
         if let Some(ended) = self.task.try_join_next() {
-            tracing::error!(failed = ended.is_err(), "the Solix session ended by itself; it is started anew");
+            tracing::error!(failed = ended.is_err(), "the Solix session ended unexpectedly; restarting it");
         }
         // One that could not start is tried again too: a file may be there now.
         if self.task.is_empty() {

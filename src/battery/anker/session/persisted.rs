@@ -88,7 +88,10 @@ impl PersistedSession {
             Ok(Loaded::Ok(persisted)) => persisted,
             Ok(Loaded::Missing | Loaded::Corrupt) => Self::default(),
             Err(error) => {
-                tracing::warn!(error = error_chain(&error), "what the last session learnt is learnt anew");
+                tracing::warn!(
+                    error = error_chain(&error),
+                    "cannot read the state of the last Solix session; starting without it"
+                );
                 Self::default()
             }
         }

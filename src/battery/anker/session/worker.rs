@@ -244,7 +244,7 @@ impl Worker {
             Err(error) => {
                 let pause = self.rest_backoff.fail();
                 self.rest_again_at = Some(Instant::now() + pause);
-                tracing::warn!(error = error_chain(&error), again_in = ?pause, "the Solix cloud was asked in vain");
+                tracing::warn!(error = error_chain(&error), again_in = ?pause, "Solix request failed");
                 self.rest_trouble = Some(error.trouble());
             }
         }
@@ -445,7 +445,7 @@ impl Worker {
     fn emit(&self, reading: StationReading) {
         tracing::info!("{}", reading.summary());
         if self.readings.try_send(reading).is_err() {
-            tracing::warn!("a reading is lost: nobody fetches them");
+            tracing::warn!("dropping reading: receiver is full");
         }
     }
 
@@ -503,7 +503,7 @@ impl Worker {
     fn save(&mut self) {
         self.stations.keep(&mut self.persisted);
         if let Err(error) = self.persisted.save(&self.config) {
-            tracing::warn!(error = error_chain(&error), "what the Solix session learnt is not kept");
+            tracing::warn!(error = error_chain(&error), "cannot save the state of the Solix session");
         }
     }
 
