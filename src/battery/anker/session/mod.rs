@@ -1,8 +1,30 @@
-//! When and what is asked, and what follows from the answers.
+//! The session with an account: when stations are asked, and which of their messages become readings.
 //!
-//! A [`Session`] lives in a task of its own: whatever the cloud, the broker or a station does, nobody else
-//! waits for it. Whoever closes a cycle fetches what came since the last one by [`Session::report`].
-//! [`ask_once`] is the same for a program that ends after one cycle.
+//! # Constraints
+//! - A cycle never waits for the session. [`Session::report`] returns what came since the last cycle, at once.
+//! - Stations are silent unless they are asked, and a trigger keeps them awake. So a status request is sent first,
+//!   and a trigger only if no answer comes.
+//! - The vendor locks accounts and bans addresses: no request is repeated without a pause, and logins are counted on
+//!   the disk (`auth`).
+//! - The broker ends the first of two connections with the same client id. An installation keeps its id; a dry run, a
+//!   check and a listener take a random one.
+//!
+//! # Layout
+//! | module | what it does |
+//! |---|---|
+//! | `worker` | the loop, with all I/O: REST, broker, timers |
+//! | `connection`, `listen` | a connection to the broker in the account's name; a listener for `solix listen` |
+//! | `stations`, `requests` | per station: what it said, what it is sent next. No I/O, no clock |
+//! | `pace`, `recovery` | the polling mode, staleness; what to try when the broker refuses. No I/O, no clock |
+//! | `persisted` | the state that outlives the process. If it is lost, it is learnt again |
+//! | `trouble`, `rest_log` | texts for people: faults with hints, and lines of the log |
+//!
+//! # Life cycle
+//! [`Session::start`] spawns a task with a `Worker`. Each turn of its loop takes one event: a message of the broker, or
+//! a timer (the next poll, an overdue answer, the next REST request). After each turn it publishes its state in a
+//! watch channel; readings go through a bounded channel. [`Session::end`] saves the state and disconnects. If the task
+//! ends by a defect, the next report restarts it. [`ask_once`] runs the same loop until every station has answered or
+//! the time of `listen` is over.
 
 mod connection;
 mod listen;
