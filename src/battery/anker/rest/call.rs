@@ -74,6 +74,17 @@ impl Cloud {
             }
             answer => answer?,
         };
+        self.act(key, answer, is_repetition).await
+    }
+
+    /// Does what an answer asks for.
+    async fn act(
+        &mut self,
+        key: CacheKey<'_>,
+        answer: Answer,
+        is_repetition: bool,
+    ) -> Result<Next, SolixError> {
+        let endpoint = key.endpoint;
         let (status, code) = (answer.status, answer.code);
         let failed = SolixError::Failed { endpoint: endpoint.name(), status, code };
         match action(status, code, &answer.msg) {

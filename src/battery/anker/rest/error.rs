@@ -237,6 +237,10 @@ const fn login_hint(status: u16) -> &'static str {
     }
 }
 
+/// The kinds that last until a person does something.
+const LASTING_KINDS: [&str; 6] =
+    ["settings", "state", "no_credentials", "not_logged_in", "login_refused", "forbidden"];
+
 impl SolixError {
     /// A short, stable label for a log field or a database column.
     pub const fn kind(&self) -> &'static str {
@@ -266,37 +270,9 @@ impl SolixError {
 
     /// Whether a person has to know of it at once: it lasts until they do something, or the vendor has locked
     /// the account.
-    pub const fn needs_person(&self) -> bool {
-        match self {
-            Self::ApiUrl
-            | Self::Country
-            | Self::LoginKey
-            | Self::ExtraCa { .. }
-            | Self::NoRoots
-            | Self::Tls(_)
-            | Self::Client(_)
-            | Self::State { .. }
-            | Self::NoCredentials
-            | Self::NotLoggedIn
-            | Self::CredentialsRefused { .. }
-            | Self::VerificationNeeded { .. }
-            | Self::LoginPaused { pause: Pause::Locked | Pause::KeyRefused, .. }
-            | Self::Forbidden { .. } => true,
-            Self::Random
-            | Self::LoginPaused { .. }
-            | Self::LoginFailed { .. }
-            | Self::LoginUnderWay
-            | Self::NoConnection { .. }
-            | Self::Interrupted { .. }
-            | Self::Timeout { .. }
-            | Self::NoTime { .. }
-            | Self::Failed { .. }
-            | Self::NotAccepted { .. }
-            | Self::TooManyCalls { .. }
-            | Self::Unsupported { .. }
-            | Self::UnexpectedResponse { .. }
-            | Self::CredentialsTooSoon { .. } => false,
-        }
+    pub fn needs_person(&self) -> bool {
+        let is_lasting = LASTING_KINDS.contains(&self.kind()) && !matches!(self, Self::Random);
+        is_lasting || matches!(self, Self::LoginPaused { pause: Pause::Locked | Pause::KeyRefused, .. })
     }
 
     /// What a person can do about it.
