@@ -12,8 +12,7 @@ use super::alert_jobs::reach_webhook;
 use super::assembly::{Lifetime, connections, ssh_target};
 use super::limits::concurrency;
 use super::{Error, HostSelection, Settings, WebhookAnswer, store_status};
-use crate::battery::anker::Config;
-use crate::battery::anker::session::ask_once;
+use crate::battery::{Account, ask_once};
 use crate::cycle::{Checked, Clock, check_host};
 use crate::inventory::Host;
 use crate::reading::AccountReport;
@@ -30,7 +29,7 @@ pub struct CheckReport {
     pub hosts: Vec<HostCheck>,
     /// The timeline; `None` where a SQLite timeline is not there yet.
     pub store: Result<Option<Status>, Error>,
-    /// The Solix session, if the inventory has one: what each station said, and what stood in the way.
+    /// The account of stations, if the inventory has one: what each station said, and what stood in the way.
     pub solix: Option<AccountReport>,
     /// Whether the webhook for alerts answers, if the inventory has one. No alert is sent.
     pub webhook: Option<WebhookAnswer>,
@@ -138,8 +137,8 @@ pub async fn check(
 
 /// Asks every station as a dry run would: over the kept login, without a trace.
 async fn ask_stations(settings: &Settings, selection: &HostSelection) -> Option<AccountReport> {
-    let config = settings.solix.as_ref().filter(|_| selection.is_whole())?;
-    let config = Config { read_only: true, ..config.clone() };
+    let config = settings.account.as_ref().filter(|_| selection.is_whole())?;
+    let config = Account { read_only: true, ..config.clone() };
     Some(ask_once(config, Instant::now() + STATIONS_WITHIN).await)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A job returns what happened as a value; saying it is the business of `cli`.
 
+mod account;
 mod alert_jobs;
 mod alerts;
 mod announce;
@@ -19,7 +20,6 @@ mod run;
 mod runtime;
 mod selection;
 mod settings;
-mod solix;
 mod store;
 mod supervisor;
 mod telemetry;

@@ -16,7 +16,7 @@ use super::writer_task::store_after;
 use super::{Error, HostSelection, Settings};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreNow, StoreState};
-use crate::battery::anker::{self, session::ask_once};
+use crate::battery::{Account, ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Inventory;
 use crate::reading::AccountReport;
@@ -232,10 +232,10 @@ fn changed(
     })
 }
 
-/// What the stations of the Solix account say. Whoever asks for some hosts does not ask for these.
+/// What the stations of the account say. Whoever asks for some hosts does not ask for these.
 async fn stations(settings: &Settings, request: &PollRequest, closes_at: Instant) -> Option<AccountReport> {
-    let config = settings.solix.as_ref().filter(|_| request.selection.is_whole())?;
-    let config = anker::Config { read_only: request.dry_run, ..config.clone() };
+    let config = settings.account.as_ref().filter(|_| request.selection.is_whole())?;
+    let config = Account { read_only: request.dry_run, ..config.clone() };
     Some(ask_once(config, closes_at).await)
 }
 

@@ -24,7 +24,7 @@ use super::writer_task::{WriterHandle, WriterTask};
 use super::{Environment, Error, Settings};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Now, Said, Snapshot, StoreState};
-use crate::battery::anker::session::{Session, VENDOR};
+use crate::battery::{Session, VENDOR};
 use crate::cycle::{Clock, Engine, closes_after};
 use crate::inventory::Host;
 use crate::output::{Publisher, SnapshotSocket, notify::Webhook};
@@ -187,7 +187,7 @@ impl Daemon {
         alerting.read().await;
         let webhook = settings.webhook();
         let teller = webhook.clone().map(|webhook| Teller::start(webhook, &alerting));
-        let session = settings.solix.clone().map(Session::start);
+        let session = settings.account.clone().map(Session::start);
         let daemon = Self {
             publisher,
             subscribers,
@@ -245,7 +245,7 @@ impl Daemon {
 
     /// Judges the alerts, makes the batch durable, and only then tells anybody.
     async fn close_cycle(&mut self, batch: Batch) -> Result<(), Error> {
-        let batch = Arc::new(Batch { account: self.solix_report(), ..batch });
+        let batch = Arc::new(Batch { account: self.station_report(), ..batch });
         let around = Surroundings { store: self.store.clone(), reload_failed: self.reload_failed.clone() };
         let style = self.settings.inventory.store.metadata;
         let closed = Closed { batch: &batch, scope: Scope::Whole, style, around };
@@ -312,7 +312,7 @@ impl Daemon {
             // The new ones are not to wait for the rest of a long interval.
             self.ticks.reset_immediately();
         }
-        self.adopt_solix(&settings);
+        self.adopt_account(&settings);
         self.adopt_webhook(webhook);
         self.settings = settings;
     }
@@ -331,17 +331,18 @@ impl Daemon {
     }
 
     /// Another account or another pace is another session. What the old one heard last goes with the next cycle.
-    fn adopt_solix(&mut self, settings: &Settings) {
-        if settings.solix == self.settings.solix {
+    fn adopt_account(&mut self, settings: &Settings) {
+        if settings.account == self.settings.account {
             return;
         }
         tracing::info!("[solix] was changed; restarting its session");
-        self.heard_before.extend(self.session.as_mut().map(Session::report).unwrap_or_default().readings);
-        self.session = settings.solix.clone().map(Session::start);
+        self.heard_before
+            .extend(self.session.as_mut().map(|session| session.report().readings).unwrap_or_default());
+        self.session = settings.account.clone().map(Session::start);
     }
 
     /// What came since the last cycle; `None` where there is no session, and nothing left of one.
-    fn solix_report(&mut self) -> Option<AccountReport> {
+    fn station_report(&mut self) -> Option<AccountReport> {
         let heard_before = std::mem::take(&mut self.heard_before);
         let report = self.session.as_mut().map(Session::report);
         if report.is_none() && heard_before.is_empty() {
@@ -354,7 +355,7 @@ impl Daemon {
 
     /// What stations said since the last cycle belongs to none that would still close.
     async fn keep_last_readings(&mut self) -> Result<(), Error> {
-        let Some(solix) = self.solix_report().filter(|solix| !solix.readings.is_empty()) else {
+        let Some(solix) = self.station_report().filter(|solix| !solix.readings.is_empty()) else {
             return Ok(());
         };
         let id = BatchId(Uuid::now_v7());

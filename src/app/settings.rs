@@ -10,7 +10,7 @@ use super::alerts::webhook;
 use super::files::{Fingerprint, RealFiles};
 use super::lock::{foreign_owner, is_ours};
 use super::runtime::RuntimePlace;
-use crate::battery::anker;
+use crate::battery::Account;
 use crate::inventory::{self, Inventory, SecretSource, StoreSettings};
 use crate::output::notify::Webhook;
 use crate::reading::error_chain;
@@ -106,8 +106,8 @@ pub struct Settings {
     pub has_given_state: bool,
     /// The sockets of SSH masters: `$RUNTIME_DIRECTORY`, else the user's own folder in /run or /tmp.
     pub runtime_dir: RuntimePlace,
-    /// The Solix session, if the inventory has one.
-    pub solix: Option<anker::Config>,
+    /// The account of battery stations, if the inventory has one.
+    pub account: Option<Account>,
     /// Where secrets are, beside files.
     environment: Environment,
     /// The files that the fleet was read from, as they were then.
@@ -129,9 +129,9 @@ impl Settings {
         let store_url = store_url(&inventory.store, &state_dir, environment)?;
         let has_given_state = environment.path("STATE_DIRECTORY").is_some();
         let runtime_dir = runtime_dir(environment);
-        let mut solix = super::solix::config(&inventory, &state_dir, environment);
-        if let Some(solix) = &mut solix {
-            solix.read_only = foreign_owner(&state_dir).is_some();
+        let mut account = super::account::account(&inventory, &state_dir, environment);
+        if let Some(account) = &mut account {
+            account.read_only = foreign_owner(&state_dir).is_some();
         }
         let files = files.fingerprint();
         Ok(Self {
@@ -141,7 +141,7 @@ impl Settings {
             state_dir,
             has_given_state,
             runtime_dir,
-            solix,
+            account,
             environment,
             files,
         })
@@ -169,16 +169,16 @@ impl Settings {
         let store = self.inventory.store.password.as_ref();
         let store = store.and_then(|secret| self.environment.secret("database password", secret).err());
         let webhook = self.named_webhook().err();
-        let solix = super::solix::missing_secrets(&self.inventory, self.environment);
-        store.into_iter().chain(webhook).chain(solix).collect()
+        let account = super::account::missing_secrets(&self.inventory, self.environment);
+        store.into_iter().chain(webhook).chain(account).collect()
     }
 
     /// Of the variables of the environment those that are meant for fleetwatt by their name, and that nothing reads.
     pub fn unread_variables(&self, names: impl IntoIterator<Item = String>) -> Vec<UnreadVariable> {
         let alerts = self.inventory.alerts.webhook.as_ref().map(|webhook| &webhook.url);
-        let solix = self.inventory.solix.iter().flat_map(|solix| [&solix.user, &solix.password]);
+        let account = self.inventory.account.iter().flat_map(|account| [&account.user, &account.password]);
         let secrets: Vec<&SecretSource> =
-            self.inventory.store.password.iter().chain(alerts).chain(solix).collect();
+            self.inventory.store.password.iter().chain(alerts).chain(account).collect();
         let is_read = |name: &String| {
             VARIABLES.contains(&name.as_str())
                 || secrets.iter().any(|secret| matches!(secret, SecretSource::Env(named) if named == name))

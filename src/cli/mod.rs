@@ -4,13 +4,10 @@ mod alerts;
 mod args;
 mod dead_letters;
 mod exit;
-mod frame;
 mod list;
 mod man;
 mod show;
 mod solix;
-mod solix_account;
-mod solix_listen;
 
 use std::io::{IsTerminal, Write};
 use std::num::NonZero;

@@ -198,7 +198,7 @@ pub(super) fn settings(settings: &Settings) -> String {
         .filter(|(n_hosts, _)| *n_hosts > 0)
         .map(|(n_hosts, kind)| format!("{n_hosts} {kind}"))
         .collect();
-    let solix = settings.solix.as_ref().map(|solix| {
+    let solix = settings.account.as_ref().map(|solix| {
         let every = humantime::format_duration(solix.settings.interval);
         let fast = humantime::format_duration(solix.settings.fast_interval);
         format!(

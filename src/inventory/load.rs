@@ -284,7 +284,7 @@ impl<'f> Reader<'f> {
             cycle: self.sections.cycle.settings,
             store: self.sections.store,
             alerts: self.sections.alerts,
-            solix: has_stations.then_some(self.sections.solix),
+            account: has_stations.then_some(self.sections.solix),
         })
     }
 }

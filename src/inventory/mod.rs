@@ -28,8 +28,8 @@ mod unknown_keys;
 pub use diagnostic::{Diagnostic, Diagnostics, Warnings};
 pub use load::{Files, load};
 pub use model::{
-    AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Origin, SecretSource,
-    SolixServer, SolixSettings, SshTarget, StoreSettings, Target, WebhookFormat, WebhookSettings,
+    AccountServer, AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Origin,
+    SecretSource, SshTarget, StationAccount, StoreSettings, Target, WebhookFormat, WebhookSettings,
 };
 pub use select::{Selection, Selector};
 

@@ -26,7 +26,7 @@ pub struct Inventory {
     /// `[alerts]`.
     pub alerts: AlertSettings,
     /// `[solix]`, if it is there and enabled.
-    pub solix: Option<SolixSettings>,
+    pub account: Option<StationAccount>,
 }
 
 /// One host of the fleet.
@@ -199,7 +199,7 @@ pub enum SecretSource {
 
 /// `[solix]`: the Anker Solix account and how often its stations are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SolixSettings {
+pub struct StationAccount {
     /// Where the account's e-mail address is to be read from; `ANKER_USER` unless the inventory says
     /// otherwise. It is not needed while the cached login holds.
     pub user: SecretSource,
@@ -208,7 +208,7 @@ pub struct SolixSettings {
     /// The account's country, two letters in upper case; `None` is `ANKER_COUNTRY`, else `US`.
     pub country: Option<String>,
     /// Which of the vendor's servers; `None` follows the country.
-    pub server: Option<SolixServer>,
+    pub server: Option<AccountServer>,
     /// From one request to the next in normal mode.
     pub interval: Duration,
     /// From one request to the next in fast mode.
@@ -230,7 +230,7 @@ pub struct SolixSettings {
 
 /// Which of the vendor's servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SolixServer {
+pub enum AccountServer {
     /// `ankerpower-api.anker.com`.
     Com,
     /// `ankerpower-api-eu.anker.com`.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::location::Location;
-use super::model::{AlertSettings, CycleSettings, SolixSettings, StoreSettings};
+use super::model::{AlertSettings, CycleSettings, StationAccount, StoreSettings};
 
 /// `[cycle]`, `[store]`, `[alerts]` and `[solix]`, each with its defaults until it is read.
 #[derive(Debug, Default)]
@@ -11,7 +11,7 @@ pub(super) struct Sections {
     pub(super) cycle: Cycle,
     pub(super) store: StoreSettings,
     pub(super) alerts: AlertSettings,
-    pub(super) solix: SolixSettings,
+    pub(super) solix: StationAccount,
     /// Whether there is a `[solix]`, and whether it is enabled.
     pub(super) stations: Stations,
 }

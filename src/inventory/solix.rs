@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::check;
 use super::diagnostic::ValueError;
 use super::location::{Spanned, put};
-use super::model::{SecretSource, SolixServer, SolixSettings};
+use super::model::{AccountServer, SecretSource, StationAccount};
 use super::secret_source::read_secret;
 use super::section::Section;
 
@@ -21,7 +21,7 @@ const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::f
 const LISTENS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 pub(super) const REST_EVERY: RangeInclusive<u32> = 1..=1_000;
 
-impl Default for SolixSettings {
+impl Default for StationAccount {
     fn default() -> Self {
         Self {
             user: SecretSource::Env(DEFAULT_USER.to_owned()),
@@ -41,7 +41,7 @@ impl Default for SolixSettings {
 }
 
 /// Reads where the account's e-mail address and its password come from.
-pub(super) fn read_account(section: &mut Section<'_, '_>, to: &mut SolixSettings) {
+pub(super) fn read_account(section: &mut Section<'_, '_>, to: &mut StationAccount) {
     if let Some(user) = read_secret(section, "user", "e-mail address", DEFAULT_USER) {
         to.user = user;
     }
@@ -51,8 +51,8 @@ pub(super) fn read_account(section: &mut Section<'_, '_>, to: &mut SolixSettings
 }
 
 /// Reads the two intervals; the fast one is never the longer one.
-pub(super) fn read_intervals(section: &mut Section<'_, '_>, to: &mut SolixSettings) {
-    let SolixSettings { interval: default, fast_interval: fast_default, .. } = *to;
+pub(super) fn read_intervals(section: &mut Section<'_, '_>, to: &mut StationAccount) {
+    let StationAccount { interval: default, fast_interval: fast_default, .. } = *to;
     let interval = section.parsed("interval", |text| within(text, &INTERVALS, default));
     let fast = section.parsed("fast_interval", |text| within(text, &INTERVALS, fast_default));
     // A value that cannot be read is reported already, and nothing is compared with it.
@@ -73,7 +73,7 @@ pub(super) fn read_intervals(section: &mut Section<'_, '_>, to: &mut SolixSettin
 
 /// How long a poll listens.
 pub(super) fn listen(text: &str) -> Result<Duration, ValueError> {
-    within(text, &LISTENS, SolixSettings::default().listen)
+    within(text, &LISTENS, StationAccount::default().listen)
 }
 
 fn within(text: &str, bounds: &RangeInclusive<Duration>, default: Duration) -> Result<Duration, ValueError> {
@@ -101,10 +101,10 @@ pub(super) fn country(text: &str) -> Result<String, ValueError> {
     ))
 }
 
-pub(super) fn server(text: &str) -> Result<SolixServer, ValueError> {
+pub(super) fn server(text: &str) -> Result<AccountServer, ValueError> {
     match text {
-        "com" => Ok(SolixServer::Com),
-        "eu" => Ok(SolixServer::Eu),
+        "com" => Ok(AccountServer::Com),
+        "eu" => Ok(AccountServer::Eu),
         _ => Err(ValueError::new(
             "is an unknown server",
             "not known",

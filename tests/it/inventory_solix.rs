@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fleetwatt::alert::Rules;
-use fleetwatt::inventory::{Diagnostics, Files, Inventory, SecretSource, SolixServer, SolixSettings, load};
+use fleetwatt::inventory::{
+    AccountServer, Diagnostics, Files, Inventory, SecretSource, StationAccount, load,
+};
 use fleetwatt::reading::Share;
 
 struct OneFile(String);
@@ -39,8 +41,8 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn defaults() -> SolixSettings {
-    SolixSettings {
+fn defaults() -> StationAccount {
+    StationAccount {
         user: SecretSource::Env("ANKER_USER".to_owned()),
         password: SecretSource::Env("ANKER_PASS".to_owned()),
         country: None,
@@ -73,8 +75,8 @@ fn the_commented_section_of_the_federation_loads_and_says_the_defaults() {
     let inventory = good(&format!("[solix]\n{}\n[alerts]\n{alerts}", after("# [solix]\n")));
     let country = Some("US".to_owned());
     assert_eq!(
-        inventory.solix,
-        Some(SolixSettings { country, server: Some(SolixServer::Com), ..defaults() })
+        inventory.account,
+        Some(StationAccount { country, server: Some(AccountServer::Com), ..defaults() })
     );
     assert_eq!(
         inventory.alerts.rules,
@@ -91,7 +93,7 @@ fn the_fuzzers_seed_has_the_whole_section() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/inventory/solix.toml");
     let text = std::fs::read_to_string(path).expect("the seed is there");
     let inventory = load(Path::new("fleet.toml"), &OneFile(text)).unwrap_or_else(|faults| panic!("{faults}"));
-    let solix = inventory.solix.expect("it is enabled");
+    let solix = inventory.account.expect("it is enabled");
     assert_eq!(solix.country.as_deref(), Some("DE"));
     assert_eq!(solix.api_url.as_deref(), Some("https://[::1]:4443"));
     assert!(solix.login_key.is_some_and(|key| key.starts_with("040217e6")));
@@ -104,7 +106,7 @@ fn a_login_key_belongs_to_another_server_and_is_a_point() {
     let written = |line: &str| faults_of(&format!("[solix]\n{line}\n"));
     let point = format!("login_key = \"04{}\"", "ab".repeat(64));
     assert_eq!(written(&point), ["4:1 `login_key` without `api_url`"]);
-    assert!(good(&format!("[solix]\napi_url = \"https://h\"\n{point}\n")).solix.is_some());
+    assert!(good(&format!("[solix]\napi_url = \"https://h\"\n{point}\n")).account.is_some());
     assert_eq!(
         written("api_url = \"https://h\"\nlogin_key = \"04abc\""),
         ["5:13 `login_key` is not a public key"]
@@ -114,27 +116,27 @@ fn a_login_key_belongs_to_another_server_and_is_a_point() {
 #[test]
 fn an_empty_section_is_enabled_and_has_every_default() {
     let inventory = good("[solix]\n");
-    assert_eq!(inventory.solix, Some(defaults()));
+    assert_eq!(inventory.account, Some(defaults()));
     assert_eq!(inventory.alerts.rules, watched_by_default());
 }
 
 #[test]
 fn an_inventory_without_the_section_has_no_stations_and_watches_none() {
     let inventory = good("");
-    assert_eq!((inventory.solix, inventory.alerts.rules), (None, Rules::default()));
+    assert_eq!((inventory.account, inventory.alerts.rules), (None, Rules::default()));
 }
 
 #[test]
 fn what_is_switched_off_is_neither_read_nor_watched_but_still_checked() {
     let inventory = good("[solix]\nenabled = false\ncountry = \"US\"\n[alerts]\nbattery_below = \"30%\"\n");
-    assert_eq!((inventory.solix, inventory.alerts.rules), (None, Rules::default()));
+    assert_eq!((inventory.account, inventory.alerts.rules), (None, Rules::default()));
     assert_eq!(faults_of("[solix]\nenabled = false\ncountry = \"U\"\n"), ["5:11 `country` is not a country"]);
 }
 
 #[test]
 fn files_are_relative_to_the_inventory() {
     let solix =
-        good("[solix]\nuser_file = \"user\"\npassword_file = \"/run/pass\"\nextra_ca = \"ca.pem\"\n").solix;
+        good("[solix]\nuser_file = \"user\"\npassword_file = \"/run/pass\"\nextra_ca = \"ca.pem\"\n").account;
     let solix = solix.expect("it is enabled");
     assert_eq!(solix.user, SecretSource::File("etc/user".into()));
     assert_eq!(solix.password, SecretSource::File("/run/pass".into()));
@@ -143,7 +145,7 @@ fn files_are_relative_to_the_inventory() {
 
 #[test]
 fn the_fast_interval_is_never_the_longer_one() {
-    let solix = good("[solix]\ninterval = \"10s\"\n").solix.expect("it is enabled");
+    let solix = good("[solix]\ninterval = \"10s\"\n").account.expect("it is enabled");
     assert_eq!((solix.interval, solix.fast_interval), (seconds(10), seconds(10)));
     assert_eq!(
         faults_of("[solix]\nfast_interval = \"3m\"\n"),

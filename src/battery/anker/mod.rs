@@ -19,7 +19,7 @@ pub mod wire;
 
 use std::path::PathBuf;
 
-use crate::inventory::SolixSettings;
+use crate::inventory::StationAccount;
 use crate::reading::{Share, Timestamp};
 use crate::support::secret::Secret;
 
@@ -27,7 +27,7 @@ use crate::support::secret::Secret;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[solix]`.
-    pub settings: SolixSettings,
+    pub settings: StationAccount,
     /// The account's country, two letters in upper case.
     pub country: String,
     /// The account's e-mail address. Without it, and without a cached login, nothing can be asked.

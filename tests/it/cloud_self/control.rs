@@ -118,7 +118,7 @@ fn the_section_is_one_that_an_inventory_may_have() {
     let cloud = Cloud::start_blocking(&Options::default()).unwrap();
     let text = format!("[[host]]\nname = 'a'\n{}interval = '5s'\n", cloud.inventory_section());
     let inventory = load(Path::new("fleet.toml"), &Text(text)).unwrap_or_else(|faults| panic!("{faults}"));
-    let settings = inventory.solix.unwrap();
+    let settings = inventory.account.unwrap();
     assert_eq!(settings.api_url, Some(cloud.api_url()));
     assert_eq!(settings.login_key, Some(cloud.login_key()));
     assert_eq!(settings.mqtt_address, Some(cloud.mqtt_address()));

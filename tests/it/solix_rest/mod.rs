@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use fleetwatt::battery::anker::Config;
 use fleetwatt::battery::anker::rest::{Cloud, Pace};
-use fleetwatt::inventory::{SecretSource, SolixSettings};
+use fleetwatt::inventory::{SecretSource, StationAccount};
 use fleetwatt::reading::{Share, Timestamp};
 use fleetwatt::support::secret::Secret;
 use server::{Authority, Server};
@@ -64,7 +64,7 @@ impl Stage {
         let authority = Authority::new();
         let server = Server::start(&authority).await;
         let dir = tempfile::tempdir().unwrap();
-        let settings = SolixSettings {
+        let settings = StationAccount {
             user: SecretSource::Env("ANKER_USER".to_owned()),
             password: SecretSource::Env("ANKER_PASS".to_owned()),
             country: None,

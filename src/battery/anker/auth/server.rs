@@ -1,6 +1,6 @@
 //! Which of the vendor's servers an account's country belongs to.
 
-use crate::inventory::SolixServer;
+use crate::inventory::AccountServer;
 
 /// The countries of `com`, as anker-solix-api 3.8.0 has them. The vendor has moved some more than once, and
 /// India and Mexico are in doubt.
@@ -10,15 +10,19 @@ const COM: &[&str] = &[
 ];
 
 /// The server of a country; all that are not known to be at `com` are at `eu`, Great Britain included.
-pub(in crate::battery::anker) fn server_of_country(country: &str) -> SolixServer {
-    if COM.iter().any(|com| com.eq_ignore_ascii_case(country)) { SolixServer::Com } else { SolixServer::Eu }
+pub(in crate::battery::anker) fn server_of_country(country: &str) -> AccountServer {
+    if COM.iter().any(|com| com.eq_ignore_ascii_case(country)) {
+        AccountServer::Com
+    } else {
+        AccountServer::Eu
+    }
 }
 
 /// Where a server is.
-pub(in crate::battery::anker) const fn base_url(server: SolixServer) -> &'static str {
+pub(in crate::battery::anker) const fn base_url(server: AccountServer) -> &'static str {
     match server {
-        SolixServer::Com => "https://ankerpower-api.anker.com",
-        SolixServer::Eu => "https://ankerpower-api-eu.anker.com",
+        AccountServer::Com => "https://ankerpower-api.anker.com",
+        AccountServer::Eu => "https://ankerpower-api-eu.anker.com",
     }
 }
 

@@ -19,7 +19,7 @@ use crate::battery::anker::Config;
 use crate::battery::anker::auth::{
     AccountId, LOGIN_FILE, Login, PrivateFile, ServerKey, base_url, server_of_country,
 };
-use crate::inventory::SolixServer;
+use crate::inventory::AccountServer;
 use crate::reading::{SafeText, Timestamp, error_chain};
 use crate::support::secret::Secret;
 
@@ -66,14 +66,14 @@ impl Cloud {
     pub fn open(config: &Config) -> Result<Self, SolixError> {
         let settings = &config.settings;
         let vendors = |server| Url::parse(base_url(server)).map_err(|_cannot_be| SolixError::ApiUrl);
-        let (com, eu) = (vendors(SolixServer::Com)?, vendors(SolixServer::Eu)?);
+        let (com, eu) = (vendors(AccountServer::Com)?, vendors(AccountServer::Eu)?);
         let country = server_of_country(&config.country);
         let (home, other) = match (&settings.api_url, settings.server, country) {
             (Some(url), _, _) => (api_url(url)?, None),
-            (None, Some(SolixServer::Com), _) => (com, None),
-            (None, Some(SolixServer::Eu), _) => (eu, None),
-            (None, None, SolixServer::Com) => (com, Some(eu)),
-            (None, None, SolixServer::Eu) => (eu, Some(com)),
+            (None, Some(AccountServer::Com), _) => (com, None),
+            (None, Some(AccountServer::Eu), _) => (eu, None),
+            (None, None, AccountServer::Com) => (com, Some(eu)),
+            (None, None, AccountServer::Eu) => (eu, Some(com)),
         };
         Self::at(config, home, other)
     }

@@ -1,4 +1,4 @@
-//! `solix listen`: what stations say, as they say it.
+//! `solix listen`: live messages of stations.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,14 +7,15 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::args::Cli;
-use super::exit::Exit;
-use super::solix_account::no_section;
-use super::{Failure, block_on, frame, print, settings_to_read, show};
+use super::account::no_section;
+use super::frame;
 use crate::battery::anker::Config;
 use crate::battery::anker::mqtt::MqttEvent;
 use crate::battery::anker::session::{ListenError, Listener};
 use crate::battery::anker::wire::{self, Body, Message, MsgType};
+use crate::cli::args::Cli;
+use crate::cli::exit::Exit;
+use crate::cli::{Failure, block_on, print, settings_to_read, show};
 use crate::reading::{SafeText, Timestamp, error_chain};
 
 /// How a listener prints.
@@ -64,7 +65,7 @@ enum Ended {
 /// Listens to the account's stations.
 pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
     let settings = settings_to_read(cli)?;
-    let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
+    let Some(config) = &settings.account else { return Ok(no_section(&settings)) };
     let job = async { Ok(listen(config, request, print).await) };
     match block_on(job)? {
         Ok(Ended::Heard { n_messages: 0, hindrance: Some(hindrance) }) => {

@@ -1,9 +1,9 @@
-//! The Solix session's settings: from the inventory and the environment.
+//! The account of battery stations, from the inventory and the environment.
 
 use std::path::Path;
 
 use super::{Environment, Error};
-use crate::battery::anker::Config;
+use crate::battery::Account;
 use crate::cycle::Clock;
 use crate::inventory::{Inventory, SecretSource};
 use crate::reading::{Share, error_chain};
@@ -18,12 +18,12 @@ const PASSWORD: &str = "Solix account's password";
 /// The account's country where nothing says another one.
 const COUNTRY: &str = "US";
 
-/// The session that the inventory asks for, if it does. A secret that cannot be had is none: the kept login may
+/// The account that the inventory has, if it has one. A secret that cannot be had is none: the kept login may
 /// hold.
-pub(super) fn config(inventory: &Inventory, state_dir: &Path, environment: Environment) -> Option<Config> {
-    let settings = inventory.solix.as_ref()?;
+pub(super) fn account(inventory: &Inventory, state_dir: &Path, environment: Environment) -> Option<Account> {
+    let settings = inventory.account.as_ref()?;
     let country = settings.country.clone().or_else(|| environment.get("ANKER_COUNTRY"));
-    Some(Config {
+    Some(Account {
         settings: settings.clone(),
         country: country.unwrap_or_else(|| COUNTRY.to_owned()).to_ascii_uppercase(),
         email: secret(environment, EMAIL, &settings.user),
@@ -37,7 +37,7 @@ pub(super) fn config(inventory: &Inventory, state_dir: &Path, environment: Envir
 
 /// The account's secrets that the inventory names, or the environment has, and that cannot be read.
 pub(super) fn missing_secrets(inventory: &Inventory, environment: Environment) -> Vec<Error> {
-    let Some(settings) = &inventory.solix else { return Vec::new() };
+    let Some(settings) = &inventory.account else { return Vec::new() };
     let secrets = [(EMAIL, &settings.user, "ANKER_USER"), (PASSWORD, &settings.password, "ANKER_PASS")];
     // What is not named anywhere need not be there: the kept login may hold.
     let is_named = |secret: &SecretSource, default: &str| *secret != SecretSource::Env(default.to_owned());

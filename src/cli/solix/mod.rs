@@ -1,5 +1,9 @@
 //! `solix`: what concerns Anker devices only.
 
+mod account;
+mod frame;
+mod listen;
+
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
@@ -8,12 +12,12 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::args::Cli;
-use super::exit::Exit;
-use super::solix_account::{self, ListFormat};
-use super::solix_listen::{self, Form, Request};
-use super::{Failure, frame, print, show};
+use self::account::ListFormat;
+use self::listen::{Form, Request};
+use super::{Failure, print, show};
 use crate::battery::anker::wire::{self, Body, EnvelopeError, FrameError};
+use crate::cli::args::Cli;
+use crate::cli::exit::Exit;
 
 /// The name and version of the shape of `solix decode --format json`.
 const SCHEMA: &str = "fleetwatt.solix.decode/1";
@@ -110,8 +114,8 @@ pub(super) enum DecodeFormat {
 
 pub(super) fn run(cli: &Cli, command: &SolixCommand) -> Result<Exit, Failure> {
     match command {
-        SolixCommand::Login { force } => solix_account::login(cli, *force),
-        SolixCommand::Devices { format } => solix_account::devices(cli, *format),
+        SolixCommand::Login { force } => account::login(cli, *force),
+        SolixCommand::Devices { format } => account::devices(cli, *format),
         SolixCommand::Listen { serial, format, raw, passive, ends_after } => {
             let is_terminal = std::io::stdout().is_terminal();
             let form = match (format, raw) {
@@ -120,7 +124,7 @@ pub(super) fn run(cli: &Cli, command: &SolixCommand) -> Result<Exit, Failure> {
                 (ListenFormat::Text, raw) => Form::Lines { raw: *raw },
             };
             let (serial, ends_after) = (serial.clone(), *ends_after);
-            solix_listen::run(cli, &Request { serial, is_passive: *passive, ends_after, form })
+            listen::run(cli, &Request { serial, is_passive: *passive, ends_after, form })
         }
         SolixCommand::Decode { model, format, frames } => {
             let inputs = if frames.is_empty() { lines_of_stdin()? } else { arguments(frames) };

@@ -6,13 +6,13 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
-use super::args::Cli;
-use super::exit::Exit;
-use super::{Failure, block_on, colour_stderr, print, settings, settings_to_read, show};
 use crate::app::Settings;
 use crate::battery::anker::Config;
 use crate::battery::anker::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
 use crate::battery::anker::wire;
+use crate::cli::args::Cli;
+use crate::cli::exit::Exit;
+use crate::cli::{Failure, block_on, colour_stderr, print, settings, settings_to_read, show};
 use crate::reading::{SafeText, error_chain};
 use crate::support::secret::Secret;
 
@@ -22,7 +22,7 @@ const SCHEMA: &str = "fleetwatt.solix.devices/1";
 const HEADER: [&str; 6] = ["name", "serial", "model", "online", "whose", "firmware"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum ListFormat {
+pub(in crate::cli) enum ListFormat {
     /// A table for people
     Text,
     /// One JSON object with a versioned schema
@@ -32,7 +32,7 @@ pub(super) enum ListFormat {
 /// Logs in, unless there is a login that holds; again, if it is asked for.
 pub(super) fn login(cli: &Cli, force: bool) -> Result<Exit, Failure> {
     let settings = settings(cli)?;
-    let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
+    let Some(config) = &settings.account else { return Ok(no_section(&settings)) };
     settings.may_write_state()?;
     let job = async { Ok(log_in(config, force).await) };
     match block_on(job)? {
@@ -97,7 +97,7 @@ fn some(text: String) -> Result<Secret, SolixError> {
 /// Lists what the account has.
 pub(super) fn devices(cli: &Cli, format: ListFormat) -> Result<Exit, Failure> {
     let settings = settings_to_read(cli)?;
-    let Some(config) = &settings.solix else { return Ok(no_section(&settings)) };
+    let Some(config) = &settings.account else { return Ok(no_section(&settings)) };
     let job = async { Ok(list(config).await) };
     let devices = match block_on(job)? {
         Ok(devices) => devices,
