@@ -149,14 +149,15 @@ mod tests {
         let path = dir.path().join("s");
         let publisher = Publisher::new();
         publisher.publish(batch(1).into());
-        let serving = tokio::spawn(SnapshotSocket::bind(&path).await.unwrap().serve(publisher.subscribe()));
+        let mut serving = JoinSet::new();
+        serving.spawn(SnapshotSocket::bind(&path).await.unwrap().serve(publisher.subscribe()));
         let (mut first, mut second) = (client(&path).await, client(&path).await);
         let id = |id: u128| Some(batch(id).id.to_string());
         assert_eq!((batch_of(&mut first).await, batch_of(&mut second).await), (id(1), id(1)));
         publisher.publish(batch(2).into());
         assert_eq!((batch_of(&mut first).await, batch_of(&mut second).await), (id(2), id(2)));
         drop(publisher);
-        serving.await.unwrap();
+        serving.join_all().await;
         assert_eq!((batch_of(&mut first).await, path.exists()), (None, false));
     }
 
@@ -166,7 +167,8 @@ mod tests {
         let path = dir.path().join("s");
         let publisher = Publisher::new();
         publisher.publish(batch(1).into());
-        let _serving = tokio::spawn(SnapshotSocket::bind(&path).await.unwrap().serve(publisher.subscribe()));
+        let mut serving = JoinSet::new();
+        serving.spawn(SnapshotSocket::bind(&path).await.unwrap().serve(publisher.subscribe()));
         let mut clients = Vec::new();
         for _ in 0..MAX_CLIENTS {
             let mut client = client(&path).await;
