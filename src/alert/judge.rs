@@ -3,24 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::messages::{self, Told};
-use super::state::{Raised, Standing};
+use super::messages::{self, Edge};
+use super::state::{ActiveAlert, Raised};
 use super::stations::{is_about_solix, why_solix_is_over};
 use super::{
-    Answer, Facts, GpuFacts, MAX_STANDING, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity, State,
-    Threshold, Transition, Trouble,
+    Answer, Facts, GpuFacts, MAX_ACTIVE_ALERTS, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity,
+    State, Threshold, Transition, Trouble,
 };
 use crate::reading::{Power, Temperature, Timestamp};
 
 /// How far below its threshold a temperature must be before the alert is cleared: above the wobble of a
 /// fan's control loop.
-const COOLER: i64 = 3_000;
+const TEMPERATURE_HYSTERESIS: i64 = 3_000;
 
 /// How far above its threshold a temperature is critical.
-const FAR_TOO_HOT: i64 = 10_000;
+const CRITICAL_OFFSET: i64 = 10_000;
 
 /// To which share of its threshold a power must fall before the alert is cleared, in percent.
-const CALMER_PERCENT: i128 = 95;
+const POWER_CLEAR_PERCENT: i128 = 95;
 
 /// The timeline's name for all GPUs together.
 const CLUSTER: &str = "gpu_cluster";
@@ -52,7 +52,7 @@ pub fn evaluate(rules: &Rules, state: &mut State, facts: &Facts) -> Vec<Transiti
     evaluation.judge_cluster(rules, facts);
     evaluation.judge_program(rules, facts);
     evaluation.judge_solix(rules, facts);
-    evaluation.settle_unseen(rules, facts);
+    evaluation.clear_unseen(rules, facts);
     evaluation.transitions
 }
 
@@ -101,14 +101,15 @@ impl Evaluation<'_> {
         else {
             return;
         };
-        let critical_from = Temperature::from_millicelsius(above.millicelsius().saturating_add(FAR_TOO_HOT));
-        let is_critical = critical_from <= temperature;
+        let critical_from =
+            Temperature::from_millicelsius(above.millicelsius().saturating_add(CRITICAL_OFFSET));
+        let is_critical = temperature >= critical_from;
         let severity = if is_critical { Severity::Critical } else { Severity::Warning };
-        let message = |told, _| messages::temperature(&gpu.name, temperature, above, told);
+        let message = |edge, _| messages::temperature(&gpu.name, temperature, above, edge);
         let subject = |rule| Subject { rule, id: &gpu.source, source: &gpu.source, node: Some(&node.node) };
-        let verdict = if above < temperature {
+        let verdict = if temperature > above {
             Verdict::Holds { severity, held_for, since: None }
-        } else if is_cooler(temperature, above) {
+        } else if is_below_hysteresis(temperature, above) {
             Verdict::Clear
         } else {
             Verdict::Close
@@ -116,16 +117,16 @@ impl Evaluation<'_> {
         self.judge(&subject(Rule::GpuTemperature), verdict, message);
         // An alert is raised once, so that getting worse is an alert of its own; but not for a GPU whose
         // alert was critical from its beginning.
-        let base = self.state.standing.get(&key_of(Rule::GpuTemperature, &gpu.source));
+        let base = self.state.active.get(&key_of(Rule::GpuTemperature, &gpu.source));
         let was_warned = base.is_some_and(|base| base.raised.is_some() && base.severity == Severity::Warning);
-        let verdict = if !was_warned || is_cooler(temperature, critical_from) {
+        let verdict = if !was_warned || is_below_hysteresis(temperature, critical_from) {
             Verdict::Clear
         } else if is_critical {
             Verdict::at_once(Severity::Critical)
         } else {
             Verdict::Close
         };
-        let message = |told, _| messages::temperature(&gpu.name, temperature, critical_from, told);
+        let message = |edge, _| messages::temperature(&gpu.name, temperature, critical_from, edge);
         self.judge(&subject(Rule::GpuTemperatureCritical), verdict, message);
     }
 
@@ -133,7 +134,7 @@ impl Evaluation<'_> {
         let (Some(Threshold { above, held_for }), Some(power)) = (rules.gpu_power, gpu.power) else { return };
         let bound = match (above, gpu.limit) {
             (PowerThreshold::Fixed(bound), _) => bound,
-            (PowerThreshold::OfLimit(share), Some(limit)) if Power::default() < limit => {
+            (PowerThreshold::OfLimit(share), Some(limit)) if limit > Power::default() => {
                 let scaled = i128::from(limit.milliwatts()) * i128::from(share.millipercent()) / 100_000;
                 Power::from_milliwatts(i64::try_from(scaled).unwrap_or(i64::MAX))
             }
@@ -141,11 +142,11 @@ impl Evaluation<'_> {
         };
         let subject =
             Subject { rule: Rule::GpuPower, id: &gpu.source, source: &gpu.source, node: Some(&node.node) };
-        let message = |told, _| messages::gpu_power(&gpu.name, power, bound, gpu.limit, above, told);
+        let message = |edge, _| messages::gpu_power(&gpu.name, power, bound, gpu.limit, above, edge);
         self.judge(&subject, power_verdict(power, bound, Severity::Warning, held_for), message);
     }
 
-    /// What is wrong raises; that it is over is seen in [`Self::settle_unseen`], since nothing tells of it.
+    /// What is wrong raises; that it is over is seen in [`Self::clear_unseen`], since nothing tells of it.
     fn judge_troubles(&mut self, node: &NodeFacts) {
         for trouble in &node.troubles {
             let node_source = format!("node_{}", node.node);
@@ -185,7 +186,7 @@ impl Evaluation<'_> {
         let source = format!("node_{}", node.node);
         let subject =
             Subject { rule: Rule::HostSilent, id: &source, source: &source, node: Some(&node.node) };
-        self.judge(&subject, verdict, |told, lasted| messages::silent(&node.node, reason, lasted, told));
+        self.judge(&subject, verdict, |edge, lasted| messages::silent(&node.node, reason, lasted, edge));
     }
 
     /// One alert for each jump host that fails, not one for each host behind it.
@@ -220,14 +221,14 @@ impl Evaluation<'_> {
         };
         let subject = Subject { rule: Rule::ClusterPower, id: CLUSTER, source: CLUSTER, node: None };
         let verdict = power_verdict(power, above, Severity::Critical, Duration::ZERO);
-        self.judge(&subject, verdict, |told, _| messages::cluster_power(power, above, told));
+        self.judge(&subject, verdict, |edge, _| messages::cluster_power(power, above, edge));
     }
 
     fn judge_program(&mut self, rules: &Rules, facts: &Facts) {
         let subject = |rule| Subject { rule, id: PROGRAM, source: PROGRAM, node: None };
         if let Some(older_than) = rules.spool_older_than {
             let age = facts.spool.map(|spool| facts.at.since(spool.oldest_at)).unwrap_or_default();
-            let verdict = if older_than < age {
+            let verdict = if age > older_than {
                 Verdict::at_once(Severity::Warning)
             } else if facts.spool.is_none() || age <= older_than / 2 {
                 Verdict::Clear
@@ -235,7 +236,7 @@ impl Evaluation<'_> {
                 Verdict::Close
             };
             let n_batches = facts.spool.map_or(0, |spool| spool.n_batches);
-            self.judge(&subject(Rule::SpoolOld), verdict, |told, _| messages::spool(n_batches, age, told));
+            self.judge(&subject(Rule::SpoolOld), verdict, |edge, _| messages::spool(n_batches, age, edge));
         }
         if let Some(held_for) = rules.store_away_for {
             let verdict = match facts.store_away_since {
@@ -244,16 +245,16 @@ impl Evaluation<'_> {
                 }
                 None => Verdict::Clear,
             };
-            self.judge(&subject(Rule::StoreAway), verdict, |told, lasted| messages::store_away(lasted, told));
+            self.judge(&subject(Rule::StoreAway), verdict, |edge, lasted| messages::store_away(lasted, edge));
         }
         let n_aside = facts.rows_aside;
         let verdict = if n_aside > 0 { Verdict::at_once(Severity::Warning) } else { Verdict::Clear };
-        self.judge(&subject(Rule::RowsRefused), verdict, |told, _| messages::rows_refused(n_aside, told));
+        self.judge(&subject(Rule::RowsRefused), verdict, |edge, _| messages::rows_refused(n_aside, edge));
         let (verdict, reason) = match &facts.reload_failed {
             Some(reason) => (Verdict::at_once(Severity::Warning), reason.as_str()),
             None => (Verdict::Clear, ""),
         };
-        self.judge(&subject(Rule::ReloadFailed), verdict, |told, _| messages::reload(reason, told));
+        self.judge(&subject(Rule::ReloadFailed), verdict, |edge, _| messages::reload(reason, edge));
     }
 
     /// Takes a verdict beside what is known. `message` are asked for only where something is to be told; they
@@ -262,28 +263,28 @@ impl Evaluation<'_> {
         &mut self,
         subject: &Subject<'_>,
         verdict: Verdict,
-        message: impl FnOnce(Told, Duration) -> String,
+        message: impl FnOnce(Edge, Duration) -> String,
     ) {
         let at = self.at;
         let key = key_of(subject.rule, subject.id);
         match verdict {
             Verdict::Holds { severity, held_for, since } => {
-                let Some(standing) = self.standing(&key, subject, severity) else { return };
+                let Some(active) = self.active(&key, subject, severity) else { return };
                 // A clock that was set back must not keep an alert waiting.
-                standing.since = standing.since.min(since.unwrap_or(at)).min(at);
-                let lasted = at.since(standing.since);
-                if standing.raised.is_none() && held_for <= lasted {
-                    let raised = Raised { at, message: message(Told::Raised, lasted) };
-                    standing.severity = severity;
-                    standing.raised = Some(raised.clone());
-                    let transition = standing.transition(&key, at, &raised, None);
+                active.since = active.since.min(since.unwrap_or(at)).min(at);
+                let lasted = at.since(active.since);
+                if active.raised.is_none() && lasted >= held_for {
+                    let raised = Raised { at, message: message(Edge::Raised, lasted) };
+                    active.severity = severity;
+                    active.raised = Some(raised.clone());
+                    let transition = active.transition(&key, at, &raised, None);
                     self.transitions.push(transition);
                 }
             }
             Verdict::Close => {
                 // Only an alert that was raised outlasts its condition.
-                if self.state.standing.get(&key).is_some_and(|standing| standing.raised.is_none()) {
-                    self.state.standing.remove(&key);
+                if self.state.active.get(&key).is_some_and(|active| active.raised.is_none()) {
+                    self.state.active.remove(&key);
                 }
             }
             Verdict::Clear => self.clear(&key, message),
@@ -292,12 +293,12 @@ impl Evaluation<'_> {
     }
 
     /// What is known of this alert, or a new entry where there is room for one.
-    fn standing(&mut self, key: &str, subject: &Subject<'_>, severity: Severity) -> Option<&mut Standing> {
-        if !self.state.standing.contains_key(key) && self.state.standing.len() >= MAX_STANDING {
+    fn active(&mut self, key: &str, subject: &Subject<'_>, severity: Severity) -> Option<&mut ActiveAlert> {
+        if !self.state.active.contains_key(key) && self.state.active.len() >= MAX_ACTIVE_ALERTS {
             self.state.n_untracked += 1;
             return None;
         }
-        let standing = self.state.standing.entry(key.to_owned()).or_insert_with(|| Standing {
+        let active = self.state.active.entry(key.to_owned()).or_insert_with(|| ActiveAlert {
             rule: subject.rule,
             severity,
             source: subject.source.to_owned(),
@@ -305,24 +306,24 @@ impl Evaluation<'_> {
             since: self.at,
             raised: None,
         });
-        Some(standing)
+        Some(active)
     }
 
-    fn clear(&mut self, key: &str, message: impl FnOnce(Told, Duration) -> String) {
-        let Some(standing) = self.state.standing.remove(key) else { return };
-        if let Some(raised) = &standing.raised {
-            let message = message(Told::Cleared, self.at.since(standing.since));
-            self.transitions.push(standing.transition(key, self.at, raised, Some(message)));
+    fn clear(&mut self, key: &str, message: impl FnOnce(Edge, Duration) -> String) {
+        let Some(active) = self.state.active.remove(key) else { return };
+        if let Some(raised) = &active.raised {
+            let message = message(Edge::Cleared, self.at.since(active.since));
+            self.transitions.push(active.transition(key, self.at, raised, Some(message)));
         }
     }
 
     /// Ends the alerts that the facts say nothing about because they are over.
-    fn settle_unseen(&mut self, rules: &Rules, facts: &Facts) {
+    fn clear_unseen(&mut self, rules: &Rules, facts: &Facts) {
         let nodes: BTreeMap<&str, &NodeFacts> =
             facts.nodes.iter().map(|node| (node.node.as_str(), node)).collect();
-        let unseen = self.state.standing.iter().filter(|(key, _)| !self.seen.contains(*key));
+        let unseen = self.state.active.iter().filter(|(key, _)| !self.seen.contains(*key));
         let over: Vec<(String, String)> = unseen
-            .filter_map(|(key, standing)| Some((key.clone(), why_over(standing, rules, facts, &nodes)?)))
+            .filter_map(|(key, active)| Some((key.clone(), why_over(active, rules, facts, &nodes)?)))
             .collect();
         for (key, message) in over {
             self.clear(&key, |_, _| message);
@@ -334,15 +335,15 @@ fn key_of(rule: Rule, id: &str) -> String {
     format!("{}:{id}", rule.label())
 }
 
-fn is_cooler(temperature: Temperature, threshold: Temperature) -> bool {
-    temperature.millicelsius() <= threshold.millicelsius().saturating_sub(COOLER)
+fn is_below_hysteresis(temperature: Temperature, threshold: Temperature) -> bool {
+    temperature.millicelsius() <= threshold.millicelsius().saturating_sub(TEMPERATURE_HYSTERESIS)
 }
 
 fn power_verdict(power: Power, bound: Power, severity: Severity, held_for: Duration) -> Verdict {
     let (power_mw, bound_mw) = (i128::from(power.milliwatts()), i128::from(bound.milliwatts()));
     if bound < power {
         Verdict::Holds { severity, held_for, since: None }
-    } else if power_mw * 100 <= bound_mw * CALMER_PERCENT {
+    } else if power_mw * 100 <= bound_mw * POWER_CLEAR_PERCENT {
         Verdict::Clear
     } else {
         Verdict::Close
@@ -351,28 +352,28 @@ fn power_verdict(power: Power, bound: Power, severity: Severity, held_for: Durat
 
 /// Why an alert is over that nothing was said about; `None` if it is not.
 fn why_over(
-    standing: &Standing,
+    active: &ActiveAlert,
     rules: &Rules,
     facts: &Facts,
     nodes: &BTreeMap<&str, &NodeFacts>,
 ) -> Option<String> {
     let scope = facts.scope;
-    if !is_watched(standing.rule, rules) {
-        return Some(messages::not_watched(&standing.source));
+    if !is_watched(active.rule, rules) {
+        return Some(messages::not_watched(&active.source));
     }
-    if is_about_solix(standing.rule) {
-        return why_solix_is_over(standing, facts);
+    if is_about_solix(active.rule) {
+        return why_solix_is_over(active, facts);
     }
-    let Some(name) = &standing.node else {
-        if standing.rule != Rule::JumpSilent || scope != Scope::Whole {
+    let Some(name) = &active.node else {
+        if active.rule != Rule::JumpSilent || scope != Scope::Whole {
             return None;
         }
-        let mut behind = nodes.values().filter(|node| is_jump_of(node, &standing.source)).peekable();
+        let mut behind = nodes.values().filter(|node| is_jump_of(node, &active.source)).peekable();
         if behind.peek().is_none() {
-            return Some(messages::no_longer_in_inventory(&standing.source));
+            return Some(messages::no_longer_in_inventory(&active.source));
         }
         let is_quiet = behind.all(|node| node.maintenance);
-        return is_quiet.then(|| messages::in_maintenance(&format!("all behind {}", standing.source)));
+        return is_quiet.then(|| messages::in_maintenance(&format!("all behind {}", active.source)));
     };
     let Some(node) = nodes.get(name.as_str()) else {
         return (scope == Scope::Whole).then(|| messages::no_longer_in_inventory(name));
@@ -380,15 +381,15 @@ fn why_over(
     if node.maintenance {
         return Some(messages::in_maintenance(name));
     }
-    match standing.rule {
+    match active.rule {
         Rule::GpuMissing | Rule::ImplausibleReading => {
-            let raised = standing.raised.as_ref().map_or("", |raised| raised.message.as_str());
+            let raised = active.raised.as_ref().map_or("", |raised| raised.message.as_str());
             node.answer.is_up().then(|| messages::trouble_over(raised))
         }
         Rule::GpuTemperature | Rule::GpuTemperatureCritical | Rule::GpuPower => {
-            let is_there = node.gpus.iter().any(|gpu| gpu.source == standing.source);
+            let is_there = node.gpus.iter().any(|gpu| gpu.source == active.source);
             let is_gone = node.answer == Answer::Complete && !is_there;
-            is_gone.then(|| messages::no_longer_there(&standing.source))
+            is_gone.then(|| messages::no_longer_there(&active.source))
         }
         Rule::HostSilent
         | Rule::JumpSilent

@@ -8,13 +8,13 @@ use crate::support::counted;
 
 /// What is to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Edge {
     Raised,
     Cleared,
 }
 
-pub(super) fn temperature(name: &str, now: Temperature, above: Temperature, told: Told) -> String {
-    format!("{name} is at {now}{} (limit {above})", again(told))
+pub(super) fn temperature(name: &str, now: Temperature, above: Temperature, edge: Edge) -> String {
+    format!("{name} is at {now}{} (limit {above})", again(edge))
 }
 
 pub(super) fn gpu_power(
@@ -23,9 +23,9 @@ pub(super) fn gpu_power(
     bound: Power,
     limit: Option<Power>,
     above: PowerThreshold,
-    told: Told,
+    edge: Edge,
 ) -> String {
-    let again = again(told);
+    let again = again(edge);
     match (above, limit) {
         (PowerThreshold::OfLimit(share), Some(limit)) => {
             format!("{name} draws {now}{again} ({share} of its limit of {limit} is {bound})")
@@ -36,14 +36,14 @@ pub(super) fn gpu_power(
     }
 }
 
-pub(super) fn cluster_power(now: Power, budget: Power, told: Told) -> String {
-    format!("all GPUs together draw {now}{} (budget {budget})", again(told))
+pub(super) fn cluster_power(now: Power, budget: Power, edge: Edge) -> String {
+    format!("all GPUs together draw {now}{} (budget {budget})", again(edge))
 }
 
-pub(super) fn silent(node: &str, reason: &str, lasted: Duration, told: Told) -> String {
-    match told {
-        Told::Raised => format!("{node} has given no answer{}: {reason}", for_as_long_as(lasted)),
-        Told::Cleared => format!("{node} answers again{}", after(lasted)),
+pub(super) fn silent(node: &str, reason: &str, lasted: Duration, edge: Edge) -> String {
+    match edge {
+        Edge::Raised => format!("{node} has given no answer{}: {reason}", for_as_long_as(lasted)),
+        Edge::Cleared => format!("{node} answers again{}", after(lasted)),
     }
 }
 
@@ -57,44 +57,44 @@ pub(super) fn jump_works(jump: &str) -> String {
     format!("hosts behind the jump host {jump} answer again")
 }
 
-pub(super) fn spool(n_batches: u64, age: Duration, told: Told) -> String {
-    match told {
-        Told::Raised => {
+pub(super) fn spool(n_batches: u64, age: Duration, edge: Edge) -> String {
+    match edge {
+        Edge::Raised => {
             let wait = if n_batches == 1 { "waits" } else { "wait" };
             let batches = counted(n_batches, "batch", "batches");
-            format!("{batches} {wait} in the spool, the oldest for {}", in_words(age))
+            format!("{batches} {wait} in the spool, the oldest for {}", rounded_duration(age))
         }
-        Told::Cleared => "the spool is delivered again".to_owned(),
+        Edge::Cleared => "the spool is delivered again".to_owned(),
     }
 }
 
-pub(super) fn store_away(lasted: Duration, told: Told) -> String {
-    match told {
-        Told::Raised => format!("the store has been away{}", for_as_long_as(lasted)),
-        Told::Cleared => format!("the store is there again{}", after(lasted)),
+pub(super) fn store_away(lasted: Duration, edge: Edge) -> String {
+    match edge {
+        Edge::Raised => format!("the store has been away{}", for_as_long_as(lasted)),
+        Edge::Cleared => format!("the store is there again{}", after(lasted)),
     }
 }
 
-pub(super) fn rows_refused(n_rows: u64, told: Told) -> String {
-    match told {
-        Told::Raised => {
+pub(super) fn rows_refused(n_rows: u64, edge: Edge) -> String {
+    match edge {
+        Edge::Raised => {
             let lie = if n_rows == 1 { "1 row lies" } else { &format!("{n_rows} rows lie") };
             format!("{lie} aside, refused by the store (`fleetwatt store dead-letters list`)")
         }
-        Told::Cleared => "no row lies aside any more".to_owned(),
+        Edge::Cleared => "no row lies aside any more".to_owned(),
     }
 }
 
-pub(super) fn reload(reason: &str, told: Told) -> String {
-    match told {
-        Told::Raised => format!("the edited inventory is not used, the one before it is: {reason}"),
-        Told::Cleared => "the inventory is used as it is written again".to_owned(),
+pub(super) fn reload(reason: &str, edge: Edge) -> String {
+    match edge {
+        Edge::Raised => format!("the edited inventory is not used, the one before it is: {reason}"),
+        Edge::Cleared => "the inventory is used as it is written again".to_owned(),
     }
 }
 
-pub(super) fn battery(name: &str, now: Share, below: Share, runtime: Option<Runtime>, told: Told) -> String {
+pub(super) fn battery(name: &str, now: Share, below: Share, runtime: Option<Runtime>, edge: Edge) -> String {
     let runtime = runtime.map(|runtime| format!(", {runtime}")).unwrap_or_default();
-    format!("{name}: battery at {now}{} (limit {below}){runtime}", again(told))
+    format!("{name}: battery at {now}{} (limit {below}){runtime}", again(edge))
 }
 
 pub(super) fn grid(
@@ -102,13 +102,13 @@ pub(super) fn grid(
     soc: Option<Share>,
     runtime: Option<Runtime>,
     lasted: Duration,
-    told: Told,
+    edge: Edge,
 ) -> String {
     let soc = soc.map(|soc| format!("; battery at {soc}")).unwrap_or_default();
     let runtime = runtime.map(|runtime| format!(", {runtime}")).unwrap_or_default();
-    match told {
-        Told::Raised => format!("{name}: the grid is gone{soc}{runtime}"),
-        Told::Cleared => format!("{name}: the grid is back{}{soc}", after(lasted)),
+    match edge {
+        Edge::Raised => format!("{name}: the grid is gone{soc}{runtime}"),
+        Edge::Cleared => format!("{name}: the grid is back{}{soc}", after(lasted)),
     }
 }
 
@@ -148,23 +148,27 @@ pub(super) fn no_longer_there(source: &str) -> String {
     format!("{source} is no longer there, and its host has all GPUs that it should have")
 }
 
-const fn again(told: Told) -> &'static str {
-    match told {
-        Told::Raised => "",
-        Told::Cleared => " again",
+const fn again(edge: Edge) -> &'static str {
+    match edge {
+        Edge::Raised => "",
+        Edge::Cleared => " again",
     }
 }
 
 fn for_as_long_as(lasted: Duration) -> String {
-    if lasted < Duration::from_secs(1) { String::new() } else { format!(" for {}", in_words(lasted)) }
+    if lasted < Duration::from_secs(1) { String::new() } else { format!(" for {}", rounded_duration(lasted)) }
 }
 
 fn after(lasted: Duration) -> String {
-    if lasted < Duration::from_secs(1) { String::new() } else { format!(", after {}", in_words(lasted)) }
+    if lasted < Duration::from_secs(1) {
+        String::new()
+    } else {
+        format!(", after {}", rounded_duration(lasted))
+    }
 }
 
 /// Whole seconds are fine enough, and above an hour whole minutes.
-fn in_words(duration: Duration) -> String {
+fn rounded_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let seconds = if seconds < 3_600 { seconds } else { seconds - seconds % 60 };
     humantime::format_duration(Duration::from_secs(seconds)).to_string()

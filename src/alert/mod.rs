@@ -6,11 +6,11 @@
 
 mod facts;
 mod judge;
-mod kept;
 mod messages;
 mod rule;
 mod rules;
 mod state;
+mod state_file;
 #[cfg(test)]
 mod station_tests;
 mod stations;
@@ -21,7 +21,7 @@ pub use facts::{
     Answer, Facts, GpuFacts, NodeFacts, Scope, SolixFacts, SpoolFacts, StationAnswer, StationFacts, Trouble,
 };
 pub use judge::evaluate;
-pub use kept::StateError;
 pub use rule::{Rule, Severity, Transition};
 pub use rules::{PowerThreshold, Rules, Threshold};
-pub use state::{MAX_STANDING, MAX_STATIONS, State};
+pub use state::{MAX_ACTIVE_ALERTS, MAX_STATIONS, State};
+pub use state_file::StateError;

@@ -8,7 +8,7 @@ use crate::reading::Timestamp;
 /// The most alerts that are raised or about to be at once. A fleet of a thousand nodes with eight GPUs
 /// each, all of them too hot, is 8,000; an entry is about 300 bytes, so that the bound is 5 MB. Beyond it
 /// new alerts are counted ([`State::n_untracked`]) and otherwise passed over.
-pub const MAX_STANDING: usize = 16_384;
+pub const MAX_ACTIVE_ALERTS: usize = 16_384;
 
 /// The most stations of which is remembered whether they have a grid. No account has so many.
 pub const MAX_STATIONS: usize = 1_024;
@@ -16,7 +16,7 @@ pub const MAX_STATIONS: usize = 1_024;
 /// What is known of the alerts. Plain data, to be kept by the caller: [`State::to_value`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
-    pub(super) standing: BTreeMap<String, Standing>,
+    pub(super) active: BTreeMap<String, ActiveAlert>,
     pub(super) n_untracked: u64,
     /// Stations whose grid was seen, by their names in the timeline: only they can lose it.
     pub(super) with_grid: BTreeSet<String>,
@@ -24,7 +24,7 @@ pub struct State {
 
 /// A condition that holds: its alert is raised, or will be if it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct ActiveAlert {
     pub(super) rule: Rule,
     pub(super) severity: Severity,
     pub(super) source: String,
@@ -46,16 +46,16 @@ impl State {
     /// Every alert that is raised at present, each as the transition that raised it. What must be told
     /// again and again (Alertmanager), or shown.
     pub fn firing(&self) -> Vec<Transition> {
-        let firing = self.standing.iter().filter_map(|(key, standing)| {
-            let raised = standing.raised.as_ref()?;
-            Some(standing.transition(key, raised.at, raised, None))
+        let firing = self.active.iter().filter_map(|(key, active)| {
+            let raised = active.raised.as_ref()?;
+            Some(active.transition(key, raised.at, raised, None))
         });
         firing.collect()
     }
 
     /// Number of alerts that are raised at present.
     pub fn n_firing(&self) -> usize {
-        self.standing.values().filter(|standing| standing.raised.is_some()).count()
+        self.active.values().filter(|active| active.raised.is_some()).count()
     }
 
     /// How many conditions could not be followed in the last evaluation, since too many hold at once.
@@ -64,7 +64,7 @@ impl State {
     }
 }
 
-impl Standing {
+impl ActiveAlert {
     /// The transition that raised this alert, or with other words the one that clears it.
     pub(super) fn transition(
         &self,

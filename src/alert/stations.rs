@@ -1,14 +1,14 @@
 //! The rules of battery stations, and of the session that asks them.
 
 use super::judge::{Evaluation, Subject, Verdict};
-use super::messages::{self, Told};
-use super::state::Standing;
+use super::messages::{self, Edge};
+use super::state::ActiveAlert;
 use super::{Facts, MAX_STATIONS, Rule, Rules, Scope, Severity, SolixFacts, StationAnswer, StationFacts};
 use crate::reading::{GridState, Share};
 
 /// How far above its threshold a battery must be before the alert is cleared: a battery that is charged and
 /// drained in turn goes up and down by a percent.
-const FULLER: i64 = 3_000;
+const CHARGE_HYSTERESIS: i64 = 3_000;
 
 const FULL: i64 = 100_000;
 
@@ -34,15 +34,15 @@ impl Evaluation<'_> {
     fn judge_battery(&mut self, rule: Rule, below: Option<Share>, station: &StationFacts) {
         let (Some(below), Some(soc)) = (below, station.soc) else { return };
         let severity = if rule == Rule::BatteryLow { Severity::Warning } else { Severity::Critical };
-        let clear_from = below.millipercent().saturating_add(FULLER).min(FULL);
+        let clear_from = below.millipercent().saturating_add(CHARGE_HYSTERESIS).min(FULL);
         let verdict = if soc < below {
             Verdict::at_once(severity)
-        } else if clear_from <= soc.millipercent() {
+        } else if soc.millipercent() >= clear_from {
             Verdict::Clear
         } else {
             Verdict::Close
         };
-        let message = |told, _| messages::battery(&station.name, soc, below, station.runtime, told);
+        let message = |edge, _| messages::battery(&station.name, soc, below, station.runtime, edge);
         self.judge(&subject(rule, &station.source), verdict, message);
     }
 
@@ -59,8 +59,8 @@ impl Evaluation<'_> {
             }
             GridState::Absent | GridState::Unknown => return,
         };
-        self.judge(&subject(Rule::GridLost, &station.source), verdict, |told, lasted| {
-            messages::grid(&station.name, station.soc, station.runtime, lasted, told)
+        self.judge(&subject(Rule::GridLost, &station.source), verdict, |edge, lasted| {
+            messages::grid(&station.name, station.soc, station.runtime, lasted, edge)
         });
     }
 
@@ -77,8 +77,8 @@ impl Evaluation<'_> {
             Some(trouble) => trouble.message.as_str(),
             None => "check that it is switched on and in its Wi-Fi",
         };
-        self.judge(&subject(Rule::StationSilent, &station.source), verdict, |told, lasted| {
-            messages::silent(&station.name, reason, lasted, told)
+        self.judge(&subject(Rule::StationSilent, &station.source), verdict, |edge, lasted| {
+            messages::silent(&station.name, reason, lasted, edge)
         });
     }
 
@@ -95,14 +95,14 @@ impl Evaluation<'_> {
                 (Verdict::Close, holds, trouble.message.as_str())
             }
         };
-        self.judge(&subject(Rule::SolixLogin, SESSION), login, |told, lasted| match told {
-            Told::Raised => messages::solix_login(reason),
-            Told::Cleared => messages::solix_works(lasted),
+        self.judge(&subject(Rule::SolixLogin, SESSION), login, |edge, lasted| match edge {
+            Edge::Raised => messages::solix_login(reason),
+            Edge::Cleared => messages::solix_works(lasted),
         });
         if rules.station_silent_for.is_some() {
-            self.judge(&subject(Rule::SolixUnreachable, SESSION), unreachable, |told, lasted| match told {
-                Told::Raised => messages::solix_unreachable(reason, lasted),
-                Told::Cleared => messages::solix_works(lasted),
+            self.judge(&subject(Rule::SolixUnreachable, SESSION), unreachable, |edge, lasted| match edge {
+                Edge::Raised => messages::solix_unreachable(reason, lasted),
+                Edge::Cleared => messages::solix_works(lasted),
             });
         }
     }
@@ -131,12 +131,12 @@ fn is_complete(solix: &SolixFacts) -> bool {
 }
 
 /// Why an alert about a station or the session is over that nothing was said about; `None` if it is not.
-pub(super) fn why_solix_is_over(standing: &Standing, facts: &Facts) -> Option<String> {
+pub(super) fn why_solix_is_over(active: &ActiveAlert, facts: &Facts) -> Option<String> {
     let Some(solix) = &facts.solix else {
         let is_gone = facts.scope == Scope::Whole;
         return is_gone.then(|| messages::no_longer_in_inventory("[solix]"));
     };
     let is_listed =
-        standing.source == SESSION || solix.stations.iter().any(|station| station.source == standing.source);
-    (is_complete(solix) && !is_listed).then(|| messages::no_longer_in_account(&standing.source))
+        active.source == SESSION || solix.stations.iter().any(|station| station.source == active.source);
+    (is_complete(solix) && !is_listed).then(|| messages::no_longer_in_account(&active.source))
 }

@@ -347,7 +347,7 @@ fn a_clock_that_is_set_back_keeps_no_alert_waiting() {
 
 #[test]
 fn more_alerts_than_the_bound_are_counted_and_not_followed() {
-    let names = (0..MAX_STANDING + 3).map(|n| silent(&format!("n{n}"))).collect();
+    let names = (0..MAX_ACTIVE_ALERTS + 3).map(|n| silent(&format!("n{n}"))).collect();
     let mut state = State::default();
     evaluate(&every_rule(), &mut state, &facts(0, names));
     assert_eq!(state.n_untracked(), 3);

@@ -12,7 +12,7 @@ use crate::alert::{Facts, Rules, Scope, SpoolFacts, State, Transition, evaluate}
 use crate::batch::{Batch, StoreState};
 use crate::cycle::Clock;
 use crate::inventory::Inventory;
-use crate::output::notify::{self, NotifierHandle, Waiting, Webhook, notifier};
+use crate::output::notify::{self, NotifierHandle, QueuedMessage, Webhook, notifier};
 use crate::reading::error_chain;
 use crate::store::{self, AlertRecord, StoreUrl, StoredAlertState};
 
@@ -23,7 +23,7 @@ pub(super) struct Alerting {
     state_dir: PathBuf,
     store_url: StoreUrl,
     /// Whether anybody is to be told: messages wait also for a webhook whose URL cannot be had now.
-    tells: bool,
+    has_webhook: bool,
     /// `None` until it could be read.
     known: Option<Known>,
     /// What `hosts.json` had of them, before they were kept with the batches.
@@ -37,12 +37,12 @@ struct Known {
     /// The revision that is kept; 0 where none is.
     revision: i64,
     /// What an earlier version could not tell.
-    untold: Vec<Transition>,
+    undelivered: Vec<Transition>,
 }
 
 /// What the rules are to know beside the cycle itself.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Surroundings {
+pub(super) struct SystemFacts {
     pub(super) store: StoreState,
     /// Why the last edit of the inventory could not be taken.
     pub(super) reload_failed: Option<String>,
@@ -62,7 +62,7 @@ impl Alerting {
             rules: settings.inventory.alerts.rules.clone(),
             state_dir: settings.state_dir.clone(),
             store_url: settings.store_url.clone(),
-            tells: settings.inventory.alerts.webhook.is_some(),
+            has_webhook: settings.inventory.alerts.webhook.is_some(),
             known: None,
             before,
         }
@@ -71,7 +71,7 @@ impl Alerting {
     /// Takes the rules of another inventory; what is raised stays so until they say otherwise.
     pub(super) fn adopt(&mut self, settings: &Settings) {
         self.rules = settings.inventory.alerts.rules.clone();
-        self.tells = settings.inventory.alerts.webhook.is_some();
+        self.has_webhook = settings.inventory.alerts.webhook.is_some();
     }
 
     /// Reads what is kept of the alerts, unless it is known. What cannot be read is not taken for nothing:
@@ -92,12 +92,12 @@ impl Alerting {
     pub(super) fn take_over(&mut self, kept: Option<StoredAlertState>) {
         let known = match kept {
             Some(StoredAlertState { revision, text }) => {
-                Known { state: state_of(&text), revision, untold: Vec::new() }
+                Known { state: state_of(&text), revision, undelivered: Vec::new() }
             }
             None => Known {
                 state: state_of(&self.before.to_string()),
                 revision: 0,
-                untold: Transition::undelivered_in(&self.before),
+                undelivered: Transition::undelivered_in(&self.before),
             },
         };
         self.known = Some(known);
@@ -105,13 +105,13 @@ impl Alerting {
 
     /// Judges a cycle. What changed is to be kept with it, and holds [when it is](Self::accept). `None` as
     /// long as nothing is known of the alerts.
-    pub(super) fn judge(&self, batch: &Batch, scope: Scope, around: Surroundings) -> Option<Judged> {
+    pub(super) fn judge(&self, batch: &Batch, scope: Scope, system: SystemFacts) -> Option<Judged> {
         let known = self.known.as_ref()?;
         let facts = Facts {
-            spool: around.store.waiting.map(|(n_batches, oldest_at)| SpoolFacts { n_batches, oldest_at }),
-            store_away_since: around.store.away.map(|(since, _)| since),
-            rows_aside: around.store.dead_letters,
-            reload_failed: around.reload_failed,
+            spool: system.store.waiting.map(|(n_batches, oldest_at)| SpoolFacts { n_batches, oldest_at }),
+            store_away_since: system.store.away.map(|(since, _)| since),
+            rows_aside: system.store.dead_letters,
+            reload_failed: system.reload_failed,
             ..batch.alert_facts(scope)
         };
         let mut state = known.state.clone();
@@ -122,7 +122,7 @@ impl Alerting {
     /// What is to be kept with the batch.
     pub(super) fn record(&self, batch: &Batch, judged: &Judged) -> AlertRecord {
         let Some(known) = &self.known else { return AlertRecord::default() };
-        let messages = known.untold.iter().chain(&judged.transitions).filter(|_| self.tells);
+        let messages = known.undelivered.iter().chain(&judged.transitions).filter(|_| self.has_webhook);
         AlertRecord {
             events: batch.alert_events(&judged.transitions),
             judged_by: known.revision,
@@ -135,7 +135,7 @@ impl Alerting {
     pub(super) fn accept(&mut self, judged: Judged) -> Vec<Transition> {
         if let Some(known) = &mut self.known {
             let revision = known.revision + i64::from(known.is_new(&judged));
-            *known = Known { state: judged.state, revision, untold: Vec::new() };
+            *known = Known { state: judged.state, revision, undelivered: Vec::new() };
         }
         judged.transitions
     }
@@ -181,14 +181,14 @@ fn state_of(text: &str) -> State {
 pub(super) struct Outbox(store::Outbox);
 
 impl notify::Outbox for Outbox {
-    async fn oldest(&mut self, n_most: usize) -> Vec<Waiting> {
+    async fn oldest(&mut self, n_most: usize) -> Vec<QueuedMessage> {
         match self.0.oldest(n_most).await {
             Ok(messages) => {
                 let mut waiting = Vec::with_capacity(messages.len());
                 let mut unreadable = Vec::new();
                 for store::OutboxMessage { id, text } in messages {
                     match Transition::from_text(&text) {
-                        Ok(transition) => waiting.push(Waiting { id, transition }),
+                        Ok(transition) => waiting.push(QueuedMessage { id, transition }),
                         Err(_) => unreadable.push(id),
                     }
                 }
@@ -219,13 +219,13 @@ impl notify::Outbox for Outbox {
 
 /// Whoever tells people, in a task of its own.
 #[derive(Debug)]
-pub(super) struct Teller {
+pub(super) struct AlertNotifier {
     handle: NotifierHandle,
     stop: oneshot::Sender<()>,
     task: JoinSet<()>,
 }
 
-impl Teller {
+impl AlertNotifier {
     /// Begins with what waits, and what fires.
     pub(super) fn start(webhook: Webhook, alerting: &Alerting) -> Self {
         let (handle, notifier) = notifier(webhook, alerting.outbox(), alerting.firing());

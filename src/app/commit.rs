@@ -4,7 +4,7 @@
 use std::future::Future;
 
 use super::Error;
-use super::alerts::{Alerting, Surroundings};
+use super::alerts::{Alerting, SystemFacts};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, InventorySent};
 use crate::inventory::MetadataStyle;
@@ -44,7 +44,7 @@ pub(super) struct Closed<'a> {
     pub(super) batch: &'a Batch,
     pub(super) scope: Scope,
     pub(super) style: MetadataStyle,
-    pub(super) around: Surroundings,
+    pub(super) system: SystemFacts,
 }
 
 /// Judges a cycle, keeps it, and takes over what follows: `written`, what the timeline has of the fleet's
@@ -70,7 +70,7 @@ pub(super) async fn commit<K: BatchSink>(
             events.retain(|event| event.event_type != CLUSTER_TOTAL);
         }
         let judging = alerting.as_deref().filter(|_| n_refused < MOST_JUDGEMENTS);
-        let judged = judging.and_then(|alerting| alerting.judge(batch, cycle.scope, cycle.around.clone()));
+        let judged = judging.and_then(|alerting| alerting.judge(batch, cycle.scope, cycle.system.clone()));
         let record = judging.zip(judged.as_ref()).map(|(alerting, judged)| alerting.record(batch, judged));
         tracing::debug!(events = events.len(), "batch made");
         match sink.submit(batch.id, Record::from_events(&events), record).await {

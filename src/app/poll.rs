@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::alerts::{Alerting, Surroundings};
+use super::alerts::{Alerting, SystemFacts};
 use super::assembly::{Collector, Lifetime, save};
 use super::commit::{Closed, commit};
 use super::lock::lock_state;
@@ -129,8 +129,8 @@ pub async fn poll(
     };
     let scope = request.scope();
     let store = store_before(settings, &writer).await;
-    let around = Surroundings { store: store.clone(), reload_failed: None };
-    let closed = Closed { batch: &batch, scope, style: inventory.store.metadata, around };
+    let system = SystemFacts { store: store.clone(), reload_failed: None };
+    let closed = Closed { batch: &batch, scope, style: inventory.store.metadata, system };
     let is_judged = request.judges(settings);
     let judging = Some(&mut alerting).filter(|_| is_judged);
     let kept = commit(&mut writer, &closed, &mut memory.written, judging).await;
@@ -143,7 +143,7 @@ pub async fn poll(
         if let Kept::Durable(receipt) = &kept {
             changes = changed(&mut memory.said, request, &batch, receipt, (&transitions, &alerting));
             memory.alerts_before = alerting.before();
-            tell(settings, &alerting).await;
+            send_alerts(settings, &alerting).await;
         }
         save(&memory, settings);
     };
@@ -180,7 +180,7 @@ async fn end(mut writer: Writer) {
 }
 
 /// Tells what waits for the webhook, if there is one.
-async fn tell(settings: &Settings, alerting: &Alerting) {
+async fn send_alerts(settings: &Settings, alerting: &Alerting) {
     let Some(webhook) = settings.webhook() else { return };
     let deadline = Instant::now() + TELL_WITHIN;
     webhook.deliver_all(&mut alerting.outbox(), &alerting.firing(), deadline).await;

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use uuid::Uuid;
 
-use super::alerts::{Alerting, Surroundings, Teller};
+use super::alerts::{AlertNotifier, Alerting, SystemFacts};
 use super::announce::{difference, log_lines, log_start};
 use super::assembly::{Collector, Lifetime, save};
 use super::commit::{BatchSink, Closed, commit};
@@ -62,7 +62,7 @@ pub struct RunRequest {
     /// The environment, from which settings are made again at a reload.
     pub environment: Environment,
     /// Describes what is wrong with an inventory, in several lines.
-    pub in_words: fn(&Error) -> String,
+    pub error_message: fn(&Error) -> String,
     /// Where to listen for clients that follow the last snapshot.
     pub snapshot_socket: Option<PathBuf>,
 }
@@ -153,7 +153,7 @@ struct Daemon {
     tasks: JoinSet<Result<(), Error>>,
     alerting: Alerting,
     webhook: Option<Webhook>,
-    teller: Option<Teller>,
+    alert_notifier: Option<AlertNotifier>,
     session: Option<Session>,
     /// What a session said that was replaced since the last cycle.
     heard_before: Vec<StationReading>,
@@ -168,14 +168,14 @@ struct Daemon {
     saved_at: Instant,
     /// What the log last said of the fleet.
     said: Said,
-    in_words: fn(&Error) -> String,
+    error_message: fn(&Error) -> String,
 }
 
 impl Daemon {
     async fn start(settings: Settings, request: RunRequest, hangups: Option<Signal>) -> Result<Self, Error> {
         let publisher = Publisher::new();
         let subscribers = subscribers(&publisher, &request).await?;
-        let RunRequest { named, environment, in_words, .. } = request;
+        let RunRequest { named, environment, error_message, .. } = request;
         let Collector { mut engine, connections, mut alerting } =
             Collector::assemble(&settings, &hosts(&settings), Lifetime::Process)?;
         let cycle = &settings.inventory.cycle;
@@ -186,7 +186,7 @@ impl Daemon {
         tasks.spawn(writing.run(writer));
         alerting.read().await;
         let webhook = settings.webhook();
-        let teller = webhook.clone().map(|webhook| Teller::start(webhook, &alerting));
+        let alert_notifier = webhook.clone().map(|webhook| AlertNotifier::start(webhook, &alerting));
         let session = settings.account.clone().map(Session::start);
         let daemon = Self {
             publisher,
@@ -202,14 +202,14 @@ impl Daemon {
             tasks,
             alerting,
             webhook,
-            teller,
+            alert_notifier,
             store: StoreState::default(),
             reload_failed: None,
             supervisor: Supervisor::from_environment(),
             saved_at: Instant::now(),
             said: Said::default(),
             settings,
-            in_words,
+            error_message,
         };
         log_start(&daemon.settings);
         daemon.supervisor.ready();
@@ -246,15 +246,15 @@ impl Daemon {
     /// Judges the alerts, makes the batch durable, and only then tells anybody.
     async fn close_cycle(&mut self, batch: Batch) -> Result<(), Error> {
         let batch = Arc::new(Batch { account: self.station_report(), ..batch });
-        let around = Surroundings { store: self.store.clone(), reload_failed: self.reload_failed.clone() };
+        let system = SystemFacts { store: self.store.clone(), reload_failed: self.reload_failed.clone() };
         let style = self.settings.inventory.store.metadata;
-        let closed = Closed { batch: &batch, scope: Scope::Whole, style, around };
+        let closed = Closed { batch: &batch, scope: Scope::Whole, style, system };
         let written = &mut self.engine.memory_mut().written;
         let (taken, transitions) = commit(&mut self.hand, &closed, written, Some(&mut self.alerting)).await?;
         self.store = taken.state;
         self.say_changes(&batch, &transitions);
-        if let Some(teller) = self.teller.as_ref().filter(|_| !transitions.is_empty()) {
-            teller.wake(&self.alerting);
+        if let Some(alert_notifier) = self.alert_notifier.as_ref().filter(|_| !transitions.is_empty()) {
+            alert_notifier.wake(&self.alerting);
         }
         let (alerts, store) = (self.alerting.firing(), self.store.clone());
         self.publisher.publish(Snapshot { batch, alerts, store });
@@ -284,7 +284,10 @@ impl Daemon {
         match loaded {
             Ok(Reloaded { settings, webhook }) => self.adopt(settings, webhook),
             Err(error) => {
-                tracing::error!("the inventory is broken; the old fleet stays\n{}", (self.in_words)(&error));
+                tracing::error!(
+                    "the inventory is broken; the old fleet stays\n{}",
+                    (self.error_message)(&error)
+                );
                 self.reload_failed = Some(error.in_one_line());
             }
         }
@@ -326,7 +329,7 @@ impl Daemon {
         };
         if !is_same {
             self.webhook.clone_from(&webhook);
-            self.teller = webhook.map(|webhook| Teller::start(webhook, &self.alerting));
+            self.alert_notifier = webhook.map(|webhook| AlertNotifier::start(webhook, &self.alerting));
         }
     }
 
@@ -376,7 +379,9 @@ impl Daemon {
         } else {
             self.keep_last_readings().await?;
         }
-        let Self { engine, connections, hand, mut tasks, teller, session, alerting, settings, .. } = self;
+        let Self {
+            engine, connections, hand, mut tasks, alert_notifier, session, alerting, settings, ..
+        } = self;
         drop((hand, self.publisher));
         let closing = engine.shutdown(deadline);
         let leaving = async {
@@ -385,8 +390,8 @@ impl Daemon {
             }
         };
         let telling = async {
-            if let Some(teller) = teller {
-                teller.end(deadline).await;
+            if let Some(alert_notifier) = alert_notifier {
+                alert_notifier.end(deadline).await;
             }
         };
         let writing = async {

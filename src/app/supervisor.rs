@@ -29,23 +29,23 @@ impl Supervisor {
 
     /// Up, or done with reloading.
     pub(super) fn ready(&self) {
-        tell(&[NotifyState::Ready]);
+        notify_systemd(&[NotifyState::Ready]);
     }
 
     pub(super) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Ok(now) => notify_systemd(&[NotifyState::Reloading, now]),
             Err(error) => tracing::debug!(%error, "the service manager is not told of a reload"),
         }
     }
 
     pub(super) fn stopping(&self) {
-        tell(&[NotifyState::Stopping]);
+        notify_systemd(&[NotifyState::Stopping]);
     }
 
     /// A sign of life. Comes from the loop that opens cycles, since a daemon whose loop is stuck is not alive.
     pub(super) fn alive(&self) {
-        tell(&[NotifyState::Watchdog]);
+        notify_systemd(&[NotifyState::Watchdog]);
     }
 }
 
@@ -54,11 +54,11 @@ pub(super) async fn show_status(mut snapshots: Snapshots) {
     while let Some(snapshot) = snapshots.next().await {
         let line = status_line(&snapshot);
         tracing::debug!(status = line, "cycle closed");
-        tell(&[NotifyState::Status(&line)]);
+        notify_systemd(&[NotifyState::Status(&line)]);
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify_systemd(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "the service manager cannot be told");
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::{AlertsCommand, Cli, ListFormat};
 use super::exit::Exit;
-use super::{Failure, block_on, colour_stderr, print, settings_to_read, show};
+use super::{Failure, block_on, colour_stderr, print, render, settings_to_read};
 use crate::alert::{Severity, Transition};
 use crate::app::{self, ActiveAlerts, Settings};
 use crate::reading::error_chain;
@@ -31,7 +31,7 @@ pub(super) fn run(cli: &Cli, format: ListFormat, command: Option<&AlertsCommand>
                     Ok(Exit::Ok)
                 }
                 Err(error) => {
-                    show::explain(&error_chain(&error), error.hint(), colour_stderr(cli.colour));
+                    render::eprint_error(&error_chain(&error), error.hint(), colour_stderr(cli.colour));
                     Ok(Exit::Nothing)
                 }
             }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::{Cli, DeadLettersCommand, ListFormat};
 use super::exit::Exit;
-use super::{Failure, block_on, colour_stderr, print, show};
+use super::{Failure, block_on, colour_stderr, print, render};
 use crate::app::{self, Settings};
 use crate::reading::SafeText;
 use crate::store::{DeadLetter, RetryReport};
@@ -27,10 +27,10 @@ pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) 
                 block_on(app::store_retry(settings, Some(ids.as_slice()).filter(|ids| !ids.is_empty())))?;
             print(&message(&retried))?;
             if let Some(error) = &retried.stopped_by {
-                show::explain(&error.error_chain(), &error.hint(), colour_stderr(cli.colour));
+                render::eprint_error(&error.error_chain(), &error.hint(), colour_stderr(cli.colour));
             }
             if let Some(receipt) = &retried.receipt {
-                show::backlog(receipt, colour_stderr(cli.colour));
+                render::backlog(receipt, colour_stderr(cli.colour));
             }
             Ok(Exit::of_retry(&retried))
         }

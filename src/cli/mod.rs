@@ -6,7 +6,7 @@ mod dead_letters;
 mod exit;
 mod list;
 mod man;
-mod show;
+mod render;
 mod solix;
 
 use std::io::{IsTerminal, Write};
@@ -57,13 +57,13 @@ fn outcome(cli: &Cli) -> Exit {
     match dispatch(cli) {
         Ok(exit) => exit,
         Err(Failure::App(error)) => {
-            show::error(&error, colour_stderr(cli.colour));
+            render::error(&error, colour_stderr(cli.colour));
             Exit::of_error(&error)
         }
         // The reader of our output has left, as `| head` does.
         Err(Failure::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
         Err(Failure::Print(error)) => {
-            show::plain_error(&format!("standard output: {error}"));
+            render::eprint_plain_error(&format!("standard output: {error}"));
             Exit::Nothing
         }
     }
@@ -105,7 +105,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
                 alerts: *alerts,
             };
             let settings = if *dry_run { settings_to_read(cli)? } else { settings(cli)? };
-            let polled = block_on(app::poll(&settings, &request, show::progress("hosts")))?;
+            let polled = block_on(app::poll(&settings, &request, render::progress("hosts")))?;
             print_polled(cli, &settings, &polled, *format, *quiet)
         }
         Command::Run { snapshot_socket } => {
@@ -113,7 +113,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             let request = RunRequest {
                 named: cli.inventory.clone(),
                 environment: Environment::of_process(),
-                in_words: |error| show::in_words(error, false),
+                error_message: |error| render::error_message(error, false),
                 snapshot_socket: snapshot_socket.clone(),
             };
             match block_on(app::run(settings, request))? {
@@ -128,17 +128,17 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             print(&match (list, format) {
                 (true, ListFormat::Text) => list::text(&settings.inventory, &hosts),
                 (true, ListFormat::Json) => list::json(&settings.inventory, &hosts)?,
-                (false, _) => show::settings(&settings),
+                (false, _) => render::settings(&settings),
             })?;
             if !list {
-                print(&show::local_troubles(&block_on(app::check_files(&hosts))?))?;
+                print(&render::local_troubles(&block_on(app::check_files(&hosts))?))?;
             }
-            show::warnings(&settings, colour_stderr(cli.colour));
+            render::warnings(&settings, colour_stderr(cli.colour));
             if !connect {
                 return Ok(Exit::Ok);
             }
-            let report = block_on(app::check(&settings, &selection, show::progress("hosts")))?;
-            print(&show::check(&report))?;
+            let report = block_on(app::check(&settings, &selection, render::progress("hosts")))?;
+            print(&render::check(&report))?;
             Ok(Exit::of_check(&report))
         }
         Command::Alerts { format, command } => alerts::run(cli, *format, command.as_ref()),
@@ -155,7 +155,7 @@ fn manual_page(command: &[String]) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Err(error) => {
-            show::plain_error(&error.to_string());
+            render::eprint_plain_error(&error.to_string());
             Ok(Exit::Usage)
         }
     }
@@ -164,10 +164,10 @@ fn manual_page(command: &[String]) -> Result<Exit, Failure> {
 fn connections(cli: &Cli, command: &ConnectionsCommand) -> Result<Exit, Failure> {
     let settings = settings(cli)?;
     let text = match command {
-        ConnectionsCommand::List => show::connections(&app::kept_connections(&settings)?),
+        ConnectionsCommand::List => render::connections(&app::kept_connections(&settings)?),
         ConnectionsCommand::Close { select } => {
             let closed = block_on(app::close_connections(&settings, &select.selection()))?;
-            format!("{}closed {}\n", show::connections(&closed), closed.len())
+            format!("{}closed {}\n", render::connections(&closed), closed.len())
         }
     };
     print(&text)?;
@@ -184,35 +184,35 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
     let settings = if reads_only { settings_to_read(cli)? } else { settings(cli)? };
     match command {
         StoreCommand::Init => {
-            print(&show::store_init(&block_on(app::store_init(&settings))?))?;
+            print(&render::store_init(&block_on(app::store_init(&settings))?))?;
             Ok(Exit::Ok)
         }
         StoreCommand::Status => {
             // What waits is worth the most when the database does not answer, so it comes first.
             let spool = block_on(app::spool_status(&settings))?;
-            print(&show::spool_status(spool.as_ref()))?;
+            print(&render::spool_status(spool.as_ref()))?;
             let status = block_on(app::store_status(&settings));
             let is_empty = spool.is_none() && matches!(status, Ok(None));
-            print(&show::state_dir(&settings, is_empty))?;
+            print(&render::state_dir(&settings, is_empty))?;
             print(&match status {
-                Ok(Some(status)) => show::store_status(&status),
-                Ok(None) => show::no_timeline(&settings),
+                Ok(Some(status)) => render::store_status(&status),
+                Ok(None) => render::no_timeline(&settings),
                 // Beside a service whose password this shell has not, what waits can be looked at all the same.
                 Err(Failure::App(app::Error::Timeline(error @ store::Error::Password { .. }))) => {
-                    show::unseen_timeline(&settings, &error)
+                    render::unseen_timeline(&settings, &error)
                 }
                 Err(error) => return Err(error),
             })?;
             Ok(Exit::Ok)
         }
         StoreCommand::Replay => {
-            let receipt = block_on(app::store_replay(&settings, show::replay_progress()))?;
-            print(&show::replayed(&receipt, &settings))?;
-            show::backlog(&receipt, colour_stderr(cli.colour));
+            let receipt = block_on(app::store_replay(&settings, render::replay_progress()))?;
+            print(&render::replayed(&receipt, &settings))?;
+            render::backlog(&receipt, colour_stderr(cli.colour));
             Ok(Exit::of_replay(&receipt))
         }
         StoreCommand::Prune { dry_run } => {
-            print(&show::pruned(&block_on(app::store_prune(&settings, *dry_run))?, *dry_run))?;
+            print(&render::pruned(&block_on(app::store_prune(&settings, *dry_run))?, *dry_run))?;
             Ok(Exit::Ok)
         }
         StoreCommand::DeadLetters { command } => dead_letters::run(cli, &settings, command),
@@ -224,7 +224,9 @@ fn settings_to_read(cli: &Cli) -> Result<Settings, app::Error> {
     let settings = settings(cli)?;
     if let Err(app::Error::StateOwner { path, owner }) = settings.may_write_state() {
         let path = path.display();
-        show::note(&format!("note: the state directory `{path}` belongs to user {owner}: it is only read"));
+        render::eprint_line(&format!(
+            "note: the state directory `{path}` belongs to user {owner}: it is only read"
+        ));
     }
     Ok(settings)
 }
@@ -259,14 +261,14 @@ fn print_polled(
     } else {
         let snapshot = &polled.snapshot;
         let text = match format {
-            Format::Text => output::text(snapshot, &show::text_options(colour_stdout(cli.colour))),
+            Format::Text => output::text(snapshot, &render::text_options(colour_stdout(cli.colour))),
             Format::Json => output::json(snapshot),
             Format::Csv => output::csv(snapshot),
         };
         printed = print(&text);
     }
     if !polled.is_judged && !matches!(polled.kept, Kept::DryRun) && !quiet {
-        show::note(
+        render::eprint_line(
             "alerts are not judged: the service of this timeline does that; --alerts judges them here too",
         );
     }
@@ -276,11 +278,11 @@ fn print_polled(
         Kept::Durable(_) if quiet => (),
         Kept::Durable(receipt) => {
             if receipt.batches > 0 {
-                show::note(&show::delivered(receipt, settings));
+                render::eprint_line(&render::delivered(receipt, settings));
             }
-            show::backlog(receipt, colour_stderr(cli.colour));
+            render::backlog(receipt, colour_stderr(cli.colour));
         }
-        Kept::Lost(error) => show::not_kept(error, colour_stderr(cli.colour)),
+        Kept::Lost(error) => render::eprint_not_kept(error, colour_stderr(cli.colour)),
     }
     match printed {
         // That nobody reads the table takes nothing away from what became of the readings.

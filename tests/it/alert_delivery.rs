@@ -9,7 +9,7 @@ use std::time::Duration;
 use fleetwatt::alert::{Rule, Severity, Transition};
 use fleetwatt::inventory::{SecretSource, WebhookFormat, WebhookSettings};
 use fleetwatt::output::notify::{
-    Delivered, Notifier, NotifierHandle, Outbox, Patience, Waiting, Webhook, notifier,
+    Delivered, Notifier, NotifierHandle, Outbox, QueuedMessage, RetryPolicy, Webhook, notifier,
 };
 use fleetwatt::reading::Timestamp;
 use serde_json::Value;
@@ -111,12 +111,12 @@ async fn read_request(stream: &mut TcpStream) -> Option<Request> {
 
 fn webhook(url: &str, format: WebhookFormat, within: Duration) -> Webhook {
     let settings = WebhookSettings { url: SecretSource::Env("W".to_owned()), format, timeout: within };
-    let patience = Patience {
-        first_pause: Duration::from_millis(20),
-        longest_pause: Duration::from_millis(100),
+    let retry_policy = RetryPolicy {
+        initial_backoff: Duration::from_millis(20),
+        max_backoff: Duration::from_millis(100),
         give_up_after: PATIENT,
     };
-    Webhook::new(url, &settings, Duration::from_secs(60), || NOW).unwrap().with_patience(patience)
+    Webhook::new(url, &settings, Duration::from_secs(60), || NOW).unwrap().with_retry_policy(retry_policy)
 }
 
 fn transition(n: usize, raised: bool) -> Transition {
@@ -135,7 +135,7 @@ fn transition(n: usize, raised: bool) -> Transition {
 
 /// What waits, in memory.
 #[derive(Debug, Clone, Default)]
-struct Shelf(Arc<Mutex<Vec<Waiting>>>);
+struct Shelf(Arc<Mutex<Vec<QueuedMessage>>>);
 
 impl Shelf {
     fn of(transitions: impl IntoIterator<Item = Transition>) -> Self {
@@ -148,7 +148,7 @@ impl Shelf {
         let mut waiting = self.0.lock().unwrap();
         for transition in transitions {
             let id = format!("{} {}", transition.key, transition.raised);
-            waiting.push(Waiting { id, transition });
+            waiting.push(QueuedMessage { id, transition });
         }
     }
 
@@ -158,7 +158,7 @@ impl Shelf {
 }
 
 impl Outbox for Shelf {
-    async fn oldest(&mut self, n_most: usize) -> Vec<Waiting> {
+    async fn oldest(&mut self, n_most: usize) -> Vec<QueuedMessage> {
         self.0.lock().unwrap().iter().take(n_most).cloned().collect()
     }
 
@@ -407,14 +407,14 @@ async fn a_dead_webhook_neither_stops_the_daemon_nor_loses_what_was_to_be_told()
 
 #[tokio::test]
 async fn a_message_that_the_webhook_never_takes_is_given_up_and_one_that_is_away_is_waited_for() {
-    let brief = Patience {
-        first_pause: Duration::from_millis(5),
-        longest_pause: Duration::from_millis(5),
+    let brief = RetryPolicy {
+        initial_backoff: Duration::from_millis(5),
+        max_backoff: Duration::from_millis(5),
         give_up_after: Duration::from_millis(40),
     };
     let (log, _guard) = Log::start();
     let server = Server::start(&[BROKEN]).await;
-    let broken = webhook(&server.url, WebhookFormat::Json, PATIENT).with_patience(brief);
+    let broken = webhook(&server.url, WebhookFormat::Json, PATIENT).with_retry_policy(brief);
     let running = Running::start(broken, Shelf::of([transition(1, true)]), Vec::new());
     timeout(PATIENT, async {
         while !running.waiting.left().is_empty() {
@@ -425,7 +425,7 @@ async fn a_message_that_the_webhook_never_takes_is_given_up_and_one_that_is_away
     .expect("given up");
     assert!(log.text().contains("given up"), "{}", log.text());
     let mut server = Server::start(&[""]).await;
-    let away = webhook(&server.url, WebhookFormat::Json, brief.first_pause).with_patience(brief);
+    let away = webhook(&server.url, WebhookFormat::Json, brief.initial_backoff).with_retry_policy(brief);
     let running = Running::start(away, Shelf::of([transition(1, true)]), Vec::new());
     // Each takes as long as the pause before it, so that all are longer than a message may be refused.
     for _ in 0..40 {

@@ -12,7 +12,7 @@ use crate::battery::anker::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
 use crate::battery::anker::wire;
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
-use crate::cli::{Failure, block_on, colour_stderr, print, settings, settings_to_read, show};
+use crate::cli::{Failure, block_on, colour_stderr, print, settings, settings_to_read, render};
 use crate::reading::{SafeText, error_chain};
 use crate::support::secret::Secret;
 
@@ -105,7 +105,7 @@ pub(super) fn devices(cli: &Cli, format: ListFormat) -> Result<Exit, Failure> {
     };
     match format {
         ListFormat::Json => print(&format!("{:#}\n", as_json(&devices)))?,
-        ListFormat::Text if devices.is_empty() => show::note("the account has no devices"),
+        ListFormat::Text if devices.is_empty() => render::eprint_line("the account has no devices"),
         ListFormat::Text => print(&format!("{}{}", table(&devices), not_read(&devices)))?,
     }
     Ok(if devices.is_empty() { Exit::Nothing } else { Exit::Ok })
@@ -172,7 +172,7 @@ fn as_json(devices: &[BoundDevice]) -> Value {
 
 /// The inventory has no account.
 pub(super) fn no_section(settings: &Settings) -> Exit {
-    show::plain_error(&format!(
+    render::eprint_plain_error(&format!(
         "the inventory {} has no [solix]: write that section, with the `country` of the account",
         settings.inventory_path.display()
     ));
@@ -180,7 +180,7 @@ pub(super) fn no_section(settings: &Settings) -> Exit {
 }
 
 fn failed(cli: &Cli, error: &SolixError) -> Exit {
-    show::explain(&error_chain(error), error.hint(), colour_stderr(cli.colour));
+    render::eprint_error(&error_chain(error), error.hint(), colour_stderr(cli.colour));
     if matches!(error.kind(), "settings" | "no_credentials") { Exit::Usage } else { Exit::Nothing }
 }
 

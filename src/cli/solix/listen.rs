@@ -15,7 +15,7 @@ use crate::battery::anker::session::{ListenError, Listener};
 use crate::battery::anker::wire::{self, Body, Message, MsgType};
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
-use crate::cli::{Failure, block_on, print, settings_to_read, show};
+use crate::cli::{Failure, block_on, print, settings_to_read, render};
 use crate::reading::{SafeText, Timestamp, error_chain};
 
 /// How a listener prints.
@@ -69,17 +69,19 @@ pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
     let job = async { Ok(listen(config, request, print).await) };
     match block_on(job)? {
         Ok(Ended::Heard { n_messages: 0, hindrance: Some(hindrance) }) => {
-            show::plain_error(&hindrance);
+            render::eprint_plain_error(&hindrance);
             Ok(Exit::Partial)
         }
         Ok(Ended::Heard { n_messages: 0, hindrance: None }) => {
-            show::plain_error("nothing was heard: see `fleetwatt solix devices` for who is connected");
+            render::eprint_plain_error(
+                "nothing was heard: see `fleetwatt solix devices` for who is connected",
+            );
             Ok(Exit::Nothing)
         }
         Ok(Ended::Heard { .. }) => Ok(Exit::Ok),
         Ok(Ended::Print(error)) => Err(Failure::Print(error)),
         Err(error) => {
-            show::plain_error(&error.to_message());
+            render::eprint_plain_error(&error.to_message());
             Ok(Exit::Partial)
         }
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::account::ListFormat;
 use self::listen::{Form, Request};
-use super::{Failure, print, show};
+use super::{Failure, print, render};
 use crate::battery::anker::wire::{self, Body, EnvelopeError, FrameError};
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
@@ -162,7 +162,7 @@ fn decode(model: Option<&str>, format: DecodeFormat, inputs: &[Input]) -> Result
         match decode_one(model, text) {
             Ok(document) => documents.push(document),
             Err(error) => {
-                show::plain_error(&format!("{place}: {error}"));
+                render::eprint_plain_error(&format!("{place}: {error}"));
                 is_call_wrong |= matches!(error, DecodeError::NoModel);
                 n_failed += 1;
             }
@@ -171,7 +171,7 @@ fn decode(model: Option<&str>, format: DecodeFormat, inputs: &[Input]) -> Result
     if !documents.is_empty() {
         print(&rendered(format, documents))?;
     } else if inputs.is_empty() {
-        show::plain_error("there is nothing to decode: standard input is empty");
+        render::eprint_plain_error("there is nothing to decode: standard input is empty");
     }
     Ok(match (n_failed, n_failed == inputs.len()) {
         (_, true) if is_call_wrong => Exit::Usage,
@@ -249,7 +249,7 @@ fn arguments(frames: &[String]) -> Vec<Input> {
 fn lines_of_stdin() -> std::io::Result<Vec<Input>> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        show::note("reading frames from standard input, one a line; end with Ctrl-D");
+        render::eprint_line("reading frames from standard input, one a line; end with Ctrl-D");
     }
     let mut bytes = Vec::new();
     stdin.lock().take(MOST_INPUT_BYTES).read_to_end(&mut bytes)?;

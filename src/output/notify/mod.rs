@@ -15,8 +15,8 @@ mod retry;
 mod run;
 
 pub use error::{DeliveryError, WebhookError};
-pub use outbox::{Outbox, Waiting};
+pub use outbox::{Outbox, QueuedMessage};
 pub use post::Webhook;
 pub use render::{ALERTS_SCHEMA, HostLabels, MAX_IN_MESSAGE, Message, Validity, render};
-pub use retry::{Delivered, Patience};
+pub use retry::{Delivered, RetryPolicy};
 pub use run::{Notifier, NotifierHandle, notifier};

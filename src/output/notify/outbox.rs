@@ -9,7 +9,7 @@ use crate::alert::Transition;
 pub trait Outbox: Send {
     /// The oldest messages, at most so many; never one that was removed. Where it cannot be read, that is
     /// for the implementor to say, and none are given.
-    fn oldest(&mut self, n_most: usize) -> impl Future<Output = Vec<Waiting>> + Send;
+    fn oldest(&mut self, n_most: usize) -> impl Future<Output = Vec<QueuedMessage>> + Send;
 
     /// These are done with: taken, refused for good, or given up.
     fn remove(&mut self, ids: Vec<String>) -> impl Future<Output = ()> + Send;
@@ -17,14 +17,14 @@ pub trait Outbox: Send {
 
 /// A message that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct QueuedMessage {
     /// Its id in the outbox.
     pub id: String,
     /// What is to be told.
     pub transition: Transition,
 }
 
-impl Waiting {
+impl QueuedMessage {
     pub(super) fn apart(waiting: Vec<Self>) -> (Vec<String>, Vec<Transition>) {
         waiting.into_iter().map(|Self { id, transition }| (id, transition)).unzip()
     }

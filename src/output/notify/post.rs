@@ -8,7 +8,7 @@ use reqwest::header::{HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
 
 use super::render::{HostLabels, Message, Validity, render};
-use super::retry::Patience;
+use super::retry::RetryPolicy;
 use super::{DeliveryError, WebhookError};
 use crate::alert::Transition;
 use crate::inventory::{WebhookFormat, WebhookSettings};
@@ -36,7 +36,7 @@ pub struct Webhook {
     format: WebhookFormat,
     timeout: Duration,
     holds_for: Duration,
-    patience: Patience,
+    retry_policy: RetryPolicy,
     labels: Arc<HostLabels>,
     now: fn() -> Timestamp,
 }
@@ -80,7 +80,7 @@ impl Webhook {
             format: settings.format,
             timeout: settings.timeout,
             holds_for: REPEAT_EVERY.max(interval).saturating_mul(REPETITIONS),
-            patience: Patience::default(),
+            retry_policy: RetryPolicy::default(),
             labels: Arc::default(),
             now,
         })
@@ -88,8 +88,8 @@ impl Webhook {
 
     /// The same webhook with another patience.
     #[must_use]
-    pub fn with_patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+    pub fn with_retry_policy(self, retry_policy: RetryPolicy) -> Self {
+        Self { retry_policy, ..self }
     }
 
     /// The same webhook with the labels of hosts, which Alertmanager gets.
@@ -109,8 +109,8 @@ impl Webhook {
         &self.endpoint
     }
 
-    pub(super) fn patience(&self) -> Patience {
-        self.patience
+    pub(super) fn retry_policy(&self) -> RetryPolicy {
+        self.retry_policy
     }
 
     /// Whether firing alerts must be repeated until they are cleared.

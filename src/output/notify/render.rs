@@ -80,11 +80,11 @@ fn alert(transition: &Transition) -> Value {
 
 /// One line each: how bad, and what.
 fn lines(transitions: &[Transition], escaped: impl Fn(&str) -> String) -> Vec<String> {
-    let line = |one: &Transition| format!("[{}] {}", mood(one), escaped(&one.message));
+    let line = |one: &Transition| format!("[{}] {}", severity_label(one), escaped(&one.message));
     transitions.iter().map(line).collect()
 }
 
-fn mood(transition: &Transition) -> &'static str {
+fn severity_label(transition: &Transition) -> &'static str {
     if transition.raised { transition.severity.label() } else { "cleared" }
 }
 
@@ -101,7 +101,7 @@ fn ntfy(transitions: &[Transition]) -> Message {
         None => ("3", "white_check_mark"),
     };
     let title = match transitions {
-        [one] => format!("fleetwatt: {} ({})", one.rule.label(), mood(one)),
+        [one] => format!("fleetwatt: {} ({})", one.rule.label(), severity_label(one)),
         several => format!("fleetwatt: {} alerts", several.len()),
     };
     let mut body = String::new();

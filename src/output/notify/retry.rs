@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::outbox::{Outbox, Waiting};
+use super::outbox::{Outbox, QueuedMessage};
 use super::post::Webhook;
 use super::render::MAX_IN_MESSAGE;
 use super::{DeliveryError, Message};
@@ -16,21 +16,21 @@ use crate::support::jitter;
 
 /// How patient the delivery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// The pause after the first failure; each further one is twice as long, all of them with jitter.
-    pub first_pause: Duration,
+    pub initial_backoff: Duration,
     /// The longest pause of its own choice. What the other side asks for may be longer.
-    pub longest_pause: Duration,
+    pub max_backoff: Duration,
     /// After this long a message is given up that the webhook answered and did not take, so that newer ones
     /// get their turn. One that is away is waited for.
     pub give_up_after: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(60),
+            initial_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(60),
             give_up_after: Duration::from_secs(60 * 60),
         }
     }
@@ -49,7 +49,7 @@ pub struct Delivered {
 
 /// What is remembered of an endpoint between messages.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct EndpointState {
     /// Not to be asked before this instant.
     not_before: Option<Instant>,
     /// Whether the last attempt failed; only changes are logged.
@@ -69,14 +69,14 @@ impl Webhook {
         deadline: Instant,
     ) -> Delivered {
         let mut delivered = Delivered::default();
-        let mut pace = Pace::default();
+        let mut endpoint_state = EndpointState::default();
         let mut told = BTreeSet::new();
         loop {
-            let (ids, transitions) = Waiting::apart(outbox.oldest(MAX_IN_MESSAGE).await);
+            let (ids, transitions) = QueuedMessage::apart(outbox.oldest(MAX_IN_MESSAGE).await);
             if transitions.is_empty() {
                 break;
             }
-            match self.deliver(&transitions, deadline, &mut pace).await {
+            match self.deliver(&transitions, deadline, &mut endpoint_state).await {
                 Ok(()) => delivered.n_delivered += transitions.len(),
                 Err(error) if error.is_lasting() => {
                     delivered.n_refused += transitions.len();
@@ -91,7 +91,7 @@ impl Webhook {
             let rest: Vec<Transition> =
                 firing.iter().filter(|one| !told.contains(&one.key)).cloned().collect();
             for chunk in rest.chunks(MAX_IN_MESSAGE) {
-                if let Err(error) = self.deliver(chunk, deadline, &mut pace).await {
+                if let Err(error) = self.deliver(chunk, deadline, &mut endpoint_state).await {
                     delivered.error = Some(error);
                     break;
                 }
@@ -106,13 +106,13 @@ impl Webhook {
         &self,
         transitions: &[Transition],
         deadline: Instant,
-        pace: &mut Pace,
+        endpoint_state: &mut EndpointState,
     ) -> Result<(), DeliveryError> {
         let mut last = DeliveryError::NoTime { endpoint: self.endpoint().to_owned() };
-        let Patience { first_pause, longest_pause, .. } = self.patience();
-        let mut backoff = Backoff::new(first_pause, longest_pause);
+        let RetryPolicy { initial_backoff, max_backoff, .. } = self.retry_policy();
+        let mut backoff = Backoff::new(initial_backoff, max_backoff);
         loop {
-            if let Some(not_before) = pace.not_before {
+            if let Some(not_before) = endpoint_state.not_before {
                 if deadline <= not_before {
                     return Err(last);
                 }
@@ -124,7 +124,7 @@ impl Webhook {
             }
             // Rendered anew each time: how long it holds counts from when it is sent.
             let message = self.render(transitions);
-            match self.attempt(&message, left, pace).await {
+            match self.attempt(&message, left, endpoint_state).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_lasting() => {
                     let n_lost = transitions.len();
@@ -139,7 +139,7 @@ impl Webhook {
                 Err(error) => {
                     let pause = backoff.fail();
                     let wait = error.retry_after().unwrap_or_else(|| jitter::half_to_whole(pause));
-                    pace.not_before = Instant::now().checked_add(wait);
+                    endpoint_state.not_before = Instant::now().checked_add(wait);
                     last = error;
                 }
             }
@@ -147,23 +147,28 @@ impl Webhook {
     }
 
     /// One attempt, logged where it changes how things are.
-    async fn attempt(&self, message: &Message, left: Duration, pace: &mut Pace) -> Result<(), DeliveryError> {
+    async fn attempt(
+        &self,
+        message: &Message,
+        left: Duration,
+        endpoint_state: &mut EndpointState,
+    ) -> Result<(), DeliveryError> {
         let sent = self.post(message, left).await.map(drop);
         match &sent {
-            Ok(()) if pace.is_failing => {
+            Ok(()) if endpoint_state.is_failing => {
                 tracing::info!(endpoint = self.endpoint(), "the webhook takes alerts again");
             }
             Ok(()) => (),
             // That is said where it is known how many.
             Err(error) if error.is_lasting() => (),
-            Err(error) if !pace.is_failing => {
+            Err(error) if !endpoint_state.is_failing => {
                 tracing::warn!(error = error_chain(error), hint = error.hint(), "alerts wait");
             }
             Err(_) => (),
         }
-        pace.is_failing = sent.is_err();
+        endpoint_state.is_failing = sent.is_err();
         if sent.is_ok() {
-            pace.not_before = None;
+            endpoint_state.not_before = None;
         }
         sent
     }

@@ -7,18 +7,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
-use super::outbox::{Outbox, Waiting};
+use super::outbox::{Outbox, QueuedMessage};
 use super::post::{REPEAT_EVERY, Webhook};
 use super::render::MAX_IN_MESSAGE;
-use super::retry::Pace;
+use super::retry::EndpointState;
 use crate::alert::Transition;
 
 /// How long the last messages may take when the daemon stops.
-const FAREWELL: Duration = Duration::from_secs(3);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// How often the outbox is looked into although nobody said that something came: another process may use
 /// the same one.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const OUTBOX_POLL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Says that messages may wait.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl NotifierHandle {
 pub struct Notifier<O> {
     webhook: Webhook,
     outbox: O,
-    pace: Pace,
+    endpoint_state: EndpointState,
     firing: watch::Receiver<Vec<Transition>>,
 }
 
@@ -53,7 +53,7 @@ pub fn notifier<O: Outbox>(
 ) -> (NotifierHandle, Notifier<O>) {
     let must_repeat = webhook.must_repeat();
     let (sender, firing) = watch::channel(firing);
-    let notifier = Notifier { webhook, outbox, pace: Pace::default(), firing };
+    let notifier = Notifier { webhook, outbox, endpoint_state: EndpointState::default(), firing };
     (NotifierHandle { firing: sender, must_repeat }, notifier)
 }
 
@@ -70,7 +70,7 @@ impl<O: Outbox> Notifier<O> {
                 () = self.next(&mut repeat) => (),
             }
         }
-        self.take_leave().await;
+        self.drain().await;
     }
 
     /// Delivers what waits, or repeats what fires.
@@ -79,7 +79,7 @@ impl<O: Outbox> Notifier<O> {
         let must_repeat = self.webhook.must_repeat() && !self.firing.borrow_and_update().is_empty();
         let waiting = self.outbox.oldest(MAX_IN_MESSAGE).await;
         if !waiting.is_empty() {
-            let give_up_at = Instant::now() + self.webhook.patience().give_up_after;
+            let give_up_at = Instant::now() + self.webhook.retry_policy().give_up_after;
             self.deliver(waiting, give_up_at, true).await;
             return;
         }
@@ -89,16 +89,16 @@ impl<O: Outbox> Notifier<O> {
                 pending::<()>().await;
             },
             _ = repeat.tick(), if must_repeat => self.repeat().await,
-            () = sleep(LOOK_EVERY) => (),
+            () = sleep(OUTBOX_POLL_INTERVAL) => (),
         }
     }
 
     /// Delivers a message by `deadline`; says whether it is done with. A webhook that answers and does not
     /// take a message until then never will, if `gives_up`, and others wait behind it. One that is away
     /// gets it when it is back.
-    async fn deliver(&mut self, waiting: Vec<Waiting>, deadline: Instant, gives_up: bool) -> bool {
-        let (ids, transitions) = Waiting::apart(waiting);
-        match self.webhook.deliver(&transitions, deadline, &mut self.pace).await {
+    async fn deliver(&mut self, waiting: Vec<QueuedMessage>, deadline: Instant, gives_up: bool) -> bool {
+        let (ids, transitions) = QueuedMessage::apart(waiting);
+        match self.webhook.deliver(&transitions, deadline, &mut self.endpoint_state).await {
             Ok(()) => (),
             Err(error) if error.is_lasting() => (),
             Err(error) if gives_up && error.is_answer() => {
@@ -116,14 +116,14 @@ impl<O: Outbox> Notifier<O> {
         let firing = self.firing.borrow().clone();
         for chunk in firing.chunks(MAX_IN_MESSAGE) {
             let deadline = Instant::now() + REPEAT_EVERY / 2;
-            if self.webhook.deliver(chunk, deadline, &mut self.pace).await.is_err() {
+            if self.webhook.deliver(chunk, deadline, &mut self.endpoint_state).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn take_leave(mut self) {
-        let deadline = Instant::now() + FAREWELL;
+    async fn drain(mut self) {
+        let deadline = Instant::now() + SHUTDOWN_GRACE;
         loop {
             let waiting = self.outbox.oldest(MAX_IN_MESSAGE).await;
             if waiting.is_empty() || !self.deliver(waiting, deadline, false).await {

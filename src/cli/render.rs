@@ -27,28 +27,28 @@ const MORE: &str = "         ";
 
 /// Text on standard error, where everything that is not data goes. That it cannot be written, for a disk that is
 /// full or a reader who has left, changes nothing else.
-fn speak(priority: Priority, text: &str) {
+fn write_stderr(priority: Priority, text: &str) {
     let text = if app::stderr_is_journal() { priority.mark(text) } else { format!("{text}\n") };
     std::io::stderr().write_all(text.as_bytes()).unwrap_or_default();
 }
 
 /// A line that is good to know.
-pub(super) fn note(line: &str) {
-    speak(Priority::Info, line);
+pub(super) fn eprint_line(line: &str) {
+    write_stderr(Priority::Info, line);
 }
 
 /// An error without causes or remedy.
-pub(super) fn plain_error(message: &str) {
-    speak(Priority::Error, &format!("error: {message}"));
+pub(super) fn eprint_plain_error(message: &str) {
+    write_stderr(Priority::Error, &format!("error: {message}"));
 }
 
 /// An error, its causes, and what to do about it.
 pub(super) fn error(error: &app::Error, colour: bool) {
-    speak(Priority::Error, &in_words(error, colour));
+    write_stderr(Priority::Error, &error_message(error, colour));
 }
 
 /// The same as text, without a line break at its end.
-pub(super) fn in_words(error: &app::Error, colour: bool) -> String {
+pub(super) fn error_message(error: &app::Error, colour: bool) -> String {
     if let app::Error::Inventory(faults) = error {
         return faults.render(colour).trim_end().to_owned();
     }
@@ -56,8 +56,8 @@ pub(super) fn in_words(error: &app::Error, colour: bool) -> String {
 }
 
 /// The readings of a cycle could not be kept.
-pub(super) fn not_kept(error: &store::Error, colour: bool) {
-    explain(&format!("nothing was kept: {}", error_chain(error)), &error.hint(), colour);
+pub(super) fn eprint_not_kept(error: &store::Error, colour: bool) {
+    eprint_error(&format!("nothing was kept: {}", error_chain(error)), &error.hint(), colour);
 }
 
 /// What waits in the spool, and why, if anything does.
@@ -67,22 +67,27 @@ pub(super) fn backlog(receipt: &Receipt, colour: bool) {
     let message = format!("kept in the spool ({}, oldest {age})", counted(*batches, "batch", "batches"));
     match error {
         Some(error) => {
-            say(Priority::Warning, &format!("{message}: {}", error_chain(error)), &error.hint(), colour);
+            eprint_labelled(
+                Priority::Warning,
+                &format!("{message}: {}", error_chain(error)),
+                &error.hint(),
+                colour,
+            );
         }
         None => {
             let hint = "the next cycles deliver them, or `fleetwatt store replay` now";
-            say(Priority::Warning, &format!("{message}: there was no more time"), hint, colour);
+            eprint_labelled(Priority::Warning, &format!("{message}: there was no more time"), hint, colour);
         }
     }
 }
 
 /// An error in words, and what to do about it.
-pub(super) fn explain(message: &str, hint: &str, colour: bool) {
-    say(Priority::Error, message, hint, colour);
+pub(super) fn eprint_error(message: &str, hint: &str, colour: bool) {
+    eprint_labelled(Priority::Error, message, hint, colour);
 }
 
-fn say(priority: Priority, message: &str, hint: &str, colour: bool) {
-    speak(priority, &labelled(priority, message, hint, colour));
+fn eprint_labelled(priority: Priority, message: &str, hint: &str, colour: bool) {
+    write_stderr(priority, &labelled(priority, message, hint, colour));
 }
 
 fn labelled(priority: Priority, message: &str, hint: &str, colour: bool) -> String {
@@ -163,8 +168,8 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> String {
 
 /// Shows on a terminal how far a replay has come.
 pub(super) fn replay_progress() -> impl FnMut(Progress) + Send {
-    let mut show = progress("batches");
-    move |Progress { delivered, of }| show(delivered, of)
+    let mut render = progress("batches");
+    move |Progress { delivered, of }| render(delivered, of)
 }
 
 /// Shows on a terminal how far something has come, in one line that is taken away at the end. What is done at once
@@ -251,16 +256,16 @@ pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
 pub(super) fn warnings(settings: &Settings, colour: bool) {
     let warnings = settings.inventory.warnings.render(colour);
     if !warnings.is_empty() {
-        note(warnings.trim_end());
+        eprint_line(warnings.trim_end());
     }
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for variable in settings.unread_variables(variables) {
         let message = format!("nothing reads the variable {}", variable.0);
-        say(Priority::Warning, &message, &variable.hint(), colour);
+        eprint_labelled(Priority::Warning, &message, &variable.hint(), colour);
     }
     for missing in settings.missing_secrets() {
         let message = format!("cannot be had here: {}", error_chain(&missing));
-        say(Priority::Warning, &message, &missing.hint(), colour);
+        eprint_labelled(Priority::Warning, &message, &missing.hint(), colour);
     }
 }
 

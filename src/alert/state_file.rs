@@ -1,11 +1,11 @@
 //! The state as JSON, for whoever keeps it across runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::state::{Raised, Standing};
+use super::state::{ActiveAlert, Raised};
 use super::{Rule, Severity, State, Transition};
 use crate::reading::Timestamp;
 
@@ -42,14 +42,15 @@ impl StateError {
 #[derive(Serialize, Deserialize)]
 struct StateShape {
     version: u32,
-    standing: std::collections::BTreeMap<String, StandingShape>,
+    #[serde(rename = "standing")]
+    active: BTreeMap<String, ActiveAlertShape>,
     // Not in the files of earlier versions.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     with_grid: BTreeSet<String>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StandingShape {
+struct ActiveAlertShape {
     rule: String,
     severity: String,
     source: String,
@@ -83,9 +84,9 @@ struct TransitionShape {
 impl State {
     /// As JSON, to be kept.
     pub fn to_value(&self) -> Value {
-        let standing = self.standing.iter().map(|(key, standing)| (key.clone(), standing.into()));
+        let active = self.active.iter().map(|(key, active)| (key.clone(), active.into()));
         let shape =
-            StateShape { version: VERSION, standing: standing.collect(), with_grid: self.with_grid.clone() };
+            StateShape { version: VERSION, active: active.collect(), with_grid: self.with_grid.clone() };
         serde_json::to_value(shape).expect("keys are text, so that serialising to memory cannot fail")
     }
 
@@ -100,9 +101,9 @@ impl State {
         if shape.version != VERSION {
             return Err(StateError::Version { found: shape.version });
         }
-        let standing = shape.standing.into_iter().take(super::MAX_STANDING);
+        let active = shape.active.into_iter().take(super::MAX_ACTIVE_ALERTS);
         Ok(Self {
-            standing: standing.map(|(key, shape)| Ok((key, shape.try_into()?))).collect::<Result<_, _>>()?,
+            active: active.map(|(key, shape)| Ok((key, shape.try_into()?))).collect::<Result<_, _>>()?,
             with_grid: shape.with_grid.into_iter().take(super::MAX_STATIONS).collect(),
             ..Self::default()
         })
@@ -140,24 +141,24 @@ fn severity(label: &str) -> Result<Severity, StateError> {
     Severity::of_label(label).ok_or(StateError::Unknown { what: "severity" })
 }
 
-impl From<&Standing> for StandingShape {
-    fn from(standing: &Standing) -> Self {
+impl From<&ActiveAlert> for ActiveAlertShape {
+    fn from(active: &ActiveAlert) -> Self {
         Self {
-            rule: standing.rule.label().to_owned(),
-            severity: standing.severity.label().to_owned(),
-            source: standing.source.clone(),
-            node: standing.node.clone(),
-            since_us: standing.since.micros(),
-            raised_us: standing.raised.as_ref().map(|raised| raised.at.micros()),
-            message: standing.raised.as_ref().map(|raised| raised.message.clone()).unwrap_or_default(),
+            rule: active.rule.label().to_owned(),
+            severity: active.severity.label().to_owned(),
+            source: active.source.clone(),
+            node: active.node.clone(),
+            since_us: active.since.micros(),
+            raised_us: active.raised.as_ref().map(|raised| raised.at.micros()),
+            message: active.raised.as_ref().map(|raised| raised.message.clone()).unwrap_or_default(),
         }
     }
 }
 
-impl TryFrom<StandingShape> for Standing {
+impl TryFrom<ActiveAlertShape> for ActiveAlert {
     type Error = StateError;
 
-    fn try_from(shape: StandingShape) -> Result<Self, StateError> {
+    fn try_from(shape: ActiveAlertShape) -> Result<Self, StateError> {
         let message = shape.message;
         Ok(Self {
             rule: rule(&shape.rule)?,
