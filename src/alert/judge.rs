@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::messages::{self, Edge};
-use super::state::{ActiveAlert, Raised};
+use super::evaluation::{Evaluation, Subject, Verdict, key_of};
+use super::messages;
+use super::state::ActiveAlert;
 use super::stations::{is_about_solix, why_solix_is_over};
 use super::{
-    Answer, Facts, GpuFacts, MAX_ACTIVE_ALERTS, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity,
-    State, Threshold, Transition, Trouble,
+    Answer, Facts, GpuFacts, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity, State, Threshold,
+    Transition, Trouble,
 };
-use crate::reading::{Power, Temperature, Timestamp};
+use crate::reading::{Power, Temperature};
 
 /// How far below its threshold a temperature must be before the alert is cleared: above the wobble of a
 /// fan's control loop.
@@ -54,44 +55,6 @@ pub fn evaluate(rules: &Rules, state: &mut State, facts: &Facts) -> Vec<Transiti
     evaluation.judge_solix(rules, facts);
     evaluation.clear_unseen(rules, facts);
     evaluation.transitions
-}
-
-/// One alert that may be.
-pub(super) struct Subject<'a> {
-    pub(super) rule: Rule,
-    /// What it is about, for the key.
-    pub(super) id: &'a str,
-    pub(super) source: &'a str,
-    pub(super) node: Option<&'a str>,
-}
-
-/// What the facts say of a condition.
-pub(super) enum Verdict {
-    /// It holds.
-    Holds {
-        severity: Severity,
-        held_for: Duration,
-        /// Since when, if the facts know.
-        since: Option<Timestamp>,
-    },
-    /// It does not, but so closely that an alert stays.
-    Close,
-    /// It does not.
-    Clear,
-}
-
-impl Verdict {
-    pub(super) fn at_once(severity: Severity) -> Self {
-        Self::Holds { severity, held_for: Duration::ZERO, since: None }
-    }
-}
-
-pub(super) struct Evaluation<'s> {
-    at: Timestamp,
-    pub(super) state: &'s mut State,
-    /// The keys that the facts said something about.
-    seen: BTreeSet<String>,
-    transitions: Vec<Transition>,
 }
 
 impl Evaluation<'_> {
@@ -257,66 +220,6 @@ impl Evaluation<'_> {
         self.judge(&subject(Rule::ReloadFailed), verdict, |edge, _| messages::reload(reason, edge));
     }
 
-    /// Takes a verdict beside what is known. `message` are asked for only where something is to be told; they
-    /// are given how long the condition has held.
-    pub(super) fn judge(
-        &mut self,
-        subject: &Subject<'_>,
-        verdict: Verdict,
-        message: impl FnOnce(Edge, Duration) -> String,
-    ) {
-        let at = self.at;
-        let key = key_of(subject.rule, subject.id);
-        match verdict {
-            Verdict::Holds { severity, held_for, since } => {
-                let Some(active) = self.active(&key, subject, severity) else { return };
-                // A clock that was set back must not keep an alert waiting.
-                active.since = active.since.min(since.unwrap_or(at)).min(at);
-                let lasted = at.since(active.since);
-                if active.raised.is_none() && lasted >= held_for {
-                    let raised = Raised { at, message: message(Edge::Raised, lasted) };
-                    active.severity = severity;
-                    active.raised = Some(raised.clone());
-                    let transition = active.transition(&key, at, &raised, None);
-                    self.transitions.push(transition);
-                }
-            }
-            Verdict::Close => {
-                // Only an alert that was raised outlasts its condition.
-                if self.state.active.get(&key).is_some_and(|active| active.raised.is_none()) {
-                    self.state.active.remove(&key);
-                }
-            }
-            Verdict::Clear => self.clear(&key, message),
-        }
-        self.seen.insert(key);
-    }
-
-    /// What is known of this alert, or a new entry where there is room for one.
-    fn active(&mut self, key: &str, subject: &Subject<'_>, severity: Severity) -> Option<&mut ActiveAlert> {
-        if !self.state.active.contains_key(key) && self.state.active.len() >= MAX_ACTIVE_ALERTS {
-            self.state.n_untracked += 1;
-            return None;
-        }
-        let active = self.state.active.entry(key.to_owned()).or_insert_with(|| ActiveAlert {
-            rule: subject.rule,
-            severity,
-            source: subject.source.to_owned(),
-            node: subject.node.map(str::to_owned),
-            since: self.at,
-            raised: None,
-        });
-        Some(active)
-    }
-
-    fn clear(&mut self, key: &str, message: impl FnOnce(Edge, Duration) -> String) {
-        let Some(active) = self.state.active.remove(key) else { return };
-        if let Some(raised) = &active.raised {
-            let message = message(Edge::Cleared, self.at.since(active.since));
-            self.transitions.push(active.transition(key, self.at, raised, Some(message)));
-        }
-    }
-
     /// Ends the alerts that the facts say nothing about because they are over.
     fn clear_unseen(&mut self, rules: &Rules, facts: &Facts) {
         let nodes: BTreeMap<&str, &NodeFacts> =
@@ -329,10 +232,6 @@ impl Evaluation<'_> {
             self.clear(&key, |_, _| message);
         }
     }
-}
-
-fn key_of(rule: Rule, id: &str) -> String {
-    format!("{}:{id}", rule.label())
 }
 
 fn is_below_hysteresis(temperature: Temperature, threshold: Temperature) -> bool {

@@ -4,6 +4,7 @@
 //! An alert is raised once and cleared once, and nothing comes in between. What is known of it is a plain
 //! [`State`] that the caller keeps, also across runs, so that a restart raises nothing twice.
 
+mod evaluation;
 mod facts;
 mod judge;
 mod messages;

@@ -1,6 +1,6 @@
 //! The rules of battery stations, and of the session that asks them.
 
-use super::judge::{Evaluation, Subject, Verdict};
+use super::evaluation::{Evaluation, Subject, Verdict};
 use super::messages::{self, Edge};
 use super::state::ActiveAlert;
 use super::{Facts, MAX_STATIONS, Rule, Rules, Scope, Severity, SolixFacts, StationAnswer, StationFacts};

@@ -73,9 +73,7 @@ pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
             Ok(Exit::Partial)
         }
         Ok(Ended::Heard { n_messages: 0, hindrance: None }) => {
-            render::eprint_plain_error(
-                "nothing was heard: see `fleetwatt solix devices` for who is connected",
-            );
+            render::eprint_plain_error("nothing was heard: see `fleetwatt solix devices` for who is connected");
             Ok(Exit::Nothing)
         }
         Ok(Ended::Heard { .. }) => Ok(Exit::Ok),

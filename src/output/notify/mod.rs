@@ -12,11 +12,13 @@ mod outbox;
 mod post;
 mod render;
 mod retry;
+mod retry_policy;
 mod run;
 
 pub use error::{DeliveryError, WebhookError};
 pub use outbox::{Outbox, QueuedMessage};
 pub use post::Webhook;
 pub use render::{ALERTS_SCHEMA, HostLabels, MAX_IN_MESSAGE, Message, Validity, render};
-pub use retry::{Delivered, RetryPolicy};
+pub use retry::Delivered;
+pub use retry_policy::RetryPolicy;
 pub use run::{Notifier, NotifierHandle, notifier};

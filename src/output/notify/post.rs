@@ -8,7 +8,7 @@ use reqwest::header::{HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
 
 use super::render::{HostLabels, Message, Validity, render};
-use super::retry::RetryPolicy;
+use super::retry_policy::RetryPolicy;
 use super::{DeliveryError, WebhookError};
 use crate::alert::Transition;
 use crate::inventory::{WebhookFormat, WebhookSettings};

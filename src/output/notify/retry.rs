@@ -14,28 +14,6 @@ use crate::reading::error_chain;
 use crate::support::backoff::Backoff;
 use crate::support::jitter;
 
-/// How patient the delivery is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// The pause after the first failure; each further one is twice as long, all of them with jitter.
-    pub initial_backoff: Duration,
-    /// The longest pause of its own choice. What the other side asks for may be longer.
-    pub max_backoff: Duration,
-    /// After this long a message is given up that the webhook answered and did not take, so that newer ones
-    /// get their turn. One that is away is waited for.
-    pub give_up_after: Duration,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            initial_backoff: Duration::from_secs(1),
-            max_backoff: Duration::from_secs(60),
-            give_up_after: Duration::from_secs(60 * 60),
-        }
-    }
-}
-
 /// What became of the messages of an outbox.
 #[derive(Debug, Default)]
 pub struct Delivered {
