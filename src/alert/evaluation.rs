@@ -11,13 +11,13 @@ use crate::reading::Timestamp;
 /// One alert that may be.
 pub(super) struct Subject<'a> {
     pub(super) rule: Rule,
-    /// What it is about, for the key.
+    /// The subject's id in the key.
     pub(super) id: &'a str,
     pub(super) source: &'a str,
     pub(super) node: Option<&'a str>,
 }
 
-/// What the facts say of a condition.
+/// The state of a condition by the facts.
 pub(super) enum Verdict {
     /// It holds.
     Holds {
@@ -82,7 +82,7 @@ impl Evaluation<'_> {
         self.seen.insert(key);
     }
 
-    /// What is known of this alert, or a new entry where there is room for one.
+    /// The entry of this alert, or a new one where there is room.
     fn active(&mut self, key: &str, subject: &Subject<'_>, severity: Severity) -> Option<&mut ActiveAlert> {
         if !self.state.active.contains_key(key) && self.state.active.len() >= MAX_ACTIVE_ALERTS {
             self.state.n_untracked += 1;

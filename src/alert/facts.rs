@@ -1,4 +1,4 @@
-//! What the rules are judged by: what one cycle learnt, and how the program itself fares.
+//! Facts for the rules: the results of one cycle, and the state of the program itself.
 
 use crate::reading::{AccountTrouble, GridState, Power, Runtime, Share, Temperature, Timestamp};
 
@@ -11,14 +11,14 @@ pub struct Facts {
     pub scope: Scope,
     /// The hosts that were asked.
     pub nodes: Vec<NodeFacts>,
-    /// What all GPUs together draw; `None` where nothing reported. Only judged in [`Scope::Whole`].
+    /// The power of all GPUs together; `None` where nothing reported. Only judged in [`Scope::Whole`].
     pub cluster_power: Option<Power>,
     /// The spool; `None` where nothing waits in it.
     pub spool: Option<SpoolFacts>,
     /// Since when the store has been away, if it is. A caller that does not know since when gives the
     /// present: the earliest instant that was said counts.
     pub store_away_since: Option<Timestamp>,
-    /// How many rows lie aside, since the store refused them for what is in them.
+    /// Number of rows that the store refused for what is in them.
     pub rows_aside: u64,
     /// Why the last edit of the inventory could not be taken, if it could not.
     pub reload_failed: Option<String>,
@@ -26,7 +26,7 @@ pub struct Facts {
     pub solix: Option<SolixFacts>,
 }
 
-/// How much of the fleet the facts are about.
+/// The part of the fleet that the facts are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Every host of the inventory: an alert about any other host is over.
@@ -48,7 +48,7 @@ pub struct NodeFacts {
     pub maintenance: bool,
     /// The GPUs that answered.
     pub gpus: Vec<GpuFacts>,
-    /// What is wrong with its GPUs.
+    /// Problems of its GPUs.
     pub troubles: Vec<Trouble>,
 }
 
@@ -82,9 +82,9 @@ pub struct GpuFacts {
     pub source: String,
     /// Its name for a person: `node1 GPU 3`.
     pub name: String,
-    /// How hot it is.
+    /// Its temperature.
     pub temperature: Option<Temperature>,
-    /// What it draws.
+    /// Its power.
     pub power: Option<Power>,
     /// The limit in force.
     pub limit: Option<Power>,
@@ -97,7 +97,7 @@ pub enum Trouble {
     Missing {
         /// Which one, as its bus id or UUID; empty where nobody knows.
         gpu: String,
-        /// What is known of it, for a person.
+        /// The message.
         message: String,
     },
     /// A GPU was not asked: whether it is missing, nobody knows, and what was said of it before stands.
@@ -109,21 +109,21 @@ pub enum Trouble {
     Implausible {
         /// The GPU's name in the timeline, or the node's where nobody knows which GPU it is.
         source: String,
-        /// What is known of it, for a person.
+        /// The message.
         message: String,
     },
 }
 
-/// What waits in the spool.
+/// The backlog of the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpoolFacts {
-    /// How many batches.
+    /// Number of batches.
     pub n_batches: u64,
     /// When the oldest of them was measured.
     pub oldest_at: Timestamp,
 }
 
-/// What the Solix session learnt.
+/// Results of the Solix session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SolixFacts {
     /// Every station of the account, as far as the session knows.
@@ -141,7 +141,7 @@ pub struct StationFacts {
     pub name: String,
     /// The state of charge, if it was measured.
     pub soc: Option<Share>,
-    /// How long the battery lasts, if that can be said.
+    /// Runtime of the battery, if it can be estimated.
     pub runtime: Option<Runtime>,
     /// Whether the grid is there, by the last reading that tells.
     pub grid: GridState,

@@ -13,11 +13,11 @@ use super::{
 };
 use crate::reading::{Power, Temperature};
 
-/// How far below its threshold a temperature must be before the alert is cleared: above the wobble of a
+/// Hysteresis of a temperature, in millidegrees below its threshold: above the wobble of a
 /// fan's control loop.
 const TEMPERATURE_HYSTERESIS: i64 = 3_000;
 
-/// How far above its threshold a temperature is critical.
+/// Millidegrees above its threshold from which a temperature is critical.
 const CRITICAL_OFFSET: i64 = 10_000;
 
 /// To which share of its threshold a power must fall before the alert is cleared, in percent.
@@ -109,7 +109,7 @@ impl Evaluation<'_> {
         self.judge(&subject, power_verdict(power, bound, Severity::Warning, held_for), message);
     }
 
-    /// What is wrong raises; that it is over is seen in [`Self::clear_unseen`], since nothing tells of it.
+    /// Raises problems; [`Self::clear_unseen`] sees that they are over, since no fact tells of it.
     fn judge_troubles(&mut self, node: &NodeFacts) {
         for trouble in &node.troubles {
             let node_source = format!("node_{}", node.node);

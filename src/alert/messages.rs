@@ -1,4 +1,4 @@
-//! What a person is told.
+//! Messages of alerts.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::PowerThreshold;
 use crate::reading::{Power, Runtime, Share, Temperature};
 use crate::support::counted;
 
-/// What is to be told.
+/// Whether the alert is raised or cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Edge {
     Raised,

@@ -28,7 +28,7 @@ macro_rules! labelled {
 }
 
 labelled! {
-    /// What is watched.
+    /// The condition that is watched.
     Rule {
         /// A GPU is too hot.
         GpuTemperature = "gpu_temperature",
@@ -46,7 +46,7 @@ labelled! {
         JumpSilent = "jump_silent",
         /// All GPUs together draw too much.
         ClusterPower = "cluster_power",
-        /// What was measured waits too long in the spool.
+        /// A batch waits too long in the spool.
         SpoolOld = "spool_old",
         /// The store is away.
         StoreAway = "store_away",
@@ -72,7 +72,7 @@ labelled! {
 }
 
 labelled! {
-    /// How bad it is.
+    /// The severity.
     Severity {
         /// Somebody should look at it in the next days.
         Warning = "warning",
@@ -87,15 +87,15 @@ pub struct Transition {
     /// Which alert, the same when it is raised and when it is cleared, also across restarts:
     /// `gpu_temperature:gpu_node1_3`.
     pub key: String,
-    /// What is watched.
+    /// The condition that is watched.
     pub rule: Rule,
-    /// How bad it is; the same when it is cleared.
+    /// The severity; the same when it is cleared.
     pub severity: Severity,
-    /// What it is about, as the timeline names it: `gpu_node1_3`, `node_node1`, `gpu_cluster`, …
+    /// The source, as the timeline names it: `gpu_node1_3`, `node_node1`, `gpu_cluster`, …
     pub source: String,
     /// The host that it is about, if it is about one.
     pub node: Option<String>,
-    /// What happened, for a person.
+    /// The message for the operator.
     pub message: String,
     /// Raised, or cleared.
     pub raised: bool,

@@ -1,4 +1,4 @@
-//! What is known of each alert from one evaluation to the next.
+//! The state of the alerts from one evaluation to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ pub const MAX_ACTIVE_ALERTS: usize = 16_384;
 /// The most stations of which is remembered whether they have a grid. No account has so many.
 pub const MAX_STATIONS: usize = 1_024;
 
-/// What is known of the alerts. Plain data, to be kept by the caller: [`State::to_value`].
+/// The state of the alerts. Plain data, to be kept by the caller: [`State::to_value`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     pub(super) active: BTreeMap<String, ActiveAlert>,
@@ -58,7 +58,7 @@ impl State {
         self.active.values().filter(|active| active.raised.is_some()).count()
     }
 
-    /// How many conditions could not be followed in the last evaluation, since too many hold at once.
+    /// Number of conditions that the last evaluation could not track, since too many hold at once.
     pub fn n_untracked(&self) -> u64 {
         self.n_untracked
     }

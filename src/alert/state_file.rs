@@ -33,7 +33,7 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// What a person can do about it.
+    /// The hint for the operator.
     pub const fn hint(&self) -> &'static str {
         "nothing: what holds is raised anew, so that some alerts come a second time"
     }
@@ -124,7 +124,7 @@ impl Transition {
         serde_json::from_str::<TransitionShape>(text).map_err(StateError::Shape)?.try_into()
     }
 
-    /// What could not be delivered before it was kept on its own: it stood in the state. What cannot be
+    /// Undelivered transitions in the state of earlier versions. Those that cannot be
     /// read of it is passed over.
     pub fn undelivered_in(state: &Value) -> Vec<Self> {
         let shapes = state["undelivered"].as_array().map(Vec::as_slice).unwrap_or_default();

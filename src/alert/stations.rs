@@ -6,7 +6,7 @@ use super::state::ActiveAlert;
 use super::{Facts, MAX_STATIONS, Rule, Rules, Scope, Severity, SolixFacts, StationAnswer, StationFacts};
 use crate::reading::{GridState, Share};
 
-/// How far above its threshold a battery must be before the alert is cleared: a battery that is charged and
+/// Hysteresis of a charge, in millipercent above its threshold: a battery that is charged and
 /// drained in turn goes up and down by a percent.
 const CHARGE_HYSTERESIS: i64 = 3_000;
 
@@ -82,7 +82,7 @@ impl Evaluation<'_> {
         });
     }
 
-    /// What only a person can end is one alert, what may end by itself another one.
+    /// Raises one alert for a trouble that needs an operator, another one for a trouble that may pass.
     fn judge_session(&mut self, rules: &Rules, solix: &SolixFacts) {
         let (login, unreachable, reason) = match &solix.trouble {
             None => (Verdict::Clear, Verdict::Clear, ""),

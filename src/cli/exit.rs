@@ -7,7 +7,7 @@ use crate::batch::HostReport;
 use crate::reading::{AccountReport, Outcome};
 use crate::store::{self, Receipt, RetryReport};
 
-/// How the program ends.
+/// The way that the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     /// All well.

@@ -10,7 +10,7 @@ use crate::reading::SafeText;
 /// The version of the JSON document; a number is never given to two shapes.
 const SCHEMA: &str = "fleetwatt.hosts/1";
 
-/// What stands over the columns.
+/// The header of the columns.
 const HEAD: [&str; 5] = ["name", "address", "way", "labels", "from"];
 
 /// One line a host.
@@ -43,7 +43,7 @@ pub(super) fn text(inventory: &Inventory, hosts: &[Arc<Host>]) -> String {
     lines.iter().map(padded).collect()
 }
 
-/// How a host is reached, in words.
+/// The way to a host, as text.
 fn way(host: &Host) -> String {
     let mut message = vec![kind(host).to_owned()];
     if let Target::Ssh(ssh) = &host.target {

@@ -22,13 +22,13 @@ use crate::store;
 use args::{Cli, Colour, Command, ConnectionsCommand, DeadLettersCommand, Format, ListFormat, StoreCommand};
 use exit::Exit;
 
-/// How many threads do the work at most.
+/// The most worker threads.
 const MAX_WORKERS: usize = 8;
 
-/// How many threads the program may need beside: for SQLite, for files, for names to be resolved.
+/// Threads that the program may need beside: for SQLite, for files, for names to be resolved.
 const SPARE_THREADS: usize = 6;
 
-/// How long work that nobody waits for any more may keep the program from ending.
+/// The longest that abandoned work may keep the program from ending.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs the program: the process's arguments in, its exit code out.

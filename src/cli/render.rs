@@ -13,13 +13,13 @@ use crate::reading::{AccountReport, Outcome, StationStatus, error_chain};
 use crate::store::{self, Backlog, InitReport, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status};
 use crate::support::counted;
 
-/// How often a line of progress is renewed.
+/// Interval at which a line of progress is renewed.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// Names longer than this do not push what stands behind the others' names.
 const MAX_NAME: usize = 28;
 
-/// How each step of a check is labelled, so that what follows stands in one column.
+/// Labels of the steps of a check, all of one width.
 const OK: &str = "ok       ";
 const PARTIAL: &str = "PARTIAL  ";
 const FAILED: &str = "FAILED   ";
@@ -107,7 +107,7 @@ fn labelled(priority: Priority, message: &str, hint: &str, colour: bool) -> Stri
     text
 }
 
-/// How wide and how colourful a table may be.
+/// Width and colour of a table.
 pub(super) fn text_options(colour: bool) -> TextOptions {
     TextOptions { colour, width: terminal_width() }
 }
@@ -147,7 +147,7 @@ pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
     line
 }
 
-/// What `store replay` did.
+/// The result of `store replay`.
 pub(super) fn replayed(receipt: &Receipt, settings: &Settings) -> String {
     if receipt.batches == 0 && receipt.backlog.is_none() && !receipt.cost_something() {
         return "the spool is empty\n".to_owned();
@@ -156,7 +156,7 @@ pub(super) fn replayed(receipt: &Receipt, settings: &Settings) -> String {
     if receipt.backlog.is_some() { format!("{line}\n") } else { format!("{line}; the spool is empty\n") }
 }
 
-/// What `store prune` did, or would do.
+/// The result of `store prune`, or of its dry run.
 pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> String {
     let Pruned { rows, before, bytes_before, bytes_after } = pruned;
     let rows = counted(*rows, "row", "rows");
@@ -192,7 +192,7 @@ pub(super) fn progress(of_what: &'static str) -> impl FnMut(u64, u64) + Send {
     }
 }
 
-/// What `check` found without leaving this machine.
+/// The result of `check` without connecting.
 pub(super) fn settings(settings: &Settings) -> String {
     let hosts = &settings.inventory.hosts;
     let n_ssh = hosts.iter().filter(|host| matches!(host.target, Target::Ssh(_))).count();
@@ -241,7 +241,7 @@ pub(super) fn connections(connections: &[Connection]) -> String {
     connections.iter().map(line).collect()
 }
 
-/// What on this machine keeps hosts from being logged in to.
+/// Files of this machine that keep hosts from being logged in to.
 pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
     let line = |LocalTrouble { nodes, message }: &LocalTrouble| match nodes.as_slice() {
         [first, second, _, ..] => {
@@ -252,7 +252,7 @@ pub(super) fn local_troubles(troubles: &[LocalTrouble]) -> String {
     troubles.iter().map(line).collect()
 }
 
-/// What is not wrong with the inventory, but most likely not meant, either; and what this user lacks for it.
+/// Prints the warnings of the inventory, unread variables and missing secrets.
 pub(super) fn warnings(settings: &Settings, colour: bool) {
     let warnings = settings.inventory.warnings.render(colour);
     if !warnings.is_empty() {
@@ -269,7 +269,7 @@ pub(super) fn warnings(settings: &Settings, colour: bool) {
     }
 }
 
-/// What `check --connect` found.
+/// The result of `check --connect`.
 pub(super) fn check(report: &CheckReport) -> String {
     let longest = if report.webhook.is_some() { "webhook" } else { "store" };
     let names = report.hosts.iter().map(|host| host.node.len());
@@ -366,7 +366,7 @@ impl HostCheck {
     }
 }
 
-/// What `store init` did.
+/// The result of `store init`.
 pub(super) fn store_init(report: &InitReport) -> String {
     let mut text = if report.already_there() {
         format!("{} is already there; it was left as it is\n", report.table)
@@ -382,7 +382,7 @@ pub(super) fn store_init(report: &InitReport) -> String {
     text
 }
 
-/// What an owner of the database would run, if anything, line by line.
+/// The SQL for an owner of the database, line by line.
 fn owner_lines(owner_sql: &[String]) -> Vec<String> {
     if owner_sql.is_empty() {
         return Vec::new();
@@ -391,7 +391,7 @@ fn owner_lines(owner_sql: &[String]) -> Vec<String> {
     std::iter::once(message).chain(owner_sql.iter().map(|statement| format!("  {statement}"))).collect()
 }
 
-/// What waits in the spool.
+/// The backlog of the spool.
 pub(super) fn spool_status(spool: Option<&SpoolStatus>) -> String {
     let Some(spool) = spool else { return "spool     none\n".to_owned() };
     let mut text = format!(
@@ -445,7 +445,7 @@ pub(super) fn unseen_timeline(settings: &Settings, error: &store::Error) -> Stri
     format!("store     not looked into: {}\nlocation  {}\n", error.error_chain(), settings.store_url)
 }
 
-/// What `store status` found.
+/// The result of `store status`.
 pub(super) fn store_status(status: &Status) -> String {
     let mut lines = vec![
         format!("store     {} {}", status.kind, status.version.as_deref().unwrap_or("of unknown version")),

@@ -1,4 +1,4 @@
-//! What a written value must look like, so that it can become nothing but what it is meant as: never
+//! Validation of values, so that a value can become nothing but what it is meant as: never
 //! an ssh option, never a word of its own in a shell, never two lines in a log.
 //!
 //! The message of each error goes on from the key: `is not a duration`, `has a blank in it`.
@@ -13,7 +13,7 @@ use super::model::{HostKeyPolicy, MetadataStyle};
 /// No login over any network is faster.
 const SHORTEST_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What a sampling period may be.
+/// Bounds of a sampling period.
 const SAMPLE_BOUNDS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(10);
 
@@ -23,7 +23,7 @@ const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// A smaller spool would drop a batch for the next one.
 const MIN_SPOOL_BYTES: u64 = 1 << 20;
 
-/// How long a batch may wait: long enough for one outage, and not for ever.
+/// Bounds of a batch's wait: long enough for one outage, and not unlimited.
 const SPOOL_AGES: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(60 * 60)..=Duration::from_secs(3_660 * 24 * 60 * 60);
 
@@ -52,7 +52,7 @@ pub(super) fn kex(text: &str) -> Result<String, ValueError> {
     Ok(text.to_owned())
 }
 
-/// What to do with an unknown host key.
+/// Parses the policy for an unknown host key.
 pub(super) fn host_key(text: &str) -> Result<HostKeyPolicy, ValueError> {
     let hint = "use \"strict\", or \"accept-new\" to add a host's key on first contact";
     match text {
@@ -123,7 +123,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
     Ok(parsed)
 }
 
-/// How long connecting may take. ssh counts it in whole seconds, but ours ends it too, and with an interval
+/// Parses the time limit of connecting. ssh counts it in whole seconds, but ours ends it too, and with an interval
 /// of one second it has to be below.
 pub(super) fn connect_timeout(text: &str) -> Result<Duration, ValueError> {
     let parsed = duration(text)?;
@@ -137,7 +137,7 @@ pub(super) fn connect_timeout(text: &str) -> Result<Duration, ValueError> {
     Ok(parsed)
 }
 
-/// How often GPUs are sampled between cycles, `None` for `off`. The sensors renew their value ten times a
+/// Parses the interval of samples between cycles, `None` for `off`. The sensors renew their value ten times a
 /// second at most on current boards.
 pub(super) fn sample(text: &str) -> Result<Option<Duration>, ValueError> {
     if text == "off" {
@@ -169,7 +169,7 @@ pub(super) fn table(text: &str) -> Result<String, ValueError> {
     ))
 }
 
-/// How much is repeated in each row.
+/// Parses the style of the metadata.
 pub(super) fn metadata(text: &str) -> Result<MetadataStyle, ValueError> {
     match text {
         "full" => Ok(MetadataStyle::Full),
@@ -178,7 +178,7 @@ pub(super) fn metadata(text: &str) -> Result<MetadataStyle, ValueError> {
     }
 }
 
-/// How much may wait in the spool: bytes, or `KiB`, `MiB`, `GiB` of them.
+/// Parses the size of the spool: bytes, or `KiB`, `MiB`, `GiB` of them.
 pub(super) fn spool_size(text: &str) -> Result<u64, ValueError> {
     let hint = "write bytes with their unit, as \"512MiB\" or \"1GiB\"";
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
@@ -198,7 +198,7 @@ pub(super) fn spool_size(text: &str) -> Result<u64, ValueError> {
     Ok(bytes)
 }
 
-/// How long a batch may wait in the spool.
+/// The longest that a batch may wait in the spool.
 pub(super) fn spool_age(text: &str) -> Result<Duration, ValueError> {
     let hint = "write a number with its unit, as \"12h\" or \"30d\"";
     let age = humantime::parse_duration(text)

@@ -28,9 +28,9 @@ pub struct Diagnostic {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// What is wrong. Holds no secret and no control character.
+    /// The message. Holds no secret and no control character.
     pub message: String,
-    /// What to do about it.
+    /// The hint.
     pub hint: String,
     /// A few words for the marked part of the line.
     label: String,
@@ -65,7 +65,7 @@ impl Diagnostics {
     }
 }
 
-/// What is not wrong, but most likely not meant, either: in the order of the files and lines.
+/// Warnings, in the order of the files and lines: not wrong, but most likely not intended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Warnings(Vec<Diagnostic>);
 
@@ -159,16 +159,16 @@ impl Text {
     }
 }
 
-/// What is wrong with a value, before anything knows where the value stands.
+/// An error of a value, without its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ValueError {
     /// Which bytes of the value, if not all of it.
     pub(super) at: Option<Range<usize>>,
-    /// What is wrong, going on from the name of the key where there is one.
+    /// The message; it continues the name of the key, if there is one.
     pub(super) message: String,
     /// A few words for the marked part.
     pub(super) label: String,
-    /// What to do.
+    /// The hint.
     pub(super) hint: String,
     /// Whether the value may be a secret and must not be shown.
     pub(super) hides: bool,
@@ -214,7 +214,7 @@ impl DiagnosticSink {
         self.sink.push(Reported { location, error, earlier: None });
     }
 
-    /// What is not wrong, but most likely not meant, either.
+    /// Warnings: not wrong, but most likely not intended.
     pub(super) fn warn(&mut self, location: Location, error: ValueError) {
         self.warnings.push(Reported { location, error, earlier: None });
     }
@@ -230,7 +230,7 @@ impl DiagnosticSink {
         self.sink.push(Reported { location, error, earlier: Some((message, earlier)) });
     }
 
-    /// How much has been found wrong so far.
+    /// Number of errors so far.
     pub(super) fn len(&self) -> usize {
         self.sink.len()
     }

@@ -20,7 +20,7 @@ pub(super) struct Hostlist {
     count: u64,
 }
 
-/// What stands between two commas.
+/// The text between two commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Term {
     parts: Vec<Part>,
@@ -69,7 +69,7 @@ impl Hostlist {
         Ok(Self { terms, count })
     }
 
-    /// How many names come out of it; saturates.
+    /// Number of names that it expands to; saturates.
     pub(super) const fn count(&self) -> u64 {
         self.count
     }
@@ -87,7 +87,7 @@ impl Hostlist {
     }
 }
 
-/// What stands between the commas that are not within brackets, with its place in the text.
+/// Splits at the commas that are not within brackets; gives each term with its offset.
 pub(super) fn split_terms(text: &str) -> Vec<(usize, &str)> {
     let mut terms = Vec::new();
     let (mut start, mut is_inside) = (0, false);
@@ -196,7 +196,7 @@ fn continued(name: &str, bracket: &[Series]) -> impl Iterator<Item = String> {
     })
 }
 
-/// What stands between two brackets; `at` is its offset in the whole text.
+/// Parses the text between two brackets; `at` is its offset in the whole text.
 fn bracket(inside: &str, at: usize) -> Result<Vec<Series>, ValueError> {
     if inside.is_empty() {
         return Err(bad_range("has an empty bracket", "no number in here", at.saturating_sub(1)..at + 1));

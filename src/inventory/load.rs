@@ -23,7 +23,7 @@ use super::tables::{ALERTS, CYCLE, DEFAULTS, HOST, SOLIX, STORE, TOP};
 use super::unknown_keys::open;
 use crate::reading::SafeText;
 
-/// How the room reads: the caller gives the files.
+/// Access to files, which the caller implements.
 pub trait Files {
     /// The text of one file.
     fn read(&self, path: &Path) -> io::Result<String>;

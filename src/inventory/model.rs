@@ -17,7 +17,7 @@ pub struct Inventory {
     /// Where each host stands, by its name: the entry that gives it, then those that change it. Beside the
     /// hosts, since a host whose line moves is the same host.
     pub origins: BTreeMap<String, Vec<Origin>>,
-    /// What is not wrong, but most likely not meant, either.
+    /// Warnings: not wrong, but most likely not intended.
     pub warnings: Warnings,
     /// `[cycle]`.
     pub cycle: CycleSettings,
@@ -38,16 +38,16 @@ pub struct Host {
     pub labels: BTreeMap<String, String>,
     /// Where and how its commands run.
     pub target: Target,
-    /// How long the whole answer may take, connecting included; below the cycle's interval.
+    /// Time limit of the whole answer, connecting included; below the cycle's interval.
     pub timeout: Duration,
-    /// How often the daemon samples its GPUs between cycles; `None` for once a cycle. From 100 ms to 10 s,
+    /// Interval of the daemon's samples between cycles; `None` for once a cycle. From 100 ms to 10 s,
     /// and below the cycle's interval.
     pub sample: Option<Duration>,
     /// The tools that it is asked by, in this order; at least one.
     pub probes: Vec<Tool>,
     /// The programs of tools for which the inventory names another one. Letters, digits and `/._+-` only.
     pub programs: BTreeMap<Tool, String>,
-    /// How many GPUs it should have, if the inventory says so.
+    /// Number of GPUs that it should have, if the inventory says so.
     pub gpus: Option<u32>,
     /// Whether somebody works on it: it is asked and shown, but what fails there is no alert and no failure
     /// of the fleet.
@@ -77,7 +77,7 @@ pub enum Target {
     },
 }
 
-/// How to reach a host over SSH. What is `None` comes from the user's own `ssh_config`.
+/// An SSH target. A field that is `None` comes from the user's own `ssh_config`.
 ///
 /// No field can begin with `-` or hold a control character, blank or shell metacharacter, so none can
 /// become an ssh option or a shell word of its own. Two exceptions: the paths may hold blanks and other
@@ -101,18 +101,18 @@ pub struct SshTarget {
     pub jump: Option<String>,
     /// Key exchange algorithms as `ssh -o KexAlgorithms=` takes them.
     pub kex: Option<String>,
-    /// What to do with a host key that is not in `known_hosts`.
+    /// Policy for a host key that is not in `known_hosts`.
     pub host_key: HostKeyPolicy,
-    /// How long connecting may take.
+    /// Time limit of connecting.
     pub connect_timeout: Duration,
-    /// How long an idle connection is kept for the next run of `poll`.
+    /// Time that an idle connection is kept for the next run of `poll`.
     pub control_persist: Duration,
     /// Whether a shell waits on the host for as long as its connection is kept, so that none need be
     /// started for each call.
     pub keep_shell: bool,
 }
 
-/// What to do with a host key that is not in `known_hosts`. A changed key is always refused.
+/// Policy for a host key that is not in `known_hosts`. A changed key is always refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HostKeyPolicy {
     /// Refuse (`StrictHostKeyChecking=yes`).
@@ -127,9 +127,9 @@ pub enum HostKeyPolicy {
 pub struct CycleSettings {
     /// From one cycle to the next; a `poll` closes its cycle by then at the latest.
     pub interval: Duration,
-    /// How many hosts are asked at once.
+    /// The most hosts that are asked at once.
     pub concurrency: usize,
-    /// How many SSH connections may be opening at once.
+    /// The most SSH connections that may be opening at once.
     pub connecting: usize,
 }
 
@@ -142,13 +142,13 @@ pub struct StoreSettings {
     pub password: Option<SecretSource>,
     /// The timeline table, `name` or `schema.name`.
     pub table: String,
-    /// How much of what never changes is repeated in each row.
+    /// Whether facts that never change are repeated in each row.
     pub metadata: MetadataStyle,
-    /// How many bytes of batches may wait in the spool; then the oldest is dropped.
+    /// The most bytes of batches in the spool; beyond, the oldest is dropped.
     pub spool_size: u64,
-    /// How long a batch may wait in the spool.
+    /// The longest that a batch may wait in the spool.
     pub spool_age: Duration,
-    /// How long rows are kept in a SQLite timeline; `None` for ever.
+    /// Retention of rows in a SQLite timeline; `None` is unlimited.
     pub keep: Option<Duration>,
 }
 
@@ -157,7 +157,7 @@ pub struct StoreSettings {
 pub struct AlertSettings {
     /// From where on an alert is raised.
     pub rules: Rules,
-    /// Who is told beside the timeline, if anybody.
+    /// The webhook that alerts are sent to, if any.
     pub webhook: Option<WebhookSettings>,
 }
 
@@ -166,23 +166,23 @@ pub struct AlertSettings {
 pub struct WebhookSettings {
     /// Where the URL is to be read from: it is a secret, as whoever has it can send.
     pub url: SecretSource,
-    /// What is sent.
+    /// The format of messages.
     pub format: WebhookFormat,
-    /// How long one attempt may take.
+    /// Time limit of one attempt.
     pub timeout: Duration,
 }
 
-/// What is sent to a webhook.
+/// The format of a webhook's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WebhookFormat {
     /// A JSON document of our own.
     #[default]
     Json,
-    /// What Slack takes, and many others do too: `{"text": "…"}`.
+    /// Slack's format, which many others take too: `{"text": "…"}`.
     Slack,
-    /// What ntfy takes: text with headers, to the URL of a topic.
+    /// ntfy's format: text with headers, to the URL of a topic.
     Ntfy,
-    /// What Alertmanager's API of version 2 takes.
+    /// The format of Alertmanager's API, version 2.
     Alertmanager,
 }
 
@@ -215,7 +215,7 @@ pub struct StationAccount {
     pub fast_interval: Duration,
     /// Every so many intervals the REST interface is asked too.
     pub rest_every: u32,
-    /// How long a `poll` listens at most.
+    /// The longest that a `poll` listens.
     pub listen: Duration,
     /// Another REST interface than the vendor's, `https://host:port`, for tests.
     pub api_url: Option<String>,
@@ -237,7 +237,7 @@ pub enum AccountServer {
     Eu,
 }
 
-/// How much of what never changes is repeated in the metadata of each row.
+/// Whether facts that never change are repeated in the metadata of each row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MetadataStyle {
     /// All of it, as the existing dashboards read it.

@@ -70,7 +70,7 @@ fn is_ipv6(text: &str) -> bool {
     zone.is_none_or(|zone| !zone.is_empty() && zone.chars().all(is_word)) && ip.parse::<Ipv6Addr>().is_ok()
 }
 
-/// What stands in `[fe80::1%eth0]`, which looks like a range.
+/// The address within `[fe80::1%eth0]`, which looks like a range.
 fn bracketed_ipv6(text: &str) -> Option<&str> {
     text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|ip| is_ipv6(ip))
 }

@@ -17,7 +17,7 @@ use super::sections::Cycle;
 use super::select::Selector;
 use crate::reading::SafeText;
 
-/// How many changes of hosts by `override` an inventory may have.
+/// The most changes of hosts by `override` in an inventory.
 const MAX_CHANGED: u64 = 4 * MAX_HOSTS;
 
 /// Turns what is written into hosts, each with the places that it stands at; what cannot be is noted and
@@ -81,7 +81,7 @@ struct Fleet<'w> {
     wrong_times: BTreeSet<Option<Location>>,
 }
 
-/// What makes two hosts one machine for certain, whose GPUs would be counted twice. One address may lead to
+/// Identity of a machine: two hosts that are equal in it would have their GPUs counted twice. One address may lead to
 /// several by port, by jump host, and through a gateway even by user.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Machine {

@@ -47,7 +47,7 @@ pub(super) struct Key {
     pub(super) read: Read,
 }
 
-/// How a key is read.
+/// The way to read a key.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Read {
     /// Together with another key, or by the reader of its table.

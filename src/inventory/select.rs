@@ -9,7 +9,7 @@ const MAX_PATTERNS: u64 = 1_024;
 
 /// Names of hosts as people write them to choose some: `node[001-016],login1,rack1-*`.
 ///
-/// What has `*` or `?` in it is a pattern as a shell knows it, where `[12]` is a class of characters and
+/// A term with `*` or `?` in it is a pattern as a shell knows it, where `[12]` is a class of characters and
 /// `[01-12]` a range of numbers all the same; the rest are host lists. In them `[12]` is the number 12 if there
 /// is such a host, else a class of characters too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ enum Term {
     },
 }
 
-/// What a [`Selector`] chooses of a fleet.
+/// The hosts of a fleet that a [`Selector`] chooses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection<'n> {
     /// The names that are meant.

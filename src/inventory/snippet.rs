@@ -7,11 +7,11 @@ use crate::reading::SafeText;
 /// The most characters of a source line that are shown.
 const MAX_SNIPPET_CHARS: usize = 110;
 
-/// How many bytes on either side of a mark are looked at; a longer line is cut there first, so that
+/// Bytes on either side of a mark that are looked at; a longer line is cut there first, so that
 /// many diagnostics in one enormous line cost little each.
 const REACH: usize = 1_000;
 
-/// What stands for a secret; its length says nothing about that of the secret.
+/// The replacement of a secret; its length says nothing about that of the secret.
 const MASK: &str = "***";
 
 /// Keys that speak of a secret and may be shown with their value.
@@ -31,7 +31,7 @@ const HARMLESS_KEYS: &[&str] = &[
 pub(super) struct Snippet {
     /// The text to show, one line.
     pub(super) line: String,
-    /// What is marked, in bytes of `line`.
+    /// The marked part, in bytes of `line`.
     pub(super) mark: Range<usize>,
 }
 

@@ -71,7 +71,7 @@ pub(super) fn read_intervals(section: &mut Section<'_, '_>, to: &mut StationAcco
     }
 }
 
-/// How long a poll listens.
+/// Parses the time that a poll listens.
 pub(super) fn listen(text: &str) -> Result<Duration, ValueError> {
     within(text, &LISTENS, StationAccount::default().listen)
 }

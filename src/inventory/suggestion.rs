@@ -47,7 +47,7 @@ impl Form {
     }
 }
 
-/// What somebody wrote, as the string that was meant: with its unit, or in quotes. Not yet known to be good.
+/// Turns a value into the string that was most likely intended: with its unit, or in quotes. Not validated.
 pub(super) fn suggested_string(key: &str, form: Form, value: &DeValue<'_>) -> Option<String> {
     let unit = match form {
         Form::Quantity(unit, _) => Some(unit),
@@ -74,7 +74,7 @@ pub(super) fn suggested_string(key: &str, form: Form, value: &DeValue<'_>) -> Op
     }
 }
 
-/// What somebody wrote in quotes or with a point, as the whole number that was meant.
+/// Turns a value in quotes or with a point into the whole number that was intended.
 pub(super) fn suggested_number(value: &DeValue<'_>) -> Option<u32> {
     match value {
         DeValue::String(text) => digits(text.trim())?.parse().ok(),
@@ -87,7 +87,7 @@ pub(super) fn suggested_number(value: &DeValue<'_>) -> Option<u32> {
     }
 }
 
-/// What somebody wrote in other words, as true or false.
+/// Turns another word for true or false into a flag.
 pub(super) fn suggested_flag(value: &DeValue<'_>) -> Option<bool> {
     let word = match value {
         DeValue::String(text) => text.trim().to_ascii_lowercase(),

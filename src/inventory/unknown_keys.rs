@@ -17,7 +17,7 @@ const EMAIL_KEYS: &[&str] = &["user", "username", "email", "mail", "account"];
 /// Sections that are planned. Ignoring them would let somebody rely on an alert that never fires.
 const PLANNED: &[&str] = &["tariff"];
 
-/// What people cut short.
+/// Abbreviations that people use.
 const SHORT: &[(&str, &str)] = &[("temp", "temperature"), ("pwr", "power"), ("crit", "critical")];
 
 /// Opens a table, and reports every key that it may not have.
@@ -70,7 +70,7 @@ fn secrets_of(title: &str) -> &'static str {
     if title == SOLIX.title { "[solix]" } else { "[store]" }
 }
 
-/// What to do about a key that this table may not have, if it can be told which one was meant.
+/// The hint for a key that this table may not have, if the intended key can be told.
 pub(super) fn suggested(key: &str, table: &Table) -> Option<String> {
     if let Some(home) = home_of(key) {
         return Some(format!("`{key}` belongs {home}"));
@@ -156,7 +156,7 @@ pub(super) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str>
     nearest.map(|(_, candidate)| candidate).or_else(|| continued().filter(|_| lower.len() > 2))
 }
 
-/// How far two keys of the same number of words are from each other; `None` if any word is another one.
+/// The distance of two keys with the same number of words; `None` if any word is another one.
 fn distance(key: &str, candidate: &str) -> Option<usize> {
     let (message, theirs): (Vec<&str>, Vec<&str>) =
         (key.split('_').collect(), candidate.split('_').collect());

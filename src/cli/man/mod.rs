@@ -11,7 +11,7 @@ use crate::inventory;
 /// The page of the inventory, as a command would be named.
 const INVENTORY: &str = "inventory";
 
-/// What every page is of.
+/// The footer of every page.
 const SOURCE: &str = concat!("fleetwatt ", env!("CARGO_PKG_VERSION"));
 
 /// Exit codes, and what leads to each.

@@ -24,7 +24,7 @@ pub enum WebhookError {
 }
 
 impl WebhookError {
-    /// What a person can do about it.
+    /// The hint for the operator.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::NotAUrl | Self::Scheme => {
@@ -44,7 +44,7 @@ pub enum DeliveryError {
     Unreachable {
         /// Scheme and host.
         endpoint: String,
-        /// What the client says; without the URL.
+        /// The client's error; without the URL.
         #[source]
         source: reqwest::Error,
     },
@@ -53,7 +53,7 @@ pub enum DeliveryError {
     Timeout {
         /// Scheme and host.
         endpoint: String,
-        /// How long was waited.
+        /// The time waited.
         within: Duration,
     },
     /// An answer that says no.
@@ -61,9 +61,9 @@ pub enum DeliveryError {
     Status {
         /// Scheme and host.
         endpoint: String,
-        /// What it said.
+        /// The status of the answer.
         status: u16,
-        /// How long it asks to be left alone.
+        /// The pause that it asks for.
         retry_after: Option<Duration>,
     },
     /// There was no time left for an attempt.
@@ -88,7 +88,7 @@ impl DeliveryError {
         matches!(self, Self::Status { .. })
     }
 
-    /// How long the other side asks to be left alone, if it does.
+    /// The pause that the other side asks for, if any.
     pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -96,7 +96,7 @@ impl DeliveryError {
         }
     }
 
-    /// What a person can do about it.
+    /// The hint for the operator.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => {

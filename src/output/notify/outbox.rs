@@ -1,4 +1,4 @@
-//! What delivery needs to know of where messages wait.
+//! The interface to the queue of messages.
 
 use std::future::Future;
 
@@ -20,7 +20,7 @@ pub trait Outbox: Send {
 pub struct QueuedMessage {
     /// Its id in the outbox.
     pub id: String,
-    /// What is to be told.
+    /// Whether the alert is raised or cleared.
     pub transition: Transition,
 }
 

@@ -15,7 +15,7 @@ use crate::inventory::{WebhookFormat, WebhookSettings};
 use crate::reading::Timestamp;
 use crate::support::https;
 
-/// How often firing alerts are repeated for Alertmanager, whose own patience is five minutes.
+/// Interval at which active alerts are repeated for Alertmanager, which drops them after five minutes.
 pub(super) const REPEAT_EVERY: Duration = Duration::from_secs(60);
 
 /// So many repetitions may get lost before Alertmanager takes an alert for resolved; as Prometheus does it.

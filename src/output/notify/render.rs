@@ -1,4 +1,4 @@
-//! What is sent, by format. Pure.
+//! Messages by format. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

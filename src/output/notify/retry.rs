@@ -1,4 +1,4 @@
-//! How long and how often a message is tried.
+//! Retries of a message.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::reading::error_chain;
 use crate::support::backoff::Backoff;
 use crate::support::jitter;
 
-/// What became of the messages of an outbox.
+/// The result of delivering an outbox.
 #[derive(Debug, Default)]
 pub struct Delivered {
-    /// How many arrived.
+    /// Number of messages delivered.
     pub n_delivered: usize,
-    /// How many were refused in a way that trying again does not change. They are lost.
+    /// Number of messages refused for good. They are lost.
     pub n_refused: usize,
     /// The last thing that went wrong.
     pub error: Option<DeliveryError>,
 }
 
-/// What is remembered of an endpoint between messages.
+/// The state of an endpoint between messages.
 #[derive(Debug, Default)]
 pub(super) struct EndpointState {
     /// Not to be asked before this instant.

@@ -13,10 +13,10 @@ use super::render::MAX_IN_MESSAGE;
 use super::retry::EndpointState;
 use crate::alert::Transition;
 
-/// How long the last messages may take when the daemon stops.
+/// Time limit of the last messages when the daemon stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
-/// How often the outbox is looked into although nobody said that something came: another process may use
+/// Interval at which the outbox is read without being woken: another process may use
 /// the same one.
 const OUTBOX_POLL_INTERVAL: Duration = Duration::from_secs(60);
 
