@@ -35,7 +35,7 @@ pub enum StateError {
 impl StateError {
     /// The hint for the operator.
     pub const fn hint(&self) -> &'static str {
-        "nothing: what holds is raised anew, so that some alerts come a second time"
+        "nothing: active alerts are raised again, so that some come a second time"
     }
 }
 
