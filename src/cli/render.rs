@@ -60,7 +60,7 @@ pub(super) fn eprint_not_kept(error: &store::Error, colour: bool) {
     eprint_error(&format!("nothing was kept: {}", error_chain(error)), &error.hint(), colour);
 }
 
-/// What waits in the spool, and why, if anything does.
+/// Prints the backlog of the spool and its reason, if there is one.
 pub(super) fn backlog(receipt: &Receipt, colour: bool) {
     let Some(Backlog { batches, oldest, error }) = &receipt.backlog else { return };
     let age = humantime::format_duration(Duration::from_secs(oldest.as_secs()));
