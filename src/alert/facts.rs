@@ -128,7 +128,7 @@ pub struct SpoolFacts {
 pub struct SolixFacts {
     /// Every station of the account, as far as the session knows.
     pub stations: Vec<StationFacts>,
-    /// What keeps the session from working, if anything does.
+    /// The error that keeps the session from working, if any.
     pub trouble: Option<AccountTrouble>,
 }
 
