@@ -99,7 +99,7 @@ pub(super) enum Command {
         /// Print the readings and leave no trace: no row, no file, no connection
         #[arg(long)]
         dry_run: bool,
-        /// How to print the readings
+        /// Output format
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: Format,
         #[command(flatten)]
@@ -143,7 +143,7 @@ pub(super) enum Command {
         /// List the hosts as the inventory means them: name, address, way, labels, and where they stand
         #[arg(long)]
         list: bool,
-        /// How to print the list
+        /// Output format
         #[arg(
             long,
             value_name = "FORMAT",
@@ -164,7 +164,7 @@ pub(super) enum Command {
     ///
     /// Reads what the service keeps, beside it, and needs no database server.
     Alerts {
-        /// How to print them
+        /// Output format
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: ListFormat,
         #[command(subcommand)]
@@ -198,7 +198,7 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Who reads its log.
+    /// The reader of its log.
     pub(super) const fn log_of(&self) -> LogOf {
         match self {
             Self::Run { .. } => LogOf::Daemon,
@@ -247,7 +247,7 @@ pub(super) enum StoreCommand {
     ///
     /// Exit code: 0 it is there; 1 the database cannot be reached or refuses; 2 the settings are wrong.
     Init,
-    /// Say where the timeline is, what it holds, whether it can be written, and what waits in the spool
+    /// Show the timeline: location, content, write access, and the backlog in the spool
     ///
     /// Exit code: 0 the database answers; 1 it does not; 2 the settings are wrong.
     Status,
@@ -280,7 +280,7 @@ pub(super) enum DeadLettersCommand {
     ///
     /// Exit code: 0 listed; 1 the spool cannot be read.
     List {
-        /// How to print them
+        /// Output format
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: ListFormat,
         /// At most so many, the oldest first

@@ -108,7 +108,7 @@ const VENDORS: &[(&[&str], &str, &[&str])] = &[
             "cli/args.rs",
             "cli/exit.rs",
             "cli/mod.rs",
-            "cli/show.rs",
+            "cli/render.rs",
             "cli/solix/account.rs",
             "cli/solix/frame.rs",
             "cli/solix/listen.rs",

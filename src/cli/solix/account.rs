@@ -12,7 +12,7 @@ use crate::battery::anker::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
 use crate::battery::anker::wire;
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
-use crate::cli::{Failure, block_on, colour_stderr, print, settings, settings_to_read, render};
+use crate::cli::{Failure, block_on, colour_stderr, print, render, settings, settings_to_read};
 use crate::reading::{SafeText, error_chain};
 use crate::support::secret::Secret;
 
@@ -63,7 +63,7 @@ fn until(login: LoggedIn, config: &Config) -> String {
     }
 }
 
-/// What is set, and the rest from whoever sits at the terminal.
+/// Credentials from the settings, and the missing ones from the terminal.
 fn credentials(config: &Config) -> Result<(Secret, Secret), SolixError> {
     let email = config.email.clone().map_or_else(ask_email, Ok)?;
     let password = config.password.clone().map_or_else(ask_password, Ok)?;

@@ -15,10 +15,10 @@ use crate::battery::anker::session::{ListenError, Listener};
 use crate::battery::anker::wire::{self, Body, Message, MsgType};
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
-use crate::cli::{Failure, block_on, print, settings_to_read, render};
+use crate::cli::{Failure, block_on, print, render, settings_to_read};
 use crate::reading::{SafeText, Timestamp, error_chain};
 
-/// How a listener prints.
+/// The output of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// All newest values as one table, redrawn with each message.
@@ -35,7 +35,7 @@ pub(super) enum Form {
     },
 }
 
-/// What is asked of a listener.
+/// A request to listen.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     /// Whom to listen to; all if `None`.
@@ -44,7 +44,7 @@ pub(super) struct Request {
     pub(super) is_passive: bool,
     /// When it ends; `None` for never.
     pub(super) ends_after: Option<Duration>,
-    /// How to print.
+    /// The output format.
     pub(super) form: Form,
 }
 
@@ -53,9 +53,9 @@ pub(super) struct Request {
 enum Ended {
     /// It was asked to.
     Heard {
-        /// How many messages came.
+        /// Number of messages received.
         n_messages: u64,
-        /// What kept us from hearing any, if something did.
+        /// The error that kept us from receiving any, if there was one.
         hindrance: Option<String>,
     },
     /// Nobody reads what is printed.
@@ -73,7 +73,9 @@ pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
             Ok(Exit::Partial)
         }
         Ok(Ended::Heard { n_messages: 0, hindrance: None }) => {
-            render::eprint_plain_error("nothing was heard: see `fleetwatt solix devices` for who is connected");
+            render::eprint_plain_error(
+                "nothing was heard: see `fleetwatt solix devices` for who is connected",
+            );
             Ok(Exit::Nothing)
         }
         Ok(Ended::Heard { .. }) => Ok(Exit::Ok),

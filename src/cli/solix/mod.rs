@@ -48,7 +48,7 @@ pub(super) enum SolixCommand {
     /// Exit code: 0 listed; 1 there are none, or the cloud does not say; 2 the call, the inventory or the
     /// settings are wrong.
     Devices {
-        /// How to print
+        /// Output format
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: ListFormat,
     },
@@ -64,7 +64,7 @@ pub(super) enum SolixCommand {
         /// The serial number of the one to listen to; all without it
         #[arg(value_name = "SERIAL")]
         serial: Option<String>,
-        /// How to print
+        /// Output format
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: ListenFormat,
         /// Show each field of each frame with its bytes
@@ -87,7 +87,7 @@ pub(super) enum SolixCommand {
         /// The product code, such as A1790P; a message may name another, and this one counts
         #[arg(short, long, value_name = "CODE", value_parser = known_model)]
         model: Option<String>,
-        /// How to print
+        /// Output format
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: DecodeFormat,
         /// Frames or messages
@@ -133,7 +133,7 @@ pub(super) fn run(cli: &Cli, command: &SolixCommand) -> Result<Exit, Failure> {
     }
 }
 
-/// What is to be decoded, and where it stood.
+/// The text of a document to decode, and its origin.
 struct Input {
     place: String,
     text: String,

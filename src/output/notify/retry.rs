@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::outbox::{Outbox, QueuedMessage};
 use super::post::Webhook;
 use super::render::MAX_IN_MESSAGE;
+use super::retry_policy::RetryPolicy;
 use super::{DeliveryError, Message};
 use crate::alert::Transition;
 use crate::reading::error_chain;
