@@ -1,6 +1,6 @@
 //! Facts for the rules: the results of one cycle, and the state of the program itself.
 
-use crate::reading::{AccountTrouble, GridState, Power, Runtime, Share, Temperature, Timestamp};
+use crate::reading::{AccountTrouble, GridState, Power, Runtime, Share, Temperature, Timestamp, Vendor};
 
 /// All that is known at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct Facts {
     pub rows_aside: u64,
     /// Why the last edit of the inventory could not be taken, if it could not.
     pub reload_failed: Option<String>,
-    /// The Solix session; `None` where there is none. Whatever the scope, it is about every station.
-    pub solix: Option<SolixFacts>,
+    /// The account of stations; `None` where there is none. Whatever the scope, it is about every station.
+    pub account: Option<AccountFacts>,
 }
 
 /// The part of the fleet that the facts are about.
@@ -123,9 +123,11 @@ pub struct SpoolFacts {
     pub oldest_at: Timestamp,
 }
 
-/// Results of the Solix session.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SolixFacts {
+/// Results of the session with an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountFacts {
+    /// Whose account it is.
+    pub vendor: &'static Vendor,
     /// Every station of the account, as far as the session knows.
     pub stations: Vec<StationFacts>,
     /// The error that keeps the session from working, if any.
@@ -135,7 +137,7 @@ pub struct SolixFacts {
 /// One station. Numbers are those of this cycle: an old one neither raises nor clears anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StationFacts {
-    /// Its name in the timeline: `solix_<serial number>`.
+    /// Its name in the timeline: the vendor's source, `_` and the serial number.
     pub source: String,
     /// Its name for a person.
     pub name: String,

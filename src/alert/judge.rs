@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::evaluation::{Evaluation, Subject, Verdict, key_of};
 use super::messages;
 use super::state::ActiveAlert;
-use super::stations::{is_about_solix, why_solix_is_over};
+use super::stations::{is_about_account, why_account_is_over};
 use super::{
     Answer, Facts, GpuFacts, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity, State, Threshold,
     Transition, Trouble,
@@ -52,7 +52,7 @@ pub fn evaluate(rules: &Rules, state: &mut State, facts: &Facts) -> Vec<Transiti
     evaluation.judge_jumps(rules, facts, &working);
     evaluation.judge_cluster(rules, facts);
     evaluation.judge_program(rules, facts);
-    evaluation.judge_solix(rules, facts);
+    evaluation.judge_account(rules, facts);
     evaluation.clear_unseen(rules, facts);
     evaluation.transitions
 }
@@ -260,8 +260,8 @@ fn why_over(
     if !is_watched(active.rule, rules) {
         return Some(messages::not_watched(&active.source));
     }
-    if is_about_solix(active.rule) {
-        return why_solix_is_over(active, facts);
+    if is_about_account(active.rule) {
+        return why_account_is_over(active, facts);
     }
     let Some(name) = &active.node else {
         if active.rule != Rule::JumpSilent || scope != Scope::Whole {
@@ -301,8 +301,8 @@ fn why_over(
         | Rule::BatteryCritical
         | Rule::GridLost
         | Rule::StationSilent
-        | Rule::SolixLogin
-        | Rule::SolixUnreachable
+        | Rule::AccountLogin
+        | Rule::AccountUnreachable
         | Rule::Test => None,
     }
 }
@@ -322,12 +322,12 @@ fn is_watched(rule: Rule, rules: &Rules) -> bool {
         Rule::BatteryLow => rules.battery_below.is_some(),
         Rule::BatteryCritical => rules.battery_critical_below.is_some(),
         Rule::GridLost => rules.grid_lost_for.is_some(),
-        Rule::StationSilent | Rule::SolixUnreachable => rules.station_silent_for.is_some(),
+        Rule::StationSilent | Rule::AccountUnreachable => rules.station_silent_for.is_some(),
         Rule::GpuMissing
         | Rule::ImplausibleReading
         | Rule::RowsRefused
         | Rule::ReloadFailed
-        | Rule::SolixLogin => true,
+        | Rule::AccountLogin => true,
         Rule::Test => false,
     }
 }

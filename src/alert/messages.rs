@@ -112,16 +112,16 @@ pub(super) fn grid(
     }
 }
 
-pub(super) fn solix_login(trouble: &str) -> String {
-    format!("Solix: action required: {trouble}")
+pub(super) fn account_login(vendor: &str, trouble: &str) -> String {
+    format!("{vendor}: action required: {trouble}")
 }
 
-pub(super) fn solix_unreachable(trouble: &str, lasted: Duration) -> String {
-    format!("Solix has been in trouble{}: {trouble}", for_as_long_as(lasted))
+pub(super) fn account_unreachable(vendor: &str, trouble: &str, lasted: Duration) -> String {
+    format!("{vendor} has been in trouble{}: {trouble}", for_as_long_as(lasted))
 }
 
-pub(super) fn solix_works(lasted: Duration) -> String {
-    format!("Solix works again{}", after(lasted))
+pub(super) fn account_works(vendor: &str, lasted: Duration) -> String {
+    format!("{vendor} works again{}", after(lasted))
 }
 
 pub(super) fn no_longer_in_account(source: &str) -> String {

@@ -19,7 +19,7 @@ mod stations;
 mod tests;
 
 pub use facts::{
-    Answer, Facts, GpuFacts, NodeFacts, Scope, SolixFacts, SpoolFacts, StationAnswer, StationFacts, Trouble,
+    AccountFacts, Answer, Facts, GpuFacts, NodeFacts, Scope, SpoolFacts, StationAnswer, StationFacts, Trouble,
 };
 pub use judge::evaluate;
 pub use rule::{Rule, Severity, Transition};

@@ -63,9 +63,9 @@ labelled! {
         /// Nothing comes from a station.
         StationSilent = "station_silent",
         /// Nothing can be asked of any station until a person does something.
-        SolixLogin = "solix_login",
+        AccountLogin = "solix_login",
         /// Nothing can be asked of any station at present.
-        SolixUnreachable = "solix_unreachable",
+        AccountUnreachable = "solix_unreachable",
         /// Nothing is wrong: `fleetwatt alerts test` tries the webhook. Never raised by a cycle.
         Test = "test",
     }

@@ -7,7 +7,7 @@ use crate::reading::{Power, Share, Temperature};
 /// Which alerts are wanted, and from where on. What is `None` is not watched.
 ///
 /// A GPU that is missing or lost, an implausible reading, rows that the store refused, an edit of the inventory
-/// that could not be taken and a Solix session that waits for a person are always watched.
+/// that could not be taken and a session with an account that waits for a person are always watched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     /// A GPU is hotter than this.

@@ -3,7 +3,7 @@
 use super::evaluation::{Evaluation, Subject, Verdict};
 use super::messages::{self, Edge};
 use super::state::ActiveAlert;
-use super::{Facts, MAX_STATIONS, Rule, Rules, Scope, Severity, SolixFacts, StationAnswer, StationFacts};
+use super::{AccountFacts, Facts, MAX_STATIONS, Rule, Rules, Scope, Severity, StationAnswer, StationFacts};
 use crate::reading::{GridState, Share};
 
 /// Hysteresis of a charge, in millipercent above its threshold: a battery that is charged and
@@ -12,21 +12,18 @@ const CHARGE_HYSTERESIS: i64 = 3_000;
 
 const FULL: i64 = 100_000;
 
-/// The timeline's name for the session.
-const SESSION: &str = "solix";
-
 impl Evaluation<'_> {
-    pub(super) fn judge_solix(&mut self, rules: &Rules, facts: &Facts) {
-        let Some(solix) = &facts.solix else { return };
-        for station in &solix.stations {
+    pub(super) fn judge_account(&mut self, rules: &Rules, facts: &Facts) {
+        let Some(account) = &facts.account else { return };
+        for station in &account.stations {
             self.judge_battery(Rule::BatteryLow, rules.battery_below, station);
             self.judge_battery(Rule::BatteryCritical, rules.battery_critical_below, station);
             self.judge_grid(rules, station);
-            self.judge_station_silence(rules, station, solix);
+            self.judge_station_silence(rules, station, account);
         }
-        self.judge_session(rules, solix);
-        if is_complete(solix) {
-            let is_there = |source: &String| solix.stations.iter().any(|station| station.source == *source);
+        self.judge_session(rules, account);
+        if is_complete(account) {
+            let is_there = |source: &String| account.stations.iter().any(|station| station.source == *source);
             self.state.with_grid.retain(is_there);
         }
     }
@@ -64,7 +61,7 @@ impl Evaluation<'_> {
         });
     }
 
-    fn judge_station_silence(&mut self, rules: &Rules, station: &StationFacts, solix: &SolixFacts) {
+    fn judge_station_silence(&mut self, rules: &Rules, station: &StationFacts, account: &AccountFacts) {
         let Some(held_for) = rules.station_silent_for else { return };
         let verdict = match station.answer {
             StationAnswer::Live => Verdict::Clear,
@@ -73,7 +70,7 @@ impl Evaluation<'_> {
             }
             StationAnswer::Awaited => return,
         };
-        let reason = match &solix.trouble {
+        let reason = match &account.trouble {
             Some(trouble) => trouble.message.as_str(),
             None => "check that it is switched on and in its Wi-Fi",
         };
@@ -83,8 +80,9 @@ impl Evaluation<'_> {
     }
 
     /// Raises one alert for a trouble that needs an operator, another one for a trouble that may pass.
-    fn judge_session(&mut self, rules: &Rules, solix: &SolixFacts) {
-        let (login, unreachable, reason) = match &solix.trouble {
+    fn judge_session(&mut self, rules: &Rules, account: &AccountFacts) {
+        let vendor = account.vendor;
+        let (login, unreachable, reason) = match &account.trouble {
             None => (Verdict::Clear, Verdict::Clear, ""),
             Some(trouble) if trouble.needs_person => {
                 (Verdict::at_once(Severity::Critical), Verdict::Close, trouble.message.as_str())
@@ -95,14 +93,16 @@ impl Evaluation<'_> {
                 (Verdict::Close, holds, trouble.message.as_str())
             }
         };
-        self.judge(&subject(Rule::SolixLogin, SESSION), login, |edge, lasted| match edge {
-            Edge::Raised => messages::solix_login(reason),
-            Edge::Cleared => messages::solix_works(lasted),
+        self.judge(&subject(Rule::AccountLogin, vendor.source), login, |edge, lasted| match edge {
+            Edge::Raised => messages::account_login(vendor.label, reason),
+            Edge::Cleared => messages::account_works(vendor.label, lasted),
         });
         if rules.station_silent_for.is_some() {
-            self.judge(&subject(Rule::SolixUnreachable, SESSION), unreachable, |edge, lasted| match edge {
-                Edge::Raised => messages::solix_unreachable(reason, lasted),
-                Edge::Cleared => messages::solix_works(lasted),
+            self.judge(&subject(Rule::AccountUnreachable, vendor.source), unreachable, |edge, lasted| {
+                match edge {
+                    Edge::Raised => messages::account_unreachable(vendor.label, reason, lasted),
+                    Edge::Cleared => messages::account_works(vendor.label, lasted),
+                }
             });
         }
     }
@@ -112,31 +112,36 @@ fn subject(rule: Rule, source: &str) -> Subject<'_> {
     Subject { rule, id: source, source, node: None }
 }
 
-pub(super) const fn is_about_solix(rule: Rule) -> bool {
+pub(super) const fn is_about_account(rule: Rule) -> bool {
     matches!(
         rule,
         Rule::BatteryLow
             | Rule::BatteryCritical
             | Rule::GridLost
             | Rule::StationSilent
-            | Rule::SolixLogin
-            | Rule::SolixUnreachable
+            | Rule::AccountLogin
+            | Rule::AccountUnreachable
     )
 }
 
 /// Whether these are all stations of the account. A session that has just begun, or that is in trouble, may
 /// not know them.
-fn is_complete(solix: &SolixFacts) -> bool {
-    solix.trouble.is_none() && !solix.stations.is_empty()
+fn is_complete(account: &AccountFacts) -> bool {
+    account.trouble.is_none() && !account.stations.is_empty()
 }
 
 /// Why an alert about a station or the session is over that nothing was said about; `None` if it is not.
-pub(super) fn why_solix_is_over(active: &ActiveAlert, facts: &Facts) -> Option<String> {
-    let Some(solix) = &facts.solix else {
+pub(super) fn why_account_is_over(active: &ActiveAlert, facts: &Facts) -> Option<String> {
+    let Some(account) = &facts.account else {
         let is_gone = facts.scope == Scope::Whole;
-        return is_gone.then(|| messages::no_longer_in_inventory("[solix]"));
+        return is_gone.then(|| messages::no_longer_in_inventory(&section_of(&active.source)));
     };
-    let is_listed =
-        active.source == SESSION || solix.stations.iter().any(|station| station.source == active.source);
-    (is_complete(solix) && !is_listed).then(|| messages::no_longer_in_account(&active.source))
+    let is_listed = active.source == account.vendor.source
+        || account.stations.iter().any(|station| station.source == active.source);
+    (is_complete(account) && !is_listed).then(|| messages::no_longer_in_account(&active.source))
+}
+
+/// The section of the inventory that a source is from: its name begins the names of the account's stations.
+fn section_of(source: &str) -> String {
+    format!("[{}]", source.split_once('_').map_or(source, |(vendor, _)| vendor))
 }

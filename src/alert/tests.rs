@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::station_tests::any_solix;
+use super::station_tests::any_account;
 use super::*;
 use crate::reading::{Power, Share, Temperature, Timestamp};
 
@@ -54,7 +54,7 @@ pub(super) fn facts(n: u32, nodes: Vec<NodeFacts>) -> Facts {
         store_away_since: None,
         rows_aside: 0,
         reload_failed: None,
-        solix: None,
+        account: None,
     }
 }
 
@@ -413,7 +413,7 @@ prop_compose! {
         spool in proptest::option::of(0..60_u32),
         away in proptest::option::of(0..60_u32),
         reload in any::<bool>(),
-        solix in proptest::option::of(any_solix()),
+        account in proptest::option::of(any_account()),
     ) -> Facts {
         Facts {
             scope: if whole { Scope::Whole } else { Scope::Part },
@@ -421,7 +421,7 @@ prop_compose! {
             spool: spool.map(|oldest| SpoolFacts { n_batches: 1, oldest_at: cycle(oldest) }),
             store_away_since: away.map(cycle),
             reload_failed: reload.then(|| "broken".to_owned()),
-            solix,
+            account,
             ..facts(minute, nodes)
         }
     }

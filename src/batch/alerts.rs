@@ -5,7 +5,7 @@ use super::entries::Entries;
 use super::timeline::gpu_sources;
 use super::{Batch, Event, HostReport};
 use crate::alert::{
-    Answer, Facts, GpuFacts, NodeFacts, Scope, SolixFacts, StationAnswer, StationFacts, Transition, Trouble,
+    AccountFacts, Answer, Facts, GpuFacts, NodeFacts, Scope, StationAnswer, StationFacts, Transition, Trouble,
 };
 use crate::reading::{
     AccountReport, Device, FailureKind, Fault, FaultKind, GridState, Outcome, Presence, SafeText,
@@ -25,7 +25,7 @@ impl Batch {
             store_away_since: None,
             rows_aside: 0,
             reload_failed: None,
-            solix: self.account.as_ref().map(account_facts),
+            account: self.account.as_ref().map(account_facts),
         }
     }
 
@@ -143,8 +143,9 @@ fn whole_node_trouble(report: &HostReport) -> Option<Trouble> {
     is_gone.then(|| Trouble::Missing { gpu: String::new(), message })
 }
 
-fn account_facts(report: &AccountReport) -> SolixFacts {
-    SolixFacts {
+fn account_facts(report: &AccountReport) -> AccountFacts {
+    AccountFacts {
+        vendor: report.vendor,
         stations: report.stations.iter().map(|status| station_facts(report, status)).collect(),
         trouble: report.trouble.clone(),
     }
@@ -287,14 +288,14 @@ mod tests {
 
     fn stations(report: AccountReport) -> Vec<StationFacts> {
         let batch = Batch { account: Some(report), ..fixtures::fleet() };
-        batch.alert_facts(Scope::Part).solix.expect("it has a session").stations
+        batch.alert_facts(Scope::Part).account.expect("it has a session").stations
     }
 
     #[test]
     fn a_station_is_judged_by_what_came_in_this_cycle_alone() {
         let mut report = fixtures::station_report();
         let fresh = stations(report.clone()).remove(0);
-        assert_eq!((fresh.source.as_str(), fresh.name.as_str()), ("solix_9DNBH3D0PLDBLX1Y", "F3800 Plus"));
+        assert_eq!((fresh.source.as_str(), fresh.name.as_str()), ("acme_9DNBH3D0PLDBLX1Y", "F3800 Plus"));
         assert_eq!(fresh.soc, Some(Share::from_millipercent(87_000)));
         assert!(fresh.runtime.is_some());
         assert_eq!((fresh.grid, fresh.grid_was_there), (GridState::Absent, false));
@@ -348,7 +349,7 @@ mod tests {
             ]
         );
         let event = &fixtures::seen(&batch.alert_events(&told))[0];
-        assert_eq!((event.source.as_str(), event.value), ("solix_9DNBH3D0PLDBLX1Y", Some(1.0)));
-        assert_eq!(event.metadata["key"], "battery_low:solix_9DNBH3D0PLDBLX1Y");
+        assert_eq!((event.source.as_str(), event.value), ("acme_9DNBH3D0PLDBLX1Y", Some(1.0)));
+        assert_eq!(event.metadata["key"], "battery_low:acme_9DNBH3D0PLDBLX1Y");
     }
 }

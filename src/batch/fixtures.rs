@@ -171,17 +171,17 @@ fn gb10() -> HostReport {
     report
 }
 
-/// The vendor of the fixtures. Its names are those of the first one, which the tests are about.
+/// The vendor of the fixtures.
 static VENDOR: Vendor = Vendor {
-    label: "Solix",
-    source: "solix",
-    up: "solix_up",
-    heartbeat: "solix_heartbeat",
-    soc: "solix_battery_soc",
-    power_input: "solix_power_input",
-    power_output: "solix_power_output",
-    grid_power: "solix_grid_power",
-    solar_power: "solix_solar_power",
+    label: "Acme",
+    source: "acme",
+    up: "acme_up",
+    heartbeat: "acme_heartbeat",
+    soc: "acme_battery_soc",
+    power_input: "acme_power_input",
+    power_output: "acme_power_output",
+    grid_power: "acme_grid_power",
+    solar_power: "acme_solar_power",
 };
 
 /// An account of which no station is known.

@@ -96,13 +96,8 @@ mod tests {
     use crate::batch::fixtures::{self, Seen, seen};
     use crate::reading::{Absent, AccountTrouble, Energy, GridState, Reason, SafeText, Station, Timestamp};
 
-    const VALUES: [&str; 5] = [
-        "solix_battery_soc",
-        "solix_power_input",
-        "solix_power_output",
-        "solix_grid_power",
-        "solix_solar_power",
-    ];
+    const VALUES: [&str; 5] =
+        ["acme_battery_soc", "acme_power_input", "acme_power_output", "acme_grid_power", "acme_solar_power"];
 
     fn events_of(account: AccountReport, style: MetadataStyle) -> Vec<Seen> {
         let batch = Batch { reports: Vec::new(), account: Some(account), ..fixtures::fleet() };
@@ -131,17 +126,17 @@ mod tests {
         assert_eq!(
             values(&events)[..7],
             [
-                ("solix_battery_soc", Some(87.0)),
-                ("solix_power_input", Some(412.0)),
-                ("solix_power_output", Some(835.5)),
-                ("solix_grid_power", Some(0.0)),
-                ("solix_solar_power", Some(412.0)),
+                ("acme_battery_soc", Some(87.0)),
+                ("acme_power_input", Some(412.0)),
+                ("acme_power_output", Some(835.5)),
+                ("acme_grid_power", Some(0.0)),
+                ("acme_solar_power", Some(412.0)),
                 ("battery_runtime_estimate", events[5].value),
-                ("solix_heartbeat", Some(1.0)),
+                ("acme_heartbeat", Some(1.0)),
             ]
         );
         let at = fixtures::station_reading().at;
-        assert!(events[..7].iter().all(|event| event.source == "solix_9DNBH3D0PLDBLX1Y" && event.at == at));
+        assert!(events[..7].iter().all(|event| event.source == "acme_9DNBH3D0PLDBLX1Y" && event.at == at));
     }
 
     #[test]
@@ -152,8 +147,8 @@ mod tests {
             ..fixtures::station_reading()
         };
         let events = full(one_reading(reading));
-        assert_eq!(of(&events, "solix_power_output").len() + of(&events, "solix_grid_power").len(), 0);
-        let heartbeat = &of(&events, "solix_heartbeat")[0].metadata;
+        assert_eq!(of(&events, "acme_power_output").len() + of(&events, "acme_grid_power").len(), 0);
+        let heartbeat = &of(&events, "acme_heartbeat")[0].metadata;
         assert_eq!(heartbeat["power_output_w"], Value::Null);
         assert_eq!(heartbeat["power_output_w_absent"], "not_reported");
         assert_eq!(heartbeat["grid_power_w_absent"], "implausible");
@@ -163,7 +158,7 @@ mod tests {
     #[test]
     fn zero_watts_are_a_measurement() {
         let events = full(one_reading(fixtures::station_reading()));
-        assert_eq!(of(&events, "solix_grid_power")[0].value, Some(0.0));
+        assert_eq!(of(&events, "acme_grid_power")[0].value, Some(0.0));
     }
 
     #[test]
@@ -175,7 +170,7 @@ mod tests {
         let events = full(report);
         assert_eq!(
             values(&events),
-            [("station_up", Some(0.0)), ("solix_up", Some(1.0)), ("cluster_gpu_power_total", None)]
+            [("station_up", Some(0.0)), ("acme_up", Some(1.0)), ("cluster_gpu_power_total", None)]
         );
         let metadata = &events[0].metadata;
         assert_eq!((&metadata["presence"], &metadata["since"]), (&json!("stale"), &json!(since.to_string())));
@@ -205,12 +200,12 @@ mod tests {
 
     #[test]
     fn a_trouble_is_down_with_its_kind_and_words() {
-        let message = "the password was refused; log in with `fleetwatt solix login`";
+        let message = "the password was refused; log in with `fleetwatt acme login`";
         let trouble =
             AccountTrouble { kind: "login_refused", message: message.to_owned(), needs_person: true };
         let events = full(AccountReport { trouble: Some(trouble), ..fixtures::no_stations() });
-        let down = of(&events, "solix_up")[0];
-        assert_eq!((down.source.as_str(), down.value), ("solix", Some(0.0)));
+        let down = of(&events, "acme_up")[0];
+        assert_eq!((down.source.as_str(), down.value), ("acme", Some(0.0)));
         assert_eq!(down.metadata["kind"], "login_refused");
         assert_eq!(down.metadata["message"], message);
         assert_eq!(down.metadata["needs_person"], true);
@@ -219,7 +214,7 @@ mod tests {
     #[test]
     fn an_inventory_without_stations_has_no_row_about_them() {
         let events = fixtures::fleet().events(MetadataStyle::Full, &mut InventorySent::default());
-        assert!(events.iter().all(|event| !event.source.starts_with("solix")));
+        assert!(events.iter().all(|event| !event.source.starts_with("acme")));
     }
 
     #[test]
@@ -230,15 +225,15 @@ mod tests {
         report.readings.push(second);
         let events = full(report);
         let times: Vec<Timestamp> =
-            of(&events, "solix_battery_soc").into_iter().map(|event| event.at).collect();
+            of(&events, "acme_battery_soc").into_iter().map(|event| event.at).collect();
         assert_eq!(times, [fixtures::station_reading().at, fixtures::station_reading().at.plus(later)]);
-        assert_eq!((of(&events, "solix_heartbeat").len(), of(&events, "station_up").len()), (2, 1));
+        assert_eq!((of(&events, "acme_heartbeat").len(), of(&events, "station_up").len()), (2, 1));
     }
 
     #[test]
     fn a_row_says_who_measured_it_and_how() {
         let events = full(one_reading(fixtures::station_reading()));
-        let metadata = &of(&events, "solix_power_input")[0].metadata;
+        let metadata = &of(&events, "acme_power_input")[0].metadata;
         assert_eq!(
             metadata.keys().collect::<Vec<_>>(),
             [
@@ -259,12 +254,12 @@ mod tests {
     #[test]
     fn slim_rows_leave_what_is_always_the_same_to_the_heartbeat() {
         let events = events_of(one_reading(fixtures::station_reading()), MetadataStyle::Slim);
-        let metadata = &of(&events, "solix_power_input")[0].metadata;
+        let metadata = &of(&events, "acme_power_input")[0].metadata;
         assert_eq!(
             metadata.keys().collect::<Vec<_>>(),
             ["batch", "cycle", "data_source", "device_sn", "polling_mode"]
         );
-        let heartbeat = &of(&events, "solix_heartbeat")[0].metadata;
+        let heartbeat = &of(&events, "acme_heartbeat")[0].metadata;
         for key in ["device_name", "device_model", "raw_device_keys", "fields", "soc_pct"] {
             assert!(heartbeat.contains_key(key), "{key} is nowhere");
         }
@@ -376,7 +371,7 @@ mod tests {
             for (event_type, is_measured) in VALUES.into_iter().zip(measured) {
                 prop_assert_eq!(of(&events, event_type).len(), usize::from(is_measured), "{}", event_type);
             }
-            prop_assert_eq!(of(&events, "solix_heartbeat").len(), 1);
+            prop_assert_eq!(of(&events, "acme_heartbeat").len(), 1);
             for event in &events {
                 prop_assert!(event.value.is_none_or(f64::is_finite));
                 let mut found = vec![event.source.clone()];

@@ -54,7 +54,7 @@ fn document(snapshot: &Snapshot) -> Poll<'_> {
         },
         nodes: batch.reports.iter().map(node).collect(),
         alerts: snapshot.alerts.iter().map(alert).collect(),
-        solix: batch.account.as_ref().map(AccountShape::new),
+        account: batch.account.as_ref().map(AccountShape::new),
     }
 }
 
@@ -66,7 +66,8 @@ struct Poll<'a> {
     totals: TotalsShape,
     nodes: Vec<NodeShape<'a>>,
     alerts: Vec<AlertShape<'a>>,
-    solix: Option<AccountShape<'a>>,
+    #[serde(rename = "solix")]
+    account: Option<AccountShape<'a>>,
 }
 
 #[derive(Serialize)]

@@ -106,19 +106,19 @@ mod tests {
 
     #[test]
     fn a_trouble_is_told_below_the_stations() {
-        let message = "the password was refused; log in with `fleetwatt solix login`".to_owned();
+        let message = "the password was refused; log in with `fleetwatt acme login`".to_owned();
         let trouble = AccountTrouble { kind: "login_refused", message, needs_person: true };
         let mut report = AccountReport { trouble: Some(trouble), ..with(Presence::Awaited) };
         report.stations[0].last = None;
         insta::assert_snapshot!(page(&report), @r#"
         F3800 Plus: no answer yet
-        Solix: the password was refused; log in with `fleetwatt solix login`
+        Acme: the password was refused; log in with `fleetwatt acme login`
         "#);
     }
 
     #[test]
     fn an_account_without_stations_says_so() {
-        assert_eq!(page(&fixtures::no_stations()), "Solix: no station of the account is known\n");
+        assert_eq!(page(&fixtures::no_stations()), "Acme: no station of the account is known\n");
     }
 
     #[test]
