@@ -1,5 +1,6 @@
 //! The state as JSON, for whoever keeps it across runs.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde_json::Value;
 use super::state::{ActiveAlert, Raised};
 use super::{Rule, Severity, State, Transition};
 use crate::reading::Timestamp;
+use crate::support::error::Diagnose;
 
 /// The shape's version. Another one is not read.
 const VERSION: u32 = 1;
@@ -32,10 +34,17 @@ pub enum StateError {
     },
 }
 
-impl StateError {
-    /// The hint for the operator.
-    pub const fn hint(&self) -> &'static str {
-        "nothing: active alerts are raised again, so that some come a second time"
+impl Diagnose for StateError {
+    fn kind(&self) -> &'static str {
+        "alert_state"
+    }
+
+    fn hint(&self) -> Cow<'static, str> {
+        "nothing: active alerts are raised again, so that some come a second time".into()
+    }
+
+    fn is_transient(&self) -> bool {
+        false
     }
 }
 

@@ -83,7 +83,7 @@ impl Alerting {
         match store::stored_alerts(&self.state_dir, &self.store_url).await {
             Ok(kept) => self.take_over(kept.state),
             Err(error) => {
-                tracing::warn!(error = error.error_chain(), "alerts are not judged until they can be read");
+                tracing::warn!(error = error_chain(&error), "alerts are not judged until they can be read");
             }
         }
     }
@@ -201,7 +201,7 @@ impl notify::Outbox for Outbox {
             }
             Err(error) => {
                 tracing::warn!(
-                    error = error.error_chain(),
+                    error = error_chain(&error),
                     "alerts that wait for the webhook cannot be read"
                 );
                 Vec::new()
@@ -212,7 +212,7 @@ impl notify::Outbox for Outbox {
     async fn remove(&mut self, ids: Vec<String>) {
         if let Err(error) = self.0.remove(ids).await {
             // They are not given again by this process; after a restart somebody may be told twice.
-            tracing::warn!(error = error.error_chain(), "alerts that were told cannot be removed yet");
+            tracing::warn!(error = error_chain(&error), "alerts that were told cannot be removed yet");
         }
     }
 }

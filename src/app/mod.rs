@@ -25,6 +25,7 @@ mod supervisor;
 mod telemetry;
 mod writer_task;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
@@ -51,6 +52,7 @@ use crate::output::SocketError;
 use crate::output::notify::WebhookError;
 use crate::reading::error_chain;
 use crate::store as timeline;
+use crate::support::error::Diagnose;
 
 /// Why a job could not be done at all.
 #[derive(Debug, thiserror::Error)]
@@ -188,56 +190,87 @@ impl Error {
         }
         error_chain(self)
     }
+}
 
-    /// What a person can do about it.
-    pub fn hint(&self) -> String {
+impl Diagnose for Error {
+    fn kind(&self) -> &'static str {
         match self {
+            Self::NoInventory { .. } | Self::InventoryOfStdin | Self::Inventory(_) => "inventory",
+            Self::NoSuchHost { .. } | Self::NoSuchLabel { .. } | Self::NothingSelected => "no_such_host",
+            Self::Pattern { .. } => "pattern",
+            Self::Secret { .. } => "secret",
+            Self::HostFile { .. } => "host_file",
+            Self::Webhook(error) => error.kind(),
+            Self::NoWebhook => "no_webhook",
+            Self::Alerts(error) => error.kind(),
+            Self::Directory { .. } => "directory",
+            Self::StateOwner { .. } => "state_owner",
+            Self::Locked { .. } => "locked",
+            Self::Threads(_) => "threads",
+            Self::Signals(_) => "signals",
+            Self::SnapshotSocket { .. } => "snapshot_socket",
+            Self::TaskEnded | Self::Task(_) => "task",
+            Self::NoKeep => "no_keep",
+            Self::Timeline(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::NoInventory { .. } => {
-                "name one with --inventory or $FLEETWATT_INVENTORY; `--inventory inventory/demo.toml` needs no GPU".to_owned()
+                "name one with --inventory or $FLEETWATT_INVENTORY; `--inventory inventory/demo.toml` needs no GPU"
             }
-            Self::InventoryOfStdin => "write it to a file, and name that one".to_owned(),
-            Self::Inventory(_) => String::new(),
+            Self::InventoryOfStdin => "write it to a file, and name that one",
+            Self::Inventory(_) => "",
             Self::NoSuchHost { .. } | Self::NoSuchLabel { .. } | Self::NothingSelected => {
-                "`fleetwatt check --list` lists the hosts of the inventory with their labels".to_owned()
+                "`fleetwatt check --list` lists the hosts of the inventory with their labels"
             }
             Self::Pattern { .. } => {
-                "write names, ranges and patterns, joined by commas: `node[001-016],login1`, `rack1-*`".to_owned()
+                "write names, ranges and patterns, joined by commas: `node[001-016],login1`, `rack1-*`"
             }
             Self::Secret { .. } => {
                 "check where the inventory says that it is (`…_env`, `…_file` or `…_credential`), and who may read it"
-                    .to_owned()
             }
             Self::HostFile { .. } => {
-                "correct the path in the inventory, or let this user read the file; under systemd a credential is in `/run/credentials/<unit>/`".to_owned()
+                "correct the path in the inventory, or let this user read the file; under systemd a credential is in `/run/credentials/<unit>/`"
             }
-            Self::Webhook(_) => "write it as `https://host/path`, and check the CA certificates of this machine".to_owned(),
-            Self::NoWebhook => {
-                "name one in [alerts] with webhook_env, webhook_file or webhook_credential".to_owned()
+            Self::Webhook(_) => {
+                "write it as `https://host/path`, and check the CA certificates of this machine"
             }
-            Self::Alerts(error) => error.hint().to_owned(),
+            Self::NoWebhook => "name one in [alerts] with webhook_env, webhook_file or webhook_credential",
+            Self::Alerts(error) => return error.hint(),
             Self::Directory { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "make room on its disk".to_owned()
+                "make room on its disk"
             }
             Self::Directory { what: "runtime", .. } => {
-                "set RUNTIME_DIRECTORY to a folder of this user's own, such as /run/fleetwatt".to_owned()
+                "set RUNTIME_DIRECTORY to a folder of this user's own, such as /run/fleetwatt"
             }
-            Self::Directory { .. } => "set STATE_DIRECTORY to a folder that this user may write to".to_owned(),
+            Self::Directory { .. } => "set STATE_DIRECTORY to a folder that this user may write to",
             Self::StateOwner { owner, .. } => {
-                format!("run this as that user (`sudo -u '#{owner}' …`), or set STATE_DIRECTORY to a folder of this user's own")
+                return format!("run this as that user (`sudo -u '#{owner}' …`), or set STATE_DIRECTORY to a folder of this user's own").into();
             }
             Self::Locked { .. } => {
-                "wait for it, or give this one a state directory of its own with STATE_DIRECTORY".to_owned()
+                "wait for it, or give this one a state directory of its own with STATE_DIRECTORY"
             }
-            Self::Threads(_) => "raise the limit of processes (`ulimit -u`; TasksMax= in a unit), or end some of this user's".to_owned(),
+            Self::Threads(_) => {
+                "raise the limit of processes (`ulimit -u`; TasksMax= in a unit), or end some of this user's"
+            }
             Self::SnapshotSocket { .. } => {
-                "name another path for --snapshot-socket, in a folder that this user may write to".to_owned()
+                "name another path for --snapshot-socket, in a folder that this user may write to"
             }
-            Self::Signals(_) => "check the limits of this process".to_owned(),
-            Self::TaskEnded | Self::Task(_) => {
-                "this is a defect of fleetwatt: please report it with the log".to_owned()
-            }
-            Self::NoKeep => "write `keep = \"90d\"` in [store]".to_owned(),
-            Self::Timeline(error) => error.hint(),
+            Self::Signals(_) => "check the limits of this process",
+            Self::TaskEnded | Self::Task(_) => "this is a defect of fleetwatt: please report it with the log",
+            Self::NoKeep => "write `keep = \"90d\"` in [store]",
+            Self::Timeline(error) => return error.hint(),
+        })
+    }
+
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Directory { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Self::Locked { .. } | Self::Threads(_) => true,
+            Self::Timeline(error) => error.is_transient(),
+            _ => false,
         }
     }
 }

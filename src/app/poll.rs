@@ -19,7 +19,7 @@ use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreNow, StoreSta
 use crate::battery::{Account, ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::inventory::Inventory;
-use crate::reading::AccountReport;
+use crate::reading::{AccountReport, error_chain};
 use crate::store::{self, Writer};
 
 /// How long closing sessions may take: hosts that hang are left to their own deadlines.
@@ -221,7 +221,7 @@ fn changed(
         return Vec::new();
     }
     let left = receipt.backlog.as_ref();
-    let error = left.and_then(|left| left.error.as_ref()).map(store::Error::error_chain);
+    let error = left.and_then(|left| left.error.as_ref()).map(|error| error_chain(error));
     said.changes(&Now {
         batch,
         scope: request.scope(),

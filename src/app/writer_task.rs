@@ -13,8 +13,10 @@ use super::store::open_writer;
 use super::{Error, Settings};
 use crate::batch::{BatchId, StoreState};
 use crate::cycle::Clock;
+use crate::reading::error_chain;
 use crate::store::{self, AlertRecord, Receipt, Record, SpoolAppender, Writer};
 use crate::support::backoff::Backoff;
+use crate::support::error::Diagnose;
 
 /// Batches that may wait for the writer. The cycle waits for its batch, so there is never a second one.
 const QUEUE: usize = 1;
@@ -206,7 +208,7 @@ impl WriterTask {
                 Some(Err(error))
             }
             Err(error) => {
-                tracing::warn!(error = error.error_chain(), "spool does not take the batch at once");
+                tracing::warn!(error = error_chain(&error), "spool does not take the batch at once");
                 appender.close().await;
                 None
             }
@@ -231,7 +233,7 @@ impl WriterTask {
             Err(error) if error.is_failing_disk() => return Err(error),
             Err(error @ store::Error::AlertsChanged { .. }) => return Err(error),
             Err(error) => {
-                tracing::error!(batch = %id, error = error.error_chain(), help = error.hint(), "batch is lost");
+                tracing::error!(batch = %id, error = error_chain(&error), help = error.hint().as_ref(), "batch is lost");
                 BatchFate::Lost
             }
         };
@@ -246,7 +248,7 @@ impl WriterTask {
             Ok(receipt) => receipt,
             Err(error) if error.is_failing_disk() => return Err(Error::Timeline(error)),
             Err(error) => {
-                tracing::error!(error = error.error_chain(), "spool cannot be delivered");
+                tracing::error!(error = error_chain(&error), "spool cannot be delivered");
                 self.wait();
                 return Ok(());
             }
@@ -285,7 +287,7 @@ impl WriterTask {
             let done = if self.is_due { Some(writer.deliver_some().await) } else { None };
             writer.close().await;
             if let Some(Err(error)) = done {
-                tracing::error!(error = error.error_chain(), "spool could not be emptied at the end");
+                tracing::error!(error = error_chain(&error), "spool could not be emptied at the end");
             }
         }
         if let Some(appender) = self.appender {
@@ -316,7 +318,7 @@ pub(super) fn store_after(receipt: &Receipt, before: &StoreState) -> StoreState 
     let backlog = receipt.backlog.as_ref();
     let away = backlog.and_then(|backlog| backlog.error.as_ref()).map(|error| {
         let since = before.away.as_ref().map_or(now, |(since, _)| *since);
-        (since, error.error_chain())
+        (since, error_chain(&error))
     });
     let waiting = backlog.map(|backlog| (backlog.batches, now.minus(backlog.oldest)));
     StoreState { waiting, away, dead_letters: receipt.dead_letters_total }

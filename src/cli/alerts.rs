@@ -7,7 +7,6 @@ use super::exit::Exit;
 use super::{Failure, block_on, colour_stderr, print, render, settings_to_read};
 use crate::alert::{Severity, Transition};
 use crate::app::{self, ActiveAlerts, Settings};
-use crate::reading::error_chain;
 
 /// The name and version of the shape of `alerts --format json`.
 const SCHEMA: &str = "fleetwatt.active_alerts/1";
@@ -31,7 +30,7 @@ pub(super) fn run(cli: &Cli, format: ListFormat, command: Option<&AlertsCommand>
                     Ok(Exit::Ok)
                 }
                 Err(error) => {
-                    render::eprint_error(&error_chain(&error), error.hint(), colour_stderr(cli.colour));
+                    render::eprint_error("", &error, colour_stderr(cli.colour));
                     Ok(Exit::Nothing)
                 }
             }

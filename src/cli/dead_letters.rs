@@ -27,7 +27,7 @@ pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) 
                 block_on(app::store_retry(settings, Some(ids.as_slice()).filter(|ids| !ids.is_empty())))?;
             print(&message(&retried))?;
             if let Some(error) = &retried.stopped_by {
-                render::eprint_error(&error.error_chain(), &error.hint(), colour_stderr(cli.colour));
+                render::eprint_error("", error, colour_stderr(cli.colour));
             }
             if let Some(receipt) = &retried.receipt {
                 render::backlog(receipt, colour_stderr(cli.colour));

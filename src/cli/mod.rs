@@ -282,7 +282,7 @@ fn print_polled(
             }
             render::backlog(receipt, colour_stderr(cli.colour));
         }
-        Kept::Lost(error) => render::eprint_not_kept(error, colour_stderr(cli.colour)),
+        Kept::Lost(error) => render::eprint_error("nothing was kept: ", error, colour_stderr(cli.colour)),
     }
     match printed {
         // That nobody reads the table takes nothing away from what became of the readings.

@@ -12,6 +12,7 @@ use crate::output::TextOptions;
 use crate::reading::{AccountReport, Outcome, StationStatus, error_chain};
 use crate::store::{self, Backlog, InitReport, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status};
 use crate::support::counted;
+use crate::support::error::Diagnose;
 
 /// Interval at which a line of progress is renewed.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -55,9 +56,10 @@ pub(super) fn error_message(error: &app::Error, colour: bool) -> String {
     labelled(Priority::Error, &error_chain(error), &error.hint(), colour)
 }
 
-/// The readings of a cycle could not be kept.
-pub(super) fn eprint_not_kept(error: &store::Error, colour: bool) {
-    eprint_error(&format!("nothing was kept: {}", error_chain(error)), &error.hint(), colour);
+/// Prints an error after `context`, which may be empty, with its causes and its hint.
+pub(super) fn eprint_error<E: Diagnose>(context: &str, error: &E, colour: bool) {
+    let message = format!("{context}{}", error_chain(error));
+    eprint_labelled(Priority::Error, &message, &error.hint(), colour);
 }
 
 /// Prints the backlog of the spool and its reason, if there is one.
@@ -79,11 +81,6 @@ pub(super) fn backlog(receipt: &Receipt, colour: bool) {
             eprint_labelled(Priority::Warning, &format!("{message}: there was no more time"), hint, colour);
         }
     }
-}
-
-/// An error in words, and what to do about it.
-pub(super) fn eprint_error(message: &str, hint: &str, colour: bool) {
-    eprint_labelled(Priority::Error, message, hint, colour);
 }
 
 fn eprint_labelled(priority: Priority, message: &str, hint: &str, colour: bool) {
@@ -442,7 +439,7 @@ pub(super) fn no_timeline(settings: &Settings) -> String {
 
 /// A timeline that this shell has no password for.
 pub(super) fn unseen_timeline(settings: &Settings, error: &store::Error) -> String {
-    format!("store     not looked into: {}\nlocation  {}\n", error.error_chain(), settings.store_url)
+    format!("store     not looked into: {}\nlocation  {}\n", error_chain(&error), settings.store_url)
 }
 
 /// The result of `store status`.

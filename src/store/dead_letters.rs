@@ -6,14 +6,14 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::delivery::Bound;
-use super::receipt::{Progress, Receipt};
+use super::Error;
+use super::receipt::{Bound, Progress, Receipt, RejectedRow};
 use super::record::Record;
 use super::spool::{Spool, SpooledLetter};
 use super::writer::Writer;
-use super::{Error, RejectedRow};
 use crate::batch::{BatchId, Metadata};
 use crate::reading::Timestamp;
+use crate::support::error::Diagnose;
 
 /// So many are tried and brought in together.
 const ROWS_A_BATCH: u32 = 1_000;
@@ -96,7 +96,7 @@ impl Writer {
                 |letter: &SpooledLetter| wanted.as_ref().is_none_or(|ids| ids.contains(&letter.id));
             let dead_letters: Vec<SpooledLetter> = dead_letters.into_iter().filter(is_wanted).collect();
             match self.retry(dead_letters, &mut retried).await {
-                Err(error) if error.is_away() => {
+                Err(error) if error.is_transient() => {
                     retried.stopped_by = Some(error);
                     return Ok(retried);
                 }

@@ -1,10 +1,15 @@
-//! The way out of the spool: batches go to the timeline in their order, and what the table does not take is
-//! told apart.
+//! Delivery: batches leave the spool for the timeline in their order.
 //!
-//! Rows that are refused for what is in them are laid aside, and the rest of their batch goes on. A batch of
-//! which every row is refused is taken for the table's state (a partition that is missing, a trigger for the time
-//! of some work), whatever the words are: it waits. Only when the table takes rows of the newest batch is it that
-//! batch's own fault, and it is laid aside too, so that nobody waits behind it for ever.
+//! Constraints: a batch leaves the spool only after the timeline has it, so that it may be sent twice and is written
+//! once ([`Guarantee`](super::Guarantee)). Nothing waits indefinitely behind one bad batch, and a fault of the table
+//! costs no data:
+//! - Rows that are refused for their content become dead letters, and the rest of their batch goes on.
+//! - A batch of which every row is refused waits, since the cause may be the table (a missing partition, a trigger
+//!   during maintenance). It becomes dead letters only once the table takes rows of the newest batch.
+//! - A batch of a later version waits for that version.
+//!
+//! A delivery ends when the spool is empty, when the database fails, or at its [`Bound`]. When the disk is full, what
+//! waits is delivered first, and a batch that still does not fit is written without the spool and without its alerts.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,34 +17,19 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::alerts::AlertRecord;
-use super::receipt::{Backlog, Progress, Receipt};
+use super::receipt::{Backlog, Bound, Progress, Receipt, RejectedRow};
 use super::record::Record;
 use super::store_url::Backend;
 use super::writer::Writer;
-use super::{Error, RejectedRow, failpoint};
+use super::{Error, failpoint};
 use crate::batch::BatchId;
+use crate::reading::error_chain;
 
 /// How long a batch that the spool cannot take may keep its cycle waiting.
 const DIRECT_WITHIN: Duration = Duration::from_secs(20);
 
 /// The event of an alert that was raised or cleared.
 const ALERT_EVENT: &str = "alert";
-
-/// Where a delivery stops.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bound {
-    batches: u64,
-    within: Duration,
-}
-
-impl Bound {
-    /// What a cycle may spend on batches of the past: after an outage of a day there are 1,440, and at 30 ms
-    /// each they are delivered within ten cycles of a minute.
-    pub(super) const CYCLE: Self = Self { batches: 500, within: Duration::from_secs(5) };
-
-    /// All that waits.
-    pub(super) const ALL: Self = Self { batches: u64::MAX, within: Duration::MAX };
-}
 
 impl Writer {
     /// Delivers from the front of the spool until it is empty, the database refuses, or the bound is met.
@@ -71,7 +61,7 @@ impl Writer {
             progress(Progress { delivered: receipt.batches, of: before.batches });
         }
         if let Some((seq, error)) = &stopped_by {
-            self.spool().await?.failed(*seq, &error.error_chain()).await?;
+            self.spool().await?.failed(*seq, &error_chain(&error)).await?;
         }
         let status = self.spool().await?.status().await?;
         let error = stopped_by.map(|(_, error)| error);
@@ -156,7 +146,7 @@ impl Writer {
         match done {
             Ok(()) => {
                 if !self.written_directly {
-                    let error = full.error_chain();
+                    let error = error_chain(&full);
                     tracing::warn!(
                         error,
                         "spool takes nothing; batches are written directly, without alerts"
@@ -167,7 +157,7 @@ impl Writer {
                 Ok(receipt)
             }
             Err(error) => {
-                tracing::error!(batch = %id, error = error.error_chain(), "spool takes nothing, nor does the database");
+                tracing::error!(batch = %id, error = error_chain(&error), "spool takes nothing, nor does the database");
                 Err(full)
             }
         }
@@ -186,7 +176,7 @@ impl Writer {
                     return Err(error);
                 }
                 // There is no room to lay them aside.
-                tracing::error!(batch = %id, n_rows = refused.len(), error = error.error_chain(), "rows are refused and lost");
+                tracing::error!(batch = %id, n_rows = refused.len(), error = error_chain(&error), "rows are refused and lost");
                 let places: BTreeSet<usize> = refused.iter().map(|refusal| refusal.row).collect();
                 let mut place = 0..;
                 records.retain(|_| place.next().is_none_or(|place| !places.contains(&place)));
@@ -211,13 +201,13 @@ impl Writer {
             Err(error) => return Ok(Err(error)),
         };
         let mut refused: Vec<(usize, String)> =
-            refused.iter().map(|RejectedRow { row, error }| (*row, error.error_chain())).collect();
+            refused.iter().map(|RejectedRow { row, error }| (*row, error_chain(&error))).collect();
         if refused.is_empty() {
             // Each row is taken and the batch is not: what refused it may be over.
             match self.deliver_rows(id, records, None, receipt).await {
                 Ok(()) => return self.spool().await?.delivered(seq).await.map(Ok),
                 Err(error) if error.is_data_error() => {
-                    let message = error.error_chain();
+                    let message = error_chain(&error);
                     refused = (0..records.len()).map(|row| (row, message.clone())).collect();
                 }
                 Err(error) => return Ok(Err(error)),

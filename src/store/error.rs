@@ -1,11 +1,12 @@
 //! Why the timeline cannot be opened, written or read: one variant a step, with what to do.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::alerts::StoredAlertState;
-use crate::reading::error_chain;
+use crate::support::error::Diagnose;
 
 /// Which step of the work on a timeline failed. No text of it can hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -342,8 +343,78 @@ impl fmt::Display for FileTrouble {
 }
 
 impl Error {
-    /// A short, stable label for a log field, a metric or a column.
-    pub const fn kind(&self) -> &'static str {
+    /// The hint for what the server or the connection to it did.
+    const fn server_hint(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => {
+                "check that the server runs, that host and port are right and that no firewall is in between"
+            }
+            Self::ConnectTimeout { .. } => {
+                "check that the server runs and is not overloaded, and that no firewall is in between"
+            }
+            Self::ServerUnavailable { .. } => "look into the server's log; the next cycle tries again",
+            Self::Tls { .. } => {
+                "check `sslmode`, and that `sslrootcert` names the CA that signed the server's certificate and that the certificate names the host as the URL does"
+            }
+            Self::Login { .. } => {
+                "check the user in the URL and where its password comes from, and the server's pg_hba.conf"
+            }
+            Self::NoDatabase { .. } => "check the database's name in the URL, or create it",
+            Self::Refused { .. } => {
+                "the database's words name the reason: a constraint, a trigger, or a type that cannot hold a value"
+            }
+            Self::Timeout { .. } => {
+                "look for long transactions and locks on the table; the next cycle tries again"
+            }
+            Self::Lost { .. } => "the next cycle connects anew; if it stays, look into the server's log",
+            Self::CommitUnknown { .. } => "look for the batch's id in the metadata before writing it again",
+            _ => "the database's words name the reason",
+        }
+    }
+
+    /// Whether it is the rows that the database does not take, and not the database that cannot.
+    pub(super) const fn is_data_error(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::TooLong { .. })
+    }
+
+    /// Whether the spool is damaged, so that it has to be set aside.
+    pub(super) const fn is_damaged_spool(&self) -> bool {
+        matches!(self, Self::Spool { trouble: Some(FileTrouble::Corrupt | FileTrouble::NotADatabase), .. })
+    }
+
+    /// Whether the disk under the spool is full.
+    pub(super) const fn is_full_spool(&self) -> bool {
+        matches!(self, Self::Spool { trouble: Some(FileTrouble::Full), .. })
+    }
+
+    /// Whether the spool that is open is not the one that others find.
+    pub(super) const fn is_moved_spool(&self) -> bool {
+        matches!(self, Self::Spool { trouble: Some(FileTrouble::Moved), .. })
+    }
+
+    /// Whether the disk under the spool reports errors. What it said was durable may not be: whoever
+    /// meets this ends, and never writes on.
+    pub const fn is_failing_disk(&self) -> bool {
+        matches!(self, Self::Spool { trouble: Some(FileTrouble::DiskFails), .. })
+    }
+
+    /// Sorts what SQLite said.
+    pub(super) fn from_sqlite(path: &std::path::Path, step: &'static str, source: sqlx::Error) -> Self {
+        let code = source.as_database_error().and_then(|error| error.code());
+        let code: Option<i32> = code.and_then(|code| code.parse().ok());
+        if let Some(trouble) = code.and_then(FileTrouble::of_code) {
+            return Self::File { path: path.to_owned(), trouble, source: Some(source) };
+        }
+        match code.map(|code| code & 0xff) {
+            // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH.
+            Some(18..=20) => Self::Refused { source },
+            _ => Self::Other { step, source },
+        }
+    }
+}
+
+impl Diagnose for Error {
+    fn kind(&self) -> &'static str {
         match self {
             Self::Url { .. } => "url",
             Self::TableName { .. } => "table_name",
@@ -374,81 +445,8 @@ impl Error {
         }
     }
 
-    /// Whether the database is only away or held up, so that the same call may work later without
-    /// anybody changing a setting. What is neither this nor [`Self::Refused`] or [`Self::TooLong`]
-    /// needs a person.
-    pub const fn is_away(&self) -> bool {
-        match self {
-            Self::Unreachable { .. }
-            | Self::ConnectTimeout { .. }
-            | Self::ServerUnavailable { .. }
-            | Self::Timeout { .. }
-            | Self::Lost { .. }
-            | Self::CommitUnknown { .. } => true,
-            Self::File { trouble, .. } => matches!(trouble, FileTrouble::Locked | FileTrouble::Full),
-            Self::Url { .. }
-            | Self::TableName { .. }
-            | Self::RetentionUnsupported
-            | Self::Password { .. }
-            | Self::Certificate { .. }
-            | Self::Folder { .. }
-            | Self::Newer { .. }
-            | Self::Tls { .. }
-            | Self::Login { .. }
-            | Self::NoDatabase { .. }
-            | Self::Permission { .. }
-            | Self::NoTable { .. }
-            | Self::DoesNotFit { .. }
-            | Self::TooLong { .. }
-            | Self::Refused { .. }
-            | Self::Spool { .. }
-            | Self::UnknownRecord { .. }
-            | Self::AlertsChanged { .. }
-            | Self::Other { .. } => false,
-        }
-    }
-
-    /// Whether it is the rows that the database does not take, and not the database that cannot.
-    pub(super) const fn is_data_error(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::TooLong { .. })
-    }
-
-    /// Whether the spool is damaged, so that it has to be set aside.
-    pub(super) const fn is_damaged_spool(&self) -> bool {
-        matches!(self, Self::Spool { trouble: Some(FileTrouble::Corrupt | FileTrouble::NotADatabase), .. })
-    }
-
-    /// Whether the disk under the spool is full.
-    pub(super) const fn is_full_spool(&self) -> bool {
-        matches!(self, Self::Spool { trouble: Some(FileTrouble::Full), .. })
-    }
-
-    /// Whether the spool that is open is not the one that others find.
-    pub(super) const fn is_moved_spool(&self) -> bool {
-        matches!(self, Self::Spool { trouble: Some(FileTrouble::Moved), .. })
-    }
-
-    /// Whether the disk under the spool reports errors. What it said was durable may not be: whoever
-    /// meets this ends, and never writes on.
-    pub const fn is_failing_disk(&self) -> bool {
-        matches!(self, Self::Spool { trouble: Some(FileTrouble::DiskFails), .. })
-    }
-
-    /// The error and all its causes, on one line.
-    pub fn error_chain(&self) -> String {
-        error_chain(self)
-    }
-
-    /// What a person can do about it.
-    pub fn hint(&self) -> String {
-        if let Self::Permission { grants, .. } = self {
-            return format!("let an owner of it run: {}", grants.join(" "));
-        }
-        self.fixed_hint().to_owned()
-    }
-
-    const fn fixed_hint(&self) -> &'static str {
-        match self {
+    fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Url { .. } => {
                 "write it as `sqlite:PATH` or `postgres://user@host:port/database?sslmode=verify-full&sslrootcert=FILE`"
             }
@@ -467,21 +465,9 @@ impl Error {
             }
             Self::File { trouble, .. } => trouble.hint(),
             Self::Newer { .. } => "use the newer fleetwatt, or move the file away; it is left as it is",
-            Self::Unreachable { .. } => {
-                "check that the server runs, that host and port are right and that no firewall is in between"
+            Self::Permission { grants, .. } => {
+                return format!("let an owner of it run: {}", grants.join(" ")).into();
             }
-            Self::ConnectTimeout { .. } => {
-                "check that the server runs and is not overloaded, and that no firewall is in between"
-            }
-            Self::ServerUnavailable { .. } => "look into the server's log; the next cycle tries again",
-            Self::Tls { .. } => {
-                "check `sslmode`, and that `sslrootcert` names the CA that signed the server's certificate and that the certificate names the host as the URL does"
-            }
-            Self::Login { .. } => {
-                "check the user in the URL and where its password comes from, and the server's pg_hba.conf"
-            }
-            Self::NoDatabase { .. } => "check the database's name in the URL, or create it",
-            Self::Permission { .. } => "let an owner of it grant it",
             Self::NoTable { .. } => {
                 "run `fleetwatt store init` to create it, or set `[store] table` to the table that is there"
             }
@@ -491,34 +477,35 @@ impl Error {
             Self::TooLong { .. } => {
                 "shorten the name in the inventory, or let the table's owner widen the column"
             }
-            Self::Refused { .. } => {
-                "the database's words name the reason: a constraint, a trigger, or a type that cannot hold a value"
-            }
-            Self::Timeout { .. } => {
-                "look for long transactions and locks on the table; the next cycle tries again"
-            }
-            Self::Lost { .. } => "the next cycle connects anew; if it stays, look into the server's log",
-            Self::CommitUnknown { .. } => "look for the batch's id in the metadata before writing it again",
             Self::Spool { trouble, .. } => spool_hint(*trouble),
             Self::UnknownRecord { .. } => {
                 "run the newer fleetwatt that wrote them; the batch and those behind it wait in the spool"
             }
             Self::AlertsChanged { .. } => "nothing: the next cycle judges by what is known now",
-            Self::Other { .. } => "the database's words name the reason",
-        }
+            Self::Unreachable { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::ServerUnavailable { .. }
+            | Self::Tls { .. }
+            | Self::Login { .. }
+            | Self::NoDatabase { .. }
+            | Self::Refused { .. }
+            | Self::Timeout { .. }
+            | Self::Lost { .. }
+            | Self::CommitUnknown { .. }
+            | Self::Other { .. } => self.server_hint(),
+        })
     }
 
-    /// Sorts what SQLite said.
-    pub(super) fn from_sqlite(path: &std::path::Path, step: &'static str, source: sqlx::Error) -> Self {
-        let code = source.as_database_error().and_then(|error| error.code());
-        let code: Option<i32> = code.and_then(|code| code.parse().ok());
-        if let Some(trouble) = code.and_then(FileTrouble::of_code) {
-            return Self::File { path: path.to_owned(), trouble, source: Some(source) };
-        }
-        match code.map(|code| code & 0xff) {
-            // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH.
-            Some(18..=20) => Self::Refused { source },
-            _ => Self::Other { step, source },
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::ServerUnavailable { .. }
+            | Self::Timeout { .. }
+            | Self::Lost { .. }
+            | Self::CommitUnknown { .. } => true,
+            Self::File { trouble, .. } => matches!(trouble, FileTrouble::Locked | FileTrouble::Full),
+            _ => false,
         }
     }
 }
@@ -551,7 +538,7 @@ mod tests {
     fn a_full_or_locked_disk_passes_and_a_wrong_file_does_not() {
         let away = |code| {
             let trouble = FileTrouble::of_code(code).unwrap();
-            Error::File { path: "x.db".into(), trouble, source: None }.is_away()
+            Error::File { path: "x.db".into(), trouble, source: None }.is_transient()
         };
         // SQLITE_FULL, SQLITE_IOERR_SHMSIZE, SQLITE_BUSY_SNAPSHOT; SQLITE_NOTADB, SQLITE_READONLY_DIRECTORY, SQLITE_CANTOPEN_ISDIR.
         assert!(away(13) && away(4874) && away(517));

@@ -4,6 +4,30 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
+/// How long to wait for another program's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How each file is opened.
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+    // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.
+    let file = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
+    SqliteConnectOptions::new().filename(file).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
+}
+
+/// How a file is opened that is only looked at.
+///
+/// A file in WAL mode without its `-wal` is nobody's at the moment, and would get files beside it from the
+/// first who reads it: as another user's, they would lock out who works with it. Taken as one that nobody
+/// changes, it gets none.
+pub(super) fn read_only(path: &Path) -> SqliteConnectOptions {
+    let is_in_use = std::fs::metadata(with(path, "-wal")).is_ok_and(|wal| wal.len() > 0);
+    options(path).create_if_missing(false).read_only(true).immutable(!is_in_use)
+}
 
 /// An empty file for this user alone, unless there is one; SQLite gives its other files the same mode.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {

@@ -4,7 +4,7 @@
 //! looked up on connecting, fitted to, and never altered. Only [`Timeline::init`] creates anything there.
 //!
 //! A `Timeline` holds one connection, since there is one writer. A PostgreSQL connection that breaks
-//! is given up, and the next call connects anew, so a daemon outlives a restart of its database.
+//! is given up, and the next call connects again, so a daemon outlives a restart of its database.
 //!
 //! [`Writer`] is the way of a cycle's events: into the spool, from there into the timeline, and out of
 //! the spool when the timeline has them. Batches have ids, so that one that is sent twice is there once.
@@ -17,7 +17,6 @@ mod delivery;
 mod error;
 mod failpoint;
 mod file;
-mod inspect;
 mod postgres;
 mod receipt;
 mod record;
@@ -34,7 +33,7 @@ pub use alerts::{AlertRecord, Outbox, OutboxMessage, StoredAlertState, StoredAle
 pub use appender::SpoolAppender;
 pub use dead_letters::{DeadLetter, RetryReport, dead_letters, discard_dead_letters};
 pub use error::{Error, FileTrouble};
-pub use receipt::{Backlog, Progress, Receipt};
+pub use receipt::{Backlog, Progress, Pruned, Receipt, WriteReport};
 pub use record::Record;
 pub use spool::{Dropped, Rescued, SpoolLimits, SpoolStatus, n_rows_of_payload};
 pub use status::{ColumnFound, Guarantee, InitReport, Status};
@@ -42,52 +41,17 @@ pub use store_url::{Password, StoreUrl};
 pub use writer::Writer;
 
 use postgres::Postgres;
+use receipt::RejectedRow;
 use spool::Spool;
 use sqlite::Sqlite;
 use store_url::Backend;
 use table::TableName;
 
 use crate::batch::BatchId;
-use crate::reading::Timestamp;
-
-/// The five columns that are written. Every other one must be able to do without a value.
-const COLUMNS: [&str; 5] = ["event_type", "source", "value", "metadata", "created_at"];
 
 /// An open timeline.
 #[derive(Debug)]
 pub struct Timeline(Driver);
-
-/// What one transaction did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WriteReport {
-    /// How many rows are in the timeline now that were not before; none if the batch was there.
-    pub rows: u64,
-    /// Rows that the database took and of which it shows nothing: a trigger or a rule keeps them.
-    pub swallowed: u64,
-    /// From the first statement until the database said that it is durable.
-    pub took: Duration,
-}
-
-/// What pruning did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pruned {
-    /// Rows that were removed, or would be.
-    pub rows: u64,
-    /// They were measured before this.
-    pub before: Timestamp,
-    /// The size of the file, before.
-    pub bytes_before: u64,
-    /// And afterwards.
-    pub bytes_after: u64,
-}
-
-/// A row that the table does not take, and what it said.
-#[derive(Debug)]
-struct RejectedRow {
-    /// Its place in the batch.
-    row: usize,
-    error: Error,
-}
 
 #[derive(Debug)]
 enum Driver {
@@ -104,7 +68,7 @@ impl Timeline {
     ///
     /// # Errors
     ///
-    /// Which step failed, see [`Error`]. [`Error::is_away`] says whether waiting can help.
+    /// Which step failed, see [`Error`]. [`is_transient`](crate::support::error::Diagnose::is_transient) says whether waiting can help.
     pub async fn open(store_url: &StoreUrl, table: &str) -> Result<Self, Error> {
         let table = TableName::parse(table)?;
         Ok(Self(match store_url.backend() {
@@ -229,7 +193,7 @@ impl Timeline {
         }
     }
 
-    /// Takes leave of the database. All that was written is durable already, so nothing can be lost here.
+    /// Closes the connections. All that was written is durable already.
     pub async fn close(self) {
         match self.0 {
             Driver::Sqlite(sqlite) => sqlite.close().await,

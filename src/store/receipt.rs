@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::spool::{Dropped, Rescued};
+use crate::reading::Timestamp;
 
 /// What one call kept and delivered.
 #[derive(Debug, Default)]
@@ -60,4 +61,52 @@ pub struct Progress {
     pub delivered: u64,
     /// Batches that waited when it began.
     pub of: u64,
+}
+
+/// What one transaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WriteReport {
+    /// How many rows are in the timeline now that were not before; none if the batch was there.
+    pub rows: u64,
+    /// Rows that the database took and of which it shows nothing: a trigger or a rule keeps them.
+    pub swallowed: u64,
+    /// From the first statement until the database said that it is durable.
+    pub took: Duration,
+}
+
+/// What pruning did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    /// Rows that were removed, or would be.
+    pub rows: u64,
+    /// They were measured before this.
+    pub before: Timestamp,
+    /// The size of the file, before.
+    pub bytes_before: u64,
+    /// And afterwards.
+    pub bytes_after: u64,
+}
+
+/// A row that the table does not take, and what it said.
+#[derive(Debug)]
+pub(super) struct RejectedRow {
+    /// Its place in the batch.
+    pub(super) row: usize,
+    pub(super) error: Error,
+}
+
+/// Where a delivery stops.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) batches: u64,
+    pub(super) within: Duration,
+}
+
+impl Bound {
+    /// What a cycle may spend on batches of the past: after an outage of a day there are 1,440, and at 30 ms
+    /// each they are delivered within ten cycles of a minute.
+    pub(super) const CYCLE: Self = Self { batches: 500, within: Duration::from_secs(5) };
+
+    /// All that waits.
+    pub(super) const ALL: Self = Self { batches: u64::MAX, within: Duration::MAX };
 }

@@ -8,30 +8,23 @@ mod prune;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, QueryBuilder, Row, Sqlite as Dialect};
 use tokio::sync::Mutex;
 
-use super::alerts::{self, AlertRecord, Tables};
+use super::alerts::AlertRecord;
+use super::alerts::tables::{self as alerts, Tables};
 use super::bisect::Bisect;
-use super::file::{Identity, create_private};
-use super::inspect::read_only;
+use super::file::{Identity, create_private, options, read_only};
+use super::receipt::{RejectedRow, WriteReport};
 use super::record::{ByKind, Record};
-use super::table::{TableName, quoted};
-use super::{
-    COLUMNS, ColumnFound, Error, FileTrouble, Guarantee, InitReport, RejectedRow, Status, WriteReport,
-    failpoint,
-};
+use super::table::{COLUMNS, TableName, quoted};
+use super::{ColumnFound, Error, FileTrouble, Guarantee, InitReport, Status, failpoint};
 use crate::batch::BatchId;
 use crate::reading::Timestamp;
 
 /// `PRAGMA user_version` of the schema made here. A file with a higher one is left alone.
 const SCHEMA_VERSION: i64 = 2;
-
-/// How long to wait for another program's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pages of the file that may be in memory: 32 MiB, as the negative number of KiB.
 const CACHE_SIZE: &str = "-32768";
@@ -295,10 +288,7 @@ async fn create_folder_of(path: &Path) -> Result<(), Error> {
 async fn connect(path: &Path) -> Result<SqliteConnection, Error> {
     // For this user alone, also where the folder is open to others. Where that cannot be, SQLite says why.
     create_private(path).unwrap_or_default();
-    // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.
-    let file = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
-    let options = SqliteConnectOptions::new()
-        .filename(file)
+    let options = options(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -311,9 +301,7 @@ async fn connect(path: &Path) -> Result<SqliteConnection, Error> {
         .pragma("wal_autocheckpoint", WAL_PAGES)
         .pragma("journal_size_limit", LOG_BYTES)
         // So that `store prune` can give room back to the disk.
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging();
+        .auto_vacuum(SqliteAutoVacuum::Incremental);
     options.connect().await.map_err(|source| Error::from_sqlite(path, "open", source))
 }
 
@@ -469,6 +457,7 @@ mod tests {
 
     use super::*;
     use crate::batch::{Event, Metadata};
+    use crate::support::error::Diagnose;
 
     async fn opened(folder: &tempfile::TempDir) -> Sqlite {
         let table = TableName::parse("unified_timeline").unwrap();
@@ -507,7 +496,7 @@ mod tests {
         let records = Record::from_events(&[event]);
         let error = sqlite.write(BatchId(Uuid::nil()), &records, None).await.unwrap_err();
         assert!(matches!(error, Error::File { trouble: FileTrouble::Full, .. }), "{error:?}");
-        assert!(error.is_away());
+        assert!(error.is_transient());
         assert_eq!(sqlite.status().await.unwrap().newest, None);
     }
 }

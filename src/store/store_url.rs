@@ -316,6 +316,7 @@ fn decoded(text: &str, what: &str) -> Result<Option<String>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::support::error::Diagnose;
 
     fn server(url: &str) -> Server {
         match StoreUrl::parse(url, None).unwrap().0 {

@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::Error;
 
+/// The five columns that are written. Every other one must be able to do without a value.
+pub(super) const COLUMNS: [&str; 5] = ["event_type", "source", "value", "metadata", "created_at"];
+
 /// `name` or `schema.name`, each part exactly as the catalog has it: nothing is folded to lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableName {

@@ -1,22 +1,30 @@
-//! The way of a batch: into the spool, from there into the timeline, out of the spool.
+//! The writer: it makes a batch durable, and delivers what waits.
 //!
-//! PostgreSQL is always written through the spool, also when it is there: one way, walked every minute.
-//! A SQLite timeline is as durable as a spool, so it is written directly, and the spool has only what it
-//! could not take: another program's lock, a full disk.
+//! Constraints: a batch that was kept is in the spool or in the timeline, whole, whatever happens afterwards; batches
+//! are delivered in their order; after an error of the disk under the spool nothing is kept any more, since what such
+//! a disk reports as durable may not be.
+//!
+//! PostgreSQL is always written through the spool, also while it is available, so that the way is in use every minute.
+//! A SQLite timeline is as durable as the spool and is written directly; its spool has only what the file could not
+//! take, such as during the lock of another program.
+//!
+//! Life cycle: [`Writer::open`] opens the spool and needs no database. [`Writer::keep`] appends a batch and delivers
+//! within the bounds of a cycle; it connects when it first has to. A damaged spool is repaired and a moved one is
+//! opened again, once for each call. [`Writer::close`] closes the connections.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::alerts::AlertRecord;
 use super::appender::{SpoolAppender, append, with_alerts};
-use super::delivery::Bound;
-use super::receipt::{Backlog, Progress, Receipt};
+use super::receipt::{Backlog, Bound, Progress, Receipt};
 use super::record::Record;
 use super::spool::{Dropped, Spool, SpoolLimits, SpoolStatus};
 use super::store_url::Backend;
 use super::table::TableName;
 use super::{Error, FileTrouble, StoreUrl, Timeline};
 use crate::batch::BatchId;
+use crate::reading::error_chain;
 
 /// Keeps batches, and delivers them in their order.
 #[derive(Debug)]
@@ -61,26 +69,12 @@ impl Writer {
         let spool = match if is_needed { Some(Spool::open(state_dir).await) } else { None } {
             // What can be delivered without it is, and there may be room later.
             Some(Err(error)) if error.is_full_spool() => {
-                tracing::error!(error = error.error_chain(), "spool cannot be opened");
+                tracing::error!(error = error_chain(&error), "spool cannot be opened");
                 None
             }
             spool => spool.transpose()?,
         };
-        Ok(Self {
-            state_dir: state_dir.to_owned(),
-            store_url: store_url.clone(),
-            table: table.to_owned(),
-            limits,
-            spool,
-            timeline: None,
-            connect_error: None,
-            has_failing_disk: false,
-            written_directly: false,
-            swallows: false,
-            keep: None,
-            n_new: 0,
-            is_shared: false,
-        })
+        Ok(Self::new(state_dir, store_url, table, limits, spool, false))
     }
 
     /// Opens the spool that another fleetwatt works with: it is not mended, and not delivered. `None` where there
@@ -97,12 +91,23 @@ impl Writer {
     ) -> Result<Option<Self>, Error> {
         TableName::parse(table)?;
         let Some(spool) = Spool::open_existing(state_dir).await? else { return Ok(None) };
-        Ok(Some(Self {
+        Ok(Some(Self::new(state_dir, store_url, table, limits, Some(spool), true)))
+    }
+
+    fn new(
+        state_dir: &Path,
+        store_url: &StoreUrl,
+        table: &str,
+        limits: SpoolLimits,
+        spool: Option<Spool>,
+        is_shared: bool,
+    ) -> Self {
+        Self {
             state_dir: state_dir.to_owned(),
             store_url: store_url.clone(),
             table: table.to_owned(),
             limits,
-            spool: Some(spool),
+            spool,
             timeline: None,
             connect_error: None,
             has_failing_disk: false,
@@ -110,8 +115,8 @@ impl Writer {
             swallows: false,
             keep: None,
             n_new: 0,
-            is_shared: true,
-        }))
+            is_shared,
+        }
     }
 
     /// Whether what waits in the spool is this one's to deliver.
@@ -227,7 +232,7 @@ impl Writer {
         if let Some(timeline) = &self.timeline
             && let Err(error) = timeline.maintain().await
         {
-            tracing::warn!(error = error.error_chain(), "timeline is not tidied");
+            tracing::warn!(error = error_chain(&error), "timeline is not tidied");
         }
         self.prune().await;
     }
@@ -244,11 +249,11 @@ impl Writer {
         match timeline.prune_step(keep, self.n_new).await {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "old rows removed"),
-            Err(error) => tracing::warn!(error = error.error_chain(), "old rows are not removed"),
+            Err(error) => tracing::warn!(error = error_chain(&error), "old rows are not removed"),
         }
     }
 
-    /// Takes leave of the database and the spool. All that was kept is durable already.
+    /// Closes the connections. All that was kept is durable already.
     pub async fn close(self) {
         if let Some(timeline) = self.timeline {
             timeline.close().await;
@@ -347,7 +352,7 @@ impl Writer {
         if let Err(error) = &done
             && error.is_failing_disk()
         {
-            tracing::error!(error = error.error_chain(), "disk of the spool fails, nothing is kept any more");
+            tracing::error!(error = error_chain(&error), "disk of the spool fails, nothing is kept any more");
             self.has_failing_disk = true;
         }
         done

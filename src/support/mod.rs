@@ -3,6 +3,7 @@
 pub mod backoff;
 mod counted;
 pub mod decimal;
+pub mod error;
 pub mod https;
 pub mod jitter;
 pub mod percent;

@@ -12,6 +12,7 @@ use fleetwatt::output::notify::{
     Delivered, Notifier, NotifierHandle, Outbox, QueuedMessage, RetryPolicy, Webhook, notifier,
 };
 use fleetwatt::reading::Timestamp;
+use fleetwatt::support::error::Diagnose;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

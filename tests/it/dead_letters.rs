@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use fleetwatt::store::{Record, dead_letters, discard_dead_letters};
+use fleetwatt::support::error::Diagnose;
 use serde_json::{Value, json};
 
 use crate::postgres::Database;

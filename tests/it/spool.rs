@@ -6,6 +6,7 @@ use std::path::Path;
 
 use fleetwatt::batch::Metadata;
 use fleetwatt::store::{Record, SpoolLimits, StoreUrl, Timeline, Writer};
+use fleetwatt::support::error::Diagnose;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fleetwatt::batch::{BatchId, Event};
 use fleetwatt::store::{Guarantee, Receipt, Record, SpoolLimits, StoreUrl, Timeline, Writer};
+use fleetwatt::support::error::Diagnose;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::postgres::Database;
 use crate::store_story::{AT, Row, event, expected, killed_before_commit, nasty_events, new_id, sorted};
+use fleetwatt::support::error::Diagnose;
 
 const PLAIN: &str = "CREATE TABLE unified_timeline (id serial PRIMARY KEY, event_type varchar(64) NOT NULL, \
     source varchar(128) NOT NULL, value double precision, metadata jsonb, created_at timestamptz DEFAULT now())";
@@ -89,7 +90,7 @@ async fn a_table_that_cannot_hold_events_is_refused_with_everything_that_is_wron
                tenant int NOT NULL, region text NOT NULL DEFAULT 'x', n int GENERATED ALWAYS AS IDENTITY)";
     let database = Database::new("misfit", &format!("CREATE TYPE hstore_like AS (a int); {sql}")).await;
     let error = open(&database).await.unwrap_err();
-    assert!(!error.is_away());
+    assert!(!error.is_transient());
     insta::assert_snapshot!(format!("{error}\n{}", error.hint()), @r#"
     the table "public"."unified_timeline" does not fit: column `source` is integer (it should be text or character varying); there is no column `value` (it should be double precision, real or numeric, and may be NULL); column `metadata` is hstore_like (it should be jsonb, json or text); column `created_at` is date (it should be timestamp with time zone, or timestamp without, which then holds UTC); column `tenant` (integer) is NOT NULL without a default, and fleetwatt has no value for it
     let its owner change it, or set `[store] table` to another table; fleetwatt never alters one. `fleetwatt store init` creates one that fits
@@ -347,11 +348,11 @@ async fn who_is_not_there_is_away_and_what_is_wrong_is_not() {
     };
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = open(&format!("postgres://postgres@127.0.0.1:{free}/x")).await;
-    assert_eq!((error.kind(), error.is_away()), ("unreachable", true));
+    assert_eq!((error.kind(), error.is_transient()), ("unreachable", true));
     let error = open(&database.url("postgres", "").replace("/away", "/nowhere")).await;
-    assert_eq!((error.kind(), error.is_away()), ("no_database", false));
+    assert_eq!((error.kind(), error.is_transient()), ("no_database", false));
     let error = open(&database.url("nobody_of_that_name", "")).await;
-    assert_eq!((error.kind(), error.is_away()), ("login", false));
+    assert_eq!((error.kind(), error.is_transient()), ("login", false));
 }
 
 #[tokio::test]
@@ -361,7 +362,7 @@ async fn a_locked_table_is_a_timeout_and_the_next_write_works() {
     let mut admin = database.admin().await;
     sqlx::raw_sql("BEGIN; LOCK TABLE unified_timeline").execute(&mut admin).await.unwrap();
     let error = timeline.write(new_id(), &Record::from_events(&one())).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_away()), ("timeout", true), "{error:?}");
+    assert_eq!((error.kind(), error.is_transient()), ("timeout", true), "{error:?}");
     sqlx::raw_sql("ROLLBACK").execute(&mut admin).await.unwrap();
     assert_eq!(timeline.write(new_id(), &Record::from_events(&one())).await.unwrap().rows, 1);
 }
@@ -376,7 +377,7 @@ async fn a_connection_that_broke_is_replaced() {
     assert!(ended >= 1);
     // Just used, the connection is trusted; the write fails cleanly or has been made on a new one.
     if let Err(error) = timeline.write(new_id(), &Record::from_events(&one())).await {
-        assert!(error.is_away(), "{error:?}");
+        assert!(error.is_transient(), "{error:?}");
         timeline.write(new_id(), &Record::from_events(&one())).await.unwrap();
     }
     assert_eq!(read(&database, "unified_timeline").await, expected(&one()));
@@ -397,7 +398,7 @@ async fn a_server_that_says_nothing_is_given_up() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://postgres@{}/x", silent.local_addr().unwrap());
     let error = Timeline::open(&StoreUrl::parse(&url, None).unwrap(), "unified_timeline").await.unwrap_err();
-    assert_eq!((error.kind(), error.is_away()), ("connect_timeout", true), "{error:?}");
+    assert_eq!((error.kind(), error.is_transient()), ("connect_timeout", true), "{error:?}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::store_story::{AT, Row, event, expected, killed_before_commit, nasty_events, new_id, sorted};
+use fleetwatt::support::error::Diagnose;
 
 const TABLE: &str = "unified_timeline";
 
@@ -76,7 +77,7 @@ async fn many_chunks_are_one_transaction() {
     events.push(event("bad", None, json!({}), AT));
     let error = timeline.write(new_id(), &Record::from_events(&events)).await.unwrap_err();
     assert_eq!(error.kind(), "refused");
-    assert!(!error.is_away());
+    assert!(!error.is_transient());
     assert!(read(&path).await.is_empty());
     events.pop();
     assert_eq!(timeline.write(new_id(), &Record::from_events(&events)).await.unwrap().rows, 1_201);
@@ -179,7 +180,7 @@ async fn a_lock_is_waited_for_and_then_said() {
     let error =
         timeline.write(new_id(), &Record::from_events(&[event("s", None, json!({}), AT)])).await.unwrap_err();
     assert!(matches!(error, Error::File { trouble: FileTrouble::Locked, .. }), "{error:?}");
-    assert!(error.is_away());
+    assert!(error.is_transient());
     transaction.rollback().await.unwrap();
     assert_eq!(
         timeline

@@ -13,7 +13,8 @@ use crate::battery::anker::wire;
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
 use crate::cli::{Failure, block_on, colour_stderr, print, render, settings, settings_to_read};
-use crate::reading::{SafeText, error_chain};
+use crate::reading::SafeText;
+use crate::support::error::Diagnose;
 use crate::support::secret::Secret;
 
 /// The name and version of the shape of `solix devices --format json`.
@@ -180,7 +181,7 @@ pub(super) fn no_section(settings: &Settings) -> Exit {
 }
 
 fn failed(cli: &Cli, error: &SolixError) -> Exit {
-    render::eprint_error(&error_chain(error), error.hint(), colour_stderr(cli.colour));
+    render::eprint_error("", error, colour_stderr(cli.colour));
     if matches!(error.kind(), "settings" | "no_credentials") { Exit::Usage } else { Exit::Nothing }
 }
 

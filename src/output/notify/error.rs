@@ -1,7 +1,10 @@
 //! Why a webhook cannot be used, or an attempt failed. No error holds more of the URL than its host: whoever
 //! has the rest can send.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use crate::support::error::Diagnose;
 
 /// Why a webhook cannot be used at all.
 #[derive(Debug, thiserror::Error)]
@@ -23,16 +26,23 @@ pub enum WebhookError {
     Client(#[source] reqwest::Error),
 }
 
-impl WebhookError {
-    /// The hint for the operator.
-    pub const fn hint(&self) -> &'static str {
-        match self {
+impl Diagnose for WebhookError {
+    fn kind(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::NotAUrl | Self::Scheme => {
                 "look at what webhook_env, webhook_file or webhook_credential in [alerts] names: it is the whole URL, such as https://ntfy.sh/my-topic"
             }
             Self::NoRoots => "install ca-certificates, or name a file of them in SSL_CERT_FILE",
             Self::Tls(_) | Self::Client(_) => "this is a defect of fleetwatt: please report it with the log",
-        }
+        })
+    }
+
+    fn is_transient(&self) -> bool {
+        false
     }
 }
 
@@ -75,14 +85,6 @@ pub enum DeliveryError {
 }
 
 impl DeliveryError {
-    /// Whether the same message would fail again.
-    pub const fn is_lasting(&self) -> bool {
-        match self {
-            Self::Status { status, .. } => matches!(status, 300..=407 | 409..=428 | 430..=499),
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NoTime { .. } => false,
-        }
-    }
-
     /// Whether the webhook answered, and is not only away.
     pub(super) const fn is_answer(&self) -> bool {
         matches!(self, Self::Status { .. })
@@ -95,10 +97,20 @@ impl DeliveryError {
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::NoTime { .. } => None,
         }
     }
+}
 
-    /// The hint for the operator.
-    pub const fn hint(&self) -> &'static str {
+impl Diagnose for DeliveryError {
+    fn kind(&self) -> &'static str {
         match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Timeout { .. } => "timeout",
+            Self::Status { .. } => "status",
+            Self::NoTime { .. } => "no_time",
+        }
+    }
+
+    fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => {
                 "check that it is up and that this machine may reach it; it is tried again"
             }
@@ -113,6 +125,13 @@ impl DeliveryError {
             Self::Status { status: 429, .. } => "it asks for fewer messages; it is tried again later",
             Self::Status { .. } => "look into its own log",
             Self::NoTime { .. } => "it is tried again in the next cycle",
+        })
+    }
+
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => !matches!(status, 300..=407 | 409..=428 | 430..=499),
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NoTime { .. } => true,
         }
     }
 }
@@ -127,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_lasting_unless_it_speaks_of_time() {
-        assert!([301, 400, 401, 404, 410, 422].into_iter().all(|status| of_status(status).is_lasting()));
-        assert!(![408, 429, 500, 502, 503, 504].into_iter().any(|status| of_status(status).is_lasting()));
+        assert!(![301, 400, 401, 404, 410, 422].into_iter().any(|status| of_status(status).is_transient()));
+        assert!([408, 429, 500, 502, 503, 504].into_iter().all(|status| of_status(status).is_transient()));
     }
 }

@@ -13,6 +13,7 @@ use super::{DeliveryError, Message};
 use crate::alert::Transition;
 use crate::reading::error_chain;
 use crate::support::backoff::Backoff;
+use crate::support::error::Diagnose;
 use crate::support::jitter;
 
 /// The result of delivering an outbox.
@@ -57,7 +58,7 @@ impl Webhook {
             }
             match self.deliver(&transitions, deadline, &mut endpoint_state).await {
                 Ok(()) => delivered.n_delivered += transitions.len(),
-                Err(error) if error.is_lasting() => {
+                Err(error) if !error.is_transient() => {
                     delivered.n_refused += transitions.len();
                     delivered.error = Some(error);
                 }
@@ -105,12 +106,12 @@ impl Webhook {
             let message = self.render(transitions);
             match self.attempt(&message, left, endpoint_state).await {
                 Ok(()) => return Ok(()),
-                Err(error) if error.is_lasting() => {
+                Err(error) if !error.is_transient() => {
                     let n_lost = transitions.len();
                     tracing::error!(
                         error = error_chain(&error),
                         n_lost,
-                        hint = error.hint(),
+                        hint = error.hint().as_ref(),
                         "alerts were refused, and are lost"
                     );
                     return Err(error);
@@ -139,9 +140,9 @@ impl Webhook {
             }
             Ok(()) => (),
             // That is said where it is known how many.
-            Err(error) if error.is_lasting() => (),
+            Err(error) if !error.is_transient() => (),
             Err(error) if !endpoint_state.is_failing => {
-                tracing::warn!(error = error_chain(error), hint = error.hint(), "alerts wait");
+                tracing::warn!(error = error_chain(error), hint = error.hint().as_ref(), "alerts wait");
             }
             Err(_) => (),
         }

@@ -12,6 +12,7 @@ use super::post::{REPEAT_EVERY, Webhook};
 use super::render::MAX_IN_MESSAGE;
 use super::retry::EndpointState;
 use crate::alert::Transition;
+use crate::support::error::Diagnose;
 
 /// Time limit of the last messages when the daemon stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
@@ -100,7 +101,7 @@ impl<O: Outbox> Notifier<O> {
         let (ids, transitions) = QueuedMessage::apart(waiting);
         match self.webhook.deliver(&transitions, deadline, &mut self.endpoint_state).await {
             Ok(()) => (),
-            Err(error) if error.is_lasting() => (),
+            Err(error) if !error.is_transient() => (),
             Err(error) if gives_up && error.is_answer() => {
                 let n_given_up = transitions.len();
                 tracing::error!(%error, n_given_up, "webhook took these alerts for too long not: they are given up");

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{Source, close, sources};
+use super::sources::{Source, close, sources};
+use crate::reading::error_chain;
 use crate::store::{Error, StoreUrl};
 
 /// A message that waits for the webhook.
@@ -39,7 +40,7 @@ impl Outbox {
         if !self.done.is_empty()
             && let Err(error) = self.remove(Vec::new()).await
         {
-            tracing::debug!(error = error.error_chain(), "alerts that were told cannot be removed yet");
+            tracing::debug!(error = error_chain(&error), "alerts that were told cannot be removed yet");
         }
         let mut found = BTreeMap::new();
         for source in &self.sources {

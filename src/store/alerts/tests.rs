@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
+use super::tables::MAX_WAITING;
 use super::*;
-use crate::batch::Metadata;
+use crate::batch::{BatchId, Event, Metadata};
 use crate::reading::Timestamp;
-use crate::store::{Record, SpoolLimits, Writer};
+use crate::store::spool::Spool;
+use crate::store::{Error, Record, SpoolLimits, StoreUrl, Writer};
 
 /// The two kinds of timeline. Nothing listens where the server should be: its batches stay in the spool.
 const TIMELINES: [&str; 2] = ["sqlite", "postgres"];

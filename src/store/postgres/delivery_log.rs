@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::failure::Context;
 use super::table_mapping::TableMapping;
+use super::transaction;
 use crate::batch::BatchId;
 use crate::store::record::{ByKind, Record};
 use crate::store::table::quoted;
@@ -59,7 +60,7 @@ pub(super) async fn find(
 /// Whether the table of delivered batches is there, and this role may use it.
 pub(super) async fn is_usable(connection: &mut PgConnection, context: &Context<'_>) -> Result<bool, Error> {
     let failed = |error| context.classify(error);
-    let mut transaction = super::begin(connection, context).await?;
+    let mut transaction = transaction::begin(connection, context).await?;
     let usable: Option<bool> = sqlx::query_scalar(LOOKUP)
         .persistent(false)
         .fetch_optional(&mut *transaction)

@@ -104,6 +104,7 @@ fn code_of(error: &sqlx::Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::support::error::Diagnose;
 
     #[test]
     fn a_connection_that_breaks_at_the_commit_leaves_it_open_what_was_written() {
@@ -112,6 +113,6 @@ mod tests {
         let broken = || sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
         assert_eq!(context.classify(broken()).kind(), "lost");
         let error = context.classify_commit(broken());
-        assert_eq!((error.kind(), error.is_away()), ("commit_unknown", true));
+        assert_eq!((error.kind(), error.is_transient()), ("commit_unknown", true));
     }
 }

@@ -5,6 +5,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::failure::Context;
+use super::transaction;
 use super::{delivery_log, table_schema};
 use crate::store::store_url::Server;
 use crate::store::table::{TableName, quoted};
@@ -30,7 +31,7 @@ async fn create_table(
     context: &Context<'_>,
     table: &TableName,
 ) -> Result<Vec<String>, Error> {
-    let mut transaction = super::begin(connection, context).await?;
+    let mut transaction = transaction::begin(connection, context).await?;
     let mut statements = Vec::new();
     if let Some(schema) = &table.schema {
         let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
@@ -60,7 +61,7 @@ async fn create_delivery_log(
 ) -> Result<(Vec<String>, Vec<String>), Error> {
     let context = context.at("create the table of delivered batches");
     let failed = |error| context.classify(error);
-    let mut transaction = super::begin(connection, &context).await?;
+    let mut transaction = transaction::begin(connection, &context).await?;
     let sql = "SELECT current_user::text, to_regnamespace('fleetwatt') IS NOT NULL, \
                EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = 'fleetwatt' AND c.relname = 'delivered_batch')";

@@ -13,26 +13,25 @@ mod rejected_rows;
 mod status;
 mod table_mapping;
 mod table_schema;
+mod transaction;
 mod verify;
 
 use std::time::{Duration, Instant};
 
 use sqlx::Connection;
-use sqlx::postgres::{PgConnection, PgTransaction};
+use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::receipt::{RejectedRow, WriteReport};
 use super::record::Record;
 use super::store_url::Server;
 use super::table::TableName;
-use super::{Error, Guarantee, InitReport, RejectedRow, Status, WriteReport, failpoint};
+use super::{Error, Guarantee, InitReport, Status, failpoint};
 use crate::batch::BatchId;
 use failure::Context;
 use table_mapping::TableMapping;
-
-/// One round trip. LOCAL, so that nothing stays behind in a connection that pgbouncer gives to others. The
-/// level is said, since the look for a batch has to see what was committed while it waited for the lock.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'";
+use transaction::{begin, close_connection, within};
 
 /// How long all of a transaction but its commit may take. The server ends each statement after 30 s;
 /// this is for a network that swallows everything.
@@ -214,27 +213,5 @@ impl Session {
             Ok(Err(error)) => Err(context.classify_commit(error)),
             Err(_) => Err(Error::CommitUnknown { source: None }),
         }
-    }
-}
-
-async fn begin<'c>(
-    connection: &'c mut PgConnection,
-    context: &Context<'_>,
-) -> Result<PgTransaction<'c>, Error> {
-    connection.begin_with(BEGIN).await.map_err(|error| context.classify(error))
-}
-
-async fn within<T>(
-    limit: Duration,
-    step: &'static str,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    timeout(limit, work).await.unwrap_or(Err(Error::Timeout { step, source: None }))
-}
-
-/// Tells the server that we go. It would notice anyway.
-async fn close_connection(connection: PgConnection) {
-    if !matches!(timeout(Duration::from_secs(2), connection.close()).await, Ok(Ok(()))) {
-        tracing::debug!("database connection did not close cleanly");
     }
 }

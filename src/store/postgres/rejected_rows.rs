@@ -5,9 +5,11 @@ use sqlx::postgres::{PgConnection, PgTransaction};
 use super::failure::Context;
 use super::insert;
 use super::table_mapping::TableMapping;
+use super::transaction;
+use crate::store::Error;
 use crate::store::bisect::Bisect;
+use crate::store::receipt::RejectedRow;
 use crate::store::record::Record;
-use crate::store::{Error, RejectedRow};
 
 /// After so many ranges were taken the transaction begins anew: each keeps a lock until its end, and all
 /// transactions together have some thousands.
@@ -56,7 +58,7 @@ async fn begin<'c>(
     connection: &'c mut PgConnection,
     context: &Context<'_>,
 ) -> Result<PgTransaction<'c>, Error> {
-    let mut transaction = super::begin(connection, context).await?;
+    let mut transaction = transaction::begin(connection, context).await?;
     // What is only checked at the commit has to be checked at each try.
     let done = sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *transaction).await;
     done.map(|_| transaction).map_err(|error| context.classify(error))

@@ -7,6 +7,7 @@ use super::delivery_log::owner_sql;
 use super::failure::Context;
 use super::init::{index_by_source, index_by_time};
 use super::table_mapping::TableMapping;
+use super::transaction;
 use crate::reading::Timestamp;
 use crate::store::{Error, Guarantee, Status};
 
@@ -30,7 +31,7 @@ pub(super) async fn ask(
     store_url: String,
 ) -> Result<Status, Error> {
     let failed = |error| context.classify(error);
-    let mut transaction = super::begin(connection, context).await?;
+    let mut transaction = transaction::begin(connection, context).await?;
     let facts = sqlx::query(FACTS)
         .bind(table.oid)
         .persistent(false)
@@ -83,7 +84,7 @@ async fn counts(
         "SELECT event_type::text, count(*) FROM {name} WHERE created_at >= {now} - interval '24 hours' GROUP BY 1 ORDER BY 1"
     );
     let newest = format!("SELECT (EXTRACT(epoch FROM max(created_at)) * 1000000)::int8 FROM {name}");
-    let mut transaction = super::begin(connection, context).await?;
+    let mut transaction = transaction::begin(connection, context).await?;
     let recent: sqlx::Result<Vec<(String, i64)>> =
         sqlx::query_as(AssertSqlSafe(recent)).persistent(false).fetch_all(&mut *transaction).await;
     let Ok(recent) = recent else {

@@ -2,8 +2,8 @@
 
 use super::table_schema::{Column, TableSchema};
 use crate::store::record::{ByKind, Record};
-use crate::store::table::quoted;
-use crate::store::{COLUMNS, ColumnFound, Error};
+use crate::store::table::{COLUMNS, quoted};
+use crate::store::{ColumnFound, Error};
 
 /// A table that holds events, and how.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::failure::Context;
+use super::transaction;
 use crate::store::Error;
 use crate::store::table::{TableName, quoted};
 
@@ -98,7 +99,7 @@ pub(super) async fn table(
 ) -> Result<TableSchema, Error> {
     let failed = |error| context.classify(error);
     // Unnamed statements live as long as their transaction behind pgbouncer.
-    let mut transaction = super::begin(connection, context).await?;
+    let mut transaction = transaction::begin(connection, context).await?;
     let rows = sqlx::query(LOOKUP)
         .bind(&name.name)
         .bind(name.schema.as_deref())

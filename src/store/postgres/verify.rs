@@ -6,11 +6,13 @@ use uuid::Uuid;
 
 use super::failure::Context;
 use super::table_mapping::TableMapping;
-use super::{begin, delivery_log, insert};
+use super::transaction::begin;
+use super::{delivery_log, insert};
 use crate::batch::{BatchId, Event, Metadata};
-use crate::reading::Timestamp;
+use crate::reading::{Timestamp, error_chain};
 use crate::store::record::Record;
 use crate::store::{Error, Guarantee};
+use crate::support::error::Diagnose;
 
 /// What was tried: what holds, and what is odd, one sentence each.
 #[derive(Debug)]
@@ -51,7 +53,7 @@ pub(super) async fn guarantee(
         ),
         Ok(_) => {}
         Err(error) if error.is_data_error() || matches!(error, Error::Permission { .. } | Error::Other { .. }) => {
-            let message = error.error_chain();
+            let message = error_chain(&error);
             tried.warnings.push(format!("what keeps batches from being doubled could not be tried: {message}"));
         }
         Err(error) => return Err(error),
@@ -86,8 +88,8 @@ async fn delivery_log_fails(
     }
     transaction.rollback().await.map_err(|error| context.classify(error))?;
     match refused {
-        Some(error) if error.is_away() => Err(error),
-        Some(error) => Ok(Some(format!("fleetwatt.delivered_batch cannot be used: {}", error.error_chain()))),
+        Some(error) if error.is_transient() => Err(error),
+        Some(error) => Ok(Some(format!("fleetwatt.delivered_batch cannot be used: {}", error_chain(&error)))),
         None if is_new == [true, false] => Ok(None),
         None => Ok(Some(
             "fleetwatt.delivered_batch does not keep what is entered: a trigger, a rule or row-level security".to_owned(),

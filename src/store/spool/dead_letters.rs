@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::payload::Packed;
-use super::{NOW, Spool, advance_clock, as_i64, count, insert, spool_error};
+use super::queue::{NOW, Spool, advance_clock, as_i64, count, insert, spool_error};
 use crate::batch::BatchId;
 use crate::store::Error;
 use crate::store::record::Record;

@@ -1,30 +1,18 @@
-//! Opening the file: made anew, as it is, rescued, or in the room that was set aside for a full disk.
+//! Opening: a new file, the one that is there, one that is rescued, or one in the reserve of a full disk.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
-};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::{Rescued, Spool, SpoolStatus, rescue, reserve, spool_error, spool_io_error};
-use crate::store::alerts::{self, Tables};
-use crate::store::file::{Identity, create_private};
-use crate::store::inspect::read_only;
-use crate::store::{Error, FileTrouble};
+use super::queue::{Rescued, Spool, SpoolStatus, spool_error, spool_io_error};
+use super::schema::{connect, open_file};
+use super::{rescue, reserve};
+use crate::store::Error;
+use crate::store::file::{Identity, read_only};
 
 /// The file's name in the state directory.
 const FILE_NAME: &str = "spool.db";
-
-/// The version in `meta`. A file with a higher one is left alone.
-const SCHEMA_VERSION: i64 = 1;
-
-/// How long to wait for another program: `store status` looks, and an operator may.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Up to this many pages of 4 KiB the whole file is checked on opening, which takes some milliseconds.
-const CHECKED_PAGES: i64 = 2_048;
 
 /// Pages that the log may have before it is taken into the file: SQLite's default, and on a full disk.
 const LOG_PAGES: u32 = 1_000;
@@ -32,30 +20,6 @@ const TIGHT_LOG_PAGES: u32 = 12;
 
 /// SQLite's own bound.
 const MAX_PAGES: u32 = u32::MAX - 1;
-
-const SCHEMA: &str = "\
-CREATE TABLE batch (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT /* the order in which they came */,
-  batch_id TEXT NOT NULL UNIQUE,
-  created_us INTEGER NOT NULL /* microseconds since 1970, UTC */,
-  rows INTEGER NOT NULL,
-  bytes INTEGER NOT NULL,
-  crc32 INTEGER NOT NULL,
-  payload BLOB NOT NULL /* JSON lines, zlib */,
-  attempts INTEGER NOT NULL DEFAULT 0,
-  last_error TEXT
-);
--- So that counting a month of batches does not read the batches.
-CREATE INDEX batch_facts ON batch (created_us, rows, bytes);
-CREATE TABLE dead_letter (
-  id INTEGER PRIMARY KEY,
-  batch_id TEXT NOT NULL,
-  row_json TEXT NOT NULL,
-  error TEXT NOT NULL,
-  at_us INTEGER NOT NULL
-);
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO meta VALUES ('schema_version', 1), ('dropped_total', 0), ('lost_total', 0);";
 
 impl Spool {
     /// Where the spool of a state directory is.
@@ -120,6 +84,10 @@ impl Spool {
         }
         let connection = connect(&path).await.map_err(|source| spool_error(&path, source))?;
         Ok(Some(Self::of(&path, connection)))
+    }
+
+    async fn open_file(path: &Path) -> Result<Self, Error> {
+        Ok(Self::of(path, open_file(path).await?))
     }
 
     fn of(path: &Path, connection: SqliteConnection) -> Self {
@@ -190,35 +158,6 @@ impl Spool {
         Ok(())
     }
 
-    pub(super) async fn open_file(path: &Path) -> Result<Self, Error> {
-        let damaged =
-            || Error::Spool { path: path.to_owned(), trouble: Some(FileTrouble::Corrupt), source: None };
-        // Opening a FIFO would wait for its other side.
-        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(damaged());
-        }
-        create_private(path).map_err(|source| spool_io_error(path, source))?;
-        let mut connection = connect(path).await.map_err(|source| spool_error(path, source))?;
-        let opened = match prepare(&mut connection).await {
-            Ok(Some(found)) if found > SCHEMA_VERSION => {
-                Err(Error::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION })
-            }
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(damaged()),
-            Err(source) => Err(spool_error(path, source)),
-        };
-        let spool = Self::of(path, connection);
-        match opened {
-            Ok(()) => Ok(spool),
-            Err(error) => {
-                // Not left to its drop, which closes it some time later, and might then remove the
-                // write-ahead log of the file that has come into its place.
-                spool.close().await;
-                Err(error)
-            }
-        }
-    }
-
     pub(in crate::store) async fn close(self) {
         if let Err(error) = self.connection.close().await {
             // Whatever was committed is durable, and SQLite takes up the WAL on the next opening.
@@ -228,45 +167,4 @@ impl Spool {
             reserve::restore(&self.path);
         }
     }
-}
-
-/// Creates the tables if there are none. The schema's version; `None` if the file is damaged.
-async fn prepare(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
-    let sql = "SELECT count(*), count(*) FILTER (WHERE name IN ('batch', 'dead_letter', 'meta')) FROM sqlite_schema";
-    let (there, ours): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut *connection).await?;
-    if there > 0 && ours < 3 {
-        return Ok(None);
-    }
-    if there == 0 || !alerts::are_there(connection, Tables::OfSpool).await? {
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        if there == 0 {
-            sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
-        }
-        // They came later; an earlier fleetwatt takes no notice of them.
-        alerts::create(&mut transaction, Tables::OfSpool).await?;
-        transaction.commit().await?;
-    }
-    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await?;
-    if pages <= CHECKED_PAGES {
-        let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await?;
-        if found != "ok" {
-            return Ok(None);
-        }
-    }
-    let sql = "SELECT value FROM meta WHERE key = 'schema_version'";
-    sqlx::query_scalar(sql).fetch_optional(connection).await
-}
-
-pub(super) async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
-    // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.
-    let file = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
-    SqliteConnectOptions::new()
-        .filename(file)
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging()
-        .connect()
-        .await
 }

@@ -34,7 +34,7 @@ impl Packed {
     }
 
     pub(super) fn bytes(&self) -> i64 {
-        super::as_i64(self.payload.len())
+        i64::try_from(self.payload.len()).unwrap_or(i64::MAX)
     }
 }
 

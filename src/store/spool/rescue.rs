@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::open::connect;
+use super::queue::{NOW, Rescued, as_i64, count, spool_error, spool_io_error};
 use super::scan::{Batch, Salvage, scan};
-use super::{NOW, Spool, as_i64, count, spool_error, spool_io_error};
+use super::schema::{connect, open_file};
+use crate::store::Error;
+use crate::store::alerts::tables as alerts;
 use crate::store::file::{sync_folder, with};
-use crate::store::{Error, alerts};
 
 /// The new spool while it is being filled.
 const FILLING: &str = "spool.rescue";
@@ -27,15 +28,6 @@ const PARTS: [&str; 3] = ["-shm", "-wal", ""];
 /// What of `meta` goes on in the new spool.
 const COUNTED: [&str; 5] =
     ["dropped_total", "lost_total", "dead_letters_dropped_total", "clock_us", "spool_us"];
-
-/// What became of a spool that was set aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rescued {
-    /// Batches that were saved.
-    pub saved: u64,
-    /// Batches that are known to be lost.
-    pub lost: u64,
-}
 
 /// Whether a rescue was cut short when the damaged file was already out of its place.
 pub(super) fn is_unfinished(state_dir: &Path) -> bool {
@@ -60,15 +52,13 @@ pub(super) async fn set_aside(path: &Path) -> Result<Rescued, Error> {
     let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
     let found =
         if is_file { scan(path, &with(path, "-wal")).unwrap_or_default() } else { Salvage::default() };
-    let mut new = Box::pin(Spool::open_file(&filling)).await?;
+    let mut new = open_file(&filling).await?;
     fill(&mut new, &found, is_file.then_some(path)).await.map_err(|source| spool_error(&filling, source))?;
     let sql = "SELECT 'spool.corrupt-' || strftime('%Y%m%dT%H%M%SZ', 'now')";
-    let stem: String = sqlx::query_scalar(sql)
-        .fetch_one(&mut new.connection)
-        .await
-        .map_err(|source| spool_error(&filling, source))?;
+    let stem: String =
+        sqlx::query_scalar(sql).fetch_one(&mut new).await.map_err(|source| spool_error(&filling, source))?;
     // Takes up the write-ahead log, so that one file is all.
-    new.connection.close().await.map_err(|source| spool_error(&filling, source))?;
+    new.close().await.map_err(|source| spool_error(&filling, source))?;
     let complete = path.with_file_name(COMPLETE);
     let swapped = std::fs::rename(&filling, &complete)
         .and_then(|()| sync_folder(path))
@@ -117,8 +107,8 @@ fn remove(path: &Path) -> io::Result<()> {
 
 /// Puts what was found into a new spool, in one transaction, since a sync for each of forty thousand batches would
 /// take minutes.
-async fn fill(new: &mut Spool, found: &Salvage, old: Option<&Path>) -> sqlx::Result<()> {
-    let mut transaction = new.connection.begin().await?;
+async fn fill(new: &mut SqliteConnection, found: &Salvage, old: Option<&Path>) -> sqlx::Result<()> {
+    let mut transaction = new.begin().await?;
     let into = &mut *transaction;
     for (seq, batch) in &found.batches {
         copy(into, *seq, batch).await?;

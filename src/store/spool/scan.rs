@@ -14,7 +14,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::{Stored, unpack};
+use super::queue::{Stored, unpack};
 use crate::store::record::Unreadable;
 
 /// SQLite's default, which every spool has; the header may say something else when it is damaged.

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
+use sqlx::Connection;
 use tempfile::TempDir;
+use uuid::Uuid;
 
-use super::*;
-use crate::batch::Metadata;
-use crate::store::record::{ByKind, EventRow};
+use super::queue::*;
+use crate::batch::{BatchId, Metadata};
+use crate::store::record::{ByKind, EventRow, Record};
+use crate::store::{Error, FileTrouble};
+use crate::support::error::Diagnose;
 
 pub(super) const ROOMY: SpoolLimits = SpoolLimits { bytes: 1 << 30, age: Duration::from_secs(3_600) };
 

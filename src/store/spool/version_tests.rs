@@ -2,9 +2,11 @@
 
 use serde_json::json;
 
+use super::payload::Packed;
+use super::queue::{Rescued, Spool, advance_clock, insert, read};
 use super::tests::{ROOMY, append, id, opened, rows};
-use super::*;
 use crate::store::{StoreUrl, Writer};
+use crate::support::error::Diagnose;
 
 /// Appends a batch that a later version wrote, with a kind of record that there is not in this one.
 async fn append_of_a_later_version(spool: &mut Spool, n: usize) {

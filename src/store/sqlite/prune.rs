@@ -8,8 +8,9 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::Sqlite;
 use crate::reading::Timestamp;
+use crate::store::Error;
+use crate::store::receipt::Pruned;
 use crate::store::table::TableName;
-use crate::store::{Error, Pruned};
 
 /// Rows that are looked at in one transaction, so that nobody waits long for the lock.
 const ROWS_A_STEP: i64 = 5_000;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use fleetwatt::battery::anker::rest::{Cloud, Pace, Site, SolixError};
+use fleetwatt::support::error::Diagnose;
 use tokio::time::Instant;
 
 use super::server::{DEVICES, LOGIN, Reply, SCENE};

@@ -1,6 +1,7 @@
 //! Why the cloud could not be asked, or what it answered instead. No error holds a secret, nor anything that
 //! the server wrote.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::reading::{AccountTrouble, SafeText, Timestamp, error_chain};
+use crate::support::error::Diagnose;
 
 /// Why a call to the cloud, or a login, did not lead to what was asked for.
 ///
@@ -241,9 +243,8 @@ const fn login_hint(status: u16) -> &'static str {
 const LASTING_KINDS: [&str; 6] =
     ["settings", "state", "no_credentials", "not_logged_in", "login_refused", "forbidden"];
 
-impl SolixError {
-    /// A short, stable label for a log field or a database column.
-    pub const fn kind(&self) -> &'static str {
+impl Diagnose for SolixError {
+    fn kind(&self) -> &'static str {
         match self {
             Self::ApiUrl
             | Self::Country
@@ -268,16 +269,8 @@ impl SolixError {
         }
     }
 
-    /// Whether a person has to know of it at once: it lasts until they do something, or the vendor has locked
-    /// the account.
-    pub fn needs_person(&self) -> bool {
-        let is_lasting = LASTING_KINDS.contains(&self.kind()) && !matches!(self, Self::Random);
-        is_lasting || matches!(self, Self::LoginPaused { pause: Pause::Locked | Pause::KeyRefused, .. })
-    }
-
-    /// What a person can do about it.
-    pub const fn hint(&self) -> &'static str {
-        match self {
+    fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::ApiUrl => "write it as `https://host:port`, or leave it out: only tests need it",
             Self::LoginKey => {
                 "write the uncompressed point, 130 hexadecimal digits, or leave it out: only tests need it"
@@ -327,7 +320,20 @@ impl SolixError {
             Self::Unsupported { .. } => "nothing: it is optional",
             Self::Forbidden { .. } => "use the account that owns the devices",
             Self::CredentialsTooSoon { .. } => "wait: they are fetched at most once an hour",
-        }
+        })
+    }
+
+    fn is_transient(&self) -> bool {
+        !self.needs_person()
+    }
+}
+
+impl SolixError {
+    /// Whether a person has to know of it at once: it lasts until they do something, or the vendor has locked
+    /// the account.
+    pub fn needs_person(&self) -> bool {
+        let is_lasting = LASTING_KINDS.contains(&self.kind()) && !matches!(self, Self::Random);
+        is_lasting || matches!(self, Self::LoginPaused { pause: Pause::Locked | Pause::KeyRefused, .. })
     }
 
     /// The same, as the session reports what keeps it from working.

@@ -1,0 +1,36 @@
+//! The state of the alerts as the store takes it and gives it.
+
+use crate::batch::Event;
+
+/// What a batch says of the alerts.
+#[derive(Debug, Clone, Default)]
+pub struct AlertRecord {
+    /// What was raised and cleared. Written with the batch's own events, or not at all where the rest of
+    /// this cannot be kept.
+    pub events: Vec<Event>,
+    /// The revision that was judged by; 0 where there was none.
+    pub judged_by: i64,
+    /// The state that follows, as text; `None` if it is still that of `judged_by`. Its revision is one
+    /// more.
+    pub state: Option<String>,
+    /// Messages for the webhook, as text, in their order.
+    pub messages: Vec<String>,
+}
+
+/// The state of the alerts that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAlertState {
+    /// Which one it is: each is one more than the one before it.
+    pub revision: i64,
+    /// The state, as it was given.
+    pub text: String,
+}
+
+/// What is kept of the alerts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredAlerts {
+    /// The newest state; `None` if none was ever kept.
+    pub state: Option<StoredAlertState>,
+    /// Number of messages that wait for the webhook.
+    pub n_waiting: u64,
+}
