@@ -13,8 +13,6 @@ const KNOWN: &[&[&str]] = &[
     &["battery/anker/wire/decode", "battery/anker/wire/json"],
     &["probe/nvidia_smi/simulated/driver", "probe/nvidia_smi/simulated/gpu"],
     &["reading/device", "reading/gpu", "reading/quantity"],
-    &["store/delivery", "store/intake", "store/writer"],
-    &["store/spool/open", "store/spool/rescue"],
 ];
 
 /// A path of modules, such as `store/spool/open`.
