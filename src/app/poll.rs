@@ -100,11 +100,10 @@ pub async fn poll(
     progress: impl FnMut(u64, u64) + Send,
 ) -> Result<Polled, Error> {
     let hosts = request.selection.of(&settings.inventory)?;
-    let lock = if request.dry_run { None } else { Some(lock_state(&settings.state_dir)?) };
-    let inventory = &settings.inventory;
+    let _lock = if request.dry_run { None } else { Some(lock_state(&settings.state_dir)?) };
     let lifetime = if request.dry_run { Lifetime::Traceless } else { Lifetime::NextRun };
     let Collector { mut engine, mut alerting, .. } = Collector::assemble(settings, &hosts, lifetime)?;
-    let (hosts_have, grace) = closes_after(inventory);
+    let (hosts_have, grace) = closes_after(&settings.inventory);
     let closes_at = Instant::now() + hosts_have;
     let hosts = async {
         engine.begin(BatchId(Uuid::now_v7()), closes_at, grace);
@@ -121,21 +120,31 @@ pub async fn poll(
         return Ok(Polled::unjudged(Snapshot { alerts: alerting.firing(), ..batch.into() }, Kept::DryRun));
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
-    let ((batch, mut memory), writer) = tokio::join!(cycle, connected(settings));
+    let ((batch, memory), writer) = tokio::join!(cycle, connected(settings));
     tracing::debug!(hosts = batch.reports.len(), "cycle closed");
-    let mut writer = match writer {
-        Ok(writer) => writer,
-        Err(error) => return Ok(Polled::unjudged(batch.into(), Kept::Lost(error))),
-    };
+    match writer {
+        Ok(writer) => keep(settings, request, (batch, memory), writer, alerting).await,
+        Err(error) => Ok(Polled::unjudged(batch.into(), Kept::Lost(error))),
+    }
+}
+
+/// Keeps what a cycle brought, and the alerts that follow from it.
+async fn keep(
+    settings: &Settings,
+    request: &PollRequest,
+    (batch, mut memory): (Batch, Memory),
+    mut writer: Writer,
+    mut alerting: Alerting,
+) -> Result<Polled, Error> {
     let scope = request.scope();
     let store = store_before(settings, &writer).await;
     let system = SystemFacts { store: store.clone(), reload_failed: None };
-    let closed = Closed { batch: &batch, scope, style: inventory.store.metadata, system };
+    let closed = Closed { batch: &batch, scope, style: settings.inventory.store.metadata, system };
     let is_judged = request.judges(settings);
     let judging = Some(&mut alerting).filter(|_| is_judged);
     let kept = commit(&mut writer, &closed, &mut memory.written, judging).await;
     if scope == Scope::Whole {
-        forget_gone(&mut memory, inventory);
+        forget_gone(&mut memory, &settings.inventory);
     }
     let (kept, transitions) = became(batch.id, kept)?;
     let mut changes = Vec::new();
@@ -149,7 +158,6 @@ pub async fn poll(
     };
     // The database tidies up while the rest is done here.
     tokio::join!(end(writer), rest);
-    drop(lock);
     let store = match &kept {
         Kept::Durable(receipt) => store_after(receipt, &store),
         Kept::DryRun | Kept::Lost(_) => store,

@@ -52,25 +52,8 @@ pub(super) async fn launch(
     let mut child = command.spawn().map_err(|error| cannot_start("ssh", &error))?;
     let mut messages = Vec::new();
     let stderr = child.stderr.take();
-    let ended = {
-        let mut drain = std::pin::pin!(read_first(stderr, &mut messages));
-        let waiting = async {
-            let mut said_all = false;
-            // Dropping the losing branch loses nothing: the drain goes on below.
-            let status = tokio::select! {
-                status = child.wait() => status,
-                () = &mut drain => {
-                    said_all = true;
-                    child.wait().await
-                }
-            };
-            if !said_all && timeout(STDERR_DRAIN_WITHIN, &mut drain).await.is_err() {
-                tracing::trace!("something that ssh started holds on to its messages");
-            }
-            status
-        };
-        timeout_at(deadline, waiting).await
-    };
+    let reading = read_first(stderr, &mut messages);
+    let ended = timeout_at(deadline, while_reading(reading, child.wait(), |_| true)).await;
     match ended {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(_)) => Err(classify(&String::from_utf8_lossy(&messages), target.jump.as_deref())),
@@ -101,27 +84,10 @@ pub(super) async fn launch_with_shell(
     let mut ssh = KillOnDrop(Some(child));
     let PipeReaders { answers, messages: said } = readers;
     let mut messages = Vec::new();
-    let came = {
-        let mut drain = std::pin::pin!(read_first(Some(said), &mut messages));
-        let waiting = async {
-            let mut ready = std::pin::pin!(shell::is_ready(&answers));
-            let mut said_all = false;
-            // Dropping the losing branch loses nothing: both go on below.
-            let is_ready = tokio::select! {
-                is_ready = &mut ready => is_ready,
-                () = &mut drain => {
-                    said_all = true;
-                    ready.await
-                }
-            };
-            // If the pipe ended, so did ssh.
-            if is_ready.is_err() && !said_all && timeout(STDERR_DRAIN_WITHIN, &mut drain).await.is_err() {
-                tracing::trace!("something that ssh started holds on to its messages");
-            }
-            is_ready.ok()
-        };
-        timeout_at(deadline, waiting).await
-    };
+    let reading = read_first(Some(said), &mut messages);
+    // If the pipe of the answers ended, so did ssh.
+    let ready = while_reading(reading, shell::is_ready(&answers), Result::is_err);
+    let came = timeout_at(deadline, ready).await.map(Result::ok);
     match came {
         Ok(Some(true)) => {
             ssh.disarm();
@@ -144,6 +110,29 @@ pub(super) async fn launch_with_shell(
     ssh.kill().await;
     remove(socket);
     Ok(false)
+}
+
+/// Waits for what shall come of an ssh while its messages are read, which may end before. If ssh has ended,
+/// waits a little for the rest of them.
+async fn while_reading<T>(
+    messages: impl Future<Output = ()>,
+    event: impl Future<Output = T>,
+    has_ended: impl FnOnce(&T) -> bool,
+) -> T {
+    let (mut messages, mut event) = (std::pin::pin!(messages), std::pin::pin!(event));
+    let mut said_all = false;
+    // Dropping the losing branch loses nothing: both go on below.
+    let came = tokio::select! {
+        came = &mut event => came,
+        () = &mut messages => {
+            said_all = true;
+            event.await
+        }
+    };
+    if has_ended(&came) && !said_all && timeout(STDERR_DRAIN_WITHIN, messages).await.is_err() {
+        tracing::trace!("something that ssh started holds on to its messages");
+    }
+    came
 }
 
 /// In a process group of its own, so that it outlives us, and the keys that end us on a terminal.
