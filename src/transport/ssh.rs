@@ -19,11 +19,12 @@ use super::stream::{STREAM_BOUND, Stream};
 use super::{Output, bounded_argv, no_answer};
 use crate::inventory::SshTarget;
 use crate::reading::{Failure, FailureKind, error_chain};
+use crate::support::jitter;
 
 /// How often a connection that sshd dropped is tried again (`MaxStartups` drops at random).
 const CONNECT_ATTEMPTS: u32 = 4;
 
-/// The first pause before such a retry; each further one is longer by as much.
+/// The shortest pause before such a retry; each further one is longer by as much.
 const RETRY_PAUSE: Duration = Duration::from_millis(150);
 
 /// How long a master of our own may be idle: it ends with us, and by itself if we are killed.
@@ -322,7 +323,8 @@ impl SshSession {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
-            let pause = self.pause(attempt);
+            // Random, so that many hosts do not come back together.
+            let pause = jitter::between(RETRY_PAUSE * attempt, RETRY_PAUSE * (attempt + 1));
             let in_time = Instant::now() + pause < deadline;
             if attempt == CONNECT_ATTEMPTS || !is_worth_a_retry(&failure) || !in_time {
                 connections.note(&self.target, &failure);
@@ -331,13 +333,6 @@ impl SshSession {
             tokio::time::sleep(pause).await;
         }
         Err(Failure::new(FailureKind::Internal, "ran out of numbers for attempts"))
-    }
-
-    /// Grows with each attempt, and differs from host to host so that they do not come back together.
-    fn pause(&self, attempt: u32) -> Duration {
-        let spread = self.target.address.bytes().chain(self.target.port.unwrap_or(22).to_be_bytes());
-        let permille = spread.fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 1000);
-        RETRY_PAUSE * attempt + RETRY_PAUSE * permille / 1000
     }
 
     async fn open_once(&mut self, deadline: Instant) -> Result<(), Failure> {
