@@ -3,6 +3,7 @@
 use serde_json::{Number, Value, json};
 
 use crate::reading::{Device, Power, PowerSamples, Quantity, Role, SafeText, Share};
+use crate::support::milliseconds;
 
 use super::entries::Entries;
 use super::{Batch, HostReport, Totals};
@@ -129,10 +130,6 @@ fn without_power(gpu: &Device) -> Option<Value> {
 fn put_gpu_counts(metadata: &mut Entries<'_>, report: &HostReport) {
     metadata.put("gpus_reporting", report.gpus_reporting());
     metadata.known("gpus_expected", report.gpus_known(), "never_seen");
-}
-
-fn milliseconds(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn percent(share: &Share) -> Value {

@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
+use crate::support::stable_hash;
+
 /// How many different shares there are: of a second, as many as a timer tells apart.
 const N_OFFSETS: u32 = 1000;
 
 /// A share of `span`, from nothing to just below the whole, which is always the same for a node. Those of many
 /// nodes fill the span evenly, however alike their names are.
 pub(super) fn offset_of(span: Duration, node: &str) -> Duration {
-    // FNV-1a with a finish, which lets the last letter of a name change all of it. The standard library's hash
-    // may differ from build to build, and a host's time is not to move with an update.
-    let fnv = node.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let place = u32::try_from((mixed ^ (mixed >> 33)) % u64::from(N_OFFSETS)).unwrap_or_default();
+    let place = u32::try_from(stable_hash(node) % u64::from(N_OFFSETS)).unwrap_or_default();
     span / N_OFFSETS * place
 }
 

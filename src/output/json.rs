@@ -4,7 +4,6 @@
 mod stations;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -17,6 +16,7 @@ use crate::batch::{HostReport, Snapshot, number};
 use crate::reading::{
     Absent, Device, Failure, Fault, Measured, Outcome, Power, PowerSamples, SafeText, Share,
 };
+use crate::support::milliseconds;
 
 /// The name and version of the document's shape, in its field `schema`.
 pub const SCHEMA: &str = "fleetwatt.poll/1";
@@ -243,7 +243,7 @@ fn samples_shape(samples: &PowerSamples) -> SamplesShape {
         count: samples.n_samples,
         absent: samples.n_absent,
         energy_j: samples.energy.joules(),
-        covered_ms: u64::try_from(samples.covered.as_millis()).unwrap_or(u64::MAX),
+        covered_ms: milliseconds(samples.covered),
     }
 }
 
@@ -269,10 +269,6 @@ impl Reasons {
     fn percent(&mut self, key: &'static str, measured: &Measured<Share>) -> Value {
         self.value(key, measured, |share| number(share.percent()))
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::milliseconds;
+
 /// A random number. If the system has no random numbers, it is 0, and nothing is spread.
 pub fn number() -> u64 {
     getrandom::u64().unwrap_or_default()
@@ -9,7 +11,7 @@ pub fn number() -> u64 {
 
 /// A random duration from `low` to `high`, both included, to the millisecond.
 pub fn between(low: Duration, high: Duration) -> Duration {
-    let span = u64::try_from(high.saturating_sub(low).as_millis()).unwrap_or(u64::MAX);
+    let span = milliseconds(high.saturating_sub(low));
     low + Duration::from_millis(number() % span.saturating_add(1).max(1))
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::ScenarioError;
 use super::driver::Driver;
+use crate::support::stable_hash;
 
 /// What a scenario without a `dump` simulates: a loaded H100 of driver 590.
 pub(super) const DEFAULT_DUMP: &str =
@@ -147,13 +148,13 @@ impl Board {
 
 /// The UUID of the GPU at `index` of the scenario with this seed.
 pub fn gpu_uuid(seed: &str, index: usize) -> String {
-    let (a, b) = (hash(&format!("{seed}/{index}/a")), hash(&format!("{seed}/{index}/b")));
+    let (a, b) = (stable_hash(&format!("{seed}/{index}/a")), stable_hash(&format!("{seed}/{index}/b")));
     let (head, tail) = (a >> 32, b & 0xffff_ffff_ffff);
     format!("GPU-{head:08x}-{:04x}-{:04x}-{:04x}-{tail:012x}", (a >> 16) & 0xffff, a & 0xffff, b >> 48)
 }
 
 fn serial(seed: &str, index: usize) -> String {
-    format!("{:013}", hash(&format!("{seed}/{index}/serial")) % 10_000_000_000_000)
+    format!("{:013}", stable_hash(&format!("{seed}/{index}/serial")) % 10_000_000_000_000)
 }
 
 /// The other name of a clock reason column: a capture of one age answers for a driver of the other.
@@ -188,16 +189,6 @@ fn moved_on_bus(cell: &str, name: &str, first_bus: &str, index: usize) -> String
 
 /// Between -1 and 1, from the index alone.
 fn sway(index: usize) -> f64 {
-    let step = u32::try_from(hash(&index.to_string()) % 2001).unwrap_or(1000);
+    let step = u32::try_from(stable_hash(&index.to_string()) % 2001).unwrap_or(1000);
     f64::from(step) / 1000.0 - 1.0
-}
-
-/// FNV-1a with a finish that spreads short texts: the standard library's hash may change with the
-/// compiler, and these results must not.
-fn hash(text: &str) -> u64 {
-    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    mixed ^ (mixed >> 33)
 }
