@@ -266,11 +266,9 @@ impl Diagnose for Error {
     }
 
     fn is_transient(&self) -> bool {
-        match self {
-            Self::Directory { source, .. } => source.kind() == io::ErrorKind::StorageFull,
-            Self::Locked { .. } | Self::Threads(_) => true,
-            Self::Timeline(error) => error.is_transient(),
-            _ => false,
-        }
+        let is_full_disk = |source: &io::Error| source.kind() == io::ErrorKind::StorageFull;
+        matches!(self, Self::Locked { .. } | Self::Threads(_))
+            || matches!(self, Self::Directory { source, .. } if is_full_disk(source))
+            || matches!(self, Self::Timeline(error) if error.is_transient())
     }
 }

@@ -344,6 +344,7 @@ impl fmt::Display for FileTrouble {
 
 impl Error {
     /// The hint for what the server or the connection to it did.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "`hint` names each variant that comes here")]
     const fn server_hint(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => {
@@ -497,16 +498,16 @@ impl Diagnose for Error {
     }
 
     fn is_transient(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::Unreachable { .. }
-            | Self::ConnectTimeout { .. }
-            | Self::ServerUnavailable { .. }
-            | Self::Timeout { .. }
-            | Self::Lost { .. }
-            | Self::CommitUnknown { .. } => true,
-            Self::File { trouble, .. } => matches!(trouble, FileTrouble::Locked | FileTrouble::Full),
-            _ => false,
-        }
+                | Self::ConnectTimeout { .. }
+                | Self::ServerUnavailable { .. }
+                | Self::Timeout { .. }
+                | Self::Lost { .. }
+                | Self::CommitUnknown { .. }
+                | Self::File { trouble: FileTrouble::Locked | FileTrouble::Full, .. }
+        )
     }
 }
 
