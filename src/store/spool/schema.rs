@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection};
 
 use super::queue::{spool_error, spool_io_error};
@@ -91,11 +91,17 @@ async fn prepare(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>>
     sqlx::query_scalar(sql).fetch_optional(connection).await
 }
 
+/// Opens a file as a spool. One that fails is closed before this returns: sqlx would close it some time later, and
+/// SQLite would then remove the write-ahead log of the file that has come into its place.
 pub(super) async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
-    options(path)
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .connect()
-        .await
+    // Among the options of the connection these would be run where nobody can close it.
+    let sql = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL";
+    let mut connection = options(path).connect().await?;
+    match sqlx::raw_sql(sql).execute(&mut connection).await {
+        Ok(_) => Ok(connection),
+        Err(error) => {
+            connection.close().await.unwrap_or_default();
+            Err(error)
+        }
+    }
 }
