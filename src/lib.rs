@@ -5,30 +5,31 @@
 //! cycle learned to one timeline table in one transaction.
 //!
 //! The rooms, in reading order. A room may use only rooms of a lower rank; `tests/it/tidy.rs` holds
-//! that. Ranks 0 to 2 are the core, but for `support`: no async, no I/O, no clock.
+//! that. Ranks 0 to 3 are the core, but for `support`: no async, no I/O, no clock.
 //!
 //! | rank | room | what it is |
 //! |---|---|---|
-//! | 0 | [`reading`] | units, value or absent, outcome of an attempt |
-//! | 0 | [`support`] | what several rooms need: the writer of kept files |
-//! | 1 | [`inventory`] | the fleet as written becomes the fleet as meant |
-//! | 1 | [`probe`] | the exact command, and the pure parser of its answer |
+//! | 0 | [`reading`] | a value or a reason for each quantity of a device; the outcome of an attempt |
+//! | 0 | [`support`] | what several rooms need: kept files, backoff, jitter, TLS, secrets, the trait of errors |
+//! | 1 | [`probe`] | the exact commands of each tool, and the pure parser of their answers |
 //! | 1 | [`alert`] | rules and their state machine: facts in, transitions out |
-//! | 2 | [`batch`] | what one cycle produced, as timeline events |
-//! | 3 | [`transport`] | run this argv there, by this deadline; say which step failed |
-//! | 3 | [`battery`] | battery stations by vendor: login, REST, MQTT, frames; its product is readings |
-//! | 3 | [`store`] | the timeline: one transaction a batch |
-//! | 4 | [`cycle`] | when and whom: host tasks, deadlines, gathering |
-//! | 4 | [`output`] | read-only views of what a cycle produced |
-//! | 5 | [`app`] | settings of all rooms, telemetry |
-//! | 6 | [`cli`] | subcommands, exit codes, words for people |
+//! | 2 | [`inventory`] | the fleet as written becomes the fleet as meant |
+//! | 3 | [`batch`] | what one cycle produced, as timeline events, and the snapshot that outputs show |
+//! | 4 | [`transport`] | run this argv there, by this deadline; say which step failed |
+//! | 4 | [`battery`] | battery stations by vendor: login, REST, MQTT, frames; its product is readings |
+//! | 4 | [`store`] | the timeline: one transaction a batch |
+//! | 5 | [`cycle`] | when and whom: host tasks, deadlines, gathering |
+//! | 5 | [`output`] | functions of the last snapshot, and subscribers that follow it |
+//! | 6 | [`app`] | settings of all rooms, telemetry, each subcommand as a job |
+//! | 7 | [`cli`] | subcommands, exit codes, rendering of what is not a snapshot |
 
 pub mod reading;
 pub mod support;
 
 pub mod alert;
-pub mod inventory;
 pub mod probe;
+
+pub mod inventory;
 
 pub mod batch;
 

@@ -3,6 +3,12 @@
 //! An edge goes from a file to the file of a name that it uses, through the re-exports of folders. A file
 //! that has a folder beside it (`mod.rs`) only holds its children together, and is no part of the graph.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "the source is our own, and every bound was found in it"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{code_lines, report, rust_files, src};
