@@ -39,10 +39,7 @@ pub(super) fn is_ours(state_dir: &Path) -> Result<(), Error> {
 pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
     is_ours(state_dir)?;
     let fail = |source| Error::Directory { what: "state", path: state_dir.to_owned(), source };
-    state_file::create_folder(state_dir).map_err(fail)?;
-    let path = state_dir.join(FILE_NAME);
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
+    let mut file = state_file::open_lock(state_dir, FILE_NAME).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => (),
         Err(TryLockError::Error(source)) => return Err(fail(source)),
@@ -53,16 +50,17 @@ pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
             return Err(Error::Locked { path: state_dir.to_owned(), holder });
         }
     }
-    let note = |file: &mut File| {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())
-    };
-    if let Err(error) = note(&mut file) {
+    if let Err(error) = note_holder(&mut file) {
         // The lock holds without it, and a database may still take what a full disk does not.
         tracing::debug!(%error, "the lock does not say who holds it");
     }
     Ok(StateLock { _file: file })
+}
+
+fn note_holder(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +56,16 @@ pub fn set_aside(path: &Path) -> io::Result<()> {
 /// It cannot be created.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Opens a file that is there to be locked, and creates it and its folder unless they are there.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_lock(folder: &Path, name: &str) -> io::Result<File> {
+    create_folder(folder)?;
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(name))
 }
 
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {

@@ -64,8 +64,6 @@ const WRITES_FILES: &[&str] = &[
 
 /// Files that do so for another reason.
 const WRITES_OTHERWISE: &[(&str, &str)] = &[
-    ("app/lock.rs", "locks a file"),
-    ("battery/anker/auth/files.rs", "locks a file"),
     ("store/failpoint.rs", "says to a test how far it is"),
     ("store/file.rs", "creates a database"),
     ("store/spool/reserve.rs", "holds room on the disk"),

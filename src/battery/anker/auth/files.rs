@@ -2,7 +2,7 @@
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -161,11 +161,8 @@ pub(in crate::battery::anker) async fn take_lock(
     state_dir: &Path,
     deadline: Option<Instant>,
 ) -> Result<File, SolixError> {
-    let path = state_dir.join(LOCK_NAME);
-    let fail = |source| SolixError::State { path: path.clone(), source };
-    state_file::create_folder(state_dir).map_err(fail)?;
-    let file =
-        File::options().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
+    let fail = |source| SolixError::State { path: state_dir.join(LOCK_NAME), source };
+    let file = state_file::open_lock(state_dir, LOCK_NAME).map_err(fail)?;
     let until = Instant::now() + LOCK_WITHIN;
     let until = deadline.map_or(until, |deadline| deadline.min(until));
     loop {
