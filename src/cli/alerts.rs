@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::{Failure, block_on, colour_stderr, print, render, settings_to_read};
 use crate::alert::{Severity, Transition};
 use crate::app::{self, ActiveAlerts, Settings};
+use crate::support::counted;
 
 /// The name and version of the shape of `alerts --format json`.
 const SCHEMA: &str = "fleetwatt.active_alerts/1";
@@ -72,8 +73,7 @@ fn text(active: &ActiveAlerts, settings: &Settings) -> String {
     }
     match active.n_undelivered {
         0 => (),
-        1 => lines.push("1 message waits for the webhook".to_owned()),
-        n => lines.push(format!("{n} messages wait for the webhook")),
+        n => lines.push(format!("{} for the webhook", counted(n, "message waits", "messages wait"))),
     }
     lines.join("\n") + "\n"
 }

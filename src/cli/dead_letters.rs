@@ -8,6 +8,7 @@ use super::{Failure, block_on, colour_stderr, print, render};
 use crate::app::{self, Settings};
 use crate::reading::SafeText;
 use crate::store::{DeadLetter, RetryReport};
+use crate::support::counted;
 
 pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) -> Result<Exit, Failure> {
     match command {
@@ -36,7 +37,7 @@ pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) 
         }
         DeadLettersCommand::Discard { ids, all } => {
             let n_rows = block_on(app::store_discard(settings, if *all { None } else { Some(ids) }))?;
-            print(&format!("{n_rows} {} discarded\n", rows(n_rows)))?;
+            print(&format!("{} discarded\n", counted(n_rows, "row", "rows")))?;
             Ok(Exit::Ok)
         }
     }
@@ -94,13 +95,9 @@ fn message(retried: &RetryReport) -> String {
         Some(_) => "waiting in the spool",
         None => "waiting in the spool, for the fleetwatt that runs to deliver",
     };
-    let mut line = format!("{taken} {} {place}", rows(*taken));
+    let mut line = format!("{} {place}", counted(*taken, "row", "rows"));
     if *refused > 0 {
         line += &format!("; {refused} still refused, see `fleetwatt store dead-letters list`");
     }
     line + "\n"
-}
-
-const fn rows(n_rows: u64) -> &'static str {
-    if n_rows == 1 { "row" } else { "rows" }
 }

@@ -41,10 +41,9 @@ fn store(state: &StoreState) -> String {
         return "nothing waits for the store".to_owned();
     }
     let n_batches = state.waiting.map_or(0, |(n_batches, _)| n_batches);
-    let (batches, wait) =
-        (counted(n_batches, "batch", "batches"), if n_batches == 1 { "waits" } else { "wait" });
+    let batches = counted(n_batches, "batch waits", "batches wait");
     let away = state.away.as_ref().map(|(since, message)| format!(", away since {since}: {message}"));
-    format!("{batches} {wait} for the store{}", away.unwrap_or_default())
+    format!("{batches} for the store{}", away.unwrap_or_default())
 }
 
 #[cfg(test)]

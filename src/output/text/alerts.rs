@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::alert::{Severity, Transition};
 use crate::reading::Timestamp;
+use crate::support::counted;
 
 use super::{BAD, CARE, TextOptions, headed};
 
@@ -26,7 +27,7 @@ pub(super) fn alerts(alerts: &[Transition], now: Timestamp, options: &TextOption
     }
     let n_more = sorted.len().saturating_sub(MAX_SHOWN);
     if n_more > 0 {
-        text.push_str(&format!("… and {n_more} more {}\n", if n_more == 1 { "alert" } else { "alerts" }));
+        text.push_str(&format!("… and {}\n", counted(n_more, "more alert", "more alerts")));
     }
     text
 }
