@@ -6,7 +6,7 @@ use super::alerts::Alerting;
 use super::limits::concurrency;
 use super::{Error, Settings, runtime};
 use crate::cycle::{Clock, Engine, Memory};
-use crate::inventory::{Host, SshTarget, Target};
+use crate::inventory::Host;
 use crate::reading::error_chain;
 use crate::transport::Connections;
 
@@ -55,7 +55,7 @@ pub(super) fn connections(
     lifetime: Lifetime,
 ) -> Result<Arc<Connections>, Error> {
     let connecting = settings.inventory.cycle.connecting;
-    let mut targets = hosts.iter().filter_map(|host| ssh_target(host)).peekable();
+    let mut targets = hosts.iter().filter_map(|host| host.ssh_target()).peekable();
     let has_targets = targets.peek().is_some();
     let created = || {
         let runtime = runtime::create(settings)?;
@@ -71,14 +71,6 @@ pub(super) fn connections(
         }
         Lifetime::NextRun | Lifetime::Traceless => Connections::ephemeral(None, connecting),
     }))
-}
-
-/// The target of a host that is reached over SSH.
-pub(super) fn ssh_target(host: &Host) -> Option<&SshTarget> {
-    match &host.target {
-        Target::Ssh(target) => Some(target),
-        Target::Local | Target::Scripted { .. } => None,
-    }
 }
 
 /// What earlier runs remember of the hosts. Nothing in it is worth failing for.

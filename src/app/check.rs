@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::alert_jobs::reach_webhook;
-use super::assembly::{Lifetime, connections, ssh_target};
+use super::assembly::{Lifetime, connections};
 use super::limits::concurrency;
 use super::{Error, HostSelection, Settings, WebhookAnswer, store_status};
 use crate::battery::{Account, ask_once};
@@ -68,7 +68,7 @@ pub struct LocalTrouble {
 pub async fn check_files(hosts: &[Arc<Host>]) -> Result<Vec<LocalTrouble>, Error> {
     let slots = Arc::new(Semaphore::new(LOOKING));
     let mut tasks = JoinSet::new();
-    let targets = hosts.iter().map(|host| ssh_target(host));
+    let targets = hosts.iter().map(|host| host.ssh_target());
     for (host_idx, target) in targets.enumerate().filter_map(|(host_idx, target)| Some((host_idx, target?))) {
         let (target, slots) = (target.clone(), slots.clone());
         tasks.spawn(async move {
@@ -77,17 +77,23 @@ pub async fn check_files(hosts: &[Arc<Host>]) -> Result<Vec<LocalTrouble>, Error
         });
     }
     let found: BTreeMap<usize, Vec<String>> = tasks.join_all().await.into_iter().collect();
+    let messages =
+        found.into_iter().filter_map(|(host_idx, messages)| Some((hosts.get(host_idx)?, messages)));
+    Ok(grouped(messages))
+}
+
+/// The troubles of hosts, those that are alike together.
+fn grouped<'h>(messages: impl Iterator<Item = (&'h Arc<Host>, Vec<String>)>) -> Vec<LocalTrouble> {
     let mut troubles: Vec<LocalTrouble> = Vec::new();
-    for (host_idx, message) in found {
-        let Some(host) = hosts.get(host_idx) else { continue };
-        for message in message {
-            match troubles.iter_mut().find(|trouble| trouble.message == message) {
-                Some(trouble) => trouble.nodes.push(host.name.clone()),
-                None => troubles.push(LocalTrouble { nodes: vec![host.name.clone()], message }),
-            }
+    for (host, message) in
+        messages.flat_map(|(host, of_host)| of_host.into_iter().map(move |one| (host, one)))
+    {
+        match troubles.iter_mut().find(|trouble| trouble.message == message) {
+            Some(trouble) => trouble.nodes.push(host.name.clone()),
+            None => troubles.push(LocalTrouble { nodes: vec![host.name.clone()], message }),
         }
     }
-    Ok(troubles)
+    troubles
 }
 
 /// Tries every step to each host that is selected, and to the database. Leaves no trace. `progress` is

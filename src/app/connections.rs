@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use tokio::task::JoinSet;
 
-use super::assembly::ssh_target;
 use super::{Error, HostSelection, Settings, runtime};
 use crate::transport::{KeptConnection, RuntimeDir};
 
@@ -57,7 +56,7 @@ fn found(settings: &Settings, runtime: &RuntimeDir) -> Vec<Connection> {
     let mut nodes: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     let mut order = Vec::new();
     for host in &settings.inventory.hosts {
-        let Some(target) = ssh_target(host) else { continue };
+        let Some(target) = host.ssh_target() else { continue };
         let socket = runtime.socket_of(target);
         if kept.contains_key(&socket) {
             let names = nodes.entry(socket.clone()).or_default();

@@ -1,6 +1,5 @@
 //! One cycle, then exit: what the timer runs.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,6 @@ use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreNow, StoreState};
 use crate::battery::{Account, ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
-use crate::inventory::Inventory;
 use crate::reading::{AccountReport, error_chain};
 use crate::store::{self, Writer};
 
@@ -144,7 +142,7 @@ async fn keep(
     let judging = Some(&mut alerting).filter(|_| is_judged);
     let kept = commit(&mut writer, &closed, &mut memory.written, judging).await;
     if scope == Scope::Whole {
-        forget_gone(&mut memory, &settings.inventory);
+        memory.retain(&settings.inventory.hosts);
     }
     let (kept, transitions) = became(batch.id, kept)?;
     let mut changes = Vec::new();
@@ -192,12 +190,6 @@ async fn send_alerts(settings: &Settings, alerting: &Alerting) {
     let Some(webhook) = settings.webhook() else { return };
     let deadline = Instant::now() + TELL_WITHIN;
     webhook.deliver_all(&mut alerting.outbox(), &alerting.firing(), deadline).await;
-}
-
-/// Forgets hosts that the inventory no longer has.
-fn forget_gone(memory: &mut Memory, inventory: &Inventory) {
-    let names: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
-    memory.retain(|node| names.contains(node));
 }
 
 /// Waits for the cycle's end, and tells a few times a second how far it has come.

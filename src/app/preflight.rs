@@ -9,8 +9,6 @@ use super::Error;
 use crate::inventory::{Host, HostKeyPolicy, SshTarget};
 use crate::support::counted;
 
-use super::assembly::ssh_target;
-
 /// A file that the inventory names and that cannot be read.
 #[derive(Debug)]
 pub(super) struct Unreadable {
@@ -50,7 +48,7 @@ pub(super) fn look_at_files(hosts: &[Host]) -> Result<(), Error> {
 fn unreadable(hosts: &[Host]) -> Vec<Unreadable> {
     let mut looked_at: BTreeMap<(&'static str, &Path), Option<Unreadable>> = BTreeMap::new();
     for host in hosts {
-        let Some(target) = ssh_target(host) else { continue };
+        let Some(target) = host.ssh_target() else { continue };
         for (key, path) in files_of(target) {
             let found = looked_at.entry((key, path)).or_insert_with(|| look(key, path));
             if let Some(unreadable) = found {

@@ -1,6 +1,5 @@
 //! The daemon: cycles for ever, whatever happens to the database, the network or the hosts.
 
-use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -304,13 +303,13 @@ impl Daemon {
         self.alerting.adopt(&settings);
         let hosts = hosts(&settings);
         let n_anew = self.engine.reconcile(&hosts);
-        let names: BTreeSet<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
-        self.engine.memory_mut().retain(|node| names.contains(node));
+        self.engine.memory_mut().retain(hosts.iter().map(Arc::as_ref));
         let difference = difference(&self.settings.inventory.hosts, &settings.inventory.hosts);
         tracing::info!("inventory reloaded: {difference}");
-        if settings.inventory.cycle.interval != self.settings.inventory.cycle.interval {
-            self.ticks = ticks(settings.inventory.cycle.interval);
-            self.engine.stagger_over(spread(settings.inventory.cycle.interval));
+        let interval = settings.inventory.cycle.interval;
+        if interval != self.settings.inventory.cycle.interval {
+            self.ticks = ticks(interval);
+            self.engine.stagger_over(spread(interval));
         } else if n_anew > 0 && !self.engine.is_open() {
             // The new ones are not to wait for the rest of a long interval.
             self.ticks.reset_immediately();

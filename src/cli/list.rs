@@ -46,7 +46,7 @@ pub(super) fn text(inventory: &Inventory, hosts: &[Arc<Host>]) -> String {
 /// The way to a host, as text.
 fn way(host: &Host) -> String {
     let mut message = vec![kind(host).to_owned()];
-    if let Target::Ssh(ssh) = &host.target {
+    if let Some(ssh) = host.ssh_target() {
         message.extend(ssh.user.as_ref().map(|user| format!("as {user}")));
         message.extend(ssh.port.map(|port| format!("port {port}")));
         message.extend(ssh.jump.as_ref().map(|jump| format!("via {jump}")));
@@ -105,10 +105,7 @@ struct OriginShape {
 /// None that could happen: every part is text or a number.
 pub(super) fn json(inventory: &Inventory, hosts: &[Arc<Host>]) -> std::io::Result<String> {
     let hosts = hosts.iter().map(|host| {
-        let ssh = match &host.target {
-            Target::Ssh(ssh) => Some(ssh),
-            Target::Local | Target::Scripted { .. } => None,
-        };
+        let ssh = host.ssh_target();
         let origin =
             |origin: &Origin| OriginShape { file: origin.file.display().to_string(), line: origin.line };
         HostShape {

@@ -3,7 +3,7 @@
 //!
 //! A file that cannot be read is not fatal: everything in it can be learnt again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -150,9 +150,10 @@ impl Memory {
         &self.collector
     }
 
-    /// Forgets hosts that are no longer in the inventory.
-    pub fn retain(&mut self, is_known: impl Fn(&str) -> bool) {
-        self.hosts.retain(|node, _| is_known(node));
+    /// Forgets all hosts but these.
+    pub fn retain<'h>(&mut self, hosts: impl IntoIterator<Item = &'h Host>) {
+        let names: BTreeSet<&str> = hosts.into_iter().map(|host| host.name.as_str()).collect();
+        self.hosts.retain(|node, _| names.contains(node.as_str()));
     }
 }
 
@@ -205,7 +206,6 @@ impl From<File> for Memory {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
 
     use super::*;
     use crate::probe::KnownGpu;

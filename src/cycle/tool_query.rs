@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::memory::{HostMemory, ToolMemory};
 use super::stagger::offset_of;
 use crate::batch::HostReport;
-use crate::inventory::{Host, Target};
+use crate::inventory::Host;
 use crate::probe::{Answer, Command, Next, Product, Query, Tool};
 use crate::reading::{Failure, FailureKind, Fault, FaultKind, Outcome, Span, Timestamp};
 use crate::transport::{Output, Session};
@@ -259,7 +259,7 @@ pub(super) fn unread(host: &Host, failure: Failure, at: Timestamp) -> HostReport
     HostReport {
         node: host.name.clone(),
         address: host.address().to_owned(),
-        jump: jump(host),
+        jump: host.ssh_target().and_then(|ssh| ssh.jump.clone()),
         labels: host.labels.clone(),
         span: Span { asked_at: at, answered_at: at },
         probe_time: Duration::ZERO,
@@ -269,13 +269,6 @@ pub(super) fn unread(host: &Host, failure: Failure, at: Timestamp) -> HostReport
         faults: Vec::new(),
         samples: None,
         maintenance: host.maintenance,
-    }
-}
-
-fn jump(host: &Host) -> Option<String> {
-    match &host.target {
-        Target::Ssh(ssh) => ssh.jump.clone(),
-        Target::Local | Target::Scripted { .. } => None,
     }
 }
 

@@ -276,6 +276,14 @@ impl Host {
             Target::Scripted { .. } => "scripted",
         }
     }
+
+    /// How it is reached over SSH, if it is.
+    pub const fn ssh_target(&self) -> Option<&SshTarget> {
+        match &self.target {
+            Target::Ssh(target) => Some(target),
+            Target::Local | Target::Scripted { .. } => None,
+        }
+    }
 }
 
 impl SshTarget {
