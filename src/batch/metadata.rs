@@ -63,12 +63,7 @@ pub(super) fn cluster_total(totals: &Totals) -> Entries<'static> {
 
 /// The metadata of `node_up`: how the attempt ended, and what is missing of this host.
 pub(super) fn node_up(report: &HostReport) -> Entries<'_> {
-    use crate::reading::Outcome;
-
-    let failure = match &report.outcome {
-        Outcome::Complete | Outcome::Partial => None,
-        Outcome::Failed(failure) => Some(failure),
-    };
+    let failure = report.outcome.failure();
     let faults: Vec<Value> = report
         .faults
         .iter()

@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use crate::batch::{Batch, HostReport, Snapshot};
-use crate::reading::{Device, Outcome, Quantity, Value};
+use crate::reading::{Device, Quantity, Value};
 
 /// A row: a GPU, or a host of which no GPU is known.
 struct Row<'a> {
@@ -31,9 +31,8 @@ const REPORT_COLUMNS: [(usize, &str, OfReport); 9] = [
     (2, "outcome", |row| row.report.outcome.label().to_owned()),
     (3, "answered_at", |row| row.report.span.answered_at.to_string()),
     (21, "absent", |row| row.gpu.map(absent).unwrap_or_default()),
-    (22, "message", |row| match &row.report.outcome {
-        Outcome::Complete | Outcome::Partial => String::new(),
-        Outcome::Failed(failure) => as_text(&failure.to_string()),
+    (22, "message", |row| {
+        row.report.outcome.failure().map(|failure| as_text(&failure.to_string())).unwrap_or_default()
     }),
     (23, "faults", |row| joined(row.report.faults.iter().map(ToString::to_string))),
     (24, "batch", |row| row.batch.id.to_string()),
@@ -113,7 +112,7 @@ fn as_text(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::batch::fixtures;
-    use crate::reading::{Failure, FailureKind, Power, SafeText};
+    use crate::reading::{Failure, FailureKind, Outcome, Power, SafeText};
 
     #[test]
     fn the_mixed_fleet_reads_like_this() {

@@ -13,9 +13,7 @@ use stations::AccountShape;
 
 use crate::alert::Transition;
 use crate::batch::{HostReport, Snapshot, number};
-use crate::reading::{
-    Absent, Device, Failure, Fault, Measured, Outcome, Power, PowerSamples, SafeText, Share,
-};
+use crate::reading::{Absent, Device, Failure, Fault, Measured, Power, PowerSamples, SafeText, Share};
 use crate::support::milliseconds;
 
 /// The name and version of the document's shape, in its field `schema`.
@@ -159,10 +157,7 @@ fn node(report: &HostReport) -> NodeShape<'_> {
         maintenance: report.maintenance,
         up: report.outcome.is_up(),
         outcome: report.outcome.label(),
-        failure: match &report.outcome {
-            Outcome::Complete | Outcome::Partial => None,
-            Outcome::Failed(failure) => Some(failure_shape(failure)),
-        },
+        failure: report.outcome.failure().map(failure_shape),
         asked_at: report.span.asked_at.to_string(),
         answered_at: report.span.answered_at.to_string(),
         duration_ms: milliseconds(report.span.answered_at.since(report.span.asked_at)),

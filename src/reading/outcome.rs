@@ -18,9 +18,14 @@ pub enum Outcome {
 impl Outcome {
     /// Whether readings came: the value of a `node_up` event.
     pub const fn is_up(&self) -> bool {
+        self.failure().is_none()
+    }
+
+    /// Why nothing usable came, if nothing did.
+    pub const fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Complete | Self::Partial => true,
-            Self::Failed(_) => false,
+            Self::Complete | Self::Partial => None,
+            Self::Failed(failure) => Some(failure),
         }
     }
 
@@ -266,12 +271,9 @@ failure_kinds! {
 impl Outcome {
     /// What happened and what to do about it, for a person; empty when all is well.
     pub fn to_message(&self) -> String {
-        match self {
-            Self::Complete | Self::Partial => String::new(),
-            Self::Failed(failure) => {
-                format!("{}; {}", failure.to_string().trim_end_matches('.'), failure.hint())
-            }
-        }
+        let message =
+            |failure: &Failure| format!("{}; {}", failure.to_string().trim_end_matches('.'), failure.hint());
+        self.failure().map(message).unwrap_or_default()
     }
 }
 
