@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::lock::foreign_owner;
 use super::{Environment, Error};
 use crate::battery::Account;
 use crate::cycle::Clock;
@@ -30,7 +31,7 @@ pub(super) fn account(inventory: &Inventory, state_dir: &Path, environment: Envi
         password: secret(environment, PASSWORD, &settings.password),
         state_dir: state_dir.to_owned(),
         fast_below: inventory.alerts.rules.battery_below.unwrap_or(FAST_BELOW),
-        read_only: false,
+        read_only: foreign_owner(state_dir).is_some(),
         now: || Clock.now(),
     })
 }

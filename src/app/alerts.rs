@@ -182,31 +182,30 @@ pub(super) struct Outbox(store::Outbox);
 
 impl notify::Outbox for Outbox {
     async fn oldest(&mut self, n_most: usize) -> Vec<QueuedMessage> {
-        match self.0.oldest(n_most).await {
-            Ok(messages) => {
-                let mut waiting = Vec::with_capacity(messages.len());
-                let mut unreadable = Vec::new();
-                for store::OutboxMessage { id, text } in messages {
-                    match Transition::from_text(&text) {
-                        Ok(transition) => waiting.push(QueuedMessage { id, transition }),
-                        Err(_) => unreadable.push(id),
-                    }
-                }
-                if !unreadable.is_empty() {
-                    let n_lost = unreadable.len();
-                    tracing::error!(n_lost, "messages of another version cannot be read: nobody is told");
-                    self.remove(unreadable).await;
-                }
-                waiting
-            }
+        let messages = match self.0.oldest(n_most).await {
+            Ok(messages) => messages,
             Err(error) => {
                 tracing::warn!(
                     error = error_chain(&error),
                     "alerts that wait for the webhook cannot be read"
                 );
-                Vec::new()
+                return Vec::new();
+            }
+        };
+        let mut waiting = Vec::with_capacity(messages.len());
+        let mut unreadable = Vec::new();
+        for store::OutboxMessage { id, text } in messages {
+            match Transition::from_text(&text) {
+                Ok(transition) => waiting.push(QueuedMessage { id, transition }),
+                Err(_) => unreadable.push(id),
             }
         }
+        if !unreadable.is_empty() {
+            let n_lost = unreadable.len();
+            tracing::error!(n_lost, "messages of another version cannot be read: nobody is told");
+            self.remove(unreadable).await;
+        }
+        waiting
     }
 
     async fn remove(&mut self, ids: Vec<String>) {

@@ -14,22 +14,18 @@ const MIN_STACK: usize = 16 << 10;
 /// # Errors
 /// This machine refuses one.
 pub fn can_start_threads(n_threads: usize) -> Result<(), Error> {
-    let mut hold = Vec::new();
-    let mut threads = Vec::new();
-    let mut refused = None;
-    for _ in 0..n_threads {
+    let mut started = Vec::new();
+    let refused = (0..n_threads).find_map(|_| {
         let (release, released) = mpsc::channel::<()>();
         match std::thread::Builder::new().stack_size(MIN_STACK).spawn(move || released.recv()) {
             Ok(thread) => {
-                hold.push(release);
-                threads.push(thread);
+                started.push((release, thread));
+                None
             }
-            Err(error) => {
-                refused = Some(error);
-                break;
-            }
+            Err(error) => Some(error),
         }
-    }
+    });
+    let (hold, threads): (Vec<_>, Vec<_>) = started.into_iter().unzip();
     drop(hold);
     for thread in threads {
         // It ends as it is released, with an error that says so.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::alerts::webhook;
 use super::files::{Fingerprint, RealFiles};
-use super::lock::{foreign_owner, is_ours};
+use super::lock::is_ours;
 use super::runtime::RuntimePlace;
 use crate::battery::Account;
 use crate::inventory::{self, Inventory, SecretSource, StoreSettings};
@@ -129,11 +129,7 @@ impl Settings {
         let store_url = store_url(&inventory.store, &state_dir, environment)?;
         let has_given_state = environment.path("STATE_DIRECTORY").is_some();
         let runtime_dir = runtime_dir(environment);
-        let mut account = super::account::account(&inventory, &state_dir, environment);
-        if let Some(account) = &mut account {
-            account.read_only = foreign_owner(&state_dir).is_some();
-        }
-        let files = files.fingerprint();
+        let account = super::account::account(&inventory, &state_dir, environment);
         Ok(Self {
             inventory_path,
             inventory,
@@ -143,7 +139,7 @@ impl Settings {
             runtime_dir,
             account,
             environment,
-            files,
+            files: files.fingerprint(),
         })
     }
 

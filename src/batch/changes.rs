@@ -289,25 +289,21 @@ fn back_lines(backs: &[Back]) -> Vec<Line> {
     for back in backs {
         groups.entry(back.jump.as_deref()).or_default().push(back);
     }
-    let mut lines = Vec::new();
-    for (jump, group) in groups {
+    let texts = groups.into_iter().flat_map(|(jump, group)| {
         let longest = after(group.iter().map(|back| back.after).max().unwrap_or_default());
         let names: Vec<&str> = group.iter().map(|back| back.node.as_str()).collect();
+        let one = |back: &&Back| format!("{} answers again{}", back.node, after(back.after));
         match jump {
             Some(jump) if names.len() > 1 => {
-                lines.push(Line::info(format!("{} nodes behind {jump} answer again{longest}", names.len())));
+                vec![format!("{} nodes behind {jump} answer again{longest}", names.len())]
             }
             Some(_) | None if names.len() > MAX_ALIKE => {
-                lines.push(Line::info(format!("{} answer again{longest}", named(&names))));
+                vec![format!("{} answer again{longest}", named(&names))]
             }
-            Some(_) | None => lines.extend(
-                group
-                    .iter()
-                    .map(|back| Line::info(format!("{} answers again{}", back.node, after(back.after)))),
-            ),
+            Some(_) | None => group.iter().map(one).collect(),
         }
-    }
-    lines
+    });
+    texts.map(Line::info).collect()
 }
 
 /// Each text, or the first ones and how many more there are.

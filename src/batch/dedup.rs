@@ -9,25 +9,18 @@ use crate::reading::{Device, Fault, FaultKind, SafeText};
 /// cluster's sums each board is once.
 pub fn mark_duplicates(reports: &mut [HostReport]) {
     let mut first_seen: HashMap<&SafeText, &str> = HashMap::new();
-    let mut faults = Vec::new();
-    for (place, report) in reports.iter().enumerate() {
-        for gpu in &report.gpus {
+    for HostReport { node, gpus, faults, .. } in reports {
+        for gpu in &*gpus {
             let Ok(uuid) = gpu.uuid() else { continue };
             match first_seen.get(uuid) {
                 // Two rows of one host with one UUID are a matter of that answer.
-                Some(node) if *node != report.node => {
-                    let fault = Fault::new(FaultKind::CountedElsewhere, Some(uuid.clone()), node);
-                    faults.push((place, fault));
+                Some(first) if first != node => {
+                    faults.push(Fault::new(FaultKind::CountedElsewhere, Some(uuid.clone()), first));
                 }
                 // Who gave no power has nothing that could be counted twice.
-                Some(_) | None if gpu.power().is_ok() => drop(first_seen.insert(uuid, &report.node)),
+                Some(_) | None if gpu.power().is_ok() => drop(first_seen.insert(uuid, node)),
                 Some(_) | None => {}
             }
-        }
-    }
-    for (place, fault) in faults {
-        if let Some(report) = reports.get_mut(place) {
-            report.faults.push(fault);
         }
     }
 }

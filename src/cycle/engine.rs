@@ -125,10 +125,9 @@ impl Engine {
     /// lose theirs. The others are not touched. New and changed ones are asked at once if a cycle is open.
     /// Gives back how many are new or changed.
     pub fn reconcile(&mut self, hosts: &[Arc<Host>]) -> usize {
-        let mut running: BTreeMap<String, HostHandle> = BTreeMap::new();
-        for handle in self.handles.drain(..) {
-            running.insert(handle.host.name.clone(), handle);
-        }
+        let handles = self.handles.drain(..);
+        let mut running: BTreeMap<String, HostHandle> =
+            handles.map(|handle| (handle.host.name.clone(), handle)).collect();
         let mut handles = Vec::with_capacity(hosts.len());
         let mut spawned = Vec::new();
         for (place, host) in hosts.iter().enumerate() {

@@ -409,15 +409,12 @@ impl Sampler {
         for (place, gpu) in gpus.iter().enumerate() {
             let kind = reader.kind(place).unwrap_or(PowerKind::Draw);
             let uuid = gpu.uuid().ok().cloned();
-            let known =
-                self.meters.iter_mut().enumerate().find(|(_, meter)| uuid.is_some() && meter.uuid == uuid);
-            match known {
-                Some((at, meter)) => {
-                    meter.power.set_kind(kind);
-                    places.push(at);
-                }
+            let known = self.meters.iter().position(|meter| uuid.is_some() && meter.uuid == uuid);
+            let at = known.unwrap_or(self.meters.len());
+            places.push(at);
+            match self.meters.get_mut(at) {
+                Some(meter) => meter.power.set_kind(kind),
                 None => {
-                    places.push(self.meters.len());
                     let power = PowerMeter::new(kind, max_gap);
                     self.meters.push(Meter { uuid, power, refused: None });
                 }

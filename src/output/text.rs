@@ -34,28 +34,17 @@ pub struct TextOptions {
 /// no table.
 pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
     let Snapshot { batch, alerts, .. } = snapshot;
-    let has_hosts = !batch.reports.is_empty();
-    let mut page = if has_hosts { table::table(batch, options) } else { String::new() };
-    let problems = problems::problems(batch, options);
-    if !problems.is_empty() {
-        page.push('\n');
-        page.push_str(&problems);
-    }
+    let mut parts = vec![problems::problems(batch, options)];
     if !alerts.is_empty() {
-        if has_hosts {
-            page.push('\n');
-        }
-        page.push_str(&alerts::alerts(alerts, batch.started_at, options));
+        parts.push(alerts::alerts(alerts, batch.started_at, options));
     }
-    if has_hosts {
-        page.push('\n');
-        page.push_str(&options.paint(HEAD, &cluster_line(batch)));
-        page.push('\n');
+    if !batch.reports.is_empty() {
+        parts.insert(0, table::table(batch, options));
+        parts.push(options.paint(HEAD, &cluster_line(batch)) + "\n");
     }
-    if let Some(account) = &batch.account {
-        page.push_str(&stations::stations(account, batch.started_at, options));
-    }
-    page
+    parts.retain(|part| !part.is_empty());
+    let stations = |account| stations::stations(account, batch.started_at, options);
+    parts.join("\n") + &batch.account.as_ref().map(stations).unwrap_or_default()
 }
 
 fn cluster_line(batch: &Batch) -> String {

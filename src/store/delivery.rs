@@ -169,22 +169,21 @@ impl Writer {
         mut records: Vec<Record>,
         receipt: &mut Receipt,
     ) -> Result<(), Error> {
-        match self.deliver_rows(id, &records, None, receipt).await {
-            Err(error) if error.is_data_error() => {
-                let refused = self.find_rejected_rows(&records).await?;
-                if refused.len() == records.len() {
-                    return Err(error);
-                }
-                // There is no room to lay them aside.
-                tracing::error!(batch = %id, n_rows = refused.len(), error = error_chain(&error), "rows are refused and lost");
-                let places: BTreeSet<usize> = refused.iter().map(|refusal| refusal.row).collect();
-                let mut place = 0..;
-                records.retain(|_| place.next().is_none_or(|place| !places.contains(&place)));
-                receipt.dead_letters += as_u64(refused.len());
-                self.deliver_rows(id, &records, None, receipt).await
-            }
-            done => done,
+        let error = match self.deliver_rows(id, &records, None, receipt).await {
+            Err(error) if error.is_data_error() => error,
+            done => return done,
+        };
+        let refused = self.find_rejected_rows(&records).await?;
+        if refused.len() == records.len() {
+            return Err(error);
         }
+        // There is no room to lay them aside.
+        tracing::error!(batch = %id, n_rows = refused.len(), error = error_chain(&error), "rows are refused and lost");
+        let places: BTreeSet<usize> = refused.iter().map(|refusal| refusal.row).collect();
+        let mut place = 0..;
+        records.retain(|_| place.next().is_none_or(|place| !places.contains(&place)));
+        receipt.dead_letters += as_u64(refused.len());
+        self.deliver_rows(id, &records, None, receipt).await
     }
 
     /// Takes the refused records out of a batch and keeps them as dead letters. The inner error says why the whole

@@ -63,13 +63,16 @@ async fn effective(target: &SshTarget) -> Result<Effective, String> {
         let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
         return Err(format!("ssh refuses its configuration: {}", SafeText::new(line)));
     }
+    Ok(settings_in(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The settings that `ssh -G` prints, one a line.
+fn settings_in(stdout: &str) -> Effective {
     let mut settings = Effective::new();
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        if let Some((key, value)) = line.split_once(' ') {
-            settings.entry(key.to_owned()).or_default().push(value.to_owned());
-        }
+    for (key, value) in stdout.lines().filter_map(|line| line.split_once(' ')) {
+        settings.entry(key.to_owned()).or_default().push(value.to_owned());
     }
-    Ok(settings)
+    settings
 }
 
 fn first<'a>(settings: &'a Effective, key: &str) -> Option<&'a str> {

@@ -105,34 +105,24 @@ pub(super) fn arguments(
 
 /// The arguments that follow from how the inventory says that a host is reached, the host at their end.
 fn of_target(target: &SshTarget) -> Vec<OsString> {
-    let mut args: Vec<OsString> = Vec::new();
-    let mut option = |value: String| args.extend(["-o".into(), OsString::from(value)]);
-    if let Some(kex) = &target.kex {
-        option(format!("KexAlgorithms={kex}"));
-    }
-    if let Some(known_hosts) = &target.known_hosts {
-        option(format!("UserKnownHostsFile=\"{}\"", known_hosts.display().to_string().replace('%', "%%")));
-    }
-    if target.identity_file.is_some() {
-        option("IdentitiesOnly=yes".to_owned());
-    }
-    if let Some(identity_file) = &target.identity_file {
-        args.extend(["-i".into(), identity_file.into()]);
-    }
-    if let Some(ssh_config) = &target.ssh_config {
-        args.extend(["-F".into(), home_expanded(ssh_config).into()]);
-    }
-    if let Some(port) = target.port {
-        args.extend(["-p".into(), port.to_string().into()]);
-    }
-    if let Some(user) = &target.user {
-        args.extend(["-l".into(), user.into()]);
-    }
-    if let Some(jump) = &target.jump {
-        args.extend(["-J".into(), jump.into()]);
-    }
-    args.extend(["--".into(), OsString::from(&target.address)]);
-    args
+    let known_hosts =
+        |path: &PathBuf| format!("UserKnownHostsFile=\"{}\"", path.display().to_string().replace('%', "%%"));
+    let options = [
+        target.kex.as_ref().map(|kex| format!("KexAlgorithms={kex}")),
+        target.known_hosts.as_ref().map(known_hosts),
+        target.identity_file.as_ref().map(|_| "IdentitiesOnly=yes".to_owned()),
+    ];
+    let flags: [(&str, Option<OsString>); 5] = [
+        ("-i", target.identity_file.as_ref().map(Into::into)),
+        ("-F", target.ssh_config.as_ref().map(|path| home_expanded(path).into())),
+        ("-p", target.port.map(|port| port.to_string().into())),
+        ("-l", target.user.as_ref().map(Into::into)),
+        ("-J", target.jump.as_ref().map(Into::into)),
+    ];
+    let options = options.into_iter().flatten().map(|option| ("-o", option.into()));
+    let flags = flags.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
+    let args = options.chain(flags).flat_map(|(flag, value)| [flag.into(), value]);
+    args.chain(["--".into(), OsString::from(&target.address)]).collect()
 }
 
 /// `~/` at the beginning becomes the home folder: ssh does that for keys, but not for `-F`.

@@ -315,14 +315,12 @@ impl SshSession {
             Some(turn) => turn,
             None => connections.turn(deadline).await?,
         };
-        for attempt in 1.. {
+        let mut attempt = 1;
+        loop {
             if let Some(failure) = connections.jump_failure(&self.target) {
                 return Err(failure);
             }
-            let failure = match self.open_once(deadline).await {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
-            };
+            let Err(failure) = self.open_once(deadline).await else { return Ok(()) };
             // Random, so that many hosts do not come back together.
             let pause = jitter::between(RETRY_PAUSE * attempt, RETRY_PAUSE * (attempt + 1));
             let in_time = Instant::now() + pause < deadline;
@@ -331,8 +329,8 @@ impl SshSession {
                 return Err(failure);
             }
             tokio::time::sleep(pause).await;
+            attempt += 1;
         }
-        Err(Failure::new(FailureKind::Internal, "ran out of numbers for attempts"))
     }
 
     async fn open_once(&mut self, deadline: Instant) -> Result<(), Failure> {
@@ -444,17 +442,10 @@ async fn execute(
         return Ok(Err(Failure::new(FailureKind::Internal, "no command")));
     };
     let mut command = session.command(program.as_str());
-    command.args(args).stdin(openssh::Stdio::null());
-    command.stdout(openssh::Stdio::piped()).stderr(openssh::Stdio::piped());
-    let spawned = async {
-        let _place = starting.acquire().await;
-        command.spawn().await
-    };
-    let mut child = match timeout_at(answer_by, spawned).await {
-        Ok(Ok(child)) => child,
-        Ok(Err(openssh::Error::Disconnected)) => return Err(MasterError::Exited),
-        Ok(Err(error)) => return Ok(Err(session_failure(&error))),
-        Err(_) => return Err(MasterError::Unresponsive),
+    command.args(args).stderr(openssh::Stdio::piped());
+    let mut child = match spawn(command, starting, answer_by).await? {
+        Ok(child) => child,
+        Err(failure) => return Ok(Err(failure)),
     };
     // Leaving the child closes its pipes, so that what floods us there ends at its next write.
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
@@ -487,16 +478,24 @@ async fn start(
         return Ok(Err(Failure::new(FailureKind::Internal, "no command")));
     };
     let mut command = Arc::new(session).arc_command(program.as_str());
-    command.args(args).stdin(openssh::Stdio::null());
-    command.stdout(openssh::Stdio::piped()).stderr(openssh::Stdio::null());
+    command.args(args).stderr(openssh::Stdio::null());
+    Ok(spawn(command, starting, answer_by).await?.map(Stream::ssh))
+}
+
+/// Starts a command whose output is read, in its turn.
+async fn spawn<S: Clone>(
+    mut command: openssh::OwningCommand<S>,
+    starting: &Semaphore,
+    answer_by: Instant,
+) -> Result<Result<openssh::Child<S>, Failure>, MasterError> {
+    command.stdin(openssh::Stdio::null()).stdout(openssh::Stdio::piped());
     let spawned = async {
         let _place = starting.acquire().await;
         command.spawn().await
     };
     match timeout_at(answer_by, spawned).await {
-        Ok(Ok(child)) => Ok(Ok(Stream::ssh(child))),
         Ok(Err(openssh::Error::Disconnected)) => Err(MasterError::Exited),
-        Ok(Err(error)) => Ok(Err(session_failure(&error))),
+        Ok(spawned) => Ok(spawned.map_err(|error| session_failure(&error))),
         Err(_) => Err(MasterError::Unresponsive),
     }
 }

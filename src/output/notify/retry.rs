@@ -138,18 +138,14 @@ impl Webhook {
             Ok(()) if endpoint_state.is_failing => {
                 tracing::info!(endpoint = self.endpoint(), "the webhook takes alerts again");
             }
-            Ok(()) => (),
-            // That is said where it is known how many.
-            Err(error) if !error.is_transient() => (),
-            Err(error) if !endpoint_state.is_failing => {
+            // One that is lasting is told where it is known how many there are.
+            Err(error) if error.is_transient() && !endpoint_state.is_failing => {
                 tracing::warn!(error = error_chain(error), hint = error.hint().as_ref(), "alerts wait");
             }
-            Err(_) => (),
+            Ok(()) | Err(_) => (),
         }
         endpoint_state.is_failing = sent.is_err();
-        if sent.is_ok() {
-            endpoint_state.not_before = None;
-        }
+        endpoint_state.not_before = endpoint_state.not_before.filter(|_| sent.is_err());
         sent
     }
 }

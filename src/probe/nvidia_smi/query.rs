@@ -116,16 +116,12 @@ impl Query {
                 return Next::Ask(self.call());
             }
             // Some wrappers move the tool's messages to stderr.
-            let lost = Rows {
-                faults: stderr.lines().filter_map(no_handle).take(MAX_GPUS).collect(),
-                ..Rows::default()
-            };
-            rows.merge(lost);
+            let faults = stderr.lines().filter_map(no_handle).take(MAX_GPUS).collect();
+            rows.merge(Rows { faults, ..Rows::default() });
         } else {
             note_end(&mut rows, &answer, &stderr);
         }
-        let is_answered = !rows.gpus.is_empty();
-        let failure = (!is_answered).then(|| classify(&answer, &stdout, &stderr));
+        let failure = rows.gpus.is_empty().then(|| classify(&answer, &stdout, &stderr));
         match std::mem::replace(&mut self.phase, Phase::All) {
             Phase::All => self.after_all(rows, failure),
             Phase::Together(gpus, n_tries) => self.after_together(rows, failure, gpus, n_tries),

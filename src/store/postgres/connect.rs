@@ -106,8 +106,7 @@ async fn with_root_certificate(
         return Ok(options.ssl_mode(PgSslMode::Disable));
     }
     let path = server.ssl_root_cert.clone().or_else(|| std::env::var_os("PGSSLROOTCERT").map(Into::into));
-    let path = path.filter(|path| path != Path::new("system"));
-    let Some(path) = path else {
+    let Some(path) = path.filter(|path| path != Path::new("system")) else {
         if server.ssl_mode == Some(Mode::VerifyCa) {
             let reason =
                 "`sslmode=verify-ca` needs `sslrootcert`; with the system's certificates use `verify-full`";

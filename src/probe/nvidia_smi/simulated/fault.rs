@@ -84,9 +84,7 @@ impl Fault {
             Self::Hang => Behavior::Hang,
             Self::HangIgnoringTerm => Behavior::HangIgnoringTerm,
             Self::Flood => Behavior::Flood { bytes: FLOOD_BYTES },
-            Self::NoLibrary => {
-                return Some(Reply::said(NO_LIBRARY.to_owned(), EXIT_NO_LIBRARY));
-            }
+            Self::NoLibrary => return Some(Reply::said(NO_LIBRARY.to_owned(), EXIT_NO_LIBRARY)),
             Self::Garbage => {
                 return Some(Reply { stdout: garbage(), ..Reply::with_behavior(Behavior::Answer) });
             }
@@ -94,10 +92,9 @@ impl Fault {
                 let stderr = b"bash: line 1: nvidia-smi: command not found\n".to_vec();
                 return Some(Reply { stderr, exit: 127, ..Reply::with_behavior(Behavior::Answer) });
             }
-            Self::None | Self::NoDriver | Self::Mismatch | Self::NoDevices | Self::InitUnknownError => {
-                return None;
-            }
-            Self::InitResetRequired | Self::InitGpuLost | Self::NoPermission | Self::Babble => return None,
+            Self::None | Self::NoDriver | Self::Mismatch | Self::NoDevices => return None,
+            Self::InitUnknownError | Self::InitResetRequired | Self::InitGpuLost => return None,
+            Self::NoPermission | Self::Babble => return None,
             Self::Escapes | Self::CommaInName | Self::Wide | Self::Cut => return None,
         };
         Some(Reply::with_behavior(behavior))
