@@ -6,15 +6,12 @@ use super::lock::foreign_owner;
 use super::{Environment, Error};
 use crate::battery::Account;
 use crate::cycle::Clock;
-use crate::inventory::{Inventory, SecretSource};
+use crate::inventory::{Inventory, SecretSource, StationAccount};
 use crate::reading::{Share, error_chain};
 use crate::support::secret::Secret;
 
 /// At or below this state of charge stations are asked more often, where no alert says which one is low.
 const FAST_BELOW: Share = Share::from_millipercent(20_000);
-
-const EMAIL: &str = "Solix account's e-mail address";
-const PASSWORD: &str = "Solix account's password";
 
 /// The account's country where nothing says another one.
 const COUNTRY: &str = "US";
@@ -23,12 +20,12 @@ const COUNTRY: &str = "US";
 /// hold.
 pub(super) fn account(inventory: &Inventory, state_dir: &Path, environment: Environment) -> Option<Account> {
     let settings = inventory.account.as_ref()?;
-    let country = settings.country.clone().or_else(|| environment.get("ANKER_COUNTRY"));
+    let country = settings.country.clone().or_else(|| environment.get(Account::COUNTRY_VARIABLE));
     Some(Account {
         settings: settings.clone(),
         country: country.unwrap_or_else(|| COUNTRY.to_owned()).to_ascii_uppercase(),
-        email: secret(environment, EMAIL, &settings.user),
-        password: secret(environment, PASSWORD, &settings.password),
+        email: secret(environment, Account::EMAIL, &settings.user),
+        password: secret(environment, Account::PASSWORD, &settings.password),
         state_dir: state_dir.to_owned(),
         fast_below: inventory.alerts.rules.battery_below.unwrap_or(FAST_BELOW),
         read_only: foreign_owner(state_dir).is_some(),
@@ -39,10 +36,13 @@ pub(super) fn account(inventory: &Inventory, state_dir: &Path, environment: Envi
 /// The account's secrets that the inventory names, or the environment has, and that cannot be read.
 pub(super) fn missing_secrets(inventory: &Inventory, environment: Environment) -> Vec<Error> {
     let Some(settings) = &inventory.account else { return Vec::new() };
-    let secrets = [(EMAIL, &settings.user, "ANKER_USER"), (PASSWORD, &settings.password, "ANKER_PASS")];
+    let defaults = StationAccount::default();
+    let secrets = [
+        (Account::EMAIL, &settings.user, defaults.user),
+        (Account::PASSWORD, &settings.password, defaults.password),
+    ];
     // What is not named anywhere need not be there: the kept login may hold.
-    let is_named = |secret: &SecretSource, default: &str| *secret != SecretSource::Env(default.to_owned());
-    let named = secrets.into_iter().filter(|(_, secret, default)| is_named(secret, default));
+    let named = secrets.into_iter().filter(|(_, secret, default)| *secret != default);
     named.filter_map(|(what, secret, _)| environment.secret(what, secret).err()).collect()
 }
 

@@ -30,7 +30,7 @@ pub struct CheckReport {
     /// The timeline; `None` where a SQLite timeline is not there yet.
     pub store: Result<Option<Status>, Error>,
     /// The account of stations, if the inventory has one: what each station said, and what stood in the way.
-    pub solix: Option<AccountReport>,
+    pub account: Option<AccountReport>,
     /// Whether the webhook for alerts answers, if the inventory has one. No alert is sent.
     pub webhook: Option<WebhookAnswer>,
 }
@@ -136,9 +136,9 @@ pub async fn check(
         checks
     };
     let stations = ask_stations(settings, selection);
-    let (hosts, store, solix, webhook) =
+    let (hosts, store, account, webhook) =
         tokio::join!(gather, store_status(settings), stations, reach_webhook(settings));
-    Ok(CheckReport { hosts, store, solix, webhook })
+    Ok(CheckReport { hosts, store, account, webhook })
 }
 
 /// Asks every station as a dry run would: over the kept login, without a trace.

@@ -109,8 +109,8 @@ pub async fn poll(
         (batch, engine.shutdown(Instant::now() + CLOSE_WITHIN).await)
     };
     let cycle = async {
-        let ((batch, memory), solix) = tokio::join!(hosts, stations(settings, request, closes_at));
-        (Batch { account: solix, ..batch }, memory)
+        let ((batch, memory), account) = tokio::join!(hosts, stations(settings, request, closes_at));
+        (Batch { account, ..batch }, memory)
     };
     if request.dry_run {
         let (batch, _) = cycle.await;

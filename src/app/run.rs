@@ -337,7 +337,7 @@ impl Daemon {
         if settings.account == self.settings.account {
             return;
         }
-        tracing::info!("[solix] was changed; restarting its session");
+        tracing::info!("[{}] was changed; restarting its session", VENDOR.source);
         self.heard_before
             .extend(self.session.as_mut().map(|session| session.report().readings).unwrap_or_default());
         self.session = settings.account.clone().map(Session::start);
@@ -357,11 +357,11 @@ impl Daemon {
 
     /// What stations said since the last cycle belongs to none that would still close.
     async fn keep_last_readings(&mut self) -> Result<(), Error> {
-        let Some(solix) = self.station_report().filter(|solix| !solix.readings.is_empty()) else {
+        let Some(account) = self.station_report().filter(|account| !account.readings.is_empty()) else {
             return Ok(());
         };
         let id = BatchId(Uuid::now_v7());
-        let batch = Batch { id, started_at: Clock.now(), reports: Vec::new(), account: Some(solix) };
+        let batch = Batch { id, started_at: Clock.now(), reports: Vec::new(), account: Some(account) };
         let events = batch.station_events(self.settings.inventory.store.metadata);
         self.hand.submit(id, Record::from_events(&events), None).await?;
         Ok(())

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::solix::SolixCommand;
+use super::battery::BatteryCommand;
 use crate::app::{HostSelection, LogOf};
 
 /// Agentless power monitoring for GPU fleets and the batteries behind them
@@ -176,9 +176,10 @@ pub(super) enum Command {
         command: StoreCommand,
     },
     /// The Anker Solix account and its battery stations
-    Solix {
+    #[command(name = "solix")]
+    Battery {
         #[command(subcommand)]
-        command: SolixCommand,
+        command: BatteryCommand,
     },
     /// Print the completions of a shell
     ///
@@ -208,7 +209,7 @@ impl Command {
             | Self::Connections { .. }
             | Self::Alerts { .. }
             | Self::Store { .. }
-            | Self::Solix { .. }
+            | Self::Battery { .. }
             | Self::Completions { .. }
             | Self::Man { .. } => LogOf::Command,
         }

@@ -31,7 +31,7 @@ impl Exit {
         let reports = polled.snapshot.batch.reports.iter();
         let reports: Vec<&HostReport> = reports.filter(|report| !report.maintenance).collect();
         let has_readings =
-            polled.snapshot.batch.account.as_ref().is_some_and(|solix| !solix.readings.is_empty());
+            polled.snapshot.batch.account.as_ref().is_some_and(|account| !account.readings.is_empty());
         let is_usable = match (has_hosts, reports.is_empty()) {
             (true, true) => true,
             (true, false) => reports.iter().any(|report| report.outcome.is_up()),
@@ -58,7 +58,7 @@ impl Exit {
 
     pub(super) fn of_check(report: &CheckReport) -> Self {
         let n_well = report.hosts.iter().filter(|host| host.is_well()).count();
-        let stations_are_well = report.solix.as_ref().is_none_or(AccountReport::is_well);
+        let stations_are_well = report.account.as_ref().is_none_or(AccountReport::is_well);
         let webhook_is_well = report.webhook.as_ref().is_none_or(|webhook| webhook.status.is_ok());
         if n_well == report.hosts.len() && report.store.is_ok() && stations_are_well && webhook_is_well {
             Self::Ok
@@ -142,8 +142,8 @@ mod tests {
     const SINCE: Timestamp = fixtures::STARTED_AT;
 
     /// A fleet of one host that is well.
-    fn fleet(solix: Option<AccountReport>) -> Batch {
-        let mut batch = Batch { account: solix, ..fixtures::fleet() };
+    fn fleet(account: Option<AccountReport>) -> Batch {
+        let mut batch = Batch { account, ..fixtures::fleet() };
         batch.reports.truncate(1);
         batch
     }

@@ -2,12 +2,12 @@
 
 mod alerts;
 mod args;
+mod battery;
 mod dead_letters;
 mod exit;
 mod list;
 mod man;
 mod render;
-mod solix;
 
 use std::io::{IsTerminal, Write};
 use std::num::NonZero;
@@ -144,7 +144,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Alerts { format, command } => alerts::run(cli, *format, command.as_ref()),
         Command::Connections { command } => connections(cli, command),
         Command::Store { command } => store(cli, command),
-        Command::Solix { command } => solix::run(cli, command),
+        Command::Battery { command } => battery::run(cli, command),
     }
 }
 

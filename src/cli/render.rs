@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 
 use crate::app::{self, CheckReport, Connection, HostCheck, LocalTrouble, Priority, Settings, WebhookAnswer};
+use crate::battery::VENDOR;
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{AccountReport, Outcome, StationStatus, error_chain};
@@ -200,12 +201,12 @@ pub(super) fn settings(settings: &Settings) -> String {
         .filter(|(n_hosts, _)| *n_hosts > 0)
         .map(|(n_hosts, kind)| format!("{n_hosts} {kind}"))
         .collect();
-    let solix = settings.account.as_ref().map(|solix| {
-        let every = humantime::format_duration(solix.settings.interval);
-        let fast = humantime::format_duration(solix.settings.fast_interval);
+    let account = settings.account.as_ref().map(|account| {
+        let every = humantime::format_duration(account.settings.interval);
+        let fast = humantime::format_duration(account.settings.fast_interval);
         format!(
-            "solix      country {}, stations asked every {every}, in fast mode every {fast}\n",
-            solix.country
+            "{:<10} country {}, stations asked every {every}, in fast mode every {fast}\n",
+            VENDOR.source, account.country
         )
     });
     format!(
@@ -217,7 +218,7 @@ pub(super) fn settings(settings: &Settings) -> String {
         settings.inventory.store.table,
         settings.state_dir.display(),
         settings.runtime_dir.path.display(),
-        solix.unwrap_or_default(),
+        account.unwrap_or_default(),
     )
 }
 
@@ -296,9 +297,9 @@ pub(super) fn check(report: &CheckReport) -> String {
             line("", &format!("{MORE}{}", error.hint()));
         }
     }
-    if let Some(solix) = &report.solix {
-        for message in station_lines(solix) {
-            line("solix", &message);
+    if let Some(account) = &report.account {
+        for message in station_lines(account) {
+            line(account.vendor.source, &message);
         }
     }
     if let Some(WebhookAnswer { endpoint, status }) = &report.webhook {
@@ -316,16 +317,16 @@ pub(super) fn check(report: &CheckReport) -> String {
     text
 }
 
-fn station_lines(solix: &AccountReport) -> Vec<String> {
+fn station_lines(account: &AccountReport) -> Vec<String> {
     let station = |status: &StationStatus| {
-        let name = solix.name_of(&status.station);
-        match solix.readings_of(&status.station).next_back() {
+        let name = account.name_of(&status.station);
+        match account.readings_of(&status.station).next_back() {
             Some(reading) => format!("{OK}{}", reading.summary()),
             None => format!("{FAILED}{name}: {}", status.presence),
         }
     };
-    let trouble = solix.trouble.iter().map(|trouble| format!("{FAILED}{}", trouble.message));
-    trouble.chain(solix.stations.iter().map(station)).collect()
+    let trouble = account.trouble.iter().map(|trouble| format!("{FAILED}{}", trouble.message));
+    trouble.chain(account.stations.iter().map(station)).collect()
 }
 
 fn host_lines(host: &HostCheck) -> Vec<String> {

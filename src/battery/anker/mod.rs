@@ -44,6 +44,16 @@ pub struct Config {
     pub now: fn() -> Timestamp,
 }
 
+impl Config {
+    /// The account's e-mail address and its password, as a person is told of them.
+    pub const EMAIL: &str = "Solix account's e-mail address";
+    /// See [`Self::EMAIL`].
+    pub const PASSWORD: &str = "Solix account's password";
+
+    /// The environment variable with the account's country, for an inventory without one.
+    pub const COUNTRY_VARIABLE: &str = "ANKER_COUNTRY";
+}
+
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
         let Self { settings, country, email, password, state_dir, fast_below, read_only, now: _ } = self;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fleetwatt::battery::anker::rest::{Cloud, Pace, Site, SolixError};
+use fleetwatt::battery::anker::rest::{Cloud, CloudError, Pace, Site};
 use fleetwatt::support::error::Diagnose;
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ async fn site(cloud: &mut Cloud) -> Site {
 }
 
 /// The kind of the error, or `ok`.
-fn kind<T>(answer: Result<T, SolixError>) -> &'static str {
+fn kind<T>(answer: Result<T, CloudError>) -> &'static str {
     answer.map_or_else(|error| error.kind(), |_| "ok")
 }
 
@@ -84,7 +84,7 @@ async fn silence_is_asked_twice() {
     cloud.sites().await.unwrap();
     stage.server.always(DEVICES, Reply::Silence);
     let mut cloud = cloud.with_pace(Pace { timeout: Duration::from_millis(100), ..PACE });
-    assert!(matches!(cloud.devices().await, Err(SolixError::Timeout { .. })));
+    assert!(matches!(cloud.devices().await, Err(CloudError::Timeout { .. })));
     assert_eq!(stage.server.n(DEVICES), 2);
 }
 

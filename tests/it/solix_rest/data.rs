@@ -1,6 +1,6 @@
 //! What is asked, and what is made of it.
 
-use fleetwatt::battery::anker::rest::{Cloud, Received, SolixError, site_readings};
+use fleetwatt::battery::anker::rest::{Cloud, CloudError, Received, site_readings};
 use fleetwatt::reading::{DataSource, Power, Share};
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ async fn an_account_at_the_other_server_is_found_there_and_stays_there() {
 async fn a_server_that_wants_a_login_of_its_own_gets_it_when_that_is_allowed() {
     let (stage, other) = elsewhere().await;
     let error = cloud(&stage, &other).devices().await.unwrap_err();
-    assert!(matches!(error, SolixError::LoginPaused { .. }), "{error:?}");
+    assert!(matches!(error, CloudError::LoginPaused { .. }), "{error:?}");
     assert_eq!(other.n(LOGIN), 0);
     pass(10 * MINUTE);
     assert_eq!(cloud(&stage, &other).devices().await.unwrap().len(), 3);
@@ -179,7 +179,7 @@ async fn mqtt_credentials_are_kept_and_replaced_at_most_once_an_hour() {
     assert_eq!(stage.cloud().mqtt_credentials().await.unwrap(), second);
     pass(59 * MINUTE);
     let error = stage.cloud().new_mqtt_credentials().await.unwrap_err();
-    assert!(matches!(error, SolixError::CredentialsTooSoon { .. }), "{error:?}");
+    assert!(matches!(error, CloudError::CredentialsTooSoon { .. }), "{error:?}");
     assert_eq!(stage.server.n(MQTT), 2);
     pass(2 * MINUTE);
     assert_ne!(stage.cloud().new_mqtt_credentials().await.unwrap(), second);

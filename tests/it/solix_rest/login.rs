@@ -1,6 +1,6 @@
 //! When a login is sent, and when not: over simulated days, and across processes.
 
-use fleetwatt::battery::anker::rest::{Pause, SolixError};
+use fleetwatt::battery::anker::rest::{CloudError, Pause};
 
 use super::server::{DEVICES, LOGIN, Reply};
 use super::{HOUR, MINUTE, PACE, Stage, files, hidden, pass};
@@ -85,7 +85,7 @@ async fn a_wrong_password_is_sent_once_and_again_when_it_was_changed() {
         stage.set_password("wrong");
         for _ in 0..50 {
             let error = stage.cloud().devices().await.unwrap_err();
-            assert!(matches!(error, SolixError::CredentialsRefused { .. }), "{error:?}");
+            assert!(matches!(error, CloudError::CredentialsRefused { .. }), "{error:?}");
             assert!(error.needs_person());
             pass(HOUR);
         }
@@ -103,7 +103,7 @@ async fn a_demand_for_verification_waits_for_a_person() {
         stage.server.once(LOGIN, Reply::code(code));
         for _ in 0..3 {
             let error = stage.cloud().devices().await.unwrap_err();
-            assert!(matches!(error, SolixError::VerificationNeeded { .. }), "{error:?}");
+            assert!(matches!(error, CloudError::VerificationNeeded { .. }), "{error:?}");
             pass(24 * HOUR);
         }
         assert_eq!(stage.server.n(LOGIN), 1);
@@ -127,7 +127,7 @@ async fn a_lock_is_obeyed_for_as_long_as_it_was_said() {
         let errors =
             [cloud.devices().await.err(), cloud.log_in("me@example.com", &hidden("other")).await.err()];
         for error in errors {
-            assert!(matches!(error, Some(SolixError::LoginPaused { pause: Pause::Locked, .. })), "{error:?}");
+            assert!(matches!(error, Some(CloudError::LoginPaused { pause: Pause::Locked, .. })), "{error:?}");
         }
         assert_eq!(stage.server.n(LOGIN), 1);
         pass(2 * MINUTE);
@@ -150,7 +150,7 @@ async fn a_key_that_is_not_accepted_is_replaced_once() {
     stage.server.always(LOGIN, Reply::code(26_070));
     for _ in 0..20 {
         let error = stage.cloud().devices().await.unwrap_err();
-        assert!(matches!(error, SolixError::LoginPaused { pause: Pause::KeyRefused, .. }), "{error:?}");
+        assert!(matches!(error, CloudError::LoginPaused { pause: Pause::KeyRefused, .. }), "{error:?}");
         pass(HOUR);
     }
     assert_eq!(stage.server.n(LOGIN), 2);
@@ -184,7 +184,7 @@ async fn without_a_connection_nothing_was_sent_and_nothing_counts() {
     stage.config.settings.api_url = Some(format!("https://127.0.0.1:{port}"));
     for _ in 0..8 {
         let error = stage.cloud().devices().await.unwrap_err();
-        assert!(matches!(error, SolixError::NoConnection { .. }), "{error:?}");
+        assert!(matches!(error, CloudError::NoConnection { .. }), "{error:?}");
     }
     stage.config.settings.api_url = right;
     assert!(stage.cloud().devices().await.is_ok());
@@ -195,7 +195,7 @@ async fn a_server_that_nobody_vouches_for_gets_no_password() {
     let mut stage = Stage::new().await;
     let other = super::server::Authority::new();
     stage.config.settings.extra_ca = Some(other.path.clone());
-    assert!(matches!(stage.cloud().devices().await, Err(SolixError::NoConnection { .. })));
+    assert!(matches!(stage.cloud().devices().await, Err(CloudError::NoConnection { .. })));
     assert_eq!(stage.server.n(LOGIN), 0);
 }
 
@@ -206,11 +206,11 @@ async fn without_a_place_for_the_count_there_is_no_login() {
     // A folder where the file should be cannot be replaced, by root neither.
     std::fs::create_dir_all(stage.state().join("solix-attempts.json/x")).unwrap();
     let error = stage.cloud().devices().await.unwrap_err();
-    assert!(matches!(error, SolixError::State { .. }) && error.needs_person(), "{error:?}");
+    assert!(matches!(error, CloudError::State { .. }) && error.needs_person(), "{error:?}");
 
     stage.config.state_dir = std::path::PathBuf::from("/proc/self/no-such-folder");
     let error = stage.cloud().devices().await.unwrap_err();
-    assert!(matches!(error, SolixError::State { .. }), "{error:?}");
+    assert!(matches!(error, CloudError::State { .. }), "{error:?}");
     assert_eq!(stage.server.n(LOGIN), 0);
 }
 
@@ -276,7 +276,7 @@ async fn without_credentials_the_kept_login_is_enough() {
     (stage.config.email, stage.config.password) = (None, None);
     assert!(stage.cloud().devices().await.is_ok());
     pass(8 * 24 * HOUR);
-    assert!(matches!(stage.cloud().devices().await, Err(SolixError::NoCredentials)));
+    assert!(matches!(stage.cloud().devices().await, Err(CloudError::NoCredentials)));
     assert_eq!(stage.server.n(LOGIN), 1);
     assert_eq!(stage.server.calls(LOGIN)[0].body["email"], "me@example.com");
 }
@@ -285,7 +285,7 @@ async fn without_credentials_the_kept_login_is_enough() {
 async fn who_leaves_no_trace_uses_the_kept_login_and_makes_none() {
     let mut stage = Stage::new().await;
     stage.config.read_only = true;
-    assert!(matches!(stage.cloud().devices().await, Err(SolixError::NotLoggedIn)));
+    assert!(matches!(stage.cloud().devices().await, Err(CloudError::NotLoggedIn)));
     assert!(!stage.state().exists());
 
     stage.config.read_only = false;

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use fleetwatt::battery::anker::rest::{Cloud, SolixError};
+use fleetwatt::battery::anker::rest::{Cloud, CloudError};
 use serde_json::json;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -48,7 +48,7 @@ const CANARIES: &[&str] = &[PASSWORD, EMAIL, KEY, CERTIFICATE, TOKEN, USER_ID, G
 /// Goes every way that a call can go, and gives all errors and all that has a `Debug`.
 async fn go_everywhere(stage: &Stage) -> Vec<String> {
     let mut said = Vec::new();
-    let note = |said: &mut Vec<String>, error: Option<SolixError>| {
+    let note = |said: &mut Vec<String>, error: Option<CloudError>| {
         if let Some(error) = error {
             said.push(format!("{error} {error:?} {:?}", error.trouble()));
         }

@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
 use super::files::{Loaded, PrivateFile};
-use crate::battery::anker::rest::{Pause, SolixError};
+use crate::battery::anker::rest::{CloudError, Pause};
 use crate::battery::anker::wire::to_hex;
 use crate::reading::Timestamp;
 use crate::support::secret::Secret;
@@ -116,7 +116,7 @@ impl Attempts {
     ///
     /// # Errors
     /// The file cannot be read, or a lost count cannot be noted.
-    pub(in crate::battery::anker) fn load(state_dir: &Path, now: Timestamp) -> Result<Self, SolixError> {
+    pub(in crate::battery::anker) fn load(state_dir: &Path, now: Timestamp) -> Result<Self, CloudError> {
         let file = PrivateFile::new(state_dir, FILE_NAME);
         let mut attempts = match file.load::<State>()? {
             Loaded::Ok(state) => Self { file, state },
@@ -145,9 +145,9 @@ impl Attempts {
         credentials: Credentials<'_>,
         now: Timestamp,
         asked: Asked,
-    ) -> Result<(), SolixError> {
+    ) -> Result<(), CloudError> {
         let paused = |until: Timestamp, pause| {
-            if now < until { Err(SolixError::LoginPaused { until, pause }) } else { Ok(()) }
+            if now < until { Err(CloudError::LoginPaused { until, pause }) } else { Ok(()) }
         };
         let empty = Account::default();
         let account = self.account(credentials).unwrap_or(&empty);
@@ -175,12 +175,12 @@ impl Attempts {
         &self,
         credentials: Credentials<'_>,
         now: Timestamp,
-    ) -> Result<(), SolixError> {
+    ) -> Result<(), CloudError> {
         let made = self.account(credentials).map_or(&[][..], |account| &account.made_us);
         let today =
             made.iter().rev().nth(MOST_A_DAY - 1).map(|first| Timestamp::from_micros(*first).plus(DAY));
         match today.filter(|until| now < *until) {
-            Some(until) => Err(SolixError::LoginPaused { until, pause: Pause::DailyLimit }),
+            Some(until) => Err(CloudError::LoginPaused { until, pause: Pause::DailyLimit }),
             None => Ok(()),
         }
     }
@@ -193,7 +193,7 @@ impl Attempts {
         &mut self,
         credentials: Credentials<'_>,
         now: Timestamp,
-    ) -> Result<(), SolixError> {
+    ) -> Result<(), CloudError> {
         self.account_mut(&AccountId::from_email(credentials.email.expose())).made_us.push(now.micros());
         self.file.save(&self.state)
     }
@@ -205,7 +205,7 @@ impl Attempts {
     pub(in crate::battery::anker) fn withdraw(
         &mut self,
         credentials: Credentials<'_>,
-    ) -> Result<(), SolixError> {
+    ) -> Result<(), CloudError> {
         self.account_mut(&AccountId::from_email(credentials.email.expose())).made_us.pop();
         self.file.save(&self.state)
     }
@@ -219,7 +219,7 @@ impl Attempts {
         credentials: Credentials<'_>,
         now: Timestamp,
         refusal: Refusal,
-    ) -> Result<(), SolixError> {
+    ) -> Result<(), CloudError> {
         let trace = self.trace(credentials);
         let verification = match refusal {
             Refusal::Wrong => None,
@@ -242,7 +242,7 @@ impl Attempts {
         account: &AccountId,
         until: Timestamp,
         pause: Pause,
-    ) -> Result<(), SolixError> {
+    ) -> Result<(), CloudError> {
         self.account_mut(account).pause = Some((until.micros(), pause));
         self.file.save(&self.state)
     }
@@ -254,7 +254,7 @@ impl Attempts {
     pub(in crate::battery::anker) fn accept(
         &mut self,
         credentials: Credentials<'_>,
-    ) -> Result<(), SolixError> {
+    ) -> Result<(), CloudError> {
         let trace = self.trace(credentials);
         let account = self.account_mut(&AccountId::from_email(credentials.email.expose()));
         account.refused.retain(|refused| refused.trace != trace);
@@ -284,9 +284,9 @@ impl Attempts {
 }
 
 impl State {
-    fn new() -> Result<Self, SolixError> {
+    fn new() -> Result<Self, CloudError> {
         let mut salt = [0; 16];
-        getrandom::fill(&mut salt).map_err(|_says_nothing| SolixError::Random)?;
+        getrandom::fill(&mut salt).map_err(|_says_nothing| CloudError::Random)?;
         Ok(Self { salt: to_hex(&salt), accounts: BTreeMap::new(), lost_until_us: None })
     }
 
@@ -331,14 +331,14 @@ impl Account {
 impl Refused {
     /// A person may have met a demand for verification, and after a day may have made a password right that
     /// was wrong.
-    fn check(&self, now: Timestamp, asked: Asked) -> Result<(), SolixError> {
+    fn check(&self, now: Timestamp, asked: Asked) -> Result<(), CloudError> {
         let at = Timestamp::from_micros(self.at_us);
         let is_by_person = asked == Asked::ByPerson;
         match self.verification {
             Some(_) if is_by_person => Ok(()),
             None if is_by_person && at.plus(DAY) <= now => Ok(()),
-            Some(code) => Err(SolixError::VerificationNeeded { code, at }),
-            None => Err(SolixError::CredentialsRefused { at }),
+            Some(code) => Err(CloudError::VerificationNeeded { code, at }),
+            None => Err(CloudError::CredentialsRefused { at }),
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use crate::battery::anker::Config;
-use crate::battery::anker::rest::SolixError;
+use crate::battery::anker::rest::CloudError;
 use crate::support::regular_file;
 use crate::support::state_file;
 
@@ -72,7 +72,7 @@ impl PrivateFile {
     ///
     /// # Errors
     /// The file cannot be read at all.
-    pub(in crate::battery::anker) fn load<T: DeserializeOwned>(&self) -> Result<Loaded<T>, SolixError> {
+    pub(in crate::battery::anker) fn load<T: DeserializeOwned>(&self) -> Result<Loaded<T>, CloudError> {
         let bytes = match self.read() {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Missing),
@@ -123,7 +123,7 @@ impl PrivateFile {
     ///
     /// # Errors
     /// It cannot be written.
-    pub(in crate::battery::anker) fn save<T: Serialize>(&self, content: &T) -> Result<(), SolixError> {
+    pub(in crate::battery::anker) fn save<T: Serialize>(&self, content: &T) -> Result<(), CloudError> {
         if self.read_only {
             return Ok(());
         }
@@ -138,7 +138,7 @@ impl PrivateFile {
     ///
     /// # Errors
     /// It cannot be removed.
-    pub(in crate::battery::anker) fn remove(&self) -> Result<(), SolixError> {
+    pub(in crate::battery::anker) fn remove(&self) -> Result<(), CloudError> {
         if self.read_only {
             return Ok(());
         }
@@ -148,8 +148,8 @@ impl PrivateFile {
         }
     }
 
-    fn failed(&self, source: io::Error) -> SolixError {
-        SolixError::State { path: self.path.clone(), source }
+    fn failed(&self, source: io::Error) -> CloudError {
+        CloudError::State { path: self.path.clone(), source }
     }
 }
 
@@ -160,8 +160,8 @@ impl PrivateFile {
 pub(in crate::battery::anker) async fn take_lock(
     state_dir: &Path,
     deadline: Option<Instant>,
-) -> Result<File, SolixError> {
-    let fail = |source| SolixError::State { path: state_dir.join(LOCK_NAME), source };
+) -> Result<File, CloudError> {
+    let fail = |source| CloudError::State { path: state_dir.join(LOCK_NAME), source };
     let file = state_file::open_lock(state_dir, LOCK_NAME).map_err(fail)?;
     let until = Instant::now() + LOCK_WITHIN;
     let until = deadline.map_or(until, |deadline| deadline.min(until));
@@ -170,7 +170,7 @@ pub(in crate::battery::anker) async fn take_lock(
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(source)) => return Err(fail(source)),
             Err(TryLockError::WouldBlock) if until <= Instant::now() => {
-                return Err(SolixError::LoginUnderWay);
+                return Err(CloudError::LoginUnderWay);
             }
             Err(TryLockError::WouldBlock) => sleep(LOOK_EVERY).await,
         }
@@ -252,7 +252,7 @@ mod tests {
         let held = take_lock(dir.path(), None).await.unwrap();
         let begun_at = Instant::now();
         let refused = take_lock(dir.path(), Some(begun_at + Duration::from_secs(2))).await;
-        assert!(matches!(refused, Err(SolixError::LoginUnderWay)));
+        assert!(matches!(refused, Err(CloudError::LoginUnderWay)));
         assert_eq!((Instant::now() - begun_at).as_secs(), 2);
         drop(held);
         assert!(take_lock(dir.path(), None).await.is_ok());

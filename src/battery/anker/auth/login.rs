@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attempts::AccountId;
 use super::files::{Loaded, PrivateFile};
 use super::gtoken;
-use crate::battery::anker::rest::SolixError;
+use crate::battery::anker::rest::CloudError;
 use crate::reading::Timestamp;
 use crate::support::secret::Secret;
 
@@ -53,7 +53,7 @@ impl Login {
     }
 
     /// The cached one, of whatever account.
-    pub(in crate::battery::anker) fn load(file: &PrivateFile) -> Result<Option<Self>, SolixError> {
+    pub(in crate::battery::anker) fn load(file: &PrivateFile) -> Result<Option<Self>, CloudError> {
         let row = match file.load::<Row>()? {
             Loaded::Ok(row) => row,
             Loaded::Missing | Loaded::Corrupt => return Ok(None),
@@ -72,7 +72,7 @@ impl Login {
     }
 
     /// Caches it for the next process.
-    pub(in crate::battery::anker) fn save(&self, file: &PrivateFile) -> Result<(), SolixError> {
+    pub(in crate::battery::anker) fn save(&self, file: &PrivateFile) -> Result<(), CloudError> {
         file.save(&RowRef {
             account: self.account.as_hex(),
             country: &self.country,

@@ -9,7 +9,7 @@ use super::action::{Action, action};
 use super::cloud::{Cloud, LoggedIn};
 use super::endpoint::Endpoint;
 use super::http::{Answer, secret_header};
-use super::{Pause, SolixError, json};
+use super::{CloudError, Pause, json};
 use crate::battery::anker::auth::{
     AccountId, Asked, Attempts, Credentials, KeyPair, Login, LoginBody, Refusal, take_lock,
 };
@@ -27,7 +27,7 @@ enum LoginOutcome {
 
 impl Cloud {
     /// Logs in, if there is no login that holds.
-    pub(super) async fn ensure_login(&mut self) -> Result<(), SolixError> {
+    pub(super) async fn ensure_login(&mut self) -> Result<(), CloudError> {
         let now = self.now();
         if self.login.as_ref().is_some_and(|login| login.holds(now)) {
             return Ok(());
@@ -36,15 +36,15 @@ impl Cloud {
     }
 
     /// Takes the login that another process has made meanwhile, else logs in.
-    pub(super) async fn renew_login(&mut self) -> Result<(), SolixError> {
+    pub(super) async fn renew_login(&mut self) -> Result<(), CloudError> {
         if self.take_cached_login()? {
             return Ok(());
         }
         if self.config.read_only {
-            return Err(SolixError::NotLoggedIn);
+            return Err(CloudError::NotLoggedIn);
         }
         let (Some(email), Some(password)) = (self.config.email.clone(), self.config.password.clone()) else {
-            return Err(SolixError::NoCredentials);
+            return Err(CloudError::NoCredentials);
         };
         let _only_one = take_lock(&self.config.state_dir, self.deadline).await?;
         // Whoever had the lock may have been logging in.
@@ -59,17 +59,17 @@ impl Cloud {
         &mut self,
         email: &str,
         password: &Secret,
-    ) -> Result<LoggedIn, SolixError> {
+    ) -> Result<LoggedIn, CloudError> {
         let email = Secret::new(email.trim());
         let _only_one = take_lock(&self.config.state_dir, self.deadline).await?;
         self.log_in_as(Credentials { email: &email, password }, Asked::ByPerson).await?;
         self.account = Some(AccountId::from_email(email.expose()));
-        self.login().ok_or(SolixError::NoCredentials)
+        self.login().ok_or(CloudError::NoCredentials)
     }
 
     /// Whether the file has a login of this account, country and server that holds, and is not the one that was
     /// just refused. If so, it is ours now.
-    pub(super) fn take_cached_login(&mut self) -> Result<bool, SolixError> {
+    pub(super) fn take_cached_login(&mut self) -> Result<bool, CloudError> {
         let now = self.now();
         let is_good = |login: &Login| {
             self.account.as_ref().is_none_or(|account| *account == login.account)
@@ -86,7 +86,7 @@ impl Cloud {
     }
 
     /// Sends a login if it may be sent; twice, if the first key is not accepted.
-    async fn log_in_as(&mut self, credentials: Credentials<'_>, asked: Asked) -> Result<(), SolixError> {
+    async fn log_in_as(&mut self, credentials: Credentials<'_>, asked: Asked) -> Result<(), CloudError> {
         let mut attempts = Attempts::load(&self.config.state_dir, self.now())?;
         attempts.allowed(credentials, self.now(), asked)?;
         let login = match self.try_to_log_in(credentials, &mut attempts).await? {
@@ -99,7 +99,7 @@ impl Cloud {
                         let until = self.now().plus(AFTER_KEYS);
                         let account = AccountId::from_email(credentials.email.expose());
                         attempts.pause(&account, until, Pause::KeyRefused)?;
-                        return Err(SolixError::LoginPaused { until, pause: Pause::KeyRefused });
+                        return Err(CloudError::LoginPaused { until, pause: Pause::KeyRefused });
                     }
                 }
             }
@@ -120,23 +120,23 @@ impl Cloud {
         &mut self,
         credentials: Credentials<'_>,
         attempts: &mut Attempts,
-    ) -> Result<LoginOutcome, SolixError> {
+    ) -> Result<LoginOutcome, CloudError> {
         // All that can still fail without the server comes before the count.
         self.take_turn(Endpoint::Login).await?;
         let enough = Instant::now() + self.pace.timeout / 2;
         if self.deadline.is_some_and(|deadline| deadline < enough) {
-            return Err(SolixError::NoTime { endpoint: Endpoint::Login.name() });
+            return Err(CloudError::NoTime { endpoint: Endpoint::Login.name() });
         }
-        let key = KeyPair::generate(&self.login_key).ok_or(SolixError::Random)?;
+        let key = KeyPair::generate(&self.login_key).ok_or(CloudError::Random)?;
         let country = self.config.country.clone();
         let email = credentials.email.expose();
         let body = LoginBody::new(&country, email, credentials.password, &key, self.now());
-        let body = Zeroizing::new(serde_json::to_vec(&body).map_err(|_says_nothing| SolixError::Random)?);
+        let body = Zeroizing::new(serde_json::to_vec(&body).map_err(|_says_nothing| CloudError::Random)?);
 
         attempts.count(credentials, self.now())?;
         match self.send(Endpoint::Login, body.to_vec()).await {
             Ok(answer) => self.read_login(&answer, credentials, attempts),
-            Err(error @ SolixError::NoConnection { .. }) => {
+            Err(error @ CloudError::NoConnection { .. }) => {
                 attempts.withdraw(credentials)?;
                 Err(error)
             }
@@ -149,7 +149,7 @@ impl Cloud {
         answer: &Answer,
         credentials: Credentials<'_>,
         attempts: &mut Attempts,
-    ) -> Result<LoginOutcome, SolixError> {
+    ) -> Result<LoginOutcome, CloudError> {
         let now = self.now();
         let account = AccountId::from_email(credentials.email.expose());
         match action(answer.status, answer.code, &answer.msg) {
@@ -157,21 +157,21 @@ impl Cloud {
             Action::NewKey => Ok(LoginOutcome::KeyRefused),
             Action::RefuseCredentials => {
                 attempts.refuse(credentials, now, Refusal::Wrong)?;
-                Err(SolixError::CredentialsRefused { at: now })
+                Err(CloudError::CredentialsRefused { at: now })
             }
             Action::AskPerson(code) => {
                 attempts.refuse(credentials, now, Refusal::Verification(code))?;
-                Err(SolixError::VerificationNeeded { code, at: now })
+                Err(CloudError::VerificationNeeded { code, at: now })
             }
             Action::Locked(lock) => {
                 let until = now.plus(lock);
                 attempts.pause(&account, until, Pause::Locked)?;
-                Err(SolixError::LoginPaused { until, pause: Pause::Locked })
+                Err(CloudError::LoginPaused { until, pause: Pause::Locked })
             }
             Action::CountOutage if answer.code.is_none() => {
                 // The gateway has nobody to ask: no login has come to the vendor's count.
                 attempts.withdraw(credentials)?;
-                Err(SolixError::LoginFailed { status: answer.status, code: None })
+                Err(CloudError::LoginFailed { status: answer.status, code: None })
             }
             Action::Fail
             | Action::LogInAgain
@@ -181,20 +181,20 @@ impl Cloud {
             | Action::CountOutage
             | Action::NotOnServer
             | Action::NotForThis
-            | Action::Forbidden => Err(SolixError::LoginFailed { status: answer.status, code: answer.code }),
+            | Action::Forbidden => Err(CloudError::LoginFailed { status: answer.status, code: answer.code }),
         }
     }
 
     /// The login in an answer that says that it is one.
-    fn login_in(&self, answer: &Answer, account: AccountId, now: Timestamp) -> Result<Login, SolixError> {
+    fn login_in(&self, answer: &Answer, account: AccountId, now: Timestamp) -> Result<Login, CloudError> {
         let secret = |key| json::text(&answer.data, key).map(Secret::new);
         let (Some(token), Some(user_id)) = (secret("auth_token"), secret("user_id")) else {
             let endpoint = Endpoint::Login.name();
-            return Err(SolixError::UnexpectedResponse { endpoint, what: "has no token or no account" });
+            return Err(CloudError::UnexpectedResponse { endpoint, what: "has no token or no account" });
         };
         if secret_header(&token).is_none() {
             let endpoint = Endpoint::Login.name();
-            return Err(SolixError::UnexpectedResponse {
+            return Err(CloudError::UnexpectedResponse {
                 endpoint,
                 what: "has a token that no header can hold",
             });

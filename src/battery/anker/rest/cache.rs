@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::SolixError;
+use super::CloudError;
 use super::endpoint::Endpoint;
 use crate::battery::anker::auth::{AccountId, Loaded, PrivateFile};
 use crate::reading::{Timestamp, error_chain};
@@ -96,7 +96,7 @@ impl RestCache {
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    pub(super) fn load(file: PrivateFile) -> Result<Self, SolixError> {
+    pub(super) fn load(file: PrivateFile) -> Result<Self, CloudError> {
         let row = match file.load::<Row>()? {
             Loaded::Ok(row) => row,
             Loaded::Missing | Loaded::Corrupt => Row::default(),
@@ -128,7 +128,7 @@ impl RestCache {
     ///
     /// # Errors
     /// It is known not to work.
-    pub(super) fn check(&self, key: CacheKey<'_>, now: Timestamp) -> Result<(), SolixError> {
+    pub(super) fn check(&self, key: CacheKey<'_>, now: Timestamp) -> Result<(), CloudError> {
         let endpoint = key.endpoint.name();
         for cached in [key.for_server(), key.for_subject()] {
             let Some((until, reason)) = self.row.off.get(&cached) else { continue };
@@ -136,8 +136,8 @@ impl RestCache {
             // What a clock wrote that was ahead counts for nothing.
             if now < until && until <= now.plus(OFF_FOR) {
                 return Err(match reason {
-                    Reason::Unsupported => SolixError::Unsupported { endpoint, until },
-                    Reason::Forbidden => SolixError::Forbidden { endpoint, until },
+                    Reason::Unsupported => CloudError::Unsupported { endpoint, until },
+                    Reason::Forbidden => CloudError::Forbidden { endpoint, until },
                 });
             }
         }
@@ -150,25 +150,25 @@ impl RestCache {
     }
 
     /// The server does not have it.
-    pub(super) fn not_on_server(&mut self, key: CacheKey<'_>, now: Timestamp) -> SolixError {
+    pub(super) fn not_on_server(&mut self, key: CacheKey<'_>, now: Timestamp) -> CloudError {
         let until = self.switch_off(key.for_server(), now, Reason::Unsupported);
-        SolixError::Unsupported { endpoint: key.endpoint.name(), until }
+        CloudError::Unsupported { endpoint: key.endpoint.name(), until }
     }
 
     /// This site or device does not have it.
-    pub(super) fn not_for_this(&mut self, key: CacheKey<'_>, now: Timestamp) -> SolixError {
+    pub(super) fn not_for_this(&mut self, key: CacheKey<'_>, now: Timestamp) -> CloudError {
         let until = self.switch_off(key.for_subject(), now, Reason::Unsupported);
-        SolixError::Unsupported { endpoint: key.endpoint.name(), until }
+        CloudError::Unsupported { endpoint: key.endpoint.name(), until }
     }
 
     /// This account may not read it of this site or device.
-    pub(super) fn forbidden(&mut self, key: CacheKey<'_>, now: Timestamp) -> SolixError {
+    pub(super) fn forbidden(&mut self, key: CacheKey<'_>, now: Timestamp) -> CloudError {
         let until = self.switch_off(key.for_subject(), now, Reason::Forbidden);
-        SolixError::Forbidden { endpoint: key.endpoint.name(), until }
+        CloudError::Forbidden { endpoint: key.endpoint.name(), until }
     }
 
     /// It was out once more. `Some` if that was once too often.
-    pub(super) fn outage(&mut self, key: CacheKey<'_>, now: Timestamp) -> Option<SolixError> {
+    pub(super) fn outage(&mut self, key: CacheKey<'_>, now: Timestamp) -> Option<CloudError> {
         self.is_changed = true;
         let n_outages = self.row.outages.entry(key.for_server()).or_default();
         *n_outages = n_outages.saturating_add(1);

@@ -10,7 +10,7 @@ use super::cache::CacheKey;
 use super::cloud::Cloud;
 use super::endpoint::Endpoint;
 use super::http::{Answer, SendError};
-use super::{Pause, SolixError};
+use super::{CloudError, Pause};
 use crate::battery::anker::auth::{AccountId, Attempts, Login};
 use crate::reading::error_chain;
 
@@ -34,7 +34,7 @@ impl Cloud {
         endpoint: Endpoint,
         subject: &str,
         body: &Value,
-    ) -> Result<Value, SolixError> {
+    ) -> Result<Value, CloudError> {
         let answered = self.ask_and_repeat(endpoint, subject, body).await;
         self.cache.save();
         answered
@@ -45,7 +45,7 @@ impl Cloud {
         endpoint: Endpoint,
         subject: &str,
         body: &Value,
-    ) -> Result<Value, SolixError> {
+    ) -> Result<Value, CloudError> {
         let server = self.server.to_string();
         let key = CacheKey { server: server.trim_end_matches('/'), endpoint, subject };
         self.cache.check(key, self.now())?;
@@ -53,7 +53,7 @@ impl Cloud {
             Next::Take(data) => Ok(data),
             Next::Repeat => match self.ask_once(key, body, true).await? {
                 Next::Take(data) => Ok(data),
-                Next::Repeat => Err(SolixError::NotAccepted { endpoint: endpoint.name() }),
+                Next::Repeat => Err(CloudError::NotAccepted { endpoint: endpoint.name() }),
             },
         }
     }
@@ -63,12 +63,12 @@ impl Cloud {
         key: CacheKey<'_>,
         body: &Value,
         is_repetition: bool,
-    ) -> Result<Next, SolixError> {
+    ) -> Result<Next, CloudError> {
         let endpoint = key.endpoint;
         self.ensure_login().await?;
         self.take_turn(endpoint).await?;
         let answer = match self.send(endpoint, body.to_string().into_bytes()).await {
-            Err(SolixError::Timeout { .. }) if !is_repetition => {
+            Err(CloudError::Timeout { .. }) if !is_repetition => {
                 self.wait_to_repeat(endpoint).await?;
                 return Ok(Next::Repeat);
             }
@@ -83,10 +83,10 @@ impl Cloud {
         key: CacheKey<'_>,
         answer: Answer,
         is_repetition: bool,
-    ) -> Result<Next, SolixError> {
+    ) -> Result<Next, CloudError> {
         let endpoint = key.endpoint;
         let (status, code) = (answer.status, answer.code);
-        let failed = SolixError::Failed { endpoint: endpoint.name(), status, code };
+        let failed = CloudError::Failed { endpoint: endpoint.name(), status, code };
         match action(status, code, &answer.msg) {
             Action::Take => {
                 self.token_works();
@@ -98,7 +98,7 @@ impl Cloud {
             Action::Throttle => {
                 self.pacer.throttle(endpoint);
                 if is_repetition {
-                    return Err(SolixError::TooManyCalls { endpoint: endpoint.name() });
+                    return Err(CloudError::TooManyCalls { endpoint: endpoint.name() });
                 }
                 self.wait_to_repeat(endpoint).await?;
                 Ok(Next::Repeat)
@@ -115,7 +115,7 @@ impl Cloud {
             Action::Forbidden if endpoint.is_optional() => Err(self.cache.forbidden(key, self.now())),
             Action::Locked(lock) => Err(self.pause_logins(lock, Pause::Locked)?),
             Action::Fail if code.is_none() && (200..300).contains(&status) => {
-                Err(SolixError::UnexpectedResponse { endpoint: endpoint.name(), what: "has no result code" })
+                Err(CloudError::UnexpectedResponse { endpoint: endpoint.name(), what: "has no result code" })
             }
             Action::Fail
             | Action::WaitAndRepeat
@@ -130,26 +130,26 @@ impl Cloud {
     }
 
     /// Waits until the endpoint may be called.
-    pub(super) async fn take_turn(&mut self, endpoint: Endpoint) -> Result<(), SolixError> {
+    pub(super) async fn take_turn(&mut self, endpoint: Endpoint) -> Result<(), CloudError> {
         let due = self.pacer.due(endpoint, &self.pace, Instant::now());
         self.wait_until(due, endpoint).await
     }
 
-    async fn wait_to_repeat(&self, endpoint: Endpoint) -> Result<(), SolixError> {
+    async fn wait_to_repeat(&self, endpoint: Endpoint) -> Result<(), CloudError> {
         self.wait_until(Instant::now() + self.pace.before_repeat(), endpoint).await
     }
 
     /// Waits, unless that would be too long.
-    async fn wait_until(&self, due: Instant, endpoint: Endpoint) -> Result<(), SolixError> {
+    async fn wait_until(&self, due: Instant, endpoint: Endpoint) -> Result<(), CloudError> {
         if self.deadline.is_some_and(|deadline| deadline <= due.max(Instant::now())) {
-            return Err(SolixError::NoTime { endpoint: endpoint.name() });
+            return Err(CloudError::NoTime { endpoint: endpoint.name() });
         }
         sleep_until(due).await;
         Ok(())
     }
 
     /// Sends one body, and gives the answer whatever it says.
-    pub(super) async fn send(&mut self, endpoint: Endpoint, body: Vec<u8>) -> Result<Answer, SolixError> {
+    pub(super) async fn send(&mut self, endpoint: Endpoint, body: Vec<u8>) -> Result<Answer, CloudError> {
         let now = Instant::now();
         self.pacer.note(endpoint, now);
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(now));
@@ -162,11 +162,11 @@ impl Cloud {
         let sent = self.http.post(url, credentials, body, within).await;
         let endpoint = endpoint.name();
         sent.map_err(|broken| match broken {
-            SendError::NotSent(source) => SolixError::NoConnection { endpoint, source },
-            SendError::InFlight(source) => SolixError::Interrupted { endpoint, source },
-            SendError::Timeout if within < self.pace.timeout => SolixError::NoTime { endpoint },
-            SendError::Timeout => SolixError::Timeout { endpoint, within },
-            SendError::TooLarge => SolixError::UnexpectedResponse { endpoint, what: "is larger than 2 MiB" },
+            SendError::NotSent(source) => CloudError::NoConnection { endpoint, source },
+            SendError::InFlight(source) => CloudError::Interrupted { endpoint, source },
+            SendError::Timeout if within < self.pace.timeout => CloudError::NoTime { endpoint },
+            SendError::Timeout => CloudError::Timeout { endpoint, within },
+            SendError::TooLarge => CloudError::UnexpectedResponse { endpoint, what: "is larger than 2 MiB" },
         })
     }
 
@@ -182,8 +182,8 @@ impl Cloud {
     /// The token was not accepted. If it ever was, it is over, and a new login may help. If it never was, logging
     /// in again would not end: no login for an hour. What is optional is then not asked for a day, and the
     /// token, which may be good for the rest, stays.
-    async fn token_is_refused(&mut self, key: CacheKey<'_>, is_repetition: bool) -> Result<Next, SolixError> {
-        let not_accepted = SolixError::NotAccepted { endpoint: key.endpoint.name() };
+    async fn token_is_refused(&mut self, key: CacheKey<'_>, is_repetition: bool) -> Result<Next, CloudError> {
+        let not_accepted = CloudError::NotAccepted { endpoint: key.endpoint.name() };
         let Some(login) = self.login.clone() else { return Err(not_accepted) };
         if self.another_has_logged_in(&login)? {
             return Ok(Next::Repeat);
@@ -206,8 +206,8 @@ impl Cloud {
     }
 
     /// Another login took our place. If it was one of ours, it is taken; else we wait.
-    fn kicked_out(&mut self, endpoint: Endpoint) -> Result<Next, SolixError> {
-        let not_accepted = SolixError::NotAccepted { endpoint: endpoint.name() };
+    fn kicked_out(&mut self, endpoint: Endpoint) -> Result<Next, CloudError> {
+        let not_accepted = CloudError::NotAccepted { endpoint: endpoint.name() };
         let Some(login) = self.login.clone() else { return Err(not_accepted) };
         if self.another_has_logged_in(&login)? {
             return Ok(Next::Repeat);
@@ -219,27 +219,27 @@ impl Cloud {
     }
 
     /// Whether another process of ours has put a newer login into the file. If so, it is ours too now.
-    fn another_has_logged_in(&mut self, refused: &Login) -> Result<bool, SolixError> {
+    fn another_has_logged_in(&mut self, refused: &Login) -> Result<bool, CloudError> {
         self.dropped = Some(refused.token.clone());
         self.take_cached_login()
     }
 
     /// No login of this account for so long. Gives the error that says so.
-    fn pause_logins(&self, long: Duration, pause: Pause) -> Result<SolixError, SolixError> {
+    fn pause_logins(&self, long: Duration, pause: Pause) -> Result<CloudError, CloudError> {
         let now = self.now();
         let until = now.plus(long);
         if self.config.read_only {
-            return Ok(SolixError::LoginPaused { until, pause });
+            return Ok(CloudError::LoginPaused { until, pause });
         }
         let account: Option<&AccountId> = self.login.as_ref().map(|login| &login.account);
         if let Some(account) = account.or(self.account.as_ref()) {
             Attempts::load(&self.config.state_dir, now)?.pause(account, until, pause)?;
         }
-        Ok(SolixError::LoginPaused { until, pause })
+        Ok(CloudError::LoginPaused { until, pause })
     }
 
     /// Forgets a token, here and in the file, unless another process has put a newer one there.
-    fn drop_login(&mut self, login: &Login) -> Result<(), SolixError> {
+    fn drop_login(&mut self, login: &Login) -> Result<(), CloudError> {
         self.login = None;
         let cached = Login::load(&self.login_file)?;
         if cached.is_some_and(|cached| cached.token == login.token) {

@@ -12,7 +12,7 @@ use super::http::Http;
 use super::pace::{Pace, Pacer};
 use super::panel::{self, Day};
 use super::{
-    BoundDevice, DeviceAttributes, MqttCredentials, PanelAverage, PanelRunning, Scene, Site, SolixError,
+    BoundDevice, CloudError, DeviceAttributes, MqttCredentials, PanelAverage, PanelRunning, Scene, Site,
     credentials, device, site,
 };
 use crate::battery::anker::Config;
@@ -63,9 +63,9 @@ impl Cloud {
     ///
     /// # Errors
     /// The country, `api_url`, `login_key`, `extra_ca` or TLS cannot be used, or a file of the state directory not be read.
-    pub fn open(config: &Config) -> Result<Self, SolixError> {
+    pub fn open(config: &Config) -> Result<Self, CloudError> {
         let settings = &config.settings;
-        let vendors = |server| Url::parse(base_url(server)).map_err(|_cannot_be| SolixError::ApiUrl);
+        let vendors = |server| Url::parse(base_url(server)).map_err(|_cannot_be| CloudError::ApiUrl);
         let (com, eu) = (vendors(AccountServer::Com)?, vendors(AccountServer::Eu)?);
         let country = server_of_country(&config.country);
         let (home, other) = match (&settings.api_url, settings.server, country) {
@@ -83,11 +83,11 @@ impl Cloud {
     ///
     /// # Errors
     /// As for [`Cloud::open`].
-    pub fn open_at(config: &Config, home: &str, other: &str) -> Result<Self, SolixError> {
+    pub fn open_at(config: &Config, home: &str, other: &str) -> Result<Self, CloudError> {
         Self::at(config, api_url(home)?, Some(api_url(other)?))
     }
 
-    fn at(config: &Config, home: Url, other: Option<Url>) -> Result<Self, SolixError> {
+    fn at(config: &Config, home: Url, other: Option<Url>) -> Result<Self, CloudError> {
         let urls: Vec<Url> = [Some(home.clone()), other.clone()].into_iter().flatten().collect();
         let http = Http::new(&urls, &config.country, config.settings.extra_ca.as_deref())?;
         let account = config.email.as_ref().map(|email| AccountId::from_email(email.expose()));
@@ -121,7 +121,7 @@ impl Cloud {
         Self { pace, ..self }
     }
 
-    /// From now on no call waits or runs past `deadline`; it fails with [`SolixError::NoTime`] instead.
+    /// From now on no call waits or runs past `deadline`; it fails with [`CloudError::NoTime`] instead.
     /// `None` takes that back.
     pub fn finish_by(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
@@ -148,17 +148,17 @@ impl Cloud {
     ///
     /// # Errors
     /// It was refused, or is not allowed now.
-    pub async fn log_in(&mut self, email: &str, password: &Secret) -> Result<LoggedIn, SolixError> {
+    pub async fn log_in(&mut self, email: &str, password: &Secret) -> Result<LoggedIn, CloudError> {
         self.log_in_by_person(email, password).await
     }
 
     /// The devices of the account, by serial number. If it has neither devices nor sites here, it may be at the
     /// other server: that is tried once, and whichever has something is remembered. If the other server takes
-    /// no token of this one, it needs a login of its own, which may have to wait: [`SolixError::LoginPaused`].
+    /// no token of this one, it needs a login of its own, which may have to wait: [`CloudError::LoginPaused`].
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
-    pub async fn devices(&mut self) -> Result<Vec<BoundDevice>, SolixError> {
+    pub async fn devices(&mut self) -> Result<Vec<BoundDevice>, CloudError> {
         let devices = self.devices_here().await?;
         if !devices.is_empty() || self.other.is_none() {
             return Ok(devices);
@@ -166,7 +166,7 @@ impl Cloud {
         self.devices_at_other_server().await
     }
 
-    pub(super) async fn devices_here(&mut self) -> Result<Vec<BoundDevice>, SolixError> {
+    pub(super) async fn devices_here(&mut self) -> Result<Vec<BoundDevice>, CloudError> {
         let data = self.ask(Endpoint::Devices, "", &json!({})).await?;
         for (device, fields) in device::parse(&data) {
             self.log_new_fields(&device.name, device.serial.as_str(), Endpoint::Devices, fields);
@@ -185,7 +185,7 @@ impl Cloud {
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
-    pub async fn sites(&mut self) -> Result<Vec<Site>, SolixError> {
+    pub async fn sites(&mut self) -> Result<Vec<Site>, CloudError> {
         let data = self.ask(Endpoint::Sites, "", &json!({})).await?;
         for (site, fields) in site::parse_list(&data) {
             self.log_new_fields(&site.name, &site.id, Endpoint::Sites, fields);
@@ -198,7 +198,7 @@ impl Cloud {
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
-    pub async fn scene(&mut self, site: &Site) -> Result<Scene, SolixError> {
+    pub async fn scene(&mut self, site: &Site) -> Result<Scene, CloudError> {
         let data = self.ask(Endpoint::Scene, &site.id, &json!({"site_id": site.id})).await?;
         self.log_new_fields(&site.name, &site.id, Endpoint::Scene, &data);
         self.cache.save();
@@ -209,8 +209,8 @@ impl Cloud {
     /// asked less than five minutes ago, also by another process, or if the site has no numbers yet.
     ///
     /// # Errors
-    /// No login, no answer, or one that says no. Some servers do not have it: [`SolixError::Unsupported`].
-    pub async fn panel_average(&mut self, site: &Site) -> Result<Option<PanelAverage>, SolixError> {
+    /// No login, no answer, or one that says no. Some servers do not have it: [`CloudError::Unsupported`].
+    pub async fn panel_average(&mut self, site: &Site) -> Result<Option<PanelAverage>, CloudError> {
         if !self.cache.may_ask_panel(&site.id, self.now()) {
             return Ok(None);
         }
@@ -230,7 +230,7 @@ impl Cloud {
         &mut self,
         site: &Site,
         zone: Option<TimeZone>,
-    ) -> Result<Option<(Day, Value)>, SolixError> {
+    ) -> Result<Option<(Day, Value)>, CloudError> {
         let Some(today) = Day::at(self.now(), zone) else { return Ok(None) };
         let answer = self.panel_day(site, "hes", &today).await?;
         match panel::last_slot(&today, &answer, self.now()) {
@@ -250,7 +250,7 @@ impl Cloud {
         }
     }
 
-    async fn panel_day(&mut self, site: &Site, source: &str, day: &Day) -> Result<Value, SolixError> {
+    async fn panel_day(&mut self, site: &Site, source: &str, day: &Day) -> Result<Value, CloudError> {
         let body = json!({
             "siteId": site.id, "sourceType": source, "dateType": "day", "start": day.to_string(),
             "end": day.to_string(), "global": false, "productCode": "",
@@ -265,7 +265,7 @@ impl Cloud {
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
-    pub async fn panel_running_info(&mut self, site: &Site) -> Result<PanelRunning, SolixError> {
+    pub async fn panel_running_info(&mut self, site: &Site) -> Result<PanelRunning, CloudError> {
         let data = self.ask(Endpoint::PanelRunning, &site.id, &json!({"siteId": site.id})).await?;
         self.log_new_fields(&site.name, &site.id, Endpoint::PanelRunning, &data);
         self.cache.save();
@@ -276,7 +276,7 @@ impl Cloud {
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
-    pub async fn device_attributes(&mut self, device: &BoundDevice) -> Result<DeviceAttributes, SolixError> {
+    pub async fn device_attributes(&mut self, device: &BoundDevice) -> Result<DeviceAttributes, CloudError> {
         let serial = device.serial.as_str();
         let body = json!({"device_sn": serial, "attributes": ["rssi"]});
         let data = self.ask(Endpoint::DeviceAttributes, serial, &body).await?;
@@ -290,7 +290,7 @@ impl Cloud {
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
-    pub async fn mqtt_credentials(&mut self) -> Result<MqttCredentials, SolixError> {
+    pub async fn mqtt_credentials(&mut self) -> Result<MqttCredentials, CloudError> {
         let now = self.now();
         let account = self.login.as_ref().map(|login| &login.account).or(self.account.as_ref());
         let kept = credentials::load(&self.credentials_file)?;
@@ -304,11 +304,11 @@ impl Cloud {
     /// New MQTT credentials, since the broker refuses the kept ones: at most once an hour, also across restarts.
     ///
     /// # Errors
-    /// [`SolixError::CredentialsTooSoon`]; no login, no answer, or one that says no.
-    pub async fn new_mqtt_credentials(&mut self) -> Result<MqttCredentials, SolixError> {
+    /// [`CloudError::CredentialsTooSoon`]; no login, no answer, or one that says no.
+    pub async fn new_mqtt_credentials(&mut self) -> Result<MqttCredentials, CloudError> {
         let now = self.now();
         match credentials::load(&self.credentials_file)?.and_then(|kept| kept.not_renewed_before(now)) {
-            Some(until) => Err(SolixError::CredentialsTooSoon { until }),
+            Some(until) => Err(CloudError::CredentialsTooSoon { until }),
             None => self.fetch_credentials(Some(now)).await,
         }
     }
@@ -316,7 +316,7 @@ impl Cloud {
     async fn fetch_credentials(
         &mut self,
         renewed_at: Option<Timestamp>,
-    ) -> Result<MqttCredentials, SolixError> {
+    ) -> Result<MqttCredentials, CloudError> {
         let data = self.ask(Endpoint::MqttCredentials, "", &json!({})).await?;
         let credentials = credentials::parse(&data)?;
         let account = self.login.as_ref().map(|login| &login.account).or(self.account.as_ref());
@@ -347,17 +347,17 @@ impl Cloud {
 }
 
 /// The vendor's key, unless another server's is named.
-fn login_key(config: &Config) -> Result<ServerKey, SolixError> {
+fn login_key(config: &Config) -> Result<ServerKey, CloudError> {
     let named = config.settings.login_key.as_deref();
-    named.map_or_else(ServerKey::vendor, ServerKey::from_hex).ok_or(SolixError::LoginKey)
+    named.map_or_else(ServerKey::vendor, ServerKey::from_hex).ok_or(CloudError::LoginKey)
 }
 
 /// An address of our own choice: scheme, host and port, and nothing else.
-fn api_url(text: &str) -> Result<Url, SolixError> {
-    let url = Url::parse(text.trim()).map_err(|_names_the_url| SolixError::ApiUrl)?;
+fn api_url(text: &str) -> Result<Url, CloudError> {
+    let url = Url::parse(text.trim()).map_err(|_names_the_url| CloudError::ApiUrl)?;
     let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     let is_plain = url.username().is_empty() && url.password().is_none() && url.host_str().is_some();
-    if url.scheme() == "https" && is_bare && is_plain { Ok(url) } else { Err(SolixError::ApiUrl) }
+    if url.scheme() == "https" && is_bare && is_plain { Ok(url) } else { Err(CloudError::ApiUrl) }
 }
 
 #[cfg(test)]

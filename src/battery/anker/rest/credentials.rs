@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::Endpoint;
-use super::{SolixError, json};
+use super::{CloudError, json};
 use crate::battery::anker::auth::{AccountId, Loaded, PrivateFile};
 use crate::reading::Timestamp;
 use crate::support::secret::Secret;
@@ -73,8 +73,8 @@ impl StoredCredentials {
 }
 
 /// The credentials in an answer.
-pub(super) fn parse(data: &Value) -> Result<MqttCredentials, SolixError> {
-    let garbled = |what| SolixError::UnexpectedResponse { endpoint: Endpoint::MqttCredentials.name(), what };
+pub(super) fn parse(data: &Value) -> Result<MqttCredentials, CloudError> {
+    let garbled = |what| CloudError::UnexpectedResponse { endpoint: Endpoint::MqttCredentials.name(), what };
     let text = |key| json::text(data, key).ok_or_else(|| garbled("has not all that the broker needs"));
     let secret = |key| text(key).map(Secret::new);
     let app_name = text("app_name")?;
@@ -108,7 +108,7 @@ fn not_after(pem: &Secret) -> Option<Timestamp> {
 }
 
 /// The kept ones, of whatever account.
-pub(super) fn load(file: &PrivateFile) -> Result<Option<StoredCredentials>, SolixError> {
+pub(super) fn load(file: &PrivateFile) -> Result<Option<StoredCredentials>, CloudError> {
     let row = match file.load::<Row>()? {
         Loaded::Ok(row) => row,
         Loaded::Missing | Loaded::Corrupt => return Ok(None),
@@ -136,7 +136,7 @@ pub(super) fn save(
     account: Option<&AccountId>,
     server: &str,
     renewed_at: Option<Timestamp>,
-) -> Result<(), SolixError> {
+) -> Result<(), CloudError> {
     file.save(&RowRef {
         account: account.map(AccountId::as_hex).unwrap_or_default(),
         server,

@@ -15,7 +15,7 @@ use crate::support::error::Diagnose;
 ///
 /// The variants are grouped: what is set up wrongly, why there is no login, and what became of a call.
 #[derive(Debug, thiserror::Error)]
-pub enum SolixError {
+pub enum CloudError {
     /// `api_url` cannot be used.
     #[error("api_url in [solix] is not an https address without a path")]
     ApiUrl,
@@ -243,7 +243,7 @@ const fn login_hint(status: u16) -> &'static str {
 const LASTING_KINDS: [&str; 6] =
     ["settings", "state", "no_credentials", "not_logged_in", "login_refused", "forbidden"];
 
-impl Diagnose for SolixError {
+impl Diagnose for CloudError {
     fn kind(&self) -> &'static str {
         match self {
             Self::ApiUrl
@@ -328,7 +328,7 @@ impl Diagnose for SolixError {
     }
 }
 
-impl SolixError {
+impl CloudError {
     /// Whether a person has to know of it at once: it lasts until they do something, or the vendor has locked
     /// the account.
     pub fn needs_person(&self) -> bool {

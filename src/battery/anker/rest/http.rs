@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
-use super::{SolixError, json};
+use super::{CloudError, json};
 use crate::support::secret::Secret;
 use crate::support::{https, regular_file};
 
@@ -56,13 +56,13 @@ pub(super) enum SendError {
 
 impl Http {
     /// A client for the servers at `urls`.
-    pub(super) fn new(urls: &[Url], country: &str, extra_ca: Option<&Path>) -> Result<Self, SolixError> {
+    pub(super) fn new(urls: &[Url], country: &str, extra_ca: Option<&Path>) -> Result<Self, CloudError> {
         let is_country = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
         let country =
-            HeaderValue::from_str(country).ok().filter(|_| is_country).ok_or(SolixError::Country)?;
+            HeaderValue::from_str(country).ok().filter(|_| is_country).ok_or(CloudError::Country)?;
         let builder = https::client_builder(tls(extra_ca)?, urls);
         let client = builder.https_only(true).connect_timeout(CONNECT_WITHIN).build();
-        let client = client.map_err(|error| SolixError::Client(error.without_url()))?;
+        let client = client.map_err(|error| CloudError::Client(error.without_url()))?;
         Ok(Self { client, country })
     }
 
@@ -138,10 +138,10 @@ async fn answer(mut response: Response) -> Result<Answer, SendError> {
 }
 
 /// Trusts the root certificates of this machine, and those of `extra_ca`.
-fn tls(extra_ca: Option<&Path>) -> Result<rustls::ClientConfig, SolixError> {
+fn tls(extra_ca: Option<&Path>) -> Result<rustls::ClientConfig, CloudError> {
     let mut roots = https::system_roots();
     if let Some(path) = extra_ca {
-        let fail = |source| SolixError::ExtraCa { path: path.to_owned(), source };
+        let fail = |source| CloudError::ExtraCa { path: path.to_owned(), source };
         let pem = regular_file::read(path, MAX_PEM_BYTES).map_err(fail)?;
         let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
         if roots.add_parsable_certificates(certificates).0 == 0 {
@@ -149,9 +149,9 @@ fn tls(extra_ca: Option<&Path>) -> Result<rustls::ClientConfig, SolixError> {
         }
     }
     if roots.is_empty() {
-        return Err(SolixError::NoRoots);
+        return Err(CloudError::NoRoots);
     }
-    Ok(https::client_config(roots).map_err(SolixError::Tls)?.with_no_client_auth())
+    Ok(https::client_config(roots).map_err(CloudError::Tls)?.with_no_client_auth())
 }
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_country_is_two_capital_letters() {
         for bad in ["", "U", "us", "USA", "U\n"] {
-            assert!(matches!(Http::new(&[], bad, None), Err(SolixError::Country)), "{bad:?}");
+            assert!(matches!(Http::new(&[], bad, None), Err(CloudError::Country)), "{bad:?}");
         }
     }
 

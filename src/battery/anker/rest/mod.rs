@@ -24,7 +24,7 @@ mod site;
 pub use cloud::{Cloud, LoggedIn};
 pub use credentials::MqttCredentials;
 pub use device::{BoundDevice, DeviceAttributes};
-pub use error::{Pause, SolixError};
+pub use error::{CloudError, Pause};
 pub use pace::Pace;
 pub use panel::PanelAverage;
 pub(in crate::battery::anker) use reading::is_panel_offline;

@@ -7,7 +7,7 @@ use super::action::{Action, action};
 use super::cache::Region;
 use super::cloud::Cloud;
 use super::endpoint::Endpoint;
-use super::{BoundDevice, SolixError, device, site};
+use super::{BoundDevice, CloudError, device, site};
 use crate::reading::error_chain;
 
 /// What the other server says to the token of this one.
@@ -22,7 +22,7 @@ enum OtherRegion {
 
 impl Cloud {
     /// The account has no devices here. Without sites too, it may be at the other server.
-    pub(super) async fn devices_at_other_server(&mut self) -> Result<Vec<BoundDevice>, SolixError> {
+    pub(super) async fn devices_at_other_server(&mut self) -> Result<Vec<BoundDevice>, CloudError> {
         if !self.sites().await?.is_empty() {
             return Ok(Vec::new());
         }
@@ -83,7 +83,7 @@ impl Cloud {
     }
 
     /// Asks the server with the token that is there, whatever it says to it.
-    async fn look_at_server(&mut self) -> Result<OtherRegion, SolixError> {
+    async fn look_at_server(&mut self) -> Result<OtherRegion, CloudError> {
         for endpoint in [Endpoint::Devices, Endpoint::Sites] {
             self.take_turn(endpoint).await?;
             let answer = self.send(endpoint, json!({}).to_string().into_bytes()).await?;
@@ -107,7 +107,7 @@ impl Cloud {
                 | Action::AskPerson(_)
                 | Action::NewKey
                 | Action::Locked(_) => {
-                    return Err(SolixError::Failed { endpoint: endpoint.name(), status, code });
+                    return Err(CloudError::Failed { endpoint: endpoint.name(), status, code });
                 }
             }
         }

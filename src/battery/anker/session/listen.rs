@@ -10,7 +10,7 @@ use super::requests::RequestKind;
 use super::stations::StationRequest;
 use crate::battery::anker::Config;
 use crate::battery::anker::mqtt::{MqttError, MqttEvent};
-use crate::battery::anker::rest::{BoundDevice, Cloud, SolixError};
+use crate::battery::anker::rest::{BoundDevice, Cloud, CloudError};
 use crate::reading::{SafeText, Station};
 use crate::support::jitter;
 
@@ -102,7 +102,7 @@ impl Listener {
 pub enum ListenError {
     /// The cloud.
     #[error(transparent)]
-    Cloud(#[from] SolixError),
+    Cloud(#[from] CloudError),
     /// The broker.
     #[error(transparent)]
     Mqtt(#[from] MqttError),

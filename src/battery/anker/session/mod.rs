@@ -44,7 +44,7 @@ use tokio::time::{Instant, timeout_at};
 pub use self::listen::{ListenError, Listener};
 use self::worker::{SessionState, Worker};
 use super::Config;
-use super::rest::SolixError;
+use super::rest::CloudError;
 use crate::reading::{AccountReport, StationReading, Timestamp, Vendor, error_chain};
 
 /// The names of the account and its stations in the timeline.
@@ -136,7 +136,7 @@ async fn until_stopped(mut worker: Worker, stopped: oneshot::Receiver<()>) {
     worker.end(Instant::now() + GOODBYE).await;
 }
 
-fn cannot_start(knows: &watch::Sender<SessionState>, error: &SolixError) {
+fn cannot_start(knows: &watch::Sender<SessionState>, error: &CloudError) {
     tracing::error!(error = error_chain(error), "the Solix session cannot start");
     knows.send_modify(|state| state.trouble = Some(error.trouble()));
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::requests::Learnt;
 use crate::battery::anker::Config;
 use crate::battery::anker::auth::{Loaded, PrivateFile};
-use crate::battery::anker::rest::SolixError;
+use crate::battery::anker::rest::CloudError;
 use crate::reading::{DataSource, PollingMode, SafeText, Station, Timestamp, error_chain};
 use crate::support::jitter;
 
@@ -101,7 +101,7 @@ impl PersistedSession {
     ///
     /// # Errors
     /// It cannot be written.
-    pub(super) fn save(&self, config: &Config) -> Result<(), SolixError> {
+    pub(super) fn save(&self, config: &Config) -> Result<(), CloudError> {
         PrivateFile::from_config(config, FILE_NAME).save(self)
     }
 

@@ -16,7 +16,7 @@ use super::trouble;
 use crate::battery::anker::Config;
 use crate::battery::anker::mqtt::{MqttError, MqttErrorKind, MqttEvent};
 use crate::battery::anker::rest::{
-    BoundDevice, Cloud, MqttCredentials, NoReading, Received, Site, SiteReading, SolixError,
+    BoundDevice, Cloud, CloudError, MqttCredentials, NoReading, Received, Site, SiteReading,
     is_panel_offline, site_readings,
 };
 use crate::reading::{
@@ -97,7 +97,7 @@ impl Worker {
         config: Config,
         readings: mpsc::Sender<StationReading>,
         state: watch::Sender<SessionState>,
-    ) -> Result<Self, SolixError> {
+    ) -> Result<Self, CloudError> {
         let cloud = Cloud::open(&config)?;
         let persisted = PersistedSession::load(&config);
         let stations = Stations::new(&persisted, config.fast_below, (config.now)());
@@ -250,7 +250,7 @@ impl Worker {
         }
     }
 
-    async fn ask_cloud_or_fail(&mut self) -> Result<(), SolixError> {
+    async fn ask_cloud_or_fail(&mut self) -> Result<(), CloudError> {
         // Who is known already can be listened to before the list is asked for again.
         if self.connection.is_none() && !self.stations.is_empty() {
             self.connect().await?;
@@ -288,7 +288,7 @@ impl Worker {
 
     /// What REST alone knows: panels that are not heard over the broker, and solarbanks. Gives the sites. One that
     /// fails keeps nobody from the others.
-    async fn ask_sites(&mut self, devices: &[BoundDevice]) -> Result<Vec<Site>, SolixError> {
+    async fn ask_sites(&mut self, devices: &[BoundDevice]) -> Result<Vec<Site>, CloudError> {
         let sites = if self.stations.may_have_site() { self.cloud.sites().await? } else { Vec::new() };
         let (mut message, mut failed) = (Vec::new(), None);
         for site in &sites {
@@ -310,7 +310,7 @@ impl Worker {
         &mut self,
         site: &Site,
         devices: &[BoundDevice],
-    ) -> Result<Vec<SiteReading>, SolixError> {
+    ) -> Result<Vec<SiteReading>, CloudError> {
         let scene = if_supported(self.cloud.scene(site).await)?.unwrap_or_default();
         let is_asked = site.has_panel() && !is_panel_offline(devices, &scene);
         let average =
@@ -331,14 +331,14 @@ impl Worker {
     }
 
     /// Begins to connect to the broker.
-    async fn connect(&mut self) -> Result<(), SolixError> {
+    async fn connect(&mut self) -> Result<(), CloudError> {
         let credentials = self.cloud.mqtt_credentials().await?;
         self.connect_with(credentials);
         Ok(())
     }
 
     /// Begins to connect with a new certificate.
-    async fn reconnect_with_new_certificate(&mut self) -> Result<(), SolixError> {
+    async fn reconnect_with_new_certificate(&mut self) -> Result<(), CloudError> {
         let credentials = self.cloud.new_mqtt_credentials().await?;
         self.connect_with(credentials);
         Ok(())
@@ -517,15 +517,15 @@ impl Worker {
 }
 
 /// That a server does not have something is no failure.
-fn if_supported<T>(answer: Result<T, SolixError>) -> Result<Option<T>, SolixError> {
+fn if_supported<T>(answer: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(SolixError::Unsupported { .. } | SolixError::Forbidden { .. }) => Ok(None),
+        Err(CloudError::Unsupported { .. } | CloudError::Forbidden { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn note_failure<T>(answer: Result<T, SolixError>) {
+fn note_failure<T>(answer: Result<T, CloudError>) {
     if let Err(error) = answer {
         tracing::debug!(error = error_chain(&error), "not discovered");
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use serde_json::{Value, json};
 
-use crate::battery::anker::wire::{self, Field, Frame, NamedValue};
+use super::vendor::wire::{self, Field, Frame, NamedValue};
 
 /// The most bytes of a field that stand in a table. What is longer is text, and stands there as a value.
 const MOST_BYTES: usize = 32;

@@ -1,4 +1,4 @@
-//! `solix login` and `solix devices`: the account.
+//! `login` and `devices`: the account.
 
 use std::io::{IsTerminal, Write};
 
@@ -6,19 +6,17 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
+use super::DEVICES_SCHEMA;
+use super::vendor::rest::{BoundDevice, Cloud, CloudError, LoggedIn};
+use super::vendor::wire;
 use crate::app::Settings;
-use crate::battery::anker::Config;
-use crate::battery::anker::rest::{BoundDevice, Cloud, LoggedIn, SolixError};
-use crate::battery::anker::wire;
+use crate::battery::{Account, VENDOR};
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
 use crate::cli::{Failure, block_on, colour_stderr, print, render, settings, settings_to_read};
 use crate::reading::SafeText;
 use crate::support::error::Diagnose;
 use crate::support::secret::Secret;
-
-/// The name and version of the shape of `solix devices --format json`.
-const SCHEMA: &str = "fleetwatt.solix.devices/1";
 
 const HEADER: [&str; 6] = ["name", "serial", "model", "online", "whose", "firmware"];
 
@@ -45,7 +43,7 @@ pub(super) fn login(cli: &Cli, force: bool) -> Result<Exit, Failure> {
     }
 }
 
-async fn log_in(config: &Config, force: bool) -> Result<String, SolixError> {
+async fn log_in(config: &Account, force: bool) -> Result<String, CloudError> {
     let mut cloud = Cloud::open(config)?;
     if let Some(login) = cloud.login().filter(|_| !force) {
         return Ok(format!("already logged in{}", until(login, config)));
@@ -56,43 +54,47 @@ async fn log_in(config: &Config, force: bool) -> Result<String, SolixError> {
 }
 
 /// Until when it holds, and what comes then.
-fn until(login: LoggedIn, config: &Config) -> String {
+fn until(login: LoggedIn, config: &Account) -> String {
     let until = login.until.map(|until| format!(" until {until}")).unwrap_or_default();
     match (&config.email, &config.password) {
         (Some(_), Some(_)) => format!("{until}, then renewed automatically"),
-        _ => format!("{until}; then `fleetwatt solix login` is needed again, as no password is set"),
+        _ => {
+            let command = VENDOR.source;
+            format!("{until}; then `fleetwatt {command} login` is needed again, as no password is set")
+        }
     }
 }
 
 /// Credentials from the settings, and the missing ones from the terminal.
-fn credentials(config: &Config) -> Result<(Secret, Secret), SolixError> {
+fn credentials(config: &Account) -> Result<(Secret, Secret), CloudError> {
     let email = config.email.clone().map_or_else(ask_email, Ok)?;
     let password = config.password.clone().map_or_else(ask_password, Ok)?;
     Ok((email, password))
 }
 
-fn ask_email() -> Result<Secret, SolixError> {
+fn ask_email() -> Result<Secret, CloudError> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(SolixError::NoCredentials);
+        return Err(CloudError::NoCredentials);
     }
     let mut stderr = std::io::stderr();
     let mut line = String::new();
-    let asked = stderr.write_all(b"e-mail address of the Solix account: ").and_then(|()| stderr.flush());
-    asked.and_then(|()| stdin.read_line(&mut line)).map_err(|_nobody_there| SolixError::NoCredentials)?;
+    let asked =
+        write!(stderr, "e-mail address of the {} account: ", VENDOR.label).and_then(|()| stderr.flush());
+    asked.and_then(|()| stdin.read_line(&mut line)).map_err(|_nobody_there| CloudError::NoCredentials)?;
     some(line.trim().to_owned())
 }
 
-fn ask_password() -> Result<Secret, SolixError> {
+fn ask_password() -> Result<Secret, CloudError> {
     if !std::io::stdin().is_terminal() {
-        return Err(SolixError::NoCredentials);
+        return Err(CloudError::NoCredentials);
     }
     let asked = rpassword::prompt_password("password: ");
-    some(asked.map_err(|_nobody_there| SolixError::NoCredentials)?)
+    some(asked.map_err(|_nobody_there| CloudError::NoCredentials)?)
 }
 
-fn some(text: String) -> Result<Secret, SolixError> {
-    if text.is_empty() { Err(SolixError::NoCredentials) } else { Ok(Secret::new(text)) }
+fn some(text: String) -> Result<Secret, CloudError> {
+    if text.is_empty() { Err(CloudError::NoCredentials) } else { Ok(Secret::new(text)) }
 }
 
 /// Lists what the account has.
@@ -112,7 +114,7 @@ pub(super) fn devices(cli: &Cli, format: ListFormat) -> Result<Exit, Failure> {
     Ok(if devices.is_empty() { Exit::Nothing } else { Exit::Ok })
 }
 
-async fn list(config: &Config) -> Result<Vec<BoundDevice>, SolixError> {
+async fn list(config: &Account) -> Result<Vec<BoundDevice>, CloudError> {
     Cloud::open(config)?.devices().await
 }
 
@@ -168,19 +170,20 @@ fn as_json(devices: &[BoundDevice]) -> Value {
             "read": wire::is_read(device.model.as_str()),
         })
     };
-    json!({"schema": SCHEMA, "devices": devices.iter().map(device).collect::<Vec<_>>()})
+    json!({"schema": DEVICES_SCHEMA, "devices": devices.iter().map(device).collect::<Vec<_>>()})
 }
 
 /// The inventory has no account.
 pub(super) fn no_section(settings: &Settings) -> Exit {
     render::eprint_plain_error(&format!(
-        "the inventory {} has no [solix]: write that section, with the `country` of the account",
-        settings.inventory_path.display()
+        "the inventory {} has no [{}]: write that section, with the `country` of the account",
+        settings.inventory_path.display(),
+        VENDOR.source
     ));
     Exit::Usage
 }
 
-fn failed(cli: &Cli, error: &SolixError) -> Exit {
+fn failed(cli: &Cli, error: &CloudError) -> Exit {
     render::eprint_error("", error, colour_stderr(cli.colour));
     if matches!(error.kind(), "settings" | "no_credentials") { Exit::Usage } else { Exit::Nothing }
 }

@@ -1,4 +1,4 @@
-//! `solix`: what concerns Anker devices only.
+//! `solix`: what a person does with an account of one vendor and its devices.
 
 mod account;
 mod frame;
@@ -14,13 +14,15 @@ use serde_json::{Value, json};
 
 use self::account::ListFormat;
 use self::listen::{Form, Request};
+use self::vendor::wire::{self, Body, EnvelopeError, FrameError};
 use super::{Failure, print, render};
-use crate::battery::anker::wire::{self, Body, EnvelopeError, FrameError};
+use crate::battery::anker as vendor;
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
 
-/// The name and version of the shape of `solix decode --format json`.
-const SCHEMA: &str = "fleetwatt.solix.decode/1";
+/// The name and version of the shape of `solix decode --format json`, and of `solix devices --format json`.
+const DECODE_SCHEMA: &str = "fleetwatt.solix.decode/1";
+const DEVICES_SCHEMA: &str = "fleetwatt.solix.devices/1";
 
 /// The most that is read from standard input: some days of one device's messages.
 const MOST_INPUT_BYTES: u64 = 64 * 1024 * 1024;
@@ -29,7 +31,7 @@ const MOST_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 const NO_TOPIC: &str = "dt/anker_power/-/-/-";
 
 #[derive(Debug, Subcommand)]
-pub(super) enum SolixCommand {
+pub(super) enum BatteryCommand {
     /// Log in to the Solix account, and keep the login
     ///
     /// Takes the e-mail address and the password from where the inventory says, and asks on a terminal for what
@@ -112,11 +114,11 @@ pub(super) enum DecodeFormat {
     Json,
 }
 
-pub(super) fn run(cli: &Cli, command: &SolixCommand) -> Result<Exit, Failure> {
+pub(super) fn run(cli: &Cli, command: &BatteryCommand) -> Result<Exit, Failure> {
     match command {
-        SolixCommand::Login { force } => account::login(cli, *force),
-        SolixCommand::Devices { format } => account::devices(cli, *format),
-        SolixCommand::Listen { serial, format, raw, passive, ends_after } => {
+        BatteryCommand::Login { force } => account::login(cli, *force),
+        BatteryCommand::Devices { format } => account::devices(cli, *format),
+        BatteryCommand::Listen { serial, format, raw, passive, ends_after } => {
             let is_terminal = std::io::stdout().is_terminal();
             let form = match (format, raw) {
                 (ListenFormat::Json, raw) => Form::Json { raw: *raw },
@@ -126,7 +128,7 @@ pub(super) fn run(cli: &Cli, command: &SolixCommand) -> Result<Exit, Failure> {
             let (serial, ends_after) = (serial.clone(), *ends_after);
             listen::run(cli, &Request { serial, is_passive: *passive, ends_after, form })
         }
-        SolixCommand::Decode { model, format, frames } => {
+        BatteryCommand::Decode { model, format, frames } => {
             let inputs = if frames.is_empty() { lines_of_stdin()? } else { arguments(frames) };
             decode(model.as_deref(), *format, &inputs)
         }
@@ -189,7 +191,7 @@ fn rendered(format: DecodeFormat, documents: Vec<Document>) -> String {
         }
         DecodeFormat::Json => {
             let frames: Vec<Value> = documents.into_iter().map(|document| document.json).collect();
-            format!("{:#}\n", json!({ "schema": SCHEMA, "frames": frames }))
+            format!("{:#}\n", json!({ "schema": DECODE_SCHEMA, "frames": frames }))
         }
     }
 }

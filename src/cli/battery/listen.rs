@@ -1,4 +1,4 @@
-//! `solix listen`: live messages of stations.
+//! `listen`: live messages of stations.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::account::no_section;
 use super::frame;
-use crate::battery::anker::Config;
-use crate::battery::anker::mqtt::MqttEvent;
-use crate::battery::anker::session::{ListenError, Listener};
-use crate::battery::anker::wire::{self, Body, Message, MsgType};
+use super::vendor::mqtt::MqttEvent;
+use super::vendor::session::{ListenError, Listener};
+use super::vendor::wire::{self, Body, Message, MsgType};
+use crate::battery::{Account, VENDOR};
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
 use crate::cli::{Failure, block_on, print, render, settings_to_read};
@@ -73,9 +73,10 @@ pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
             Ok(Exit::Partial)
         }
         Ok(Ended::Heard { n_messages: 0, hindrance: None }) => {
-            render::eprint_plain_error(
-                "nothing was heard: see `fleetwatt solix devices` for who is connected",
-            );
+            render::eprint_plain_error(&format!(
+                "nothing was heard: see `fleetwatt {} devices` for who is connected",
+                VENDOR.source
+            ));
             Ok(Exit::Nothing)
         }
         Ok(Ended::Heard { .. }) => Ok(Exit::Ok),
@@ -89,7 +90,7 @@ pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
 
 /// Listens, and prints by `print`, until Ctrl-C or the time is over.
 async fn listen(
-    config: &Config,
+    config: &Account,
     request: &Request,
     mut print: impl FnMut(&str) -> std::io::Result<()>,
 ) -> Result<Ended, ListenError> {
