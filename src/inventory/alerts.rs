@@ -10,6 +10,7 @@ use super::model::{SecretSource, WebhookFormat, WebhookSettings};
 use super::secret_source::only_one;
 use super::section::Section;
 use super::sections::Stations;
+use super::vendor;
 use crate::alert::{PowerThreshold, Rules, Threshold};
 use crate::reading::{Power, Share, Temperature};
 use crate::support::decimal;
@@ -61,9 +62,12 @@ pub(super) fn check_station_rules(section: &mut Section<'_, '_>, rules: &mut Rul
         for key in STATION_KEYS {
             if let Some(location) = section.key_location(key) {
                 let error = ValueError::new(
-                    format!("`{key}` without [solix]"),
+                    format!("`{key}` without {}", vendor::SECTION),
                     "there is no station to watch",
-                    format!("add the section [solix], or take `{key}` out: it would never raise an alert"),
+                    format!(
+                        "add the section {}, or take `{key}` out: it would never raise an alert",
+                        vendor::SECTION
+                    ),
                 );
                 section.report(location, error);
             }

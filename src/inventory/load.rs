@@ -19,8 +19,9 @@ use super::secret_keys::find_secrets;
 use super::section::{Input, Section, Table};
 use super::sections::{Sections, Stations};
 use super::select::Selector;
-use super::tables::{ALERTS, CYCLE, DEFAULTS, HOST, SOLIX, STORE, TOP};
+use super::tables::{ACCOUNT, ALERTS, CYCLE, DEFAULTS, HOST, STORE, TOP};
 use super::unknown_keys::open;
+use super::vendor;
 use crate::reading::SafeText;
 
 /// Access to files, which the caller implements.
@@ -174,11 +175,11 @@ impl<'f> Reader<'f> {
             section.read_settings(&mut sections);
             check_keep(&mut section, &sections);
         }
-        if let Some(mut section) = self.section(input, table, "solix", &SOLIX) {
+        if let Some(mut section) = self.section(input, table, vendor::KEY, &ACCOUNT) {
             section.read_settings(&mut sections);
             let is_enabled = section.flag("enabled").is_none_or(|enabled| enabled.value);
             sections.stations = if is_enabled { Stations::Watched } else { Stations::SwitchedOff };
-        } else if table.contains_key("solix") {
+        } else if table.contains_key(vendor::KEY) {
             sections.stations = Stations::SwitchedOff;
         }
         sections.alerts.rules = default_rules(sections.stations);
@@ -191,7 +192,7 @@ impl<'f> Reader<'f> {
 
     /// Reports the sections of an included file that hold for the whole fleet.
     fn refuse_settings(&mut self, input: Input<'_>, table: &DeTable<'_>) {
-        for name in ["cycle", "store", "alerts", "solix", "exclude"] {
+        for name in ["cycle", "store", "alerts", vendor::KEY, "exclude"] {
             if let Some((key, _)) = table.get_key_value(name) {
                 let shown = if name == "exclude" { "`exclude`" } else { &format!("[{name}]") };
                 let hint = format!("move {shown} to the file that includes the others");
@@ -284,7 +285,7 @@ impl<'f> Reader<'f> {
             cycle: self.sections.cycle.settings,
             store: self.sections.store,
             alerts: self.sections.alerts,
-            account: has_stations.then_some(self.sections.solix),
+            account: has_stations.then_some(self.sections.account),
         })
     }
 }

@@ -3,6 +3,7 @@
 //! This room describes an SSH target; it does not connect to one. It reads no file and no environment
 //! either: whoever calls hands it the texts.
 
+mod account;
 mod alerts;
 mod check;
 mod diagnostic;
@@ -20,10 +21,10 @@ mod section;
 mod sections;
 mod select;
 mod snippet;
-mod solix;
 mod suggestion;
 mod tables;
 mod unknown_keys;
+mod vendor;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Warnings};
 pub use load::{Files, load};

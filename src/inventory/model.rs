@@ -25,7 +25,7 @@ pub struct Inventory {
     pub store: StoreSettings,
     /// `[alerts]`.
     pub alerts: AlertSettings,
-    /// `[solix]`, if it is there and enabled.
+    /// The account of stations, if it is there and enabled.
     pub account: Option<StationAccount>,
 }
 
@@ -197,15 +197,16 @@ pub enum SecretSource {
     Credential(String),
 }
 
-/// `[solix]`: the Anker Solix account and how often its stations are asked.
+/// The account of stations and how often they are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StationAccount {
-    /// Where the account's e-mail address is to be read from; `ANKER_USER` unless the inventory says
-    /// otherwise. It is not needed while the cached login holds.
+    /// Where the account's e-mail address is to be read from; the vendor's variable unless the
+    /// inventory says otherwise. It is not needed while the cached login holds.
     pub user: SecretSource,
-    /// Where the account's password is to be read from; `ANKER_PASS` unless the inventory says otherwise.
+    /// Where the account's password is to be read from; the vendor's variable unless the inventory
+    /// says otherwise.
     pub password: SecretSource,
-    /// The account's country, two letters in upper case; `None` is `ANKER_COUNTRY`, else `US`.
+    /// The account's country, two letters in upper case; `None` is what the vendor's variable says, else `US`.
     pub country: Option<String>,
     /// Which of the vendor's servers; `None` follows the country.
     pub server: Option<AccountServer>,
@@ -231,9 +232,9 @@ pub struct StationAccount {
 /// Which of the vendor's servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountServer {
-    /// `ankerpower-api.anker.com`.
+    /// The server for most of the world.
     Com,
-    /// `ankerpower-api-eu.anker.com`.
+    /// The server for Europe.
     Eu,
 }
 

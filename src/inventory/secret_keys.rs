@@ -6,11 +6,12 @@ use toml::de::{DeTable, DeValue};
 use super::check;
 use super::diagnostic::{DiagnosticSink, ValueError};
 use super::location::Location;
+use super::vendor;
 
 /// Reports every key of a document, at any depth, under which a secret is kept.
 pub(super) fn find_secrets(file: usize, document: &DeTable<'_>, sink: &mut DiagnosticSink) {
     for entry in document {
-        let section = if entry.0.get_ref() == "solix" { "[solix]" } else { "[store]" };
+        let section = if entry.0.get_ref() == vendor::KEY { vendor::SECTION } else { "[store]" };
         find_secrets_in_entry(file, entry, section, sink);
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::location::Location;
 use super::model::{AlertSettings, CycleSettings, StationAccount, StoreSettings};
 
-/// `[cycle]`, `[store]`, `[alerts]` and `[solix]`, each with its defaults until it is read.
+/// `[cycle]`, `[store]`, `[alerts]` and the section of the account, each with its defaults until it is read.
 #[derive(Debug, Default)]
 pub(super) struct Sections {
     pub(super) cycle: Cycle,
     pub(super) store: StoreSettings,
     pub(super) alerts: AlertSettings,
-    pub(super) solix: StationAccount,
-    /// Whether there is a `[solix]`, and whether it is enabled.
+    pub(super) account: StationAccount,
+    /// Whether there is an account of stations, and whether it is enabled.
     pub(super) stations: Stations,
 }
 
@@ -36,11 +36,11 @@ impl Default for Cycle {
 /// Whether there are stations to watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Stations {
-    /// `[solix]` is there and enabled.
+    /// Their account is there and enabled.
     Watched,
     /// It is there, but not enabled: alert rules about stations are checked and not used.
     SwitchedOff,
-    /// There is no `[solix]`.
+    /// There is no account.
     #[default]
     Missing,
 }

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 
+use super::account;
 use super::alerts::{charge, gpu_power, power, temperature};
 use super::alerts::{read_grid, read_webhook, station_silent_for, threshold};
 use super::check;
@@ -15,8 +16,8 @@ use super::place;
 use super::secret_source::read_secret;
 use super::section::{Key, Read, Section, Table};
 use super::sections::{Cycle, Sections};
-use super::solix;
 use super::suggestion::{Form, Unit};
+use super::vendor;
 use crate::probe::Tool;
 use Form::{Number, Other, Public, Quantity, Text};
 use Unit::{Bytes, Days, GpuPower, Percent, Power, Temperature, Time};
@@ -33,10 +34,10 @@ pub(super) static HOST: Table = Table { title: "in [[host]]", keys: &[HOST_KEYS,
 pub(super) static CYCLE: Table = Table { title: "in [cycle]", keys: &[CYCLE_KEYS] };
 pub(super) static STORE: Table = Table { title: "in [store]", keys: &[STORE_KEYS] };
 pub(super) static ALERTS: Table = Table { title: "in [alerts]", keys: &[ALERTS_KEYS] };
-pub(super) static SOLIX: Table = Table { title: "in [solix]", keys: &[SOLIX_KEYS] };
+pub(super) static ACCOUNT: Table = Table { title: vendor::TITLE, keys: &[ACCOUNT_KEYS] };
 
 /// The tables that a key may have to be moved to.
-pub(super) static SECTIONS: [&Table; 5] = [&HOST, &CYCLE, &STORE, &ALERTS, &SOLIX];
+pub(super) static SECTIONS: [&Table; 5] = [&HOST, &CYCLE, &STORE, &ALERTS, &ACCOUNT];
 
 const fn key(name: &'static str, help: &'static str, form: Form) -> Key {
     Key { name, help, form, synonyms: &[], is_for_ssh: false, read: Read::WithOthers }
@@ -82,11 +83,7 @@ const TOP_KEYS: &[Key] =
         key("store", "Where the readings go. Without it: an SQLite file in the state directory.", Other)
             .also(&["storage", "database", "db", "timeline", "postgres", "postgresql", "sqlite"]),
         key("alerts", "When somebody is told.", Other).also(&["alert", "alerting", "alarm", "alarms"]),
-        key("solix", "The battery stations of an Anker Solix account.", Other).also(&[
-            "anker",
-            "anker_solix",
-            "battery",
-        ]),
+        key(vendor::KEY, vendor::HELP, Other).also(vendor::SYNONYMS),
     ];
 
 /// Keys of one `[[host]]` alone.
@@ -340,35 +337,35 @@ const ALERTS_KEYS: &[Key] = &[
     key("webhook_timeout", "How long one request may take.", Quantity(Time, "10s")),
 ];
 
-const SOLIX_KEYS: &[Key] = &[
+const ACCOUNT_KEYS: &[Key] = &[
     key("enabled", "false: as if the section were not there.", Other),
-    key("country", "The country that the Anker app is set to.", Public("US"))
+    key("country", vendor::COUNTRY_HELP, Public("US"))
         .also(&["region", "country_code"])
-        .set(|s, key, to| put(s.parsed(key, solix::country), &mut to.solix.country)),
+        .set(|s, key, to| put(s.parsed(key, account::country), &mut to.account.country)),
     key("server", "\"com\" or \"eu\"; by the country without it.", Text("com"))
-        .set(|s, key, to| put(s.parsed(key, solix::server), &mut to.solix.server)),
+        .set(|s, key, to| put(s.parsed(key, account::server), &mut to.account.server)),
     key("user_env", "The environment variable with the account's e-mail address.", Other)
-        .set(|s, _, to| solix::read_account(s, &mut to.solix)),
+        .set(|s, _, to| account::read_account(s, &mut to.account)),
     key("user_file", "The file with it.", Other),
     key("user_credential", "The systemd credential with it.", Other),
     key("password_env", "The environment variable with the password.", Other),
     key("password_file", "The file with it.", Other),
     key("password_credential", "The systemd credential with it.", Other),
     key("interval", "How often a station is asked.", Quantity(Time, "60s"))
-        .set(|s, _, to| solix::read_intervals(s, &mut to.solix)),
+        .set(|s, _, to| account::read_intervals(s, &mut to.account)),
     key("fast_interval", "The same with a low battery or without a grid.", Quantity(Time, "30s")),
     key("rest_every", "Every so many intervals the list of stations is asked for too.", Number("5"))
-        .set(|s, key, to| put(s.integer::<u32>(key, solix::REST_EVERY), &mut to.solix.rest_every)),
+        .set(|s, key, to| put(s.integer::<u32>(key, account::REST_EVERY), &mut to.account.rest_every)),
     key("listen", "How long a poll waits for answers.", Quantity(Time, "10s"))
-        .set(|s, key, to| put(s.parsed(key, solix::listen), &mut to.solix.listen)),
+        .set(|s, key, to| put(s.parsed(key, account::listen), &mut to.account.listen)),
     key("api_url", "Another server in place of the vendor's, for tests.", Other)
-        .set(|s, key, to| put(s.parsed(key, solix::api_url), &mut to.solix.api_url)),
+        .set(|s, key, to| put(s.parsed(key, account::api_url), &mut to.account.api_url)),
     key("login_key", "The public key of that server.", Other)
-        .set(|s, key, to| put(solix::read_login_key(s, key), &mut to.solix.login_key)),
+        .set(|s, key, to| put(account::read_login_key(s, key), &mut to.account.login_key)),
     key("mqtt_address", "Another broker in place of the vendor's, for tests.", Text("127.0.0.1:8883"))
-        .set(|s, key, to| put(s.parsed(key, solix::mqtt_address), &mut to.solix.mqtt_address)),
+        .set(|s, key, to| put(s.parsed(key, account::mqtt_address), &mut to.account.mqtt_address)),
     key("extra_ca", "A file with a certificate authority to trust as well, for tests.", Other)
-        .set(|s, key, to| put(s.path(key), &mut to.solix.extra_ca)),
+        .set(|s, key, to| put(s.path(key), &mut to.account.extra_ca)),
 ];
 
 fn read_interval(section: &mut Section<'_, '_>, key: &'static str, cycle: &mut Cycle) {

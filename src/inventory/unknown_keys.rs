@@ -8,7 +8,8 @@ use super::location::Location;
 use super::secret_keys::is_secret_key;
 use super::section::{Input, Key, Section, Table};
 use super::snippet::is_secret_word;
-use super::tables::{DEFAULTS, HOST, SECTIONS, SOLIX, TOP};
+use super::tables::{ACCOUNT, DEFAULTS, HOST, SECTIONS, TOP};
+use super::vendor;
 use crate::reading::SafeText;
 
 /// Keys under which somebody may write the account's e-mail address itself.
@@ -52,10 +53,13 @@ fn key_error(key: &str, table: &Table) -> Option<ValueError> {
             format!("take the section [{key}] out for now: nothing would come of it"),
         ));
     }
-    if title == SOLIX.title && EMAIL_KEYS.contains(&key) {
-        let hint = "say where it is by user_env, user_file or user_credential; without them it is in the variable ANKER_USER";
+    if title == ACCOUNT.title && EMAIL_KEYS.contains(&key) {
+        let hint = format!(
+            "say where it is by user_env, user_file or user_credential; without them it is in the variable {}",
+            vendor::USER_VARIABLE
+        );
         let error =
-            ValueError::new(format!("`{key}` in [solix]"), "the account itself is not written here", hint);
+            ValueError::new(format!("`{key}` {title}"), "the account itself is not written here", hint);
         return Some(error.hiding());
     }
     let hint = suggested(key, table)
@@ -67,7 +71,7 @@ fn key_error(key: &str, table: &Table) -> Option<ValueError> {
 
 /// The section that has password_env and its like for a secret in the section of this title.
 fn secrets_of(title: &str) -> &'static str {
-    if title == SOLIX.title { "[solix]" } else { "[store]" }
+    if title == ACCOUNT.title { vendor::SECTION } else { "[store]" }
 }
 
 /// The hint for a key that this table may not have, if the intended key can be told.

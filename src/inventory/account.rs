@@ -1,4 +1,4 @@
-//! `[solix]`: the account whose battery stations are read, and how often they are asked.
+//! The account whose battery stations are read, and how often they are asked.
 
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
@@ -10,10 +10,7 @@ use super::location::{Spanned, put};
 use super::model::{AccountServer, SecretSource, StationAccount};
 use super::secret_source::read_secret;
 use super::section::Section;
-
-/// The variables of the existing installation.
-const DEFAULT_USER: &str = "ANKER_USER";
-const DEFAULT_PASSWORD: &str = "ANKER_PASS";
+use super::vendor;
 
 /// Below, the station never sleeps and the vendor's servers are asked for nothing new; above, a battery can
 /// be empty before anybody hears of it.
@@ -24,8 +21,8 @@ pub(super) const REST_EVERY: RangeInclusive<u32> = 1..=1_000;
 impl Default for StationAccount {
     fn default() -> Self {
         Self {
-            user: SecretSource::Env(DEFAULT_USER.to_owned()),
-            password: SecretSource::Env(DEFAULT_PASSWORD.to_owned()),
+            user: SecretSource::Env(vendor::USER_VARIABLE.to_owned()),
+            password: SecretSource::Env(vendor::PASSWORD_VARIABLE.to_owned()),
             country: None,
             server: None,
             interval: Duration::from_secs(120),
@@ -42,10 +39,10 @@ impl Default for StationAccount {
 
 /// Reads where the account's e-mail address and its password come from.
 pub(super) fn read_account(section: &mut Section<'_, '_>, to: &mut StationAccount) {
-    if let Some(user) = read_secret(section, "user", "e-mail address", DEFAULT_USER) {
+    if let Some(user) = read_secret(section, "user", "e-mail address", vendor::USER_VARIABLE) {
         to.user = user;
     }
-    if let Some(password) = read_secret(section, "password", "password", DEFAULT_PASSWORD) {
+    if let Some(password) = read_secret(section, "password", "password", vendor::PASSWORD_VARIABLE) {
         to.password = password;
     }
 }
@@ -94,11 +91,7 @@ pub(super) fn country(text: &str) -> Result<String, ValueError> {
     if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         return Ok(text.to_ascii_uppercase());
     }
-    Err(ValueError::new(
-        "is not a country",
-        "not two letters",
-        "write the two letters of the country that the Anker app is set to, as \"US\" or \"DE\"",
-    ))
+    Err(ValueError::new("is not a country", "not two letters", vendor::COUNTRY_HINT))
 }
 
 pub(super) fn server(text: &str) -> Result<AccountServer, ValueError> {
