@@ -1,8 +1,6 @@
 //! What each driver version knows and says, from the tables under `fixtures/nvidia-smi`. The tables
 //! are searched as text, not parsed: a call asks for some twenty fields of three hundred.
 
-use super::gpu::renamed;
-
 /// Which query name each driver lists.
 const FIELD_MATRIX: &str = include_str!("../../../../fixtures/nvidia-smi/field-matrix.tsv");
 /// The header that a queried name comes back under, measured on drivers 340 to 550.
@@ -135,6 +133,13 @@ fn parse_version(text: &str) -> Option<Version> {
         *slot = part.parse().ok()?;
     }
     (version != [0; 3] && parts.next().is_none()).then_some(version)
+}
+
+/// The other name of a clock reason column: a capture of one age answers for a driver of the other.
+pub(super) fn renamed(name: &str) -> Option<String> {
+    let (old, new) = ("clocks_throttle_reasons.", "clocks_event_reasons.");
+    let to_new = name.strip_prefix(old).map(|reason| format!("{new}{reason}"));
+    to_new.or_else(|| name.strip_prefix(new).map(|reason| format!("{old}{reason}")))
 }
 
 #[cfg(test)]

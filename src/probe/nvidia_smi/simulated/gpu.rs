@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::ScenarioError;
-use super::driver::Driver;
+use super::driver::{Driver, renamed};
 use crate::support::stable_hash;
 
 /// What a scenario without a `dump` simulates: a loaded H100 of driver 590.
@@ -155,13 +155,6 @@ pub fn gpu_uuid(seed: &str, index: usize) -> String {
 
 fn serial(seed: &str, index: usize) -> String {
     format!("{:013}", stable_hash(&format!("{seed}/{index}/serial")) % 10_000_000_000_000)
-}
-
-/// The other name of a clock reason column: a capture of one age answers for a driver of the other.
-pub(super) fn renamed(name: &str) -> Option<String> {
-    let (old, new) = ("clocks_throttle_reasons.", "clocks_event_reasons.");
-    let to_new = name.strip_prefix(old).map(|reason| format!("{new}{reason}"));
-    to_new.or_else(|| name.strip_prefix(new).map(|reason| format!("{old}{reason}")))
 }
 
 /// Whether this driver says of such a cell that there is nothing. That something is deprecated is
