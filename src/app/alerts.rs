@@ -7,11 +7,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Environment, Error, Settings};
+use super::Settings;
 use crate::alert::{Facts, Rules, Scope, SpoolFacts, State, Transition, evaluate};
 use crate::batch::{Batch, StoreState};
-use crate::cycle::Clock;
-use crate::inventory::Inventory;
 use crate::output::notify::{self, NotifierHandle, QueuedMessage, Webhook, notifier};
 use crate::reading::error_chain;
 use crate::store::{self, AlertRecord, StoreUrl, StoredAlertState};
@@ -250,17 +248,4 @@ impl AlertNotifier {
             tracing::debug!("no time to tell the last alerts: they wait for the next start");
         }
     }
-}
-
-/// The webhook of an inventory, if it names one.
-///
-/// # Errors
-/// Its URL cannot be read or is not one.
-pub(super) fn webhook(inventory: &Inventory, environment: Environment) -> Result<Option<Webhook>, Error> {
-    let Some(written) = &inventory.alerts.webhook else { return Ok(None) };
-    let url = environment.secret("webhook's URL", &written.url)?;
-    let interval = inventory.cycle.interval;
-    let webhook = Webhook::new(url.expose(), written, interval, || Clock.now()).map_err(Error::Webhook)?;
-    let labels = inventory.hosts.iter().map(|host| (host.name.clone(), host.labels.clone()));
-    Ok(Some(webhook.with_labels(labels.collect())))
 }

@@ -10,6 +10,7 @@ mod assembly;
 mod check;
 mod commit;
 mod connections;
+mod environment;
 mod files;
 mod limits;
 mod lock;
@@ -34,12 +35,12 @@ pub use alert_jobs::{ActiveAlerts, WebhookAnswer, active_alerts, test_alert};
 pub use announce::log_lines;
 pub use check::{CheckReport, HostCheck, LocalTrouble, check, check_files};
 pub use connections::{Connection, close_connections, kept_connections};
+pub use environment::Environment;
 pub use limits::can_start_threads;
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, RunRequest, run};
-pub use runtime::RuntimePlace;
 pub use selection::HostSelection;
-pub use settings::{Environment, Settings, UnreadVariable};
+pub use settings::{RuntimePlace, Settings, UnreadVariable};
 pub use store::{
     spool_status, store_dead_letters, store_discard, store_init, store_prune, store_replay, store_retry,
     store_status,

@@ -4,23 +4,14 @@
 //! could know takes its place, and a file in the state directory names it, so that the next run finds its masters.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Error, Settings};
+use super::{Error, RuntimePlace, Settings};
 use crate::support::state_file;
 use crate::transport::RuntimeDir;
 
 /// The file that names the other folder.
 const FILE_NAME: &str = "runtime-dir";
-
-/// Where the control sockets are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuntimePlace {
-    /// The folder.
-    pub path: PathBuf,
-    /// Whether it is in a folder where anybody may create one of this name.
-    pub is_shared: bool,
-}
 
 /// The folder, which is created if it is not there. The state directory is locked.
 pub(super) fn create(settings: &Settings) -> Result<RuntimeDir, Error> {

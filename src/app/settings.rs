@@ -1,22 +1,17 @@
 //! Where things are: the inventory, the state, the sockets, the timeline. From the call, the inventory
 //! and the environment, in this order.
 
-use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Error;
-use super::alerts::webhook;
 use super::files::{Fingerprint, RealFiles};
 use super::lock::is_ours;
-use super::runtime::RuntimePlace;
+use super::{Environment, Error};
 use crate::battery::Account;
+use crate::cycle::Clock;
 use crate::inventory::{self, Inventory, SecretSource, StoreSettings};
 use crate::output::notify::Webhook;
 use crate::reading::error_chain;
 use crate::store::{Password, StoreUrl};
-use crate::support::regular_file;
-use crate::support::secret::Secret;
 
 /// How the names of our own variables begin.
 const PREFIX: &str = "FLEETWATT_";
@@ -30,65 +25,16 @@ const VARIABLES: [&str; 5] = [
     "FLEETWATT_SLOW_TESTS",
 ];
 
-/// A secret is a line.
-const MAX_SECRET_BYTES: u64 = 64 << 10;
-
 /// The file name of the default timeline, in the state directory.
 const DEFAULT_DATABASE: &str = "fleetwatt.db";
 
-/// The environment's variables, as a function so that tests need not change the process's own.
-#[derive(Clone, Copy)]
-pub struct Environment(pub fn(&str) -> Option<OsString>);
-
-impl std::fmt::Debug for Environment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Environment")
-    }
-}
-
-impl Environment {
-    /// The process's own.
-    pub fn of_process() -> Self {
-        Self(|name| std::env::var_os(name))
-    }
-
-    /// A variable that is set and not empty.
-    pub(super) fn get(self, name: &str) -> Option<String> {
-        self.0(name).filter(|value| !value.is_empty()).and_then(|value| value.into_string().ok())
-    }
-
-    /// A secret from where the inventory says that it is.
-    pub(super) fn secret(self, what: &'static str, secret: &SecretSource) -> Result<Secret, Error> {
-        self.read_secret(secret).map_err(|source| Error::Secret { what, from: secret.to_string(), source })
-    }
-
-    fn read_secret(self, secret: &SecretSource) -> io::Result<Secret> {
-        let not_there = |message: &str| io::Error::new(io::ErrorKind::NotFound, message);
-        let from_file = |path: &Path| {
-            let text = regular_file::read_text(path, MAX_SECRET_BYTES)?;
-            let text = text.strip_suffix('\n').unwrap_or(&text);
-            Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
-        };
-        match secret {
-            SecretSource::Env(name) => {
-                self.get(name).map(Secret::new).ok_or_else(|| not_there("it is not set, or empty"))
-            }
-            SecretSource::File(path) => from_file(path),
-            SecretSource::Credential(name) => match self.path("CREDENTIALS_DIRECTORY") {
-                Some(directory) => from_file(&directory.join(name)),
-                None => Err(not_there(
-                    "CREDENTIALS_DIRECTORY is not set: only a systemd unit with LoadCredential= has credentials",
-                )),
-            },
-        }
-    }
-
-    /// A path variable; of a list, as systemd gives it for several directories, the first.
-    fn path(self, name: &str) -> Option<PathBuf> {
-        let value = self.get(name)?;
-        let first = value.split(':').next().filter(|first| !first.is_empty())?;
-        Some(PathBuf::from(first))
-    }
+/// Where the control sockets are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimePlace {
+    /// The folder.
+    pub path: PathBuf,
+    /// Whether it is in a folder where anybody may create one of this name.
+    pub is_shared: bool,
 }
 
 /// Everything a job needs to know before it starts.
@@ -157,7 +103,14 @@ impl Settings {
     /// # Errors
     /// Its URL cannot be read or is not one.
     pub(super) fn named_webhook(&self) -> Result<Option<Webhook>, Error> {
-        webhook(&self.inventory, self.environment)
+        let inventory = &self.inventory;
+        let Some(written) = &inventory.alerts.webhook else { return Ok(None) };
+        let url = self.environment.secret("webhook's URL", &written.url)?;
+        let interval = inventory.cycle.interval;
+        let webhook =
+            Webhook::new(url.expose(), written, interval, || Clock.now()).map_err(Error::Webhook)?;
+        let labels = inventory.hosts.iter().map(|host| (host.name.clone(), host.labels.clone()));
+        Ok(Some(webhook.with_labels(labels.collect())))
     }
 
     /// The secrets that the inventory names and that cannot be had here.
@@ -280,6 +233,8 @@ fn cherokee_url(environment: Environment) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
     use crate::inventory::MetadataStyle;
 

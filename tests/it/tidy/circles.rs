@@ -15,9 +15,7 @@ use super::{code_lines, report, rust_files, src};
 
 /// Circles that are still there; to be shortened only.
 const KNOWN: &[&[&str]] = &[
-    &["app/account", "app/alerts", "app/runtime", "app/settings"],
     &["battery/anker/wire/decode", "battery/anker/wire/json"],
-    &["probe/nvidia_smi/simulated/driver", "probe/nvidia_smi/simulated/gpu"],
     &["reading/device", "reading/gpu", "reading/quantity"],
 ];
 
