@@ -75,7 +75,7 @@ def query():
     """The command that fleetwatt sends, from its own table, so that all ask for the same."""
     text = (ROOT / "src/probe/nvidia_smi/fields.rs").read_text()
     table = text[text.index("pub const FIELDS") : text.index("\n];")]
-    names = re.findall(r'(?:identity|always|where_known)\(&\["([^"]+)"', table)
+    names = re.findall(r'(?:identity|always|since)\(\s*(?:\d+,\s*)?&\["([^"]+)"', table)
     assert names[0] == "index" and names[-1] == "name", names
     return f"nvidia-smi --query-gpu={','.join(names)} --format=csv,noheader,nounits"
 
