@@ -218,21 +218,20 @@ class Bench:
         """A poll by a program that ends with it: wall from its start to its end."""
         self.settle()
         before = masters.cpu_ms() if masters else {}
-        with tempfile.TemporaryFile(dir=self.folder) as out, tempfile.TemporaryFile(dir=self.folder) as err:
+        with tempfile.TemporaryFile(dir=self.folder) as out:
             started = time.perf_counter()
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
-                stderr=err,
+                stderr=subprocess.DEVNULL,
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **(env or {})},
                 start_new_session=True,
             )
             usage = self.wait(process, started)
             wall = (time.perf_counter() - started) * 1000
             out.seek(0)
-            err.seek(0)
-            is_whole = (check or self.every_host_answered)(out.read().decode(), err.read().decode())
+            is_whole = (check or self.every_host_answered)(out.read().decode(), process.returncode)
         cpu = (usage.ru_utime + usage.ru_stime) * 1000
         if masters:
             after = masters.cpu_ms()
@@ -257,12 +256,13 @@ class Bench:
         process.returncode = os.waitstatus_to_exitcode(status)
         return usage
 
-    def every_host_answered(self, out, _err):
+    def every_host_answered(self, out, _code):
         rows = Counter(line.partition(":")[0] for line in out.splitlines() if "GPU-" in line)
         return all(rows[name] == GPUS for name in self.names)
 
-    def fleetwatt_has_all(self, _out, err):
-        return f"{self.n} of {self.n} nodes, {self.n * GPUS} GPUs" in err
+    def fleetwatt_has_all(self, _out, code):
+        """It ends with 0 only where every host gave all of its GPUs."""
+        return code == 0
 
     def note(self, name, poll):
         self.ways.setdefault(name, Way(name)).polls.append(poll)
@@ -281,7 +281,7 @@ class Bench:
         """The rivals' work: it reads, and prints what it has read."""
         self.fleetwatt(DRY, ["--dry-run", "--format", "csv"], self.csv_has_all)
 
-    def csv_has_all(self, out, _err):
+    def csv_has_all(self, out, _code):
         names = Counter(row["node"] for row in csv.DictReader(out.splitlines()) if row["gpu_uuid"])
         return all(names[name] == GPUS for name in self.names)
 
