@@ -178,11 +178,13 @@ impl Stage {
         self.is_hot = [false; N_HOSTS];
         (0..N_HOSTS).for_each(|host| self.write_scene(host));
         self.webhook.set(Mood::Takes);
+        let n_cycles = self.cycles().await;
         let mut child = self.start();
         let deadline = Instant::now() + SETTLED_WITHIN;
         let mut faults = self.faults().await;
-        // What is on its way is a fault until it is there.
-        while !faults.is_empty() && Instant::now() < deadline {
+        // What is on its way is a fault until it is there. A life without a cycle may not even have come to listen for
+        // SIGTERM.
+        while (!faults.is_empty() || self.cycles().await == n_cycles) && Instant::now() < deadline {
             sleep(Duration::from_millis(300)).await;
             faults = self.faults().await;
         }
@@ -223,6 +225,18 @@ impl Stage {
         faults
     }
 
+    /// How many cycles are in the timeline.
+    async fn cycles(&self) -> i64 {
+        let sql = "SELECT count(*) FROM unified_timeline WHERE event_type = 'cluster_gpu_power_total'";
+        match &self.plan.postgres {
+            Some(url) => {
+                let options: PgConnectOptions = url.parse().unwrap();
+                sqlx::query_scalar(sql).fetch_one(&mut options.connect().await.unwrap()).await.unwrap()
+            }
+            None => sqlite_count(&self.plan.dir.join("s/fleetwatt.db"), sql).await,
+        }
+    }
+
     /// The alert events of the timeline, in their order.
     async fn events(&self) -> Vec<Told> {
         type Row = (String, f64, i64);
@@ -251,4 +265,10 @@ async fn sqlite(path: &Path, sql: &'static str) -> Vec<(String, f64, i64)> {
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(20));
     let Ok(mut connection) = options.connect().await else { return Vec::new() };
     sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap_or_default()
+}
+
+async fn sqlite_count(path: &Path, sql: &'static str) -> i64 {
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(20));
+    let Ok(mut connection) = options.connect().await else { return 0 };
+    sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap_or_default()
 }
