@@ -24,21 +24,21 @@ pub(super) struct Alerting {
     has_webhook: bool,
     /// `None` until it could be read.
     known: Option<Known>,
-    /// What `hosts.json` had of them, before they were kept with the batches.
+    /// The alerts of `hosts.json`, where they stood before they were kept with the batches.
     before: Value,
 }
 
-/// What is known of the alerts.
+/// The state of the alerts, as far as it is known.
 #[derive(Debug, Default)]
 struct Known {
     state: State,
     /// The revision that is kept; 0 where none is.
     revision: i64,
-    /// What an earlier version could not tell.
+    /// Messages that an earlier version could not send.
     undelivered: Vec<Transition>,
 }
 
-/// What the rules are to know beside the cycle itself.
+/// The facts beside the cycle itself, for the rules.
 #[derive(Debug, Default, Clone)]
 pub(super) struct SystemFacts {
     pub(super) store: StoreState,
@@ -46,7 +46,7 @@ pub(super) struct SystemFacts {
     pub(super) reload_failed: Option<String>,
 }
 
-/// What a cycle did to the alerts. It holds when its record is kept.
+/// The effect of a cycle on the alerts. It holds when its record is kept.
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) transitions: Vec<Transition>,
@@ -117,7 +117,7 @@ impl Alerting {
         Some(Judged { transitions, state })
     }
 
-    /// What is to be kept with the batch.
+    /// The record that is kept with the batch.
     pub(super) fn record(&self, batch: &Batch, judged: &Judged) -> AlertRecord {
         let Some(known) = &self.known else { return AlertRecord::default() };
         let messages = known.undelivered.iter().chain(&judged.transitions).filter(|_| self.has_webhook);
@@ -143,13 +143,13 @@ impl Alerting {
         self.known.as_ref().map(|known| known.state.firing()).unwrap_or_default()
     }
 
-    /// What `hosts.json` is to have on: what it had, until that is kept with the batches.
+    /// The alerts for `hosts.json`: those that it had, until they are kept with the batches.
     pub(super) fn before(&self) -> Value {
         let is_taken_over = self.known.as_ref().is_some_and(|known| known.revision > 0);
         if is_taken_over { Value::Null } else { self.before.clone() }
     }
 
-    /// How many alerts are raised.
+    /// The number of active alerts.
     pub(super) fn n_firing(&self) -> usize {
         self.known.as_ref().map_or(0, |known| known.state.n_firing())
     }
@@ -214,7 +214,7 @@ impl notify::Outbox for Outbox {
     }
 }
 
-/// Whoever tells people, in a task of its own.
+/// The delivery of messages, in a task of its own.
 #[derive(Debug)]
 pub(super) struct AlertNotifier {
     handle: NotifierHandle,

@@ -10,7 +10,7 @@ use crate::inventory::Host;
 use crate::reading::error_chain;
 use crate::transport::Connections;
 
-/// How long what a run starts may outlive it.
+/// The lifetime of connections and state beside that of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lifetime {
     /// It leaves no trace: nothing is written, and no connection stays.
@@ -21,7 +21,7 @@ pub(super) enum Lifetime {
     Process,
 }
 
-/// What asks the hosts, and what judges their answers.
+/// The engine that asks hosts, and the alerts that judge their answers.
 pub(super) struct Collector {
     pub(super) engine: Engine,
     pub(super) connections: Arc<Connections>,
@@ -73,7 +73,7 @@ pub(super) fn connections(
     }))
 }
 
-/// What earlier runs remember of the hosts. Nothing in it is worth failing for.
+/// The memory of hosts that earlier runs kept. A damaged one is no reason to fail.
 fn remembered(settings: &Settings) -> Memory {
     Memory::load(&settings.state_dir).unwrap_or_else(|error| {
         tracing::warn!(error = error_chain(&error), "forgotten, and learnt anew");

@@ -29,7 +29,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// How long telling of alerts may take; what is left is told by the next run.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
 
-/// What is asked of a poll.
+/// The options of a poll.
 #[derive(Debug, Clone)]
 pub struct PollRequest {
     /// Print, and leave no trace: no database, no state file, no connection.
@@ -57,16 +57,16 @@ impl PollRequest {
     }
 }
 
-/// What a poll brought.
+/// The result of a poll.
 #[derive(Debug)]
 pub struct Polled {
     /// The cycle, the alerts that are active now, and the state of the store.
     pub snapshot: Snapshot,
-    /// What became of the batch.
+    /// The fate of the batch.
     pub kept: Kept,
     /// Whether the alerts were judged.
     pub is_judged: bool,
-    /// What changed since the last poll, if that was asked for.
+    /// The changes since the last poll, if that was asked for.
     pub changes: Vec<Line>,
 }
 
@@ -76,7 +76,7 @@ impl Polled {
     }
 }
 
-/// What became of a batch.
+/// The fate of a batch.
 #[derive(Debug)]
 pub enum Kept {
     /// Nothing: it was a dry run.

@@ -44,7 +44,7 @@ const MAX_SPREAD: Duration = Duration::from_secs(1);
 /// How often the memory of hosts is written at most. It can be learnt anew, so it need not be exact.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
 
-/// How a daemon ended.
+/// The end of a daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnd {
     /// A signal asked for it, and everything that was gathered is kept.
@@ -146,7 +146,7 @@ struct Daemon {
     connections: Arc<Connections>,
     ticks: Interval,
     watch: Watch,
-    /// What asks for a reload; `None` where SIGHUP ends us.
+    /// The signal that asks for a reload; `None` where SIGHUP ends us.
     hangups: Option<Signal>,
     hand: WriterHandle,
     tasks: JoinSet<Result<(), Error>>,
@@ -154,7 +154,7 @@ struct Daemon {
     webhook: Option<Webhook>,
     alert_notifier: Option<AlertNotifier>,
     session: Option<Session>,
-    /// What a session said that was replaced since the last cycle.
+    /// The readings of a session that was replaced since the last cycle.
     heard_before: Vec<StationReading>,
     /// The store at the last batch.
     store: StoreState,

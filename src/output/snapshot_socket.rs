@@ -128,6 +128,12 @@ mod tests {
 
     type Client = (Lines<BufReader<OwnedReadHalf>>, tokio::net::unix::OwnedWriteHalf);
 
+    async fn serving(path: &Path, publisher: &Publisher) -> JoinSet<()> {
+        let mut serving = JoinSet::new();
+        serving.spawn(SnapshotSocket::bind(path).await.unwrap().serve(publisher.subscribe()));
+        serving
+    }
+
     async fn client(path: &Path) -> Client {
         let (lines, writer) = UnixStream::connect(path).await.unwrap().into_split();
         (BufReader::new(lines).lines(), writer)
@@ -149,8 +155,7 @@ mod tests {
         let path = dir.path().join("s");
         let publisher = Publisher::new();
         publisher.publish(batch(1).into());
-        let mut serving = JoinSet::new();
-        serving.spawn(SnapshotSocket::bind(&path).await.unwrap().serve(publisher.subscribe()));
+        let serving = serving(&path, &publisher).await;
         let (mut first, mut second) = (client(&path).await, client(&path).await);
         let id = |id: u128| Some(batch(id).id.to_string());
         assert_eq!((batch_of(&mut first).await, batch_of(&mut second).await), (id(1), id(1)));
@@ -167,8 +172,7 @@ mod tests {
         let path = dir.path().join("s");
         let publisher = Publisher::new();
         publisher.publish(batch(1).into());
-        let mut serving = JoinSet::new();
-        serving.spawn(SnapshotSocket::bind(&path).await.unwrap().serve(publisher.subscribe()));
+        let _serving = serving(&path, &publisher).await;
         let mut clients = Vec::new();
         for _ in 0..MAX_CLIENTS {
             let mut client = client(&path).await;

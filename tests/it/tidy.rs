@@ -296,7 +296,7 @@ const BARE_OPENERS: &[&str] = &["What", "Who", "Whoever", "How"];
 /// Rooms that still have some, with how many at most; to be lowered only.
 const BARE_OPENINGS: &[(&str, usize)] = &[
     ("alert", 5),
-    ("app", 75),
+    ("app", 48),
     ("batch", 57),
     ("battery", 192),
     ("cli", 8),
