@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::messages::Edge;
-use super::state::{ActiveAlert, Raised};
-use super::{MAX_ACTIVE_ALERTS, Rule, Severity, State, Transition};
+use super::state::ActiveAlert;
+use super::{Facts, MAX_ACTIVE_ALERTS, Rule, Rules, Severity, State, Transition};
 use crate::reading::Timestamp;
 
 /// One alert that may be.
@@ -15,6 +14,13 @@ pub(super) struct Subject<'a> {
     pub(super) id: &'a str,
     pub(super) source: &'a str,
     pub(super) node: Option<&'a str>,
+}
+
+impl<'a> Subject<'a> {
+    /// An alert whose id is its source.
+    pub(super) fn new(rule: Rule, source: &'a str, node: Option<&'a str>) -> Self {
+        Self { rule, id: source, source, node }
+    }
 }
 
 /// The state of a condition by the facts.
@@ -33,13 +39,54 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
+    pub(super) fn holds(severity: Severity, held_for: Duration) -> Self {
+        Self::Holds { severity, held_for, since: None }
+    }
+
     pub(super) fn at_once(severity: Severity) -> Self {
-        Self::Holds { severity, held_for: Duration::ZERO, since: None }
+        Self::holds(severity, Duration::ZERO)
+    }
+
+    /// This one, which holds, only if the condition `holds`.
+    pub(super) fn only_if(self, holds: bool, is_clear: bool) -> Self {
+        match (holds, is_clear) {
+            (true, _) => self,
+            (false, true) => Self::Clear,
+            (false, false) => Self::Close,
+        }
     }
 }
 
+/// Whether the alert is raised or cleared, and how long its condition has held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Edge {
+    pub(super) raised: bool,
+    lasted: Duration,
+}
+
+impl Edge {
+    pub(super) const fn again(self) -> &'static str {
+        if self.raised { "" } else { " again" }
+    }
+
+    /// ` for 5m` where it is raised, `, after 5m` where it is cleared.
+    pub(super) fn lasted(self) -> String {
+        let before = if self.raised { " for " } else { ", after " };
+        let is_long = self.lasted >= Duration::from_secs(1);
+        if is_long { format!("{before}{}", rounded(self.lasted)) } else { String::new() }
+    }
+}
+
+/// Whole seconds are fine enough, and above an hour whole minutes.
+pub(super) fn rounded(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let seconds = if seconds < 3_600 { seconds } else { seconds - seconds % 60 };
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
 pub(super) struct Evaluation<'s> {
-    pub(super) at: Timestamp,
+    pub(super) rules: &'s Rules,
+    pub(super) facts: &'s Facts,
     pub(super) state: &'s mut State,
     /// The keys that the facts said something about.
     pub(super) seen: BTreeSet<String>,
@@ -47,15 +94,14 @@ pub(super) struct Evaluation<'s> {
 }
 
 impl Evaluation<'_> {
-    /// Takes a verdict beside what is known. `message` are asked for only where something is to be told; they
-    /// are given how long the condition has held.
+    /// Takes a verdict beside what is known. The message is asked for only where something is to be told.
     pub(super) fn judge(
         &mut self,
         subject: &Subject<'_>,
         verdict: Verdict,
-        message: impl FnOnce(Edge, Duration) -> String,
+        message: impl FnOnce(Edge) -> String,
     ) {
-        let at = self.at;
+        let at = self.facts.at;
         let key = key_of(subject.rule, subject.id);
         match verdict {
             Verdict::Holds { severity, held_for, since } => {
@@ -63,17 +109,17 @@ impl Evaluation<'_> {
                 // A clock that was set back must not keep an alert waiting.
                 active.since = active.since.min(since.unwrap_or(at)).min(at);
                 let lasted = at.since(active.since);
-                if active.raised.is_none() && lasted >= held_for {
-                    let raised = Raised { at, message: message(Edge::Raised, lasted) };
+                if active.raised_at.is_none() && lasted >= held_for {
                     active.severity = severity;
-                    active.raised = Some(raised.clone());
-                    let transition = active.transition(&key, at, &raised, None);
+                    active.raised_at = Some(at);
+                    active.message = message(Edge { raised: true, lasted });
+                    let transition = active.transition(&key, at, active.message.clone(), true);
                     self.transitions.push(transition);
                 }
             }
             Verdict::Close => {
                 // Only an alert that was raised outlasts its condition.
-                if self.state.active.get(&key).is_some_and(|active| active.raised.is_none()) {
+                if self.state.active.get(&key).is_some_and(|active| active.raised_at.is_none()) {
                     self.state.active.remove(&key);
                 }
             }
@@ -85,7 +131,6 @@ impl Evaluation<'_> {
     /// The entry of this alert, or a new one where there is room.
     fn active(&mut self, key: &str, subject: &Subject<'_>, severity: Severity) -> Option<&mut ActiveAlert> {
         if !self.state.active.contains_key(key) && self.state.active.len() >= MAX_ACTIVE_ALERTS {
-            self.state.n_untracked += 1;
             return None;
         }
         let active = self.state.active.entry(key.to_owned()).or_insert_with(|| ActiveAlert {
@@ -93,21 +138,36 @@ impl Evaluation<'_> {
             severity,
             source: subject.source.to_owned(),
             node: subject.node.map(str::to_owned),
-            since: self.at,
-            raised: None,
+            since: self.facts.at,
+            raised_at: None,
+            message: String::new(),
         });
         Some(active)
     }
 
-    pub(super) fn clear(&mut self, key: &str, message: impl FnOnce(Edge, Duration) -> String) {
+    pub(super) fn clear(&mut self, key: &str, message: impl FnOnce(Edge) -> String) {
         let Some(active) = self.state.active.remove(key) else { return };
-        if let Some(raised) = &active.raised {
-            let message = message(Edge::Cleared, self.at.since(active.since));
-            self.transitions.push(active.transition(key, self.at, raised, Some(message)));
+        if active.raised_at.is_some() {
+            let at = self.facts.at;
+            let message = message(Edge { raised: false, lasted: at.since(active.since) });
+            self.transitions.push(active.transition(key, at, message, false));
         }
     }
 }
 
 pub(super) fn key_of(rule: Rule, id: &str) -> String {
     format!("{}:{id}", rule.label())
+}
+
+pub(super) fn silence(name: &str, reason: &str, edge: Edge) -> String {
+    let lasted = edge.lasted();
+    if edge.raised {
+        format!("{name} has given no answer{lasted}: {reason}")
+    } else {
+        format!("{name} answers again{lasted}")
+    }
+}
+
+pub(super) fn no_longer_in_inventory(name: &str) -> String {
+    format!("{name} is no longer in the inventory")
 }

@@ -13,8 +13,8 @@ pub struct Facts {
     pub nodes: Vec<NodeFacts>,
     /// The power of all GPUs together; `None` where nothing reported. Only judged in [`Scope::Whole`].
     pub cluster_power: Option<Power>,
-    /// The spool; `None` where nothing waits in it.
-    pub spool: Option<SpoolFacts>,
+    /// Number of batches in the spool, and when the oldest of them was measured; `None` where none waits.
+    pub spool: Option<(u64, Timestamp)>,
     /// Since when the store has been away, if it is. A caller that does not know since when gives the
     /// present: the earliest instant that was said counts.
     pub store_away_since: Option<Timestamp>,
@@ -112,15 +112,6 @@ pub enum Trouble {
         /// The message.
         message: String,
     },
-}
-
-/// The backlog of the spool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpoolFacts {
-    /// Number of batches.
-    pub n_batches: u64,
-    /// When the oldest of them was measured.
-    pub oldest_at: Timestamp,
 }
 
 /// Results of the session with an account.

@@ -7,11 +7,8 @@
 mod evaluation;
 mod facts;
 mod judge;
-mod messages;
 mod rule;
-mod rules;
 mod state;
-mod state_file;
 #[cfg(test)]
 mod station_tests;
 mod stations;
@@ -19,10 +16,8 @@ mod stations;
 mod tests;
 
 pub use facts::{
-    AccountFacts, Answer, Facts, GpuFacts, NodeFacts, Scope, SpoolFacts, StationAnswer, StationFacts, Trouble,
+    AccountFacts, Answer, Facts, GpuFacts, NodeFacts, Scope, StationAnswer, StationFacts, Trouble,
 };
 pub use judge::evaluate;
-pub use rule::{Rule, Severity, Transition};
-pub use rules::{PowerThreshold, Rules, Threshold};
-pub use state::{MAX_ACTIVE_ALERTS, MAX_STATIONS, State};
-pub use state_file::StateError;
+pub use rule::{PowerThreshold, Rule, Rules, Severity, Threshold, Transition};
+pub use state::{MAX_ACTIVE_ALERTS, MAX_STATIONS, State, StateError};

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::Settings;
-use crate::alert::{Facts, Rules, Scope, SpoolFacts, State, Transition, evaluate};
+use crate::alert::{Facts, Rules, Scope, State, Transition, evaluate};
 use crate::batch::{Batch, StoreState};
 use crate::output::notify::{self, NotifierHandle, QueuedMessage, Webhook, notifier};
 use crate::reading::error_chain;
@@ -106,7 +106,7 @@ impl Alerting {
     pub(super) fn judge(&self, batch: &Batch, scope: Scope, system: SystemFacts) -> Option<Judged> {
         let known = self.known.as_ref()?;
         let facts = Facts {
-            spool: system.store.waiting.map(|(n_batches, oldest_at)| SpoolFacts { n_batches, oldest_at }),
+            spool: system.store.waiting,
             store_away_since: system.store.away.map(|(since, _)| since),
             rows_aside: system.store.dead_letters,
             reload_failed: system.reload_failed,
@@ -125,7 +125,7 @@ impl Alerting {
             events: batch.alert_events(&judged.transitions),
             judged_by: known.revision,
             state: known.is_new(judged).then(|| judged.state.to_value().to_string()),
-            messages: messages.map(|transition| transition.to_value().to_string()).collect(),
+            messages: messages.map(|transition| json!(transition).to_string()).collect(),
         }
     }
 
@@ -193,7 +193,7 @@ impl notify::Outbox for Outbox {
         let mut waiting = Vec::with_capacity(messages.len());
         let mut unreadable = Vec::new();
         for store::OutboxMessage { id, text } in messages {
-            match Transition::from_text(&text) {
+            match serde_json::from_str(&text) {
                 Ok(transition) => waiting.push(QueuedMessage { id, transition }),
                 Err(_) => unreadable.push(id),
             }
