@@ -295,7 +295,6 @@ const BARE_OPENERS: &[&str] = &["What", "Who", "Whoever", "How"];
 
 /// Rooms that still have some, with how many at most; to be lowered only.
 const BARE_OPENINGS: &[(&str, usize)] = &[
-    ("alert", 5),
     ("app", 48),
     ("batch", 57),
     ("battery", 192),
