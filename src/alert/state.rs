@@ -66,10 +66,6 @@ pub enum StateError {
 }
 
 impl Diagnose for StateError {
-    fn kind(&self) -> &'static str {
-        "alert_state"
-    }
-
     fn hint(&self) -> Cow<'static, str> {
         "nothing: active alerts are raised again, so that some come a second time".into()
     }

@@ -36,8 +36,7 @@ pub struct WebhookAnswer {
 /// # Errors
 /// They cannot be read.
 pub async fn active_alerts(settings: &Settings) -> Result<ActiveAlerts, Error> {
-    let kept =
-        store::stored_alerts(&settings.state_dir, &settings.store_url).await.map_err(Error::Timeline)?;
+    let kept = store::stored_alerts(&settings.state_dir, &settings.store_url).await?;
     let is_known = kept.state.is_some();
     let state = match kept.state {
         Some(kept) => State::from_text(&kept.text).map_err(Error::Alerts)?,

@@ -82,7 +82,7 @@ pub(super) async fn commit<K: BatchSink>(
                 let transitions = alerting.zip(judged).map(|(alerting, judged)| alerting.accept(judged));
                 return Ok((receipt, transitions.unwrap_or_default()));
             }
-            Err(Error::Timeline(store::Error::AlertsChanged { kept })) if n_refused < MOST_JUDGEMENTS => {
+            Err(Error::Timeline(store::Error::AlertsChanged(kept))) if n_refused < MOST_JUDGEMENTS => {
                 n_refused += 1;
                 if let Some(alerting) = &mut alerting {
                     alerting.take_over(Some(kept));
@@ -102,7 +102,7 @@ impl BatchSink for Writer {
         records: Vec<Record>,
         alerts: Option<AlertRecord>,
     ) -> Result<Receipt, Error> {
-        self.keep(id, &records, alerts.as_ref()).await.map_err(Error::Timeline)
+        Ok(self.keep(id, &records, alerts.as_ref()).await?)
     }
 
     fn has_alerts(receipt: &Receipt) -> bool {

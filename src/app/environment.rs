@@ -35,7 +35,7 @@ impl Environment {
 
     /// A secret from where the inventory says that it is.
     pub(super) fn secret(self, what: &'static str, secret: &SecretSource) -> Result<Secret, Error> {
-        self.read_secret(secret).map_err(|source| Error::Secret { what, from: secret.to_string(), source })
+        self.read_secret(secret).map_err(|source| Error::Secret(what, secret.to_string(), source))
     }
 
     /// As [`Self::secret`], with the system's own error.

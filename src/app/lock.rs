@@ -30,7 +30,7 @@ pub(super) fn foreign_owner(state_dir: &Path) -> Option<u32> {
 /// It belongs to somebody else.
 pub(super) fn is_ours(state_dir: &Path) -> Result<(), Error> {
     match foreign_owner(state_dir) {
-        Some(owner) => Err(Error::StateOwner { path: state_dir.to_owned(), owner }),
+        Some(owner) => Err(Error::StateOwner(state_dir.to_owned(), owner)),
         None => Ok(()),
     }
 }
@@ -38,7 +38,7 @@ pub(super) fn is_ours(state_dir: &Path) -> Result<(), Error> {
 /// Takes the lock of a state directory, which is created if it is not there.
 pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
     is_ours(state_dir)?;
-    let fail = |source| Error::Directory { what: "state", path: state_dir.to_owned(), source };
+    let fail = |source| Error::Directory("state", state_dir.to_owned(), source);
     let mut file = state_file::open_lock(state_dir, FILE_NAME).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => (),
@@ -47,7 +47,7 @@ pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
             let mut holder = String::new();
             let read = file.read_to_string(&mut holder);
             let holder = read.ok().and_then(|_| holder.trim().parse().ok());
-            return Err(Error::Locked { path: state_dir.to_owned(), holder });
+            return Err(Error::Locked(state_dir.to_owned(), holder));
         }
     }
     if let Err(error) = note_holder(&mut file) {

@@ -59,64 +59,32 @@ use crate::support::error::Diagnose;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No inventory was named, and none is where one is looked for.
-    #[error("there is no inventory: looked for {}", looked_for.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and "))]
-    NoInventory {
-        /// Where it was looked for.
-        looked_for: Vec<PathBuf>,
-    },
+    #[error("there is no inventory: looked for {}", .0.join(" and "))]
+    NoInventory(Vec<String>),
     /// The daemon was given an inventory that cannot be read again.
     #[error("`run` reads the inventory again when it changes, and standard input cannot be read twice")]
     InventoryOfStdin,
     /// The inventory has faults.
     #[error("the inventory has faults")]
     Inventory(#[source] Box<inventory::Diagnostics>),
-    /// No host of the inventory has a name like that.
-    #[error("no host of the inventory matches `{pattern}`{}", if *n_more == 0 { String::new() } else { format!(", nor {n_more} more") })]
-    NoSuchHost {
-        /// The name or pattern.
-        pattern: String,
-        /// How many other names of the same list no host has either.
-        n_more: usize,
-    },
+    /// No host of the inventory has a name like that; nor like so many others of the same list.
+    #[error("no host of the inventory matches `{}`{}", .0, if *.1 == 0 { String::new() } else { format!(", nor {} more", .1) })]
+    NoSuchHost(String, usize),
     /// No host of the inventory has a label like that.
-    #[error("no host of the inventory has the label `{label}`")]
-    NoSuchLabel {
-        /// Key and value.
-        label: String,
-    },
+    #[error("no host of the inventory has the label `{0}`")]
+    NoSuchLabel(String),
     /// Each of the names and labels is there, but no host has all that was asked for.
     #[error("no host of the inventory has both the names and the labels that were asked for")]
     NothingSelected,
-    /// What was given is neither a host list nor a pattern.
-    #[error("`{pattern}` {reason}")]
-    Pattern {
-        /// What was given.
-        pattern: String,
-        /// What is wrong with it, going on from it.
-        reason: String,
-    },
-    /// A secret cannot be read.
-    #[error("the {what} from {from}")]
-    Secret {
-        /// What it is.
-        what: &'static str,
-        /// Where it should have come from.
-        from: String,
-        /// What went wrong.
-        #[source]
-        source: io::Error,
-    },
-    /// No host can be reached, since a file on this machine cannot be read.
-    #[error("no host can be reached: {key} `{}`", path.display())]
-    HostFile {
-        /// The inventory's key that names it.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        #[source]
-        source: io::Error,
-    },
+    /// What was given is neither a host list nor a pattern, for the reason that goes on from it.
+    #[error("`{0}` {1}")]
+    Pattern(String, String),
+    /// A secret of this name cannot be read from where it should be.
+    #[error("the {0} from {1}")]
+    Secret(&'static str, String, #[source] io::Error),
+    /// No host can be reached, since a file that this key of the inventory names cannot be read.
+    #[error("no host can be reached: {} `{}`", .0, .1.display())]
+    HostFile(&'static str, PathBuf, #[source] io::Error),
     /// The webhook cannot be used.
     #[error("the webhook for alerts")]
     Webhook(#[source] WebhookError),
@@ -126,33 +94,15 @@ pub enum Error {
     /// What is kept of the alerts is of another version.
     #[error("what is known of the alerts")]
     Alerts(#[source] StateError),
-    /// A folder of ours cannot be used.
-    #[error("the {what} directory `{}`", path.display())]
-    Directory {
-        /// `state` or `runtime`.
-        what: &'static str,
-        /// The folder.
-        path: PathBuf,
-        /// What went wrong.
-        #[source]
-        source: io::Error,
-    },
-    /// The state directory belongs to another user.
-    #[error("the state directory `{}` belongs to user {owner}, and this is user {}: nothing is written", path.display(), rustix::process::geteuid().as_raw())]
-    StateOwner {
-        /// The folder.
-        path: PathBuf,
-        /// Its owner's number.
-        owner: u32,
-    },
-    /// Another fleetwatt works with the same state.
-    #[error("another fleetwatt{} holds the state directory `{}`", holder.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
-    Locked {
-        /// The state directory.
-        path: PathBuf,
-        /// Its process number, if it left one.
-        holder: Option<u32>,
-    },
+    /// A folder of ours, `state` or `runtime`, cannot be used.
+    #[error("the {} directory `{}`", .0, .1.display())]
+    Directory(&'static str, PathBuf, #[source] io::Error),
+    /// The state directory belongs to another user, of this number.
+    #[error("the state directory `{}` belongs to user {}, and this is user {}: nothing is written", .0.display(), .1, rustix::process::geteuid().as_raw())]
+    StateOwner(PathBuf, u32),
+    /// Another fleetwatt works with the same state; with its process number, if it left one.
+    #[error("another fleetwatt{} holds the state directory `{}`", .1.map(|pid| format!(" (process {pid})")).unwrap_or_default(), .0.display())]
+    Locked(PathBuf, Option<u32>),
     /// This machine refuses threads.
     #[error("this machine lets this user start no more threads")]
     Threads(#[source] io::Error),
@@ -160,13 +110,8 @@ pub enum Error {
     #[error("listening for signals")]
     Signals(#[source] io::Error),
     /// The socket of `run --snapshot-socket` cannot be had.
-    #[error("the snapshot socket `{}` cannot be had", path.display())]
-    SnapshotSocket {
-        /// Its path.
-        path: PathBuf,
-        /// The reason.
-        source: SocketError,
-    },
+    #[error("the snapshot socket `{}` cannot be had", .0.display())]
+    SnapshotSocket(PathBuf, #[source] SocketError),
     /// A task of the daemon ended although nobody asked it to.
     #[error("a task of the daemon ended by itself")]
     TaskEnded,
@@ -178,7 +123,7 @@ pub enum Error {
     NoKeep,
     /// The timeline.
     #[error("the timeline")]
-    Timeline(#[source] timeline::Error),
+    Timeline(#[from] timeline::Error),
 }
 
 impl Error {
@@ -194,45 +139,23 @@ impl Error {
 }
 
 impl Diagnose for Error {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::NoInventory { .. } | Self::InventoryOfStdin | Self::Inventory(_) => "inventory",
-            Self::NoSuchHost { .. } | Self::NoSuchLabel { .. } | Self::NothingSelected => "no_such_host",
-            Self::Pattern { .. } => "pattern",
-            Self::Secret { .. } => "secret",
-            Self::HostFile { .. } => "host_file",
-            Self::Webhook(error) => error.kind(),
-            Self::NoWebhook => "no_webhook",
-            Self::Alerts(error) => error.kind(),
-            Self::Directory { .. } => "directory",
-            Self::StateOwner { .. } => "state_owner",
-            Self::Locked { .. } => "locked",
-            Self::Threads(_) => "threads",
-            Self::Signals(_) => "signals",
-            Self::SnapshotSocket { .. } => "snapshot_socket",
-            Self::TaskEnded | Self::Task(_) => "task",
-            Self::NoKeep => "no_keep",
-            Self::Timeline(error) => error.kind(),
-        }
-    }
-
     fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::NoInventory { .. } => {
+            Self::NoInventory(_) => {
                 "name one with --inventory or $FLEETWATT_INVENTORY; `--inventory inventory/demo.toml` needs no GPU"
             }
             Self::InventoryOfStdin => "write it to a file, and name that one",
             Self::Inventory(_) => "",
-            Self::NoSuchHost { .. } | Self::NoSuchLabel { .. } | Self::NothingSelected => {
+            Self::NoSuchHost(..) | Self::NoSuchLabel(_) | Self::NothingSelected => {
                 "`fleetwatt check --list` lists the hosts of the inventory with their labels"
             }
-            Self::Pattern { .. } => {
+            Self::Pattern(..) => {
                 "write names, ranges and patterns, joined by commas: `node[001-016],login1`, `rack1-*`"
             }
-            Self::Secret { .. } => {
+            Self::Secret(..) => {
                 "check where the inventory says that it is (`…_env`, `…_file` or `…_credential`), and who may read it"
             }
-            Self::HostFile { .. } => {
+            Self::HostFile(..) => {
                 "correct the path in the inventory, or let this user read the file; under systemd a credential is in `/run/credentials/<unit>/`"
             }
             Self::Webhook(_) => {
@@ -240,23 +163,23 @@ impl Diagnose for Error {
             }
             Self::NoWebhook => "name one in [alerts] with webhook_env, webhook_file or webhook_credential",
             Self::Alerts(error) => return error.hint(),
-            Self::Directory { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Self::Directory(_, _, source) if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on its disk"
             }
-            Self::Directory { what: "runtime", .. } => {
+            Self::Directory("runtime", ..) => {
                 "set RUNTIME_DIRECTORY to a folder of this user's own, such as /run/fleetwatt"
             }
-            Self::Directory { .. } => "set STATE_DIRECTORY to a folder that this user may write to",
-            Self::StateOwner { owner, .. } => {
+            Self::Directory(..) => "set STATE_DIRECTORY to a folder that this user may write to",
+            Self::StateOwner(_, owner) => {
                 return format!("run this as that user (`sudo -u '#{owner}' …`), or set STATE_DIRECTORY to a folder of this user's own").into();
             }
-            Self::Locked { .. } => {
+            Self::Locked(..) => {
                 "wait for it, or give this one a state directory of its own with STATE_DIRECTORY"
             }
             Self::Threads(_) => {
                 "raise the limit of processes (`ulimit -u`; TasksMax= in a unit), or end some of this user's"
             }
-            Self::SnapshotSocket { .. } => {
+            Self::SnapshotSocket(..) => {
                 "name another path for --snapshot-socket, in a folder that this user may write to"
             }
             Self::Signals(_) => "check the limits of this process",
@@ -268,8 +191,8 @@ impl Diagnose for Error {
 
     fn is_transient(&self) -> bool {
         let is_full_disk = |source: &io::Error| source.kind() == io::ErrorKind::StorageFull;
-        matches!(self, Self::Locked { .. } | Self::Threads(_))
-            || matches!(self, Self::Directory { source, .. } if is_full_disk(source))
+        matches!(self, Self::Locked(..) | Self::Threads(_))
+            || matches!(self, Self::Directory(_, _, source) if is_full_disk(source))
             || matches!(self, Self::Timeline(error) if error.is_transient())
     }
 }

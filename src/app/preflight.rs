@@ -39,7 +39,7 @@ pub(super) fn look_at_files(hosts: &[Host]) -> Result<(), Error> {
         return Ok(());
     }
     match unreadable.into_iter().next() {
-        Some(Unreadable { key, path, source, .. }) => Err(Error::HostFile { key, path, source }),
+        Some(Unreadable { key, path, source, .. }) => Err(Error::HostFile(key, path, source)),
         None => Ok(()),
     }
 }

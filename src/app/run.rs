@@ -424,7 +424,7 @@ async fn subscribers(publisher: &Publisher, request: &RunRequest) -> Result<Join
     let mut tasks = JoinSet::new();
     tasks.spawn(show_status(publisher.subscribe()));
     if let Some(path) = &request.snapshot_socket {
-        let at = |source| Error::SnapshotSocket { path: path.clone(), source };
+        let at = |source| Error::SnapshotSocket(path.clone(), source);
         tasks.spawn(SnapshotSocket::bind(path).await.map_err(at)?.serve(publisher.subscribe()));
     }
     Ok(tasks)

@@ -43,7 +43,7 @@ pub(super) fn existing(settings: &Settings) -> Result<Option<RuntimeDir>, Error>
 }
 
 fn fail(path: &Path, source: io::Error) -> Error {
-    Error::Directory { what: "runtime", path: path.to_owned(), source }
+    Error::Directory("runtime", path.to_owned(), source)
 }
 
 /// The other folder of an earlier run, if it is there and still ours.

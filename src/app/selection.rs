@@ -49,12 +49,12 @@ impl HostSelection {
         let all: BTreeSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
         let mut names = BTreeSet::new();
         for pattern in &self.hosts {
-            let selector = Selector::parse(pattern)
-                .map_err(|reason| Error::Pattern { pattern: pattern.clone(), reason })?;
+            let selector =
+                Selector::parse(pattern).map_err(|reason| Error::Pattern(pattern.clone(), reason))?;
             let selection = selector.choose(&all);
             let n_more = selection.missing.len().saturating_sub(1);
             if let Some(missing) = selection.missing.into_iter().next() {
-                return Err(Error::NoSuchHost { pattern: missing, n_more });
+                return Err(Error::NoSuchHost(missing, n_more));
             }
             names.extend(selection.names);
         }
@@ -65,7 +65,7 @@ impl HostSelection {
         let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (key, value) in &self.labels {
             if !inventory.hosts.iter().any(|host| host.labels.get(key) == Some(value)) {
-                return Err(Error::NoSuchLabel { label: format!("{key}={value}") });
+                return Err(Error::NoSuchLabel(format!("{key}={value}")));
             }
             labels.entry(key).or_default().insert(value);
         }

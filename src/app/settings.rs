@@ -170,12 +170,9 @@ fn find_inventory(named: Option<PathBuf>, environment: Environment) -> Result<Pa
     if let Some(path) = named.or_else(|| environment.get("FLEETWATT_INVENTORY").map(PathBuf::from)) {
         return Ok(path);
     }
-    let looked_for =
-        vec![PathBuf::from("inventory/fleet.toml"), PathBuf::from("/etc/fleetwatt/inventory.toml")];
-    match looked_for.iter().find(|path| path.exists()) {
-        Some(path) => Ok(path.clone()),
-        None => Err(Error::NoInventory { looked_for }),
-    }
+    let looked_for = ["inventory/fleet.toml", "/etc/fleetwatt/inventory.toml"];
+    let found = looked_for.iter().map(PathBuf::from).find(|path| path.exists());
+    found.ok_or_else(|| Error::NoInventory(looked_for.map(str::to_owned).to_vec()))
 }
 
 fn state_dir(environment: Environment) -> PathBuf {
@@ -220,7 +217,7 @@ fn store_url(store: &StoreSettings, state_dir: &Path, environment: Environment) 
     // A password in DATABASE_URL is that URL's own; CHEROKEE_DB_PASS belongs to no other database.
     let is_cherokee = store.url.is_none() && environment.get("CHEROKEE_DB_HOST").is_some();
     let password = password.filter(|_| store.password.is_some() || store.url.is_some() || is_cherokee);
-    StoreUrl::parse(&url, password).map_err(Error::Timeline)
+    Ok(StoreUrl::parse(&url, password)?)
 }
 
 /// `CHEROKEE_DB_HOST`, `_NAME` and `_USER`, which the existing installation has set, as a URL.

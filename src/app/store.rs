@@ -13,7 +13,7 @@ use crate::store::{
 /// The database cannot be reached or refuses.
 pub async fn store_init(settings: &Settings) -> Result<InitReport, Error> {
     may_write(settings)?;
-    Timeline::init(&settings.store_url, &settings.inventory.store.table).await.map_err(Error::Timeline)
+    Ok(Timeline::init(&settings.store_url, &settings.inventory.store.table).await?)
 }
 
 /// That the timeline is not a file in another user's state directory.
@@ -26,7 +26,7 @@ fn may_write(settings: &Settings) -> Result<(), Error> {
 /// # Errors
 /// The database cannot be reached, or its table does not fit.
 pub async fn store_status(settings: &Settings) -> Result<Option<Status>, Error> {
-    Timeline::inspect(&settings.store_url, &settings.inventory.store.table).await.map_err(Error::Timeline)
+    Ok(Timeline::inspect(&settings.store_url, &settings.inventory.store.table).await?)
 }
 
 /// Removes the rows that are older than `[store] keep`; a dry run only counts them.
@@ -38,12 +38,10 @@ pub async fn store_prune(settings: &Settings, dry_run: bool) -> Result<Pruned, E
     if !dry_run {
         may_write(settings)?;
     }
-    let timeline = Timeline::open(&settings.store_url, &settings.inventory.store.table)
-        .await
-        .map_err(Error::Timeline)?;
-    let pruned = timeline.prune(keep, dry_run).await.map_err(Error::Timeline);
+    let timeline = Timeline::open(&settings.store_url, &settings.inventory.store.table).await?;
+    let pruned = timeline.prune(keep, dry_run).await;
     timeline.close().await;
-    pruned
+    Ok(pruned?)
 }
 
 /// What waits in the spool, if there is one. Needs no database and no lock.
@@ -51,7 +49,7 @@ pub async fn store_prune(settings: &Settings, dry_run: bool) -> Result<Pruned, E
 /// # Errors
 /// The spool cannot be read.
 pub async fn spool_status(settings: &Settings) -> Result<Option<SpoolStatus>, Error> {
-    store::spool_status(&settings.state_dir).await.map_err(Error::Timeline)
+    Ok(store::spool_status(&settings.state_dir).await?)
 }
 
 /// Delivers everything that waits in the spool.
@@ -64,10 +62,10 @@ pub async fn store_replay(
     progress: impl FnMut(Progress) + Send,
 ) -> Result<Receipt, Error> {
     let _lock = lock_state(&settings.state_dir)?;
-    let mut writer = open_writer(settings).await.map_err(Error::Timeline)?;
-    let receipt = writer.replay(progress).await.map_err(Error::Timeline);
+    let mut writer = open_writer(settings).await?;
+    let receipt = writer.replay(progress).await;
     writer.close().await;
-    receipt
+    Ok(receipt?)
 }
 
 /// The first `limit` rows that are laid aside in the spool. Needs no database and no lock.
@@ -75,7 +73,7 @@ pub async fn store_replay(
 /// # Errors
 /// The spool cannot be read.
 pub async fn store_dead_letters(settings: &Settings, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-    store::dead_letters(&settings.state_dir, limit).await.map_err(Error::Timeline)
+    Ok(store::dead_letters(&settings.state_dir, limit).await?)
 }
 
 /// Discards rows that are laid aside, all of them without `ids`; says how many there were.
@@ -84,7 +82,7 @@ pub async fn store_dead_letters(settings: &Settings, limit: u32) -> Result<Vec<D
 /// The spool cannot be written.
 pub async fn store_discard(settings: &Settings, ids: Option<&[i64]>) -> Result<u64, Error> {
     is_ours(&settings.state_dir)?;
-    store::discard_dead_letters(&settings.state_dir, ids).await.map_err(Error::Timeline)
+    Ok(store::discard_dead_letters(&settings.state_dir, ids).await?)
 }
 
 /// Brings rows that are laid aside into the timeline, all of them without `ids`. Beside a daemon they only go into
@@ -95,18 +93,17 @@ pub async fn store_discard(settings: &Settings, ids: Option<&[i64]>) -> Result<u
 pub async fn store_retry(settings: &Settings, ids: Option<&[i64]>) -> Result<RetryReport, Error> {
     let lock = lock_state(&settings.state_dir);
     let writer = match &lock {
-        Ok(_) => Some(open_writer(settings).await.map_err(Error::Timeline)?),
-        Err(Error::Locked { .. }) => {
+        Ok(_) => Some(open_writer(settings).await?),
+        Err(Error::Locked(..)) => {
             let (table, limits) = (&settings.inventory.store.table, limits(settings));
-            let writer = Writer::join(&settings.state_dir, &settings.store_url, table, limits);
-            writer.await.map_err(Error::Timeline)?
+            Writer::join(&settings.state_dir, &settings.store_url, table, limits).await?
         }
         Err(_) => return lock.map(|_| RetryReport::default()),
     };
     let Some(mut writer) = writer else { return Ok(RetryReport::default()) };
-    let retried = writer.retry_dead_letters(ids).await.map_err(Error::Timeline);
+    let retried = writer.retry_dead_letters(ids).await;
     writer.close().await;
-    retried
+    Ok(retried?)
 }
 
 /// The way of a batch, as the settings have it.

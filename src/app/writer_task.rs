@@ -86,7 +86,7 @@ impl BatchSink for WriterHandle {
         let (kept, answer) = oneshot::channel();
         let submission = Submission { id, records, alerts, kept };
         self.0.send(submission).await.map_err(|_closed| Error::TaskEnded)?;
-        answer.await.map_err(|_closed| Error::TaskEnded)?.map_err(Error::Timeline)
+        Ok(answer.await.map_err(|_closed| Error::TaskEnded)??)
     }
 
     fn has_alerts(taken: &SubmitReport) -> bool {
@@ -101,8 +101,8 @@ impl BatchSink for WriterHandle {
 impl WriterTask {
     /// Opens the spool. The database is not needed yet.
     pub(super) async fn open(settings: &Settings) -> Result<(WriterHandle, Self, Writer), Error> {
-        let writer = open_writer(settings).await.map_err(Error::Timeline)?;
-        let appender = writer.appender().await.map_err(Error::Timeline)?;
+        let writer = open_writer(settings).await?;
+        let appender = writer.appender().await?;
         let (sender, batches) = mpsc::channel(QUEUE);
         let writing = Self {
             batches,
@@ -203,7 +203,7 @@ impl WriterTask {
                 Some(Ok(BatchFate::Kept))
             }
             // The alerts are judged again, and then it comes again.
-            Err(error @ store::Error::AlertsChanged { .. }) => {
+            Err(error @ store::Error::AlertsChanged(_)) => {
                 self.appender = Some(appender);
                 Some(Err(error))
             }
@@ -231,7 +231,7 @@ impl WriterTask {
             }
             // What such a disk says is durable may not be.
             Err(error) if error.is_failing_disk() => return Err(error),
-            Err(error @ store::Error::AlertsChanged { .. }) => return Err(error),
+            Err(error @ store::Error::AlertsChanged(_)) => return Err(error),
             Err(error) => {
                 tracing::error!(batch = %id, error = error_chain(&error), help = error.hint().as_ref(), "batch is lost");
                 BatchFate::Lost
@@ -246,7 +246,7 @@ impl WriterTask {
     fn note(&mut self, done: Result<Receipt, store::Error>) -> Result<(), Error> {
         let receipt = match done {
             Ok(receipt) => receipt,
-            Err(error) if error.is_failing_disk() => return Err(Error::Timeline(error)),
+            Err(error) if error.is_failing_disk() => return Err(error.into()),
             Err(error) => {
                 tracing::error!(error = error_chain(&error), "spool cannot be delivered");
                 self.wait();

@@ -222,7 +222,7 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
 /// The settings of a command that only reads the state directory, which may be another user's: that is said.
 fn settings_to_read(cli: &Cli) -> Result<Settings, app::Error> {
     let settings = settings(cli)?;
-    if let Err(app::Error::StateOwner { path, owner }) = settings.may_write_state() {
+    if let Err(app::Error::StateOwner(path, owner)) = settings.may_write_state() {
         let path = path.display();
         render::eprint_line(&format!(
             "note: the state directory `{path}` belongs to user {owner}: it is only read"

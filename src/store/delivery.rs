@@ -141,7 +141,7 @@ impl Writer {
             records.iter().filter(|record| !record.is_event(ALERT_EVENT)).cloned().collect();
         let done = match timeout(DIRECT_WITHIN, self.deliver_directly(id, records, &mut receipt)).await {
             Ok(done) => done,
-            Err(_) => Err(Error::Timeout { step: "insert", source: None }),
+            Err(_) => Err(Error::Timeout("insert", None)),
         };
         match done {
             Ok(()) => {

@@ -134,7 +134,7 @@ impl Sqlite {
         if let Some(record) = record {
             let moved = alerts::keep(&mut transaction, Tables::OfTimeline, id, record).await;
             if let Some(kept) = moved.map_err(failed("keep the alerts"))? {
-                return Err(Error::AlertsChanged { kept });
+                return Err(Error::AlertsChanged(kept));
             }
         }
         let n_rows = insert(&mut transaction, &self.table, records).await.map_err(failed("insert"))?;
@@ -269,12 +269,12 @@ fn refuse_schema(table: &TableName) -> Result<(), Error> {
         return Ok(());
     }
     let reason = "a SQLite database has no schemas; give only the name";
-    Err(Error::TableName { table: table.to_string(), reason })
+    Err(Error::TableName(table.to_string(), reason))
 }
 
 async fn create_folder_of(path: &Path) -> Result<(), Error> {
     if tokio::fs::metadata(path).await.is_ok_and(|found| found.is_dir()) {
-        return Err(Error::File { path: path.to_owned(), trouble: FileTrouble::Directory, source: None });
+        return Err(Error::File(path.to_owned(), FileTrouble::Directory, None));
     }
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
     if tokio::fs::metadata(folder).await.is_ok() {
@@ -282,7 +282,7 @@ async fn create_folder_of(path: &Path) -> Result<(), Error> {
     }
     // Only for this user: labels and addresses of a fleet are nobody else's business.
     let created = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await;
-    created.map_err(|source| Error::Folder { path: folder.to_owned(), source })
+    created.map_err(|source| Error::Folder(folder.to_owned(), source))
 }
 
 async fn connect(path: &Path) -> Result<SqliteConnection, Error> {
@@ -391,7 +391,7 @@ async fn missing(
     let found: i64 =
         sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(failed)?;
     if found > SCHEMA_VERSION {
-        return Err(Error::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION });
+        return Err(Error::Newer(path.to_owned(), found, SCHEMA_VERSION));
     }
     let sql = "SELECT count(*) FILTER (WHERE name = ?1 COLLATE NOCASE), \
                count(*) FILTER (WHERE name = 'delivered_batch' COLLATE NOCASE) FROM sqlite_schema";
@@ -432,7 +432,7 @@ async fn check_columns(
     if problems.is_empty() {
         return Ok(());
     }
-    Err(Error::DoesNotFit { table: table.to_string(), problems })
+    Err(Error::DoesNotFit(table.to_string(), problems))
 }
 
 async fn columns_of(connection: &mut SqliteConnection, table: &TableName) -> sqlx::Result<Vec<ColumnFound>> {
@@ -495,7 +495,7 @@ mod tests {
         };
         let records = Record::from_events(&[event]);
         let error = sqlite.write(BatchId(Uuid::nil()), &records, None).await.unwrap_err();
-        assert!(matches!(error, Error::File { trouble: FileTrouble::Full, .. }), "{error:?}");
+        assert!(matches!(error, Error::File(_, FileTrouble::Full, _)), "{error:?}");
         assert!(error.is_transient());
         assert_eq!(sqlite.status().await.unwrap().newest, None);
     }

@@ -47,7 +47,7 @@ impl Password {
         match &self.0 {
             PasswordSource::Known(password) => Ok(password.clone()),
             PasswordSource::Elsewhere { from, read } => {
-                read().map_err(|source| Error::Password { from: from.clone(), source })
+                read().map_err(|source| Error::Password(from.clone(), source))
             }
         }
     }
@@ -288,7 +288,7 @@ impl From<Mode> for PgSslMode {
 }
 
 fn refuse(reason: &str) -> Error {
-    Error::Url { reason: reason.to_owned() }
+    Error::Url(reason.to_owned())
 }
 
 fn sqlite_path(path: &str) -> Result<PathBuf, Error> {

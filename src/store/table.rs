@@ -17,7 +17,7 @@ pub(super) struct TableName {
 impl TableName {
     /// Reads `name`, `schema.name`, or the same with parts in double quotes.
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
-        let refuse = |reason| Error::TableName { table: text.to_owned(), reason };
+        let refuse = |reason| Error::TableName(text.to_owned(), reason);
         let (first, rest) =
             part(text).ok_or_else(|| refuse("a part is empty, or a double quote is not closed"))?;
         let Some(rest) = rest else { return Self { schema: None, name: first }.checked(text) };
@@ -32,7 +32,7 @@ impl TableName {
     fn checked(self, text: &str) -> Result<Self, Error> {
         let parts = [Some(&self.name), self.schema.as_ref()];
         if parts.iter().flatten().any(|part| part.chars().any(char::is_control)) {
-            return Err(Error::TableName { table: text.to_owned(), reason: "it holds a control character" });
+            return Err(Error::TableName(text.to_owned(), "it holds a control character"));
         }
         Ok(self)
     }

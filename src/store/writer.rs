@@ -270,14 +270,13 @@ impl Writer {
         alerts: Option<&AlertRecord>,
     ) -> Result<Receipt, Error> {
         if self.has_failing_disk {
-            let path = self.state_dir.clone();
-            return Err(Error::Spool { path, trouble: Some(FileTrouble::DiskFails), source: None });
+            return Err(Error::spool(&self.state_dir, FileTrouble::DiskFails));
         }
         let mut receipt = Receipt::default();
         if matches!(self.store_url.backend(), Backend::Sqlite(_)) && self.is_empty(&mut receipt).await? {
             match self.deliver_rows(id, records, alerts, &mut receipt).await {
                 Ok(()) => return Ok(receipt),
-                Err(error @ Error::AlertsChanged { .. }) => return Err(error),
+                Err(error @ Error::AlertsChanged(_)) => return Err(error),
                 // It goes the long way, which has an answer to this.
                 Err(error) if error.is_data_error() => {}
                 Err(error) => self.connect_error = Some(error),
@@ -371,7 +370,7 @@ mod tests {
         let mut writer = Writer::open(folder.path(), &store_url, "unified_timeline", limits).await.unwrap();
         let id = BatchId(uuid::Uuid::now_v7());
         assert!(writer.keep(id, &[], None).await.is_ok());
-        let fails = Error::Spool { path: "s".into(), trouble: Some(FileTrouble::DiskFails), source: None };
+        let fails = Error::spool("s".as_ref(), FileTrouble::DiskFails);
         assert!(writer.note_failing_disk(Err(fails)).unwrap_err().is_failing_disk());
         assert!(writer.keep(id, &[], None).await.unwrap_err().is_failing_disk());
     }

@@ -5,9 +5,6 @@ use std::error::Error;
 
 /// An error that reaches a person.
 pub trait Diagnose: Error {
-    /// A short, stable label for a log field, a metric or a column.
-    fn kind(&self) -> &'static str;
-
     /// The hint for the operator; empty where there is nothing to do.
     fn hint(&self) -> Cow<'static, str>;
 

@@ -15,7 +15,6 @@ use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
 use crate::cli::{Failure, block_on, colour_stderr, print, render, settings, settings_to_read};
 use crate::reading::SafeText;
-use crate::support::error::Diagnose;
 use crate::support::secret::Secret;
 
 const HEADER: [&str; 6] = ["name", "serial", "model", "online", "whose", "firmware"];

@@ -27,10 +27,6 @@ pub enum WebhookError {
 }
 
 impl Diagnose for WebhookError {
-    fn kind(&self) -> &'static str {
-        "webhook"
-    }
-
     fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::NotAUrl | Self::Scheme => {
@@ -100,15 +96,6 @@ impl DeliveryError {
 }
 
 impl Diagnose for DeliveryError {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Unreachable { .. } => "unreachable",
-            Self::Timeout { .. } => "timeout",
-            Self::Status { .. } => "status",
-            Self::NoTime { .. } => "no_time",
-        }
-    }
-
     fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => {

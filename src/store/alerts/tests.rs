@@ -109,7 +109,7 @@ async fn whoever_judged_by_an_old_state_is_told_the_new_one_and_nothing_is_writt
         let refused = writer
             .keep(batch, &Record::from_events(&[event("a")]), Some(&record(0, Some("two"), &["y"])))
             .await;
-        let Err(Error::AlertsChanged { kept: newer }) = refused else { panic!("{kind}: {refused:?}") };
+        let Err(Error::AlertsChanged(newer)) = refused else { panic!("{kind}: {refused:?}") };
         assert_eq!(newer, StoredAlertState { revision: 1, text: "one".to_owned() }, "{kind}");
         assert_eq!(stage.kept().await, kept(1, "one", 1), "{kind}");
         // The same batch may come again, judged anew.

@@ -51,7 +51,7 @@ pub(super) async fn connect(server: &Server) -> Result<PgConnection, Error> {
     };
     match timeout(CONNECT_WITHIN, attempt).await {
         Ok(done) => done.map_err(|source| classify_connect(server, source)),
-        Err(_) => Err(Error::ConnectTimeout { server: server.to_string(), after: CONNECT_WITHIN }),
+        Err(_) => Err(Error::ConnectTimeout(server.to_string(), CONNECT_WITHIN)),
     }
 }
 
@@ -93,7 +93,7 @@ fn with_defaults(server: &Server) -> Result<PgConnectOptions, Error> {
     let parts = parts.iter().filter_map(|(key, value)| Some(format!("{key}={}", percent::encode((*value)?))));
     let url = format!("postgres://?{}", parts.collect::<Vec<_>>().join("&"));
     let options: Result<PgConnectOptions, _> = url.parse();
-    options.map_err(|_| Error::Url { reason: "the host is not a name or an address".to_owned() })
+    options.map_err(|_| Error::Url("the host is not a name or an address".to_owned()))
 }
 
 async fn with_root_certificate(
@@ -110,7 +110,7 @@ async fn with_root_certificate(
         if server.ssl_mode == Some(Mode::VerifyCa) {
             let reason =
                 "`sslmode=verify-ca` needs `sslrootcert`; with the system's certificates use `verify-full`";
-            return Err(Error::Url { reason: reason.to_owned() });
+            return Err(Error::Url(reason.to_owned()));
         }
         return Ok(options.ssl_mode(mode));
     };
@@ -132,5 +132,5 @@ fn pem(path: &Path) -> Result<Vec<u8>, Error> {
             Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it holds nothing in PEM form"))
         }
     });
-    read.map_err(|source| Error::Certificate { path: path.to_owned(), source })
+    read.map_err(|source| Error::Certificate(path.to_owned(), source))
 }

@@ -23,25 +23,21 @@ impl Context<'_> {
     pub(super) fn classify(&self, source: sqlx::Error) -> Error {
         let step = self.step;
         let Some(code) = code_of(&source) else {
-            return if is_broken(&source) {
-                Error::Lost { step, source }
-            } else {
-                Error::Other { step, source }
-            };
+            return if is_broken(&source) { Error::Lost(step, source) } else { Error::Other(step, source) };
         };
         // <https://www.postgresql.org/docs/current/errcodes-appendix.html>
         match (code.as_str(), code.get(..2).unwrap_or_default()) {
-            ("42501", _) => Error::Permission { step, grants: vec![self.grant()], source: Some(source) },
-            ("42P01", _) => Error::NoTable { table: self.table.clone(), near: Vec::new() },
+            ("42501", _) => Error::Permission(step, vec![self.grant()], Some(source)),
+            ("42P01", _) => Error::NoTable(self.table.clone(), Vec::new()),
             // Lock not available, cancelled by timeout, deadlock, serialization failure.
-            ("55P03" | "57014" | "40P01" | "40001", _) => Error::Timeout { step, source: Some(source) },
+            ("55P03" | "57014" | "40P01" | "40001", _) => Error::Timeout(step, Some(source)),
             // Administrator's shutdown: the server says so and hangs up.
-            ("57P01" | "57P02" | "57P03" | "57P05", _) | (_, "08") => Error::Lost { step, source },
+            ("57P01" | "57P02" | "57P03" | "57P05", _) | (_, "08") => Error::Lost(step, source),
             // Insufficient resources, read-only transaction (a standby), system error, operator intervention.
-            ("25006", _) | (_, "53" | "57" | "58") => Error::ServerUnavailable { step, source },
+            ("25006", _) | (_, "53" | "57" | "58") => Error::ServerUnavailable(step, source),
             // Data, constraints, triggers, checks of views, and what is too large for an index.
-            (_, "22" | "23" | "P0" | "44" | "54") => Error::Refused { source },
-            _ => Error::Other { step, source },
+            (_, "22" | "23" | "P0" | "44" | "54") => Error::Refused(source),
+            _ => Error::Other(step, source),
         }
     }
 
@@ -50,7 +46,7 @@ impl Context<'_> {
     pub(super) fn classify_commit(&self, source: sqlx::Error) -> Error {
         let code = code_of(&source).unwrap_or_default();
         if code.is_empty() || code.starts_with("08") || code.starts_with("57P") || code == "40003" {
-            return Error::CommitUnknown { source: Some(source) };
+            return Error::CommitUnknown(Some(source));
         }
         self.at("commit").classify(source)
     }
@@ -65,19 +61,19 @@ impl Context<'_> {
 pub(super) fn classify_connect(server: &Server, source: sqlx::Error) -> Error {
     let place = server.to_string();
     if is_tls(&source) {
-        return Error::Tls { server: place, source };
+        return Error::Tls(place, source);
     }
     let user = server.user.clone().unwrap_or_else(|| "this user".to_owned());
     match code_of(&source).as_deref() {
-        Some("28000" | "28P01") => Error::Login { server: place, user, source },
-        Some("3D000") => Error::NoDatabase { server: place, source },
-        Some("53300" | "57P01" | "57P02" | "57P03") => Error::ServerUnavailable { step: "connect", source },
+        Some("28000" | "28P01") => Error::Login(place, user, source),
+        Some("3D000") => Error::NoDatabase(place, source),
+        Some("53300" | "57P01" | "57P02" | "57P03") => Error::ServerUnavailable("connect", source),
         // CONNECT on the database is missing.
-        Some("42501") => Error::Login { server: place, user, source },
-        Some(_) => Error::Other { step: "connect", source },
+        Some("42501") => Error::Login(place, user, source),
+        Some(_) => Error::Other("connect", source),
         // sqlx itself finds out that the server wants a password and there is none, or that SCRAM fails.
-        None if matches!(source, sqlx::Error::Protocol(_)) => Error::Other { step: "connect", source },
-        None => Error::Unreachable { server: place, source },
+        None if matches!(source, sqlx::Error::Protocol(_)) => Error::Other("connect", source),
+        None => Error::Unreachable(place, source),
     }
 }
 
@@ -111,8 +107,8 @@ mod tests {
         let server = Server::default();
         let context = Context { step: "insert", server: &server, table: "t".to_owned() };
         let broken = || sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
-        assert_eq!(context.classify(broken()).kind(), "lost");
+        assert!(matches!(context.classify(broken()), Error::Lost("insert", _)));
         let error = context.classify_commit(broken());
-        assert_eq!((error.kind(), error.is_transient()), ("commit_unknown", true));
+        assert!(matches!(error, Error::CommitUnknown(Some(_))) && error.is_transient());
     }
 }

@@ -19,7 +19,7 @@ pub(super) async fn create(
     let context = Context { step: "create the table", server, table: table.to_string() };
     let (name, created) = match table_schema::table(connection, &context, table).await {
         Ok(found) => (found.sql_name(), Vec::new()),
-        Err(Error::NoTable { .. }) => (table.to_string(), create_table(connection, &context, table).await?),
+        Err(Error::NoTable(..)) => (table.to_string(), create_table(connection, &context, table).await?),
         Err(error) => return Err(error),
     };
     let (delivery_log, owner_sql) = create_delivery_log(connection, &context).await?;
@@ -79,7 +79,7 @@ async fn create_delivery_log(
         if let Err(error) = sqlx::raw_sql(*statement).execute(&mut *transaction).await {
             transaction.rollback().await.map_err(failed)?;
             let error = failed(error);
-            let is_for_an_owner = matches!(error, Error::Permission { .. });
+            let is_for_an_owner = matches!(error, Error::Permission(..));
             return if is_for_an_owner {
                 Ok((Vec::new(), delivery_log::owner_sql(&role)))
             } else {
@@ -113,12 +113,8 @@ pub(super) fn index_by_time(table: &str) -> String {
 
 fn refused(error: sqlx::Error, context: &Context<'_>, table: &TableName) -> Error {
     let error = context.classify(error);
-    let Error::Permission { step, source, .. } = error else { return error };
+    let Error::Permission(step, _, source) = error else { return error };
     let role = context.server.user.as_deref().map_or_else(|| "CURRENT_USER".to_owned(), quoted);
     let schema = quoted(table.schema.as_deref().unwrap_or("public"));
-    Error::Permission {
-        step,
-        grants: vec![format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};")],
-        source,
-    }
+    Error::Permission(step, vec![format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};")], source)
 }

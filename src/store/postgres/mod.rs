@@ -211,7 +211,7 @@ impl Session {
         match timeout(COMMIT_WITHIN, transaction.commit()).await {
             Ok(Ok(())) => Ok(WriteReport { rows: n_rows, swallowed, took: Duration::ZERO }),
             Ok(Err(error)) => Err(context.classify_commit(error)),
-            Err(_) => Err(Error::CommitUnknown { source: None }),
+            Err(_) => Err(Error::CommitUnknown(None)),
         }
     }
 }

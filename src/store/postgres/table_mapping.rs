@@ -44,11 +44,11 @@ impl TableMapping {
     pub(super) fn of(found: TableSchema) -> Result<Self, Error> {
         let problems = problems(&found);
         if !problems.is_empty() {
-            return Err(Error::DoesNotFit { table: found.sql_name(), problems });
+            return Err(Error::DoesNotFit(found.sql_name(), problems));
         }
         let grants = missing_grants(&found);
         if !grants.is_empty() {
-            return Err(Error::Permission { step: "insert", grants, source: None });
+            return Err(Error::Permission("insert", grants, None));
         }
         let base_type = |name| found.column(name).map(|column| column.base_type.as_str());
         let is_zoned = base_type("created_at") == Some("timestamptz");
@@ -93,13 +93,10 @@ impl Limit {
             return Ok(());
         }
         let unit = if self.is_bytes { "bytes" } else { "characters" };
-        Err(Error::TooLong {
-            column: self.column,
-            limit: self.holds,
-            unit,
-            length,
-            event_type: event_type.to_owned(),
-        })
+        let Self { column, holds, .. } = self;
+        Err(Error::TooLong(format!(
+            "column `{column}` holds {holds} {unit}, and an event of type `{event_type}` has {length} for it"
+        )))
     }
 }
 

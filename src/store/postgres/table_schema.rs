@@ -118,7 +118,7 @@ pub(super) async fn table(
             .map_err(failed)?,
     };
     transaction.rollback().await.map_err(failed)?;
-    found.ok_or_else(|| Error::NoTable { table: name.to_string(), near })
+    found.ok_or_else(|| Error::NoTable(name.to_string(), near))
 }
 
 fn read(rows: &[PgRow]) -> sqlx::Result<Option<TableSchema>> {

@@ -27,7 +27,7 @@ pub(super) async fn within<T>(
     step: &'static str,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    timeout(limit, work).await.unwrap_or(Err(Error::Timeout { step, source: None }))
+    timeout(limit, work).await.unwrap_or(Err(Error::Timeout(step, None)))
 }
 
 /// Tells the server that we go. It would notice anyway.

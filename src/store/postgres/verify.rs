@@ -52,7 +52,7 @@ pub(super) async fn guarantee(
                 .to_owned(),
         ),
         Ok(_) => {}
-        Err(error) if error.is_data_error() || matches!(error, Error::Permission { .. } | Error::Other { .. }) => {
+        Err(error) if error.is_data_error() || matches!(error, Error::Permission(..) | Error::Other(..)) => {
             let message = error_chain(&error);
             tried.warnings.push(format!("what keeps batches from being doubled could not be tried: {message}"));
         }

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::payload::Packed;
-use super::queue::{NOW, Spool, advance_clock, as_i64, count, insert, spool_error};
+use super::queue::{NOW, Spool, advance_clock, as_i64, count, insert};
 use crate::batch::BatchId;
 use crate::store::Error;
 use crate::store::record::Record;
@@ -39,7 +39,7 @@ impl Spool {
         records: &[Record],
         refused: &[(usize, String)],
     ) -> Result<u64, Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let places: BTreeSet<usize> = refused.iter().map(|(place, _)| *place).collect();
         let good = records.iter().enumerate().filter(|(place, _)| !places.contains(place));
         let good: Vec<Record> = good.map(|(_, record)| record.clone()).collect();
@@ -72,7 +72,7 @@ impl Spool {
         id: i64,
         limit: u32,
     ) -> Result<Vec<SpooledLetter>, Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let sql =
             "SELECT id, batch_id, row_json, error, at_us FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?";
         let dead_letters: Vec<(i64, String, String, String, i64)> =
@@ -92,7 +92,7 @@ impl Spool {
         dead_letters: &[i64],
         records: &[Record],
     ) -> Result<bool, Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let packed = Packed::of(id, records);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let now = advance_clock(&mut transaction).await.map_err(failed)?;
@@ -108,7 +108,7 @@ impl Spool {
 
     /// Removes rows that were laid aside for good, all of them without `dead_letters`; says how many.
     pub(in crate::store) async fn discard(&mut self, dead_letters: Option<&[i64]>) -> Result<u64, Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let n_rows = match dead_letters {
             Some(dead_letters) => delete(&mut transaction, dead_letters).await.map_err(failed)?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::queue::{Rescued, Spool, SpoolStatus, spool_error, spool_io_error};
+use super::queue::{Rescued, Spool, SpoolStatus};
 use super::schema::{connect, open_file};
 use super::{rescue, reserve};
 use crate::store::Error;
@@ -37,7 +37,7 @@ impl Spool {
     pub(in crate::store) async fn open(state_dir: &Path) -> Result<Self, Error> {
         let path = state_dir.join(FILE_NAME);
         let folder = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).await;
-        folder.map_err(|source| spool_io_error(&path, source))?;
+        folder.map_err(|source| Error::from_spool_io(&path, source))?;
         rescue::finish(&path)?;
         match Self::open_or_rescue(&path).await {
             Err(error) if error.is_full_spool() && reserve::release(&path) => {
@@ -68,7 +68,8 @@ impl Spool {
         if !path.exists() {
             return Ok(None);
         }
-        let connection = read_only(&path).connect().await.map_err(|source| spool_error(&path, source))?;
+        let connection =
+            read_only(&path).connect().await.map_err(|source| Error::from_spool(&path, source))?;
         let mut spool = Self::of(&path, connection);
         let status = spool.status().await;
         spool.close().await;
@@ -82,7 +83,7 @@ impl Spool {
         if !path.exists() {
             return Ok(None);
         }
-        let connection = connect(&path).await.map_err(|source| spool_error(&path, source))?;
+        let connection = connect(&path).await.map_err(|source| Error::from_spool(&path, source))?;
         Ok(Some(Self::of(&path, connection)))
     }
 
@@ -136,7 +137,7 @@ impl Spool {
 
     /// The disk is full: gives the room that was set aside to what has to be removed, and to nothing else.
     pub(super) async fn use_reserve(&mut self) -> Result<(), Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         self.is_on_reserve = true;
         reserve::release(&self.path);
         let pages: i64 =
@@ -150,7 +151,7 @@ impl Spool {
 
     /// The disk has room again.
     pub(super) async fn restore_limits(&mut self) -> Result<(), Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let sql = format!("PRAGMA max_page_count = {MAX_PAGES}; PRAGMA wal_autocheckpoint = {LOG_PAGES}");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map_err(failed)?;
         reserve::keep(&self.path);

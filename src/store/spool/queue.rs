@@ -1,6 +1,6 @@
 //! The queue itself: batches come in at one end and leave at the other.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -112,7 +112,7 @@ impl Spool {
         if self.is_on_reserve && reserve::is_roomy(&self.path) {
             self.restore_limits().await?;
         }
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let mut packed = Packed::of(id, records);
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         if let Some(record) = record
@@ -120,7 +120,7 @@ impl Spool {
         {
             let moved = alerts::keep(&mut transaction, Tables::OfSpool, id, record).await;
             if let Some(kept) = moved.map_err(failed)? {
-                return Err(Error::AlertsChanged { kept });
+                return Err(Error::AlertsChanged(kept));
             }
         }
         let now = advance_clock(&mut transaction).await.map_err(failed)?;
@@ -134,11 +134,7 @@ impl Spool {
         insert(&mut transaction, now, id, n_rows, packed).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         if !self.is_in_place() {
-            return Err(Error::Spool {
-                path: self.path.clone(),
-                trouble: Some(FileTrouble::Moved),
-                source: None,
-            });
+            return Err(Error::spool(&self.path, FileTrouble::Moved));
         }
         Ok(dropped)
     }
@@ -154,18 +150,17 @@ impl Spool {
     }
 
     async fn waiting(&mut self, sql: &'static str, after: i64) -> Result<Option<SpooledBatch>, Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let seq: Option<i64> =
             sqlx::query_scalar(sql).bind(after).fetch_optional(&mut self.connection).await.map_err(failed)?;
         let Some(seq) = seq else { return Ok(None) };
         let stored = read(&mut self.connection, seq).await.map_err(failed)?;
-        let damaged =
-            || Error::Spool { path: self.path.clone(), trouble: Some(FileTrouble::Corrupt), source: None };
+        let damaged = || Error::spool(&self.path, FileTrouble::Corrupt);
         let stored = stored.ok_or_else(damaged)?;
         let id = BatchId(Uuid::parse_str(&stored.0).map_err(|_| damaged())?);
         let records = match unpack(&stored) {
             Ok(records) => Ok(records),
-            Err(Unreadable::UnknownKind(kind)) => Err(Error::UnknownRecord { path: self.path.clone(), kind }),
+            Err(Unreadable::UnknownKind(kind)) => Err(Error::UnknownRecord(self.path.clone(), kind)),
             Err(Unreadable::Damaged) => return Err(damaged()),
         };
         Ok(Some(SpooledBatch { seq, id, records }))
@@ -183,14 +178,14 @@ impl Spool {
     }
 
     async fn remove(&mut self, seq: i64) -> Result<(), Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let sql = "DELETE FROM batch WHERE seq = ?";
         sqlx::query(sql).bind(seq).execute(&mut self.connection).await.map(|_| ()).map_err(failed)
     }
 
     /// A batch could not be delivered: noted for people, if there is room for a note.
     pub(in crate::store) async fn failed(&mut self, seq: i64, error: &str) -> Result<(), Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let sql = "UPDATE batch SET attempts = attempts + 1, last_error = ? WHERE seq = ?";
         let done = sqlx::query(sql).bind(error).bind(seq).execute(&mut self.connection).await;
         match done.map(|_| ()).map_err(failed) {
@@ -201,7 +196,7 @@ impl Spool {
 
     /// What is in it.
     pub(in crate::store) async fn status(&mut self) -> Result<SpoolStatus, Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let sql = "SELECT count(*), coalesce(sum(rows), 0), coalesce(sum(bytes), 0), min(created_us), \
              (SELECT count(*) FROM dead_letter), \
              (SELECT value FROM meta WHERE key = 'dropped_total'), (SELECT value FROM meta WHERE key = 'lost_total'), \
@@ -229,7 +224,7 @@ impl Spool {
 
     /// Gives the room of a long outage back to the disk.
     pub(in crate::store) async fn shrink(&mut self) -> Result<(), Error> {
-        let failed = |source| spool_error(&self.path, source);
+        let failed = |source| Error::from_spool(&self.path, source);
         let free: i64 = sqlx::query_scalar("PRAGMA freelist_count")
             .fetch_one(&mut self.connection)
             .await
@@ -337,36 +332,6 @@ pub(super) fn unpack((id, n_rows, crc32, payload): &Stored) -> Result<Vec<Record
     };
     let records = payload::unpack(BatchId(id), payload, crc32)?;
     if as_i64(records.len()) == *n_rows { Ok(records) } else { Err(Unreadable::Damaged) }
-}
-
-pub(super) fn spool_error(path: &Path, source: sqlx::Error) -> Error {
-    let code = source.as_database_error().and_then(|error| error.code());
-    let code: Option<i32> = code.and_then(|code| code.parse().ok());
-    let is_decoded = matches!(
-        source,
-        sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::ColumnIndexOutOfBounds { .. }
-            | sqlx::Error::RowNotFound
-    );
-    // SQLITE_ERROR for our own constant statements, a type that is another one: the file is not as we made it.
-    let trouble = match code.map(|code| code & 0xff) {
-        Some(1 | 20) => Some(FileTrouble::Corrupt),
-        _ if is_decoded => Some(FileTrouble::Corrupt),
-        _ => code.and_then(FileTrouble::of_code),
-    };
-    Error::Spool { path: path.to_owned(), trouble, source: Some(Box::new(source)) }
-}
-
-pub(super) fn spool_io_error(path: &Path, source: std::io::Error) -> Error {
-    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let troubles = [
-        (StorageFull, FileTrouble::Full),
-        (QuotaExceeded, FileTrouble::Full),
-        (ReadOnlyFilesystem, FileTrouble::ReadOnly),
-        (PermissionDenied, FileTrouble::ReadOnly),
-    ];
-    let trouble = troubles.iter().find(|(kind, _)| *kind == source.kind()).map(|(_, trouble)| *trouble);
-    Error::Spool { path: path.to_owned(), trouble, source: Some(Box::new(source)) }
 }
 
 pub(super) fn as_i64(number: usize) -> i64 {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::queue::{NOW, Rescued, as_i64, count, spool_error, spool_io_error};
+use super::queue::{NOW, Rescued, as_i64, count};
 use super::scan::{Batch, Salvage, scan};
 use super::schema::{connect, open_file};
 use crate::store::Error;
@@ -39,31 +39,35 @@ pub(super) fn finish(path: &Path) -> Result<(), Error> {
     let complete = path.with_file_name(COMPLETE);
     if complete.exists() {
         let stem = "spool.corrupt-found";
-        swap(path, &complete, stem).map_err(|source| spool_io_error(path, source))?;
+        swap(path, &complete, stem).map_err(|source| Error::from_spool_io(path, source))?;
     }
-    remove(&path.with_file_name(FILLING)).map_err(|source| spool_io_error(path, source))
+    remove(&path.with_file_name(FILLING)).map_err(|source| Error::from_spool_io(path, source))
 }
 
 /// Builds a new spool from what can be read of the one at `path`, and swaps the two.
 pub(super) async fn set_aside(path: &Path) -> Result<Rescued, Error> {
     let filling = path.with_file_name(FILLING);
-    remove(&filling).map_err(|source| spool_io_error(path, source))?;
+    remove(&filling).map_err(|source| Error::from_spool_io(path, source))?;
     // What is no file, such as a folder of that name, has nothing to save; opening a FIFO would not return.
     let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
     let found =
         if is_file { scan(path, &with(path, "-wal")).unwrap_or_default() } else { Salvage::default() };
     let mut new = open_file(&filling).await?;
-    fill(&mut new, &found, is_file.then_some(path)).await.map_err(|source| spool_error(&filling, source))?;
+    fill(&mut new, &found, is_file.then_some(path))
+        .await
+        .map_err(|source| Error::from_spool(&filling, source))?;
     let sql = "SELECT 'spool.corrupt-' || strftime('%Y%m%dT%H%M%SZ', 'now')";
-    let stem: String =
-        sqlx::query_scalar(sql).fetch_one(&mut new).await.map_err(|source| spool_error(&filling, source))?;
+    let stem: String = sqlx::query_scalar(sql)
+        .fetch_one(&mut new)
+        .await
+        .map_err(|source| Error::from_spool(&filling, source))?;
     // Takes up the write-ahead log, so that one file is all.
-    new.close().await.map_err(|source| spool_error(&filling, source))?;
+    new.close().await.map_err(|source| Error::from_spool(&filling, source))?;
     let complete = path.with_file_name(COMPLETE);
     let swapped = std::fs::rename(&filling, &complete)
         .and_then(|()| sync_folder(path))
         .and_then(|()| swap(path, &complete, &stem));
-    let aside = swapped.map_err(|source| spool_io_error(path, source))?;
+    let aside = swapped.map_err(|source| Error::from_spool_io(path, source))?;
     let (saved, lost) = (u64::try_from(found.batches.len()).unwrap_or(u64::MAX), found.n_lost());
     if found.is_complete {
         tracing::error!(saved, lost, aside = %aside.display(), "spool was damaged and is set aside");

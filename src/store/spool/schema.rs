@@ -5,7 +5,6 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection};
 
-use super::queue::{spool_error, spool_io_error};
 use crate::store::alerts::tables::{self as alerts, Tables};
 use crate::store::file::{create_private, options};
 use crate::store::{Error, FileTrouble};
@@ -42,21 +41,18 @@ INSERT INTO meta VALUES ('schema_version', 1), ('dropped_total', 0), ('lost_tota
 
 /// Opens the file, and creates it and its tables if they are not there.
 pub(super) async fn open_file(path: &Path) -> Result<SqliteConnection, Error> {
-    let damaged =
-        || Error::Spool { path: path.to_owned(), trouble: Some(FileTrouble::Corrupt), source: None };
+    let damaged = || Error::spool(path, FileTrouble::Corrupt);
     // Opening a FIFO would wait for its other side.
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(damaged());
     }
-    create_private(path).map_err(|source| spool_io_error(path, source))?;
-    let mut connection = connect(path).await.map_err(|source| spool_error(path, source))?;
+    create_private(path).map_err(|source| Error::from_spool_io(path, source))?;
+    let mut connection = connect(path).await.map_err(|source| Error::from_spool(path, source))?;
     let error = match prepare(&mut connection).await {
-        Ok(Some(found)) if found > SCHEMA_VERSION => {
-            Error::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION }
-        }
+        Ok(Some(found)) if found > SCHEMA_VERSION => Error::Newer(path.to_owned(), found, SCHEMA_VERSION),
         Ok(Some(_)) => return Ok(connection),
         Ok(None) => damaged(),
-        Err(source) => spool_error(path, source),
+        Err(source) => Error::from_spool(path, source),
     };
     // Not left to its drop, which closes it some time later, and might then remove the write-ahead log of the file
     // that has come into its place.

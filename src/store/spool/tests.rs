@@ -14,7 +14,6 @@ use super::queue::*;
 use crate::batch::{BatchId, Metadata};
 use crate::store::record::{ByKind, EventRow, Record};
 use crate::store::{Error, FileTrouble};
-use crate::support::error::Diagnose;
 
 pub(super) const ROOMY: SpoolLimits = SpoolLimits { bytes: 1 << 30, age: Duration::from_secs(3_600) };
 
@@ -395,7 +394,7 @@ async fn a_full_disk_is_said_and_what_was_there_stays() {
 
 #[test]
 fn a_sync_that_fails_is_the_disk_and_nothing_else() {
-    let error = |code| Error::Spool { path: "s".into(), trouble: FileTrouble::of_code(code), source: None };
+    let error = |code| Error::Spool("s".into(), FileTrouble::of_code(code), None);
     // SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE; SQLITE_FULL.
     assert!(error(1034).is_failing_disk() && error(778).is_failing_disk() && !error(13).is_failing_disk());
 }
@@ -581,6 +580,6 @@ async fn a_spool_of_a_newer_version_is_left_alone() {
     sqlx::query(sql).execute(&mut spool.connection).await.unwrap();
     spool.close().await;
     let error = Spool::open(folder.path()).await.unwrap_err();
-    assert_eq!(error.kind(), "newer");
+    assert!(matches!(error, Error::Newer(..)));
     assert!(aside(&folder).is_empty());
 }

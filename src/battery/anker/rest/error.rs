@@ -243,8 +243,9 @@ const fn login_hint(status: u16) -> &'static str {
 const LASTING_KINDS: [&str; 6] =
     ["settings", "state", "no_credentials", "not_logged_in", "login_refused", "forbidden"];
 
-impl Diagnose for CloudError {
-    fn kind(&self) -> &'static str {
+impl CloudError {
+    /// A short, stable label.
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::ApiUrl
             | Self::Country
@@ -268,7 +269,9 @@ impl Diagnose for CloudError {
             Self::Failed { .. } | Self::UnexpectedResponse { .. } => "call_failed",
         }
     }
+}
 
+impl Diagnose for CloudError {
     fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::ApiUrl => "write it as `https://host:port`, or leave it out: only tests need it",
