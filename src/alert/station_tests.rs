@@ -6,19 +6,10 @@ use proptest::prelude::*;
 
 use super::tests::{MINUTE, cycle, every_rule, facts, keys, node, run, run_keys};
 use super::*;
-use crate::reading::{AccountTrouble, Energy, GridState, Power, Runtime, Share, Timestamp, Vendor};
+use crate::reading::{AccountTrouble, GridState, Power, Runtime, Share, Timestamp, Vendor};
 
-static ACME: Vendor = Vendor {
-    label: "Acme",
-    source: "acme",
-    up: "acme_up",
-    heartbeat: "acme_heartbeat",
-    soc: "acme_battery_soc",
-    power_input: "acme_power_input",
-    power_output: "acme_power_output",
-    grid_power: "acme_grid_power",
-    solar_power: "acme_solar_power",
-};
+static ACME: Vendor =
+    Vendor { label: "Acme", source: "acme", up: "acme_up", heartbeat: "acme_heartbeat", figures: &[] };
 
 fn share(percent: i64) -> Share {
     Share::from_millipercent(percent * 1000)
@@ -67,15 +58,7 @@ fn series(stations: impl IntoIterator<Item = StationFacts>) -> Vec<Facts> {
 }
 
 fn lasting(hours: u64) -> Runtime {
-    Runtime {
-        soc: share(28),
-        capacity: Energy::from_millijoules(1),
-        power_input: Power::from_watts(0),
-        power_output: Power::from_watts(1),
-        net_draw: Power::from_watts(1),
-        lasts: Duration::from_secs(hours * 3_600),
-        is_longer: false,
-    }
+    Runtime { net_draw: Power::from_watts(1), lasts: Duration::from_secs(hours * 3_600), is_longer: false }
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn account_facts(report: &AccountReport) -> AccountFacts {
 /// What came in this cycle; `status.last` may be from long ago.
 fn station_facts(report: &AccountReport, status: &StationStatus) -> StationFacts {
     let station = &status.station;
-    let charge = report.readings_of(station).rev().find(|reading| reading.soc.is_ok());
+    let charge = report.readings_of(station).rev().find(|reading| reading.device.soc().is_ok());
     let grids = || report.readings_of(station).map(|reading| reading.grid);
     let answer = match status.presence {
         Presence::Awaited => StationAnswer::Awaited,
@@ -164,7 +164,7 @@ fn station_facts(report: &AccountReport, status: &StationStatus) -> StationFacts
     StationFacts {
         source: report.source_of(station),
         name: report.name_of(station),
-        soc: charge.and_then(|reading| reading.soc.as_ref().ok().copied()),
+        soc: charge.and_then(|reading| reading.device.soc().ok().copied()),
         runtime: charge.and_then(StationReading::runtime),
         grid: grids().rfind(|grid| *grid != GridState::Unknown).unwrap_or(GridState::Unknown),
         grid_was_there: grids().any(|grid| grid == GridState::Present),
@@ -311,9 +311,12 @@ mod tests {
         let mut report = fixtures::station_report();
         let reading = report.readings.remove(0);
         let with = |percent: Option<i64>, grid| StationReading {
-            soc: percent
-                .map(|percent| Share::from_millipercent(percent * 1000))
-                .ok_or_else(Absent::not_reported),
+            device: reading.device.clone().measured(
+                Quantity::StateOfCharge,
+                percent
+                    .map(|percent| Share::from_millipercent(percent * 1000))
+                    .ok_or_else(Absent::not_reported),
+            ),
             grid,
             ..reading.clone()
         };
@@ -330,7 +333,7 @@ mod tests {
     #[test]
     fn a_low_battery_is_raised_through_the_batch() {
         let mut report = fixtures::station_report();
-        report.readings[0].soc = Ok(Share::from_millipercent(28_000));
+        report.readings[0].device.set(Quantity::StateOfCharge, Ok(Share::from_millipercent(28_000).into()));
         report.stations[0].presence =
             Presence::Offline(fixtures::STARTED_AT.minus(Duration::from_secs(1_200)));
         let batch = Batch { account: Some(report), reports: Vec::new(), ..fixtures::fleet() };

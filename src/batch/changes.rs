@@ -354,7 +354,7 @@ fn summary(now: &Now<'_>) -> String {
     );
     let account = now.batch.account.iter();
     for status in account.flat_map(|account| &account.stations) {
-        if let Some(Ok(soc)) = status.last.as_ref().map(|last| last.soc.as_ref()) {
+        if let Some(Ok(soc)) = status.last.as_ref().map(|last| last.device.soc()) {
             text.push_str(&format!(", {} at {soc}", status.station.called()));
         }
     }

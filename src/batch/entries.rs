@@ -1,7 +1,7 @@
 //! JSON objects that are written once, entry by entry. A fleet of 2,048 GPUs has some 50,000 entries in each
 //! cycle; with a map for each object, a poll took a quarter more CPU time.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::ser::SerializeMap;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
-use crate::reading::{Absent, Device, Known, Role, Value};
+use crate::reading::{Device, Known, Role, Value};
 
 /// The metadata of an event: one JSON object, as text. Clones share it, since a GPU's events have the same.
 #[derive(Debug, Clone)]
@@ -83,18 +83,6 @@ impl<'a> Entries<'a> {
     /// The same of a text, which is borrowed.
     pub(super) fn text(&mut self, key: &'static str, text: &'a str) {
         self.push(Key::Of(key), Entry::Text(text));
-    }
-
-    /// The value; or null, and the reason under `<key>_absent`.
-    pub(super) fn measured<V: Into<Json>, A: Borrow<Absent>>(
-        &mut self,
-        key: &'static str,
-        measured: Result<V, A>,
-    ) {
-        match measured {
-            Ok(value) => self.put(key, value),
-            Err(absent) => self.null(key, absent.borrow().reason.label()),
-        }
     }
 
     /// A quantity of a device.
@@ -180,7 +168,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::reading::{DeviceKind, Quantity, Reason, SafeText};
+    use crate::reading::{Absent, DeviceKind, Quantity, Reason, SafeText};
 
     #[test]
     fn an_absent_value_is_null_and_its_reason_stands_beside_it() {
@@ -189,7 +177,7 @@ mod tests {
         let mut entries = Entries::with_room_for(4);
         entries.quantity("model", gpu.get(Quantity::Model));
         entries.quantity("draw_w", gpu.get(Quantity::PowerDraw));
-        entries.measured("index", Ok::<_, Absent>(3));
+        entries.put("index", 3);
         entries.known("gpus", None::<usize>, "never_seen");
         let text = r#"{"model":"H \"100\"","draw_w":null,"draw_w_absent":"gpu_lost","index":3,"gpus":null,"gpus_absent":"never_seen"}"#;
         assert_eq!(entries.clone().into_metadata().text(), text);

@@ -79,11 +79,12 @@ pub(crate) fn any_gpu() -> impl Strategy<Value = Device> {
     prop::collection::vec(any::<bool>(), Quantity::ALL.len()).prop_map(|has| {
         let mut gpu =
             Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::UnknownError, "[Unknown Error]"));
-        for (quantity, _) in Quantity::ALL.iter().zip(has).filter(|(_, has)| *has) {
+        for (quantity, _) in Quantity::of(DeviceKind::Gpu).zip(has).filter(|(_, has)| *has) {
             let value = match quantity.columns().unit {
                 Unit::Watts => Power::from_watts(100).into(),
                 Unit::Celsius => Temperature::from_millicelsius(50_000).into(),
                 Unit::Percent => Share::from_millipercent(50_000).into(),
+                Unit::WattHours => Energy::from_millijoules(3_600_000).into(),
                 Unit::Mebibytes => Memory::from_mebibytes(1024).into(),
                 Unit::Index => 0_u32.into(),
                 Unit::Mask => 0_u64.into(),
@@ -92,7 +93,7 @@ pub(crate) fn any_gpu() -> impl Strategy<Value = Device> {
                 Unit::Label => continue,
             };
             if quantity.columns().derived.is_none() {
-                gpu.set(*quantity, Ok(value));
+                gpu.set(quantity, Ok(value));
             }
         }
         gpu
@@ -177,11 +178,13 @@ static VENDOR: Vendor = Vendor {
     source: "acme",
     up: "acme_up",
     heartbeat: "acme_heartbeat",
-    soc: "acme_battery_soc",
-    power_input: "acme_power_input",
-    power_output: "acme_power_output",
-    grid_power: "acme_grid_power",
-    solar_power: "acme_solar_power",
+    figures: &[
+        (Quantity::StateOfCharge, "acme_battery_soc"),
+        (Quantity::PowerInput, "acme_power_input"),
+        (Quantity::PowerOutput, "acme_power_output"),
+        (Quantity::GridPower, "acme_grid_power"),
+        (Quantity::SolarPower, "acme_solar_power"),
+    ],
 };
 
 /// An account of which no station is known.
@@ -216,12 +219,13 @@ pub(crate) fn station_reading() -> StationReading {
         at: STARTED_AT.minus(Duration::from_millis(2_500)),
         source: DataSource::Mqtt,
         mode: PollingMode::Normal,
-        soc: Ok(Share::from_millipercent(87_000)),
-        power_input: Ok(Power::from_watts(412)),
-        power_output: Ok(Power::from_milliwatts(835_500)),
-        grid_power: Ok(Power::from_watts(0)),
-        solar_power: Ok(Power::from_watts(412)),
-        capacity: Ok(Energy::from_millijoules(3_840 * 3_600_000)),
+        device: Device::all_absent(DeviceKind::Battery, &Absent::not_reported())
+            .with(Quantity::StateOfCharge, Share::from_millipercent(87_000))
+            .with(Quantity::PowerInput, Power::from_watts(412))
+            .with(Quantity::PowerOutput, Power::from_milliwatts(835_500))
+            .with(Quantity::GridPower, Power::from_watts(0))
+            .with(Quantity::SolarPower, Power::from_watts(412))
+            .with(Quantity::Capacity, Energy::from_millijoules(3_840 * 3_600_000)),
         grid: GridState::Absent,
         raw_keys: fields.iter().map(|(key, _)| (*key).to_owned()).collect(),
         fields: fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),

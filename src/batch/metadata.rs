@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value, json};
 
-use crate::reading::{Device, Power, PowerSamples, Quantity, Role, SafeText, Share};
+use crate::reading::{Device, Power, PowerSamples, Quantity, Role, SafeText};
 use crate::support::milliseconds;
 
 use super::entries::Entries;
@@ -125,15 +125,6 @@ fn without_power(gpu: &Device) -> Option<Value> {
 fn put_gpu_counts(metadata: &mut Entries<'_>, report: &HostReport) {
     metadata.put("gpus_reporting", report.gpus_reporting());
     metadata.known("gpus_expected", report.gpus_known(), "never_seen");
-}
-
-pub(super) fn percent(share: &Share) -> Value {
-    whole_or(share.millipercent(), share.percent())
-}
-
-/// As [`number`], of a value that is known in thousandths, which takes no printing and parsing.
-fn whole_or(thousandths: i64, value: f64) -> Value {
-    if thousandths % 1000 == 0 { Value::from(thousandths / 1000) } else { Value::from(value) }
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use serde_json::{Map, Value};
 
 use crate::inventory::MetadataStyle;
 use crate::reading::{
-    AccountReport, Energy, Power, Presence, Reason, Runtime, SafeText, Station, StationReading,
+    AccountReport, Presence, Quantity, Reason, Role, Runtime, SafeText, Station, StationReading,
     StationStatus, Timestamp,
 };
 
 use super::entries::Entries;
-use super::metadata::{number, percent};
+use super::metadata::number;
 
 /// The most decoded values that a row holds, and the most bytes of JSON that they take. A station has about
 /// fifty, a home power panel about a hundred.
@@ -18,9 +18,6 @@ const MAX_FIELD_BYTES: usize = 16 << 10;
 
 /// How deep a decoded value may be nested. Those that are known are flat.
 const MAX_DEPTH: usize = 4;
-
-const JOULES_A_WATT_HOUR: f64 = 3_600.0;
-const SECONDS_AN_HOUR: f64 = 3_600.0;
 
 /// Who said a value, and how it came: what stands beside each value.
 pub(super) fn origin(reading: &StationReading, style: MetadataStyle) -> Entries<'_> {
@@ -40,16 +37,13 @@ pub(super) fn origin(reading: &StationReading, style: MetadataStyle) -> Entries<
 /// The metadata of a heartbeat: all that was said.
 pub(super) fn heartbeat(reading: &StationReading) -> Entries<'_> {
     let mut all = origin(reading, MetadataStyle::Full);
-    all.measured("soc_pct", reading.soc.as_ref().map(percent));
-    all.measured("power_input_w", reading.power_input.as_ref().map(watts));
-    all.measured("power_output_w", reading.power_output.as_ref().map(watts));
-    all.measured("grid_power_w", reading.grid_power.as_ref().map(watts));
-    all.measured("solar_power_w", reading.solar_power.as_ref().map(watts));
-    let unknown = match &reading.capacity {
+    all.device(&reading.device, &[Role::Sample]);
+    let capacity = reading.device.get(Quantity::Capacity);
+    let unknown = match &capacity {
         Err(absent) if absent.reason == Reason::NotReported => "packs_unknown",
         Ok(_) | Err(_) => "unknown_model",
     };
-    all.known("capacity_wh", reading.capacity.as_ref().ok().copied().map(watt_hours), unknown);
+    all.known("capacity_wh", capacity.ok().map(|capacity| capacity.to_json()), unknown);
     all.text("grid", reading.grid.label());
     let (fields, n_left_out) = bounded_fields(reading);
     all.put("fields", fields);
@@ -63,11 +57,15 @@ pub(super) fn heartbeat(reading: &StationReading) -> Entries<'_> {
 pub(super) fn runtime<'a>(reading: &'a StationReading, runtime: &Runtime) -> Entries<'a> {
     let mut inputs = Entries::default();
     put_identity(&mut inputs, &reading.station);
-    inputs.put("soc_pct", percent(&runtime.soc));
-    inputs.put("capacity_wh", watt_hours(runtime.capacity));
-    inputs.put("power_input_w", watts(&runtime.power_input));
-    inputs.put("power_output_w", watts(&runtime.power_output));
-    inputs.put("net_draw_w", watts(&runtime.net_draw));
+    for (key, quantity) in [
+        ("soc_pct", Quantity::StateOfCharge),
+        ("capacity_wh", Quantity::Capacity),
+        ("power_input_w", Quantity::PowerInput),
+        ("power_output_w", Quantity::PowerOutput),
+    ] {
+        inputs.quantity(key, reading.device.get(quantity));
+    }
+    inputs.put("net_draw_w", runtime.net_draw.watts());
     if runtime.is_longer {
         inputs.put("is_longer", true);
     }
@@ -161,20 +159,6 @@ fn harmless(value: &Value, depth: usize) -> Option<Value> {
     }
 }
 
-/// Energy in watt hours, as batteries are sold by it.
-pub(crate) fn watt_hours(energy: Energy) -> Value {
-    number(energy.joules() / JOULES_A_WATT_HOUR)
-}
-
-fn watts(power: &Power) -> f64 {
-    power.watts()
-}
-
-/// How long a battery lasts, in hours.
-pub(crate) fn hours(runtime: &Runtime) -> f64 {
-    runtime.lasts.as_secs_f64() / SECONDS_AN_HOUR
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -248,8 +232,8 @@ mod tests {
         for (reason, label) in
             [(Reason::NotSupported, "unknown_model"), (Reason::NotReported, "packs_unknown")]
         {
-            let capacity = Err(Absent::new(reason, ""));
-            let reading = StationReading { capacity, ..fixtures::station_reading() };
+            let mut reading = fixtures::station_reading();
+            reading.device = reading.device.without(Quantity::Capacity, Absent::new(reason, ""));
             let heartbeat = heartbeat(&reading).into_value();
             assert_eq!(heartbeat["capacity_wh"], Value::Null);
             assert_eq!(heartbeat["capacity_wh_absent"], label);

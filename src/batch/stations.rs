@@ -5,7 +5,7 @@
 //! looks like 0 W.
 
 use crate::inventory::MetadataStyle;
-use crate::reading::{AccountReport, Measured, Power, Presence, Share, StationReading, StationStatus};
+use crate::reading::{AccountReport, Presence, StationReading, StationStatus};
 
 use super::{Batch, Event, metadata, station_metadata};
 
@@ -32,29 +32,17 @@ impl Batch {
         let mut origin = station_metadata::origin(reading, style);
         metadata::stamp(&mut origin, self);
         let origin = origin.into_metadata();
-        let values = [
-            (vendor.soc, reading.soc.as_ref().ok().copied().map(Share::percent)),
-            (vendor.power_input, watts(&reading.power_input)),
-            (vendor.power_output, watts(&reading.power_output)),
-            (vendor.grid_power, watts(&reading.grid_power)),
-            (vendor.solar_power, watts(&reading.solar_power)),
-        ];
-        for (event_type, value) in values {
+        for &(quantity, event_type) in vendor.figures {
+            let value = reading.device.get(quantity).ok().and_then(|value| value.number());
             if value.is_some() {
                 let (source, metadata) = (source.clone(), origin.clone());
                 events.push(Event { event_type, source, value, metadata, at: reading.at });
             }
         }
         if let Some(runtime) = reading.runtime() {
-            let hours = station_metadata::hours(&runtime);
             let inputs = station_metadata::runtime(reading, &runtime);
-            events.push(self.event(
-                "battery_runtime_estimate",
-                source.clone(),
-                Some(hours),
-                inputs,
-                reading.at,
-            ));
+            let (event_type, hours) = ("battery_runtime_estimate", Some(runtime.hours()));
+            events.push(self.event(event_type, source.clone(), hours, inputs, reading.at));
         }
         let all = station_metadata::heartbeat(reading);
         events.push(self.event(vendor.heartbeat, source, Some(1.0), all, reading.at));
@@ -80,10 +68,6 @@ impl Batch {
     }
 }
 
-fn watts(power: &Measured<Power>) -> Option<f64> {
-    power.as_ref().ok().copied().map(Power::watts)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -94,7 +78,10 @@ mod tests {
     use super::*;
     use crate::batch::InventorySent;
     use crate::batch::fixtures::{self, Seen, seen};
-    use crate::reading::{Absent, AccountTrouble, Energy, GridState, Reason, SafeText, Station, Timestamp};
+    use crate::reading::{
+        Absent, AccountTrouble, Energy, GridState, Measured, Power, Quantity, Reason, SafeText, Share,
+        Station, Timestamp,
+    };
 
     const VALUES: [&str; 5] =
         ["acme_battery_soc", "acme_power_input", "acme_power_output", "acme_grid_power", "acme_solar_power"];
@@ -141,11 +128,11 @@ mod tests {
 
     #[test]
     fn a_value_that_is_not_there_has_no_row_and_its_reason_in_the_heartbeat() {
-        let reading = StationReading {
-            power_output: Err(Absent::not_reported()),
-            grid_power: Err(Absent::new(Reason::Implausible, "32767")),
-            ..fixtures::station_reading()
-        };
+        let mut reading = fixtures::station_reading();
+        reading.device = reading
+            .device
+            .without(Quantity::PowerOutput, Absent::not_reported())
+            .without(Quantity::GridPower, Absent::new(Reason::Implausible, "32767"));
         let events = full(one_reading(reading));
         assert_eq!(of(&events, "acme_power_output").len() + of(&events, "acme_grid_power").len(), 0);
         let heartbeat = &of(&events, "acme_heartbeat")[0].metadata;
@@ -285,8 +272,8 @@ mod tests {
 
     #[test]
     fn a_battery_that_is_being_charged_has_no_runtime() {
-        let reading =
-            StationReading { power_input: Ok(Power::from_watts(2_000)), ..fixtures::station_reading() };
+        let mut reading = fixtures::station_reading();
+        reading.device.set(Quantity::PowerInput, Ok(Power::from_watts(2_000).into()));
         assert_eq!(of(&full(one_reading(reading)), "battery_runtime_estimate").len(), 0);
     }
 
@@ -316,12 +303,14 @@ mod tests {
                     name: SafeText::new(&names.2),
                 },
                 at: Timestamp::from_micros(micros),
-                soc,
-                power_input: powers.0,
-                power_output: powers.1,
-                grid_power: powers.2,
-                solar_power: powers.3,
-                capacity,
+                device: fixtures::station_reading()
+                    .device
+                    .measured(Quantity::StateOfCharge, soc)
+                    .measured(Quantity::PowerInput, powers.0)
+                    .measured(Quantity::PowerOutput, powers.1)
+                    .measured(Quantity::GridPower, powers.2)
+                    .measured(Quantity::SolarPower, powers.3)
+                    .measured(Quantity::Capacity, capacity),
                 grid: GridState::Unknown,
                 fields,
                 ..fixtures::station_reading()
@@ -361,11 +350,11 @@ mod tests {
         ) {
             let style = if slim { MetadataStyle::Slim } else { MetadataStyle::Full };
             let measured = [
-                reading.soc.is_ok(),
-                reading.power_input.is_ok(),
-                reading.power_output.is_ok(),
-                reading.grid_power.is_ok(),
-                reading.solar_power.is_ok(),
+                reading.device.soc().is_ok(),
+                reading.device.power_input().is_ok(),
+                reading.device.power_output().is_ok(),
+                reading.device.grid_power().is_ok(),
+                reading.device.solar_power().is_ok(),
             ];
             let events = events_of(one_reading(reading), style);
             for (event_type, is_measured) in VALUES.into_iter().zip(measured) {

@@ -12,8 +12,8 @@ use serde_json::Value;
 use stations::AccountShape;
 
 use crate::alert::Transition;
-use crate::batch::{HostReport, Snapshot, number};
-use crate::reading::{Absent, Device, Failure, Fault, Measured, Power, PowerSamples, SafeText, Share};
+use crate::batch::{HostReport, Snapshot};
+use crate::reading::{Absent, Device, Failure, Fault, Power, PowerSamples, SafeText};
 use crate::support::milliseconds;
 
 /// The name and version of the document's shape, in its field `schema`.
@@ -204,20 +204,7 @@ fn fault_shape(fault: &Fault) -> FaultShape<'_> {
 impl Serialize for GpuShape<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        let mut absent = BTreeMap::new();
-        for quantity in self.0.quantities() {
-            let columns = quantity.columns();
-            let Some(key) = columns.json else { continue };
-            match self.0.get(quantity) {
-                Ok(value) => map.serialize_entry(key, &value.to_json())?,
-                Err(why) => {
-                    map.serialize_entry(key, &Value::Null)?;
-                    if !columns.is_untold {
-                        absent.insert(key, absent_shape(&why));
-                    }
-                }
-            }
-        }
+        let absent = quantities(&mut map, self.0)?;
         // Only where it was sampled; `power_w` is the mean then.
         if let Some(samples) = &self.0.power_samples {
             map.serialize_entry("samples", &samples_shape(samples))?;
@@ -225,6 +212,28 @@ impl Serialize for GpuShape<'_> {
         map.serialize_entry("absent", &absent)?;
         map.end()
     }
+}
+
+/// Every quantity of a device by its key, null where it is absent, and why it is.
+fn quantities<M: SerializeMap>(
+    map: &mut M,
+    device: &Device,
+) -> Result<BTreeMap<&'static str, AbsentShape>, M::Error> {
+    let mut absent = BTreeMap::new();
+    for quantity in device.quantities() {
+        let columns = quantity.columns();
+        let Some(key) = columns.json else { continue };
+        match device.get(quantity) {
+            Ok(value) => map.serialize_entry(key, &value.to_json())?,
+            Err(why) => {
+                map.serialize_entry(key, &Value::Null)?;
+                if !columns.is_untold {
+                    absent.insert(key, absent_shape(&why));
+                }
+            }
+        }
+    }
+    Ok(absent)
 }
 
 fn absent_shape(absent: &Absent) -> AbsentShape {
@@ -239,30 +248,6 @@ fn samples_shape(samples: &PowerSamples) -> SamplesShape {
         absent: samples.n_absent,
         energy_j: samples.energy.joules(),
         covered_ms: milliseconds(samples.covered),
-    }
-}
-
-/// Gathers why values are null while they are taken.
-#[derive(Default)]
-struct Reasons(BTreeMap<&'static str, AbsentShape>);
-
-impl Reasons {
-    fn value<T>(&mut self, key: &'static str, measured: &Measured<T>, shape: impl Fn(&T) -> Value) -> Value {
-        match measured {
-            Ok(value) => shape(value),
-            Err(absent) => {
-                self.0.insert(key, absent_shape(absent));
-                Value::Null
-            }
-        }
-    }
-
-    fn watts(&mut self, key: &'static str, measured: &Measured<Power>) -> Value {
-        self.value(key, measured, |power| Value::from(power.watts()))
-    }
-
-    fn percent(&mut self, key: &'static str, measured: &Measured<Share>) -> Value {
-        self.value(key, measured, |share| number(share.percent()))
     }
 }
 

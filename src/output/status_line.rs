@@ -24,7 +24,7 @@ pub fn status_line(snapshot: &Snapshot) -> String {
 fn stations(account: &AccountReport) -> String {
     let mut line = String::new();
     for status in &account.stations {
-        let soc = status.last.as_ref().and_then(|last| last.soc.as_ref().ok());
+        let soc = status.last.as_ref().and_then(|last| last.device.soc().ok());
         let name = account.name_of(&status.station);
         let _infallible = match soc.filter(|_| status.presence == Presence::Live) {
             Some(soc) => write!(line, "; {name} at {soc}"),

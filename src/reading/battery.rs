@@ -3,24 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Energy, Measured, Power, Share, StationReading};
+use super::{Absent, Power, Share, StationReading};
 
 /// Beyond, a number says nothing: the draw changes sooner.
 const MAX_RUNTIME: Duration = Duration::from_secs(1_000 * 60 * 60);
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// How long a battery lasts at the present draw, and what that follows from.
+/// How long a battery lasts at the present draw, and the draw that this follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Runtime {
-    /// The state of charge.
-    pub soc: Share,
-    /// What the battery holds when full.
-    pub capacity: Energy,
-    /// What flows in.
-    pub power_input: Power,
-    /// What flows out.
-    pub power_output: Power,
     /// What flows out more than flows in; above zero.
     pub net_draw: Power,
     /// How long it lasts, at most a thousand hours.
@@ -33,9 +25,8 @@ impl StationReading {
     /// How long the battery lasts at the present draw. `None` where that cannot be said: something of it
     /// was not measured, the battery's size is not known, or it does not become emptier.
     pub fn runtime(&self) -> Option<Runtime> {
-        let (soc, capacity) = (*self.soc.as_ref().ok()?, *self.capacity.as_ref().ok()?);
-        let (power_input, power_output) =
-            (*self.power_input.as_ref().ok()?, *self.power_output.as_ref().ok()?);
+        let (soc, capacity) = (self.device.soc().ok()?, self.device.capacity().ok()?);
+        let (power_input, power_output) = (self.device.power_input().ok()?, self.device.power_output().ok()?);
         let net_draw = power_output.milliwatts().checked_sub(power_input.milliwatts())?;
         let is_possible = (0..=100_000).contains(&soc.millipercent()) && capacity.millijoules() > 0;
         if net_draw <= 0 || !is_possible {
@@ -45,10 +36,6 @@ impl StationReading {
         let milliseconds = u64::try_from(usable * 1_000 / i128::from(net_draw)).unwrap_or(u64::MAX);
         let lasts = Duration::from_millis(milliseconds);
         Some(Runtime {
-            soc,
-            capacity,
-            power_input,
-            power_output,
             net_draw: Power::from_milliwatts(net_draw),
             lasts: lasts.min(MAX_RUNTIME),
             is_longer: MAX_RUNTIME < lasts,
@@ -63,26 +50,30 @@ impl StationReading {
 
     /// The same without the name, and with the solar power: `SOC 62 % in 0 W out 435 W grid 0 W solar 0 W`.
     pub fn in_words(&self) -> String {
-        format!("{} solar {}", self.values_in_words(), watts(&self.solar_power))
+        format!("{} solar {}", self.values_in_words(), watts(self.device.solar_power()))
     }
 
     fn values_in_words(&self) -> String {
-        format!(
-            "SOC {} in {} out {} grid {}",
-            message(&self.soc, Share::to_string),
-            watts(&self.power_input),
-            watts(&self.power_output),
-            watts(&self.grid_power)
-        )
+        let battery = &self.device;
+        let soc = battery.soc().map_or_else(|absent| absent.reason.word().to_owned(), Share::to_string);
+        let [input, output, grid] =
+            [battery.power_input(), battery.power_output(), battery.grid_power()].map(watts);
+        format!("SOC {soc} in {input} out {output} grid {grid}")
     }
 }
 
-fn watts(power: &Measured<Power>) -> String {
-    message(power, |power| format!("{} W", power.milliwatts().saturating_add(500).div_euclid(1_000)))
+impl Runtime {
+    /// How long the battery lasts, in hours.
+    pub fn hours(&self) -> f64 {
+        self.lasts.as_secs_f64() / HOUR.as_secs_f64()
+    }
 }
 
-fn message<T>(measured: &Measured<T>, shown: impl Fn(&T) -> String) -> String {
-    measured.as_ref().map_or_else(|absent| absent.reason.word().to_owned(), shown)
+fn watts(power: Result<&Power, &Absent>) -> String {
+    match power {
+        Ok(power) => format!("{} W", power.milliwatts().saturating_add(500).div_euclid(1_000)),
+        Err(absent) => absent.reason.word().to_owned(),
+    }
 }
 
 impl fmt::Display for Runtime {
@@ -108,8 +99,8 @@ mod tests {
 
     use super::*;
     use crate::reading::{
-        Absent, AccountReport, DataSource, GridState, PollingMode, Presence, Reason, SafeText, Station,
-        StationStatus, Timestamp, Vendor,
+        AccountReport, DataSource, Device, DeviceKind, Energy, GridState, PollingMode, Presence, Quantity,
+        Reason, SafeText, Station, StationStatus, Timestamp, Vendor,
     };
 
     fn station(name: &str, serial: &str) -> Station {
@@ -117,18 +108,23 @@ mod tests {
     }
 
     /// 3.84 kWh at 62 %, with 435 W out and nothing in.
-    fn discharging() -> StationReading {
+    fn discharging() -> Device {
+        Device::all_absent(DeviceKind::Battery, &Absent::not_reported())
+            .with(Quantity::StateOfCharge, Share::from_millipercent(62_000))
+            .with(Quantity::PowerInput, Power::from_watts(0))
+            .with(Quantity::PowerOutput, Power::from_watts(435))
+            .with(Quantity::GridPower, Power::from_watts(0))
+            .with(Quantity::SolarPower, Power::from_watts(0))
+            .with(Quantity::Capacity, Energy::from_millijoules(3_840 * 3_600_000))
+    }
+
+    fn reading(device: Device) -> StationReading {
         StationReading {
             station: station("F3800 Plus", "9DNBH3D0PLDBLX1Y"),
             at: Timestamp::from_micros(0),
             source: DataSource::Mqtt,
             mode: PollingMode::Normal,
-            soc: Ok(Share::from_millipercent(62_000)),
-            power_input: Ok(Power::from_watts(0)),
-            power_output: Ok(Power::from_watts(435)),
-            grid_power: Ok(Power::from_watts(0)),
-            solar_power: Ok(Power::from_watts(0)),
-            capacity: Ok(Energy::from_millijoules(3_840 * 3_600_000)),
+            device,
             grid: GridState::Unknown,
             fields: BTreeMap::new(),
             raw_keys: Vec::new(),
@@ -137,24 +133,24 @@ mod tests {
 
     fn lasting(seconds: u64) -> String {
         let lasts = Duration::from_secs(seconds);
-        let runtime = discharging().runtime().unwrap();
+        let runtime = reading(discharging()).runtime().unwrap();
         Runtime { lasts, ..runtime }.to_string()
     }
 
     #[test]
     fn a_summary_is_one_line_with_a_word_for_what_is_not_there() {
-        let reading = StationReading {
-            grid_power: Err(Absent::not_reported()),
-            soc: Err(Absent::new(Reason::Implausible, "255")),
-            ..discharging()
-        };
-        assert_eq!(reading.summary(), "F3800 Plus: SOC implausible in 0 W out 435 W grid not reported");
-        assert_eq!(discharging().in_words(), "SOC 62 % in 0 W out 435 W grid 0 W solar 0 W");
+        let told = reading(
+            discharging()
+                .without(Quantity::GridPower, Absent::not_reported())
+                .without(Quantity::StateOfCharge, Absent::new(Reason::Implausible, "255")),
+        );
+        assert_eq!(told.summary(), "F3800 Plus: SOC implausible in 0 W out 435 W grid not reported");
+        assert_eq!(reading(discharging()).in_words(), "SOC 62 % in 0 W out 435 W grid 0 W solar 0 W");
     }
 
     #[test]
     fn watts_are_whole_and_never_minus_zero() {
-        let of = |milliwatts| watts(&Ok(Power::from_milliwatts(milliwatts)));
+        let of = |milliwatts| watts(Ok(&Power::from_milliwatts(milliwatts)));
         assert_eq!([of(-400), of(-600), of(499), of(500)], ["0 W", "-1 W", "0 W", "1 W"]);
     }
 
@@ -168,33 +164,23 @@ mod tests {
 
     #[test]
     fn a_runtime_is_bounded_and_says_so() {
-        let reading = StationReading { power_output: Ok(Power::from_milliwatts(1)), ..discharging() };
-        let runtime = reading.runtime().unwrap();
+        let idle = discharging().with(Quantity::PowerOutput, Power::from_milliwatts(1));
+        let runtime = reading(idle).runtime().unwrap();
         assert_eq!((runtime.lasts, runtime.is_longer), (MAX_RUNTIME, true));
         assert_eq!(runtime.to_string(), "more than 1000 h at the present draw");
     }
 
     #[test]
     fn a_battery_that_is_charged_or_of_unknown_size_has_no_runtime() {
-        let charged = StationReading { power_input: Ok(Power::from_watts(435)), ..discharging() };
-        let unknown = StationReading { capacity: Err(Absent::not_reported()), ..discharging() };
-        let silent = StationReading { power_input: Err(Absent::not_reported()), ..discharging() };
-        for reading in [charged, unknown, silent] {
-            assert_eq!(reading.runtime(), None);
+        let charged = discharging().with(Quantity::PowerInput, Power::from_watts(435));
+        let unknown = discharging().without(Quantity::Capacity, Absent::not_reported());
+        let silent = discharging().without(Quantity::PowerInput, Absent::not_reported());
+        for battery in [charged, unknown, silent] {
+            assert_eq!(reading(battery).runtime(), None);
         }
     }
 
-    static VENDOR: Vendor = Vendor {
-        label: "",
-        source: "",
-        up: "",
-        heartbeat: "",
-        soc: "",
-        power_input: "",
-        power_output: "",
-        grid_power: "",
-        solar_power: "",
-    };
+    static VENDOR: Vendor = Vendor { label: "", source: "", up: "", heartbeat: "", figures: &[] };
 
     #[test]
     fn stations_of_the_same_name_are_told_apart_by_their_serial_numbers() {
@@ -227,14 +213,12 @@ mod tests {
         fn a_runtime_is_only_there_while_the_battery_becomes_emptier(
             soc in any::<i64>(), capacity in any::<i64>(), input in any::<i64>(), output in any::<i64>(),
         ) {
-            let reading = StationReading {
-                soc: Ok(Share::from_millipercent(soc)),
-                capacity: Ok(Energy::from_millijoules(capacity)),
-                power_input: Ok(Power::from_milliwatts(input)),
-                power_output: Ok(Power::from_milliwatts(output)),
-                ..discharging()
-            };
-            if let Some(runtime) = reading.runtime() {
+            let battery = discharging()
+                .with(Quantity::StateOfCharge, Share::from_millipercent(soc))
+                .with(Quantity::Capacity, Energy::from_millijoules(capacity))
+                .with(Quantity::PowerInput, Power::from_milliwatts(input))
+                .with(Quantity::PowerOutput, Power::from_milliwatts(output));
+            if let Some(runtime) = reading(battery).runtime() {
                 prop_assert!(input < output && (0..=100_000).contains(&soc) && capacity > 0);
                 prop_assert!(runtime.lasts <= MAX_RUNTIME);
             }

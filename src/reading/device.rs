@@ -2,17 +2,21 @@
 
 use std::borrow::Cow;
 
-use super::{Absent, Measured, PowerSamples, Quantity, Value};
+use super::{
+    Absent, Energy, Measured, Memory, Power, PowerSamples, Quantity, SafeText, Share, Temperature, Value,
+};
 
 /// What a device is, which says what can be known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeviceKind {
     /// A GPU.
     Gpu,
+    /// A battery with what feeds it and what it feeds.
+    Battery,
 }
 
 impl DeviceKind {
-    pub(super) const N: usize = 1;
+    pub(super) const N: usize = 2;
 }
 
 /// One device, as it answered at one time.
@@ -46,6 +50,13 @@ impl Device {
         if let Some(place) = quantity.slot().and_then(|slot| self.stored.get_mut(slot)) {
             *place = measured;
         }
+    }
+
+    /// The same device with what was measured of this quantity.
+    #[must_use]
+    pub fn measured(mut self, quantity: Quantity, measured: Measured<impl Into<Value>>) -> Self {
+        self.set(quantity, measured.map(Into::into));
+        self
     }
 
     /// The same device with this value.
@@ -90,12 +101,56 @@ impl Device {
     }
 }
 
+macro_rules! accessors {
+    ($($(#[$doc:meta])+ $name:ident: $type:ty = $quantity:ident;)+) => {
+        impl Device {
+            $($(#[$doc])+
+            pub fn $name(&self) -> Result<&$type, &Absent> {
+                self.typed(Quantity::$quantity)
+            })+
+        }
+    };
+}
+
+accessors! {
+    /// A GPU's place in the tool's list.
+    index: u32 = Index;
+    /// A GPU's identity.
+    uuid: SafeText = Uuid;
+    /// A GPU's PCI address.
+    bus_id: SafeText = BusId;
+    /// A GPU's product name.
+    model: SafeText = Model;
+    /// The kernel driver's version.
+    driver_version: SafeText = DriverVersion;
+    /// The temperature of a GPU's die.
+    temperature: Temperature = Temperature;
+    /// The share of time in which a GPU was busy.
+    utilization: Share = Utilization;
+    /// The memory in use on a GPU.
+    memory_used: Memory = MemoryUsed;
+    /// The memory that a GPU's board has.
+    memory_total: Memory = MemoryTotal;
+    /// A battery's state of charge.
+    soc: Share = StateOfCharge;
+    /// All that flows into a battery.
+    power_input: Power = PowerInput;
+    /// All that flows out of a battery.
+    power_output: Power = PowerOutput;
+    /// A battery's power from the grid; negative is into the grid.
+    grid_power: Power = GridPower;
+    /// A battery's power from solar panels.
+    solar_power: Power = SolarPower;
+    /// The energy of a full battery.
+    capacity: Energy = Capacity;
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::reading::{Power, Reason, Temperature};
+    use crate::reading::Reason;
 
     #[test]
     fn a_quantity_is_read_back_in_its_own_type_alone() {

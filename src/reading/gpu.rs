@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Absent, Device, Energy, Measured, Memory, Power, Quantity, Reason, SafeText, Share, Temperature, Value,
-};
+use super::{Absent, Device, Energy, Measured, Power, Quantity, Reason, Share, Value};
 
 /// Which of a board's power numbers a value is.
 ///
@@ -107,51 +105,6 @@ impl SampleCounts {
 }
 
 impl Device {
-    /// The GPU's place in the tool's list.
-    pub fn index(&self) -> Result<&u32, &Absent> {
-        self.typed(Quantity::Index)
-    }
-
-    /// The GPU's identity.
-    pub fn uuid(&self) -> Result<&SafeText, &Absent> {
-        self.typed(Quantity::Uuid)
-    }
-
-    /// The GPU's PCI address.
-    pub fn bus_id(&self) -> Result<&SafeText, &Absent> {
-        self.typed(Quantity::BusId)
-    }
-
-    /// The product's name.
-    pub fn model(&self) -> Result<&SafeText, &Absent> {
-        self.typed(Quantity::Model)
-    }
-
-    /// The kernel driver's version.
-    pub fn driver_version(&self) -> Result<&SafeText, &Absent> {
-        self.typed(Quantity::DriverVersion)
-    }
-
-    /// The temperature of the GPU's die.
-    pub fn temperature(&self) -> Result<&Temperature, &Absent> {
-        self.typed(Quantity::Temperature)
-    }
-
-    /// The share of time in which the GPU was busy.
-    pub fn utilization(&self) -> Result<&Share, &Absent> {
-        self.typed(Quantity::Utilization)
-    }
-
-    /// The memory in use.
-    pub fn memory_used(&self) -> Result<&Memory, &Absent> {
-        self.typed(Quantity::MemoryUsed)
-    }
-
-    /// The memory that the board has.
-    pub fn memory_total(&self) -> Result<&Memory, &Absent> {
-        self.typed(Quantity::MemoryTotal)
-    }
-
     /// The power draw to record: the mean of the last second where the board gives it, since a poll that
     /// is slower than the sensor integrates it best; then the driver's own choice; then the instantaneous value.
     /// Where it was sampled, the mean of the samples.

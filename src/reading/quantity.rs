@@ -14,6 +14,8 @@ pub enum Unit {
     Percent,
     /// Mebibytes (2^20 bytes).
     Mebibytes,
+    /// Watt-hours of energy.
+    WattHours,
     /// A place in a list.
     Index,
     /// A set of bits.
@@ -35,6 +37,7 @@ impl Unit {
                 | (Self::Celsius, Value::Temperature(_))
                 | (Self::Percent, Value::Share(_))
                 | (Self::Mebibytes, Value::Memory(_))
+                | (Self::WattHours, Value::Energy(_))
                 | (Self::Index, Value::Index(_))
                 | (Self::Mask, Value::Mask(_))
                 | (Self::Switch, Value::Switch(_))
@@ -102,6 +105,10 @@ impl Columns {
             prometheus: None,
             home_assistant: None,
         }
+    }
+
+    const fn battery(unit: Unit) -> Self {
+        Self { kind: DeviceKind::Battery, ..Self::gpu(Role::Sample, unit) }
     }
 
     const fn derived(self, derive: fn(&Device) -> Measured<Value>) -> Self {
@@ -249,6 +256,30 @@ quantities! {
         .metadata("clocks_event_reasons").json("clocks_event_reasons").csv(19, "clocks_event_reasons");
     /// What the driver asks for, such as `Reset` or `Reboot`; `None` as a text where all is well.
     RecoveryAction: Columns::gpu(Role::Sample, Unit::Text);
+    /// The state of charge, expansion packs included.
+    StateOfCharge: Columns::battery(Unit::Percent)
+        .metadata("soc_pct").json("soc_pct")
+        .prometheus("fleetwatt_battery_charge_ratio").home_assistant("battery");
+    /// All that flows in: grid, solar, car. Never negative.
+    PowerInput: Columns::battery(Unit::Watts)
+        .metadata("power_input_w").json("power_input_w")
+        .prometheus("fleetwatt_battery_input_watts").home_assistant("power");
+    /// All that flows out to loads. Never negative.
+    PowerOutput: Columns::battery(Unit::Watts)
+        .metadata("power_output_w").json("power_output_w")
+        .prometheus("fleetwatt_battery_output_watts").home_assistant("power");
+    /// From the grid; negative is into the grid.
+    GridPower: Columns::battery(Unit::Watts)
+        .metadata("grid_power_w").json("grid_power_w")
+        .prometheus("fleetwatt_battery_grid_watts").home_assistant("power");
+    /// From solar panels. Never negative.
+    SolarPower: Columns::battery(Unit::Watts)
+        .metadata("solar_power_w").json("solar_power_w")
+        .prometheus("fleetwatt_battery_solar_watts").home_assistant("power");
+    /// The energy of the full battery, expansion packs included. Not reported where their number is not known, not
+    /// supported where the model's size is not.
+    Capacity: Columns::battery(Unit::WattHours).untold()
+        .json("capacity_wh").home_assistant("energy_storage");
 }
 
 impl Quantity {
@@ -329,9 +360,14 @@ mod tests {
                 Unit::Celsius => "_celsius",
                 Unit::Percent => "_ratio",
                 Unit::Mebibytes => "_bytes",
+                Unit::WattHours => "_joules",
                 Unit::Index | Unit::Mask | Unit::Switch | Unit::Label | Unit::Text => "no number",
             };
-            assert!(name.starts_with("fleetwatt_gpu_") && name.ends_with(unit), "{name}");
+            assert!(
+                (name.starts_with("fleetwatt_gpu_") || name.starts_with("fleetwatt_battery_"))
+                    && name.ends_with(unit),
+                "{name}"
+            );
         }
     }
 

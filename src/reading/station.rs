@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Energy, Measured, Power, SafeText, Share, Timestamp};
+use super::{Device, Quantity, SafeText, Timestamp};
 
 /// Who a station, panel or solarbank is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,8 +18,7 @@ pub struct Station {
     pub name: SafeText,
 }
 
-/// What one station said at one time. Every value is measured or absent with its reason; zero watts are a
-/// measurement, silence is not.
+/// One message of a station.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StationReading {
     /// Who said it.
@@ -30,19 +29,8 @@ pub struct StationReading {
     pub source: DataSource,
     /// How often the station was being asked.
     pub mode: PollingMode,
-    /// The state of charge, expansion packs included.
-    pub soc: Measured<Share>,
-    /// All that flows in: grid, solar, car. Never negative.
-    pub power_input: Measured<Power>,
-    /// All that flows out to loads. Never negative.
-    pub power_output: Measured<Power>,
-    /// From the grid; negative is into the grid.
-    pub grid_power: Measured<Power>,
-    /// From solar panels. Never negative.
-    pub solar_power: Measured<Power>,
-    /// What the battery holds when full, expansion packs included. Not reported where their number is not known,
-    /// not supported where the model's size is not.
-    pub capacity: Measured<Energy>,
+    /// Its figures, each measured or absent with its reason. Zero watts are a measurement, silence is not.
+    pub device: Device,
     /// Whether the grid is there, as far as this reading tells.
     pub grid: GridState,
     /// All that was decoded, by the name of the field map, in the unit of the field map.
@@ -117,16 +105,8 @@ pub struct Vendor {
     pub up: &'static str,
     /// The event type of a message with all that was decoded.
     pub heartbeat: &'static str,
-    /// The event type of [`StationReading::soc`].
-    pub soc: &'static str,
-    /// The event type of [`StationReading::power_input`].
-    pub power_input: &'static str,
-    /// The event type of [`StationReading::power_output`].
-    pub power_output: &'static str,
-    /// The event type of [`StationReading::grid_power`].
-    pub grid_power: &'static str,
-    /// The event type of [`StationReading::solar_power`].
-    pub solar_power: &'static str,
+    /// The event types of the figures.
+    pub figures: &'static [(Quantity, &'static str)],
 }
 
 /// What keeps a whole account from being read, if anything does.

@@ -63,6 +63,11 @@ impl Energy {
     pub fn joules(self) -> f64 {
         thousandths(self.0)
     }
+
+    /// In watt-hours, as batteries are sold by them.
+    pub fn watt_hours(self) -> f64 {
+        self.joules() / 3_600.0
+    }
 }
 
 /// Temperature in thousandths of a degree Celsius.

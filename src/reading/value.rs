@@ -4,6 +4,8 @@ use std::fmt;
 
 use super::{Energy, Memory, Power, SafeText, Share, Temperature};
 
+const MILLIJOULES_A_WATT_HOUR: i64 = 3_600_000;
+
 /// A value in the unit of its quantity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
@@ -30,12 +32,15 @@ pub enum Value {
 }
 
 impl Value {
-    /// The value in JSON: watts, joules, degrees Celsius, percent, mebibytes. Whole where it is whole, but for watts
-    /// and joules; a mask is hexadecimal text.
+    /// The value in JSON: watts, watt-hours, degrees Celsius, percent, mebibytes. Whole where it is whole,
+    /// but for watts; a mask is hexadecimal text.
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Self::Power(power) => power.watts().into(),
-            Self::Energy(energy) => energy.joules().into(),
+            Self::Energy(energy) if energy.millijoules() % MILLIJOULES_A_WATT_HOUR == 0 => {
+                (energy.millijoules() / MILLIJOULES_A_WATT_HOUR).into()
+            }
+            Self::Energy(energy) => energy.watt_hours().into(),
             Self::Temperature(temperature) => whole_or(temperature.millicelsius(), temperature.celsius()),
             Self::Share(share) => whole_or(share.millipercent(), share.percent()),
             Self::Memory(memory) => memory.mebibytes().into(),
@@ -47,13 +52,13 @@ impl Value {
         }
     }
 
-    /// The number of a timeline's row, in watts, joules, degrees Celsius, percent or mebibytes; `None` of what is
+    /// The number of a timeline's row, in watts, watt-hours, degrees Celsius, percent or mebibytes; `None` of what is
     /// not a measured number.
     #[allow(clippy::cast_precision_loss, reason = "2^53 mebibytes are more than any memory")]
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Power(power) => Some(power.watts()),
-            Self::Energy(energy) => Some(energy.joules()),
+            Self::Energy(energy) => Some(energy.watt_hours()),
             Self::Temperature(temperature) => Some(temperature.celsius()),
             Self::Share(share) => Some(share.percent()),
             Self::Memory(memory) => Some(memory.mebibytes() as f64),
@@ -72,7 +77,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Power(power) => power.watts().fmt(f),
-            Self::Energy(energy) => energy.joules().fmt(f),
+            Self::Energy(energy) => energy.watt_hours().fmt(f),
             Self::Temperature(temperature) => temperature.celsius().fmt(f),
             Self::Share(share) => share.percent().fmt(f),
             Self::Memory(memory) => memory.mebibytes().fmt(f),

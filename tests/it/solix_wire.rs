@@ -15,7 +15,7 @@ use fleetwatt::battery::anker::wire::{
     reading, request_envelope, split, status_request, to_hex, trigger,
 };
 use fleetwatt::reading::{
-    Energy, Measured, PollingMode, Power, SafeText, Share, Station, StationReading, Timestamp,
+    Absent, Energy, PollingMode, Power, SafeText, Share, Station, StationReading, Timestamp,
 };
 use serde_json::Value;
 
@@ -297,13 +297,13 @@ fn read_frame(model: &str, bytes: &[u8]) -> StationReading {
 fn frames_that_were_captured_over_bluetooth_have_the_figures_of_the_display() {
     for captured in json("ble-frames.json").as_array().unwrap() {
         let read = read_frame(text(&captured["model"]), &from_hex(text(&captured["frame"])).unwrap());
-        let watts = |power: &Measured<Power>| power.as_ref().ok().copied().map(Power::watts);
+        let watts = |power: Result<&Power, &Absent>| power.ok().copied().map(Power::watts);
         let figures = [
-            ("soc", read.soc.as_ref().ok().copied().map(Share::percent)),
-            ("inp", watts(&read.power_input)),
-            ("out", watts(&read.power_output)),
-            ("solar", watts(&read.solar_power)),
-            ("grid", watts(&read.grid_power)),
+            ("soc", read.device.soc().ok().copied().map(Share::percent)),
+            ("inp", watts(read.device.power_input())),
+            ("out", watts(read.device.power_output())),
+            ("solar", watts(read.device.solar_power())),
+            ("grid", watts(read.device.grid_power())),
         ];
         for (name, figure) in figures {
             if let Some(shown) = captured["figures"][name].as_f64() {
@@ -316,9 +316,9 @@ fn frames_that_were_captured_over_bluetooth_have_the_figures_of_the_display() {
 #[test]
 fn a_solarbank_whose_tags_do_not_ascend_has_its_figures() {
     let read = read_frame("A17C1", &from_hex(fixture("sb2pro-0405.hex").trim()).unwrap());
-    assert_eq!(read.soc, Ok(Share::from_millipercent(93_000)));
-    assert_eq!(read.solar_power, Ok(Power::from_milliwatts(989_000)));
-    assert_eq!(read.power_output, Ok(Power::from_watts(50)));
+    assert_eq!(read.device.soc(), Ok(&Share::from_millipercent(93_000)));
+    assert_eq!(read.device.solar_power(), Ok(&Power::from_milliwatts(989_000)));
+    assert_eq!(read.device.power_output(), Ok(&Power::from_watts(50)));
     assert_eq!(read.fields["grid_status"], 3);
 }
 
@@ -386,7 +386,7 @@ fn a_recorded_station_with_a_pack_has_the_mean_of_both_charges() {
     let station =
         Station { serial: SafeText::new("SN"), model: SafeText::new("A1761"), name: SafeText::new("C1000") };
     let reading = reading(&station, &state, at, PollingMode::Normal).unwrap();
-    assert_eq!(reading.soc, Ok(Share::from_millipercent(60_000)));
-    assert_eq!(reading.power_output, Ok(Power::from_watts(57)));
-    assert_eq!(reading.capacity, Ok(Energy::from_millijoules(2 * 1056 * 3_600_000)));
+    assert_eq!(reading.device.soc(), Ok(&Share::from_millipercent(60_000)));
+    assert_eq!(reading.device.power_output(), Ok(&Power::from_watts(57)));
+    assert_eq!(reading.device.capacity(), Ok(&Energy::from_millijoules(2 * 1056 * 3_600_000)));
 }

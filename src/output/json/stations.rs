@@ -1,14 +1,12 @@
 //! The battery stations in the JSON document.
 
-use std::collections::BTreeMap;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
-use serde::Serialize;
-use serde_json::{Map, Value};
-
-use crate::batch::{bounded_fields, hours, watt_hours};
+use crate::batch::bounded_fields;
 use crate::reading::{AccountReport, AccountTrouble, StationReading, StationStatus};
 
-use super::{AbsentShape, Reasons};
+use super::quantities;
 
 /// What the session learnt.
 #[derive(Serialize)]
@@ -33,28 +31,11 @@ struct StationShape<'a> {
     presence: &'static str,
     since: Option<String>,
     /// The last one, however old; `this_cycle` says whether it came in this cycle.
-    reading: Option<ReadingShape>,
+    reading: Option<ReadingShape<'a>>,
 }
 
-/// Every number of a reading by name; where one is null, `absent` says why.
-#[derive(Serialize)]
-struct ReadingShape {
-    at: String,
-    this_cycle: bool,
-    source: &'static str,
-    mode: &'static str,
-    soc_pct: Value,
-    power_input_w: Value,
-    power_output_w: Value,
-    grid_power_w: Value,
-    solar_power_w: Value,
-    capacity_wh: Option<Value>,
-    runtime_h: Option<f64>,
-    grid: &'static str,
-    absent: BTreeMap<&'static str, AbsentShape>,
-    fields: Map<String, Value>,
-    fields_left_out: usize,
-}
+/// A reading, and whether it came in this cycle. Every figure by its key; where one is null, `absent` says why.
+struct ReadingShape<'a>(&'a StationReading, bool);
 
 impl<'a> AccountShape<'a> {
     pub(super) fn new(account: &'a AccountReport) -> Self {
@@ -70,7 +51,7 @@ fn trouble(trouble: &AccountTrouble) -> TroubleShape<'_> {
     TroubleShape { kind: trouble.kind, message: &trouble.message, needs_person: trouble.needs_person }
 }
 
-fn station<'a>(account: &AccountReport, status: &'a StationStatus) -> StationShape<'a> {
+fn station<'a>(account: &'a AccountReport, status: &'a StationStatus) -> StationShape<'a> {
     let fresh = account.readings_of(&status.station).next_back();
     let last = fresh.or(status.last.as_ref());
     StationShape {
@@ -79,37 +60,36 @@ fn station<'a>(account: &AccountReport, status: &'a StationStatus) -> StationSha
         name: status.station.name.as_str(),
         presence: status.presence.label(),
         since: status.presence.silent_since().map(|since| since.to_string()),
-        reading: last.map(|last| reading(last, fresh.is_some())),
+        reading: last.map(|last| ReadingShape(last, fresh.is_some())),
     }
 }
 
-fn reading(reading: &StationReading, this_cycle: bool) -> ReadingShape {
-    let mut reasons = Reasons::default();
-    let (fields, fields_left_out) = bounded_fields(reading);
-    ReadingShape {
-        at: reading.at.to_string(),
-        this_cycle,
-        source: reading.source.label(),
-        mode: reading.mode.label(),
-        soc_pct: reasons.percent("soc_pct", &reading.soc),
-        power_input_w: reasons.watts("power_input_w", &reading.power_input),
-        power_output_w: reasons.watts("power_output_w", &reading.power_output),
-        grid_power_w: reasons.watts("grid_power_w", &reading.grid_power),
-        solar_power_w: reasons.watts("solar_power_w", &reading.solar_power),
-        capacity_wh: reading.capacity.as_ref().ok().copied().map(watt_hours),
-        runtime_h: reading.runtime().as_ref().map(hours),
-        grid: reading.grid.label(),
-        absent: reasons.0,
-        fields,
-        fields_left_out,
+impl Serialize for ReadingShape<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(reading, this_cycle) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("at", &reading.at.to_string())?;
+        map.serialize_entry("this_cycle", this_cycle)?;
+        map.serialize_entry("source", reading.source.label())?;
+        map.serialize_entry("mode", reading.mode.label())?;
+        let absent = quantities(&mut map, &reading.device)?;
+        map.serialize_entry("runtime_h", &reading.runtime().map(|runtime| runtime.hours()))?;
+        map.serialize_entry("grid", reading.grid.label())?;
+        map.serialize_entry("absent", &absent)?;
+        let (fields, fields_left_out) = bounded_fields(reading);
+        map.serialize_entry("fields", &fields)?;
+        map.serialize_entry("fields_left_out", &fields_left_out)?;
+        map.end()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::batch::fixtures;
-    use crate::reading::{Absent, Presence};
+    use crate::reading::{Absent, Presence, Quantity};
 
     fn document(report: &AccountReport) -> String {
         serde_json::to_string_pretty(&AccountShape::new(report)).expect("valid JSON")
@@ -118,7 +98,7 @@ mod tests {
     #[test]
     fn a_station_that_answered_reads_like_this() {
         let mut report = fixtures::station_report();
-        report.readings[0].grid_power = Err(Absent::not_reported());
+        report.readings[0].device.set(Quantity::GridPower, Err(Absent::not_reported()));
         insta::assert_snapshot!(document(&report), @r#"
         {
           "up": true,

@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
     use crate::batch::fixtures;
-    use crate::reading::{Absent, AccountTrouble};
+    use crate::reading::{Absent, AccountTrouble, Quantity};
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
 
@@ -84,7 +84,7 @@ mod tests {
         let reading = fixtures::station_reading();
         report.stations[0].last = Some(StationReading {
             at: fixtures::STARTED_AT.minus(Duration::from_secs(95)),
-            grid_power: Err(Absent::not_reported()),
+            device: reading.device.clone().without(Quantity::GridPower, Absent::not_reported()),
             ..reading
         });
         insta::assert_snapshot!(page(&report), @r#"F3800 Plus: SOC 87 % in 412 W out 836 W grid not reported solar 412 W, about 7.9 h at the present draw (1m 35s ago)"#);

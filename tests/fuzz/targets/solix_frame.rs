@@ -44,14 +44,14 @@ fn read(bytes: &[u8], depth: u32) {
 }
 
 fn check(reading: &StationReading) {
-    if let Ok(soc) = &reading.soc {
+    if let Ok(soc) = reading.device.soc() {
         assert!((0.0..=100.0).contains(&soc.percent()));
     }
     let most = Power::from_watts(20_000);
-    for power in [&reading.power_input, &reading.power_output, &reading.solar_power].into_iter().flatten() {
+    for power in [reading.device.power_input(), reading.device.power_output(), reading.device.solar_power()].into_iter().flatten() {
         assert!(Power::default() <= *power && *power <= most);
     }
-    if let Ok(power) = &reading.grid_power {
+    if let Ok(power) = reading.device.grid_power() {
         assert!(*power <= most);
     }
 }

@@ -118,9 +118,9 @@ async fn a_panels_last_five_minutes_become_a_reading() {
     let reading = message[0].reading.clone().unwrap();
     assert_eq!(reading.station.name.as_str(), "SOLIX Home Power Panel");
     assert_eq!(reading.source, DataSource::RestApi);
-    assert_eq!(reading.soc, Ok(Share::from_millipercent(17_000)));
-    assert_eq!(reading.power_input, Ok(Power::from_milliwatts(4_110_000)));
-    assert_eq!(reading.power_output, Ok(Power::from_milliwatts(4_110_000)));
+    assert_eq!(reading.device.soc(), Ok(&Share::from_millipercent(17_000)));
+    assert_eq!(reading.device.power_input(), Ok(&Power::from_milliwatts(4_110_000)));
+    assert_eq!(reading.device.power_output(), Ok(&Power::from_milliwatts(4_110_000)));
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::site::PANEL_MODEL;
 use super::{BoundDevice, PanelAverage, Role, Scene, SceneDevice};
 use crate::reading::{
-    Absent, DataSource, GridState, Measured, PollingMode, Power, Share, Station, StationReading, Timestamp,
+    Absent, DataSource, Device, DeviceKind, GridState, Measured, PollingMode, Power, Quantity, Share,
+    Station, StationReading, Timestamp,
 };
 
 /// Models that nothing but solar panels feeds, so that what these give is all that flows in.
@@ -233,12 +234,12 @@ fn panel_reading(
         at,
         source: DataSource::RestApi,
         mode: PollingMode::Normal,
-        soc: average.soc.clone(),
-        power_input: sum(&average.grid_power, &average.solar_power),
-        power_output: average.home_power.clone(),
-        grid_power: average.grid_power.clone(),
-        solar_power: average.solar_power.clone(),
-        capacity: Err(Absent::not_reported()),
+        device: Device::all_absent(DeviceKind::Battery, &Absent::not_reported())
+            .measured(Quantity::StateOfCharge, average.soc.clone())
+            .measured(Quantity::PowerInput, sum(&average.grid_power, &average.solar_power))
+            .measured(Quantity::PowerOutput, average.home_power.clone())
+            .measured(Quantity::GridPower, average.grid_power.clone())
+            .measured(Quantity::SolarPower, average.solar_power.clone()),
         grid,
         fields,
         raw_keys,
@@ -270,12 +271,12 @@ fn battery_reading(scene: &Scene, device: &SceneDevice, parts: Parts, at: Timest
         at,
         source: DataSource::RestApi,
         mode: PollingMode::Normal,
-        soc: device.soc.clone(),
-        power_input,
-        power_output: device.output_power.clone(),
-        grid_power,
-        solar_power: device.solar_power.clone(),
-        capacity: Err(Absent::not_reported()),
+        device: Device::all_absent(DeviceKind::Battery, &Absent::not_reported())
+            .measured(Quantity::StateOfCharge, device.soc.clone())
+            .measured(Quantity::PowerInput, power_input)
+            .measured(Quantity::PowerOutput, device.output_power.clone())
+            .measured(Quantity::GridPower, grid_power)
+            .measured(Quantity::SolarPower, device.solar_power.clone()),
         grid: if flows { GridState::Present } else { GridState::Unknown },
         fields,
         raw_keys: device.keys.clone(),
@@ -353,8 +354,8 @@ mod tests {
         let measured_at = AT.minus(Duration::from_secs(72));
         let reading = panel_at(Some(measured_at)).unwrap();
         assert_eq!((reading.source, reading.at), (DataSource::RestApi, measured_at));
-        assert_eq!(reading.power_input, Ok(Power::from_watts(4_110)));
-        assert_eq!(reading.power_output, Ok(Power::from_watts(4_110)));
+        assert_eq!(reading.device.power_input(), Ok(&Power::from_watts(4_110)));
+        assert_eq!(reading.device.power_output(), Ok(&Power::from_watts(4_110)));
         assert_eq!(reading.grid, GridState::Present);
         assert_eq!(reading.fields["state_of_charge"], json!(17.0));
         assert_eq!(reading.raw_keys, ["chargeLevel"]);
@@ -385,7 +386,7 @@ mod tests {
         let average = average(Err(Absent::not_reported()), Some(AT));
         let words = site_readings(&devices(), &Scene::default(), Some(&average), RECEIVED);
         let reading = words[0].reading.clone().unwrap();
-        assert_eq!(reading.power_input, Err(Absent::not_reported()));
+        assert_eq!(reading.device.power_input(), Err(&Absent::not_reported()));
         assert_eq!(reading.grid, GridState::Unknown);
         assert!(!reading.fields.contains_key("grid_import_avg"));
     }
@@ -428,8 +429,8 @@ mod tests {
         let words = words(&scene(&["A17C1"], LATELY, true));
         let reading = words[0].reading.clone().unwrap();
         assert_eq!((reading.at, words[0].n_packs), (AT.minus(Duration::from_secs(60)), Some(1)));
-        assert_eq!(reading.soc, Ok(Share::from_millipercent(69_000)));
-        assert_eq!(reading.power_input, Ok(Power::from_watts(120)));
+        assert_eq!(reading.device.soc(), Ok(&Share::from_millipercent(69_000)));
+        assert_eq!(reading.device.power_input(), Ok(&Power::from_watts(120)));
         assert!(reading.raw_keys.contains(&"battery_power".to_owned()));
     }
 
@@ -452,9 +453,9 @@ mod tests {
                 "status": "1", "battery_power": "55", "pv_power": "100", "home_load_power": "70", "power_unit": "W"}]},
         }));
         let reading = words(&scene)[0].reading.clone().unwrap();
-        assert_eq!((reading.at, reading.soc), (AT, Ok(Share::from_millipercent(55_000))));
-        assert_eq!(reading.power_input, Ok(Power::from_watts(130)));
-        assert_eq!(reading.power_output, Ok(Power::from_watts(70)));
+        assert_eq!((reading.at, reading.device.soc()), (AT, Ok(&Share::from_millipercent(55_000))));
+        assert_eq!(reading.device.power_input(), Ok(&Power::from_watts(130)));
+        assert_eq!(reading.device.power_output(), Ok(&Power::from_watts(70)));
     }
 
     #[test]
@@ -477,7 +478,9 @@ mod tests {
     #[test]
     fn the_meter_stands_at_the_first_battery_of_its_site() {
         let readings = words(&scene(&["A17C1", "A17C1"], LATELY, true));
-        let grid = |n: usize| readings[n].reading.clone().unwrap().grid_power;
+        let grid = |n: usize| {
+            readings[n].reading.clone().unwrap().device.grid_power().copied().map_err(Absent::clone)
+        };
         assert_eq!((grid(0), grid(1)), (Ok(Power::from_watts(212)), Err(Absent::not_reported())));
         let first = readings[0].reading.clone().unwrap();
         assert_eq!((first.grid, &first.fields["home_load_power"]), (GridState::Present, &json!(312.0)));
@@ -485,8 +488,16 @@ mod tests {
 
     #[test]
     fn what_the_grid_gives_to_the_only_battery_flows_into_it() {
-        let input =
-            |models: &[&str]| words(&scene(models, LATELY, true))[0].reading.clone().unwrap().power_input;
+        let input = |models: &[&str]| {
+            words(&scene(models, LATELY, true))[0]
+                .reading
+                .clone()
+                .unwrap()
+                .device
+                .power_input()
+                .copied()
+                .map_err(Absent::clone)
+        };
         assert_eq!(input(&["A17C5"]), Ok(Power::from_watts(160)));
         assert_eq!(input(&["A17C5", "A17C5"]), Err(Absent::not_reported()), "which of them takes it?");
     }
@@ -511,7 +522,7 @@ mod tests {
         let received = Received { at: Timestamp::from_micros(1_709_037_233_000_000), ..RECEIVED };
         let words = site_readings(&devices, &scene, None, received);
         let socs: Vec<f64> =
-            words.iter().map(|word| word.reading.clone().unwrap().soc.unwrap().percent()).collect();
+            words.iter().map(|word| word.reading.clone().unwrap().device.soc().unwrap().percent()).collect();
         assert_eq!(socs, [28.0, 24.0]);
         let later = Received { at: received.at.plus(HOUR), ..received };
         assert!(site_readings(&devices, &scene, None, later).iter().all(|word| word.reading.is_err()));

@@ -45,7 +45,7 @@ pub use self::listen::{ListenError, Listener};
 use self::worker::{SessionState, Worker};
 use super::Config;
 use super::rest::CloudError;
-use crate::reading::{AccountReport, StationReading, Timestamp, Vendor, error_chain};
+use crate::reading::{AccountReport, Quantity, StationReading, Timestamp, Vendor, error_chain};
 
 /// The names of the account and its stations in the timeline.
 pub static VENDOR: Vendor = Vendor {
@@ -53,11 +53,13 @@ pub static VENDOR: Vendor = Vendor {
     source: "solix",
     up: "solix_up",
     heartbeat: "solix_heartbeat",
-    soc: "solix_battery_soc",
-    power_input: "solix_power_input",
-    power_output: "solix_power_output",
-    grid_power: "solix_grid_power",
-    solar_power: "solix_solar_power",
+    figures: &[
+        (Quantity::StateOfCharge, "solix_battery_soc"),
+        (Quantity::PowerInput, "solix_power_input"),
+        (Quantity::PowerOutput, "solix_power_output"),
+        (Quantity::GridPower, "solix_grid_power"),
+        (Quantity::SolarPower, "solix_solar_power"),
+    ],
 };
 
 /// How many readings may wait to be fetched: more than a cycle of the longest interval brings.

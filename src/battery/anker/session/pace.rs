@@ -58,9 +58,9 @@ impl Condition {
     /// What a reading says of it. A station that never had the grid cannot have lost it; `grid_seen` is
     /// whether this one had.
     pub(super) fn from_reading(reading: &StationReading, grid_seen: bool) -> Self {
-        let gives_power = reading.power_output.as_ref().is_ok_and(|power| power.milliwatts() > 0);
+        let gives_power = reading.device.power_output().is_ok_and(|power| power.milliwatts() > 0);
         Self {
-            soc: reading.soc.as_ref().ok().copied(),
+            soc: reading.device.soc().ok().copied(),
             grid_lost: reading.grid == GridState::Absent && grid_seen && gives_power,
         }
     }

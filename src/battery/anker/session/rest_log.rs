@@ -1,18 +1,18 @@
 //! What a REST poll found, as a line in the log.
 
 use crate::battery::anker::rest::NoReading;
-use crate::reading::{Measured, Power, Share, Station, StationReading};
+use crate::reading::{Absent, Power, Station, StationReading};
 
 /// What the REST interface says of a station, in the words that people look for in their journals. What it does not
 /// say is a question mark.
 pub(super) fn rest_line(station: &Station, reading: &Result<StationReading, NoReading>) -> String {
     let number = |number: Option<f64>| number.map_or_else(|| "?".to_owned(), |number| format!("{number:.0}"));
-    let watts = |power: &Measured<Power>| number(power.as_ref().ok().copied().map(Power::watts));
+    let watts = |power: Result<&Power, &Absent>| number(power.ok().map(|power| power.watts()));
     let name = station.called();
     match reading {
         Ok(reading) => {
-            let soc = number(reading.soc.as_ref().ok().copied().map(Share::percent));
-            let (input, output) = (watts(&reading.power_input), watts(&reading.power_output));
+            let soc = number(reading.device.soc().ok().map(|soc| soc.percent()));
+            let (input, output) = (watts(reading.device.power_input()), watts(reading.device.power_output()));
             format!("REST API: {name} SOC={soc}% In={input}W Out={output}W")
         }
         Err(why) => format!("REST API: {name} SOC=?% In=?W Out=?W ({why})"),
@@ -24,7 +24,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::reading::{Absent, DataSource, GridState, PollingMode, SafeText, Timestamp};
+    use crate::reading::{
+        DataSource, Device, DeviceKind, GridState, PollingMode, Quantity, SafeText, Share, Timestamp,
+    };
 
     #[test]
     fn a_rest_poll_is_told_in_the_words_that_people_look_for() {
@@ -35,12 +37,9 @@ mod tests {
             at: Timestamp::from_micros(0),
             source: DataSource::RestApi,
             mode: PollingMode::Normal,
-            soc: Ok(Share::from_millipercent(87_000)),
-            power_input: Ok(Power::from_milliwatts(411_600)),
-            power_output: Err(Absent::not_reported()),
-            grid_power: Err(Absent::not_reported()),
-            solar_power: Err(Absent::not_reported()),
-            capacity: Err(Absent::not_reported()),
+            device: Device::all_absent(DeviceKind::Battery, &Absent::not_reported())
+                .with(Quantity::StateOfCharge, Share::from_millipercent(87_000))
+                .with(Quantity::PowerInput, Power::from_milliwatts(411_600)),
             grid: GridState::Unknown,
             fields: BTreeMap::new(),
             raw_keys: Vec::new(),

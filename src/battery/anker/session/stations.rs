@@ -12,8 +12,8 @@ use super::requests::{AnswerTimeout, RequestKind, RequestState};
 use crate::battery::anker::rest::{BoundDevice, SiteReading};
 use crate::battery::anker::wire::{self, Body, Decoded, DeviceState, ModelKind, MsgType};
 use crate::reading::{
-    DataSource, GridState, PollingMode, Presence, SafeText, Share, Station, StationReading, StationStatus,
-    Timestamp,
+    DataSource, GridState, PollingMode, Presence, Quantity, SafeText, Share, Station, StationReading,
+    StationStatus, Timestamp,
 };
 
 /// Values that came this long before the newest one still belong to the same reading: some models spread
@@ -467,7 +467,8 @@ impl Tracked {
         }
         reading.station = self.station.clone();
         reading.mode = mode;
-        reading.capacity = wire::capacity(&self.station, &self.state);
+        let capacity = wire::capacity(&self.station, &self.state);
+        reading.device.set(Quantity::Capacity, capacity.map(Into::into));
         self.device.grid_seen |= reading.grid == GridState::Present;
         self.last = Some(reading.clone());
         Some(reading)
@@ -536,10 +537,8 @@ impl Tracked {
 
 /// Whether at least one figure was measured: a Wi-Fi report is a sign of life and no reading.
 fn says_something(reading: &StationReading) -> bool {
-    reading.soc.is_ok()
-        || [&reading.power_input, &reading.power_output, &reading.grid_power, &reading.solar_power]
-            .iter()
-            .any(|figure| figure.is_ok())
+    let figures = reading.device.quantities().filter(|quantity| *quantity != Quantity::Capacity);
+    figures.into_iter().any(|quantity| reading.device.get(quantity).is_ok())
 }
 
 #[cfg(test)]

@@ -334,7 +334,7 @@ fn packs_are_sought_by_a_trigger_and_known_to_the_next_poll() {
     let asked = sends(first.begin(Instant::now(), START, WITHIN));
     assert_eq!(asked, [RequestKind::StatusRequest, RequestKind::Trigger]);
     let reading = said(&mut first, CALM, 1).remove(0);
-    assert!(reading.capacity.is_err() && reading.runtime().is_none());
+    assert!(reading.device.capacity().is_err() && reading.runtime().is_none());
     assert!(first.are_asked(), "it has not said how many packs it has");
     let packs = b"\xff\x09\x11\x00\x03\x01\x0f\x04\x0a\xa1\x01\x34\xa2\x02\x01\x02";
     let packs = [&packs[..], &[packs.iter().fold(0, |xor, byte| xor ^ byte)]].concat();
@@ -345,7 +345,7 @@ fn packs_are_sought_by_a_trigger_and_known_to_the_next_poll() {
     let mut second = Stations::new(&persisted, Share::from_millipercent(30_000), after(60));
     assert_eq!(sends(second.begin(Instant::now(), after(60), WITHIN)), [RequestKind::StatusRequest]);
     let reading = said(&mut second, CALM, 61).remove(0);
-    assert_eq!(reading.capacity.unwrap().millijoules(), 3 * 3_840 * 3_600_000);
+    assert_eq!(reading.device.capacity().unwrap().millijoules(), 3 * 3_840 * 3_600_000);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use super::meaning::{self, Charge, FigureMap, GridEvidence, Term, Terms};
 use super::model::{model, resolved};
 use super::state::{DeviceState, MOST_PACKS, PACKS};
 use crate::reading::{
-    Absent, DataSource, Energy, GridState, Measured, PollingMode, Power, Reason, Share, Station,
-    StationReading, Timestamp,
+    Absent, DataSource, Device, DeviceKind, Energy, GridState, Measured, PollingMode, Power, Quantity,
+    Reason, Share, Station, StationReading, Timestamp,
 };
 
 /// More than any of these devices measures, in watts: two stations at a panel give 12 kW.
@@ -47,12 +47,13 @@ pub fn reading(
         at,
         source: DataSource::Mqtt,
         mode,
-        soc: soc(meaning.map_or(Charge::No, |meaning| meaning.soc), &fresh),
-        power_input: input.and_then(one_way),
-        power_output: output.and_then(one_way),
-        grid_power,
-        solar_power: figure(|meaning| meaning.solar).and_then(one_way),
-        capacity: capacity(station, state),
+        device: Device::all_absent(DeviceKind::Battery, &Absent::not_reported())
+            .measured(Quantity::StateOfCharge, soc(meaning.map_or(Charge::No, |meaning| meaning.soc), &fresh))
+            .measured(Quantity::PowerInput, input.and_then(one_way))
+            .measured(Quantity::PowerOutput, output.and_then(one_way))
+            .measured(Quantity::GridPower, grid_power)
+            .measured(Quantity::SolarPower, figure(|meaning| meaning.solar).and_then(one_way))
+            .measured(Quantity::Capacity, capacity(station, state)),
         grid,
         raw_keys: fresh.keys().map(|name| (*name).to_owned()).collect(),
         fields: fresh.iter().map(|(name, value)| ((*name).to_owned(), (*value).clone())).collect(),
@@ -205,8 +206,8 @@ mod tests {
         reading(&station(model), &state(values), at(100), PollingMode::Normal).unwrap()
     }
 
-    fn reason<T>(measured: &Measured<T>) -> Option<Reason> {
-        measured.as_ref().err().map(|absent| absent.reason)
+    fn reason<T>(measured: Result<&T, &Absent>) -> Option<Reason> {
+        measured.err().map(|absent| absent.reason)
     }
 
     fn f3800(ac_in: i64, solar: i64, out: i64) -> Value {
@@ -216,11 +217,11 @@ mod tests {
     #[test]
     fn an_f3800_takes_from_grid_and_sun() {
         let reading = read("A1790P", f3800(500, 640, 435));
-        assert_eq!(reading.soc, Ok(Share::from_millipercent(87_000)));
-        assert_eq!(reading.power_input, Ok(Power::from_watts(1140)));
-        assert_eq!(reading.power_output, Ok(Power::from_watts(435)));
-        assert_eq!(reading.grid_power, Ok(Power::from_watts(500)));
-        assert_eq!(reading.solar_power, Ok(Power::from_watts(640)));
+        assert_eq!(reading.device.soc(), Ok(&Share::from_millipercent(87_000)));
+        assert_eq!(reading.device.power_input(), Ok(&Power::from_watts(1140)));
+        assert_eq!(reading.device.power_output(), Ok(&Power::from_watts(435)));
+        assert_eq!(reading.device.grid_power(), Ok(&Power::from_watts(500)));
+        assert_eq!(reading.device.solar_power(), Ok(&Power::from_watts(640)));
         assert_eq!((reading.grid, reading.at), (GridState::Present, at(100)));
     }
 
@@ -245,27 +246,27 @@ mod tests {
     #[test]
     fn a_figure_without_all_of_its_values_is_not_reported_and_not_a_part_of_it() {
         let reading = read("A1790P", json!({"ac_input_power": 500}));
-        assert_eq!(reason(&reading.power_input), Some(Reason::NotReported));
-        assert_eq!(reason(&reading.soc), Some(Reason::NotReported));
-        assert_eq!(reading.grid_power, Ok(Power::from_watts(500)));
+        assert_eq!(reason(reading.device.power_input()), Some(Reason::NotReported));
+        assert_eq!(reason(reading.device.soc()), Some(Reason::NotReported));
+        assert_eq!(reading.device.grid_power(), Ok(&Power::from_watts(500)));
     }
 
     #[test]
     fn numbers_that_cannot_be_are_kept_as_text() {
         let values = json!({"battery_soc": 101, "ac_input_power": 20_001, "photovoltaic_power": -1, "output_power_total": -5});
         let reading = read("A1790P", values);
-        let soc = reading.soc.unwrap_err();
+        let soc = reading.device.soc().unwrap_err();
         assert_eq!((soc.reason, soc.text.as_str()), (Reason::Implausible, "101"));
-        assert_eq!(reason(&reading.power_input), Some(Reason::Implausible));
-        assert_eq!(reason(&reading.grid_power), Some(Reason::Implausible));
-        assert_eq!(reason(&reading.solar_power), Some(Reason::Implausible));
-        assert_eq!(reason(&reading.power_output), Some(Reason::Implausible));
+        assert_eq!(reason(reading.device.power_input()), Some(Reason::Implausible));
+        assert_eq!(reason(reading.device.grid_power()), Some(Reason::Implausible));
+        assert_eq!(reason(reading.device.solar_power()), Some(Reason::Implausible));
+        assert_eq!(reason(reading.device.power_output()), Some(Reason::Implausible));
     }
 
     #[test]
     fn what_is_no_number_is_garbled() {
         let reading = read("A1790P", json!({"battery_soc": "ae0302"}));
-        assert_eq!(reason(&reading.soc), Some(Reason::Garbled));
+        assert_eq!(reason(reading.device.soc()), Some(Reason::Garbled));
     }
 
     #[test]
@@ -274,67 +275,67 @@ mod tests {
         state.merge(&serde_json::from_value(json!({"expansion_packs": 2})).unwrap(), at(200));
         let station = station("A1790P");
         let later = reading(&station, &state, at(150), PollingMode::Fast).unwrap();
-        assert_eq!(reason(&later.power_output), Some(Reason::NotReported));
+        assert_eq!(reason(later.device.power_output()), Some(Reason::NotReported));
         assert_eq!((later.at, later.fields.len()), (at(200), 1));
-        assert_eq!(later.capacity, Ok(Energy::from_millijoules(3 * 3840 * 3_600_000)));
+        assert_eq!(later.device.capacity(), Ok(&Energy::from_millijoules(3 * 3840 * 3_600_000)));
         assert_eq!(reading(&station, &state, at(201), PollingMode::Normal), None);
     }
 
     #[test]
     fn without_a_charge_of_its_own_the_mean_of_the_batteries_counts() {
         let values = json!({"main_battery_soc": 100, "exp_1_soc": 20, "exp_2_soc": 31, "expansion_packs": 2});
-        assert_eq!(read("A1790", values.clone()).soc, Ok(Share::from_millipercent(50_333)));
-        assert_eq!(read("A1761", values).soc, Ok(Share::from_millipercent(50_333)));
+        assert_eq!(read("A1790", values.clone()).device.soc(), Ok(&Share::from_millipercent(50_333)));
+        assert_eq!(read("A1761", values).device.soc(), Ok(&Share::from_millipercent(50_333)));
         let broken = json!({"main_battery_soc": 100, "exp_1_soc": 255, "expansion_packs": 1});
-        assert_eq!(reason(&read("A1761", broken).soc), Some(Reason::Implausible));
+        assert_eq!(reason(read("A1761", broken).device.soc()), Some(Reason::Implausible));
     }
 
     #[test]
     fn the_sum_of_both_inputs_of_a_c1000_is_not_counted_as_sun() {
         let values = json!({"ac_input_power": 584, "dc_input_power": 0, "photovoltaic_power": 584});
         let reading = read("A1761", values);
-        assert_eq!(reading.power_input, Ok(Power::from_watts(584)));
-        assert_eq!(reading.solar_power, Ok(Power::from_watts(0)));
+        assert_eq!(reading.device.power_input(), Ok(&Power::from_watts(584)));
+        assert_eq!(reading.device.solar_power(), Ok(&Power::from_watts(0)));
     }
 
     #[test]
     fn a_panel_counts_sun_and_grid_in_and_the_home_out() {
         let values = |gp, gs| json!({"battery_soc": 62, "photovoltaic_power": 120, "grid_power_signed": gp, "ac_output_power": 1529, "grid_status": gs});
         let charging = read("A17B1", values(3705, 0));
-        assert_eq!(charging.power_input, Ok(Power::from_watts(3825)));
+        assert_eq!(charging.device.power_input(), Ok(&Power::from_watts(3825)));
         assert_eq!(charging.grid, GridState::Present);
         let selling = read("A17B1", values(-100, 0));
-        assert_eq!(selling.power_input, Ok(Power::from_watts(120)));
-        assert_eq!(selling.grid_power, Ok(Power::from_watts(-100)));
+        assert_eq!(selling.device.power_input(), Ok(&Power::from_watts(120)));
+        assert_eq!(selling.device.grid_power(), Ok(&Power::from_watts(-100)));
         assert_eq!(read("A17B1", values(0, 1)).grid, GridState::Absent);
     }
 
     #[test]
     fn what_a_model_does_not_have_is_not_supported() {
         let meter = read("A17X7", json!({"grid_to_home_power": 212, "pv_to_grid_power": 8}));
-        assert_eq!(meter.grid_power, Ok(Power::from_watts(204)));
+        assert_eq!(meter.device.grid_power(), Ok(&Power::from_watts(204)));
         assert_eq!(
-            (reason(&meter.soc), reason(&meter.power_output)),
+            (reason(meter.device.soc()), reason(meter.device.power_output())),
             (Some(Reason::NotSupported), Some(Reason::NotSupported))
         );
-        assert_eq!(reason(&meter.capacity), Some(Reason::NotSupported));
+        assert_eq!(reason(meter.device.capacity()), Some(Reason::NotSupported));
     }
 
     #[test]
     fn a_battery_that_may_have_packs_has_no_size_until_they_are_counted() {
-        assert_eq!(reason(&read("A1790P", f3800(0, 0, 400)).capacity), Some(Reason::NotReported));
+        assert_eq!(reason(read("A1790P", f3800(0, 0, 400)).device.capacity()), Some(Reason::NotReported));
         let counted = |n_packs| {
             let mut state = state(f3800(0, 0, 400));
             state.set_packs(n_packs);
             let reading = reading(&station("A1790P"), &state, at(100), PollingMode::Normal).unwrap();
             assert!(!reading.fields.contains_key("expansion_packs"), "it was not said now");
-            reading.capacity
+            reading.device.capacity().copied().map_err(Absent::clone)
         };
         assert_eq!(counted(0), Ok(Energy::from_millijoules(3840 * 3_600_000)));
         assert_eq!(counted(2), Ok(Energy::from_millijoules(3 * 3840 * 3_600_000)));
         assert_eq!(
-            read("A1722", json!({"battery_soc": 5})).capacity,
-            Ok(Energy::from_millijoules(288 * 3_600_000))
+            read("A1722", json!({"battery_soc": 5})).device.capacity(),
+            Ok(&Energy::from_millijoules(288 * 3_600_000))
         );
     }
 
@@ -351,13 +352,13 @@ mod tests {
     #[test]
     fn packs_that_are_only_seen_by_their_charge_are_counted_by_it() {
         let reading = read("A1763", json!({"battery_soc": 50, "exp_1_soc": 40}));
-        assert_eq!(reading.capacity, Ok(Energy::from_millijoules(2 * 1024 * 3_600_000)));
+        assert_eq!(reading.device.capacity(), Ok(&Energy::from_millijoules(2 * 1024 * 3_600_000)));
     }
 
     #[test]
     fn a_model_under_another_code_is_read_as_the_one_it_is() {
         let reading = read("A1765", json!({"battery_soc": 50}));
-        assert_eq!(reading.soc, Ok(Share::from_millipercent(50_000)));
-        assert_eq!(reading.capacity, Ok(Energy::from_millijoules(1024 * 3_600_000)));
+        assert_eq!(reading.device.soc(), Ok(&Share::from_millipercent(50_000)));
+        assert_eq!(reading.device.capacity(), Ok(&Energy::from_millijoules(1024 * 3_600_000)));
     }
 }
