@@ -8,8 +8,9 @@ use super::check;
 use super::diagnostic::ValueError;
 use super::location::{Spanned, put};
 use super::model::{AccountServer, SecretSource, StationAccount};
-use super::secret_source::read_secret;
+use super::place::is_port;
 use super::section::Section;
+use super::sections::Sections;
 use super::vendor;
 
 /// Below, the station never sleeps and the vendor's servers are asked for nothing new; above, a battery can
@@ -37,32 +38,22 @@ impl Default for StationAccount {
     }
 }
 
-/// Reads where the account's e-mail address and its password come from.
-pub(super) fn read_account(section: &mut Section<'_, '_>, to: &mut StationAccount) {
-    if let Some(user) = read_secret(section, "user", "e-mail address", vendor::USER_VARIABLE) {
-        to.user = user;
-    }
-    if let Some(password) = read_secret(section, "password", "password", vendor::PASSWORD_VARIABLE) {
-        to.password = password;
-    }
-}
-
 /// Reads the two intervals; the fast one is never the longer one.
-pub(super) fn read_intervals(section: &mut Section<'_, '_>, to: &mut StationAccount) {
-    let StationAccount { interval: default, fast_interval: fast_default, .. } = *to;
-    let interval = section.parsed("interval", |text| within(text, &INTERVALS, default));
-    let fast = section.parsed("fast_interval", |text| within(text, &INTERVALS, fast_default));
+pub(super) fn read_intervals(section: &mut Section<'_, '_>, to: &mut Sections) {
+    let StationAccount { interval: slow, fast_interval: fast, .. } = &mut to.account;
+    let interval = section.parsed("interval", |text| within(text, &INTERVALS, *slow));
     // A value that cannot be read is reported already, and nothing is compared with it.
-    let is_readable = interval.is_some() || section.key_location("interval").is_none();
-    put(interval, &mut to.interval);
-    let Some(Spanned { value: fast, location }) = fast else {
-        to.fast_interval = to.fast_interval.min(to.interval);
+    let is_readable = interval.is_some() || !section.has("interval");
+    put(interval, slow);
+    let written = section.parsed("fast_interval", |text| within(text, &INTERVALS, *fast));
+    let Some(Spanned { value, location }) = written else {
+        *fast = (*fast).min(*slow);
         return;
     };
-    to.fast_interval = fast;
-    if is_readable && to.interval < fast {
+    *fast = value;
+    if is_readable && slow < fast {
         let message =
-            format!("the fast_interval of {} is above the interval of {}", shown(fast), shown(to.interval));
+            format!("the fast_interval of {} is above the interval of {}", shown(*fast), shown(*slow));
         let hint = "lower `fast_interval`, or raise `interval`: a low battery is asked more often, not less";
         section.report(location, ValueError::new(message, "not the faster one", hint));
     }
@@ -95,15 +86,9 @@ pub(super) fn country(text: &str) -> Result<String, ValueError> {
 }
 
 pub(super) fn server(text: &str) -> Result<AccountServer, ValueError> {
-    match text {
-        "com" => Ok(AccountServer::Com),
-        "eu" => Ok(AccountServer::Eu),
-        _ => Err(ValueError::new(
-            "is an unknown server",
-            "not known",
-            "use \"com\" or \"eu\", or take it out: it follows the country",
-        )),
-    }
+    let servers = [("com", AccountServer::Com), ("eu", AccountServer::Eu)];
+    let hint = "use \"com\" or \"eu\", or take it out: it follows the country";
+    check::one_of(text, &servers, "is an unknown server", hint)
 }
 
 /// `https://host` or `https://host:port`, and nothing behind it but one slash.
@@ -125,55 +110,48 @@ pub(super) fn api_url(text: &str) -> Result<String, ValueError> {
     Err(ValueError::new("has no host, or a port that is none", "not a host", hint))
 }
 
-/// Reads `login_key`: without another server it would encrypt the password for somebody else.
-pub(super) fn read_login_key(section: &mut Section<'_, '_>, key: &str) -> Option<Spanned<String>> {
-    let login_key = section.parsed(key, login_key);
-    if let (Some(location), None) = (section.key_location(key), section.key_location("api_url")) {
-        let error = ValueError::new(
-            "`login_key` without `api_url`",
-            "belongs to another server",
-            "write `api_url` beside it, or take it out: the vendor's own key is known",
-        );
-        section.report(location, error);
+impl Section<'_, '_> {
+    /// Reads `login_key`: without another server it would encrypt the password for somebody else.
+    pub(super) fn login_key(&mut self, key: &str) -> Option<Spanned<String>> {
+        if !self.has("api_url") {
+            let hint = "write `api_url` beside it, or take it out: the vendor's own key is known";
+            self.refuse(
+                key,
+                ValueError::new("`login_key` without `api_url`", "belongs to another server", hint),
+            );
+        }
+        self.parsed(key, login_key)
     }
-    login_key
 }
 
 fn login_key(text: &str) -> Result<String, ValueError> {
     if text.len() == 130 && text.starts_with("04") && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err(ValueError::new(
-        "is not a public key",
-        "not a point of P-256",
-        "write the uncompressed point: `04` and 128 hexadecimal digits",
-    ))
+    let hint = "write the uncompressed point: `04` and 128 hexadecimal digits";
+    Err(ValueError::new("is not a public key", "not a point of P-256", hint))
 }
 
 pub(super) fn mqtt_address(text: &str) -> Result<String, ValueError> {
-    if is_host_and_port(text) {
-        return Ok(text.to_owned());
-    }
-    Err(ValueError::new(
+    let hint = "write `host:port`, as \"127.0.0.1:8883\" or \"[::1]:8883\"";
+    let is_one = is_host_and_port(text);
+    is_one.then(|| text.to_owned()).ok_or(ValueError::new(
         "is not a host and a port",
         "not `host:port`",
-        "write `host:port`, as \"127.0.0.1:8883\" or \"[::1]:8883\"",
+        hint,
     ))
 }
 
 /// `host:port`, an IPv6 address in brackets.
 fn is_host_and_port(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse().is_ok_and(|n: u16| n > 0);
-    is_port && is_host(host)
+    text.rsplit_once(':').is_some_and(|(host, port)| is_port(port) && is_host(host))
 }
 
 fn is_host(text: &str) -> bool {
-    if let Some(ip) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return ip.parse::<Ipv6Addr>().is_ok();
+    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(check::is_word),
     }
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
 #[cfg(test)]

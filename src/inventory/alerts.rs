@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use super::check;
 use super::diagnostic::ValueError;
-use super::location::put;
-use super::model::{SecretSource, WebhookFormat, WebhookSettings};
-use super::secret_source::only_one;
+use super::location::{Spanned, put};
+use super::model::{WebhookFormat, WebhookSettings};
 use super::section::Section;
-use super::sections::Stations;
+use super::sections::{Sections, Stations};
 use super::vendor;
 use crate::alert::{PowerThreshold, Rules, Threshold};
 use crate::reading::{Power, Share, Temperature};
@@ -60,17 +59,12 @@ pub(super) fn check_station_rules(section: &mut Section<'_, '_>, rules: &mut Rul
     }
     if stations == Stations::Missing {
         for key in STATION_KEYS {
-            if let Some(location) = section.key_location(key) {
-                let error = ValueError::new(
-                    format!("`{key}` without {}", vendor::SECTION),
-                    "there is no station to watch",
-                    format!(
-                        "add the section {}, or take `{key}` out: it would never raise an alert",
-                        vendor::SECTION
-                    ),
-                );
-                section.report(location, error);
-            }
+            let message = format!("`{key}` without {}", vendor::SECTION);
+            let hint = format!(
+                "add the section {}, or take `{key}` out: it would never raise an alert",
+                vendor::SECTION
+            );
+            section.refuse(key, ValueError::new(message, "there is no station to watch", hint));
         }
     }
     if stations != Stations::Watched {
@@ -81,75 +75,63 @@ pub(super) fn check_station_rules(section: &mut Section<'_, '_>, rules: &mut Rul
     }
 }
 
-/// A threshold and the key for how long it must be passed; without that key the alert is raised at once.
-pub(super) fn threshold<T>(
-    section: &mut Section<'_, '_>,
-    key: &str,
-    parse: fn(&str) -> Result<T, ValueError>,
-    for_key: &str,
-) -> Option<Threshold<T>> {
-    let above = section.parsed(key, parse);
-    let mut held_for = Duration::ZERO;
-    put(section.parsed(for_key, check::duration), &mut held_for);
-    if let (Some(location), None) = (section.key_location(for_key), section.key_location(key)) {
-        let error = ValueError::new(
-            format!("`{for_key}` without `{key}`"),
-            "belongs to a threshold",
-            format!("write `{key}` beside it, or take it out"),
-        );
-        section.report(location, error);
+impl Section<'_, '_> {
+    /// A threshold and the key for how long it must be passed; without that key the alert is raised at once.
+    pub(super) fn threshold<T>(
+        &mut self,
+        key: &str,
+        parse: fn(&str) -> Result<T, ValueError>,
+        for_key: &str,
+    ) -> Option<Spanned<Threshold<T>>> {
+        let above = self.parsed(key, parse);
+        let mut held_for = Duration::ZERO;
+        put(self.parsed(for_key, check::duration), &mut held_for);
+        if !self.has(key) {
+            let message = format!("`{for_key}` without `{key}`");
+            let hint = format!("write `{key}` beside it, or take it out");
+            self.refuse(for_key, ValueError::new(message, "belongs to a threshold", hint));
+        }
+        above.map(|Spanned { value: above, location }| Spanned {
+            value: Threshold { above, held_for },
+            location,
+        })
     }
-    above.map(|above| Threshold { above: above.value, held_for })
 }
 
 /// Reads `grid_lost` and `grid_lost_for`.
-pub(super) fn read_grid(section: &mut Section<'_, '_>, lost_for: &mut Option<Duration>) {
-    let wanted = section.flag("grid_lost").map(|wanted| wanted.value);
-    put(section.parsed("grid_lost_for", duration_or_zero), lost_for);
-    if wanted != Some(false) {
-        return;
-    }
-    *lost_for = None;
-    if let Some(location) = section.key_location("grid_lost_for") {
+pub(super) fn read_grid(section: &mut Section<'_, '_>, to: &mut Sections) {
+    let is_wanted = section.flag("grid_lost").is_none_or(|wanted| wanted.value);
+    put(section.parsed("grid_lost_for", duration_or_zero), &mut to.alerts.rules.grid_lost_for);
+    if !is_wanted {
+        to.alerts.rules.grid_lost_for = None;
         let message = "`grid_lost_for` beside `grid_lost = false`";
         let error = ValueError::new(message, "nothing waits for it", "take one of them out");
-        section.report(location, error);
+        section.refuse("grid_lost_for", error);
     }
 }
 
 /// Reads the keys of the webhook.
-pub(super) fn read_webhook(section: &mut Section<'_, '_>) -> Option<WebhookSettings> {
-    let base = section.input.base;
-    let sources = [
-        section.parsed("webhook_env", |text| webhook_env(text).map(SecretSource::Env)),
-        section.parsed("webhook_file", |text| webhook_file(text, base).map(SecretSource::File)),
-        section.parsed("webhook_credential", |text| webhook_credential(text).map(SecretSource::Credential)),
-    ];
+pub(super) fn read_webhook(section: &mut Section<'_, '_>, to: &mut Sections) {
+    let url = section.source("webhook", "the webhook's URL", webhook_env, webhook_file, webhook_credential);
     let (mut format, mut timeout) = (WebhookFormat::default(), DEFAULT_WEBHOOK_TIMEOUT);
     put(section.parsed("webhook_format", webhook_format), &mut format);
     put(section.parsed("webhook_timeout", webhook_timeout), &mut timeout);
-    let url = only_one(section, sources, "the webhook's URL is said to come from two places");
     // A webhook with an error, or whose URL stands in the file itself, is reported already.
-    let has_url = ["webhook_env", "webhook_file", "webhook_credential", "webhook", "webhook_url"]
-        .iter()
-        .any(|key| section.key_location(key).is_some());
-    for key in ["webhook_format", "webhook_timeout"] {
-        if let Some(location) = section.key_location(key).filter(|_| !has_url) {
-            let error = ValueError::new(
-                format!("`{key}` without a webhook"),
-                "nothing would be sent",
-                "say where its URL is by webhook_env, webhook_file or webhook_credential",
-            );
-            section.report(location, error);
+    let url_keys = ["webhook_env", "webhook_file", "webhook_credential", "webhook", "webhook_url"];
+    if !url_keys.iter().any(|key| section.has(key)) {
+        for key in ["webhook_format", "webhook_timeout"] {
+            let hint = "say where its URL is by webhook_env, webhook_file or webhook_credential";
+            let message = format!("`{key}` without a webhook");
+            section.refuse(key, ValueError::new(message, "nothing would be sent", hint));
         }
     }
-    url.map(|url| WebhookSettings { url, format, timeout })
+    to.alerts.webhook = url.map(|url| WebhookSettings { url: url.value, format, timeout });
 }
 
 pub(super) fn temperature(text: &str) -> Result<Temperature, ValueError> {
     let hint = "write degrees Celsius with their unit, as \"85C\"";
-    let (thousandths, unit) =
-        quantity(text).ok_or_else(|| ValueError::new("is not a temperature", "not a temperature", hint))?;
+    let not_one = || ValueError::new("is not a temperature", "not a temperature", hint);
+    let (thousandths, unit) = quantity(text).ok_or_else(not_one)?;
     if !matches!(unit, "C" | "°C") {
         return Err(ValueError::new("is not in degrees Celsius", "the unit is C", hint));
     }
@@ -159,31 +141,28 @@ pub(super) fn temperature(text: &str) -> Result<Temperature, ValueError> {
 
 pub(super) fn gpu_power(text: &str) -> Result<PowerThreshold, ValueError> {
     let hint = "write watts as \"600W\" or \"1.2kW\", or a share of each GPU's limit as \"110%\"";
-    let (thousandths, unit) =
-        quantity(text).ok_or_else(|| ValueError::new("is not a power", "not a power", hint))?;
-    if unit == "%" {
+    if let Some((thousandths, "%")) = quantity(text) {
         bounded(thousandths, MAX_PERCENT, "%", hint)?;
         return Ok(PowerThreshold::OfLimit(Share::from_millipercent(thousandths)));
     }
-    watts(thousandths, unit, hint).map(PowerThreshold::Fixed)
+    watts(text, hint).map(PowerThreshold::Fixed)
 }
 
 pub(super) fn power(text: &str) -> Result<Power, ValueError> {
     let hint = "write watts as \"900W\" or \"12kW\"";
-    let (thousandths, unit) =
-        quantity(text).ok_or_else(|| ValueError::new("is not a power", "not a power", hint))?;
-    if unit == "%" {
+    if let Some((_, "%")) = quantity(text) {
         return Err(ValueError::new("is a share", "a cluster has no limit to take a share of", hint));
     }
-    watts(thousandths, unit, hint)
+    watts(text, hint)
 }
 
-fn watts(thousandths: i64, unit: &str, hint: &str) -> Result<Power, ValueError> {
-    let scale = match unit {
-        "W" => 1,
-        "kW" => 1_000,
-        "MW" => 1_000_000,
-        _ => return Err(ValueError::new("is not in watts", "the unit is W or kW", hint)),
+fn watts(text: &str, hint: &str) -> Result<Power, ValueError> {
+    let (thousandths, scale) = match quantity(text) {
+        Some((thousandths, "W")) => (thousandths, 1),
+        Some((thousandths, "kW")) => (thousandths, 1_000),
+        Some((thousandths, "MW")) => (thousandths, 1_000_000),
+        Some(_) => return Err(ValueError::new("is not in watts", "the unit is W or kW", hint)),
+        None => return Err(ValueError::new("is not a power", "not a power", hint)),
     };
     let milliwatts = thousandths.saturating_mul(scale);
     bounded(milliwatts, MAX_WATTS, "W", hint)?;
@@ -212,17 +191,14 @@ fn quantity(text: &str) -> Option<(i64, &str)> {
 }
 
 fn webhook_format(text: &str) -> Result<WebhookFormat, ValueError> {
-    match text {
-        "json" => Ok(WebhookFormat::Json),
-        "slack" => Ok(WebhookFormat::Slack),
-        "ntfy" => Ok(WebhookFormat::Ntfy),
-        "alertmanager" => Ok(WebhookFormat::Alertmanager),
-        _ => Err(ValueError::new(
-            "is an unknown format",
-            "not known",
-            "use \"json\", \"slack\" (also for Mattermost and Discord's /slack URLs), \"ntfy\" or \"alertmanager\"",
-        )),
-    }
+    let formats = [
+        ("json", WebhookFormat::Json),
+        ("slack", WebhookFormat::Slack),
+        ("ntfy", WebhookFormat::Ntfy),
+        ("alertmanager", WebhookFormat::Alertmanager),
+    ];
+    let hint = "use \"json\", \"slack\" (also for Mattermost and Discord's /slack URLs), \"ntfy\" or \"alertmanager\"";
+    check::one_of(text, &formats, "is an unknown format", hint)
 }
 
 fn webhook_timeout(text: &str) -> Result<Duration, ValueError> {
@@ -234,26 +210,24 @@ fn webhook_timeout(text: &str) -> Result<Duration, ValueError> {
 }
 
 fn webhook_env(text: &str) -> Result<String, ValueError> {
-    check::environment_name(text, "URL", "FLEETWATT_WEBHOOK")
-        .map_err(|error| ValueError { hint: not_the_url(text, &error.hint), ..error })
+    check::environment_name(text, "URL", "FLEETWATT_WEBHOOK").map_err(|error| match not_the_url(text) {
+        Err(of_url) => ValueError { hint: of_url.hint, ..error },
+        Ok(()) => error,
+    })
 }
 
 fn webhook_file(text: &str, base: &Path) -> Result<PathBuf, ValueError> {
-    if text.contains("://") {
-        return Err(check::webhook_in_file("is the URL itself"));
-    }
+    not_the_url(text)?;
     check::file_path(text, base)
 }
 
 fn webhook_credential(text: &str) -> Result<String, ValueError> {
-    if text.contains("://") {
-        return Err(check::webhook_in_file("is the URL itself"));
-    }
+    not_the_url(text)?;
     check::credential_name(text).map_err(ValueError::hiding)
 }
 
-fn not_the_url(text: &str, hint: &str) -> String {
-    if text.contains("://") { check::webhook_in_file("").hint } else { hint.to_owned() }
+fn not_the_url(text: &str) -> Result<(), ValueError> {
+    if text.contains("://") { Err(check::webhook_in_file("is the URL itself")) } else { Ok(()) }
 }
 
 /// A state of charge that can be passed in both directions.

@@ -112,8 +112,7 @@ pub(super) fn label(text: &str) -> Result<String, ValueError> {
 /// A duration in words such as `90s` or `1h 30m`: above zero, at most a day.
 pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
     let hint = "write a number with its unit, as \"90s\", \"5m\" or \"1h 30m\"";
-    let parsed = humantime::parse_duration(text)
-        .map_err(|_unreadable| ValueError::new("is not a duration", "not a duration", hint))?;
+    let parsed = any_duration(text, hint)?;
     if parsed.is_zero() {
         return Err(ValueError::new("is zero", "must be above zero", hint));
     }
@@ -123,16 +122,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
     Ok(parsed)
 }
 
+fn any_duration(text: &str, hint: &str) -> Result<Duration, ValueError> {
+    humantime::parse_duration(text).map_err(|_| ValueError::new("is not a duration", "not a duration", hint))
+}
+
 /// Parses the time limit of connecting. ssh counts it in whole seconds, but ours ends it too, and with an interval
 /// of one second it has to be below.
 pub(super) fn connect_timeout(text: &str) -> Result<Duration, ValueError> {
     let parsed = duration(text)?;
     if parsed < SHORTEST_CONNECT_TIMEOUT {
-        return Err(ValueError::new(
-            "is below a tenth of a second",
-            "at least \"100ms\"",
-            "write \"100ms\" or more; the default is \"5s\"",
-        ));
+        let hint = "write \"100ms\" or more; the default is \"5s\"";
+        return Err(ValueError::new("is below a tenth of a second", "at least \"100ms\"", hint));
     }
     Ok(parsed)
 }
@@ -153,29 +153,29 @@ pub(super) fn sample(text: &str) -> Result<Option<Duration>, ValueError> {
 
 /// The timeline table: `name` or `schema.name`.
 pub(super) fn table(text: &str) -> Result<String, ValueError> {
-    let is_identifier = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && part.len() <= MAX_IDENTIFIER_CHARS
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    let parts: Vec<&str> = text.split('.').collect();
-    if parts.len() <= 2 && parts.iter().all(|part| is_identifier(part)) {
+    let is_identifier = |part: &str| is_variable(part) && part.len() <= MAX_IDENTIFIER_CHARS;
+    if text.split('.').count() <= 2 && text.split('.').all(is_identifier) {
         return Ok(text.to_owned());
     }
-    Err(ValueError::new(
-        "is not the name of a table",
-        "not `name` or `schema.name`",
-        "write `name` or `schema.name`: letters, digits and `_`, not beginning with a digit, at most 63 characters each",
-    ))
+    let hint = "write `name` or `schema.name`: letters, digits and `_`, not beginning with a digit, at most 63 characters each";
+    Err(ValueError::new("is not the name of a table", "not `name` or `schema.name`", hint))
 }
 
 /// Parses the style of the metadata.
 pub(super) fn metadata(text: &str) -> Result<MetadataStyle, ValueError> {
-    match text {
-        "full" => Ok(MetadataStyle::Full),
-        "slim" => Ok(MetadataStyle::Slim),
-        _ => Err(ValueError::new("is an unknown style", "not known", "use \"full\" or \"slim\"")),
-    }
+    let styles = [("full", MetadataStyle::Full), ("slim", MetadataStyle::Slim)];
+    one_of(text, &styles, "is an unknown style", "use \"full\" or \"slim\"")
+}
+
+/// Parses one of a few words.
+pub(super) fn one_of<T: Copy>(
+    text: &str,
+    words: &[(&str, T)],
+    message: &str,
+    hint: &str,
+) -> Result<T, ValueError> {
+    let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+    found.ok_or_else(|| ValueError::new(message, "not known", hint))
 }
 
 /// Parses the size of the spool: bytes, or `KiB`, `MiB`, `GiB` of them.
@@ -201,8 +201,7 @@ pub(super) fn spool_size(text: &str) -> Result<u64, ValueError> {
 /// The longest that a batch may wait in the spool.
 pub(super) fn spool_age(text: &str) -> Result<Duration, ValueError> {
     let hint = "write a number with its unit, as \"12h\" or \"30d\"";
-    let age = humantime::parse_duration(text)
-        .map_err(|_unreadable| ValueError::new("is not a duration", "not a duration", hint))?;
+    let age = any_duration(text, hint)?;
     if !SPOOL_AGES.contains(&age) {
         return Err(ValueError::new("is out of bounds", "from \"1h\" to \"10years\"", hint));
     }
@@ -220,12 +219,9 @@ pub(super) fn store_url(text: &str) -> Result<String, ValueError> {
     if sqlite || postgres.is_some_and(|rest| !rest.is_empty()) {
         return Ok(text.to_owned());
     }
-    Err(ValueError::new(
-        "is not a database URL that fleetwatt knows",
-        "unknown kind of database",
-        "write `sqlite:fleetwatt.db` or `postgres://user@host/database`",
-    )
-    .hiding())
+    let hint = "write `sqlite:fleetwatt.db` or `postgres://user@host/database`";
+    let message = "is not a database URL that fleetwatt knows";
+    Err(ValueError::new(message, "unknown kind of database", hint).hiding())
 }
 
 /// Whether what follows `postgres://` holds a password, in its user part or as a parameter.
@@ -255,18 +251,18 @@ pub(super) fn webhook_in_file(message: &str) -> ValueError {
 /// The name of an environment variable that holds `what`. The error does not repeat it: it may be the secret
 /// itself.
 pub(super) fn environment_name(text: &str, what: &str, example: &str) -> Result<String, ValueError> {
-    let good = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    good.then(|| text.to_owned()).ok_or_else(|| {
-        ValueError::new(
-            "is not the name of an environment variable",
-            "not a variable's name",
-            format!(
-                "write the name of the variable that holds the {what}, such as `{example}`, not the {what}"
-            ),
-        )
-        .hiding()
-    })
+    if is_variable(text) {
+        return Ok(text.to_owned());
+    }
+    let hint =
+        format!("write the name of the variable that holds the {what}, such as `{example}`, not the {what}");
+    let message = "is not the name of an environment variable";
+    Err(ValueError::new(message, "not a variable's name", hint).hiding())
+}
+
+fn is_variable(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// The name of a systemd credential.
@@ -290,11 +286,9 @@ pub(super) fn not_empty(text: &str) -> Result<(), ValueError> {
 }
 
 pub(super) fn first_char(text: &str, refused: &[char], hint: &str) -> Result<(), ValueError> {
-    match text.chars().next().filter(|first| refused.contains(first)) {
-        Some(first) => Err(ValueError::new(format!("begins with `{first}`"), "not at the beginning", hint)
-            .at(0..first.len_utf8())),
-        None => Ok(()),
-    }
+    let Some(first) = text.chars().next().filter(|first| refused.contains(first)) else { return Ok(()) };
+    let error = ValueError::new(format!("begins with `{first}`"), "not at the beginning", hint);
+    Err(error.at(0..first.len_utf8()))
 }
 
 /// Every character of `text` is one of `good`; `offset` is where `text` stands in the value.
@@ -316,13 +310,9 @@ pub(super) fn bad_char(c: char, hint: &str, part: Range<usize>) -> ValueError {
 }
 
 fn no_control(text: &str) -> Result<(), ValueError> {
-    match text.char_indices().find(|(_, c)| c.is_control()) {
-        Some((at, c)) => {
-            Err(ValueError::new("has a control character in it", "a control character", "take it out")
-                .at(at..at + c.len_utf8()))
-        }
-        None => Ok(()),
-    }
+    let Some((at, c)) = text.char_indices().find(|(_, c)| c.is_control()) else { return Ok(()) };
+    let error = ValueError::new("has a control character in it", "a control character", "take it out");
+    Err(error.at(at..at + c.len_utf8()))
 }
 
 #[cfg(test)]

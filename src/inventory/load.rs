@@ -331,16 +331,12 @@ fn includes(
 
 fn check_keep(section: &mut Section<'_, '_>, sections: &Sections) {
     let is_postgres = sections.store.url.as_ref().is_some_and(|url| url.starts_with("postgres"));
-    if let Some(location) = section.value_location("keep")
+    if let Some(location) = section.value_location("keep").filter(|_| is_postgres)
         && sections.store.keep.is_some()
-        && is_postgres
     {
-        let error = ValueError::new(
-            "`keep` is for a timeline in SQLite",
-            "nothing is removed from PostgreSQL",
-            "take it out; the owner of a table in PostgreSQL removes old rows",
-        );
-        section.report(location, error);
+        let hint = "take it out; the owner of a table in PostgreSQL removes old rows";
+        let message = "`keep` is for a timeline in SQLite";
+        section.report(location, ValueError::new(message, "nothing is removed from PostgreSQL", hint));
     }
 }
 

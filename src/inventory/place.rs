@@ -170,7 +170,7 @@ fn one_hop(hop: &str) -> Result<(), ValueError> {
     allowed(host, hop.len() - place.len(), hint, is_word)
 }
 
-fn is_port(text: &str) -> bool {
+pub(super) fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 

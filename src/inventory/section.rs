@@ -1,6 +1,7 @@
 //! One table of an inventory file, read key by key; errors are collected and reading goes on.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
@@ -98,11 +99,6 @@ impl Section<'_, '_> {
         }
     }
 
-    /// Reports something in this table that is not wrong, but most likely not intended.
-    pub(super) fn warn(&mut self, location: Location, error: ValueError) {
-        self.sink.warn(location, error);
-    }
-
     /// Reports an error of this table.
     pub(super) fn report(&mut self, location: Location, error: ValueError) {
         self.sink.push(location, error);
@@ -117,6 +113,17 @@ impl Section<'_, '_> {
     /// Where the value of a key stands, if it does.
     pub(super) fn value_location(&self, key: &str) -> Option<Location> {
         self.raw.get(key).map(|value| self.location(value))
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.raw.contains_key(key)
+    }
+
+    /// Reports a key, if it stands here.
+    pub(super) fn refuse(&mut self, key: &str, error: ValueError) {
+        if let Some(location) = self.key_location(key) {
+            self.report(location, error);
+        }
     }
 
     /// A path, relative to the file.
@@ -158,11 +165,10 @@ impl Section<'_, '_> {
         key: &str,
         parse: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Vec<Spanned<T>> {
-        let is_one = self.raw.get(key).is_some_and(|value| value.get_ref().is_str());
-        if is_one {
-            return self.parsed(key, parse).into_iter().collect();
+        match self.raw.get(key) {
+            Some(value) if value.get_ref().is_str() => self.parsed(key, parse).into_iter().collect(),
+            _ => self.parsed_list(key, parse).map(|list| list.value).unwrap_or_default(),
         }
-        self.parsed_list(key, parse).map(|list| list.value).unwrap_or_default()
     }
 
     /// A table of strings.
@@ -196,43 +202,35 @@ impl Section<'_, '_> {
     /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &str) -> Option<Spanned<bool>> {
         let value = self.raw.get(key)?;
-        match value.get_ref().as_bool() {
-            Some(flag) => Some(Spanned { value: flag, location: self.location(value) }),
-            None => {
-                let suggested = suggested_flag(value.get_ref()).unwrap_or(true);
-                self.wrong_type(key, value, "true or false", &suggested.to_string());
-                None
-            }
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            let suggested = suggested_flag(value.get_ref()).unwrap_or(true);
+            self.wrong_type(key, value, "true or false", &suggested.to_string());
         }
+        Some(Spanned { value: flag?, location: self.location(value) })
     }
 
-    /// A whole number within bounds that `T` can hold.
-    pub(super) fn integer<T: TryFrom<u32>>(
+    /// A whole number within bounds.
+    pub(super) fn integer<T: TryFrom<u32> + PartialOrd + Display>(
         &mut self,
         key: &str,
-        bounds: RangeInclusive<u32>,
+        bounds: RangeInclusive<T>,
     ) -> Option<Spanned<T>> {
         let value = self.raw.get(key)?;
+        let bounded = |number: u32| T::try_from(number).ok().filter(|number| bounds.contains(number));
         let Some(integer) = value.get_ref().as_integer() else {
-            let suggested = suggested_number(value.get_ref()).filter(|number| bounds.contains(number));
+            let suggested = suggested_number(value.get_ref()).and_then(bounded);
             let example = suggested.map_or_else(|| self.form(key).example(), |number| number.to_string());
             self.wrong_type(key, value, "a whole number", &example);
             return None;
         };
-        let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
-        if let Some(number) = number.filter(|number| bounds.contains(number)) {
-            return Some(Spanned { value: number.try_into().ok()?, location: self.location(value) });
+        let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok().and_then(bounded);
+        if number.is_none() {
+            let hint = format!("write a number from {} to {}", bounds.start(), bounds.end());
+            let error = ValueError::new(format!("`{key}` is out of bounds"), "out of bounds", hint);
+            self.report(self.location(value), error);
         }
-        let (low, high) = (bounds.start(), bounds.end());
-        self.sink.push(
-            self.location(value),
-            ValueError::new(
-                format!("`{key}` is out of bounds"),
-                "out of bounds",
-                format!("write a number from {low} to {high}"),
-            ),
-        );
-        None
+        Some(Spanned { value: number?, location: self.location(value) })
     }
 
     fn parsed_value<T>(
@@ -303,12 +301,8 @@ impl Section<'_, '_> {
     }
 
     fn form(&self, key: &str) -> Form {
-        const LABEL: Form = Form::Public("…");
-        if key.starts_with("labels.") {
-            LABEL
-        } else {
-            self.table.key(key).map_or(Form::Other, |key| key.form)
-        }
+        let is_label = key.starts_with("labels.");
+        if is_label { Form::Public("…") } else { self.table.key(key).map_or(Form::Other, |key| key.form) }
     }
 
     fn location(&self, value: &TomlSpanned<DeValue<'_>>) -> Location {
