@@ -1,22 +1,21 @@
 //! Diagnostics of an inventory: message, location, source line and hint, all of them at once.
 
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::{fmt, iter};
 
-use annotate_snippets::{
-    Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet as SourceSnippet,
-};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet as SourceSnippet};
 
 use super::location::Location;
 use super::snippet::{Snippet, merged, secrets, snippet};
 use crate::reading::SafeText;
+use crate::support::counted;
 
 /// Columns that a rendered error may take; quoted lines are shorter than that already.
 const TERM_WIDTH: usize = 160;
 
-/// Everything that is wrong with an inventory, in the order of the files and lines; never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Everything that is wrong with an inventory, or its warnings, in the order of the files and lines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
 /// One thing that is wrong with an inventory.
@@ -32,6 +31,8 @@ pub struct Diagnostic {
     pub message: String,
     /// The hint.
     pub hint: String,
+    /// Whether it is not wrong, but most likely not intended.
+    is_warning: bool,
     /// A few words for the marked part of the line.
     label: String,
     /// The line, unless the error is about a file as a whole.
@@ -46,42 +47,18 @@ impl Diagnostics {
         self.0.iter()
     }
 
-    /// All diagnostics as rustc prints them: what, where, the line with a mark, and what to do.
+    /// All diagnostics as rustc prints them: what, where, the line with a mark, and what to do; last the number
+    /// of errors. Empty where there are none.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(TERM_WIDTH);
-        let mut out = String::new();
-        for diagnostic in &self.0 {
-            out.push_str(&renderer.render(&[diagnostic.group(Level::ERROR)]));
-            out.push_str("\n\n");
+        let mut out: String = self.iter().map(|one| renderer.render(&[one.group()]) + "\n\n").collect();
+        let n_faults = self.iter().filter(|diagnostic| !diagnostic.is_warning).count();
+        if n_faults > 0 {
+            let title = format!("the inventory has {}", counted(n_faults, "fault", "faults"));
+            out += &renderer.render(&[Group::with_title(Level::ERROR.primary_title(title))]);
+            out.push('\n');
         }
-        let count = if self.0.len() == 1 { "1 fault" } else { &format!("{} faults", self.0.len()) };
-        out.push_str(
-            &renderer.render(&[Group::with_title(
-                Level::ERROR.primary_title(format!("the inventory has {count}")),
-            )]),
-        );
-        out.push('\n');
         out
-    }
-}
-
-/// Warnings, in the order of the files and lines: not wrong, but most likely not intended.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Warnings(Vec<Diagnostic>);
-
-impl Warnings {
-    /// The warnings in the order of the files and lines.
-    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.0.iter()
-    }
-
-    /// All warnings as rustc prints warnings; empty where there are none.
-    pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(TERM_WIDTH);
-        self.0
-            .iter()
-            .map(|diagnostic| renderer.render(&[diagnostic.group(Level::WARNING)]) + "\n\n")
-            .collect()
     }
 }
 
@@ -94,30 +71,26 @@ impl fmt::Display for Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 impl Diagnostic {
-    fn group<'a>(&'a self, level: Level<'a>) -> Group<'a> {
+    fn group(&self) -> Group<'_> {
+        let level = if self.is_warning { Level::WARNING } else { Level::ERROR };
         let path = shown_path(&self.file).to_string();
         let title = level.primary_title(self.message.as_str());
-        let mut group = match &self.snippet {
-            // The snippet counts columns itself, which is right only for a line shown as it is.
-            Some(snippet) if snippet.column() == self.column => {
-                title.element(self.source(snippet).path(path))
-            }
-            Some(snippet) => title.element(self.origin(path)).element(self.source(snippet)),
-            None => title.element(self.origin(path)),
+        let origin = Origin::path(path.clone()).line(self.line).char_column(self.column);
+        let source = self.snippet.as_ref().map(|snippet| {
+            let mark = AnnotationKind::Primary.span(snippet.mark.clone()).label(self.label.as_str());
+            SourceSnippet::source(snippet.line.as_str()).line_start(self.line).annotation(mark)
+        });
+        // The snippet counts columns itself, which is right only for a line shown as it is.
+        let is_whole = self.snippet.as_ref().is_some_and(|snippet| snippet.column() == self.column);
+        let mut group = match source {
+            Some(source) if is_whole => title.element(source.path(path)),
+            Some(source) => title.element(origin).element(source),
+            None => title.element(origin),
         };
         if let Some(earlier) = &self.earlier {
             group = group.element(Level::NOTE.message(earlier.as_str()));
         }
         group.element(Level::HELP.message(self.hint.as_str()))
-    }
-
-    fn origin(&self, path: String) -> Origin<'_> {
-        Origin::path(path).line(self.line).char_column(self.column)
-    }
-
-    fn source<'a>(&'a self, snippet: &'a Snippet) -> SourceSnippet<'a, Annotation<'a>> {
-        let mark = AnnotationKind::Primary.span(snippet.mark.clone()).label(self.label.as_str());
-        SourceSnippet::source(snippet.line.as_str()).line_start(self.line).annotation(mark)
     }
 }
 
@@ -130,7 +103,7 @@ impl fmt::Display for Diagnostic {
 /// A file that has been read.
 #[derive(Debug)]
 pub(super) struct Text {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     text: String,
     /// Offset of the first byte of each line.
     line_starts: Vec<usize>,
@@ -139,19 +112,13 @@ pub(super) struct Text {
 
 impl Text {
     pub(super) fn new(path: PathBuf, text: String) -> Self {
-        let line_starts =
-            std::iter::once(0).chain(text.match_indices('\n').map(|(newline, _)| newline + 1)).collect();
-        let secrets = secrets(&text);
-        Self { path, text, line_starts, secrets }
+        let behind = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        Self { line_starts: iter::once(0).chain(behind).collect(), secrets: secrets(&text), path, text }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Line and column of an offset, both from 1, the column in characters.
-    pub(super) fn position(&self, offset: usize) -> (usize, usize) {
-        let offset = self.text.floor_char_boundary(offset);
+    /// Line and column of a location in it, both from 1, the column in characters.
+    pub(super) fn position(&self, location: &Location) -> (usize, usize) {
+        let offset = self.text.floor_char_boundary(location.span.map_or(0, |(start, _)| start));
         let line = self.line_starts.partition_point(|start| *start <= offset);
         let line_start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
         let before = self.text.get(line_start..offset).unwrap_or_default();
@@ -192,34 +159,34 @@ impl ValueError {
     }
 }
 
-/// A error in the making: the place is not yet line and column.
+/// An error in the making: the place is not yet line and column.
 #[derive(Debug)]
 struct Reported {
     location: Location,
     error: ValueError,
+    is_warning: bool,
     earlier: Option<(&'static str, Location)>,
 }
 
 /// Collects what is wrong while reading goes on.
 #[derive(Debug, Default)]
 pub(super) struct DiagnosticSink {
-    sink: Vec<Reported>,
-    warnings: Vec<Reported>,
+    reported: Vec<Reported>,
     /// Values that must not be shown, whatever error stands beside them.
     hidden: Vec<Location>,
 }
 
 impl DiagnosticSink {
     pub(super) fn push(&mut self, location: Location, error: ValueError) {
-        self.sink.push(Reported { location, error, earlier: None });
+        self.reported.push(Reported { location, error, is_warning: false, earlier: None });
     }
 
-    /// Warnings: not wrong, but most likely not intended.
+    /// Reports what is not wrong, but most likely not intended.
     pub(super) fn warn(&mut self, location: Location, error: ValueError) {
-        self.warnings.push(Reported { location, error, earlier: None });
+        self.reported.push(Reported { location, error, is_warning: true, earlier: None });
     }
 
-    /// A clash with another place; `message` go before that place.
+    /// A clash with another place; `message` goes before that place.
     pub(super) fn push_clash(
         &mut self,
         location: Location,
@@ -227,12 +194,13 @@ impl DiagnosticSink {
         message: &'static str,
         earlier: Location,
     ) {
-        self.sink.push(Reported { location, error, earlier: Some((message, earlier)) });
+        let earlier = Some((message, earlier));
+        self.reported.push(Reported { location, error, is_warning: false, earlier });
     }
 
-    /// Number of errors so far.
+    /// Number of errors and warnings so far.
     pub(super) fn len(&self) -> usize {
-        self.sink.len()
+        self.reported.len()
     }
 
     /// Keeps a value from being shown by any error.
@@ -240,24 +208,20 @@ impl DiagnosticSink {
         self.hidden.push(location);
     }
 
-    /// The diagnostics, if there are any, else the warnings.
-    pub(super) fn into_result(self, texts: &mut [Text]) -> Result<Warnings, Diagnostics> {
+    /// The errors, if there are any, else the warnings.
+    pub(super) fn into_result(mut self, texts: &mut [Text]) -> Result<Diagnostics, Diagnostics> {
         for location in self.hidden {
             if let (Some(text), Some((start, end))) = (texts.get_mut(location.file), location.span) {
                 text.secrets.push(start..end);
             }
         }
         texts.iter_mut().for_each(|text| text.secrets = merged(std::mem::take(&mut text.secrets)));
-        let in_order = |mut sink: Vec<Reported>| -> Vec<Diagnostic> {
-            sink.sort_by(|a, b| a.location.cmp(&b.location));
-            sink.into_iter().filter_map(|reported| reported.into_diagnostic(texts)).collect()
-        };
-        let diagnostics = in_order(self.sink);
-        if diagnostics.is_empty() {
-            Ok(Warnings(in_order(self.warnings)))
-        } else {
-            Err(Diagnostics(diagnostics))
-        }
+        let is_wrong = self.reported.iter().any(|reported| !reported.is_warning);
+        self.reported.retain(|reported| !(is_wrong && reported.is_warning));
+        self.reported.sort_by(|a, b| a.location.cmp(&b.location));
+        let told = self.reported.into_iter().filter_map(|reported| reported.into_diagnostic(texts));
+        let told = Diagnostics(told.collect());
+        if is_wrong { Err(told) } else { Ok(told) }
     }
 }
 
@@ -265,21 +229,21 @@ impl Reported {
     fn into_diagnostic(self, texts: &[Text]) -> Option<Diagnostic> {
         // Every site is made with the index of a text that was read before it.
         let text = texts.get(self.location.file)?;
-        let (line, column) = self.location.span.map_or((1, 1), |(start, _)| text.position(start));
+        let (line, column) = text.position(&self.location);
         let snippet =
             self.location.span.map(|(start, end)| snippet(&text.text, &text.secrets, &(start..end)));
         let earlier = self.earlier.and_then(|(message, location)| {
             let text = texts.get(location.file)?;
-            let (line, _) = location.span.map_or((1, 1), |(start, _)| text.position(start));
-            Some(format!("{message} {}:{line}", shown_path(&text.path)))
+            Some(format!("{message} {}:{}", shown_path(&text.path), text.position(&location).0))
         });
-        let ValueError { message, label, hint, .. } = self.error;
-        Some(Diagnostic { file: text.path.clone(), line, column, message, hint, label, snippet, earlier })
+        let (file, is_warning, ValueError { message, label, hint, .. }) =
+            (text.path.clone(), self.is_warning, self.error);
+        Some(Diagnostic { file, line, column, message, hint, is_warning, label, snippet, earlier })
     }
 }
 
 /// A path as it may be shown.
-fn shown_path(path: &Path) -> SafeText {
+pub(super) fn shown_path(path: &Path) -> SafeText {
     SafeText::new(&path.display().to_string())
 }
 
@@ -287,16 +251,20 @@ fn shown_path(path: &Path) -> SafeText {
 mod tests {
     use super::*;
 
+    fn at(offset: usize) -> Location {
+        Location::new(0, &(offset..offset + 1))
+    }
+
     #[test]
     fn a_position_counts_characters_not_bytes() {
         let text = Text::new("f".into(), "a\näöü x".to_owned());
-        assert_eq!(text.position(text.text.find('x').unwrap()), (2, 5));
+        assert_eq!(text.position(&at(text.text.find('x').unwrap())), (2, 5));
     }
 
     #[test]
     fn a_position_past_the_end_is_the_end() {
         let text = Text::new("f".into(), "ab\n".to_owned());
-        assert_eq!(text.position(99), (2, 1));
+        assert_eq!(text.position(&at(99)), (2, 1));
     }
 
     #[test]
@@ -314,6 +282,6 @@ mod tests {
 
     #[test]
     fn nothing_wrong_is_no_faults() {
-        assert_eq!(DiagnosticSink::default().into_result(&mut []), Ok(Warnings::default()));
+        assert_eq!(DiagnosticSink::default().into_result(&mut []), Ok(Diagnostics::default()));
     }
 }

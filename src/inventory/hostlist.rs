@@ -16,14 +16,9 @@ const MAX_DIGITS: usize = 18;
 /// Names or addresses with ranges in them, as one text; expanding it cannot fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hostlist {
-    terms: Vec<Term>,
+    /// The parts of what stands between two commas.
+    terms: Vec<Vec<Part>>,
     count: u64,
-}
-
-/// The text between two commas.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Term {
-    parts: Vec<Part>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,15 +52,13 @@ impl Hostlist {
         for (at, term) in split_terms(text) {
             if term.is_empty() && !text.is_empty() {
                 let comma = at.min(text.len() - 1);
-                return Err(bad_range(
-                    "has an empty place in its list",
-                    "a name is missing",
-                    comma..comma + 1,
-                ));
+                let message = "has an empty place in its list";
+                return Err(bad_range(message, "a name is missing", comma..comma + 1));
             }
-            terms.push(Term::parse(term, at, is_range)?);
+            terms.push(parse_term(term, at, is_range)?);
         }
-        let count = terms.iter().map(Term::count).fold(0, u64::saturating_add);
+        let count = |term: &Vec<Part>| term.iter().map(Part::count).fold(1, u64::saturating_mul);
+        let count = terms.iter().map(count).fold(0, u64::saturating_add);
         Ok(Self { terms, count })
     }
 
@@ -76,15 +69,51 @@ impl Hostlist {
 
     /// Whether it has brackets or several names, even if only one name comes out of the brackets.
     pub(super) fn has_ranges(&self) -> bool {
-        let is_bracket = |part: &Part| matches!(part, Part::Bracket(_));
-        self.terms.len() > 1 || self.terms.iter().any(|term| term.parts.iter().any(is_bracket))
+        self.terms.len() > 1 || self.terms.iter().flatten().any(|part| matches!(part, Part::Bracket(_)))
     }
 
     /// All names in the order of writing, the last bracket of each running fastest. The caller has looked at
     /// [`Self::count`].
     pub(super) fn expand(&self) -> Vec<String> {
-        self.terms.iter().flat_map(Term::expand).collect()
+        let term = |term: &Vec<Part>| term.iter().fold(vec![String::new()], |names, part| part.behind(names));
+        self.terms.iter().flat_map(term).collect()
     }
+}
+
+impl Part {
+    fn count(&self) -> u64 {
+        match self {
+            Self::Literal(_) => 1,
+            Self::Bracket(series) => {
+                series.iter().map(|one| one.high - one.low + 1).fold(0, u64::saturating_add)
+            }
+        }
+    }
+
+    fn longest(&self) -> usize {
+        match self {
+            Self::Literal(text) => text.chars().count(),
+            Self::Bracket(series) => {
+                series.iter().map(|one| one.width.max(one.high.to_string().len())).max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// Each of these names, followed by each text of this part.
+    fn behind(&self, mut names: Vec<String>) -> Vec<String> {
+        match self {
+            Self::Literal(text) => names.iter_mut().for_each(|name| name.push_str(text)),
+            Self::Bracket(series) => names = names.iter().flat_map(|name| continued(name, series)).collect(),
+        }
+        names
+    }
+}
+
+/// `name` followed by each number of the bracket.
+fn continued(name: &str, bracket: &[Series]) -> impl Iterator<Item = String> {
+    bracket.iter().flat_map(move |&Series { low, high, width }| {
+        (low..=high).map(move |number| format!("{name}{number:0width$}"))
+    })
 }
 
 /// Splits at the commas that are not within brackets; gives each term with its offset.
@@ -106,79 +135,35 @@ pub(super) fn split_terms(text: &str) -> Vec<(usize, &str)> {
     terms
 }
 
-impl Term {
-    /// `offset` is where the term stands in the whole text.
-    fn parse(text: &str, offset: usize, is_range: fn(&str) -> bool) -> Result<Self, ValueError> {
-        let mut parts = Vec::new();
-        let mut at = 0;
-        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-            let literal = rest.find(['[', ']']).unwrap_or(rest.len());
-            if literal > 0 {
-                parts.push(Part::Literal(rest.get(..literal).unwrap_or_default().to_owned()));
-                at += literal;
-                continue;
-            }
-            if rest.starts_with(']') {
-                return Err(unbalanced("has a `]` without a `[` before it", offset + at));
-            }
-            let inside_at = at + 1;
-            let inside = text.get(inside_at..).unwrap_or_default();
-            let end =
-                inside.find(['[', ']']).filter(|end| inside.get(*end..).is_some_and(|s| s.starts_with(']')));
-            let Some(end) = end else {
-                return Err(unbalanced("has a `[` without a `]` after it", offset + at));
-            };
-            let inside = inside.get(..end).unwrap_or_default();
-            parts.push(if is_range(inside) {
-                Part::Bracket(bracket(inside, offset + inside_at)?)
-            } else {
-                Part::Literal(format!("[{inside}]"))
-            });
-            at = inside_at + end + 1;
+/// `offset` is where the term stands in the whole text.
+fn parse_term(text: &str, offset: usize, is_range: fn(&str) -> bool) -> Result<Vec<Part>, ValueError> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (literal, behind) = rest.split_at(rest.find(['[', ']']).unwrap_or(rest.len()));
+        parts.push(Part::Literal(literal.to_owned()));
+        let at = offset + text.len() - behind.len();
+        if behind.is_empty() {
+            break;
         }
-        let term = Self { parts };
-        if term.longest() > MAX_NAME_CHARS {
-            return Err(ValueError::new(
-                format!("is longer than {MAX_NAME_CHARS} characters"),
-                "too long",
-                "use a shorter name",
-            ));
-        }
-        Ok(term)
-    }
-
-    fn count(&self) -> u64 {
-        let part_count = |part: &Part| match part {
-            Part::Literal(_) => 1,
-            Part::Bracket(series) => series
-                .iter()
-                .fold(0_u64, |sum, one| sum.saturating_add((one.high - one.low).saturating_add(1))),
+        let Some(opened) = behind.strip_prefix('[') else {
+            return Err(unbalanced("has a `]` without a `[` before it", at));
         };
-        self.parts.iter().map(part_count).fold(1, u64::saturating_mul)
-    }
-
-    fn expand(&self) -> Vec<String> {
-        let mut names = vec![String::new()];
-        for part in &self.parts {
-            match part {
-                Part::Literal(text) => names.iter_mut().for_each(|name| name.push_str(text)),
-                Part::Bracket(series) => {
-                    names = names.iter().flat_map(|name| continued(name, series)).collect();
-                }
-            }
-        }
-        names
-    }
-
-    fn longest(&self) -> usize {
-        let part_chars = |part: &Part| match part {
-            Part::Literal(text) => text.chars().count(),
-            Part::Bracket(series) => {
-                series.iter().map(|one| one.width.max(one.high.to_string().len())).max().unwrap_or(0)
-            }
+        let Some((inside, after)) = opened.split_once(']').filter(|(inside, _)| !inside.contains('[')) else {
+            return Err(unbalanced("has a `[` without a `]` after it", at));
         };
-        self.parts.iter().map(part_chars).sum()
+        parts.push(if is_range(inside) {
+            Part::Bracket(bracket(inside, at + 1)?)
+        } else {
+            Part::Literal(format!("[{inside}]"))
+        });
+        rest = after;
     }
+    if parts.iter().map(Part::longest).sum::<usize>() > MAX_NAME_CHARS {
+        let message = format!("is longer than {MAX_NAME_CHARS} characters");
+        return Err(ValueError::new(message, "too long", "use a shorter name"));
+    }
+    Ok(parts)
 }
 
 /// Whether what stands in brackets is numbers, and would be another set as a class of characters.
@@ -186,14 +171,6 @@ fn is_range_for_certain(inside: &str) -> bool {
     let is_numeric = inside.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b','));
     let is_long = |number: &str| number.len() > 1;
     is_numeric && (inside.contains(',') || (inside.contains('-') && inside.split('-').any(is_long)))
-}
-
-/// `name` followed by each number of the bracket.
-fn continued(name: &str, bracket: &[Series]) -> impl Iterator<Item = String> {
-    bracket.iter().flat_map(move |series| {
-        let width = series.width;
-        (series.low..=series.high).map(move |number| format!("{name}{number:0width$}"))
-    })
 }
 
 /// Parses the text between two brackets; `at` is its offset in the whole text.

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::alerts::{check_station_rules, default_rules};
 use super::check;
-use super::diagnostic::{DiagnosticSink, Diagnostics, Text, ValueError};
+use super::diagnostic::{DiagnosticSink, Diagnostics, Text, ValueError, shown_path};
 use super::host_entry::{RawHost, read_defaults, read_host, selector};
 use super::host_options::HostOptions;
 use super::location::{Location, Spanned};
@@ -39,10 +39,10 @@ pub trait Files {
 ///
 /// Everything that is wrong, in all of the files at once.
 pub fn load(path: &Path, files: &dyn Files) -> Result<Inventory, Diagnostics> {
-    let mut reader = Reader::new(files);
+    let mut reader = Reader::default();
     let mut pending = vec![Pending { path: path.to_owned(), included_at: None, defaults: Rc::default() }];
     while let Some(next) = pending.pop() {
-        let mut included = reader.read_file(next);
+        let mut included = reader.read_file(files, next);
         // The last one is read next, and hosts are in the order of the files.
         included.reverse();
         pending.append(&mut included);
@@ -58,8 +58,8 @@ struct Pending {
     defaults: Rc<HostOptions>,
 }
 
-struct Reader<'f> {
-    files: &'f dyn Files,
+#[derive(Default)]
+struct Reader {
     texts: Vec<Text>,
     sink: DiagnosticSink,
     /// Files that were named, and where.
@@ -72,39 +72,21 @@ struct Reader<'f> {
     sections: Sections,
 }
 
-impl<'f> Reader<'f> {
-    fn new(files: &'f dyn Files) -> Self {
-        Self {
-            files,
-            texts: Vec::new(),
-            sink: DiagnosticSink::default(),
-            seen: BTreeMap::new(),
-            hosts: Vec::new(),
-            exclude: Vec::new(),
-            may_have_hosts: false,
-            sections: Sections::default(),
-        }
-    }
-
+impl Reader {
     /// Reads one file; gives the files that it includes.
-    fn read_file(&mut self, pending: Pending) -> Vec<Pending> {
+    fn read_file(&mut self, files: &dyn Files, pending: Pending) -> Vec<Pending> {
         let Pending { path, included_at, defaults } = pending;
         let key = normalised(&path);
         if let (Some(earlier), Some(location)) = (self.seen.get(&key), &included_at) {
-            self.sink.push_clash(
-                location.clone(),
-                ValueError::new(
-                    format!("`{}` is included twice, or includes itself", shown(&path)),
-                    "names it again",
-                    "name each file once; a pattern must not match the file that it stands in",
-                ),
-                "named before at",
-                earlier.clone().unwrap_or(Location::whole_file(0)),
-            );
+            let message = format!("`{}` is included twice, or includes itself", shown_path(&path));
+            let hint = "name each file once; a pattern must not match the file that it stands in";
+            let earlier = earlier.clone().unwrap_or(Location::whole_file(0));
+            let error = ValueError::new(message, "names it again", hint);
+            self.sink.push_clash(location.clone(), error, "named before at", earlier);
             return Vec::new();
         }
         self.seen.insert(key, included_at.clone());
-        let text = match self.files.read(&path) {
+        let text = match files.read(&path) {
             Ok(text) => text,
             Err(error) => {
                 self.unreadable(path, included_at, &error);
@@ -114,13 +96,13 @@ impl<'f> Reader<'f> {
         let file = self.texts.len();
         self.texts.push(Text::new(path.clone(), text.clone()));
         let base = path.parent().unwrap_or(Path::new(""));
-        self.read_text(Input { file, text: &text, base }, included_at.is_none(), &defaults)
+        self.read_text(files, Input { file, text: &text, base }, included_at.is_none(), &defaults)
     }
 
     fn unreadable(&mut self, path: PathBuf, included_at: Option<Location>, error: &io::Error) {
         self.may_have_hosts = true;
         let error = ValueError::new(
-            format!("cannot read `{}`: {}", shown(&path), SafeText::new(&error.to_string())),
+            format!("cannot read `{}`: {}", shown_path(&path), SafeText::new(&error.to_string())),
             "names a file that cannot be read",
             "check that the file exists, is UTF-8 text and that this user may read it",
         );
@@ -131,7 +113,13 @@ impl<'f> Reader<'f> {
         self.sink.push(location, error);
     }
 
-    fn read_text(&mut self, input: Input<'_>, is_first: bool, above: &Rc<HostOptions>) -> Vec<Pending> {
+    fn read_text(
+        &mut self,
+        files: &dyn Files,
+        input: Input<'_>,
+        is_first: bool,
+        above: &Rc<HostOptions>,
+    ) -> Vec<Pending> {
         let (document, errors) = DeTable::parse_recoverable(input.text);
         let table = document.get_ref();
         if let Some(error) = errors.first() {
@@ -140,9 +128,13 @@ impl<'f> Reader<'f> {
             if is_first {
                 self.sections.cycle.interval = None;
             }
-            self.sink.push(syntax_location(input, error), syntax_error(error));
+            let whole_file = Location::whole_file(input.file);
+            let location = error.span().map_or(whole_file, |span| Location::new(input.file, &span));
+            let message = format!("not valid TOML: {}", SafeText::new(error.message()));
+            let hint = "correct this first; the rest of this file was not checked";
+            self.sink.push(location, ValueError::new(message, "here", hint));
             let mut scratch = DiagnosticSink::default();
-            return includes(self.files, input, table, above, &mut scratch);
+            return includes(files, input, table, above, &mut scratch);
         }
         find_secrets(input.file, table, &mut self.sink);
         open(input, table, &TOP, &mut self.sink);
@@ -158,7 +150,7 @@ impl<'f> Reader<'f> {
         }
         self.read_hosts(input, table, &defaults);
         let n_before = self.sink.len();
-        let included = includes(self.files, input, table, &defaults, &mut self.sink);
+        let included = includes(files, input, table, &defaults, &mut self.sink);
         self.may_have_hosts |= self.sink.len() > n_before;
         included
     }
@@ -209,16 +201,10 @@ impl<'f> Reader<'f> {
     fn read_hosts(&mut self, input: Input<'_>, table: &DeTable<'_>, defaults: &HostOptions) {
         let Some((key, value)) = table.get_key_value("host") else { return };
         self.may_have_hosts = true;
-        let error = || {
-            ValueError::new(
-                "`host` must be a list of tables",
-                "not a list of tables",
-                "write [[host]], in double brackets, for each host",
-            )
-        };
+        let hint = "write [[host]], in double brackets, for each host";
+        let error = ValueError::new("`host` must be a list of tables", "not a list of tables", hint);
         let DeValue::Array(items) = value.get_ref() else {
-            self.sink.push(Location::new(input.file, &key.span()), error());
-            return;
+            return self.sink.push(Location::new(input.file, &key.span()), error);
         };
         for item in items {
             let location = Location::new(input.file, &item.span());
@@ -227,7 +213,7 @@ impl<'f> Reader<'f> {
                     let mut section = open(input, raw, &HOST, &mut self.sink);
                     self.hosts.extend(read_host(&mut section, location, defaults));
                 }
-                None => self.sink.push(location, error()),
+                None => self.sink.push(location, error.clone()),
             }
         }
     }
@@ -244,11 +230,8 @@ impl<'f> Reader<'f> {
         if let Some(raw) = value.get_ref().as_table() {
             return Some(open(input, raw, keys, &mut self.sink));
         }
-        let error = ValueError::new(
-            format!("`{name}` must be a table"),
-            "not a table",
-            format!("write [{name}], in single brackets"),
-        );
+        let hint = format!("write [{name}], in single brackets");
+        let error = ValueError::new(format!("`{name}` must be a table"), "not a table", hint);
         self.sink.push(Location::new(input.file, &value.span()), error);
         None
     }
@@ -257,21 +240,15 @@ impl<'f> Reader<'f> {
         // Stations alone are worth asking too.
         let has_stations = self.sections.stations == Stations::Watched;
         if !self.may_have_hosts && !has_stations {
-            self.sink.push(
-                Location::whole_file(0),
-                ValueError::new(
-                    "an inventory without a host",
-                    "",
-                    "add a [[host]] with a `name`; `local = true` in it is this machine",
-                ),
-            );
+            let hint = "add a [[host]] with a `name`; `local = true` in it is this machine";
+            let error = ValueError::new("an inventory without a host", "", hint);
+            self.sink.push(Location::whole_file(0), error);
         }
         let resolved = resolve(&self.hosts, &self.exclude, &self.sections.cycle, &mut self.sink);
         let warnings = self.sink.into_result(&mut self.texts)?;
         let origin = |location: &Location| {
             let text = self.texts.get(location.file)?;
-            let (line, _) = location.span.map_or((1, 1), |(start, _)| text.position(start));
-            Some(Origin { file: text.path().to_owned(), line })
+            Some(Origin { file: text.path.clone(), line: text.position(location).0 })
         };
         let (mut hosts, mut origins) = (Vec::new(), BTreeMap::new());
         for (host, locations) in resolved {
@@ -301,30 +278,26 @@ fn includes(
     let mut top = Section { input, raw: table, table: &TOP, sink };
     let patterns = top.parsed_list("include", check::path);
     let mut found = Vec::new();
-    for pattern in patterns.map(|patterns| patterns.value).unwrap_or_default() {
-        match files.glob(&input.base.join(&pattern.value)) {
-            Ok(paths) if paths.is_empty() => sink.push(
-                pattern.location,
-                ValueError::new(
-                    "an include that matches no file",
-                    "matches nothing",
-                    "correct the path, which is relative to this file, or take it out",
-                ),
-            ),
-            Ok(paths) => found.extend(paths.into_iter().map(|path| Pending {
-                path,
-                included_at: Some(pattern.location.clone()),
-                defaults: Rc::clone(defaults),
-            })),
-            Err(error) => sink.push(
-                pattern.location,
-                ValueError::new(
-                    format!("an include that cannot be looked up: {}", SafeText::new(&error.to_string())),
-                    "cannot be looked up",
-                    "correct the pattern",
-                ),
-            ),
-        }
+    for Spanned { value: pattern, location } in patterns.map(|patterns| patterns.value).unwrap_or_default() {
+        let error = match files.glob(&input.base.join(&pattern)) {
+            Ok(paths) if paths.is_empty() => {
+                let hint = "correct the path, which is relative to this file, or take it out";
+                ValueError::new("an include that matches no file", "matches nothing", hint)
+            }
+            Ok(paths) => {
+                found.extend(paths.into_iter().map(|path| {
+                    let (included_at, defaults) = (Some(location.clone()), Rc::clone(defaults));
+                    Pending { path, included_at, defaults }
+                }));
+                continue;
+            }
+            Err(error) => {
+                let reason = SafeText::new(&error.to_string());
+                let message = format!("an include that cannot be looked up: {reason}");
+                ValueError::new(message, "cannot be looked up", "correct the pattern")
+            }
+        };
+        sink.push(location, error);
     }
     found
 }
@@ -340,36 +313,16 @@ fn check_keep(section: &mut Section<'_, '_>, sections: &Sections) {
     }
 }
 
-fn syntax_location(input: Input<'_>, error: &toml::de::Error) -> Location {
-    error.span().map_or(Location::whole_file(input.file), |span| Location::new(input.file, &span))
-}
-
-fn syntax_error(error: &toml::de::Error) -> ValueError {
-    ValueError::new(
-        format!("not valid TOML: {}", SafeText::new(error.message())),
-        "here",
-        "correct this first; the rest of this file was not checked",
-    )
-}
-
 /// The path without `.` and `..`, to recognise a file that is named in two ways. By its text alone: the
 /// room does not look at the file system.
 fn normalised(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir if out.file_name().is_some() => {
-                out.pop();
-            }
-            Component::ParentDir | Component::Prefix(_) | Component::RootDir | Component::Normal(_) => {
-                out.push(component);
-            }
+        if component == Component::ParentDir && out.file_name().is_some() {
+            out.pop();
+        } else if component != Component::CurDir {
+            out.push(component);
         }
     }
     out
-}
-
-fn shown(path: &Path) -> SafeText {
-    SafeText::new(&path.display().to_string())
 }

@@ -26,7 +26,7 @@ mod tables;
 mod unknown_keys;
 mod vendor;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Warnings};
+pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{Files, load};
 pub use model::{
     AccountServer, AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Origin,

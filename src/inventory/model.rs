@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::diagnostic::Warnings;
+use super::diagnostic::Diagnostics;
 use crate::alert::Rules;
 use crate::probe::Tool;
 
@@ -18,7 +18,7 @@ pub struct Inventory {
     /// hosts, since a host whose line moves is the same host.
     pub origins: BTreeMap<String, Vec<Origin>>,
     /// Warnings: not wrong, but most likely not intended.
-    pub warnings: Warnings,
+    pub warnings: Diagnostics,
     /// `[cycle]`.
     pub cycle: CycleSettings,
     /// `[store]`.

@@ -1,9 +1,7 @@
 //! Written hosts become hosts: ranges expanded, defaults applied, and checked against each other.
 
 use std::borrow::Cow;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::diagnostic::{DiagnosticSink, ValueError};
@@ -42,12 +40,11 @@ pub(super) fn resolve(
     }
     fleet.exclude(exclude, sink);
     fleet.check_machines(sink);
-    if let (Some(pattern), true) = (exclude.first(), fleet.is_all_excluded()) {
+    let is_all_excluded = !fleet.hosts.is_empty() && fleet.hosts.iter().all(|host| host.is_excluded);
+    if let Some(pattern) = exclude.first().filter(|_| is_all_excluded) {
         let hint = "leave at least one host in the fleet";
-        sink.push(
-            pattern.location.clone(),
-            ValueError::new("every host is excluded", "nothing is left", hint),
-        );
+        let error = ValueError::new("every host is excluded", "nothing is left", hint);
+        sink.push(pattern.location.clone(), error);
     }
     let kept = fleet.hosts.into_iter().filter(|host| !host.is_excluded);
     kept.map(|host| (host.options.host(host.name, host.address), host.locations)).collect()
@@ -82,41 +79,19 @@ struct Fleet<'w> {
 }
 
 /// Identity of a machine: two hosts that are equal in it would have their GPUs counted twice. One address may lead to
-/// several by port, by jump host, and through a gateway even by user.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Machine {
-    /// `None` is this machine.
-    ssh: Option<Route>,
-    /// The program that shows its GPUs; two of them may show different ones.
-    program: Option<String>,
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Route {
-    address: String,
-    port: Option<u16>,
-    user: Option<String>,
-    jump: Option<String>,
-    ssh_config: Option<PathBuf>,
-}
-
-impl Machine {
-    /// `None` for a host that is played from a file, which may stand for any number.
-    fn of(host: &Host) -> Option<Self> {
-        let ssh = match &host.target {
-            Target::Local => None,
-            Target::Scripted { .. } => return None,
-            Target::Ssh(ssh) => Some(Route {
-                address: ssh.address.trim_end_matches('.').to_ascii_lowercase(),
-                port: ssh.port,
-                user: ssh.user.clone(),
-                jump: ssh.jump.clone(),
-                ssh_config: ssh.ssh_config.clone(),
-            }),
-        };
-        let of_gpus = host.probes.iter().find(|tool| tool.can_sample());
-        Some(Self { ssh, program: of_gpus.map(|tool| host.program(*tool).to_owned()) })
-    }
+/// several by port, by jump host, and through a gateway even by user; two programs may show different GPUs of one.
+/// `None` for a host that is played from a file, which may stand for any number.
+fn machine(host: &Host) -> Option<String> {
+    let route = match &host.target {
+        Target::Local => None,
+        Target::Scripted { .. } => return None,
+        Target::Ssh(ssh) => {
+            let address = ssh.address.trim_end_matches('.').to_ascii_lowercase();
+            Some((address, ssh.port, &ssh.user, &ssh.jump, &ssh.ssh_config))
+        }
+    };
+    let program = host.probes.iter().find(|tool| tool.can_sample()).map(|tool| host.program(*tool));
+    Some(format!("{:?}", (route, program)))
 }
 
 impl<'w> Fleet<'w> {
@@ -128,11 +103,8 @@ impl<'w> Fleet<'w> {
         }
         if !self.is_full {
             self.is_full = true;
-            let error = ValueError::new(
-                format!("more than {MAX_HOSTS} hosts"),
-                "too many hosts",
-                "check the range for a digit too many; split a fleet that is larger among several inventories",
-            );
+            let hint = "check the range for a digit too many; split a fleet that is larger among several inventories";
+            let error = ValueError::new(format!("more than {MAX_HOSTS} hosts"), "too many hosts", hint);
             sink.push(name.location.clone(), error);
         }
         false
@@ -141,28 +113,24 @@ impl<'w> Fleet<'w> {
     /// Adds the hosts of an entry, without those that it excludes: their names are free for other entries.
     fn add(&mut self, entry_idx: usize, entry: &'w RawHost, sink: &mut DiagnosticSink) {
         let names = entry.name.value.expand();
-        let excluded = {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            excluded(&entry.exclude, &names, "this [[host]]", sink)
-        };
+        let excluded = excluded(&entry.exclude, names.iter().map(String::as_str), "this [[host]]", sink);
         let addresses = addresses(entry, &names, sink);
         let has_addresses = addresses.is_some();
         let addresses = addresses.unwrap_or_else(|| names.clone());
         let mut given: Vec<(String, String)> = names.into_iter().zip(addresses).collect();
         given.retain(|(name, _)| !excluded.contains(name));
-        let is_duplicate = !self.check_names(&given, &entry.name.location, sink);
-        let address_location =
-            entry.address.as_ref().map_or(&entry.name.location, |address| &address.location);
-        for (name, address) in given {
+        let is_faulty = !self.check_names(&given, &entry.name.location, sink) || !has_addresses;
+        let address = entry.address.as_ref().unwrap_or(&entry.name);
+        for (name, address_of_host) in given {
             self.names.entry(name.clone()).or_insert(self.hosts.len());
             self.hosts.push(ResolvedHost {
                 name,
-                address,
+                address: address_of_host,
                 options: Cow::Borrowed(&entry.options),
                 locations: vec![entry.name.location.clone()],
-                address_location: address_location.clone(),
+                address_location: address.location.clone(),
                 entry_idx,
-                is_faulty: is_duplicate || !has_addresses,
+                is_faulty,
                 is_excluded: false,
             });
         }
@@ -183,11 +151,9 @@ impl<'w> Fleet<'w> {
         });
         let Some((name, earlier)) = duplicates.next() else { return true };
         let others = and_more(duplicates.count());
-        let error = ValueError::new(
-            format!("the name `{name}`{others} is given twice"),
-            "given before",
-            "each host has one name of its own: take one out or rename it; if this is to change that host, write `override = true` here",
-        );
+        let hint = "each host has one name of its own: take one out or rename it; if this is to change that host, write `override = true` here";
+        let error =
+            ValueError::new(format!("the name `{name}`{others} is given twice"), "given before", hint);
         sink.push_clash(location.clone(), error, "first given at", earlier);
         false
     }
@@ -203,32 +169,22 @@ impl<'w> Fleet<'w> {
         if self.n_changed > MAX_CHANGED {
             let hint =
                 "check the range for a digit too many; what holds for all hosts belongs into [defaults]";
-            let error =
-                ValueError::new(format!("more than {MAX_CHANGED} changes of hosts"), "too many", hint);
-            return sink.push(entry.name.location.clone(), error);
+            let message = format!("more than {MAX_CHANGED} changes of hosts");
+            return sink.push(entry.name.location.clone(), ValueError::new(message, "too many", hint));
         }
         let names = entry.name.value.expand();
         let unknown: Vec<&String> = names.iter().filter(|name| !self.names.contains_key(*name)).collect();
         if let [name, others @ ..] = unknown.as_slice() {
             let others = and_more(others.len());
-            let error = ValueError::new(
-                format!("`{name}`{others} is to be changed, but no [[host]] gives it"),
-                "given nowhere",
-                "correct the name, or take `override = true` out if this is a host of its own",
-            );
-            return sink.push(entry.name.location.clone(), error);
+            let message = format!("`{name}`{others} is to be changed, but no [[host]] gives it");
+            let hint = "correct the name, or take `override = true` out if this is a host of its own";
+            return sink.push(entry.name.location.clone(), ValueError::new(message, "given nowhere", hint));
         }
-        let addresses = match &entry.address {
-            Some(_) => addresses(entry, &names, sink),
-            None => Some(Vec::new()),
-        };
-        let Some(addresses) = addresses else { return };
-        let mut addresses = addresses.into_iter();
-        for name in &names {
-            let address = addresses.next();
+        let Some(addresses) = addresses(entry, &names, sink) else { return };
+        for (name, address) in names.iter().zip(addresses) {
             let host = self.names.get(name).and_then(|idx| self.hosts.get_mut(*idx));
             let Some(host) = host else { continue };
-            if let (Some(address), Some(raw)) = (address, &entry.address) {
+            if let Some(raw) = &entry.address {
                 host.address = address;
                 host.address_location = raw.location.clone();
             }
@@ -241,37 +197,26 @@ impl<'w> Fleet<'w> {
 
     /// Leaves hosts out, whichever entry gives them.
     fn exclude(&mut self, exclude: &[Spanned<Selector>], sink: &mut DiagnosticSink) {
-        let names: Vec<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
-        let excluded = excluded(exclude, &names, "the fleet", sink);
+        let names = self.hosts.iter().map(|host| host.name.as_str());
+        let excluded = excluded(exclude, names, "the fleet", sink);
         for host in &mut self.hosts {
             host.is_excluded = excluded.contains(&host.name);
         }
     }
 
-    fn is_all_excluded(&self) -> bool {
-        !self.hosts.is_empty() && self.hosts.iter().all(|host| host.is_excluded)
-    }
-
     /// Notes machines that are in the fleet under two names: one error for each `[[host]]`.
     fn check_machines(&self, sink: &mut DiagnosticSink) {
-        let mut machines: BTreeMap<Machine, &ResolvedHost<'_>> = BTreeMap::new();
+        let mut machines: BTreeMap<String, &ResolvedHost<'_>> = BTreeMap::new();
         let mut noted = BTreeSet::new();
         for host in self.hosts.iter().filter(|host| !host.is_excluded && !host.is_faulty) {
             let resolved = host.options.host(host.name.clone(), host.address.clone());
-            let Some(machine) = Machine::of(&resolved) else { continue };
-            let earlier = match machines.entry(machine) {
-                Entry::Vacant(place) => {
-                    place.insert(host);
-                    continue;
-                }
-                Entry::Occupied(earlier) => *earlier.get(),
-            };
-            if noted.insert(host.entry_idx) {
-                let error = ValueError::new(
-                    format!("`{}` and `{}` are one machine", host.name, earlier.name),
-                    "a machine that is asked already",
-                    "its GPUs would be counted twice: take one of the two out, or give the right `address`",
-                );
+            let Some(machine) = machine(&resolved) else { continue };
+            let earlier = *machines.entry(machine).or_insert(host);
+            if !std::ptr::eq(earlier, host) && noted.insert(host.entry_idx) {
+                let message = format!("`{}` and `{}` are one machine", host.name, earlier.name);
+                let hint =
+                    "its GPUs would be counted twice: take one of the two out, or give the right `address`";
+                let error = ValueError::new(message, "a machine that is asked already", hint);
                 let earlier = earlier.address_location.clone();
                 sink.push_clash(host.address_location.clone(), error, "first given at", earlier);
             }
@@ -281,15 +226,14 @@ impl<'w> Fleet<'w> {
     fn check_times(&mut self, options: &HostOptions, cycle: &Cycle, sink: &mut DiagnosticSink) {
         let host = options.host(String::new(), String::new());
         let timeout_location = options.location("timeout");
-        if let Some(interval) = cycle.interval.filter(|interval| host.timeout >= *interval) {
+        let interval = cycle.interval.unwrap_or(Duration::MAX);
+        if host.timeout >= interval {
             // With neither written there is nothing wrong, so one of the two locations is there.
             let location = timeout_location.clone().or_else(|| cycle.interval_location.clone());
             let hint = "an answer must be in before the next cycle: lower `timeout` in [defaults], or raise `interval` in [cycle]";
             self.wrong_time(location, not_below_interval("timeout", host.timeout, interval, hint), sink);
         }
-        if let (Some(sample), Some(interval)) = (host.sample, cycle.interval)
-            && sample >= interval
-        {
+        if let Some(sample) = host.sample.filter(|sample| *sample >= interval) {
             let hint =
                 "samples are what is read within a cycle: lower `sample`, or take it out to ask once a cycle";
             let error = not_below_interval("sample", sample, interval, hint);
@@ -299,11 +243,10 @@ impl<'w> Fleet<'w> {
             && ssh.connect_timeout > host.timeout
         {
             let [connect, timeout] = [ssh.connect_timeout, host.timeout].map(humantime::format_duration);
-            let error = ValueError::new(
-                format!("the connect_timeout of {connect} is above the timeout of {timeout}"),
-                "connecting is part of the timeout",
-                "lower `connect_timeout`, or raise `timeout`: it is for connecting and answering together",
-            );
+            let message = format!("the connect_timeout of {connect} is above the timeout of {timeout}");
+            let hint =
+                "lower `connect_timeout`, or raise `timeout`: it is for connecting and answering together";
+            let error = ValueError::new(message, "connecting is part of the timeout", hint);
             self.wrong_time(options.location("connect_timeout").or(timeout_location), error, sink);
         }
     }
@@ -317,26 +260,21 @@ impl<'w> Fleet<'w> {
 
 /// Which of these names are to be left out. Every name and pattern must be of one of them, since a slip would
 /// have a host polled that is to be left alone.
-fn excluded(
+fn excluded<'n>(
     exclude: &[Spanned<Selector>],
-    names: &[&str],
+    names: impl Iterator<Item = &'n str>,
     of: &str,
     sink: &mut DiagnosticSink,
 ) -> BTreeSet<String> {
     let mut excluded = BTreeSet::new();
-    if exclude.is_empty() {
-        return excluded;
-    }
-    let all: BTreeSet<&str> = names.iter().copied().collect();
+    let all: BTreeSet<&str> = if exclude.is_empty() { BTreeSet::new() } else { names.collect() };
     for selector in exclude {
         let selection = selector.value.choose(&all);
         if let [name, others @ ..] = selection.missing.as_slice() {
             let others = and_more(others.len());
-            let error = ValueError::new(
-                format!("`exclude` names `{}`{others}, which is no host of {of}", SafeText::new(name)),
-                "no such host",
-                "correct it, or take it out",
-            );
+            let message =
+                format!("`exclude` names `{}`{others}, which is no host of {of}", SafeText::new(name));
+            let error = ValueError::new(message, "no such host", "correct it, or take it out");
             sink.push(selector.location.clone(), error);
         }
         excluded.extend(selection.names.into_iter().map(str::to_owned));

@@ -161,26 +161,15 @@ pub(super) fn snippet(text: &str, secrets: &[Range<usize>], span: &Range<usize>)
     let cut_left = skipped > 0 || from > line_start;
     let cut_right = skipped + window.len() < cells.len() || to < line_end;
 
-    let mut line = String::new();
-    let mut mark = 0..0;
-    if cut_left {
-        line.push('…');
-    }
-    for (idx, cell) in window.iter().enumerate() {
-        if skipped + idx == first {
-            mark = line.len()..line.len();
-        }
-        line.push(cell.shown);
-        if (first..first + n_marked).contains(&(skipped + idx)) {
-            mark.end = line.len();
-        }
-    }
-    if first >= cells.len() {
-        mark = line.len()..line.len();
-    }
-    if cut_right {
-        line.push('…');
-    }
+    let shown = |cells: &[Cell]| cells.iter().map(|cell| cell.shown).collect::<String>();
+    let (before, rest) = window.split_at((first - skipped).min(window.len()));
+    let (marked, after) = rest.split_at(n_marked.min(rest.len()));
+    let mut line = if cut_left { "…" } else { "" }.to_owned() + &shown(before);
+    let start = line.len();
+    line += &shown(marked);
+    let mark = start..line.len();
+    line += &shown(after);
+    line += if cut_right { "…" } else { "" };
     Snippet { line, mark }
 }
 
