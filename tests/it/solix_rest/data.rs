@@ -22,7 +22,10 @@ async fn elsewhere() -> (Stage, Server) {
 }
 
 fn cloud(stage: &Stage, other: &Server) -> Cloud {
-    Cloud::open_at(&stage.config, &stage.server.url, &other.url).unwrap().with_pace(PACE)
+    let [home, other] = [&stage.server.url, &other.url].map(|url| url.parse().unwrap());
+    let mut cloud = Cloud::open_at(&stage.config, home, Some(other)).unwrap();
+    cloud.pace = PACE;
+    cloud
 }
 
 #[tokio::test]

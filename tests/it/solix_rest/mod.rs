@@ -93,7 +93,9 @@ impl Stage {
 
     /// A new process.
     fn cloud(&self) -> Cloud {
-        Cloud::open(&self.config).unwrap().with_pace(PACE)
+        let mut cloud = Cloud::open(&self.config).unwrap();
+        cloud.pace = PACE;
+        cloud
     }
 
     fn state(&self) -> &Path {

@@ -56,9 +56,9 @@ async fn go_everywhere(stage: &Stage) -> Vec<String> {
     let mut cloud = stage.cloud();
     said.push(format!("{:?}", cloud.devices().await));
     let site = cloud.sites().await.unwrap().remove(0);
-    said.push(format!("{:?} {:?}", cloud.scene(&site).await, cloud.panel_running_info(&site).await));
+    said.push(format!("{:?} {:?}", cloud.scene(&site).await, cloud.discover_panel(&site).await));
     note(&mut said, cloud.panel_average(&site).await.err());
-    said.push(format!("{:?} {:?}", cloud.mqtt_credentials().await.unwrap(), cloud.user_id()));
+    said.push(format!("{:?}", cloud.mqtt_credentials().await.unwrap()));
     said.push(format!("{cloud:?} {:?}", stage.config));
 
     let statuses = [302, 400, 401, 403, 404, 429, 500, 502, 503].map(|status| {

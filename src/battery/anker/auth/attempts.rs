@@ -8,7 +8,7 @@ use std::time::Duration;
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
-use super::files::{Loaded, PrivateFile};
+use super::files::{PrivateFile, Unusable};
 use crate::battery::anker::rest::{CloudError, Pause};
 use crate::battery::anker::wire::to_hex;
 use crate::reading::Timestamp;
@@ -32,78 +32,62 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// attempts.
 const MOST_REFUSED: usize = 16;
 
-/// An account: the hash of its e-mail address, so that files of ours do not hold the address.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::battery::anker) struct AccountId(String);
+/// An account: the hash of its e-mail address, so that files of ours do not hold the address. Empty where it is not
+/// known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct AccountId(String);
 
 impl AccountId {
     /// The account of an e-mail address, however it is written.
-    pub(in crate::battery::anker) fn from_email(email: &str) -> Self {
+    pub(crate) fn from_email(email: &str) -> Self {
         Self(to_hex(&Md5::digest(email.trim().to_lowercase())))
     }
-
-    pub(super) fn from_hex(hex: String) -> Self {
-        Self(hex)
-    }
-
-    /// As it stands in files.
-    pub(in crate::battery::anker) fn as_hex(&self) -> &str {
-        &self.0
-    }
 }
 
-/// What is logged in with.
+/// An e-mail address and its password, to log in with.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::battery::anker) struct Credentials<'a> {
-    pub(in crate::battery::anker) email: &'a Secret,
-    pub(in crate::battery::anker) password: &'a Secret,
+pub(crate) struct Credentials<'a> {
+    pub(crate) email: &'a Secret,
+    pub(crate) password: &'a Secret,
 }
 
-/// Who wants to log in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::battery::anker) enum Asked {
-    /// The program by itself.
-    ByProgram,
-    /// A person who is there: what was demanded of them may have been done.
-    ByPerson,
-}
-
-/// Why the server refused a login until somebody does something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::battery::anker) enum Refusal {
-    /// Wrong e-mail address or password.
-    Wrong,
-    /// A verification is needed; the code says which.
-    Verification(i64),
+impl Credentials<'_> {
+    pub(crate) fn account(&self) -> AccountId {
+        AccountId::from_email(self.email.expose())
+    }
 }
 
 /// The logins of late, and what forbids others.
 #[derive(Debug)]
-pub(in crate::battery::anker) struct Attempts {
+pub(crate) struct Attempts {
     file: PrivateFile,
     state: State,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct State {
     /// Makes equal passwords of two machines look different.
     salt: String,
-    accounts: BTreeMap<String, Account>,
+    accounts: BTreeMap<AccountId, Account>,
     /// Until then every account waits, since its count was lost.
-    lost_until_us: Option<i64>,
+    #[serde(rename = "lost_until_us")]
+    lost_until: Option<Timestamp>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Account {
     /// When logins were sent in the last day, oldest first.
-    made_us: Vec<i64>,
+    #[serde(rename = "made_us")]
+    made: Vec<Timestamp>,
     refused: Vec<Refused>,
-    pause: Option<(i64, Pause)>,
+    pause: Option<(Timestamp, Pause)>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Refused {
-    at_us: i64,
+    #[serde(rename = "at_us")]
+    at: Timestamp,
     /// `None` for wrong credentials, else the code of the verification.
     verification: Option<i64>,
     /// Sixteen bits of a salted hash of the credentials: enough to see that they were changed, and too few to
@@ -113,57 +97,43 @@ struct Refused {
 
 impl Attempts {
     /// Reads the count. One that cannot be understood is set aside, and then an attempt may just have been made.
-    ///
-    /// # Errors
-    /// The file cannot be read, or a lost count cannot be noted.
-    pub(in crate::battery::anker) fn load(state_dir: &Path, now: Timestamp) -> Result<Self, CloudError> {
+    pub(crate) fn load(state_dir: &Path, now: Timestamp) -> Result<Self, CloudError> {
         let file = PrivateFile::new(state_dir, FILE_NAME);
-        let mut attempts = match file.load::<State>()? {
-            Loaded::Ok(state) => Self { file, state },
-            Loaded::Missing => Self { file, state: State::new()? },
-            Loaded::Corrupt => {
-                let lost_until_us = Some(now.plus(BETWEEN).micros());
-                let state = State { lost_until_us, ..State::new()? };
-                file.save(&state)?;
-                Self { file, state }
-            }
-        };
-        if attempts.state.is_ahead_of(now) {
-            attempts.state.set_back(now);
-            attempts.file.save(&attempts.state)?;
+        let loaded = file.load::<State>()?;
+        let lost_until = (loaded == Err(Unusable::Corrupt)).then(|| now.plus(BETWEEN));
+        let before = loaded.map_or_else(|_| State::new(lost_until), Ok)?;
+        let mut state = before.clone();
+        state.set_back(now);
+        if lost_until.is_some() || state != before {
+            file.save(&state)?;
         }
-        attempts.state.forget_what_is_over(now);
-        Ok(attempts)
+        state.forget_what_is_over(now);
+        Ok(Self { file, state })
     }
 
-    /// Whether a login may be sent now.
+    /// Whether a login may be sent now. A person who asks for it may have done what was demanded.
     ///
     /// # Errors
     /// It may not; the error says why, and until when.
-    pub(in crate::battery::anker) fn allowed(
+    pub(crate) fn allowed(
         &self,
         credentials: Credentials<'_>,
         now: Timestamp,
-        asked: Asked,
+        is_by_person: bool,
     ) -> Result<(), CloudError> {
-        let paused = |until: Timestamp, pause| {
-            if now < until { Err(CloudError::LoginPaused { until, pause }) } else { Ok(()) }
-        };
-        let empty = Account::default();
-        let account = self.account(credentials).unwrap_or(&empty);
+        let account = self.state.accounts.get(&credentials.account());
         let trace = self.trace(credentials);
-        for refused in account.refused.iter().filter(|refused| refused.trace == trace) {
-            refused.check(now, asked)?;
+        let refused = account.into_iter().flat_map(|account| &account.refused);
+        for refused in refused.filter(|refused| refused.trace == trace) {
+            refused.check(now, is_by_person)?;
         }
-        if let Some(until) = self.state.lost_until_us {
-            paused(Timestamp::from_micros(until), Pause::CountLost)?;
-        }
-        if let Some((until, pause)) = account.pause {
-            paused(Timestamp::from_micros(until), pause)?;
-        }
-        if let Some(last) = account.made_us.last() {
-            paused(Timestamp::from_micros(*last).plus(BETWEEN), Pause::TooSoon)?;
-        }
+        let last = account.and_then(|account| account.made.last());
+        let pauses = [
+            self.state.lost_until.map(|until| (until, Pause::CountLost)),
+            account.and_then(|account| account.pause),
+            last.map(|last| (last.plus(BETWEEN), Pause::TooSoon)),
+        ];
+        pauses.into_iter().try_for_each(|pause| is_over(pause, now))?;
         self.allowed_today(credentials, now)
     }
 
@@ -171,103 +141,67 @@ impl Attempts {
     ///
     /// # Errors
     /// It has not; the error says until when.
-    pub(in crate::battery::anker) fn allowed_today(
+    pub(crate) fn allowed_today(
         &self,
         credentials: Credentials<'_>,
         now: Timestamp,
     ) -> Result<(), CloudError> {
-        let made = self.account(credentials).map_or(&[][..], |account| &account.made_us);
-        let today =
-            made.iter().rev().nth(MOST_A_DAY - 1).map(|first| Timestamp::from_micros(*first).plus(DAY));
-        match today.filter(|until| now < *until) {
-            Some(until) => Err(CloudError::LoginPaused { until, pause: Pause::DailyLimit }),
-            None => Ok(()),
-        }
+        let account = self.state.accounts.get(&credentials.account());
+        let first = account.and_then(|account| account.made.iter().rev().nth(MOST_A_DAY - 1));
+        is_over(first.map(|first| (first.plus(DAY), Pause::DailyLimit)), now)
     }
 
-    /// Counts a login that is about to be sent. When this returns, it is on the disk.
-    ///
-    /// # Errors
-    /// It cannot be written: then nothing may be sent.
-    pub(in crate::battery::anker) fn count(
-        &mut self,
-        credentials: Credentials<'_>,
-        now: Timestamp,
-    ) -> Result<(), CloudError> {
-        self.account_mut(&AccountId::from_email(credentials.email.expose())).made_us.push(now.micros());
-        self.file.save(&self.state)
+    /// Counts a login that is about to be sent. When this returns, it is on the disk; if it fails, nothing may be
+    /// sent.
+    pub(crate) fn count(&mut self, credentials: Credentials<'_>, now: Timestamp) -> Result<(), CloudError> {
+        self.change(credentials.account(), |account| account.made.push(now))
     }
 
     /// Takes the last one back, since there was no connection to send it over.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub(in crate::battery::anker) fn withdraw(
-        &mut self,
-        credentials: Credentials<'_>,
-    ) -> Result<(), CloudError> {
-        self.account_mut(&AccountId::from_email(credentials.email.expose())).made_us.pop();
-        self.file.save(&self.state)
+    pub(crate) fn withdraw(&mut self, credentials: Credentials<'_>) -> Result<(), CloudError> {
+        self.change(credentials.account(), |account| {
+            account.made.pop();
+        })
     }
 
-    /// These credentials are not to be sent again.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub(in crate::battery::anker) fn refuse(
+    /// These credentials are not to be sent again: they are wrong, or the verification of this code is needed.
+    pub(crate) fn refuse(
         &mut self,
         credentials: Credentials<'_>,
-        now: Timestamp,
-        refusal: Refusal,
+        at: Timestamp,
+        verification: Option<i64>,
     ) -> Result<(), CloudError> {
         let trace = self.trace(credentials);
-        let verification = match refusal {
-            Refusal::Wrong => None,
-            Refusal::Verification(code) => Some(code),
-        };
-        let account = self.account_mut(&AccountId::from_email(credentials.email.expose()));
-        account.refused.retain(|refused| refused.trace != trace);
-        account.refused.push(Refused { at_us: now.micros(), verification, trace });
-        let n_too_many = account.refused.len().saturating_sub(MOST_REFUSED);
-        account.refused.drain(..n_too_many);
-        self.file.save(&self.state)
+        self.change(credentials.account(), |account| {
+            account.refused.retain(|refused| refused.trace != trace);
+            account.refused.push(Refused { at, verification, trace });
+            let n_too_many = account.refused.len().saturating_sub(MOST_REFUSED);
+            account.refused.drain(..n_too_many);
+        })
     }
 
     /// No login of this account before then.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub(in crate::battery::anker) fn pause(
+    pub(crate) fn pause(
         &mut self,
         account: &AccountId,
         until: Timestamp,
         pause: Pause,
     ) -> Result<(), CloudError> {
-        self.account_mut(account).pause = Some((until.micros(), pause));
-        self.file.save(&self.state)
+        self.change(account.clone(), |account| account.pause = Some((until, pause)))
     }
 
     /// The server took these credentials, so nothing speaks against them any more.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub(in crate::battery::anker) fn accept(
-        &mut self,
-        credentials: Credentials<'_>,
-    ) -> Result<(), CloudError> {
+    pub(crate) fn accept(&mut self, credentials: Credentials<'_>) -> Result<(), CloudError> {
         let trace = self.trace(credentials);
-        let account = self.account_mut(&AccountId::from_email(credentials.email.expose()));
-        account.refused.retain(|refused| refused.trace != trace);
-        account.pause = None;
+        self.change(credentials.account(), |account| {
+            account.refused.retain(|refused| refused.trace != trace);
+            account.pause = None;
+        })
+    }
+
+    fn change(&mut self, account: AccountId, change: impl FnOnce(&mut Account)) -> Result<(), CloudError> {
+        change(self.state.accounts.entry(account).or_default());
         self.file.save(&self.state)
-    }
-
-    fn account(&self, credentials: Credentials<'_>) -> Option<&Account> {
-        self.state.accounts.get(&AccountId::from_email(credentials.email.expose()).0)
-    }
-
-    fn account_mut(&mut self, account: &AccountId) -> &mut Account {
-        self.state.accounts.entry(account.0.clone()).or_default()
     }
 
     fn trace(&self, credentials: Credentials<'_>) -> u16 {
@@ -283,63 +217,51 @@ impl Attempts {
     }
 }
 
-impl State {
-    fn new() -> Result<Self, CloudError> {
-        let mut salt = [0; 16];
-        getrandom::fill(&mut salt).map_err(|_says_nothing| CloudError::Random)?;
-        Ok(Self { salt: to_hex(&salt), accounts: BTreeMap::new(), lost_until_us: None })
-    }
-
-    /// Whether a clock wrote in it that was ahead of ours.
-    fn is_ahead_of(&self, now: Timestamp) -> bool {
-        let latest = now.plus(LONGEST_PAUSE).micros();
-        let is_ahead = |account: &Account| {
-            account.made_us.iter().any(|made| now.micros() < *made)
-                || account.refused.iter().any(|refused| now.micros() < refused.at_us)
-                || account.pause.is_some_and(|(until, _)| latest < until)
-        };
-        self.accounts.values().any(is_ahead) || self.lost_until_us.is_some_and(|until| latest < until)
-    }
-
-    /// What was in the future is taken for what is now. Once, and then it is kept: else it would be now for ever.
-    fn set_back(&mut self, now: Timestamp) {
-        let latest = now.plus(LONGEST_PAUSE).micros();
-        for account in self.accounts.values_mut() {
-            account.made_us.iter_mut().for_each(|made| *made = now.micros().min(*made));
-            account.refused.iter_mut().for_each(|refused| refused.at_us = now.micros().min(refused.at_us));
-            account.pause = account.pause.map(|(until, pause)| (until.min(latest), pause));
-        }
-        self.lost_until_us = self.lost_until_us.map(|until| until.min(latest));
-    }
-
-    fn forget_what_is_over(&mut self, now: Timestamp) {
-        for account in self.accounts.values_mut() {
-            account.made_us.retain(|made| now.minus(DAY).micros() < *made);
-            account.pause = account.pause.filter(|(until, _)| now.micros() < *until);
-        }
-        self.accounts.retain(|_, account| !account.is_empty());
-        self.lost_until_us = self.lost_until_us.filter(|until| now.micros() < *until);
+fn is_over(pause: Option<(Timestamp, Pause)>, now: Timestamp) -> Result<(), CloudError> {
+    match pause.filter(|(until, _)| now < *until) {
+        Some((until, pause)) => Err(CloudError::LoginPaused { until, pause }),
+        None => Ok(()),
     }
 }
 
-impl Account {
-    fn is_empty(&self) -> bool {
-        self.made_us.is_empty() && self.refused.is_empty() && self.pause.is_none()
+impl State {
+    fn new(lost_until: Option<Timestamp>) -> Result<Self, CloudError> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|_says_nothing| CloudError::Random)?;
+        Ok(Self { salt: to_hex(&salt), accounts: BTreeMap::new(), lost_until })
+    }
+
+    /// What a clock wrote that was ahead of ours is taken for what is now. Once, and then it is kept: else it would
+    /// be now for ever.
+    fn set_back(&mut self, now: Timestamp) {
+        let latest = now.plus(LONGEST_PAUSE);
+        for account in self.accounts.values_mut() {
+            account.made.iter_mut().for_each(|made| *made = now.min(*made));
+            account.refused.iter_mut().for_each(|refused| refused.at = now.min(refused.at));
+            account.pause = account.pause.map(|(until, pause)| (until.min(latest), pause));
+        }
+        self.lost_until = self.lost_until.map(|until| until.min(latest));
+    }
+
+    fn forget_what_is_over(&mut self, now: Timestamp) {
+        self.accounts.retain(|_, account| {
+            account.made.retain(|made| now.minus(DAY) < *made);
+            account.pause = account.pause.filter(|(until, _)| now < *until);
+            !(account.made.is_empty() && account.refused.is_empty() && account.pause.is_none())
+        });
+        self.lost_until = self.lost_until.filter(|until| now < *until);
     }
 }
 
 impl Refused {
     /// A person may have met a demand for verification, and after a day may have made a password right that
     /// was wrong.
-    fn check(&self, now: Timestamp, asked: Asked) -> Result<(), CloudError> {
-        let at = Timestamp::from_micros(self.at_us);
-        let is_by_person = asked == Asked::ByPerson;
-        match self.verification {
-            Some(_) if is_by_person => Ok(()),
-            None if is_by_person && at.plus(DAY) <= now => Ok(()),
-            Some(code) => Err(CloudError::VerificationNeeded { code, at }),
-            None => Err(CloudError::CredentialsRefused { at }),
+    fn check(&self, now: Timestamp, is_by_person: bool) -> Result<(), CloudError> {
+        let may_be_right = self.verification.is_some() || self.at.plus(DAY) <= now;
+        if is_by_person && may_be_right {
+            return Ok(());
         }
+        Err(CloudError::from_refusal(self.verification, self.at))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Files for this user alone, whole or not at all: the login, the count of logins, the certificate.
 
 use std::fs::{File, Permissions, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,8 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::battery::anker::Config;
 use crate::battery::anker::rest::CloudError;
-use crate::support::regular_file;
-use crate::support::state_file;
+use crate::support::{regular_file, state_file};
 
 /// The version of all of them; a file of another one is set aside.
 const VERSION: u32 = 1;
@@ -34,111 +33,96 @@ const LOCK_WITHIN: Duration = Duration::from_secs(25);
 
 /// One file in the state directory.
 #[derive(Debug, Clone)]
-pub(in crate::battery::anker) struct PrivateFile {
+pub(crate) struct PrivateFile {
     path: PathBuf,
     read_only: bool,
 }
 
-/// What stands in a file.
 #[derive(Serialize, Deserialize)]
 struct Versioned<T> {
     version: u32,
     content: T,
 }
 
-/// What was found in a file.
+/// Why a file has no content.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::battery::anker) enum Loaded<T> {
-    /// There is no file.
+pub(crate) enum Unusable {
     Missing,
-    /// What it holds.
-    Ok(T),
     /// It could not be understood, and was set aside.
     Corrupt,
 }
 
 impl PrivateFile {
     /// The file `name` in the state directory.
-    pub(in crate::battery::anker) fn new(state_dir: &Path, name: &str) -> Self {
+    pub(crate) fn new(state_dir: &Path, name: &str) -> Self {
         Self { path: state_dir.join(name), read_only: false }
     }
 
-    /// The same as the settings have it: whoever is to leave no trace reads it, and changes nothing.
-    pub(in crate::battery::anker) fn from_config(config: &Config, name: &str) -> Self {
+    /// The same as the settings have it: one that is to leave no trace is read, and never changed.
+    pub(crate) fn from_config(config: &Config, name: &str) -> Self {
         Self { read_only: config.read_only, ..Self::new(&config.state_dir, name) }
     }
 
-    /// Reads it. What cannot be understood, or is of another version, is renamed to `….damaged` and said. Rights of others are taken away.
+    /// Reads it. A file that cannot be understood, or is of another version, is renamed to `….damaged` and said.
+    /// Rights of others are taken away.
     ///
     /// # Errors
     /// The file cannot be read at all.
-    pub(in crate::battery::anker) fn load<T: DeserializeOwned>(&self) -> Result<Loaded<T>, CloudError> {
+    pub(crate) fn load<T: DeserializeOwned>(&self) -> Result<Result<T, Unusable>, CloudError> {
         let bytes = match self.read() {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Missing),
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Ok(self.set_aside()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(Unusable::Missing)),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Zeroizing::default(),
             Err(source) => return Err(self.failed(source)),
         };
         // The parser's own words would quote what it stumbled over.
         match serde_json::from_slice::<Versioned<T>>(&bytes) {
-            Ok(Versioned { version: VERSION, content }) => Ok(Loaded::Ok(content)),
-            Ok(_) | Err(_) => Ok(self.set_aside()),
+            Ok(Versioned { version: VERSION, content }) => Ok(Ok(content)),
+            Ok(_) | Err(_) => {
+                self.set_aside();
+                Ok(Err(Unusable::Corrupt))
+            }
         }
     }
 
     fn read(&self) -> io::Result<Zeroizing<Vec<u8>>> {
-        let mut file = regular_file::open(&self.path)?;
+        let file = regular_file::open(&self.path)?;
         if file.metadata()?.permissions().mode() & 0o077 != 0 && !self.read_only {
             tracing::warn!(path = %self.path.display(), "others could read this file; they no longer can");
             file.set_permissions(Permissions::from_mode(0o600))?;
         }
-        let mut bytes = Zeroizing::new(Vec::new());
-        Read::by_ref(&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-        if u64::try_from(bytes.len()).is_ok_and(|n_bytes| n_bytes > MAX_BYTES) {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        Ok(bytes)
+        regular_file::read(&self.path, MAX_BYTES).map(Zeroizing::new)
     }
 
     /// Puts the file out of the way, so that it can be looked at.
-    fn set_aside<T>(&self) -> Loaded<T> {
+    fn set_aside(&self) {
+        let path = self.path.display();
         if self.read_only {
-            tracing::warn!(path = %self.path.display(), "this file cannot be understood");
-            return Loaded::Corrupt;
+            tracing::warn!(%path, "this file cannot be understood");
+            return;
         }
         match state_file::set_aside(&self.path) {
             Ok(()) => tracing::warn!(
-                path = %self.path.display(),
-                "this file cannot be understood; it was renamed to ….damaged; starting with an empty one"
+                %path, "this file cannot be understood; it was renamed to ….damaged; starting with an empty one"
             ),
             Err(error) => tracing::warn!(
-                path = %self.path.display(), %error,
-                "this file cannot be understood, nor renamed; starting with an empty one"
+                %path, %error, "this file cannot be understood, nor renamed; starting with an empty one"
             ),
         }
-        Loaded::Corrupt
     }
 
     /// Writes it, whole or not at all. Creates the state directory if it is not there.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub(in crate::battery::anker) fn save<T: Serialize>(&self, content: &T) -> Result<(), CloudError> {
-        if self.read_only {
-            return Ok(());
-        }
-        let create = || self.path.parent().map_or(Ok(()), state_file::create_folder);
-        create().map_err(|source| self.failed(source))?;
-        let bytes = serde_json::to_vec(&Versioned { version: VERSION, content });
-        let bytes = Zeroizing::new(bytes.map_err(|error| self.failed(error.into()))?);
-        state_file::write(&self.path, &bytes).map_err(|error| self.failed(error.source))
+    pub(crate) fn save<T: Serialize>(&self, content: &T) -> Result<(), CloudError> {
+        let write = || {
+            self.path.parent().map_or(Ok(()), state_file::create_folder)?;
+            let bytes = Zeroizing::new(serde_json::to_vec(&Versioned { version: VERSION, content })?);
+            state_file::write(&self.path, &bytes).map_err(|error| error.source)
+        };
+        if self.read_only { Ok(()) } else { write().map_err(|source| self.failed(source)) }
     }
 
     /// Removes it, if it is there.
-    ///
-    /// # Errors
-    /// It cannot be removed.
-    pub(in crate::battery::anker) fn remove(&self) -> Result<(), CloudError> {
+    pub(crate) fn remove(&self) -> Result<(), CloudError> {
         if self.read_only {
             return Ok(());
         }
@@ -149,7 +133,22 @@ impl PrivateFile {
     }
 
     fn failed(&self, source: io::Error) -> CloudError {
-        CloudError::State { path: self.path.clone(), source }
+        CloudError::State(self.path.clone(), source)
+    }
+}
+
+/// A secret as a text, for `#[serde(with = …)]` in the files of this module: a secret has no form by itself.
+pub(crate) mod exposed {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::support::secret::Secret;
+
+    pub(crate) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.expose())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret::new)
     }
 }
 
@@ -157,11 +156,8 @@ impl PrivateFile {
 ///
 /// # Errors
 /// The state directory cannot be written, or the other one takes too long.
-pub(in crate::battery::anker) async fn take_lock(
-    state_dir: &Path,
-    deadline: Option<Instant>,
-) -> Result<File, CloudError> {
-    let fail = |source| CloudError::State { path: state_dir.join(LOCK_NAME), source };
+pub(crate) async fn take_lock(state_dir: &Path, deadline: Option<Instant>) -> Result<File, CloudError> {
+    let fail = |source| CloudError::State(state_dir.join(LOCK_NAME), source);
     let file = state_file::open_lock(state_dir, LOCK_NAME).map_err(fail)?;
     let until = Instant::now() + LOCK_WITHIN;
     let until = deadline.map_or(until, |deadline| deadline.min(until));
@@ -194,10 +190,10 @@ mod tests {
     #[test]
     fn what_is_saved_is_read_again_and_nobody_else_can() {
         let (_dir, kept) = kept();
-        assert_eq!(kept.load::<u32>().unwrap(), Loaded::Missing);
+        assert_eq!(kept.load::<u32>().unwrap(), Err(Unusable::Missing));
         kept.save(&7).unwrap();
         kept.save(&8).unwrap();
-        assert_eq!(kept.load::<u32>().unwrap(), Loaded::Ok(8));
+        assert_eq!(kept.load::<u32>().unwrap(), Ok(8));
         assert_eq!(mode(&kept.path), 0o600);
         assert_eq!(mode(kept.path.parent().unwrap()), 0o700);
     }
@@ -207,7 +203,7 @@ mod tests {
         let (_dir, kept) = kept();
         kept.save(&7).unwrap();
         std::fs::set_permissions(&kept.path, Permissions::from_mode(0o644)).unwrap();
-        kept.load::<u32>().unwrap();
+        assert_eq!(kept.load::<u32>().unwrap(), Ok(7));
         assert_eq!(mode(&kept.path), 0o600);
     }
 
@@ -217,8 +213,8 @@ mod tests {
             let (_dir, kept) = kept();
             kept.save(&7).unwrap();
             std::fs::write(&kept.path, content).unwrap();
-            assert_eq!(kept.load::<u32>().unwrap(), Loaded::Corrupt);
-            assert_eq!(kept.load::<u32>().unwrap(), Loaded::Missing);
+            assert_eq!(kept.load::<u32>().unwrap(), Err(Unusable::Corrupt));
+            assert_eq!(kept.load::<u32>().unwrap(), Err(Unusable::Missing));
             assert!(kept.path.with_extension("json.damaged").exists());
         }
     }
@@ -229,7 +225,7 @@ mod tests {
         kept.save(&7).unwrap();
         let text = std::fs::read_to_string(&kept.path).unwrap();
         std::fs::write(&kept.path, text.replace("\"version\":1", "\"version\":2")).unwrap();
-        assert_eq!(kept.load::<u32>().unwrap(), Loaded::Corrupt);
+        assert_eq!(kept.load::<u32>().unwrap(), Err(Unusable::Corrupt));
         assert!(!kept.path.exists());
     }
 
@@ -239,11 +235,11 @@ mod tests {
         kept.save(&7).unwrap();
         std::fs::set_permissions(&kept.path, Permissions::from_mode(0o644)).unwrap();
         let watcher = PrivateFile { read_only: true, ..kept.clone() };
-        assert_eq!(watcher.load::<u32>().unwrap(), Loaded::Ok(7));
+        assert_eq!(watcher.load::<u32>().unwrap(), Ok(7));
         watcher.save(&8).unwrap();
         watcher.remove().unwrap();
-        assert_eq!(watcher.load::<String>().unwrap(), Loaded::Corrupt);
-        assert_eq!((mode(&kept.path), kept.load::<u32>().unwrap()), (0o644, Loaded::Ok(7)));
+        assert_eq!(watcher.load::<String>().unwrap(), Err(Unusable::Corrupt));
+        assert_eq!((mode(&kept.path), kept.load::<u32>().unwrap()), (0o644, Ok(7)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! How the password is sent, and the account's hash in each later call. After anker-solix-api.
+//! The body of a login, with the password in it, and the account's hash in each later call. After anker-solix-api.
 
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockModeEncrypt, KeyIvInit};
@@ -8,66 +8,77 @@ use md5::{Digest, Md5};
 use p256::ecdh::diffie_hellman;
 use p256::elliptic_curve::Generate;
 use p256::{PublicKey, SecretKey};
+use serde::Serialize;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::attempts::Credentials;
 use crate::battery::anker::wire::{from_hex, to_hex};
+use crate::reading::Timestamp;
 use crate::support::secret::Secret;
 
 /// The server's key, an uncompressed P-256 point: the same in all regions, and a constant of every open client.
-const SERVER_KEY: [u8; 65] = [
-    0x04, 0xc5, 0xc0, 0x0c, 0x4f, 0x8d, 0x11, 0x97, 0xcc, 0x7c, 0x31, 0x67, 0xc5, 0x2b, 0xf7, 0xac, 0xb0,
-    0x54, 0xd7, 0x22, 0xf0, 0xef, 0x08, 0xdc, 0xd7, 0xe0, 0x88, 0x32, 0x36, 0xe0, 0xd7, 0x2a, 0x38, 0x68,
-    0xd9, 0x75, 0x0c, 0xb4, 0x7f, 0xa4, 0x61, 0x92, 0x48, 0xf3, 0xd8, 0x3f, 0x0f, 0x66, 0x26, 0x71, 0xda,
-    0xdc, 0x6e, 0x2d, 0x31, 0xc2, 0xf4, 0x1d, 0xb0, 0x16, 0x16, 0x51, 0xc7, 0xc0, 0x76,
-];
+const SERVER_KEY: &str = "04c5c00c4f8d1197cc7c3167c52bf7acb054d722f0ef08dcd7e0883236e0d72a38\
+                          68d9750cb47fa4619248f3d83f0f662671dadc6e2d31c2f41db0161651c7c076";
 
-/// What a server is given passwords for.
-#[derive(Debug, Clone)]
-pub(in crate::battery::anker) struct ServerKey(PublicKey);
-
-impl ServerKey {
-    /// The vendor's.
-    pub(in crate::battery::anker) fn vendor() -> Option<Self> {
-        Self::from_point(&SERVER_KEY)
-    }
-
-    /// Another one: an uncompressed point as 130 hexadecimal digits.
-    pub(in crate::battery::anker) fn from_hex(hex: &str) -> Option<Self> {
-        Self::from_point(&from_hex(hex)?)
-    }
-
-    fn from_point(point: &[u8]) -> Option<Self> {
-        PublicKey::from_sec1_bytes(point).ok().map(Self)
-    }
+/// The key that passwords are encrypted for: the vendor's, or an uncompressed point as 130 hexadecimal digits.
+pub(crate) fn server_key(hex: Option<&str>) -> Option<PublicKey> {
+    PublicKey::from_sec1_bytes(&from_hex(hex.unwrap_or(SERVER_KEY))?).ok()
 }
 
 /// A key pair of ours, and what it has agreed on with the server.
-pub(in crate::battery::anker) struct KeyPair {
+pub(crate) struct KeyPair {
+    /// An uncompressed point.
     public_hex: String,
     shared: Zeroizing<[u8; 32]>,
 }
 
 impl KeyPair {
     /// A new one; `None` if the system has no random numbers.
-    pub(in crate::battery::anker) fn generate(server: &ServerKey) -> Option<Self> {
+    pub(crate) fn generate(server: &PublicKey) -> Option<Self> {
         Self::from_secret(&SecretKey::try_generate().ok()?, server)
     }
 
-    pub(super) fn from_secret(secret: &SecretKey, server: &ServerKey) -> Option<Self> {
-        let agreed = diffie_hellman(secret.to_nonzero_scalar(), server.0.as_affine());
+    fn from_secret(secret: &SecretKey, server: &PublicKey) -> Option<Self> {
+        let agreed = diffie_hellman(secret.to_nonzero_scalar(), server.as_affine());
         let shared = <[u8; 32]>::try_from(agreed.raw_secret_bytes().as_slice()).ok()?;
         let public_hex = to_hex(p256::Sec1Point::from(secret.public_key()).as_bytes());
         Some(Self { public_hex, shared: Zeroizing::new(shared) })
     }
 
-    /// The public key as the login body has it: an uncompressed point, 130 hex characters.
-    pub(in crate::battery::anker) fn public_hex(&self) -> &str {
-        &self.public_hex
+    /// The body of `passport/login` for one attempt at `now`, with its fields in the order of the reference. We are
+    /// in UTC, as in the headers.
+    pub(crate) fn login_body(
+        &self,
+        country: &str,
+        credentials: Credentials<'_>,
+        now: Timestamp,
+    ) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            ab: &'a str,
+            client_secret_info: Value,
+            enc: u8,
+            email: &'a str,
+            password: String,
+            time_zone: i64,
+            transaction: String,
+        }
+        let body = Body {
+            ab: country,
+            client_secret_info: json!({ "public_key": self.public_hex }),
+            enc: 0,
+            email: credentials.email.expose(),
+            password: self.encrypt(credentials.password),
+            time_zone: 0,
+            transaction: (now.micros() / 1000).to_string(),
+        };
+        serde_json::to_vec(&body).map(Zeroizing::new)
     }
 
     /// The password as the login body has it. AES-256-CBC; the key is the agreed X coordinate without any
     /// derivation, and its first half is the initialisation vector too.
-    pub(in crate::battery::anker) fn encrypt(&self, password: &Secret) -> String {
+    fn encrypt(&self, password: &Secret) -> String {
         let mut iv = [0; 16];
         for (to, from) in iv.iter_mut().zip(self.shared.iter()) {
             *to = *from;
@@ -79,7 +90,7 @@ impl KeyPair {
 
 /// The hash of the account in the header of every call: MD5 of its id, in hex. As good as a secret, since it
 /// is all that stands beside the token.
-pub(in crate::battery::anker) fn gtoken(user_id: &Secret) -> Secret {
+pub(crate) fn gtoken(user_id: &Secret) -> Secret {
     Secret::new(to_hex(&Md5::digest(user_id.expose())))
 }
 
@@ -100,7 +111,7 @@ mod tests {
 
     fn key_of(vector: &Value) -> KeyPair {
         let secret = from_hex(text(vector, "client_private_key_hex")).unwrap();
-        KeyPair::from_secret(&SecretKey::from_slice(&secret).unwrap(), &ServerKey::vendor().unwrap()).unwrap()
+        KeyPair::from_secret(&SecretKey::from_slice(&secret).unwrap(), &server_key(None).unwrap()).unwrap()
     }
 
     #[test]
@@ -110,7 +121,7 @@ mod tests {
         assert_eq!(vectors.len(), 20);
         for vector in vectors {
             let key = key_of(vector);
-            assert_eq!(key.public_hex(), text(vector, "client_public_key_hex"));
+            assert_eq!(key.public_hex, text(vector, "client_public_key_hex"));
             assert_eq!(to_hex(&*key.shared), text(vector, "shared_secret_hex"));
             let password = Secret::new(text(vector, "password"));
             assert_eq!(key.encrypt(&password), text(vector, "ciphertext_base64"));
@@ -121,21 +132,21 @@ mod tests {
     fn the_servers_key_is_the_one_of_the_reference_and_another_is_read_alike() {
         let vectors = vectors();
         let hexadecimal = text(&vectors, "server_public_key_hex");
-        assert_eq!(to_hex(&SERVER_KEY), hexadecimal);
-        assert_eq!(ServerKey::from_hex(hexadecimal).unwrap().0, ServerKey::vendor().unwrap().0);
+        assert_eq!(SERVER_KEY, hexadecimal);
+        assert_eq!(server_key(Some(hexadecimal)), server_key(None));
     }
 
     #[test]
     fn what_is_no_point_is_no_key() {
         let on_no_curve = format!("04{}", "1".repeat(128));
         for bad in ["", "0", "04", "zz", "ä", &on_no_curve] {
-            assert!(ServerKey::from_hex(bad).is_none(), "{bad}");
+            assert!(server_key(Some(bad)).is_none(), "{bad}");
         }
     }
 
     #[test]
     fn two_key_pairs_are_different() {
-        let server = ServerKey::vendor().unwrap();
+        let server = server_key(None).unwrap();
         let public = || KeyPair::generate(&server).unwrap().public_hex;
         assert_ne!(public(), public());
     }
@@ -146,5 +157,19 @@ mod tests {
             let user_id = Secret::new(text(vector, "user_id"));
             assert_eq!(gtoken(&user_id).expose(), text(vector, "gtoken"));
         }
+    }
+
+    #[test]
+    fn the_body_is_that_of_the_reference() {
+        let vectors = vectors();
+        let captured = &vectors["http_requests_captured"][0]["json"];
+        let passwords = vectors["login_password"].as_array().unwrap();
+        let vector = passwords.iter().find(|vector| vector["ciphertext_base64"] == captured["password"]);
+        let key = key_of(vector.unwrap());
+        let now = Timestamp::from_micros(1_756_813_256_000_000);
+        let (email, password) =
+            (Secret::new("user@example.com"), Secret::new(text(vector.unwrap(), "password")));
+        let body = key.login_body("US", Credentials { email: &email, password: &password }, now).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), *captured);
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::CloudError;
+use super::action::Missing;
 use super::endpoint::Endpoint;
-use crate::battery::anker::auth::{AccountId, Loaded, PrivateFile};
+use crate::battery::anker::auth::{AccountId, PrivateFile};
 use crate::reading::{Timestamp, error_chain};
 
 /// The file's name in the state directory.
@@ -27,7 +28,7 @@ const PANEL_EVERY: Duration = Duration::from_secs(5 * 60);
 /// So many devices and sites are remembered of each kind: it bounds the file.
 const MOST: usize = 500;
 
-/// What is remembered.
+/// All that is remembered.
 #[derive(Debug)]
 pub(super) struct RestCache {
     file: PrivateFile,
@@ -39,27 +40,24 @@ pub(super) struct RestCache {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Row {
-    #[serde(default)]
     region: Option<Region>,
     /// Until when something is not asked for, and why.
-    #[serde(default)]
-    off: BTreeMap<String, (i64, Reason)>,
+    off: BTreeMap<String, (Timestamp, Reason)>,
     /// How often a service was out, in a row.
-    #[serde(default)]
     outages: BTreeMap<String, u32>,
     /// When a site's panel was asked last.
-    #[serde(default)]
-    panel_asked_us: BTreeMap<String, i64>,
+    #[serde(rename = "panel_asked_us")]
+    panel_asked: BTreeMap<String, Timestamp>,
     /// The time zones of devices, by serial number.
-    #[serde(default)]
     zones: BTreeMap<String, String>,
 }
 
 /// At which server an account was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Region {
-    pub(super) account: String,
+    pub(super) account: AccountId,
     pub(super) country: String,
     /// The base URL.
     pub(super) server: String,
@@ -72,7 +70,16 @@ enum Reason {
     Forbidden,
 }
 
-/// What is asked: an endpoint at a server, or only for one site or device of it.
+impl Reason {
+    fn error(self, endpoint: Endpoint, until: Timestamp) -> CloudError {
+        match self {
+            Self::Unsupported => CloudError::Unsupported(endpoint, until),
+            Self::Forbidden => CloudError::Forbidden(endpoint, until),
+        }
+    }
+}
+
+/// A question: an endpoint at a server, or only for one site or device of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CacheKey<'a> {
     pub(super) server: &'a str,
@@ -87,20 +94,14 @@ impl CacheKey<'_> {
     }
 
     fn for_subject(self) -> String {
-        format!("{}{} {}", self.server, self.endpoint.path(), self.subject)
+        format!("{} {}", self.for_server(), self.subject)
     }
 }
 
 impl RestCache {
     /// Reads it; an empty one if there is none.
-    ///
-    /// # Errors
-    /// The file is there and cannot be read.
     pub(super) fn load(file: PrivateFile) -> Result<Self, CloudError> {
-        let row = match file.load::<Row>()? {
-            Loaded::Ok(row) => row,
-            Loaded::Missing | Loaded::Corrupt => Row::default(),
-        };
+        let row = file.load()?.unwrap_or_default();
         Ok(Self { file, row, logged: BTreeMap::new(), is_changed: false, has_failed: false })
     }
 
@@ -109,39 +110,27 @@ impl RestCache {
         if !std::mem::take(&mut self.is_changed) {
             return;
         }
-        match self.file.save(&self.row) {
-            Ok(()) => self.has_failed = false,
-            Err(error) if self.has_failed => {
-                tracing::debug!(error = error_chain(&error), "cannot keep what was learnt of the cloud")
-            }
-            Err(error) => {
-                self.has_failed = true;
-                tracing::warn!(
-                    error = error_chain(&error),
-                    "cannot keep what was learnt of the cloud: it is asked more often"
-                );
-            }
+        let saved = self.file.save(&self.row);
+        let had_failed = std::mem::replace(&mut self.has_failed, saved.is_err());
+        if let Err(error) = saved
+            && !had_failed
+        {
+            tracing::warn!(
+                error = error_chain(&error),
+                "cannot keep what was learnt of the cloud: it is asked more often"
+            );
         }
     }
 
-    /// Whether this may be asked.
-    ///
-    /// # Errors
-    /// It is known not to work.
+    /// Whether this may be asked, as far as is known.
     pub(super) fn check(&self, key: CacheKey<'_>, now: Timestamp) -> Result<(), CloudError> {
-        let endpoint = key.endpoint.name();
-        for cached in [key.for_server(), key.for_subject()] {
-            let Some((until, reason)) = self.row.off.get(&cached) else { continue };
-            let until = Timestamp::from_micros(*until);
-            // What a clock wrote that was ahead counts for nothing.
-            if now < until && until <= now.plus(OFF_FOR) {
-                return Err(match reason {
-                    Reason::Unsupported => CloudError::Unsupported { endpoint, until },
-                    Reason::Forbidden => CloudError::Forbidden { endpoint, until },
-                });
-            }
+        let known = [key.for_server(), key.for_subject()];
+        // What a clock wrote that was ahead counts for nothing.
+        let is_off = |(until, _): &&(Timestamp, Reason)| now < *until && *until <= now.plus(OFF_FOR);
+        match known.iter().filter_map(|known| self.row.off.get(known)).find(is_off) {
+            Some((until, reason)) => Err(reason.error(key.endpoint, *until)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// It was answered.
@@ -149,44 +138,35 @@ impl RestCache {
         self.is_changed |= self.row.outages.remove(&key.for_server()).is_some();
     }
 
-    /// The server does not have it.
-    pub(super) fn not_on_server(&mut self, key: CacheKey<'_>, now: Timestamp) -> CloudError {
-        let until = self.switch_off(key.for_server(), now, Reason::Unsupported);
-        CloudError::Unsupported { endpoint: key.endpoint.name(), until }
-    }
-
-    /// This site or device does not have it.
-    pub(super) fn not_for_this(&mut self, key: CacheKey<'_>, now: Timestamp) -> CloudError {
-        let until = self.switch_off(key.for_subject(), now, Reason::Unsupported);
-        CloudError::Unsupported { endpoint: key.endpoint.name(), until }
-    }
-
-    /// This account may not read it of this site or device.
-    pub(super) fn forbidden(&mut self, key: CacheKey<'_>, now: Timestamp) -> CloudError {
-        let until = self.switch_off(key.for_subject(), now, Reason::Forbidden);
-        CloudError::Forbidden { endpoint: key.endpoint.name(), until }
-    }
-
-    /// It was out once more. `Some` if that was once too often.
-    pub(super) fn outage(&mut self, key: CacheKey<'_>, now: Timestamp) -> Option<CloudError> {
+    /// It is not to be had, and the error says until when it is not asked for. `None` for an outage of which too few
+    /// came in a row.
+    pub(super) fn missing(
+        &mut self,
+        key: CacheKey<'_>,
+        missing: Missing,
+        now: Timestamp,
+    ) -> Option<CloudError> {
         self.is_changed = true;
-        let n_outages = self.row.outages.entry(key.for_server()).or_default();
-        *n_outages = n_outages.saturating_add(1);
-        if *n_outages < OUTAGES {
-            return None;
-        }
-        self.row.outages.remove(&key.for_server());
-        Some(self.not_on_server(key, now))
-    }
-
-    fn switch_off(&mut self, off: String, now: Timestamp, reason: Reason) -> Timestamp {
-        self.is_changed = true;
-        self.row.off.retain(|_, (until, _)| now.micros() < *until);
+        let (off, reason) = match missing {
+            Missing::Outage if !self.is_one_outage_too_many(key) => return None,
+            Missing::Outage | Missing::OnServer => (key.for_server(), Reason::Unsupported),
+            Missing::ForSubject => (key.for_subject(), Reason::Unsupported),
+            Missing::Forbidden => (key.for_subject(), Reason::Forbidden),
+        };
         let until = now.plus(OFF_FOR);
+        self.row.off.retain(|_, (until, _)| now < *until);
         if self.row.off.len() < MOST {
-            self.row.off.insert(off, (until.micros(), reason));
+            self.row.off.insert(off, (until, reason));
         }
-        until
+        Some(reason.error(key.endpoint, until))
+    }
+
+    fn is_one_outage_too_many(&mut self, key: CacheKey<'_>) -> bool {
+        let n_outages = self.row.outages.remove(&key.for_server()).unwrap_or_default() + 1;
+        if n_outages < OUTAGES {
+            self.row.outages.insert(key.for_server(), n_outages);
+        }
+        n_outages >= OUTAGES
     }
 
     /// The names among `names` that this process has not told of this device or site in this endpoint's answers.
@@ -196,7 +176,7 @@ impl RestCache {
         id: &str,
         names: &BTreeSet<String>,
     ) -> BTreeSet<String> {
-        let key = format!("{} {id}", endpoint.name());
+        let key = format!("{endpoint} {id}");
         if self.logged.len() >= MOST && !self.logged.contains_key(&key) {
             return BTreeSet::new();
         }
@@ -208,15 +188,14 @@ impl RestCache {
 
     /// Whether a site's panel may be asked now; if so, it is noted.
     pub(super) fn may_ask_panel(&mut self, site: &str, now: Timestamp) -> bool {
-        let asked = &mut self.row.panel_asked_us;
-        let is_recent = |asked: i64| asked <= now.micros() && now.minus(PANEL_EVERY).micros() < asked;
-        if asked.get(site).is_some_and(|asked| is_recent(*asked)) {
-            return false;
+        let asked = &mut self.row.panel_asked;
+        asked.retain(|_, asked| *asked <= now && now.minus(PANEL_EVERY) < *asked);
+        let may_ask = !asked.contains_key(site);
+        if may_ask {
+            asked.insert(site.to_owned(), now);
+            self.is_changed = true;
         }
-        asked.retain(|_, asked| is_recent(*asked));
-        asked.insert(site.to_owned(), now.micros());
-        self.is_changed = true;
-        true
+        may_ask
     }
 
     /// The time zone of a device, as a POSIX `TZ` string.
@@ -235,7 +214,7 @@ impl RestCache {
     /// The base URL of the server where the account was found, or is looked for now. `None` of an account is any.
     pub(super) fn region(&self, account: Option<&AccountId>, country: &str) -> Option<&str> {
         let region = self.row.region.as_ref().filter(|region| region.country == country)?;
-        let is_its = account.is_none_or(|account| account.as_hex() == region.account);
+        let is_its = account.is_none_or(|account| *account == region.account);
         is_its.then_some(region.server.as_str())
     }
 
@@ -271,7 +250,7 @@ mod tests {
     fn what_a_site_does_not_have_is_asked_again_after_a_day_and_of_other_sites_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let mut cache = RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
-        cache.not_for_this(panel("a"), START);
+        cache.missing(panel("a"), Missing::ForSubject, START);
         cache.save();
         assert!(!may_ask(dir.path(), panel("a"), hours(23)));
         assert!(may_ask(dir.path(), panel("a"), hours(24)));
@@ -282,7 +261,7 @@ mod tests {
     fn what_a_server_does_not_have_is_asked_of_no_site_there() {
         let dir = tempfile::tempdir().unwrap();
         let mut cache = RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
-        cache.not_on_server(panel("a"), START);
+        cache.missing(panel("a"), Missing::OnServer, START);
         cache.save();
         assert!(!may_ask(dir.path(), panel("b"), START));
         assert!(may_ask(dir.path(), CacheKey { server: "https://other", ..panel("b") }, START));
@@ -293,7 +272,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let outage = || {
             let mut cache = RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
-            let is_off = cache.outage(panel("a"), START).is_some();
+            let is_off = cache.missing(panel("a"), Missing::Outage, START).is_some();
             cache.save();
             is_off
         };
@@ -309,7 +288,7 @@ mod tests {
     fn what_a_clock_wrote_that_was_ahead_forbids_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut cache = RestCache::load(PrivateFile::new(dir.path(), CACHE_FILE)).unwrap();
-        cache.not_for_this(panel("a"), hours(100_000));
+        cache.missing(panel("a"), Missing::ForSubject, hours(100_000));
         cache.may_ask_panel("a", hours(100_000));
         cache.save();
         assert!(may_ask(dir.path(), panel("a"), START));

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use super::action::{Action, action};
+use super::action::{Action, Missing};
 use super::cache::CacheKey;
 use super::cloud::Cloud;
 use super::endpoint::Endpoint;
-use super::http::{Answer, SendError};
+use super::http::Answer;
 use super::{CloudError, Pause};
-use crate::battery::anker::auth::{AccountId, Attempts, Login};
+use crate::battery::anker::auth::{Attempts, Login};
 use crate::reading::error_chain;
 
 /// How long we leave the account to whoever has kicked us out, so that a phone is not kicked out in turn.
@@ -19,12 +19,6 @@ const AFTER_KICK: Duration = Duration::from_secs(30 * 60);
 
 /// How long no login is tried after one whose token was not accepted.
 const AFTER_USELESS: Duration = Duration::from_secs(60 * 60);
-
-/// What happens after an answer that is no error.
-enum Next {
-    Take(Value),
-    Repeat,
-}
 
 impl Cloud {
     /// Asks for something, with a login. At most two calls of the endpoint, and at most one login: each answer
@@ -50,31 +44,24 @@ impl Cloud {
         let key = CacheKey { server: server.trim_end_matches('/'), endpoint, subject };
         self.cache.check(key, self.now())?;
         match self.ask_once(key, body, false).await? {
-            Next::Take(data) => Ok(data),
-            Next::Repeat => match self.ask_once(key, body, true).await? {
-                Next::Take(data) => Ok(data),
-                Next::Repeat => Err(CloudError::NotAccepted { endpoint: endpoint.name() }),
-            },
+            Some(data) => Ok(data),
+            None => self.ask_once(key, body, true).await?.ok_or(CloudError::NotAccepted(endpoint)),
         }
     }
 
+    /// One call. `None` if it is to be repeated.
     async fn ask_once(
         &mut self,
         key: CacheKey<'_>,
         body: &Value,
         is_repetition: bool,
-    ) -> Result<Next, CloudError> {
-        let endpoint = key.endpoint;
+    ) -> Result<Option<Value>, CloudError> {
         self.ensure_login().await?;
-        self.take_turn(endpoint).await?;
-        let answer = match self.send(endpoint, body.to_string().into_bytes()).await {
-            Err(CloudError::Timeout { .. }) if !is_repetition => {
-                self.wait_to_repeat(endpoint).await?;
-                return Ok(Next::Repeat);
-            }
-            answer => answer?,
-        };
-        self.act(key, answer, is_repetition).await
+        self.take_turn(key.endpoint).await?;
+        match self.send(key.endpoint, body.to_string().into_bytes()).await {
+            Err(CloudError::Timeout(..)) if !is_repetition => self.wait_to_repeat(key.endpoint).await,
+            answer => self.act(key, answer?, is_repetition).await,
+        }
     }
 
     /// Does what an answer asks for.
@@ -83,48 +70,36 @@ impl Cloud {
         key: CacheKey<'_>,
         answer: Answer,
         is_repetition: bool,
-    ) -> Result<Next, CloudError> {
+    ) -> Result<Option<Value>, CloudError> {
         let endpoint = key.endpoint;
-        let (status, code) = (answer.status, answer.code);
-        let failed = CloudError::Failed { endpoint: endpoint.name(), status, code };
-        match action(status, code, &answer.msg) {
+        let failed = CloudError::Failed(endpoint, answer.status, answer.code);
+        match answer.action {
             Action::Take => {
                 self.token_works();
                 self.cache.works(key);
-                Ok(Next::Take(answer.data))
+                Ok(Some(answer.data))
             }
             Action::LogInAgain => self.token_is_refused(key, is_repetition).await,
             Action::WaitAndLogIn => self.kicked_out(endpoint),
             Action::Throttle => {
                 self.pacer.throttle(endpoint);
                 if is_repetition {
-                    return Err(CloudError::TooManyCalls { endpoint: endpoint.name() });
+                    return Err(CloudError::TooManyCalls(endpoint));
                 }
-                self.wait_to_repeat(endpoint).await?;
-                Ok(Next::Repeat)
+                self.wait_to_repeat(endpoint).await
             }
-            Action::WaitAndRepeat if !is_repetition => {
-                self.wait_to_repeat(endpoint).await?;
-                Ok(Next::Repeat)
+            Action::WaitAndRepeat if !is_repetition => self.wait_to_repeat(endpoint).await,
+            Action::DoWithout(missing) if endpoint.is_optional() => {
+                Err(self.cache.missing(key, missing, self.now()).unwrap_or(failed))
             }
-            Action::CountOutage if endpoint.is_optional() => {
-                Err(self.cache.outage(key, self.now()).unwrap_or(failed))
-            }
-            Action::NotOnServer if endpoint.is_optional() => Err(self.cache.not_on_server(key, self.now())),
-            Action::NotForThis if endpoint.is_optional() => Err(self.cache.not_for_this(key, self.now())),
-            Action::Forbidden if endpoint.is_optional() => Err(self.cache.forbidden(key, self.now())),
             Action::Locked(lock) => Err(self.pause_logins(lock, Pause::Locked)?),
-            Action::Fail if code.is_none() && (200..300).contains(&status) => {
-                Err(CloudError::UnexpectedResponse { endpoint: endpoint.name(), what: "has no result code" })
+            Action::Fail if answer.code.is_none() && (200..300).contains(&answer.status) => {
+                Err(CloudError::UnexpectedResponse(endpoint, "has no result code"))
             }
             Action::Fail
             | Action::WaitAndRepeat
-            | Action::CountOutage
-            | Action::NotOnServer
-            | Action::NotForThis
-            | Action::Forbidden
-            | Action::RefuseCredentials
-            | Action::AskPerson(_)
+            | Action::DoWithout(_)
+            | Action::Refuse(_)
             | Action::NewKey => Err(failed),
         }
     }
@@ -135,14 +110,14 @@ impl Cloud {
         self.wait_until(due, endpoint).await
     }
 
-    async fn wait_to_repeat(&self, endpoint: Endpoint) -> Result<(), CloudError> {
-        self.wait_until(Instant::now() + self.pace.before_repeat(), endpoint).await
+    async fn wait_to_repeat(&self, endpoint: Endpoint) -> Result<Option<Value>, CloudError> {
+        self.wait_until(Instant::now() + self.pace.before_repeat(), endpoint).await.map(|()| None)
     }
 
     /// Waits, unless that would be too long.
     async fn wait_until(&self, due: Instant, endpoint: Endpoint) -> Result<(), CloudError> {
         if self.deadline.is_some_and(|deadline| deadline <= due.max(Instant::now())) {
-            return Err(CloudError::NoTime { endpoint: endpoint.name() });
+            return Err(CloudError::NoTime(endpoint));
         }
         sleep_until(due).await;
         Ok(())
@@ -156,25 +131,18 @@ impl Cloud {
         let within = left.map_or(self.pace.timeout, |left| left.min(self.pace.timeout));
         // A login is not sent with the token that it replaces.
         let login = self.login.as_ref().filter(|_| endpoint != Endpoint::Login);
-        let credentials = login.map(|login| (&login.token, &login.gtoken));
-        let mut url = self.server.clone();
-        url.set_path(endpoint.path());
-        let sent = self.http.post(url, credentials, body, within).await;
-        let endpoint = endpoint.name();
-        sent.map_err(|broken| match broken {
-            SendError::NotSent(source) => CloudError::NoConnection { endpoint, source },
-            SendError::InFlight(source) => CloudError::Interrupted { endpoint, source },
-            SendError::Timeout if within < self.pace.timeout => CloudError::NoTime { endpoint },
-            SendError::Timeout => CloudError::Timeout { endpoint, within },
-            SendError::TooLarge => CloudError::UnexpectedResponse { endpoint, what: "is larger than 2 MiB" },
-        })
+        let credentials = login.map(|login| (&login.token, &login.user_id));
+        match self.http.post(self.server.clone(), endpoint, credentials, body, within).await {
+            Err(CloudError::Timeout(..)) if within < self.pace.timeout => Err(CloudError::NoTime(endpoint)),
+            answer => answer,
+        }
     }
 
     /// The token was accepted.
     fn token_works(&mut self) {
         let Some(login) = self.login.as_mut().filter(|login| !login.is_proven) else { return };
         login.is_proven = true;
-        if let Err(error) = login.save(&self.login_file) {
+        if let Err(error) = self.login_file.save(login) {
             tracing::warn!(error = error_chain(&error), "cannot keep the login");
         }
     }
@@ -182,16 +150,20 @@ impl Cloud {
     /// The token was not accepted. If it ever was, it is over, and a new login may help. If it never was, logging
     /// in again would not end: no login for an hour. What is optional is then not asked for a day, and the
     /// token, which may be good for the rest, stays.
-    async fn token_is_refused(&mut self, key: CacheKey<'_>, is_repetition: bool) -> Result<Next, CloudError> {
-        let not_accepted = CloudError::NotAccepted { endpoint: key.endpoint.name() };
+    async fn token_is_refused(
+        &mut self,
+        key: CacheKey<'_>,
+        is_repetition: bool,
+    ) -> Result<Option<Value>, CloudError> {
+        let not_accepted = CloudError::NotAccepted(key.endpoint);
         let Some(login) = self.login.clone() else { return Err(not_accepted) };
         if self.another_has_logged_in(&login)? {
-            return Ok(Next::Repeat);
+            return Ok(None);
         }
         if !login.is_proven {
             let paused = self.pause_logins(AFTER_USELESS, Pause::TokenUseless)?;
             if key.endpoint.is_optional() {
-                return Err(self.cache.forbidden(key, self.now()));
+                return Err(self.cache.missing(key, Missing::Forbidden, self.now()).unwrap_or(not_accepted));
             }
             self.drop_login(&login)?;
             return Err(paused);
@@ -202,15 +174,15 @@ impl Cloud {
         }
         tracing::info!("the Solix cloud no longer accepts the login");
         self.renew_login().await?;
-        Ok(Next::Repeat)
+        Ok(None)
     }
 
     /// Another login took our place. If it was one of ours, it is taken; else we wait.
-    fn kicked_out(&mut self, endpoint: Endpoint) -> Result<Next, CloudError> {
-        let not_accepted = CloudError::NotAccepted { endpoint: endpoint.name() };
+    fn kicked_out(&mut self, endpoint: Endpoint) -> Result<Option<Value>, CloudError> {
+        let not_accepted = CloudError::NotAccepted(endpoint);
         let Some(login) = self.login.clone() else { return Err(not_accepted) };
         if self.another_has_logged_in(&login)? {
-            return Ok(Next::Repeat);
+            return Ok(None);
         }
         let paused = self.pause_logins(AFTER_KICK, Pause::KickedOut)?;
         self.drop_login(&login)?;
@@ -226,14 +198,9 @@ impl Cloud {
 
     /// No login of this account for so long. Gives the error that says so.
     fn pause_logins(&self, long: Duration, pause: Pause) -> Result<CloudError, CloudError> {
-        let now = self.now();
-        let until = now.plus(long);
-        if self.config.read_only {
-            return Ok(CloudError::LoginPaused { until, pause });
-        }
-        let account: Option<&AccountId> = self.login.as_ref().map(|login| &login.account);
-        if let Some(account) = account.or(self.account.as_ref()) {
-            Attempts::load(&self.config.state_dir, now)?.pause(account, until, pause)?;
+        let until = self.now().plus(long);
+        if let Some(account) = self.account().filter(|_| !self.config.read_only) {
+            Attempts::load(&self.config.state_dir, self.now())?.pause(account, until, pause)?;
         }
         Ok(CloudError::LoginPaused { until, pause })
     }
@@ -241,8 +208,8 @@ impl Cloud {
     /// Forgets a token, here and in the file, unless another process has put a newer one there.
     fn drop_login(&mut self, login: &Login) -> Result<(), CloudError> {
         self.login = None;
-        let cached = Login::load(&self.login_file)?;
-        if cached.is_some_and(|cached| cached.token == login.token) {
+        let cached = self.login_file.load::<Login>()?;
+        if cached.is_ok_and(|cached| cached.token == login.token) {
             self.login_file.remove()?;
         }
         Ok(())

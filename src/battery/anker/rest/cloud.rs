@@ -1,25 +1,21 @@
 //! One account at one server.
 
 use jiff::tz::TimeZone;
+use p256::PublicKey;
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::cache::{CACHE_FILE, RestCache};
+use super::credentials::{self, CREDENTIALS_FILE, StoredCredentials};
 use super::discovery::field_names;
 use super::endpoint::Endpoint;
 use super::http::Http;
 use super::pace::{Pace, Pacer};
 use super::panel::{self, Day};
-use super::{
-    BoundDevice, CloudError, DeviceAttributes, MqttCredentials, PanelAverage, PanelRunning, Scene, Site,
-    credentials, device, site,
-};
+use super::{BoundDevice, CloudError, MqttCredentials, PanelAverage, Scene, Site, device, site};
 use crate::battery::anker::Config;
-use crate::battery::anker::auth::{
-    AccountId, LOGIN_FILE, Login, PrivateFile, ServerKey, base_url, server_of_country,
-};
-use crate::inventory::AccountServer;
+use crate::battery::anker::auth::{AccountId, LOGIN_FILE, Login, PrivateFile, server_key};
 use crate::reading::{SafeText, Timestamp, error_chain};
 use crate::support::secret::Secret;
 
@@ -40,14 +36,16 @@ pub struct Cloud {
     pub(super) login: Option<Login>,
     pub(super) login_file: PrivateFile,
     credentials_file: PrivateFile,
-    /// What passwords are encrypted for.
-    pub(super) login_key: ServerKey,
+    /// The key that passwords are encrypted for.
+    pub(super) login_key: PublicKey,
     /// The token that was refused last: it is not taken from the file again.
     pub(super) dropped: Option<Secret>,
     pub(super) cache: RestCache,
-    pub(super) pace: Pace,
+    /// The pauses between calls, and how long an answer may take.
+    pub pace: Pace,
     pub(super) pacer: Pacer,
-    pub(super) deadline: Option<Instant>,
+    /// No call waits or runs past it; it fails with [`CloudError::NoTime`] instead.
+    pub deadline: Option<Instant>,
 }
 
 /// A login that holds.
@@ -58,42 +56,19 @@ pub struct LoggedIn {
 }
 
 impl Cloud {
-    /// Reads the cached login and what is remembered in the state directory. Asks nothing yet. Files that cannot
-    /// be understood are set aside.
+    /// The account at the server `home`, unless it was found at the `other` one. Reads the cached login and what is
+    /// remembered in the state directory; files that cannot be understood are set aside. Asks nothing yet.
     ///
     /// # Errors
-    /// The country, `api_url`, `login_key`, `extra_ca` or TLS cannot be used, or a file of the state directory not be read.
-    pub fn open(config: &Config) -> Result<Self, CloudError> {
-        let settings = &config.settings;
-        let vendors = |server| Url::parse(base_url(server)).map_err(|_cannot_be| CloudError::ApiUrl);
-        let (com, eu) = (vendors(AccountServer::Com)?, vendors(AccountServer::Eu)?);
-        let country = server_of_country(&config.country);
-        let (home, other) = match (&settings.api_url, settings.server, country) {
-            (Some(url), _, _) => (api_url(url)?, None),
-            (None, Some(AccountServer::Com), _) => (com, None),
-            (None, Some(AccountServer::Eu), _) => (eu, None),
-            (None, None, AccountServer::Com) => (com, Some(eu)),
-            (None, None, AccountServer::Eu) => (eu, Some(com)),
-        };
-        Self::at(config, home, other)
-    }
-
-    /// The same at other addresses than the vendor's: `home` takes the place of the server that the country
-    /// belongs to, `other` that of the other one.
-    ///
-    /// # Errors
-    /// As for [`Cloud::open`].
-    pub fn open_at(config: &Config, home: &str, other: &str) -> Result<Self, CloudError> {
-        Self::at(config, api_url(home)?, Some(api_url(other)?))
-    }
-
-    fn at(config: &Config, home: Url, other: Option<Url>) -> Result<Self, CloudError> {
+    /// The country, `login_key`, `extra_ca` or TLS cannot be used, or a file of the state directory not be read.
+    pub fn open_at(config: &Config, home: Url, other: Option<Url>) -> Result<Self, CloudError> {
         let urls: Vec<Url> = [Some(home.clone()), other.clone()].into_iter().flatten().collect();
         let http = Http::new(&urls, &config.country, config.settings.extra_ca.as_deref())?;
         let account = config.email.as_ref().map(|email| AccountId::from_email(email.expose()));
         let cache = RestCache::load(PrivateFile::from_config(config, CACHE_FILE))?;
         let found_at = cache.region(account.as_ref(), &config.country);
         let server = other.clone().filter(|other| found_at == Some(other.as_str()));
+        let login_key = server_key(config.settings.login_key.as_deref()).ok_or(CloudError::LoginKey)?;
         let mut cloud = Self {
             account,
             http,
@@ -102,8 +77,8 @@ impl Cloud {
             other,
             login: None,
             login_file: PrivateFile::from_config(config, LOGIN_FILE),
-            credentials_file: PrivateFile::from_config(config, credentials::CREDENTIALS_FILE),
-            login_key: login_key(config)?,
+            credentials_file: PrivateFile::from_config(config, CREDENTIALS_FILE),
+            login_key,
             dropped: None,
             cache,
             pace: Pace::default(),
@@ -115,41 +90,15 @@ impl Cloud {
         Ok(cloud)
     }
 
-    /// The same with other pauses and another patience.
-    #[must_use]
-    pub fn with_pace(self, pace: Pace) -> Self {
-        Self { pace, ..self }
-    }
-
-    /// From now on no call waits or runs past `deadline`; it fails with [`CloudError::NoTime`] instead.
-    /// `None` takes that back.
-    pub fn finish_by(&mut self, deadline: Option<Instant>) {
-        self.deadline = deadline;
-    }
-
-    /// Whether there is a login that still holds, as far as we know.
-    pub fn is_logged_in(&self) -> bool {
-        self.login().is_some()
-    }
-
-    /// The account, if a login is known: `account_id` of MQTT commands to own devices.
-    pub fn user_id(&self) -> Option<&Secret> {
-        self.login.as_ref().map(|login| &login.user_id)
-    }
-
-    /// The login that is cached, if it still holds.
+    /// The login that is cached, if it still holds, as far as we know.
     pub fn login(&self) -> Option<LoggedIn> {
         let login = self.login.as_ref().filter(|login| login.holds(self.now()))?;
         Some(LoggedIn { until: login.expires_at })
     }
 
-    /// Logs in as a person asks for it, and keeps the login. The limits of logins hold here too; only a demand
-    /// for verification does not hinder it, since the person may have just met it.
-    ///
-    /// # Errors
-    /// It was refused, or is not allowed now.
-    pub async fn log_in(&mut self, email: &str, password: &Secret) -> Result<LoggedIn, CloudError> {
-        self.log_in_by_person(email, password).await
+    /// The account, if it is known.
+    pub(super) fn account(&self) -> Option<&AccountId> {
+        self.login.as_ref().map(|login| &login.account).or(self.account.as_ref())
     }
 
     /// The devices of the account, by serial number. If it has neither devices nor sites here, it may be at the
@@ -190,18 +139,16 @@ impl Cloud {
         for (site, fields) in site::parse_list(&data) {
             self.log_new_fields(&site.name, &site.id, Endpoint::Sites, fields);
         }
-        self.cache.save();
         Ok(site::parse_list(&data).map(|(site, _)| site).collect())
     }
 
-    /// What the phone app's home page shows of a site.
+    /// The site as the phone app's home page shows it.
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
     pub async fn scene(&mut self, site: &Site) -> Result<Scene, CloudError> {
-        let data = self.ask(Endpoint::Scene, &site.id, &json!({"site_id": site.id})).await?;
-        self.log_new_fields(&site.name, &site.id, Endpoint::Scene, &data);
-        self.cache.save();
+        let body = json!({"site_id": site.id});
+        let data = self.ask_of(&site.name, &site.id, Endpoint::Scene, &body).await?;
         Ok(site::parse_scene(&data))
     }
 
@@ -257,32 +204,39 @@ impl Cloud {
         });
         let data = self.ask(Endpoint::PanelEnergy, &site.id, &body).await?;
         self.log_new_fields(&site.name, &format!("{source} {}", site.id), Endpoint::PanelEnergy, &data);
-        self.cache.save();
         Ok(data)
     }
 
-    /// Totals of a panel's life.
+    /// Asks for the totals of a panel's life, so that the log has the names of their fields.
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
-    pub async fn panel_running_info(&mut self, site: &Site) -> Result<PanelRunning, CloudError> {
-        let data = self.ask(Endpoint::PanelRunning, &site.id, &json!({"siteId": site.id})).await?;
-        self.log_new_fields(&site.name, &site.id, Endpoint::PanelRunning, &data);
-        self.cache.save();
-        Ok(site::parse_running(&data))
+    pub async fn discover_panel(&mut self, site: &Site) -> Result<(), CloudError> {
+        let body = json!({"siteId": site.id});
+        self.ask_of(&site.name, &site.id, Endpoint::PanelRunning, &body).await.map(drop)
     }
 
-    /// What `get_device_attrs` gives of a device.
+    /// Asks for what `get_device_attrs` gives of a device, so that the log has the names of its fields.
     ///
     /// # Errors
     /// No login, no answer, or one that says no.
-    pub async fn device_attributes(&mut self, device: &BoundDevice) -> Result<DeviceAttributes, CloudError> {
+    pub async fn discover_device(&mut self, device: &BoundDevice) -> Result<(), CloudError> {
         let serial = device.serial.as_str();
         let body = json!({"device_sn": serial, "attributes": ["rssi"]});
-        let data = self.ask(Endpoint::DeviceAttributes, serial, &body).await?;
-        self.log_new_fields(&device.name, serial, Endpoint::DeviceAttributes, &data);
-        self.cache.save();
-        Ok(device::parse_attributes(&data))
+        self.ask_of(&device.name, serial, Endpoint::DeviceAttributes, &body).await.map(drop)
+    }
+
+    /// Asks for something of a device or site, and logs the names of the answer's fields.
+    async fn ask_of(
+        &mut self,
+        name: &SafeText,
+        id: &str,
+        endpoint: Endpoint,
+        body: &Value,
+    ) -> Result<Value, CloudError> {
+        let data = self.ask(endpoint, id, body).await?;
+        self.log_new_fields(name, id, endpoint, &data);
+        Ok(data)
     }
 
     /// The MQTT credentials: the kept ones while their certificate is valid, else new ones; these at most once an
@@ -292,9 +246,8 @@ impl Cloud {
     /// No login, no answer, or one that says no.
     pub async fn mqtt_credentials(&mut self) -> Result<MqttCredentials, CloudError> {
         let now = self.now();
-        let account = self.login.as_ref().map(|login| &login.account).or(self.account.as_ref());
-        let kept = credentials::load(&self.credentials_file)?;
-        match kept.filter(|kept| kept.belongs_to(account, self.server.as_str())) {
+        let kept = self.credentials_file.load::<StoredCredentials>()?.ok();
+        match kept.filter(|kept| kept.belongs_to(self.account(), self.server.as_str())) {
             Some(kept) if kept.holds(now) || kept.not_renewed_before(now).is_some() => Ok(kept.credentials),
             Some(_ended) => self.fetch_credentials(Some(now)).await,
             None => self.fetch_credentials(None).await,
@@ -307,8 +260,9 @@ impl Cloud {
     /// [`CloudError::CredentialsTooSoon`]; no login, no answer, or one that says no.
     pub async fn new_mqtt_credentials(&mut self) -> Result<MqttCredentials, CloudError> {
         let now = self.now();
-        match credentials::load(&self.credentials_file)?.and_then(|kept| kept.not_renewed_before(now)) {
-            Some(until) => Err(CloudError::CredentialsTooSoon { until }),
+        let kept = self.credentials_file.load::<StoredCredentials>()?.ok();
+        match kept.and_then(|kept| kept.not_renewed_before(now)) {
+            Some(until) => Err(CloudError::CredentialsTooSoon(until)),
             None => self.fetch_credentials(Some(now)).await,
         }
     }
@@ -318,18 +272,19 @@ impl Cloud {
         renewed_at: Option<Timestamp>,
     ) -> Result<MqttCredentials, CloudError> {
         let data = self.ask(Endpoint::MqttCredentials, "", &json!({})).await?;
-        let credentials = credentials::parse(&data)?;
-        let account = self.login.as_ref().map(|login| &login.account).or(self.account.as_ref());
-        let server = self.server.as_str();
-        if let Err(error) =
-            credentials::save(&self.credentials_file, &credentials, account, server, renewed_at)
-        {
+        let stored = StoredCredentials {
+            account: self.account().cloned().unwrap_or_default(),
+            server: self.server.to_string(),
+            renewed_at,
+            credentials: credentials::parse(&data)?,
+        };
+        if let Err(error) = self.credentials_file.save(&stored) {
             tracing::warn!(
                 error = error_chain(&error),
                 "cannot keep the MQTT credentials: they are fetched again next time"
             );
         }
-        Ok(credentials)
+        Ok(stored.credentials)
     }
 
     /// Logs the names of fields of this device or site, each once in the life of this process.
@@ -337,40 +292,11 @@ impl Cloud {
         let new = self.cache.new_names(endpoint, id, &field_names(answer));
         if !new.is_empty() {
             let names = new.into_iter().collect::<Vec<_>>().join(", ");
-            tracing::info!("REST API fields for {name} ({}): {names}", endpoint.name());
+            tracing::info!("REST API fields for {name} ({endpoint}): {names}");
         }
     }
 
     pub(super) fn now(&self) -> Timestamp {
         (self.config.now)()
-    }
-}
-
-/// The vendor's key, unless another server's is named.
-fn login_key(config: &Config) -> Result<ServerKey, CloudError> {
-    let named = config.settings.login_key.as_deref();
-    named.map_or_else(ServerKey::vendor, ServerKey::from_hex).ok_or(CloudError::LoginKey)
-}
-
-/// An address of our own choice: scheme, host and port, and nothing else.
-fn api_url(text: &str) -> Result<Url, CloudError> {
-    let url = Url::parse(text.trim()).map_err(|_names_the_url| CloudError::ApiUrl)?;
-    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    let is_plain = url.username().is_empty() && url.password().is_none() && url.host_str().is_some();
-    if url.scheme() == "https" && is_bare && is_plain { Ok(url) } else { Err(CloudError::ApiUrl) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_of_our_own_is_https_and_nothing_else() {
-        assert_eq!(api_url("https://127.0.0.1:8443").unwrap().as_str(), "https://127.0.0.1:8443/");
-        for bad in ["", "http://h", "https://h/v1", "https://h?x", "https://me:canary@h", "h:80", "https://"]
-        {
-            let error = api_url(bad).unwrap_err();
-            assert!(!format!("{error} {error:?}").contains("canary"), "{bad}");
-        }
     }
 }

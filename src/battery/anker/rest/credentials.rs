@@ -1,4 +1,4 @@
-//! What the MQTT broker takes for a login: a certificate of the account.
+//! The login at the MQTT broker: a certificate of the account.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::endpoint::Endpoint;
 use super::{CloudError, json};
-use crate::battery::anker::auth::{AccountId, Loaded, PrivateFile};
+use crate::battery::anker::auth::{AccountId, exposed};
 use crate::reading::Timestamp;
 use crate::support::secret::Secret;
 
@@ -21,47 +21,53 @@ const REPLACE_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
 const RENEW_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// The MQTT credentials of the account (`get_user_mqtt_info`). They belong to the account and outlive the login.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MqttCredentials {
     /// The account, as it stands in published payloads.
+    #[serde(with = "exposed")]
     pub user_id: Secret,
     /// Part of the topics: `anker_power`.
     pub app_name: String,
     /// The stem of the client id. It has the user id in it.
+    #[serde(with = "exposed")]
     pub thing_name: Secret,
     /// Part of `head.client_id` of published payloads.
+    #[serde(with = "exposed")]
     pub certificate_id: Secret,
     /// The client certificate, PEM.
+    #[serde(with = "exposed")]
     pub certificate_pem: Secret,
     /// Its key, PEM (`BEGIN RSA PRIVATE KEY`).
+    #[serde(with = "exposed")]
     pub private_key: Secret,
     /// The only certificates that the broker's may be signed by, PEM.
+    #[serde(with = "exposed")]
     pub ca_pem: Secret,
     /// The broker's host name, without a port.
     pub endpoint: String,
-    /// When the certificate ends, as it says itself.
-    pub not_after: Option<Timestamp>,
 }
 
-/// PrivateFile credentials, and whose they are.
+/// Credentials as they are kept for the next process, and whose they are.
+#[derive(Serialize, Deserialize)]
 pub(super) struct StoredCredentials {
-    pub(super) credentials: MqttCredentials,
-    /// The hash of the account; empty if it was not known.
-    account: String,
-    server: String,
+    pub(super) account: AccountId,
+    pub(super) server: String,
     /// When they took the place of others that the broker had refused, or that had ended.
-    renewed_at: Option<Timestamp>,
+    #[serde(rename = "anew_at_us")]
+    pub(super) renewed_at: Option<Timestamp>,
+    #[serde(flatten)]
+    pub(super) credentials: MqttCredentials,
 }
 
 impl StoredCredentials {
     /// Whether they are of this account, or of any if none is known, and of this server.
     pub(super) fn belongs_to(&self, account: Option<&AccountId>, server: &str) -> bool {
-        account.is_none_or(|account| account.as_hex() == self.account) && self.server == server
+        account.is_none_or(|account| *account == self.account) && self.server == server
     }
 
     /// Whether the certificate holds, and for more than a day.
     pub(super) fn holds(&self, now: Timestamp) -> bool {
-        self.credentials.not_after.is_none_or(|end| now.plus(REPLACE_BEFORE) < end)
+        not_after(&self.credentials.certificate_pem).is_none_or(|end| now.plus(REPLACE_BEFORE) < end)
     }
 
     /// Until when no other ones are fetched; `None` if they are of a clock that was ahead.
@@ -74,7 +80,7 @@ impl StoredCredentials {
 
 /// The credentials in an answer.
 pub(super) fn parse(data: &Value) -> Result<MqttCredentials, CloudError> {
-    let garbled = |what| CloudError::UnexpectedResponse { endpoint: Endpoint::MqttCredentials.name(), what };
+    let garbled = |what| CloudError::UnexpectedResponse(Endpoint::MqttCredentials, what);
     let text = |key| json::text(data, key).ok_or_else(|| garbled("has not all that the broker needs"));
     let secret = |key| text(key).map(Secret::new);
     let app_name = text("app_name")?;
@@ -86,14 +92,12 @@ pub(super) fn parse(data: &Value) -> Result<MqttCredentials, CloudError> {
     if !endpoint.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-') {
         return Err(garbled("has a broker that is no host name"));
     }
-    let certificate_pem = secret("certificate_pem")?;
     Ok(MqttCredentials {
         user_id: secret("user_id")?,
         app_name,
         thing_name: secret("thing_name")?,
         certificate_id: secret("certificate_id")?,
-        not_after: not_after(&certificate_pem),
-        certificate_pem,
+        certificate_pem: secret("certificate_pem")?,
         private_key: secret("private_key")?,
         ca_pem: secret("aws_root_ca1_pem")?,
         endpoint,
@@ -107,86 +111,12 @@ fn not_after(pem: &Secret) -> Option<Timestamp> {
     seconds.checked_mul(1_000_000).map(Timestamp::from_micros)
 }
 
-/// The kept ones, of whatever account.
-pub(super) fn load(file: &PrivateFile) -> Result<Option<StoredCredentials>, CloudError> {
-    let row = match file.load::<Row>()? {
-        Loaded::Ok(row) => row,
-        Loaded::Missing | Loaded::Corrupt => return Ok(None),
-    };
-    let certificate_pem = Secret::new(row.certificate_pem);
-    let credentials = MqttCredentials {
-        user_id: Secret::new(row.user_id),
-        app_name: row.app_name,
-        thing_name: Secret::new(row.thing_name),
-        certificate_id: Secret::new(row.certificate_id),
-        not_after: not_after(&certificate_pem),
-        certificate_pem,
-        private_key: Secret::new(row.private_key),
-        ca_pem: Secret::new(row.ca_pem),
-        endpoint: row.endpoint,
-    };
-    let renewed_at = row.anew_at_us.map(Timestamp::from_micros);
-    Ok(Some(StoredCredentials { credentials, account: row.account, server: row.server, renewed_at }))
-}
-
-/// Keeps them for the next process. `renewed_at` is now, if they take the place of others.
-pub(super) fn save(
-    file: &PrivateFile,
-    credentials: &MqttCredentials,
-    account: Option<&AccountId>,
-    server: &str,
-    renewed_at: Option<Timestamp>,
-) -> Result<(), CloudError> {
-    file.save(&RowRef {
-        account: account.map(AccountId::as_hex).unwrap_or_default(),
-        server,
-        anew_at_us: renewed_at.map(Timestamp::micros),
-        user_id: credentials.user_id.expose(),
-        app_name: &credentials.app_name,
-        thing_name: credentials.thing_name.expose(),
-        certificate_id: credentials.certificate_id.expose(),
-        certificate_pem: credentials.certificate_pem.expose(),
-        private_key: credentials.private_key.expose(),
-        ca_pem: credentials.ca_pem.expose(),
-        endpoint: &credentials.endpoint,
-    })
-}
-
-#[derive(Deserialize)]
-struct Row {
-    account: String,
-    server: String,
-    anew_at_us: Option<i64>,
-    user_id: String,
-    app_name: String,
-    thing_name: String,
-    certificate_id: String,
-    certificate_pem: String,
-    private_key: String,
-    ca_pem: String,
-    endpoint: String,
-}
-
-#[derive(Serialize)]
-struct RowRef<'a> {
-    account: &'a str,
-    server: &'a str,
-    anew_at_us: Option<i64>,
-    user_id: &'a str,
-    app_name: &'a str,
-    thing_name: &'a str,
-    certificate_id: &'a str,
-    certificate_pem: &'a str,
-    private_key: &'a str,
-    ca_pem: &'a str,
-    endpoint: &'a str,
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::battery::anker::auth::PrivateFile;
 
     /// 2026-11-24T07:00:00Z.
     const NOW: Timestamp = Timestamp::from_micros(1_795_503_600_000_000);
@@ -209,17 +139,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let credentials = parse(&answer(&certificate())).unwrap();
         let file = PrivateFile::new(dir.path(), CREDENTIALS_FILE);
-        save(&file, &credentials, Some(&AccountId::from_email(account)), "https://h/", renewed_at).unwrap();
-        let kept = load(&file).unwrap().unwrap();
-        assert_eq!(kept.credentials, credentials);
+        let (account, server) = (AccountId::from_email(account), "https://h/".to_owned());
+        let stored = StoredCredentials { account, server, renewed_at, credentials };
+        file.save(&stored).unwrap();
+        let kept = file.load::<StoredCredentials>().unwrap().unwrap();
+        assert_eq!(kept.credentials, stored.credentials);
         kept
     }
 
     #[test]
     fn a_certificate_says_itself_when_it_ends() {
-        let end = parse(&answer(&certificate())).unwrap().not_after.unwrap();
+        let end = not_after(&Secret::new(certificate())).unwrap();
         assert_eq!(end.to_string(), "2036-01-02T00:00:00.000000Z");
-        assert_eq!(parse(&answer("none")).unwrap().not_after, None);
+        assert_eq!(not_after(&Secret::new("none")), None);
     }
 
     #[test]
@@ -248,7 +180,7 @@ mod tests {
     #[test]
     fn a_certificate_is_replaced_on_its_last_day() {
         let kept = kept("me@example.com", None);
-        let end = kept.credentials.not_after.unwrap();
+        let end = not_after(&kept.credentials.certificate_pem).unwrap();
         let hours = |hours: u64| Duration::from_secs(hours * 3_600);
         assert!(kept.holds(end.minus(hours(25))));
         assert!(!kept.holds(end.minus(hours(23))));

@@ -29,13 +29,6 @@ pub struct BoundDevice {
     pub time_zone: Option<SafeText>,
 }
 
-/// What `get_device_attrs` gives of a device. The power limits that it also lists are placeholders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DeviceAttributes {
-    /// How well it receives its Wi-Fi, in dBm.
-    pub rssi_dbm: Option<i32>,
-}
-
 impl BoundDevice {
     /// The device as readings name it.
     pub fn station(&self) -> Station {
@@ -59,7 +52,8 @@ fn device(fields: &Value) -> Option<BoundDevice> {
         serial,
         model,
         wifi_online: json::switch(fields, "wifi_online"),
-        is_own: is_own(fields, "ms_device_type"),
+        // 0 and 1 are own; nothing is taken for own, since members see no list at all.
+        is_own: json::integer(fields, "ms_device_type").is_none_or(|kind| matches!(kind, 0 | 1)),
         owner_user_id: json::text(fields, "owner_user_id").map(Secret::new),
         software: json::text(fields, "device_sw_version")
             .map(|text| SafeText::new(text.trim_start_matches('v'))),
@@ -68,19 +62,9 @@ fn device(fields: &Value) -> Option<BoundDevice> {
     })
 }
 
-/// 0 and 1 are own; nothing is taken for own, since members see no list at all.
-pub(super) fn is_own(fields: &Value, key: &str) -> bool {
-    json::integer(fields, key).is_none_or(|kind| matches!(kind, 0 | 1))
-}
-
 fn rssi(fields: &Value) -> Option<i32> {
     let dbm = json::integer(fields, "rssi").and_then(|dbm| i32::try_from(dbm).ok());
     dbm.filter(|dbm| (-120..0).contains(dbm))
-}
-
-/// The attributes in an answer.
-pub(super) fn parse_attributes(data: &Value) -> DeviceAttributes {
-    DeviceAttributes { rssi_dbm: data.get("attributes").and_then(rssi) }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The endpoints that are asked.
 
-/// One endpoint.
+use std::fmt;
+
+/// One endpoint. It is shown as the last part of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Endpoint {
+pub enum Endpoint {
     Login,
     Devices,
     Sites,
@@ -29,17 +31,15 @@ impl Endpoint {
         }
     }
 
-    /// The last part of the path, for a person.
-    pub(super) fn name(self) -> &'static str {
-        self.path().rsplit('/').next().unwrap_or_default()
-    }
-
     /// Whether we can do without it for a day. The others are never remembered as missing: one strange answer
     /// would otherwise hide all stations until tomorrow.
     pub(super) const fn is_optional(self) -> bool {
-        match self {
-            Self::Login | Self::Devices | Self::Sites | Self::MqttCredentials => false,
-            Self::Scene | Self::DeviceAttributes | Self::PanelEnergy | Self::PanelRunning => true,
-        }
+        matches!(self, Self::Scene | Self::DeviceAttributes | Self::PanelEnergy | Self::PanelRunning)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.path().rsplit('/').next().unwrap_or_default())
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::endpoint::Endpoint;
 use crate::reading::{AccountTrouble, SafeText, Timestamp, error_chain};
 use crate::support::error::Diagnose;
 
@@ -26,14 +27,8 @@ pub enum CloudError {
     #[error("login_key in [solix] is not a point of P-256")]
     LoginKey,
     /// `extra_ca` cannot be used.
-    #[error("the certificates in `{}`", path.display())]
-    ExtraCa {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: io::Error,
-    },
+    #[error("the certificates in `{}`", .0.display())]
+    ExtraCa(PathBuf, #[source] io::Error),
     /// Nobody's certificate could be checked.
     #[error("there are no root certificates on this machine")]
     NoRoots,
@@ -43,16 +38,10 @@ pub enum CloudError {
     /// The HTTP client cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] reqwest::Error),
-    /// What must outlive this process cannot be written. Without that there is no login, as its count would
+    /// A file that must outlive this process cannot be written. Without that there is no login, as its count would
     /// be forgotten.
-    #[error("the Solix file `{}` in the state directory", path.display())]
-    State {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        #[source]
-        source: io::Error,
-    },
+    #[error("the Solix file `{}` in the state directory", .0.display())]
+    State(PathBuf, #[source] io::Error),
     /// The system gave no random numbers.
     #[error("no random numbers from the system")]
     Random,
@@ -63,20 +52,12 @@ pub enum CloudError {
     /// Nobody is logged in, and whoever is to leave no trace does not log in.
     #[error("there is no Solix login, and what leaves no trace does not log in")]
     NotLoggedIn,
-    /// The e-mail address or the password is wrong (26108, 26156). They are not sent again.
-    #[error("the Solix cloud refused the e-mail address or the password at {at}")]
-    CredentialsRefused {
-        /// When it did.
-        at: Timestamp,
-    },
-    /// A verification code is demanded (26050 to 26055, 100032, 100033).
-    #[error("the Solix cloud demands a verification (code {code}) since {at}")]
-    VerificationNeeded {
-        /// The code of the answer.
-        code: i64,
-        /// When it did so first.
-        at: Timestamp,
-    },
+    /// The e-mail address or the password is wrong (26108, 26156), as was said then. They are not sent again.
+    #[error("the Solix cloud refused the e-mail address or the password at {0}")]
+    CredentialsRefused(Timestamp),
+    /// A verification is demanded since then, with this code (26050 to 26055, 100032, 100033).
+    #[error("the Solix cloud demands a verification (code {0}) since {1}")]
+    VerificationNeeded(i64, Timestamp),
     /// No login before then: what the server demanded, or what we demand of ourselves.
     #[error("no login to the Solix cloud before {until}: {pause}")]
     LoginPaused {
@@ -85,102 +66,46 @@ pub enum CloudError {
         /// Why.
         pause: Pause,
     },
-    /// A login was sent, and failed in a way that says nothing of the credentials.
-    #[error("the login to the Solix cloud failed{}", status_suffix(*status, *code))]
-    LoginFailed {
-        /// The HTTP status.
-        status: u16,
-        /// The code in the body, if there was one.
-        code: Option<i64>,
-    },
+    /// A login was sent, and failed with this HTTP status and code in a way that says nothing of the credentials.
+    #[error("the login to the Solix cloud failed{}", status_suffix(*.0, *.1))]
+    LoginFailed(u16, Option<i64>),
     /// Another process of this state directory is logging in.
     #[error("another fleetwatt is logging in to the Solix cloud")]
     LoginUnderWay,
 
     /// No connection: the name, the address, or TLS. Nothing was sent.
-    #[error("no connection to the Solix cloud for {endpoint}")]
-    NoConnection {
-        /// The last part of the endpoint's path.
-        endpoint: &'static str,
-        /// What the client says; without the URL.
-        #[source]
-        source: reqwest::Error,
-    },
+    #[error("no connection to the Solix cloud for {0}")]
+    NoConnection(Endpoint, #[source] reqwest::Error),
     /// The connection broke before the answer was there.
-    #[error("the connection to the Solix cloud broke for {endpoint}")]
-    Interrupted {
-        /// The last part of the endpoint's path.
-        endpoint: &'static str,
-        /// What the client says; without the URL.
-        #[source]
-        source: reqwest::Error,
-    },
-    /// No answer in time, twice.
-    #[error("no answer from the Solix cloud to {endpoint} within {}", humantime::format_duration(*within))]
-    Timeout {
-        /// The last part of the endpoint's path.
-        endpoint: &'static str,
-        /// How long was waited.
-        within: Duration,
-    },
-    /// The deadline of [`Cloud::finish_by`](super::Cloud::finish_by) is too near.
-    #[error("no time left to ask the Solix cloud for {endpoint}")]
-    NoTime {
-        /// The last part of the endpoint's path.
-        endpoint: &'static str,
-    },
-    /// An answer that says no. It may be tried in the next cycle.
-    #[error("the Solix cloud did not answer {endpoint}{}", status_suffix(*status, *code))]
-    Failed {
-        /// The last part of the endpoint's path.
-        endpoint: &'static str,
-        /// The HTTP status.
-        status: u16,
-        /// The code in the body, if there was one.
-        code: Option<i64>,
-    },
+    #[error("the connection to the Solix cloud broke for {0}")]
+    Interrupted(Endpoint, #[source] reqwest::Error),
+    /// No answer within this time, twice.
+    #[error("no answer from the Solix cloud to {0} within {within}", within = humantime::format_duration(*.1))]
+    Timeout(Endpoint, Duration),
+    /// [`Cloud::deadline`](super::Cloud::deadline) is too near.
+    #[error("no time left to ask the Solix cloud for {0}")]
+    NoTime(Endpoint),
+    /// An answer that says no, with its HTTP status and code. It may be tried in the next cycle.
+    #[error("the Solix cloud did not answer {0}{suffix}", suffix = status_suffix(*.1, *.2))]
+    Failed(Endpoint, u16, Option<i64>),
     /// The token is not accepted, and a new login did not help or was not allowed.
-    #[error("the Solix cloud does not accept the login for {endpoint}")]
-    NotAccepted {
-        /// The last part of the endpoint's path.
-        endpoint: &'static str,
-    },
+    #[error("the Solix cloud does not accept the login for {0}")]
+    NotAccepted(Endpoint),
     /// Too many calls to this endpoint from this network (429), also after waiting.
-    #[error("too many calls to {endpoint} of the Solix cloud from this network")]
-    TooManyCalls {
-        /// The last part of the endpoint's path.
-        endpoint: &'static str,
-    },
+    #[error("too many calls to {0} of the Solix cloud from this network")]
+    TooManyCalls(Endpoint),
     /// This server or this kind of site does not have it. It is not asked before then.
-    #[error("the Solix cloud does not have {endpoint} for this account; it is not asked before {until}")]
-    Unsupported {
-        /// The last part of the endpoint's path.
-        endpoint: &'static str,
-        /// Until when.
-        until: Timestamp,
-    },
+    #[error("the Solix cloud does not have {0} for this account; it is not asked before {1}")]
+    Unsupported(Endpoint, Timestamp),
     /// This account may not read it (160003), such as a member of a family. It is not asked before then.
-    #[error("this Solix account may not read {endpoint}; it is not asked before {until}")]
-    Forbidden {
-        /// The last part of the endpoint's path.
-        endpoint: &'static str,
-        /// Until when.
-        until: Timestamp,
-    },
+    #[error("this Solix account may not read {0}; it is not asked before {1}")]
+    Forbidden(Endpoint, Timestamp),
     /// The answer is not what it should be, or larger than it may be.
-    #[error("the answer of the Solix cloud to {endpoint} {what}")]
-    UnexpectedResponse {
-        /// The last part of the endpoint's path.
-        endpoint: &'static str,
-        /// What is wrong with it.
-        what: &'static str,
-    },
-    /// New MQTT credentials were fetched a short while ago.
-    #[error("new MQTT credentials are not fetched before {until}")]
-    CredentialsTooSoon {
-        /// Until when.
-        until: Timestamp,
-    },
+    #[error("the answer of the Solix cloud to {0} {1}")]
+    UnexpectedResponse(Endpoint, &'static str),
+    /// New MQTT credentials were fetched a short while ago; others are not before then.
+    #[error("new MQTT credentials are not fetched before {0}")]
+    CredentialsTooSoon(Timestamp),
 }
 
 /// Why there is no login before a certain time.
@@ -226,7 +151,7 @@ fn status_suffix(status: u16, code: Option<i64>) -> String {
     }
 }
 
-/// What a person can do about a login that failed with this HTTP status.
+/// The hint about a login that failed with this HTTP status.
 const fn login_hint(status: u16) -> &'static str {
     match status {
         429 => "too many programs and phones of this network ask at once: it is tried again by itself, later",
@@ -306,7 +231,7 @@ impl Diagnose for CloudError {
                 "see with the phone app whether the account still works; it is tried again by itself then"
             }
             Self::LoginPaused { .. } | Self::LoginUnderWay => "wait: it is tried again by itself",
-            Self::LoginFailed { status, .. } => login_hint(*status),
+            Self::LoginFailed(status, _) => login_hint(*status),
             Self::NotAccepted { .. } => {
                 "it is tried again by itself; if it stays so, see with the phone app whether the account still \
                  works and owns the devices"
@@ -332,6 +257,14 @@ impl Diagnose for CloudError {
 }
 
 impl CloudError {
+    /// The error of credentials that were refused at that time, or, with a code, need a verification.
+    pub(crate) const fn from_refusal(verification: Option<i64>, at: Timestamp) -> Self {
+        match verification {
+            Some(code) => Self::VerificationNeeded(code, at),
+            None => Self::CredentialsRefused(at),
+        }
+    }
+
     /// Whether a person has to know of it at once: it lasts until they do something, or the vendor has locked
     /// the account.
     pub fn needs_person(&self) -> bool {

@@ -10,7 +10,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
+use super::action::{Action, action};
+use super::endpoint::Endpoint;
 use super::{CloudError, json};
+use crate::battery::anker::auth::gtoken;
 use crate::support::secret::Secret;
 use crate::support::{https, regular_file};
 
@@ -32,26 +35,15 @@ pub(super) struct Http {
     country: HeaderValue,
 }
 
-/// What came back.
+/// A response.
 pub(super) struct Answer {
+    /// The action that it calls for.
+    pub(super) action: Action,
     pub(super) status: u16,
     /// `code` of the body; `None` if the body is not one of the vendor's.
     pub(super) code: Option<i64>,
-    pub(super) msg: String,
     /// `data` of the body; null if there was none.
     pub(super) data: Value,
-}
-
-/// Why nothing came back.
-pub(super) enum SendError {
-    /// Nothing was sent.
-    NotSent(reqwest::Error),
-    /// It may have been received.
-    InFlight(reqwest::Error),
-    /// Not in time; it may have been received.
-    Timeout,
-    /// It is too large.
-    TooLarge,
 }
 
 impl Http {
@@ -66,26 +58,28 @@ impl Http {
         Ok(Self { client, country })
     }
 
-    /// Sends a body, and gives the answer if it comes `within` this time. `credentials` are the token and the
-    /// hash of the account.
+    /// Sends a body to an endpoint of a server, and gives the answer if it comes `within` this time. `credentials`
+    /// are the token and the account's id.
     pub(super) async fn post(
         &self,
-        url: Url,
+        mut server: Url,
+        endpoint: Endpoint,
         credentials: Option<(&Secret, &Secret)>,
         body: Vec<u8>,
         within: Duration,
-    ) -> Result<Answer, SendError> {
-        let headers = headers(&self.country, credentials);
-        let request = self.client.post(url).headers(headers).body(body);
+    ) -> Result<Answer, CloudError> {
+        server.set_path(endpoint.path());
+        let request = self.client.post(server).headers(headers(&self.country, credentials)).body(body);
         let exchange = async {
             let response = request.send().await.map_err(|error| {
-                let is_sent = !error.is_connect();
-                let error = error.without_url();
-                if is_sent { SendError::InFlight(error) } else { SendError::NotSent(error) }
+                let failed =
+                    if error.is_connect() { CloudError::NoConnection } else { CloudError::Interrupted };
+                failed(endpoint, error.without_url())
             })?;
-            answer(response).await
+            answer(endpoint, response).await
         };
-        tokio::time::timeout(within, exchange).await.unwrap_or(Err(SendError::Timeout))
+        let answered = tokio::time::timeout(within, exchange).await;
+        answered.unwrap_or(Err(CloudError::Timeout(endpoint, within)))
     }
 }
 
@@ -100,8 +94,8 @@ fn headers(country: &HeaderValue, credentials: Option<(&Secret, &Secret)>) -> He
     let mut headers: HeaderMap =
         fixed.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
     headers.insert(HeaderName::from_static("country"), country.clone());
-    if let Some((token, gtoken)) = credentials {
-        for (name, secret) in [("x-auth-token", token), ("gtoken", gtoken)] {
+    if let Some((token, user_id)) = credentials {
+        for (name, secret) in [("x-auth-token", token), ("gtoken", &gtoken(user_id))] {
             if let Some(value) = secret_header(secret) {
                 headers.insert(HeaderName::from_static(name), value);
             }
@@ -110,38 +104,34 @@ fn headers(country: &HeaderValue, credentials: Option<(&Secret, &Secret)>) -> He
     headers
 }
 
-/// A secret as a header; `None` if no header can hold it, which whoever took it in has checked.
+/// A secret as a header; `None` if no header can hold it, which is checked when it is taken in.
 pub(super) fn secret_header(secret: &Secret) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(secret.expose()).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-async fn answer(mut response: Response) -> Result<Answer, SendError> {
+async fn answer(endpoint: Endpoint, mut response: Response) -> Result<Answer, CloudError> {
     let status = response.status().as_u16();
     let mut bytes = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| SendError::InFlight(error.without_url()))?
-    {
+    let broken = |error: reqwest::Error| CloudError::Interrupted(endpoint, error.without_url());
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
         if bytes.len() + chunk.len() > MAX_ANSWER {
-            return Err(SendError::TooLarge);
+            return Err(CloudError::UnexpectedResponse(endpoint, "is larger than 2 MiB"));
         }
         bytes.extend_from_slice(&chunk);
     }
     let mut body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    Ok(Answer {
-        status,
-        code: json::integer(&body, "code"),
-        msg: json::text(&body, "msg").unwrap_or_default(),
-        data: body.get_mut("data").map(Value::take).unwrap_or_default(),
-    })
+    let code = json::integer(&body, "code");
+    let action = action(status, code, &json::text(&body, "msg").unwrap_or_default());
+    Ok(Answer { action, status, code, data: body.get_mut("data").map(Value::take).unwrap_or_default() })
 }
 
 /// Trusts the root certificates of this machine, and those of `extra_ca`.
 fn tls(extra_ca: Option<&Path>) -> Result<rustls::ClientConfig, CloudError> {
     let mut roots = https::system_roots();
     if let Some(path) = extra_ca {
-        let fail = |source| CloudError::ExtraCa { path: path.to_owned(), source };
+        let fail = |source| CloudError::ExtraCa(path.to_owned(), source);
         let pem = regular_file::read(path, MAX_PEM_BYTES).map_err(fail)?;
         let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
         if roots.add_parsable_certificates(certificates).0 == 0 {
@@ -180,9 +170,9 @@ mod tests {
     #[test]
     fn the_headers_are_those_of_the_reference() {
         let token = Secret::new("0123456789abcdef0123456789abcdef0123456789abcdef");
-        let gtoken = Secret::new("bd15705780c3275f9113287013455de2");
+        let user_id = Secret::new("34bab2a5fbc5bef03fc7a66aec41f3ee3ef7dbe0");
         assert_eq!(sent(None), captured(0));
-        assert_eq!(sent(Some((&token, &gtoken))), captured(1));
+        assert_eq!(sent(Some((&token, &user_id))), captured(1));
     }
 
     #[test]

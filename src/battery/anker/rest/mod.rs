@@ -23,10 +23,10 @@ mod site;
 
 pub use cloud::{Cloud, LoggedIn};
 pub use credentials::MqttCredentials;
-pub use device::{BoundDevice, DeviceAttributes};
+pub use device::BoundDevice;
 pub use error::{CloudError, Pause};
 pub use pace::Pace;
 pub use panel::PanelAverage;
 pub(in crate::battery::anker) use reading::is_panel_offline;
 pub use reading::{NoReading, Received, SiteReading, site_readings};
-pub use site::{PanelRunning, Role, Scene, SceneDevice, Site};
+pub use site::{Role, Scene, SceneDevice, Site};

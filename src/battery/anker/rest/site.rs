@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{device, json};
+use super::json;
 use crate::reading::{Absent, Measured, Power, SafeText, Share, Station};
 
 /// The product code of the home power panel.
@@ -22,8 +22,6 @@ pub struct Site {
     pub kind: Option<i64>,
     /// The devices that it lists.
     pub devices: Vec<Station>,
-    /// Whether it belongs to this account; else it is shared with it.
-    pub is_own: bool,
 }
 
 /// What `get_scen_info` says of a site.
@@ -91,15 +89,6 @@ pub enum Role {
     SolarbankStation,
 }
 
-/// What `get_system_running_info` says of a panel's site: totals of its life, no power.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PanelRunning {
-    /// Whether the cloud has a connection to the panel.
-    pub connected: Option<bool>,
-    /// All that its solar panels have given, in watt-hours.
-    pub generated_wh: Option<i64>,
-}
-
 impl Site {
     /// Its home power panel, if it has one.
     pub fn panel(&self) -> Option<&Station> {
@@ -125,7 +114,6 @@ fn site(fields: &Value) -> Option<Site> {
         id,
         kind: json::integer(fields, "power_site_type"),
         devices: devices.filter_map(|device| station(device, "device_model")).collect(),
-        is_own: device::is_own(fields, "ms_type"),
     })
 }
 
@@ -214,15 +202,6 @@ fn scene_device(fields: &Value, role: Role, unit: Option<&str>) -> Option<SceneD
     Some(SceneDevice { station, role, online, n_packs, keys, soc, solar_power, output_power })
 }
 
-/// What `get_system_running_info` says.
-pub(super) fn parse_running(data: &Value) -> PanelRunning {
-    let unit = json::text(data, "system_power_generation_unit");
-    PanelRunning {
-        connected: json::switch(data, "connected"),
-        generated_wh: json::watt_hours(data, "total_system_power_generation", unit.as_deref()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -239,7 +218,7 @@ mod tests {
         let sites: Vec<Site> = parse_list(&data).map(|(site, _)| site).collect();
         assert_eq!(sites.len(), 1);
         assert_eq!(sites[0].id, "492cbe8c-e2a9-b6c4-c7ee-45b3ef4260e0");
-        assert!(sites[0].has_panel() && sites[0].is_own);
+        assert!(sites[0].has_panel());
         assert_eq!(sites[0].panel().unwrap().serial.as_str(), "UUBABYAH2ONIAPD4");
     }
 
@@ -311,14 +290,5 @@ mod tests {
     fn what_the_cloud_calls_old_is_not_fresh() {
         assert!(!solarbank(json!(false)).is_fresh);
         assert!(solarbank(json!(null)).is_fresh);
-    }
-
-    #[test]
-    fn a_panels_totals_are_watt_hours() {
-        let running = parse_running(&json!({
-            "connected": true, "total_system_power_generation": 0.13, "system_power_generation_unit": "KWh",
-        }));
-        assert_eq!(running, PanelRunning { connected: Some(true), generated_wh: Some(130) });
-        assert_eq!(parse_running(&json!(null)), PanelRunning::default());
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::requests::Learnt;
 use crate::battery::anker::Config;
-use crate::battery::anker::auth::{Loaded, PrivateFile};
+use crate::battery::anker::auth::PrivateFile;
 use crate::battery::anker::rest::CloudError;
 use crate::reading::{DataSource, PollingMode, SafeText, Station, Timestamp, error_chain};
 use crate::support::jitter;
@@ -85,8 +85,7 @@ impl PersistedSession {
     /// What an earlier session left, or nothing.
     pub(super) fn load(config: &Config) -> Self {
         match PrivateFile::from_config(config, FILE_NAME).load::<Self>() {
-            Ok(Loaded::Ok(persisted)) => persisted,
-            Ok(Loaded::Missing | Loaded::Corrupt) => Self::default(),
+            Ok(persisted) => persisted.unwrap_or_default(),
             Err(error) => {
                 tracing::warn!(
                     error = error_chain(&error),

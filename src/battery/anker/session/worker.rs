@@ -135,7 +135,7 @@ impl Worker {
         self.listens = Some(listen);
         let connected_by = (Instant::now() + CONNECT_WITHIN).min(deadline);
         // The cloud gives up by itself, a little earlier: a login that is cut off in the middle would count.
-        self.cloud.finish_by(Some(connected_by - connected_by.duration_since(Instant::now()) / 10));
+        self.cloud.deadline = Some(connected_by - connected_by.duration_since(Instant::now()) / 10);
         loop {
             let until = self.ready_since.map_or(connected_by, |since| since + listen).min(deadline);
             let is_late = timeout_at(until, self.step()).await.is_err();
@@ -279,10 +279,10 @@ impl Worker {
         }
         self.has_discovered = true;
         for site in sites.iter().filter(|site| site.has_panel()) {
-            note_failure(self.cloud.panel_running_info(site).await);
+            note_failure(self.cloud.discover_panel(site).await);
         }
         for device in devices {
-            note_failure(self.cloud.device_attributes(device).await);
+            note_failure(self.cloud.discover_device(device).await);
         }
     }
 
@@ -520,7 +520,7 @@ impl Worker {
 fn if_supported<T>(answer: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(CloudError::Unsupported { .. } | CloudError::Forbidden { .. }) => Ok(None),
+        Err(CloudError::Unsupported(..) | CloudError::Forbidden(..)) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -37,13 +37,13 @@ fn attempts(dir: &tempfile::TempDir, now: Timestamp) -> Attempts {
     Attempts::load(dir.path(), now).unwrap()
 }
 
-fn why(dir: &tempfile::TempDir, secrets: &Secrets, now: Timestamp, asked: Asked) -> Option<String> {
-    let allowed = attempts(dir, now).allowed(secrets.credentials(), now, asked);
+fn why(dir: &tempfile::TempDir, secrets: &Secrets, now: Timestamp, is_by_person: bool) -> Option<String> {
+    let allowed = attempts(dir, now).allowed(secrets.credentials(), now, is_by_person);
     allowed.err().map(|error| error.to_string())
 }
 
 fn allowed(dir: &tempfile::TempDir, secrets: &Secrets, now: Timestamp) -> bool {
-    why(dir, secrets, now, Asked::ByProgram).is_none()
+    why(dir, secrets, now, false).is_none()
 }
 
 fn login(dir: &tempfile::TempDir, secrets: &Secrets, now: Timestamp) {
@@ -56,7 +56,7 @@ fn one_login_in_ten_minutes() {
     assert!(allowed(&dir, &secrets(), at(0)));
     login(&dir, &secrets(), at(0));
     assert!(!allowed(&dir, &secrets(), at(9)));
-    assert!(why(&dir, &secrets(), at(9), Asked::ByPerson).unwrap().contains("one in ten minutes"));
+    assert!(why(&dir, &secrets(), at(9), true).unwrap().contains("one in ten minutes"));
     assert!(allowed(&dir, &secrets(), at(10)));
 }
 
@@ -67,7 +67,7 @@ fn six_logins_a_day_and_another_account_has_its_own() {
         assert!(allowed(&dir, &secrets(), at(n * 10)));
         login(&dir, &secrets(), at(n * 10));
     }
-    assert!(why(&dir, &secrets(), at(60), Asked::ByProgram).unwrap().contains("six a day"));
+    assert!(why(&dir, &secrets(), at(60), false).unwrap().contains("six a day"));
     assert!(!allowed(&dir, &Secrets::new(" ME@Example.com", "two"), at(60)));
     assert!(allowed(&dir, &Secrets::new("you@example.com", "two"), at(60)));
     assert!(!allowed(&dir, &secrets(), at(24 * 60 - 1)));
@@ -87,10 +87,10 @@ fn a_refused_password_is_not_sent_again_and_a_corrected_one_is() {
     let dir = tempfile::tempdir().unwrap();
     let wrong = secrets();
     login(&dir, &wrong, at(0));
-    attempts(&dir, at(0)).refuse(wrong.credentials(), at(0), Refusal::Wrong).unwrap();
-    assert!(why(&dir, &wrong, at(100 * 24 * 60), Asked::ByProgram).unwrap().contains("refused"));
-    assert!(why(&dir, &wrong, at(60), Asked::ByPerson).is_some());
-    assert!(why(&dir, &wrong, at(24 * 60), Asked::ByPerson).is_none());
+    attempts(&dir, at(0)).refuse(wrong.credentials(), at(0), None).unwrap();
+    assert!(why(&dir, &wrong, at(100 * 24 * 60), false).unwrap().contains("refused"));
+    assert!(why(&dir, &wrong, at(60), true).is_some());
+    assert!(why(&dir, &wrong, at(24 * 60), true).is_none());
     assert!(allowed(&dir, &Secrets::new("me@example.com", "two"), at(10)));
 }
 
@@ -99,7 +99,7 @@ fn two_wrong_passwords_by_turns_are_both_remembered() {
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (secrets(), Secrets::new("me@example.com", "two"));
     for secrets in [&one, &two] {
-        attempts(&dir, at(0)).refuse(secrets.credentials(), at(0), Refusal::Wrong).unwrap();
+        attempts(&dir, at(0)).refuse(secrets.credentials(), at(0), None).unwrap();
     }
     assert!(!allowed(&dir, &one, at(60)));
     assert!(!allowed(&dir, &two, at(60)));
@@ -108,9 +108,9 @@ fn two_wrong_passwords_by_turns_are_both_remembered() {
 #[test]
 fn a_verification_is_waited_for_until_a_person_asks() {
     let dir = tempfile::tempdir().unwrap();
-    attempts(&dir, at(0)).refuse(secrets().credentials(), at(0), Refusal::Verification(26052)).unwrap();
-    assert!(why(&dir, &secrets(), at(90 * 24 * 60), Asked::ByProgram).unwrap().contains("26052"));
-    assert!(why(&dir, &secrets(), at(1), Asked::ByPerson).is_none());
+    attempts(&dir, at(0)).refuse(secrets().credentials(), at(0), Some(26052)).unwrap();
+    assert!(why(&dir, &secrets(), at(90 * 24 * 60), false).unwrap().contains("26052"));
+    assert!(why(&dir, &secrets(), at(1), true).is_none());
     attempts(&dir, at(1)).accept(secrets().credentials()).unwrap();
     assert!(allowed(&dir, &secrets(), at(20)));
 }
@@ -120,7 +120,7 @@ fn a_lock_holds_for_its_time_also_with_another_password() {
     let dir = tempfile::tempdir().unwrap();
     attempts(&dir, at(0)).pause(&AccountId::from_email("me@example.com"), at(180), Pause::Locked).unwrap();
     assert!(!allowed(&dir, &Secrets::new("me@example.com", "two"), at(179)));
-    assert!(why(&dir, &secrets(), at(179), Asked::ByPerson).unwrap().contains("locked"));
+    assert!(why(&dir, &secrets(), at(179), true).unwrap().contains("locked"));
     assert!(allowed(&dir, &secrets(), at(180)));
 }
 
@@ -128,7 +128,7 @@ fn a_lock_holds_for_its_time_also_with_another_password() {
 fn a_count_that_is_lost_may_have_been_one() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(FILE_NAME), "{").unwrap();
-    assert!(why(&dir, &secrets(), at(0), Asked::ByProgram).unwrap().contains("lost"));
+    assert!(why(&dir, &secrets(), at(0), false).unwrap().contains("lost"));
     assert!(!allowed(&dir, &secrets(), at(9)));
     assert!(allowed(&dir, &secrets(), at(10)));
 }
@@ -150,7 +150,7 @@ fn the_file_has_neither_the_address_nor_the_password() {
     let dir = tempfile::tempdir().unwrap();
     let secrets = Secrets::new("canary@example.com", "canary");
     login(&dir, &secrets, at(0));
-    attempts(&dir, at(0)).refuse(secrets.credentials(), at(0), Refusal::Wrong).unwrap();
+    attempts(&dir, at(0)).refuse(secrets.credentials(), at(0), None).unwrap();
     let text = std::fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
     assert!(!text.contains("canary"), "{text}");
 }
