@@ -1,19 +1,17 @@
 //! One cycle as a JSON document. The shape has a version: a field may be added under the same one, never
 //! renamed or given another meaning.
 
-mod stations;
-
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use stations::AccountShape;
-
 use crate::alert::Transition;
-use crate::batch::{HostReport, Snapshot};
-use crate::reading::{Absent, Device, Failure, Fault, Power, PowerSamples, SafeText};
+use crate::batch::{HostReport, Snapshot, Totals, bounded_fields};
+use crate::reading::{Absent, AccountReport, AccountTrouble, Device, Failure, Fault, Power, PowerSamples};
+use crate::reading::{SafeText, StationReading, StationStatus};
 use crate::support::milliseconds;
 
 /// The name and version of the document's shape, in its field `schema`.
@@ -23,191 +21,166 @@ const CANNOT_FAIL: &str = "keys are text and numbers are finite, so that seriali
 
 /// The batch and the active alerts as one indented JSON document, with a line break at its end.
 pub fn json(snapshot: &Snapshot) -> String {
-    let mut text = serde_json::to_string_pretty(&document(snapshot)).expect(CANNOT_FAIL);
-    text.push('\n');
-    text
+    serde_json::to_string_pretty(&Poll(snapshot)).expect(CANNOT_FAIL) + "\n"
 }
 
 /// The same document in one line, with a line break at its end.
 pub fn json_line(snapshot: &Snapshot) -> String {
-    let mut line = serde_json::to_string(&document(snapshot)).expect(CANNOT_FAIL);
-    line.push('\n');
-    line
+    serde_json::to_string(&Poll(snapshot)).expect(CANNOT_FAIL) + "\n"
 }
 
-fn document(snapshot: &Snapshot) -> Poll<'_> {
-    let batch = &snapshot.batch;
-    let totals = batch.totals();
-    Poll {
-        schema: SCHEMA,
-        batch: batch.id.to_string(),
-        started_at: batch.started_at.to_string(),
-        totals: TotalsShape {
-            power_w: totals.power.map(Power::watts),
-            gpus_reporting: totals.gpus_reporting,
-            gpus_expected: totals.gpus_expected,
-            nodes_reporting: totals.nodes_reporting,
-            nodes_expected: totals.nodes_expected,
-            nodes_without_gpu_count: totals.nodes_without_gpu_count,
-        },
-        nodes: batch.reports.iter().map(node).collect(),
-        alerts: snapshot.alerts.iter().map(alert).collect(),
-        account: batch.account.as_ref().map(AccountShape::new),
+/// Something as an object of these keys and values, in this order; `key[condition]` only where it holds.
+macro_rules! shape {
+    ($name:ident($from:pat = $of:ty) { $($key:ident $([$is_there:expr])?: $value:expr,)+ }) => {
+        struct $name<'a>($of);
+
+        impl Serialize for $name<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let $from = &self.0;
+                let mut map = serializer.serialize_map(None)?;
+                $(if true $(&& $is_there)? {
+                    map.serialize_entry(stringify!($key), &$value)?;
+                })+
+                map.end()
+            }
+        }
+    };
+}
+
+shape! { Poll(Snapshot { batch, alerts, .. } = &'a Snapshot) {
+    schema: SCHEMA,
+    batch: batch.id.to_string(),
+    started_at: batch.started_at.to_string(),
+    totals: TotalsShape(&batch.totals()),
+    nodes: batch.reports.iter().map(Node).collect::<Vec<_>>(),
+    alerts: alerts.iter().map(Alert).collect::<Vec<_>>(),
+    solix: batch.account.as_ref().map(Account),
+} }
+
+shape! { TotalsShape(totals = &'a Totals) {
+    power_w: totals.power.map(Power::watts),
+    gpus_reporting: totals.gpus_reporting,
+    gpus_expected: totals.gpus_expected,
+    nodes_reporting: totals.nodes_reporting,
+    nodes_expected: totals.nodes_expected,
+    nodes_without_gpu_count: totals.nodes_without_gpu_count,
+} }
+
+shape! { Node(report = &'a HostReport) {
+    node: report.node,
+    address: report.address,
+    jump: report.jump,
+    labels: report.labels,
+    maintenance[report.maintenance]: true,
+    up: report.outcome.is_up(),
+    outcome: report.outcome.label(),
+    failure: report.outcome.failure().map(FailureShape),
+    asked_at: report.span.asked_at.to_string(),
+    answered_at: report.span.answered_at.to_string(),
+    duration_ms: milliseconds(report.span.answered_at.since(report.span.asked_at)),
+    probe_ms: milliseconds(report.probe_time),
+    power_w: report.power().map(Power::watts),
+    gpus_reporting: report.gpus_reporting(),
+    gpus_expected: report.gpus_known(),
+    gpus: report.gpus.iter().map(Gpu).collect::<Vec<_>>(),
+    faults: report.faults.iter().map(FaultShape).collect::<Vec<_>>(),
+} }
+
+shape! { Alert(alert = &'a Transition) {
+    key: alert.key,
+    rule: alert.rule.label(),
+    severity: alert.severity.label(),
+    source: alert.source,
+    message: alert.message,
+    raised_at: alert.raised_at.to_string(),
+} }
+
+shape! { FailureShape(failure = &'a Failure) {
+    kind: failure.kind.label(),
+    message: failure.wording.message,
+    evidence: failure.evidence.as_str(),
+    hint: failure.hint(),
+    since: failure.since.map(|since| since.to_string()),
+} }
+
+shape! { FaultShape(fault = &'a Fault) {
+    kind: fault.kind.label(),
+    gpu: fault.gpu.as_ref().map(SafeText::as_str),
+    message: fault.wording.message,
+    evidence: fault.evidence.as_str(),
+    hint: fault.wording.hint,
+} }
+
+shape! { Samples(samples = &'a PowerSamples) {
+    power_min_w: samples.min.watts(),
+    power_max_w: samples.max.watts(),
+    count: samples.n_samples,
+    absent: samples.n_absent,
+    energy_j: samples.energy.joules(),
+    covered_ms: milliseconds(samples.covered),
+} }
+
+shape! { AbsentShape(absent = Cow<'a, Absent>) {
+    reason: absent.reason.label(),
+    text: absent.text.as_str(),
+} }
+
+shape! { Account(account = &'a AccountReport) {
+    up: account.trouble.is_none(),
+    trouble: account.trouble.as_ref().map(Trouble),
+    stations: account.stations.iter().map(|status| Station((account, status))).collect::<Vec<_>>(),
+} }
+
+shape! { Trouble(trouble = &'a AccountTrouble) {
+    kind: trouble.kind,
+    message: trouble.message,
+    needs_person: trouble.needs_person,
+} }
+
+shape! { Station((account, status) = (&'a AccountReport, &'a StationStatus)) {
+    serial: status.station.serial.as_str(),
+    model: status.station.model.as_str(),
+    name: status.station.name.as_str(),
+    presence: status.presence.label(),
+    since: status.presence.silent_since().map(|since| since.to_string()),
+    reading: match account.readings_of(&status.station).next_back() {
+        Some(fresh) => Some(Reading(fresh, true)),
+        None => status.last.as_ref().map(|last| Reading(last, false)),
+    },
+} }
+
+/// A reading, and whether it came in this cycle.
+struct Reading<'a>(&'a StationReading, bool);
+
+impl Serialize for Reading<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(reading, this_cycle) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("at", &reading.at.to_string())?;
+        map.serialize_entry("this_cycle", this_cycle)?;
+        map.serialize_entry("source", reading.source.label())?;
+        map.serialize_entry("mode", reading.mode.label())?;
+        let absent = quantities(&mut map, &reading.device)?;
+        map.serialize_entry("runtime_h", &reading.runtime().map(|runtime| runtime.hours()))?;
+        map.serialize_entry("grid", reading.grid.label())?;
+        map.serialize_entry("absent", &absent)?;
+        let (fields, fields_left_out) = bounded_fields(reading);
+        map.serialize_entry("fields", &fields)?;
+        map.serialize_entry("fields_left_out", &fields_left_out)?;
+        map.end()
     }
-}
-
-#[derive(Serialize)]
-struct Poll<'a> {
-    schema: &'static str,
-    batch: String,
-    started_at: String,
-    totals: TotalsShape,
-    nodes: Vec<NodeShape<'a>>,
-    alerts: Vec<AlertShape<'a>>,
-    #[serde(rename = "solix")]
-    account: Option<AccountShape<'a>>,
-}
-
-#[derive(Serialize)]
-struct TotalsShape {
-    power_w: Option<f64>,
-    gpus_reporting: usize,
-    gpus_expected: usize,
-    nodes_reporting: usize,
-    nodes_expected: usize,
-    nodes_without_gpu_count: usize,
-}
-
-#[derive(Serialize)]
-struct NodeShape<'a> {
-    node: &'a str,
-    address: &'a str,
-    jump: Option<&'a str>,
-    labels: &'a BTreeMap<String, String>,
-    /// Only where somebody works on it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    maintenance: bool,
-    up: bool,
-    outcome: &'static str,
-    failure: Option<FailureShape<'a>>,
-    asked_at: String,
-    answered_at: String,
-    duration_ms: u64,
-    probe_ms: u64,
-    power_w: Option<f64>,
-    gpus_reporting: usize,
-    gpus_expected: Option<usize>,
-    gpus: Vec<GpuShape<'a>>,
-    faults: Vec<FaultShape<'a>>,
-}
-
-#[derive(Serialize)]
-struct AlertShape<'a> {
-    key: &'a str,
-    rule: &'static str,
-    severity: &'static str,
-    source: &'a str,
-    message: &'a str,
-    raised_at: String,
-}
-
-#[derive(Serialize)]
-struct FailureShape<'a> {
-    kind: &'static str,
-    message: &'static str,
-    evidence: &'a str,
-    hint: String,
-    since: Option<String>,
-}
-
-#[derive(Serialize)]
-struct FaultShape<'a> {
-    kind: &'static str,
-    gpu: Option<&'a str>,
-    message: &'static str,
-    evidence: &'a str,
-    hint: &'static str,
 }
 
 /// Every quantity of a GPU by its key; where one is null, `absent` says why.
-struct GpuShape<'a>(&'a Device);
+struct Gpu<'a>(&'a Device);
 
-#[derive(Serialize)]
-struct SamplesShape {
-    power_min_w: f64,
-    power_max_w: f64,
-    count: u64,
-    absent: u64,
-    energy_j: f64,
-    covered_ms: u64,
-}
-
-#[derive(Serialize)]
-struct AbsentShape {
-    reason: &'static str,
-    text: String,
-}
-
-fn node(report: &HostReport) -> NodeShape<'_> {
-    NodeShape {
-        node: &report.node,
-        address: &report.address,
-        jump: report.jump.as_deref(),
-        labels: &report.labels,
-        maintenance: report.maintenance,
-        up: report.outcome.is_up(),
-        outcome: report.outcome.label(),
-        failure: report.outcome.failure().map(failure_shape),
-        asked_at: report.span.asked_at.to_string(),
-        answered_at: report.span.answered_at.to_string(),
-        duration_ms: milliseconds(report.span.answered_at.since(report.span.asked_at)),
-        probe_ms: milliseconds(report.probe_time),
-        power_w: report.power().map(Power::watts),
-        gpus_reporting: report.gpus_reporting(),
-        gpus_expected: report.gpus_known(),
-        gpus: report.gpus.iter().map(GpuShape).collect(),
-        faults: report.faults.iter().map(fault_shape).collect(),
-    }
-}
-
-fn alert(alert: &Transition) -> AlertShape<'_> {
-    AlertShape {
-        key: &alert.key,
-        rule: alert.rule.label(),
-        severity: alert.severity.label(),
-        source: &alert.source,
-        message: &alert.message,
-        raised_at: alert.raised_at.to_string(),
-    }
-}
-
-fn failure_shape(failure: &Failure) -> FailureShape<'_> {
-    FailureShape {
-        kind: failure.kind.label(),
-        message: failure.wording.message,
-        evidence: failure.evidence.as_str(),
-        hint: failure.hint(),
-        since: failure.since.map(|since| since.to_string()),
-    }
-}
-
-fn fault_shape(fault: &Fault) -> FaultShape<'_> {
-    FaultShape {
-        kind: fault.kind.label(),
-        gpu: fault.gpu.as_ref().map(SafeText::as_str),
-        message: fault.wording.message,
-        evidence: fault.evidence.as_str(),
-        hint: fault.wording.hint,
-    }
-}
-
-impl Serialize for GpuShape<'_> {
+impl Serialize for Gpu<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         let absent = quantities(&mut map, self.0)?;
         // Only where it was sampled; `power_w` is the mean then.
         if let Some(samples) = &self.0.power_samples {
-            map.serialize_entry("samples", &samples_shape(samples))?;
+            map.serialize_entry("samples", &Samples(samples))?;
         }
         map.serialize_entry("absent", &absent)?;
         map.end()
@@ -215,10 +188,10 @@ impl Serialize for GpuShape<'_> {
 }
 
 /// Every quantity of a device by its key, null where it is absent, and why it is.
-fn quantities<M: SerializeMap>(
+fn quantities<'a, M: SerializeMap>(
     map: &mut M,
-    device: &Device,
-) -> Result<BTreeMap<&'static str, AbsentShape>, M::Error> {
+    device: &'a Device,
+) -> Result<BTreeMap<&'static str, AbsentShape<'a>>, M::Error> {
     let mut absent = BTreeMap::new();
     for quantity in device.quantities() {
         let columns = quantity.columns();
@@ -228,27 +201,12 @@ fn quantities<M: SerializeMap>(
             Err(why) => {
                 map.serialize_entry(key, &Value::Null)?;
                 if !columns.is_untold {
-                    absent.insert(key, absent_shape(&why));
+                    absent.insert(key, AbsentShape(why));
                 }
             }
         }
     }
     Ok(absent)
-}
-
-fn absent_shape(absent: &Absent) -> AbsentShape {
-    AbsentShape { reason: absent.reason.label(), text: absent.text.to_string() }
-}
-
-fn samples_shape(samples: &PowerSamples) -> SamplesShape {
-    SamplesShape {
-        power_min_w: samples.min.watts(),
-        power_max_w: samples.max.watts(),
-        count: samples.n_samples,
-        absent: samples.n_absent,
-        energy_j: samples.energy.joules(),
-        covered_ms: milliseconds(samples.covered),
-    }
 }
 
 #[cfg(test)]
@@ -257,6 +215,7 @@ mod tests {
 
     use super::*;
     use crate::batch::fixtures;
+    use crate::reading::{Presence, Quantity};
 
     #[test]
     fn the_document_is_one_poll_with_its_schema() {
@@ -321,7 +280,7 @@ mod tests {
     #[test]
     fn a_gpu_without_utilisation_reads_like_this() {
         let fleet = fixtures::fleet();
-        let shape = GpuShape(&fleet.reports[3].gpus[0]);
+        let shape = Gpu(&fleet.reports[3].gpus[0]);
         insta::assert_snapshot!(serde_json::to_string_pretty(&shape).expect("valid JSON"), @r#"
         {
           "index": 0,
@@ -371,12 +330,80 @@ mod tests {
     proptest! {
         #[test]
         fn each_quantity_is_a_value_or_among_the_absent(gpu in fixtures::any_gpu()) {
-            let read = serde_json::to_value(GpuShape(&gpu)).unwrap();
+            let read = serde_json::to_value(Gpu(&gpu)).unwrap();
             for quantity in gpu.quantities().filter(|quantity| !quantity.columns().is_untold) {
                 let Some(key) = quantity.columns().json else { continue };
                 prop_assert_eq!(read[key].is_null(), read["absent"].get(key).is_some(), "{}", key);
                 prop_assert_eq!(read[key].is_null(), gpu.get(quantity).is_err(), "{}", key);
             }
         }
+    }
+
+    fn account(report: &AccountReport) -> String {
+        serde_json::to_string_pretty(&Account(report)).expect("valid JSON")
+    }
+
+    #[test]
+    fn a_station_that_answered_reads_like_this() {
+        let mut report = fixtures::station_report();
+        report.readings[0].device.set(Quantity::GridPower, Err(Absent::not_reported()));
+        insta::assert_snapshot!(account(&report), @r#"
+        {
+          "up": true,
+          "trouble": null,
+          "stations": [
+            {
+              "serial": "9DNBH3D0PLDBLX1Y",
+              "model": "A1790P",
+              "name": "F3800 Plus",
+              "presence": "live",
+              "since": null,
+              "reading": {
+                "at": "2026-11-24T06:59:57.500000Z",
+                "this_cycle": true,
+                "source": "mqtt",
+                "mode": "normal",
+                "soc_pct": 87,
+                "power_input_w": 412.0,
+                "power_output_w": 835.5,
+                "grid_power_w": null,
+                "solar_power_w": 412.0,
+                "capacity_wh": 3840,
+                "runtime_h": 7.888547777777778,
+                "grid": "absent",
+                "absent": {
+                  "grid_power_w": {
+                    "reason": "not_reported",
+                    "text": ""
+                  }
+                },
+                "fields": {
+                  "ac_output_power": 820,
+                  "battery_soc": 87,
+                  "sw_version": "2.6.5"
+                },
+                "fields_left_out": 0
+              }
+            }
+          ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_silent_station_keeps_its_last_reading_and_a_trouble_its_words() {
+        let mut report = fixtures::station_report();
+        report.readings.clear();
+        report.stations[0].presence = Presence::Offline(fixtures::STARTED_AT);
+        let message = "the password was refused".to_owned();
+        report.trouble = Some(AccountTrouble { kind: "login_refused", message, needs_person: true });
+        let document: Value = serde_json::from_str(&account(&report)).expect("valid JSON");
+        assert_eq!(document["up"], false);
+        assert_eq!(document["trouble"]["kind"], "login_refused");
+        assert_eq!(document["stations"][0]["presence"], "offline");
+        assert_eq!(document["stations"][0]["since"], "2026-11-24T07:00:00.000000Z");
+        assert_eq!(document["stations"][0]["reading"]["this_cycle"], false);
+        report.stations[0].last = None;
+        assert_eq!(serde_json::to_value(Account(&report)).unwrap()["stations"][0]["reading"], Value::Null);
     }
 }

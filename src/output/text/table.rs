@@ -4,7 +4,6 @@ use std::iter;
 use std::sync::LazyLock;
 
 use anstyle::Style;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use unicode_width::UnicodeWidthStr;
 
 use crate::batch::{Batch, HostReport};
@@ -45,20 +44,12 @@ const OF_LIMIT: Column = Column::Quantity(Quantity::PowerOfLimit);
 const MEMORY: Column = Column::Quantity(Quantity::MemoryUsed);
 const LEFT_ALIGNED: [Column; 3] = [Column::Node, MODEL, Column::Outcome];
 
-/// A table without boxes: one rule below the header.
-const LIGHT: TableStyle = TableStyle::new().header_separator(LineStyle {
-    left: None,
-    fill: Some('─'),
-    junction: None,
-    right: None,
-});
-
 /// The least width of a name that is cut.
 const MIN_NODE: usize = 8;
 
 /// What to give up, in this order, until the table fits: columns, blanks between them, the least width
 /// of the model. The last is taken even if it does not fit.
-const LAYOUTS: [(&[Column], u16, usize); 7] = [
+const LAYOUTS: [(&[Column], usize, usize); 7] = [
     (&[], 2, 20),
     (&[OF_LIMIT], 2, 16),
     (&[OF_LIMIT], 1, 10),
@@ -75,39 +66,30 @@ struct Line {
     across: Option<(usize, String)>,
 }
 
-/// Which columns are shown, and how wide they are.
+/// A column that is shown.
+#[derive(Clone, Copy)]
+struct Shown {
+    place: usize,
+    column: Column,
+    width: usize,
+}
+
 struct Layout {
-    columns: Vec<(usize, usize)>,
-    gap: u16,
+    columns: Vec<Shown>,
+    gap: usize,
 }
 
 /// The table, with a line break at its end.
 pub(super) fn table(batch: &Batch, options: &TextOptions) -> String {
-    let mut lines = Vec::new();
+    let heading = |(_, heading): &(Column, &str)| ((*heading).to_owned(), HEAD);
+    let mut lines = vec![Line { cells: COLUMNS.iter().map(heading).collect(), across: None }];
     for report in &batch.reports {
         push_report(&mut lines, report);
     }
     let layout = fit(&lines, options.width);
-    let mut table = Table::new();
-    table.force_no_tty().load_style(LIGHT).set_content_arrangement(ContentArrangement::Disabled);
-    let header: Vec<_> = COLUMNS.iter().map(|(_, heading)| ((*heading).to_owned(), HEAD)).collect();
-    table.set_header(layout.row(&header, options));
-    for line in &lines {
-        table.add_row(layout.row(&line.cells, options));
-    }
-    for (place, column) in table.column_iter_mut().enumerate() {
-        let is_last = place + 1 == layout.columns.len();
-        column.set_padding((0, if is_last { 0 } else { layout.gap }));
-    }
-    let mut rendered = String::new();
-    let n_header_lines = 2;
-    for (row, text) in table.lines().enumerate() {
-        let line = row.checked_sub(n_header_lines).and_then(|row| lines.get(row));
-        let across = line.and_then(|line| layout.across(line, options));
-        rendered.push_str(across.as_deref().unwrap_or_else(|| text.trim_end()));
-        rendered.push('\n');
-    }
-    rendered
+    let mut rendered = lines.iter().map(|line| layout.line(line, options) + "\n");
+    let header = rendered.next().unwrap_or_default() + &"─".repeat(layout.width()) + "\n";
+    header + &rendered.collect::<String>()
 }
 
 fn push_report(lines: &mut Vec<Line>, report: &HostReport) {
@@ -132,7 +114,7 @@ fn push_report(lines: &mut Vec<Line>, report: &HostReport) {
 fn line_across(report: &HostReport, message: String, style: Style) -> Line {
     let mut cells = vec![(String::new(), style); COLUMNS.len()];
     if let Some(node) = cells.first_mut() {
-        node.0.clone_from(&report.node);
+        *node = (report.node.clone(), PLAIN);
     }
     Line { cells, across: Some((1, message)) }
 }
@@ -219,78 +201,56 @@ fn short_model(model: &str) -> &str {
 }
 
 fn fit(lines: &[Line], width: Option<u16>) -> Layout {
-    let natural: Vec<usize> = (0..COLUMNS.len()).map(|column| natural_width(lines, column)).collect();
     let available = width.map_or(usize::MAX, usize::from);
-    let mut layout = Layout { columns: Vec::new(), gap: 2 };
+    let natural = |(place, (column, _)): (usize, &(Column, _))| {
+        let lines = lines.iter().filter(|line| line.across.as_ref().is_none_or(|(from, _)| place < *from));
+        let cells = lines.filter_map(|line| line.cells.get(place)).map(|(text, _)| text.width());
+        Shown { place, column: *column, width: cells.max().unwrap_or(0) }
+    };
+    let all: Vec<Shown> = COLUMNS.iter().enumerate().map(natural).collect();
+    let mut layout = Layout { columns: Vec::new(), gap: 0 };
     for (dropped, gap, least_model) in LAYOUTS {
-        layout.gap = gap;
-        let is_kept = |(_, (column, _)): &(_, &(Column, &str))| !dropped.contains(column);
-        let kept = natural.iter().copied().enumerate().zip(COLUMNS.iter()).filter(is_kept);
-        layout.columns = kept.map(|(column, _)| column).collect();
-        let needed: usize = layout.columns.iter().map(|(_, width)| width).sum::<usize>()
-            + usize::from(gap) * layout.columns.len().saturating_sub(1);
-        let excess = needed.saturating_sub(available);
-        let model = layout.columns.iter_mut().find(|(column, _)| is_at(*column, MODEL));
-        let spare = model.as_ref().map_or(0, |(_, width)| width.saturating_sub(least_model));
-        if let Some((_, width)) = model {
-            *width -= excess.min(spare);
+        let columns = all.iter().copied().filter(|shown| !dropped.contains(&shown.column)).collect();
+        layout = Layout { columns, gap };
+        let excess = layout.width().saturating_sub(available);
+        let model = layout.columns.iter_mut().find(|shown| shown.column == MODEL);
+        let spare = model.as_ref().map_or(0, |model| model.width.saturating_sub(least_model));
+        if let Some(model) = model {
+            model.width -= excess.min(spare);
         }
         if excess <= spare {
             return layout;
         }
     }
     // Nothing is left to give up but a part of the names.
-    let others: usize = layout.columns.iter().skip(1).map(|(_, width)| width + usize::from(layout.gap)).sum();
-    if let Some((0, width)) = layout.columns.first_mut() {
-        *width = (*width).min(available.saturating_sub(others).max(MIN_NODE));
+    let excess = layout.width().saturating_sub(available);
+    if let Some(Shown { column: Column::Node, width, .. }) = layout.columns.first_mut() {
+        *width = (*width).min(width.saturating_sub(excess).max(MIN_NODE));
     }
     layout
 }
 
-fn is_at(place: usize, column: Column) -> bool {
-    COLUMNS.get(place).is_some_and(|(there, _)| *there == column)
-}
-
-fn is_left_aligned(place: usize) -> bool {
-    LEFT_ALIGNED.iter().any(|column| is_at(place, *column))
-}
-
-fn natural_width(lines: &[Line], column: usize) -> usize {
-    let shown = lines.iter().filter(|line| line.across.as_ref().is_none_or(|(from, _)| column < *from));
-    let cells = shown.filter_map(|line| line.cells.get(column)).map(|(text, _)| text.width());
-    cells.chain(COLUMNS.get(column).map(|(_, heading)| heading.width())).max().unwrap_or(0)
-}
-
 impl Layout {
-    fn row(&self, cells: &[(String, Style)], options: &TextOptions) -> Vec<Cell> {
-        let shown =
-            self.columns.iter().filter_map(|(column, width)| Some((column, width, cells.get(*column)?)));
-        shown
-            .map(|(column, width, (text, style))| {
-                let is_left = is_left_aligned(*column);
-                let alignment = if is_left { CellAlignment::Left } else { CellAlignment::Right };
-                Cell::new(options.paint(*style, &cut(text, *width))).set_alignment(alignment)
-            })
-            .collect()
+    fn width(&self) -> usize {
+        let columns: usize = self.columns.iter().map(|shown| shown.width).sum();
+        columns + self.gap * self.columns.len().saturating_sub(1)
     }
 
-    /// The line with its words across; `None` for a line of cells.
-    fn across(&self, line: &Line, options: &TextOptions) -> Option<String> {
-        let (from, message) = line.across.as_ref()?;
-        let gap = " ".repeat(usize::from(self.gap));
+    fn line(&self, line: &Line, options: &TextOptions) -> String {
+        let from = line.across.as_ref().map_or(usize::MAX, |(from, _)| *from);
         let mut text = String::new();
-        for (column, width) in self.columns.iter().filter(|(column, _)| column < from) {
-            let cell = line.cells.get(*column).map_or(String::new(), |(cell, _)| cut(cell, *width));
+        for Shown { place, column, width } in self.columns.iter().filter(|shown| shown.place < from) {
+            let Some((cell, style)) = line.cells.get(*place) else { continue };
+            let cell = cut(cell, *width);
             let pad = " ".repeat(width.saturating_sub(cell.width()));
-            let is_left = is_left_aligned(*column);
-            let padded = if is_left { format!("{cell}{pad}") } else { format!("{pad}{cell}") };
-            text.push_str(&padded);
-            text.push_str(&gap);
+            let cell = options.paint(*style, &cell);
+            text += &if LEFT_ALIGNED.contains(column) { cell + &pad } else { pad + &cell };
+            text += &" ".repeat(self.gap);
         }
+        let Some((_, message)) = &line.across else { return text.trim_end().to_owned() };
         let left = options.width.map_or(usize::MAX, usize::from).saturating_sub(text.width()).max(1);
         let style = line.cells.last().map_or(PLAIN, |(_, style)| *style);
-        text.push_str(&options.paint(style, &cut(message, left)));
-        Some(text)
+        text + &options.paint(style, &cut(message, left))
     }
 }
 
