@@ -189,7 +189,7 @@ async fn end(mut writer: Writer) {
 async fn send_alerts(settings: &Settings, alerting: &Alerting) {
     let Some(webhook) = settings.webhook() else { return };
     let deadline = Instant::now() + TELL_WITHIN;
-    webhook.deliver_all(&mut alerting.outbox(), &alerting.firing(), deadline).await;
+    webhook.deliver_all(&mut alerting.outbox(), &alerting.firing(), deadline).await.unwrap_or_default();
 }
 
 /// Waits for the cycle's end, and tells a few times a second how far it has come.

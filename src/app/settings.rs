@@ -107,10 +107,11 @@ impl Settings {
         let Some(written) = &inventory.alerts.webhook else { return Ok(None) };
         let url = self.environment.secret("webhook's URL", &written.url)?;
         let interval = inventory.cycle.interval;
-        let webhook =
+        let mut webhook =
             Webhook::new(url.expose(), written, interval, || Clock.now()).map_err(Error::Webhook)?;
         let labels = inventory.hosts.iter().map(|host| (host.name.clone(), host.labels.clone()));
-        Ok(Some(webhook.with_labels(labels.collect())))
+        webhook.labels = labels.collect();
+        Ok(Some(webhook))
     }
 
     /// The secrets that the inventory names and that cannot be had here.

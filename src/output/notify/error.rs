@@ -42,83 +42,47 @@ impl Diagnose for WebhookError {
     }
 }
 
-/// Why something was not delivered.
+/// Why something was not delivered by the webhook at this scheme and host.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// No answer: the name, the connection, TLS, or a break in between.
-    #[error("no connection to the webhook at {endpoint}")]
-    Unreachable {
-        /// Scheme and host.
-        endpoint: String,
-        /// The client's error; without the URL.
-        #[source]
-        source: reqwest::Error,
-    },
-    /// No answer in time.
-    #[error("no answer from the webhook at {endpoint} within {}", humantime::format_duration(*within))]
-    Timeout {
-        /// Scheme and host.
-        endpoint: String,
-        /// The time waited.
-        within: Duration,
-    },
-    /// An answer that says no.
-    #[error("the webhook at {endpoint} answered with HTTP status {status}")]
-    Status {
-        /// Scheme and host.
-        endpoint: String,
-        /// The status of the answer.
-        status: u16,
-        /// The pause that it asks for.
-        retry_after: Option<Duration>,
-    },
+    /// No answer: the name, the connection, TLS, or a break in between. The client's error is without the URL.
+    #[error("no connection to the webhook at {0}")]
+    Unreachable(String, #[source] reqwest::Error),
+    /// No answer within this time.
+    #[error("no answer from the webhook at {0} within {within}", within = humantime::format_duration(*.1))]
+    Timeout(String, Duration),
+    /// An answer with a status that says no, and the pause that it asks for.
+    #[error("the webhook at {0} answered with HTTP status {1}")]
+    Status(String, u16, Option<Duration>),
     /// There was no time left for an attempt.
-    #[error("no time left for the webhook at {endpoint}")]
-    NoTime {
-        /// Scheme and host.
-        endpoint: String,
-    },
-}
-
-impl DeliveryError {
-    /// Whether the webhook answered, and is not only away.
-    pub(super) const fn is_answer(&self) -> bool {
-        matches!(self, Self::Status { .. })
-    }
-
-    /// The pause that the other side asks for, if any.
-    pub(super) const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Status { retry_after, .. } => *retry_after,
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NoTime { .. } => None,
-        }
-    }
+    #[error("no time left for the webhook at {0}")]
+    NoTime(String),
 }
 
 impl Diagnose for DeliveryError {
     fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::Unreachable { .. } | Self::Timeout { .. } => {
+            Self::Unreachable(..) | Self::Timeout(..) => {
                 "check that it is up and that this machine may reach it; it is tried again"
             }
-            Self::Status { status: 300..=399, .. } => {
+            Self::Status(_, 300..=399, _) => {
                 "write the URL that it redirects to: redirects are not followed, so that no other host gets the alerts"
             }
-            Self::Status { status: 400, .. } => "check that webhook_format is what it takes",
-            Self::Status { status: 401 | 403 | 404 | 410, .. } => {
+            Self::Status(_, 400, _) => "check that webhook_format is what it takes",
+            Self::Status(_, 401 | 403 | 404 | 410, _) => {
                 "check the webhook's URL and its token; they may have been withdrawn"
             }
-            Self::Status { status: 413, .. } => "it takes no message of this size",
-            Self::Status { status: 429, .. } => "it asks for fewer messages; it is tried again later",
-            Self::Status { .. } => "look into its own log",
-            Self::NoTime { .. } => "it is tried again in the next cycle",
+            Self::Status(_, 413, _) => "it takes no message of this size",
+            Self::Status(_, 429, _) => "it asks for fewer messages; it is tried again later",
+            Self::Status(..) => "look into its own log",
+            Self::NoTime(_) => "it is tried again in the next cycle",
         })
     }
 
     fn is_transient(&self) -> bool {
         match self {
-            Self::Status { status, .. } => !matches!(status, 300..=407 | 409..=428 | 430..=499),
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NoTime { .. } => true,
+            Self::Status(_, status, _) => !matches!(status, 300..=407 | 409..=428 | 430..=499),
+            Self::Unreachable(..) | Self::Timeout(..) | Self::NoTime(_) => true,
         }
     }
 }
@@ -128,7 +92,7 @@ mod tests {
     use super::*;
 
     fn of_status(status: u16) -> DeliveryError {
-        DeliveryError::Status { endpoint: "https://h".to_owned(), status, retry_after: None }
+        DeliveryError::Status("https://h".to_owned(), status, None)
     }
 
     #[test]

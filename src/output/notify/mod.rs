@@ -8,17 +8,13 @@
 //! the outbox, the same transition is sent again, with the same key and time.
 
 mod error;
-mod outbox;
 mod post;
 mod render;
 mod retry;
-mod retry_policy;
 mod run;
 
 pub use error::{DeliveryError, WebhookError};
-pub use outbox::{Outbox, QueuedMessage};
-pub use post::Webhook;
-pub use render::{ALERTS_SCHEMA, HostLabels, MAX_IN_MESSAGE, Message, Validity, render};
-pub use retry::Delivered;
-pub use retry_policy::RetryPolicy;
+pub use post::{RetryPolicy, Webhook};
+pub use render::HostLabels;
+pub use retry::{Outbox, QueuedMessage};
 pub use run::{Notifier, NotifierHandle, notifier};

@@ -1,14 +1,12 @@
 //! One attempt: the client, the request, and what an answer means.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
 
-use super::render::{HostLabels, Message, Validity, render};
-use super::retry_policy::RetryPolicy;
+use super::render::{HostLabels, Message, render};
 use super::{DeliveryError, WebhookError};
 use crate::alert::Transition;
 use crate::inventory::{WebhookFormat, WebhookSettings};
@@ -27,6 +25,28 @@ const ALERTMANAGER_PATH: &str = "/api/v2/alerts";
 /// The longest pause that an answer may ask for: a wrong date must not silence us for ever.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
+/// Backoff and time limit of the delivery of one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// The pause after the first failure; each further one is twice as long, all of them with jitter.
+    pub initial_backoff: Duration,
+    /// The longest pause of its own choice. What the other side asks for may be longer.
+    pub max_backoff: Duration,
+    /// After this long a message is given up that the webhook answered and did not take, so that newer ones
+    /// get their turn. One that is away is waited for.
+    pub give_up_after: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            initial_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(60),
+            give_up_after: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
 /// Where alerts are sent. Its URL is a secret: it is shown as scheme and host only.
 #[derive(Clone)]
 pub struct Webhook {
@@ -36,8 +56,10 @@ pub struct Webhook {
     format: WebhookFormat,
     timeout: Duration,
     holds_for: Duration,
-    retry_policy: RetryPolicy,
-    labels: Arc<HostLabels>,
+    /// The patience with one message.
+    pub retry_policy: RetryPolicy,
+    /// The labels of hosts, which Alertmanager gets.
+    pub labels: HostLabels,
     now: fn() -> Timestamp,
 }
 
@@ -81,21 +103,9 @@ impl Webhook {
             timeout: settings.timeout,
             holds_for: REPEAT_EVERY.max(interval).saturating_mul(REPETITIONS),
             retry_policy: RetryPolicy::default(),
-            labels: Arc::default(),
+            labels: HostLabels::default(),
             now,
         })
-    }
-
-    /// The same webhook with another patience.
-    #[must_use]
-    pub fn with_retry_policy(self, retry_policy: RetryPolicy) -> Self {
-        Self { retry_policy, ..self }
-    }
-
-    /// The same webhook with the labels of hosts, which Alertmanager gets.
-    #[must_use]
-    pub fn with_labels(self, labels: HostLabels) -> Self {
-        Self { labels: Arc::new(labels), ..self }
     }
 
     /// Whether messages go to the same place, and look the same.
@@ -109,18 +119,13 @@ impl Webhook {
         &self.endpoint
     }
 
-    pub(super) fn retry_policy(&self) -> RetryPolicy {
-        self.retry_policy
-    }
-
     /// Whether firing alerts must be repeated until they are cleared.
     pub(super) fn must_repeat(&self) -> bool {
         self.format == WebhookFormat::Alertmanager
     }
 
     pub(super) fn render(&self, transitions: &[Transition]) -> Message {
-        let validity = Validity { sent_at: (self.now)(), holds_for: self.holds_for };
-        render(self.format, transitions, validity, &self.labels)
+        render(self.format, transitions, (self.now)().plus(self.holds_for), &self.labels)
     }
 
     /// Sends one transition once, by itself; gives the HTTP status of the answer that took it.
@@ -161,7 +166,7 @@ impl Webhook {
         }
         let retry_after =
             answer.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, (self.now)()));
-        Err(DeliveryError::Status { endpoint: self.endpoint.clone(), status, retry_after })
+        Err(DeliveryError::Status(self.endpoint.clone(), status, retry_after))
     }
 
     async fn answer(
@@ -172,8 +177,8 @@ impl Webhook {
         let endpoint = self.endpoint.clone();
         match request.send().await {
             Ok(answer) => Ok(answer),
-            Err(error) if error.is_timeout() => Err(DeliveryError::Timeout { endpoint, within }),
-            Err(error) => Err(DeliveryError::Unreachable { endpoint, source: error.without_url() }),
+            Err(error) if error.is_timeout() => Err(DeliveryError::Timeout(endpoint, within)),
+            Err(error) => Err(DeliveryError::Unreachable(endpoint, error.without_url())),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Messages by format. Pure.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -11,11 +10,11 @@ use crate::reading::Timestamp;
 use crate::support::percent;
 
 /// The name and version of the JSON document's shape, in its field `schema`.
-pub const ALERTS_SCHEMA: &str = "fleetwatt.alerts/1";
+const ALERTS_SCHEMA: &str = "fleetwatt.alerts/1";
 
 /// The most transitions in one message. A hall that goes dark is a few messages, not one a node, since
 /// Slack takes one a second; 50 lines are a message that a person can still read.
-pub const MAX_IN_MESSAGE: usize = 50;
+pub(super) const MAX_IN_MESSAGE: usize = 50;
 
 /// ntfy makes an attachment of what is longer than 4,096 bytes; the rest is for the last line.
 const MAX_NTFY_BYTES: usize = 4_000;
@@ -24,30 +23,22 @@ const JSON: &str = "application/json";
 
 /// One message, ready to be sent by POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub(super) struct Message {
     /// Headers; names and values are ASCII of our own.
-    pub headers: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(&'static str, String)>,
     /// The body.
-    pub body: String,
-}
-
-/// When a message is sent, and how long what it says holds without being said again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Validity {
-    /// When it is sent.
-    pub sent_at: Timestamp,
-    /// Alertmanager takes an alert for resolved if it is not repeated for this long.
-    pub holds_for: Duration,
+    pub(super) body: String,
 }
 
 /// The labels of the inventory, by host.
 pub type HostLabels = BTreeMap<String, BTreeMap<String, String>>;
 
-/// The message that tells of these transitions, in their order.
-pub fn render(
+/// The message that tells of these transitions, in their order. Alertmanager takes an alert for resolved that is not
+/// repeated by `holds_until`.
+pub(super) fn render(
     format: WebhookFormat,
     transitions: &[Transition],
-    validity: Validity,
+    holds_until: Timestamp,
     labels: &HostLabels,
 ) -> Message {
     match format {
@@ -57,7 +48,7 @@ pub fn render(
         })),
         WebhookFormat::Slack => of_json(&json!({ "text": lines(transitions, slack_escaped).join("\n") })),
         WebhookFormat::Ntfy => ntfy(transitions),
-        WebhookFormat::Alertmanager => alertmanager(transitions, validity, labels),
+        WebhookFormat::Alertmanager => alertmanager(transitions, holds_until, labels),
     }
 }
 
@@ -126,13 +117,12 @@ fn ntfy(transitions: &[Transition]) -> Message {
     Message { headers, body }
 }
 
-fn alertmanager(transitions: &[Transition], validity: Validity, labels: &HostLabels) -> Message {
+fn alertmanager(transitions: &[Transition], holds_until: Timestamp, labels: &HostLabels) -> Message {
     // Alerts of the same labels are one alert: only how it is now counts.
     let latest: BTreeMap<&str, &Transition> =
         transitions.iter().map(|transition| (transition.key.as_str(), transition)).collect();
     let alerts = latest.into_values().map(|transition| {
-        let ends_at =
-            if transition.raised { validity.sent_at.plus(validity.holds_for) } else { transition.at };
+        let ends_at = if transition.raised { holds_until } else { transition.at };
         json!({
             "labels": labels_of(transition, labels),
             "annotations": { "summary": transition.message },
@@ -173,6 +163,8 @@ fn label_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::alert::Rule;
 
@@ -221,9 +213,8 @@ mod tests {
     }
 
     fn shown(format: WebhookFormat, transitions: &[Transition]) -> String {
-        let validity =
-            Validity { sent_at: AT.plus(Duration::from_secs(90)), holds_for: Duration::from_secs(240) };
-        let Message { headers, body } = render(format, transitions, validity, &labels());
+        let holds_until = AT.plus(Duration::from_secs(90 + 240));
+        let Message { headers, body } = render(format, transitions, holds_until, &labels());
         let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         let body = match serde_json::from_str::<Value>(&body) {
             Ok(document) => serde_json::to_string_pretty(&document).unwrap(),
@@ -310,7 +301,7 @@ mod tests {
         let body = render(
             WebhookFormat::Ntfy,
             &vec![Transition { message: "ä".repeat(200), ..raised() }; 30],
-            Validity { sent_at: AT, holds_for: Duration::ZERO },
+            AT,
             &labels(),
         )
         .body;

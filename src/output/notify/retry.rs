@@ -1,30 +1,44 @@
-//! Retries of a message.
+//! The queue of messages, and retries of each.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::outbox::{Outbox, QueuedMessage};
-use super::post::Webhook;
-use super::render::MAX_IN_MESSAGE;
-use super::retry_policy::RetryPolicy;
-use super::{DeliveryError, Message};
+use super::DeliveryError;
+use super::post::{RetryPolicy, Webhook};
+use super::render::{MAX_IN_MESSAGE, Message};
 use crate::alert::Transition;
 use crate::reading::error_chain;
 use crate::support::backoff::Backoff;
 use crate::support::error::Diagnose;
 use crate::support::jitter;
 
-/// The result of delivering an outbox.
-#[derive(Debug, Default)]
-pub struct Delivered {
-    /// Number of messages delivered.
-    pub n_delivered: usize,
-    /// Number of messages refused for good. They are lost.
-    pub n_refused: usize,
-    /// The last thing that went wrong.
-    pub error: Option<DeliveryError>,
+/// Where messages wait until they are delivered. It is durable, so that a process that is killed forgets
+/// none of them, and bounded.
+pub trait Outbox: Send {
+    /// The oldest messages, at most so many; never one that was removed. Where it cannot be read, that is
+    /// for the implementor to say, and none are given.
+    fn oldest(&mut self, n_most: usize) -> impl Future<Output = Vec<QueuedMessage>> + Send;
+
+    /// These are done with: taken, refused for good, or given up.
+    fn remove(&mut self, ids: Vec<String>) -> impl Future<Output = ()> + Send;
+}
+
+/// A message that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedMessage {
+    /// Its id in the outbox.
+    pub id: String,
+    /// Whether the alert is raised or cleared.
+    pub transition: Transition,
+}
+
+impl QueuedMessage {
+    pub(super) fn apart(waiting: Vec<Self>) -> (Vec<String>, Vec<Transition>) {
+        waiting.into_iter().map(|Self { id, transition }| (id, transition)).unzip()
+    }
 }
 
 /// The state of an endpoint between messages.
@@ -42,42 +56,38 @@ impl Webhook {
     /// since it forgets an alert that is not repeated.
     ///
     /// To be called when the cycle's rows are kept, so that it delays none of them.
+    ///
+    /// # Errors
+    /// The last thing that went wrong, which is logged already.
     pub async fn deliver_all(
         &self,
         outbox: &mut impl Outbox,
         firing: &[Transition],
         deadline: Instant,
-    ) -> Delivered {
-        let mut delivered = Delivered::default();
+    ) -> Result<(), DeliveryError> {
         let mut endpoint_state = EndpointState::default();
         let mut told = BTreeSet::new();
+        let mut refused = Ok(());
         loop {
             let (ids, transitions) = QueuedMessage::apart(outbox.oldest(MAX_IN_MESSAGE).await);
             if transitions.is_empty() {
                 break;
             }
             match self.deliver(&transitions, deadline, &mut endpoint_state).await {
-                Ok(()) => delivered.n_delivered += transitions.len(),
-                Err(error) if !error.is_transient() => {
-                    delivered.n_refused += transitions.len();
-                    delivered.error = Some(error);
-                }
-                Err(error) => return Delivered { error: Some(error), ..delivered },
+                Ok(()) => (),
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => refused = Err(error),
             }
             outbox.remove(ids).await;
             told.extend(transitions.into_iter().map(|transition| transition.key));
         }
-        if self.must_repeat() && delivered.error.is_none() {
-            let rest: Vec<Transition> =
-                firing.iter().filter(|one| !told.contains(&one.key)).cloned().collect();
-            for chunk in rest.chunks(MAX_IN_MESSAGE) {
-                if let Err(error) = self.deliver(chunk, deadline, &mut endpoint_state).await {
-                    delivered.error = Some(error);
-                    break;
-                }
-            }
+        refused?;
+        let is_rest = |one: &&Transition| self.must_repeat() && !told.contains(&one.key);
+        let rest: Vec<Transition> = firing.iter().filter(is_rest).cloned().collect();
+        for chunk in rest.chunks(MAX_IN_MESSAGE) {
+            self.deliver(chunk, deadline, &mut endpoint_state).await?;
         }
-        delivered
+        Ok(())
     }
 
     /// Tries one message until it is taken, refused for good, or `deadline` has come. The error is that of
@@ -88,8 +98,8 @@ impl Webhook {
         deadline: Instant,
         endpoint_state: &mut EndpointState,
     ) -> Result<(), DeliveryError> {
-        let mut last = DeliveryError::NoTime { endpoint: self.endpoint().to_owned() };
-        let RetryPolicy { initial_backoff, max_backoff, .. } = self.retry_policy();
+        let mut last = DeliveryError::NoTime(self.endpoint().to_owned());
+        let RetryPolicy { initial_backoff, max_backoff, .. } = self.retry_policy;
         let mut backoff = Backoff::new(initial_backoff, max_backoff);
         loop {
             if let Some(not_before) = endpoint_state.not_before {
@@ -118,7 +128,10 @@ impl Webhook {
                 }
                 Err(error) => {
                     let pause = backoff.fail();
-                    let wait = error.retry_after().unwrap_or_else(|| jitter::half_to_whole(pause));
+                    let wait = match error {
+                        DeliveryError::Status(_, _, Some(wait)) => wait,
+                        _ => jitter::half_to_whole(pause),
+                    };
                     endpoint_state.not_before = Instant::now().checked_add(wait);
                     last = error;
                 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
-use super::outbox::{Outbox, QueuedMessage};
+use super::DeliveryError;
 use super::post::{REPEAT_EVERY, Webhook};
 use super::render::MAX_IN_MESSAGE;
-use super::retry::EndpointState;
+use super::retry::{EndpointState, Outbox, QueuedMessage};
 use crate::alert::Transition;
 use crate::support::error::Diagnose;
 
@@ -80,7 +80,7 @@ impl<O: Outbox> Notifier<O> {
         let must_repeat = self.webhook.must_repeat() && !self.firing.borrow_and_update().is_empty();
         let waiting = self.outbox.oldest(MAX_IN_MESSAGE).await;
         if !waiting.is_empty() {
-            let give_up_at = Instant::now() + self.webhook.retry_policy().give_up_after;
+            let give_up_at = Instant::now() + self.webhook.retry_policy.give_up_after;
             self.deliver(waiting, give_up_at, true).await;
             return;
         }
@@ -102,7 +102,7 @@ impl<O: Outbox> Notifier<O> {
         match self.webhook.deliver(&transitions, deadline, &mut self.endpoint_state).await {
             Ok(()) => (),
             Err(error) if !error.is_transient() => (),
-            Err(error) if gives_up && error.is_answer() => {
+            Err(error @ DeliveryError::Status(..)) if gives_up => {
                 let n_given_up = transitions.len();
                 tracing::error!(%error, n_given_up, "webhook took these alerts for too long not: they are given up");
             }
