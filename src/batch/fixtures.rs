@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::reading::{
     Absent, AccountReport, DataSource, Device, DeviceKind, Energy, Failure, FailureKind, Fault, FaultKind,
     GridState, Memory, Outcome, PollingMode, Power, Presence, Quantity, Reason, SafeText, Share, Span,
-    Station, StationReading, StationStatus, Temperature, Timestamp, Unit, Vendor,
+    Station, StationReading, StationStatus, Temperature, Timestamp, Value, Vendor,
 };
 
 use super::{Batch, BatchId, Event, HostReport};
@@ -81,18 +81,18 @@ pub(crate) fn any_gpu() -> impl Strategy<Value = Device> {
             Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::UnknownError, "[Unknown Error]"));
         for (quantity, _) in Quantity::of(DeviceKind::Gpu).zip(has).filter(|(_, has)| *has) {
             let value = match quantity.columns().unit {
-                Unit::Watts => Power::from_watts(100).into(),
-                Unit::Celsius => Temperature::from_millicelsius(50_000).into(),
-                Unit::Percent => Share::from_millipercent(50_000).into(),
-                Unit::WattHours => Energy::from_millijoules(3_600_000).into(),
-                Unit::Mebibytes => Memory::from_mebibytes(1024).into(),
-                Unit::Index => 0_u32.into(),
-                Unit::Mask => 0_u64.into(),
-                Unit::Switch => true.into(),
-                Unit::Text => SafeText::new("text").into(),
-                Unit::Label => continue,
+                Value::Power(_) => Power::from_watts(100).into(),
+                Value::Temperature(_) => Temperature::from_millicelsius(50_000).into(),
+                Value::Share(_) => Share::from_millipercent(50_000).into(),
+                Value::Energy(_) => Energy::from_millijoules(3_600_000).into(),
+                Value::Memory(_) => Memory::from_mebibytes(1024).into(),
+                Value::Index(_) => 0_u32.into(),
+                Value::Mask(_) => 0_u64.into(),
+                Value::Switch(_) => true.into(),
+                Value::Text(_) => SafeText::new("text").into(),
+                Value::Label(_) => continue,
             };
-            if quantity.columns().derived.is_none() {
+            if Device::derivation(quantity).is_none() {
                 gpu.set(quantity, Ok(value));
             }
         }
@@ -238,7 +238,7 @@ pub(crate) struct Seen {
     pub(crate) event_type: &'static str,
     pub(crate) source: String,
     pub(crate) value: Option<f64>,
-    pub(crate) metadata: Map<String, Value>,
+    pub(crate) metadata: Map<String, Json>,
     pub(crate) at: Timestamp,
 }
 

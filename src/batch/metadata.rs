@@ -33,9 +33,9 @@ pub(super) fn put_facts<'a>(to: &mut Entries<'a>, report: &'a HostReport, gpu: &
 fn put_samples(to: &mut Entries<'_>, samples: &PowerSamples) {
     to.put("power_min_w", samples.min.watts());
     to.put("power_max_w", samples.max.watts());
-    to.put("power_samples", samples.n_samples);
-    to.put("power_samples_absent", samples.n_absent);
-    to.put("power_samples_refused", samples.n_refused);
+    to.put("power_samples", samples.counts.n_samples);
+    to.put("power_samples_absent", samples.counts.n_absent);
+    to.put("power_samples_refused", samples.counts.n_refused);
     to.put("power_energy_j", samples.energy.joules());
     to.put("power_covered_ms", milliseconds(samples.covered));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::reading::{Energy, Power, PowerKind, PowerSamples, SampleCounts};
 
-/// What a meter adds up: half a milliwatt for a microsecond.
+/// Energy is added up in half milliwatts for a microsecond.
 const HALF_NANOJOULES_PER_MILLIJOULE: i128 = 2_000_000;
 
 /// The meter of one board.
@@ -18,9 +18,9 @@ pub struct PowerMeter {
     /// Samples further apart than this have uncovered time between them.
     max_gap: Duration,
     last: Option<(Duration, Power)>,
-    n_samples: u64,
-    n_absent: u64,
-    n_refused: u64,
+    /// Counts since the samples were last taken. A row without a number, and a number that cannot be true, are
+    /// counted here and nothing else; the neighbours are those that have one that can.
+    pub counts: SampleCounts,
     total: i128,
     min: Power,
     max: Power,
@@ -36,9 +36,7 @@ impl PowerMeter {
             kind,
             max_gap,
             last: None,
-            n_samples: 0,
-            n_absent: 0,
-            n_refused: 0,
+            counts: SampleCounts::default(),
             total: 0,
             min: Power::default(),
             max: Power::default(),
@@ -57,10 +55,10 @@ impl PowerMeter {
 
     /// A sample, and when it came since any fixed moment. One that is not after the last covers no time.
     pub fn add(&mut self, at: Duration, power: Power) {
-        let is_first = self.n_samples == 0;
+        let is_first = self.counts.n_samples == 0;
         self.min = if is_first { power } else { self.min.min(power) };
         self.max = if is_first { power } else { self.max.max(power) };
-        self.n_samples += 1;
+        self.counts.n_samples += 1;
         self.total += i128::from(power.milliwatts());
         if let Some((last_at, last)) = self.last {
             let gap = at.saturating_sub(last_at);
@@ -74,33 +72,14 @@ impl PowerMeter {
         self.last = Some((at, power));
     }
 
-    /// A row without a number. The neighbours are those that have one.
-    pub fn add_absent(&mut self) {
-        self.n_absent += 1;
-    }
-
-    /// A number that cannot be true. It is counted and nothing else; its neighbours are those that can.
-    pub fn add_refused(&mut self) {
-        self.n_refused += 1;
-    }
-
-    /// How much came since the last time that it was taken.
-    pub fn counts(&self) -> SampleCounts {
-        let Self { n_samples, n_absent, n_refused, .. } = *self;
-        SampleCounts { n_samples, n_absent, n_refused, n_unread: 0 }
-    }
-
-    /// What came since the last time, and begins anew; `None` if no sample had a number. How many had none
-    /// says [`Self::counts`], before this.
+    /// The samples since the last time, and begins anew; `None` if none had a number.
     pub fn take(&mut self) -> Option<PowerSamples> {
-        let n_absent = std::mem::take(&mut self.n_absent);
-        let n_refused = std::mem::take(&mut self.n_refused);
-        if self.n_samples == 0 {
+        let counts = std::mem::take(&mut self.counts);
+        if counts.n_samples == 0 {
             return None;
         }
-        let n_samples = std::mem::take(&mut self.n_samples);
         let total = std::mem::take(&mut self.total);
-        let n = i128::from(n_samples);
+        let n = i128::from(counts.n_samples);
         let whole = self.energy.div_euclid(HALF_NANOJOULES_PER_MILLIJOULE);
         self.energy = self.energy.rem_euclid(HALF_NANOJOULES_PER_MILLIJOULE);
         Some(PowerSamples {
@@ -109,9 +88,7 @@ impl PowerMeter {
             mean: Power::from_milliwatts(narrow((2 * total + n).div_euclid(2 * n))),
             min: self.min,
             max: self.max,
-            n_samples,
-            n_absent,
-            n_refused,
+            counts,
             energy: Energy::from_millijoules(narrow(whole)),
             covered: std::mem::take(&mut self.covered),
         })
@@ -143,7 +120,7 @@ mod tests {
         let mut meter = meter();
         (0..=10).for_each(|i| meter.add(ms(i * 100), Power::from_watts(250)));
         let samples = meter.take().unwrap();
-        assert_eq!((samples.n_samples, samples.covered), (11, ms(1000)));
+        assert_eq!((samples.counts.n_samples, samples.covered), (11, ms(1000)));
         assert_eq!(samples.energy, Energy::from_millijoules(250_000));
         assert_eq!((samples.min, samples.mean, samples.max), (samples.mean, samples.max, samples.min));
     }
@@ -184,14 +161,14 @@ mod tests {
     fn samples_without_a_number_are_counted_and_are_no_zeros() {
         let mut meter = meter();
         meter.add(ms(0), Power::from_watts(100));
-        meter.add_absent();
-        meter.add_refused();
+        meter.counts.n_absent += 1;
+        meter.counts.n_refused += 1;
         meter.add(ms(200), Power::from_watts(100));
         let counts = SampleCounts { n_samples: 2, n_absent: 1, n_refused: 1, n_unread: 0 };
-        assert_eq!(meter.counts(), counts);
+        assert_eq!(meter.counts, counts);
         let samples = meter.take().unwrap();
-        assert_eq!(meter.counts(), SampleCounts::default());
-        assert_eq!((samples.n_samples, samples.n_absent, samples.n_refused), (2, 1, 1));
+        assert_eq!(meter.counts, SampleCounts::default());
+        assert_eq!(samples.counts, counts);
         assert_eq!((samples.mean, samples.covered), (Power::from_watts(100), ms(200)));
     }
 
@@ -215,7 +192,7 @@ mod tests {
             let energy: i64 = taken.iter().map(|part| part.energy.millijoules()).sum();
             prop_assert_eq!(energy, whole.energy.millijoules());
             prop_assert_eq!(taken.iter().map(|part| part.covered).sum::<Duration>(), whole.covered);
-            prop_assert_eq!(taken.iter().map(|part| part.n_samples).sum::<u64>(), whole.n_samples);
+            prop_assert_eq!(taken.iter().map(|part| part.counts.n_samples).sum::<u64>(), whole.counts.n_samples);
             prop_assert_eq!(taken.iter().map(|part| part.min).min(), Some(whole.min));
             prop_assert_eq!(taken.iter().map(|part| part.max).max(), Some(whole.max));
         }

@@ -154,10 +154,10 @@ fn add_samples(reader: &mut LoopReader, places: &[usize], bytes: &[u8], at: Dura
         match (meter, sample.power) {
             (Some(meter), Ok(power)) => meter.power.add(at, power),
             (Some(meter), Err(absent)) if absent.reason == Reason::Implausible => {
-                meter.power.add_refused();
+                meter.power.counts.n_refused += 1;
                 meter.refused = Some(absent.text);
             }
-            (Some(meter), Err(_)) => meter.power.add_absent(),
+            (Some(meter), Err(_)) => meter.power.counts.n_absent += 1,
             (None, _) => {}
         }
     });
@@ -298,7 +298,7 @@ impl Sampler {
         for gpu in &mut report.gpus {
             let is_its = |meter: &&mut Meter| meter.uuid.is_some() && meter.uuid.as_ref() == gpu.uuid().ok();
             let Some(meter) = self.meters.iter_mut().find(is_its) else { continue };
-            let counts = meter.power.counts();
+            let counts = meter.power.counts;
             gpu.power_samples = meter.power.take().map(Box::new);
             if let Some(refused) = meter.refused.take().filter(|_| counts.is_mostly_refused()) {
                 let fault = mostly_refused(gpu, counts, &refused);

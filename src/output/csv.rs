@@ -87,7 +87,7 @@ fn record(row: &Row<'_>) -> Vec<String> {
 fn absent(gpu: &Device) -> String {
     let reason = |(_, name, cell): &(usize, &str, Cell)| {
         let Cell::Quantity(quantity) = *cell else { return None };
-        let absent = gpu.get(quantity).err().filter(|_| !quantity.columns().is_untold)?;
+        let absent = gpu.get(quantity).err().filter(|_| !quantity.is_untold())?;
         Some(format!("{name}={}", absent.reason.label()))
     };
     COLUMNS.iter().filter_map(reason).collect::<Vec<_>>().join(" ")

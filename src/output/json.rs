@@ -114,8 +114,8 @@ shape! { FaultShape(fault = &'a Fault) {
 shape! { Samples(samples = &'a PowerSamples) {
     power_min_w: samples.min.watts(),
     power_max_w: samples.max.watts(),
-    count: samples.n_samples,
-    absent: samples.n_absent,
+    count: samples.counts.n_samples,
+    absent: samples.counts.n_absent,
     energy_j: samples.energy.joules(),
     covered_ms: milliseconds(samples.covered),
 } }
@@ -200,7 +200,7 @@ fn quantities<'a, M: SerializeMap>(
             Ok(value) => map.serialize_entry(key, &value.to_json())?,
             Err(why) => {
                 map.serialize_entry(key, &Value::Null)?;
-                if !columns.is_untold {
+                if !quantity.is_untold() {
                     absent.insert(key, AbsentShape(why));
                 }
             }
@@ -331,7 +331,7 @@ mod tests {
         #[test]
         fn each_quantity_is_a_value_or_among_the_absent(gpu in fixtures::any_gpu()) {
             let read = serde_json::to_value(Gpu(&gpu)).unwrap();
-            for quantity in gpu.quantities().filter(|quantity| !quantity.columns().is_untold) {
+            for quantity in gpu.quantities().filter(|quantity| !quantity.is_untold()) {
                 let Some(key) = quantity.columns().json else { continue };
                 prop_assert_eq!(read[key].is_null(), read["absent"].get(key).is_some(), "{}", key);
                 prop_assert_eq!(read[key].is_null(), gpu.get(quantity).is_err(), "{}", key);

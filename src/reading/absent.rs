@@ -1,6 +1,7 @@
 //! Absence as a value: why a number is not there, and the text that stood in its place.
 
-use super::SafeText;
+use super::table::table;
+use super::{FaultKind, SafeText};
 
 /// A measured value, or why there is none. Never a silent zero.
 pub type Measured<T> = Result<T, Absent>;
@@ -10,7 +11,7 @@ pub type Measured<T> = Result<T, Absent>;
 pub struct Absent {
     /// The class of the absence.
     pub reason: Reason,
-    /// What stood in the cell, cleaned and bounded; empty where there was nothing.
+    /// The text of the cell, cleaned and bounded; empty where there was nothing.
     pub text: SafeText,
 }
 
@@ -31,89 +32,60 @@ impl Absent {
     }
 }
 
-/// The class of an absence. The texts are those of `nvml-error-to-cell` (drivers 340 to 550) and of
-/// captured answers up to 610.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
+table! {
+    /// The class of an absence. The texts are those of `nvml-error-to-cell` (drivers 340 to 550) and of
+    /// captured answers up to 610.
+    Reason;
+    /// Its label, its words for a person, and the fault that it is; none where the board or its driver has no such
+    /// number at all.
+    row: (&'static str, &'static str, Option<FaultKind>);
     /// `[N/A]`, `N/A`, `[Not Supported]`: the board does not have it.
-    NotSupported,
+    NotSupported: ("not_supported", "n/a", None);
     /// `[Unknown Error]`.
-    UnknownError,
+    UnknownError: ("unknown_error", "unknown error", Some(FaultKind::UnknownError));
     /// `[GPU is lost]`: the board fell off the bus.
-    GpuLost,
+    GpuLost: ("gpu_lost", "lost", Some(FaultKind::GpuLost));
     /// `[GPU requires reset]`.
-    ResetRequired,
+    ResetRequired: ("reset_required", "needs reset", Some(FaultKind::ResetRequired));
     /// `[Insufficient Permissions]`.
-    NoPermission,
+    NoPermission: ("no_permission", "no permission", Some(FaultKind::NoPermission));
     /// `[Timeout]`: the driver had no answer from the board in time.
-    Timeout,
+    Timeout: ("timeout", "timeout", Some(FaultKind::GpuTimeout));
     /// `[Requested functionality has been deprecated]`.
-    Deprecated,
+    Deprecated: ("deprecated", "deprecated", None);
     /// Any other text in square brackets.
-    OtherError,
+    OtherError: ("other_error", "error", Some(FaultKind::NoPower));
     /// Nothing stood between the commas.
-    Empty,
+    Empty: ("empty", "empty", None);
     /// The driver does not know this field, so it was not asked.
-    NotAsked,
+    NotAsked: ("not_asked", "not asked", None);
     /// A number that no such board can have; the text is kept.
-    Implausible,
+    Implausible: ("implausible", "implausible", Some(FaultKind::ImplausiblePower));
     /// Neither a number nor a known text.
-    Garbled,
+    Garbled: ("garbled", "garbled", Some(FaultKind::NoPower));
     /// The device did not say it.
-    NotReported,
+    NotReported: ("not_reported", "not reported", None);
 }
 
 impl Reason {
-    /// Whether the board or its driver has no such number at all, which is no error.
-    pub const fn is_structural(self) -> bool {
-        match self {
-            Self::NotSupported | Self::Deprecated | Self::NotAsked | Self::NotReported | Self::Empty => true,
-            Self::UnknownError
-            | Self::GpuLost
-            | Self::ResetRequired
-            | Self::NoPermission
-            | Self::Timeout
-            | Self::OtherError
-            | Self::Implausible
-            | Self::Garbled => false,
-        }
-    }
-
     /// A short, stable label for a database column, a metric or a log field.
     pub const fn label(self) -> &'static str {
-        match self {
-            Self::NotSupported => "not_supported",
-            Self::UnknownError => "unknown_error",
-            Self::GpuLost => "gpu_lost",
-            Self::ResetRequired => "reset_required",
-            Self::NoPermission => "no_permission",
-            Self::Timeout => "timeout",
-            Self::Deprecated => "deprecated",
-            Self::OtherError => "other_error",
-            Self::Empty => "empty",
-            Self::NotAsked => "not_asked",
-            Self::Implausible => "implausible",
-            Self::Garbled => "garbled",
-            Self::NotReported => "not_reported",
-        }
+        self.row().0
     }
 
-    /// What stands for a person where the number is missing. Never a number, never nothing.
+    /// The words for a person in the number's place. Never a number, never nothing.
     pub const fn word(self) -> &'static str {
-        match self {
-            Self::NotSupported => "n/a",
-            Self::UnknownError => "unknown error",
-            Self::GpuLost => "lost",
-            Self::ResetRequired => "needs reset",
-            Self::NoPermission => "no permission",
-            Self::Timeout => "timeout",
-            Self::Deprecated => "deprecated",
-            Self::OtherError => "error",
-            Self::Empty => "empty",
-            Self::NotAsked => "not asked",
-            Self::Implausible => "implausible",
-            Self::Garbled => "garbled",
-            Self::NotReported => "not reported",
-        }
+        self.row().1
+    }
+
+    /// Whether the board or its driver has no such number at all, which is no error.
+    pub const fn is_structural(self) -> bool {
+        self.row().2.is_none()
+    }
+
+    /// The fault of a GPU whose power is missing for this reason. `gave_power` is whether it ever gave one: a board
+    /// that has no sensor is no fault, and then there is none.
+    pub fn fault_of_power(self, gave_power: bool) -> Option<FaultKind> {
+        self.row().2.or(gave_power.then_some(FaultKind::NoPower))
     }
 }

@@ -1,13 +1,14 @@
-//! What was wrong with an answer although readings came, and what to do about it.
+//! Faults of an answer although readings came, and the remedies.
 
 use std::fmt;
 
-use super::{Reason, SafeText, Wording, Wordings};
+use super::table::table;
+use super::{SafeText, Wording, Wordings};
 
 /// Something that was wrong with an answer although readings came, or a remark on a host's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What it is.
+    /// Its kind.
     pub kind: FaultKind,
     /// The GPU it is about, as its bus id or UUID, if one is known.
     pub gpu: Option<SafeText>,
@@ -15,7 +16,7 @@ pub struct Fault {
     pub index: Option<u32>,
     /// The evidence, cleaned and bounded.
     pub evidence: SafeText,
-    /// What a person is told about it.
+    /// The text about it for a person.
     pub wording: Wording,
 }
 
@@ -32,7 +33,7 @@ impl Fault {
         self
     }
 
-    /// Which GPU it is about, for a person: `GPU 6, 00000000:07:00.0`; empty where nobody knows.
+    /// The GPU that it is about, for a person: `GPU 6, 00000000:07:00.0`; empty where nobody knows.
     pub fn place(&self) -> String {
         match (&self.gpu, self.index) {
             (Some(gpu), Some(index)) => format!("GPU {index}, {gpu}"),
@@ -57,145 +58,99 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a fault means for the readings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cost {
-    /// A GPU has no row.
-    Row,
-    /// A GPU has its row and gives no power, or a tool gave nothing.
-    Power,
-    /// The readings stand.
-    Nothing,
-}
-
-macro_rules! fault_kinds {
-    ($($(#[$doc:meta])+ $variant:ident, $label:literal, $cost:ident, $message:literal, $hint:literal;)+) => {
-        /// The kinds of [`Fault`].
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum FaultKind {
-            $($(#[$doc])+ $variant,)+
-        }
-
-        impl FaultKind {
-            /// Every kind.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// A short, stable label.
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$variant => $label,)+ }
-            }
-
-            /// What happened and what a person can do about it, whichever tool it is.
-            pub const fn wording(self) -> Wording {
-                match self { $(Self::$variant => Wording { message: $message, hint: $hint },)+ }
-            }
-
-            const fn cost(self) -> Cost {
-                match self { $(Self::$variant => Cost::$cost,)+ }
-            }
-        }
-    };
-}
-
-fault_kinds! {
+table! {
+    /// The kinds of [`Fault`].
+    FaultKind;
+    /// Its label, what happened, and what a person can do about it.
+    row: (&'static str, &'static str, &'static str);
     /// A GPU that was there before, or that the tool names, gave no reading.
-    GpuMissing, "gpu_missing", Row, "a GPU is missing",
+    GpuMissing: ("gpu_missing", "a GPU is missing",
         "do what its words ask for (a reset, a reboot, permissions); else look for Xid messages in the host's kernel log; \
-         if it was taken out, lower `gpus` in the inventory";
-    /// A row that is not one.
-    BadRow, "bad_row", Row, "a row could not be read", "run the command by hand there, and compare";
+         if it was taken out, lower `gpus` in the inventory");
+    BadRow: ("bad_row", "a row could not be read", "run the command by hand there, and compare");
     /// The answer ends in the middle of a row.
-    CutRow, "cut_row", Row, "the last row was cut off", "run the command by hand there, and compare";
+    CutRow: ("cut_row", "the last row was cut off", "run the command by hand there, and compare");
     /// A known GPU that there was no time to ask for.
-    NotAsked, "not_asked", Row, "a GPU was not asked for lack of time",
-        "enable persistence mode, so that calls are faster, or raise `timeout`";
+    NotAsked: ("not_asked", "a GPU was not asked for lack of time",
+        "enable persistence mode, so that calls are faster, or raise `timeout`");
     /// A GPU's row is there and says that the board is lost.
-    GpuLost, "gpu_lost", Power, "a GPU is lost",
-        "look for Xid messages in the host's kernel log; a reset or reboot is needed";
-    /// A GPU has to be reset before it can be read.
-    ResetRequired, "reset_required", Power, "a GPU requires a reset",
-        "end what uses it and reset it, or reboot the host";
+    GpuLost: ("gpu_lost", "a GPU is lost",
+        "look for Xid messages in the host's kernel log; a reset or reboot is needed");
+    ResetRequired: ("reset_required", "a GPU requires a reset",
+        "end what uses it and reset it, or reboot the host");
     /// The driver has an error of no known kind in the place of a GPU's power.
-    UnknownError, "unknown_error", Power, "a GPU answers with an unknown error",
-        "look for Xid messages in the host's kernel log; reset the GPU or reload the driver if it stays";
-    /// The user may not read a GPU's power.
-    NoPermission, "no_permission", Power, "a GPU may not be read by this user",
-        "give this user access to the GPU's device files on the host";
-    /// The driver had no answer from a GPU in time.
-    GpuTimeout, "gpu_timeout", Power, "the driver had no answer from a GPU in time",
-        "look for Xid messages in the host's kernel log; a reset or reboot may be needed";
+    UnknownError: ("unknown_error", "a GPU answers with an unknown error",
+        "look for Xid messages in the host's kernel log; reset the GPU or reload the driver if it stays");
+    NoPermission: ("no_permission", "a GPU may not be read by this user",
+        "give this user access to the GPU's device files on the host");
+    GpuTimeout: ("gpu_timeout", "the driver had no answer from a GPU in time",
+        "look for Xid messages in the host's kernel log; a reset or reboot may be needed");
     /// A GPU that gave its power before gives none now, or gives something that is no number.
-    NoPower, "no_power", Power, "a GPU gives no power reading any more",
-        "compare with the tool's own answer on the host";
-    /// A GPU's power is a number that this board cannot have.
-    ImplausiblePower, "implausible_power", Power, "a GPU's power is implausible and is not recorded",
-        "compare with the tool's own answer on the host";
-    /// Another number that this board cannot have.
-    Implausible, "implausible", Nothing, "a number is implausible",
-        "compare with the tool's own answer on the host";
+    NoPower: ("no_power", "a GPU gives no power reading any more",
+        "compare with the tool's own answer on the host");
+    ImplausiblePower: ("implausible_power", "a GPU's power is implausible and is not recorded",
+        "compare with the tool's own answer on the host");
+    Implausible: ("implausible", "a number is implausible",
+        "compare with the tool's own answer on the host");
     /// A sensor that has not moved by a digit over many readings while the temperature did.
-    FrozenSensor, "frozen_sensor", Nothing, "the power sensor seems frozen",
-        "reload the driver or reboot the host; until then do not trust this reading";
+    FrozenSensor: ("frozen_sensor", "the power sensor seems frozen",
+        "reload the driver or reboot the host; until then do not trust this reading");
     /// The recorded power is of another kind than in the cycle before.
-    KindChanged, "power_kind_changed", Nothing, "the power reading is of another kind than before",
-        "compare with the tool's own answer on the host";
+    KindChanged: ("power_kind_changed", "the power reading is of another kind than before",
+        "compare with the tool's own answer on the host");
     /// The driver asks for a reset, reboot or drain of a GPU that still gives readings.
-    RecoveryAction, "recovery_action", Nothing, "the driver asks for a recovery of a GPU",
-        "drain the host and do what it asks for";
+    RecoveryAction: ("recovery_action", "the driver asks for a recovery of a GPU",
+        "drain the host and do what it asks for");
     /// Persistence mode is off, so each call loads the driver: slow, and it keeps the card awake.
-    PersistenceOff, "persistence_off", Nothing, "persistence mode is off, so each poll loads the driver",
-        "";
+    PersistenceOff: ("persistence_off", "persistence mode is off, so each poll loads the driver",
+        "");
     /// The tool has a warning beside its rows, such as that of a corrupted infoROM.
-    Warning, "warning", Nothing, "the tool warns",
-        "the readings stand; see what the tool says of this board";
+    Warning: ("warning", "the tool warns",
+        "the readings stand; see what the tool says of this board");
     /// Text beside the rows that is no row: of a login script, a wrapper, or the tool itself.
-    Remark, "remark", Nothing, "text beside the readings",
-        "the readings stand; a login script or a wrapper may print it";
+    Remark: ("remark", "text beside the readings",
+        "the readings stand; a login script or a wrapper may print it");
     /// Some of the samples between two cycles could not be read, or were not taken.
-    SamplesLost, "samples_lost", Nothing, "samples are missing",
-        "the coverage says how much is missing; a longer `sample` is gentler on the host";
-    /// One of several tools gave nothing.
-    ToolFailed, "tool_failed", Power, "one of the host's tools failed",
-        "run it by hand there; the readings of the others stand";
+    SamplesLost: ("samples_lost", "samples are missing",
+        "the coverage says how much is missing; a longer `sample` is gentler on the host");
+    ToolFailed: ("tool_failed", "one of the host's tools failed",
+        "run it by hand there; the readings of the others stand");
     /// Another host of the inventory shows the same GPU, and it is in the cluster's sums as that one's.
-    CountedElsewhere, "counted_elsewhere", Nothing, "the same GPU as on another host, where it is counted",
-        "if both are names of one machine, take one out of the inventory";
+    CountedElsewhere: ("counted_elsewhere", "the same GPU as on another host, where it is counted",
+        "if both are names of one machine, take one out of the inventory");
 }
 
 impl FaultKind {
-    /// Whether it means that a reading of this cycle is missing, which makes the outcome partial.
-    pub const fn costs_a_reading(self) -> bool {
-        !matches!(self.cost(), Cost::Nothing)
+    /// A short, stable label.
+    pub const fn label(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Its wording, whichever tool it is.
+    pub const fn wording(self) -> Wording {
+        let (_, message, hint) = self.row();
+        Wording { message, hint }
     }
 
     /// Whether it means that a GPU has no row in the answer.
     pub const fn costs_a_row(self) -> bool {
-        matches!(self.cost(), Cost::Row)
+        matches!(self, Self::GpuMissing | Self::BadRow | Self::CutRow | Self::NotAsked)
     }
 
-    /// The fault of a GPU whose power is missing for this reason. `gave_power` is whether it ever gave one: a board
-    /// that has no sensor is no fault, and then there is none.
-    pub const fn of_powerless(reason: Reason, gave_power: bool) -> Option<Self> {
-        match reason {
-            Reason::GpuLost => Some(Self::GpuLost),
-            Reason::ResetRequired => Some(Self::ResetRequired),
-            Reason::UnknownError => Some(Self::UnknownError),
-            Reason::NoPermission => Some(Self::NoPermission),
-            Reason::Timeout => Some(Self::GpuTimeout),
-            Reason::Implausible => Some(Self::ImplausiblePower),
-            Reason::OtherError | Reason::Garbled => Some(Self::NoPower),
-            Reason::NotSupported
-            | Reason::Deprecated
-            | Reason::Empty
-            | Reason::NotAsked
-            | Reason::NotReported => {
-                if gave_power {
-                    Some(Self::NoPower)
-                } else {
-                    None
-                }
-            }
-        }
+    /// Whether it means that a reading of this cycle is missing, which makes the outcome partial.
+    pub const fn costs_a_reading(self) -> bool {
+        let is_powerless = matches!(
+            self,
+            Self::GpuLost
+                | Self::ResetRequired
+                | Self::UnknownError
+                | Self::NoPermission
+                | Self::GpuTimeout
+                | Self::NoPower
+                | Self::ImplausiblePower
+                | Self::ToolFailed
+        );
+        is_powerless || self.costs_a_row()
     }
 }
 

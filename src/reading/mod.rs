@@ -1,10 +1,9 @@
-//! What a measurement is: units, value or absent, and how an attempt to measure ended.
+//! Measurements: units, value or absent, and how an attempt to measure ended.
 //!
 //! Nothing in this room can fail later: what has been built is valid. Nothing here knows a host, a
 //! tool, a clock or a database.
 
 mod absent;
-mod battery;
 mod device;
 mod error_chain;
 mod fault;
@@ -13,25 +12,25 @@ mod outcome;
 mod quantity;
 mod safe_text;
 mod station;
+mod table;
 mod time;
 mod units;
 mod value;
 mod wording;
 
 pub use absent::{Absent, Measured, Reason};
-pub use battery::Runtime;
-pub use device::{Device, DeviceKind, Known};
+pub use device::{Device, Known};
 pub use error_chain::error_chain;
 pub use fault::{Fault, FaultKind};
 pub use gpu::{PowerDraw, PowerKind, PowerSamples, SampleCounts};
 pub use outcome::{Failure, FailureKind, Outcome};
-pub use quantity::{Columns, Quantity, Role, Unit};
+pub use quantity::{Columns, DeviceKind, Quantity, Role};
 pub use safe_text::{MAX_SAFE_TEXT_CHARS, SafeText};
 pub use station::{
-    AccountReport, AccountTrouble, DataSource, GridState, PollingMode, Presence, Station, StationReading,
-    StationStatus, Vendor,
+    AccountReport, AccountTrouble, DataSource, GridState, PollingMode, Presence, Runtime, Station,
+    StationReading, StationStatus, Vendor,
 };
 pub use time::{Span, Timestamp};
 pub use units::{Energy, Memory, Power, Share, Temperature};
-pub use value::{Value, WrongUnit};
+pub use value::Value;
 pub use wording::{Wording, Wordings};

@@ -1,60 +1,26 @@
-//! What can be known of a device: one table, which the timeline, JSON, CSV and the text table walk. A quantity
-//! that is added here is in all of them.
+//! The quantities of devices in one table, which the timeline, JSON, CSV and the text table walk. A quantity that is
+//! added here is in all of them.
 
-use super::{Device, DeviceKind, Measured, Value, gpu};
+use super::table::table;
+use super::{Energy, Memory, Power, SafeText, Share, Temperature, Value};
 
-/// In what a quantity is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Electrical power in watts.
-    Watts,
-    /// Degrees Celsius.
-    Celsius,
-    /// Percent of a whole.
-    Percent,
-    /// Mebibytes (2^20 bytes).
-    Mebibytes,
-    /// Watt-hours of energy.
-    WattHours,
-    /// A place in a list.
-    Index,
-    /// A set of bits.
-    Mask,
-    /// On or off.
-    Switch,
-    /// One of a fixed set of labels.
-    Label,
-    /// Text of the device.
-    Text,
+/// The kind of a device, which says what can be known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeviceKind {
+    /// A GPU.
+    Gpu,
+    /// A battery with what feeds it and what it feeds.
+    Battery,
 }
 
-impl Unit {
-    /// Whether this is a value of the unit.
-    pub const fn holds(self, value: &Value) -> bool {
-        matches!(
-            (self, value),
-            (Self::Watts, Value::Power(_))
-                | (Self::Celsius, Value::Temperature(_))
-                | (Self::Percent, Value::Share(_))
-                | (Self::Mebibytes, Value::Memory(_))
-                | (Self::WattHours, Value::Energy(_))
-                | (Self::Index, Value::Index(_))
-                | (Self::Mask, Value::Mask(_))
-                | (Self::Switch, Value::Switch(_))
-                | (Self::Label, Value::Label(_))
-                | (Self::Text, Value::Text(_))
-        )
-    }
-}
-
-/// What a quantity is to its device, and so where the timeline's metadata has it.
+/// The role of a quantity for its device, and so its place in the timeline's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Says which device it is: in every row.
     Identity,
     /// Never or seldom changes: in every row, or with slim metadata in a row of its own.
     Fact,
-    /// What the device says in this cycle: in every row of the cycle.
+    /// Said anew in each cycle: in every row of the cycle.
     Sample,
     /// As [`Self::Sample`], only where there is a value: most devices have none, and that says nothing.
     Extra,
@@ -65,14 +31,10 @@ pub enum Role {
 pub struct Columns {
     /// The kind of device that has it.
     pub kind: DeviceKind,
-    /// What it is to the device.
+    /// Its role for the device.
     pub role: Role,
-    /// The unit of its values.
-    pub unit: Unit,
-    /// How it follows from other quantities; `None` of one that is stored.
-    pub derived: Option<fn(&Device) -> Measured<Value>>,
-    /// Whether nothing says why it is absent, since another quantity does.
-    pub is_untold: bool,
+    /// The unit of its values: a zero of that unit.
+    pub unit: &'static Value,
     /// The type of its own events in the timeline.
     pub event: Option<&'static str>,
     /// Its key in the metadata of the device's events.
@@ -89,197 +51,129 @@ pub struct Columns {
     pub home_assistant: Option<&'static str>,
 }
 
-impl Columns {
-    const fn gpu(role: Role, unit: Unit) -> Self {
-        Self {
-            kind: DeviceKind::Gpu,
-            role,
-            unit,
-            derived: None,
-            is_untold: false,
-            event: None,
-            metadata: None,
-            json: None,
-            csv: None,
-            text: None,
-            prometheus: None,
-            home_assistant: None,
-        }
-    }
+const WATTS: &Value = &Value::Power(Power::from_milliwatts(0));
+const WATT_HOURS: &Value = &Value::Energy(Energy::from_millijoules(0));
+const CELSIUS: &Value = &Value::Temperature(Temperature::from_millicelsius(0));
+const PERCENT: &Value = &Value::Share(Share::from_millipercent(0));
+const MEBIBYTES: &Value = &Value::Memory(Memory::from_mebibytes(0));
+const INDEX: &Value = &Value::Index(0);
+const MASK: &Value = &Value::Mask(0);
+const SWITCH: &Value = &Value::Switch(false);
+const LABEL: &Value = &Value::Label("");
+const TEXT: &Value = &Value::Text(SafeText::EMPTY);
 
-    const fn battery(unit: Unit) -> Self {
-        Self { kind: DeviceKind::Battery, ..Self::gpu(Role::Sample, unit) }
-    }
-
-    const fn derived(self, derive: fn(&Device) -> Measured<Value>) -> Self {
-        Self { derived: Some(derive), ..self }
-    }
-
-    const fn untold(self) -> Self {
-        Self { is_untold: true, ..self }
-    }
-
-    const fn event(self, event_type: &'static str) -> Self {
-        Self { event: Some(event_type), ..self }
-    }
-
-    const fn metadata(self, key: &'static str) -> Self {
-        Self { metadata: Some(key), ..self }
-    }
-
-    const fn json(self, key: &'static str) -> Self {
-        Self { json: Some(key), ..self }
-    }
-
-    const fn csv(self, column: usize, name: &'static str) -> Self {
-        Self { csv: Some((column, name)), ..self }
-    }
-
-    const fn text(self, place: usize, heading: &'static str) -> Self {
-        Self { text: Some((place, heading)), ..self }
-    }
-
-    const fn prometheus(self, name: &'static str) -> Self {
-        Self { prometheus: Some(name), ..self }
-    }
-
-    const fn home_assistant(self, class: &'static str) -> Self {
-        Self { home_assistant: Some(class), ..self }
-    }
+macro_rules! columns {
+    ($kind:ident $role:ident $unit:ident $(, $column:ident: $value:expr)*) => {{
+        let (kind, role, unit) = (DeviceKind::$kind, Role::$role, $unit);
+        let (event, metadata, json, csv) = (None, None, None, None);
+        let (text, prometheus, home_assistant) = (None, None, None);
+        let none = Columns { kind, role, unit, event, metadata, json, csv, text, prometheus, home_assistant };
+        &Columns { $($column: Some($value),)* ..none }
+    }};
 }
 
-macro_rules! quantities {
-    ($($(#[$doc:meta])+ $variant:ident: $columns:expr;)+) => {
-        /// What can be known of a device. The order is that of JSON.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Quantity {
-            $($(#[$doc])+ $variant,)+
-        }
-
-        impl Quantity {
-            /// Every quantity.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// Its row of the table.
-            pub const fn columns(self) -> &'static Columns {
-                match self {
-                    $(Self::$variant => const { &$columns },)+
-                }
-            }
-        }
-    };
-}
-
-quantities! {
+table! {
+    /// A quantity of a device. The order is that of JSON; those of a GPU are before those of a battery.
+    Quantity;
+    /// Its row of the table.
+    pub columns: &'static Columns;
     /// The GPU's place in the tool's list. A label, never an identity: it changes between boots and containers.
-    Index: Columns::gpu(Role::Identity, Unit::Index)
-        .metadata("gpu_index").json("index").csv(4, "gpu_index").text(0, "GPU");
+    Index: columns!(Gpu Identity INDEX, metadata: "gpu_index", json: "index", csv: (4, "gpu_index"),
+        text: (0, "GPU"));
     /// The GPU's identity: `GPU-…`.
-    Uuid: Columns::gpu(Role::Identity, Unit::Text)
-        .metadata("gpu_uuid").json("uuid").csv(5, "gpu_uuid");
+    Uuid: columns!(Gpu Identity TEXT, metadata: "gpu_uuid", json: "uuid", csv: (5, "gpu_uuid"));
     /// The PCI address, `00000000:0B:00.0`.
-    BusId: Columns::gpu(Role::Fact, Unit::Text)
-        .metadata("gpu_bus_id").json("bus_id").csv(6, "gpu_bus_id");
+    BusId: columns!(Gpu Fact TEXT, metadata: "gpu_bus_id", json: "bus_id", csv: (6, "gpu_bus_id"));
     /// The product name.
-    Model: Columns::gpu(Role::Fact, Unit::Text)
-        .metadata("gpu_model").json("model").csv(7, "gpu_model").text(1, "model");
+    Model: columns!(Gpu Fact TEXT, metadata: "gpu_model", json: "model", csv: (7, "gpu_model"),
+        text: (1, "model"));
     /// The kernel driver's version.
-    DriverVersion: Columns::gpu(Role::Fact, Unit::Text)
-        .metadata("driver_version").json("driver_version").csv(8, "driver_version");
+    DriverVersion: columns!(Gpu Fact TEXT, metadata: "driver_version", json: "driver_version",
+        csv: (8, "driver_version"));
     /// The power draw to record, by the rules of [`super::Device::power`].
-    Power: Columns::gpu(Role::Sample, Unit::Watts).derived(gpu::power)
-        .event("gpu_power_draw").metadata("power_draw_w").json("power_w").csv(9, "power_w").text(2, "draw W")
-        .prometheus("fleetwatt_gpu_power_watts").home_assistant("power");
+    Power: columns!(Gpu Sample WATTS, event: "gpu_power_draw", metadata: "power_draw_w", json: "power_w",
+        csv: (9, "power_w"), text: (2, "draw W"), prometheus: "fleetwatt_gpu_power_watts",
+        home_assistant: "power");
     /// Which of the power numbers was recorded.
-    PowerKind: Columns::gpu(Role::Extra, Unit::Label).derived(gpu::power_kind).untold()
-        .metadata("power_kind").json("power_kind").csv(10, "power_kind");
+    PowerKind: columns!(Gpu Extra LABEL, metadata: "power_kind", json: "power_kind",
+        csv: (10, "power_kind"));
     /// The mean of the last second from Ampere on, instantaneous on A100, A30 and older.
-    PowerDraw: Columns::gpu(Role::Sample, Unit::Watts)
-        .json("power_draw_w").prometheus("fleetwatt_gpu_power_draw_watts");
+    PowerDraw: columns!(Gpu Sample WATTS, json: "power_draw_w",
+        prometheus: "fleetwatt_gpu_power_draw_watts");
     /// The mean of the last second.
-    PowerAverage: Columns::gpu(Role::Extra, Unit::Watts)
-        .metadata("power_draw_average_w").json("power_average_w")
-        .prometheus("fleetwatt_gpu_power_draw_average_watts");
+    PowerAverage: columns!(Gpu Extra WATTS, metadata: "power_draw_average_w", json: "power_average_w",
+        prometheus: "fleetwatt_gpu_power_draw_average_watts");
     /// The last value of the power sensor.
-    PowerInstant: Columns::gpu(Role::Extra, Unit::Watts)
-        .metadata("power_draw_instant_w").json("power_instant_w")
-        .prometheus("fleetwatt_gpu_power_draw_instant_watts");
+    PowerInstant: columns!(Gpu Extra WATTS, metadata: "power_draw_instant_w", json: "power_instant_w",
+        prometheus: "fleetwatt_gpu_power_draw_instant_watts");
     /// The limit in force, by the rules of [`super::Device::limit`].
-    PowerLimit: Columns::gpu(Role::Fact, Unit::Watts).derived(gpu::limit)
-        .metadata("power_limit_w").json("power_limit_w").csv(11, "power_limit_w").text(3, "limit W")
-        .prometheus("fleetwatt_gpu_power_limit_watts").home_assistant("power");
+    PowerLimit: columns!(Gpu Fact WATTS, metadata: "power_limit_w", json: "power_limit_w",
+        csv: (11, "power_limit_w"), text: (3, "limit W"), prometheus: "fleetwatt_gpu_power_limit_watts",
+        home_assistant: "power");
     /// The limit that was asked for.
-    PowerLimitRequested: Columns::gpu(Role::Fact, Unit::Watts);
+    PowerLimitRequested: columns!(Gpu Fact WATTS);
     /// The lowest of all limits.
-    PowerLimitEnforced: Columns::gpu(Role::Fact, Unit::Watts);
+    PowerLimitEnforced: columns!(Gpu Fact WATTS);
     /// The highest limit that the board can be given, whatever is in force.
-    PowerLimitMax: Columns::gpu(Role::Fact, Unit::Watts);
+    PowerLimitMax: columns!(Gpu Fact WATTS);
     /// The draw of the limit, to one decimal.
-    PowerOfLimit: Columns::gpu(Role::Sample, Unit::Percent).derived(gpu::power_of_limit)
-        .metadata("power_efficiency_pct").json("power_of_limit_pct").csv(12, "power_of_limit_pct")
-        .text(4, "of limit").prometheus("fleetwatt_gpu_power_of_limit_ratio");
+    PowerOfLimit: columns!(Gpu Sample PERCENT, metadata: "power_efficiency_pct", json: "power_of_limit_pct",
+        csv: (12, "power_of_limit_pct"), text: (4, "of limit"),
+        prometheus: "fleetwatt_gpu_power_of_limit_ratio");
     /// The draw of a superchip's whole module. It includes the GPU, so it is never added to it.
-    ModulePower: Columns::gpu(Role::Extra, Unit::Watts)
-        .metadata("module_power_w").json("module_power_w").csv(20, "module_power_w")
-        .prometheus("fleetwatt_gpu_module_power_watts").home_assistant("power");
+    ModulePower: columns!(Gpu Extra WATTS, metadata: "module_power_w", json: "module_power_w",
+        csv: (20, "module_power_w"), prometheus: "fleetwatt_gpu_module_power_watts",
+        home_assistant: "power");
     /// The temperature of the GPU's die.
-    Temperature: Columns::gpu(Role::Sample, Unit::Celsius)
-        .event("gpu_temperature").metadata("temperature_c").json("temperature_c").csv(13, "temperature_c")
-        .text(6, "temp °C").prometheus("fleetwatt_gpu_temperature_celsius").home_assistant("temperature");
+    Temperature: columns!(Gpu Sample CELSIUS, event: "gpu_temperature", metadata: "temperature_c",
+        json: "temperature_c", csv: (13, "temperature_c"), text: (6, "temp °C"),
+        prometheus: "fleetwatt_gpu_temperature_celsius", home_assistant: "temperature");
     /// The temperature of the board's memory. Boards with HBM have it, few others.
-    MemoryTemperature: Columns::gpu(Role::Extra, Unit::Celsius)
-        .metadata("memory_temperature_c").json("memory_temperature_c").csv(26, "memory_temperature_c")
-        .prometheus("fleetwatt_gpu_memory_temperature_celsius").home_assistant("temperature");
+    MemoryTemperature: columns!(Gpu Extra CELSIUS, metadata: "memory_temperature_c",
+        json: "memory_temperature_c", csv: (26, "memory_temperature_c"),
+        prometheus: "fleetwatt_gpu_memory_temperature_celsius", home_assistant: "temperature");
     /// The share of time in which the GPU was busy.
-    Utilization: Columns::gpu(Role::Sample, Unit::Percent)
-        .event("gpu_utilization").metadata("gpu_utilization_pct").json("utilization_pct")
-        .csv(14, "utilization_pct").text(5, "util %").prometheus("fleetwatt_gpu_utilization_ratio");
+    Utilization: columns!(Gpu Sample PERCENT, event: "gpu_utilization", metadata: "gpu_utilization_pct",
+        json: "utilization_pct", csv: (14, "utilization_pct"), text: (5, "util %"),
+        prometheus: "fleetwatt_gpu_utilization_ratio");
     /// The memory in use.
-    MemoryUsed: Columns::gpu(Role::Sample, Unit::Mebibytes)
-        .metadata("memory_used_mb").json("memory_used_mb").csv(15, "memory_used_mb").text(7, "memory GiB")
-        .prometheus("fleetwatt_gpu_memory_used_bytes").home_assistant("data_size");
+    MemoryUsed: columns!(Gpu Sample MEBIBYTES, metadata: "memory_used_mb", json: "memory_used_mb",
+        csv: (15, "memory_used_mb"), text: (7, "memory GiB"), prometheus: "fleetwatt_gpu_memory_used_bytes",
+        home_assistant: "data_size");
     /// The memory that the board has.
-    MemoryTotal: Columns::gpu(Role::Fact, Unit::Mebibytes)
-        .metadata("memory_total_mb").json("memory_total_mb").csv(16, "memory_total_mb")
-        .prometheus("fleetwatt_gpu_memory_total_bytes").home_assistant("data_size");
+    MemoryTotal: columns!(Gpu Fact MEBIBYTES, metadata: "memory_total_mb", json: "memory_total_mb",
+        csv: (16, "memory_total_mb"), prometheus: "fleetwatt_gpu_memory_total_bytes",
+        home_assistant: "data_size");
     /// The fan's share of its range, not a speed that was measured.
-    FanSpeed: Columns::gpu(Role::Sample, Unit::Percent)
-        .metadata("fan_speed_pct").json("fan_speed_pct").csv(17, "fan_speed_pct")
-        .prometheus("fleetwatt_gpu_fan_speed_ratio");
+    FanSpeed: columns!(Gpu Sample PERCENT, metadata: "fan_speed_pct", json: "fan_speed_pct",
+        csv: (17, "fan_speed_pct"), prometheus: "fleetwatt_gpu_fan_speed_ratio");
     /// Whether the driver stays loaded between calls.
-    Persistence: Columns::gpu(Role::Sample, Unit::Switch).json("persistence");
+    Persistence: columns!(Gpu Sample SWITCH, json: "persistence");
     /// P0 (fastest) to P15.
-    PerformanceState: Columns::gpu(Role::Sample, Unit::Text)
-        .metadata("pstate").json("pstate").csv(18, "pstate");
+    PerformanceState: columns!(Gpu Sample TEXT, metadata: "pstate", json: "pstate", csv: (18, "pstate"));
     /// The bit mask of why clocks are held down.
-    ClocksEventReasons: Columns::gpu(Role::Sample, Unit::Mask)
-        .metadata("clocks_event_reasons").json("clocks_event_reasons").csv(19, "clocks_event_reasons");
-    /// What the driver asks for, such as `Reset` or `Reboot`; `None` as a text where all is well.
-    RecoveryAction: Columns::gpu(Role::Sample, Unit::Text);
+    ClocksEventReasons: columns!(Gpu Sample MASK, metadata: "clocks_event_reasons",
+        json: "clocks_event_reasons", csv: (19, "clocks_event_reasons"));
+    /// The recovery that the driver asks for, such as `Reset` or `Reboot`; `None` as a text where all is well.
+    RecoveryAction: columns!(Gpu Sample TEXT);
     /// The state of charge, expansion packs included.
-    StateOfCharge: Columns::battery(Unit::Percent)
-        .metadata("soc_pct").json("soc_pct")
-        .prometheus("fleetwatt_battery_charge_ratio").home_assistant("battery");
+    StateOfCharge: columns!(Battery Sample PERCENT, metadata: "soc_pct", json: "soc_pct",
+        prometheus: "fleetwatt_battery_charge_ratio", home_assistant: "battery");
     /// All that flows in: grid, solar, car. Never negative.
-    PowerInput: Columns::battery(Unit::Watts)
-        .metadata("power_input_w").json("power_input_w")
-        .prometheus("fleetwatt_battery_input_watts").home_assistant("power");
+    PowerInput: columns!(Battery Sample WATTS, metadata: "power_input_w", json: "power_input_w",
+        prometheus: "fleetwatt_battery_input_watts", home_assistant: "power");
     /// All that flows out to loads. Never negative.
-    PowerOutput: Columns::battery(Unit::Watts)
-        .metadata("power_output_w").json("power_output_w")
-        .prometheus("fleetwatt_battery_output_watts").home_assistant("power");
+    PowerOutput: columns!(Battery Sample WATTS, metadata: "power_output_w", json: "power_output_w",
+        prometheus: "fleetwatt_battery_output_watts", home_assistant: "power");
     /// From the grid; negative is into the grid.
-    GridPower: Columns::battery(Unit::Watts)
-        .metadata("grid_power_w").json("grid_power_w")
-        .prometheus("fleetwatt_battery_grid_watts").home_assistant("power");
+    GridPower: columns!(Battery Sample WATTS, metadata: "grid_power_w", json: "grid_power_w",
+        prometheus: "fleetwatt_battery_grid_watts", home_assistant: "power");
     /// From solar panels. Never negative.
-    SolarPower: Columns::battery(Unit::Watts)
-        .metadata("solar_power_w").json("solar_power_w")
-        .prometheus("fleetwatt_battery_solar_watts").home_assistant("power");
+    SolarPower: columns!(Battery Sample WATTS, metadata: "solar_power_w", json: "solar_power_w",
+        prometheus: "fleetwatt_battery_solar_watts", home_assistant: "power");
     /// The energy of the full battery, expansion packs included. Not reported where their number is not known, not
     /// supported where the model's size is not.
-    Capacity: Columns::battery(Unit::WattHours).untold()
-        .json("capacity_wh").home_assistant("energy_storage");
+    Capacity: columns!(Battery Sample WATT_HOURS, json: "capacity_wh", home_assistant: "energy_storage");
 }
 
 impl Quantity {
@@ -288,36 +182,18 @@ impl Quantity {
         Self::ALL.iter().copied().filter(move |quantity| quantity.columns().kind == kind)
     }
 
-    /// The place among the stored quantities of its kind; `None` of one that follows from others.
-    pub(super) fn slot(self) -> Option<usize> {
-        SLOTS.0.get(self as usize).copied().flatten()
-    }
-
-    /// How many quantities of a kind of device are stored.
-    pub(super) fn n_stored(kind: DeviceKind) -> usize {
-        SLOTS.1.get(kind as usize).copied().unwrap_or(0)
-    }
-}
-
-const N_QUANTITIES: usize = Quantity::ALL.len();
-
-/// The place of each quantity among the stored ones of its kind, and how many each kind has.
-static SLOTS: ([Option<usize>; N_QUANTITIES], [usize; DeviceKind::N]) = slots();
-
-#[allow(clippy::indexing_slicing, reason = "the compiler evaluates it, and finds what is out of bounds")]
-const fn slots() -> ([Option<usize>; N_QUANTITIES], [usize; DeviceKind::N]) {
-    let (mut slots, mut n_stored) = ([None; N_QUANTITIES], [0; DeviceKind::N]);
-    let mut at = 0;
-    while at < N_QUANTITIES {
-        let columns = Quantity::ALL[at].columns();
-        let kind = columns.kind as usize;
-        if columns.derived.is_none() {
-            slots[at] = Some(n_stored[kind]);
-            n_stored[kind] += 1;
+    /// Its place among the quantities of its kind.
+    pub(super) const fn place(self) -> usize {
+        match self.columns().kind {
+            DeviceKind::Gpu => self as usize,
+            DeviceKind::Battery => self as usize - Self::StateOfCharge as usize,
         }
-        at += 1;
     }
-    (slots, n_stored)
+
+    /// Whether nothing says why it is absent, since another quantity does.
+    pub const fn is_untold(self) -> bool {
+        matches!(self, Self::PowerKind | Self::Capacity)
+    }
 }
 
 #[cfg(test)]
@@ -348,7 +224,7 @@ mod tests {
         assert_unique(columns(|row| row.csv).map(|(_, name)| name));
         assert_unique(columns(|row| row.text).map(|(place, _)| place));
         assert_unique(columns(|row| row.prometheus));
-        assert_unique(Quantity::of(DeviceKind::Gpu).filter_map(Quantity::slot));
+        assert_unique(Quantity::of(DeviceKind::Gpu).map(Quantity::place));
     }
 
     #[test]
@@ -356,12 +232,14 @@ mod tests {
         for columns in columns(Some) {
             let Some(name) = columns.prometheus else { continue };
             let unit = match columns.unit {
-                Unit::Watts => "_watts",
-                Unit::Celsius => "_celsius",
-                Unit::Percent => "_ratio",
-                Unit::Mebibytes => "_bytes",
-                Unit::WattHours => "_joules",
-                Unit::Index | Unit::Mask | Unit::Switch | Unit::Label | Unit::Text => "no number",
+                Value::Power(_) => "_watts",
+                Value::Temperature(_) => "_celsius",
+                Value::Share(_) => "_ratio",
+                Value::Memory(_) => "_bytes",
+                Value::Energy(_) => "_joules",
+                Value::Index(_) | Value::Mask(_) | Value::Switch(_) | Value::Label(_) | Value::Text(_) => {
+                    "no number"
+                }
             };
             assert!(
                 (name.starts_with("fleetwatt_gpu_") || name.starts_with("fleetwatt_battery_"))
@@ -374,7 +252,7 @@ mod tests {
     #[test]
     fn what_has_its_own_event_is_a_number() {
         for columns in columns(Some).filter(|columns| columns.event.is_some()) {
-            assert!(matches!(columns.unit, Unit::Watts | Unit::Celsius | Unit::Percent | Unit::Mebibytes));
+            assert!(columns.unit.number().is_some() && columns.unit != WATT_HOURS);
         }
     }
 }

@@ -5,30 +5,54 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Electrical power in milliwatts. Tools print watts with two decimals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Power(i64);
+macro_rules! thousandths {
+    ($($(#[$doc:meta])+ $unit:ident, $from:ident, $thousandths:ident, $whole:ident $(, $format:literal)?;)+) => {$(
+        $(#[$doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $unit(i64);
+
+        impl $unit {
+            #[doc = concat!("From ", stringify!($thousandths), ".")]
+            pub const fn $from($thousandths: i64) -> Self {
+                Self($thousandths)
+            }
+
+            #[doc = concat!("In ", stringify!($thousandths), ".")]
+            pub const fn $thousandths(self) -> i64 {
+                self.0
+            }
+
+            #[doc = concat!("In ", stringify!($whole), ", for a database column or a screen. Exact to three decimals.")]
+            #[allow(clippy::cast_precision_loss, reason = "2^53 thousandths are more than any unit here can hold")]
+            pub fn $whole(self) -> f64 {
+                self.0 as f64 / 1000.0
+            }
+        }
+
+        $(impl fmt::Display for $unit {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, $format, self.$whole())
+            }
+        })?
+    )+};
+}
+
+thousandths! {
+    /// Electrical power. Tools print watts with two decimals.
+    Power, from_milliwatts, milliwatts, watts, "{:.1} W";
+    /// Electrical energy: a milliwatt for a second is a millijoule.
+    Energy, from_millijoules, millijoules, joules;
+    /// Temperature in degrees Celsius and their thousandths.
+    Temperature, from_millicelsius, millicelsius, celsius, "{:.0} °C";
+    /// A share of a whole: utilisation, fan speed.
+    Share, from_millipercent, millipercent, percent, "{:.0} %";
+}
 
 impl Power {
-    /// From whole milliwatts.
-    pub const fn from_milliwatts(milliwatts: i64) -> Self {
-        Self(milliwatts)
-    }
-
     /// From whole watts.
     pub const fn from_watts(watts: i32) -> Self {
         Self(watts as i64 * 1000)
-    }
-
-    /// In milliwatts.
-    pub const fn milliwatts(self) -> i64 {
-        self.0
-    }
-
-    /// In watts, for a database column or a screen.
-    pub fn watts(self) -> f64 {
-        thousandths(self.0)
     }
 }
 
@@ -38,90 +62,10 @@ impl std::iter::Sum for Power {
     }
 }
 
-impl fmt::Display for Power {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} W", self.watts())
-    }
-}
-
-/// Electrical energy in millijoules: a milliwatt for a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Energy(i64);
-
 impl Energy {
-    /// From whole millijoules.
-    pub const fn from_millijoules(millijoules: i64) -> Self {
-        Self(millijoules)
-    }
-
-    /// In millijoules.
-    pub const fn millijoules(self) -> i64 {
-        self.0
-    }
-
-    /// In joules, for a database column or a screen.
-    pub fn joules(self) -> f64 {
-        thousandths(self.0)
-    }
-
     /// In watt-hours, as batteries are sold by them.
     pub fn watt_hours(self) -> f64 {
         self.joules() / 3_600.0
-    }
-}
-
-/// Temperature in thousandths of a degree Celsius.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Temperature(i64);
-
-impl Temperature {
-    /// From thousandths of a degree Celsius.
-    pub const fn from_millicelsius(millicelsius: i64) -> Self {
-        Self(millicelsius)
-    }
-
-    /// In thousandths of a degree Celsius.
-    pub const fn millicelsius(self) -> i64 {
-        self.0
-    }
-
-    /// In degrees Celsius.
-    pub fn celsius(self) -> f64 {
-        thousandths(self.0)
-    }
-}
-
-impl fmt::Display for Temperature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.0} °C", self.celsius())
-    }
-}
-
-/// A share of a whole in thousandths of a percent: utilisation, fan speed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Share(i64);
-
-impl Share {
-    /// From thousandths of a percent.
-    pub const fn from_millipercent(millipercent: i64) -> Self {
-        Self(millipercent)
-    }
-
-    /// In thousandths of a percent.
-    pub const fn millipercent(self) -> i64 {
-        self.0
-    }
-
-    /// In percent.
-    pub fn percent(self) -> f64 {
-        thousandths(self.0)
-    }
-}
-
-impl fmt::Display for Share {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.0} %", self.percent())
     }
 }
 
@@ -145,12 +89,6 @@ impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} MiB", self.0)
     }
-}
-
-/// A number of thousandths as a float. Exact to three decimals for everything a board can say.
-#[allow(clippy::cast_precision_loss, reason = "2^53 thousandths are more than any unit here can hold")]
-fn thousandths(n: i64) -> f64 {
-    n as f64 / 1000.0
 }
 
 #[cfg(test)]

@@ -37,12 +37,11 @@ impl Value {
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Self::Power(power) => power.watts().into(),
-            Self::Energy(energy) if energy.millijoules() % MILLIJOULES_A_WATT_HOUR == 0 => {
-                (energy.millijoules() / MILLIJOULES_A_WATT_HOUR).into()
+            Self::Energy(energy) => {
+                whole_or(energy.millijoules(), MILLIJOULES_A_WATT_HOUR, energy.watt_hours())
             }
-            Self::Energy(energy) => energy.watt_hours().into(),
-            Self::Temperature(temperature) => whole_or(temperature.millicelsius(), temperature.celsius()),
-            Self::Share(share) => whole_or(share.millipercent(), share.percent()),
+            Self::Temperature(degrees) => whole_or(degrees.millicelsius(), 1000, degrees.celsius()),
+            Self::Share(share) => whole_or(share.millipercent(), 1000, share.percent()),
             Self::Memory(memory) => memory.mebibytes().into(),
             Self::Index(index) => (*index).into(),
             Self::Switch(is_on) => (*is_on).into(),
@@ -67,9 +66,9 @@ impl Value {
     }
 }
 
-/// A number of JSON of what is known in thousandths: whole where it is whole.
-fn whole_or(thousandths: i64, value: f64) -> serde_json::Value {
-    if thousandths % 1000 == 0 { (thousandths / 1000).into() } else { value.into() }
+/// `parts` of a unit that has `a_unit` of them, as a number of JSON: whole where it is whole, else `value`.
+fn whole_or(parts: i64, a_unit: i64, value: f64) -> serde_json::Value {
+    if parts % a_unit == 0 { (parts / a_unit).into() } else { value.into() }
 }
 
 /// The bare value without its unit, as a cell of CSV has it.
@@ -100,10 +99,11 @@ macro_rules! conversions {
             }
 
             impl<'a> TryFrom<&'a Value> for &'a $inner {
-                type Error = WrongUnit;
+                type Error = ();
 
-                fn try_from(value: &'a Value) -> Result<Self, WrongUnit> {
-                    if let Value::$variant(inner) = value { Ok(inner) } else { Err(WrongUnit) }
+                /// An error where the value is in another unit.
+                fn try_from(value: &'a Value) -> Result<Self, ()> {
+                    if let Value::$variant(inner) = value { Ok(inner) } else { Err(()) }
                 }
             }
         )+
@@ -121,10 +121,6 @@ conversions! {
     Switch(bool),
     Text(SafeText),
 }
-
-/// The value is in another unit than was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WrongUnit;
 
 #[cfg(test)]
 mod tests {

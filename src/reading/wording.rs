@@ -1,11 +1,11 @@
-//! What a person is told about a kind of failure or fault: in general, or by the tool that it happened to.
+//! The text for a person about a kind of failure or fault: in general, or by the tool that it happened to.
 
-/// What happened, and what a person can do about it.
+/// A message and a hint for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wording {
-    /// What happened.
+    /// The failure or fault.
     pub message: &'static str,
-    /// What a person can do about it; empty where the message says it already.
+    /// The remedy; empty where the message says it already.
     pub hint: &'static str,
 }
 

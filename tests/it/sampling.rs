@@ -100,13 +100,20 @@ async fn a_cycle_has_the_mean_the_extremes_and_the_energy_of_its_samples() {
     assert_eq!(first.gpus[0].power().unwrap().power, Power::from_watts(300));
     let report = played.next().await;
     let samples = report.gpus[0].power_samples.clone().unwrap();
-    assert_eq!((samples.n_samples, samples.n_absent, samples.kind), (10, 0, PowerKind::Instant));
+    assert_eq!(
+        (samples.counts.n_samples, samples.counts.n_absent, samples.kind),
+        (10, 0, PowerKind::Instant)
+    );
     assert_eq!((samples.min, samples.max), (Power::from_watts(200), Power::from_watts(209)));
     assert_eq!(samples.mean, Power::from_milliwatts(204_500));
     assert_eq!(samples.covered, Duration::from_millis(900));
     assert_eq!(samples.energy, Energy::from_millijoules(184_050));
     let next = played.next().await.gpus[0].power_samples.clone().unwrap();
-    assert_eq!((next.n_samples, next.covered), (10, SECOND), "the last sample of the cycle before counts");
+    assert_eq!(
+        (next.counts.n_samples, next.covered),
+        (10, SECOND),
+        "the last sample of the cycle before counts"
+    );
     assert_eq!(next.energy, Energy::from_millijoules(204_500));
 }
 
@@ -151,12 +158,15 @@ async fn a_cap_that_is_moved_under_load_costs_no_sample_and_invents_none() {
     played.next().await;
     let report = played.next().await;
     let samples = report.gpus[0].power_samples.clone().unwrap();
-    assert_eq!((samples.n_samples, samples.n_absent, samples.n_refused), (10, 0, 0));
+    assert_eq!((samples.counts.n_samples, samples.counts.n_absent, samples.counts.n_refused), (10, 0, 0));
     assert_eq!((samples.min, samples.max), (Power::from_watts(190), Power::from_watts(650)));
     assert_eq!(samples.mean, Power::from_watts(394), "(4 x 190 + 4 x 650 + 2 x 290) / 10");
     assert_eq!((report.outcome.label(), report.faults.len()), ("complete", 0));
     let next = played.next().await.gpus[0].power_samples.clone().unwrap();
-    assert_eq!((next.n_samples, next.min, next.max), (10, Power::from_watts(290), Power::from_watts(290)));
+    assert_eq!(
+        (next.counts.n_samples, next.min, next.max),
+        (10, Power::from_watts(290), Power::from_watts(290))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,7 +206,7 @@ async fn a_host_that_is_asked_later_than_its_cycle_begins_is_sampled_for_whole_c
     played.next().await;
     for _ in 0..3 {
         let samples = played.next().await.gpus[0].power_samples.clone().unwrap();
-        assert_eq!((samples.n_samples, samples.covered), (10, SECOND));
+        assert_eq!((samples.counts.n_samples, samples.covered), (10, SECOND));
     }
 }
 
@@ -223,7 +233,8 @@ async fn a_board_lost_between_two_cycles_keeps_its_samples_and_its_name() {
     assert_eq!(report.gpus[1].uuid(), first.gpus[1].uuid());
     assert!(report.gpus[1].temperature().is_err());
     let counts: Vec<_> = report.gpus.iter().map(|gpu| *gpu.power_samples.clone().unwrap()).collect();
-    let counts: Vec<_> = counts.iter().map(|samples| (samples.n_samples, samples.n_absent)).collect();
+    let counts: Vec<_> =
+        counts.iter().map(|samples| (samples.counts.n_samples, samples.counts.n_absent)).collect();
     assert_eq!(counts, [(10, 0), (4, 6), (10, 0)]);
     let later = played.next().await;
     assert_eq!(later.gpus[1].power_samples, None);
@@ -236,7 +247,7 @@ async fn noise_between_the_rows_costs_no_sample_and_is_told() {
     played.next().await;
     let report = played.next().await;
     assert_eq!(
-        (report.outcome.label(), report.gpus[0].power_samples.as_ref().unwrap().n_samples),
+        (report.outcome.label(), report.gpus[0].power_samples.as_ref().unwrap().counts.n_samples),
         ("complete", 10)
     );
     let kinds: Vec<_> = report.faults.iter().map(|fault| fault.kind).collect();
@@ -252,7 +263,7 @@ async fn a_loop_that_dies_starts_again_and_every_cycle_has_its_reading() {
         let report = played.next().await;
         assert_eq!(report.outcome.label(), "complete");
         assert!(report.gpus[0].power().is_ok());
-        counts.push(report.gpus[0].power_samples.as_ref().map_or(0, |samples| samples.n_samples));
+        counts.push(report.gpus[0].power_samples.as_ref().map_or(0, |samples| samples.counts.n_samples));
     }
     let n_loops = counts.iter().sum::<u64>() / 5;
     assert!((3..=8).contains(&n_loops), "it starts again, at growing distances: {counts:?}");
@@ -286,7 +297,7 @@ async fn replacing_a_loop_leaves_no_gap() {
     for _ in 0..30 {
         let samples = played.next().await.gpus[0].power_samples.clone().unwrap();
         covered += samples.covered;
-        n_samples += samples.n_samples;
+        n_samples += samples.counts.n_samples;
     }
     assert!(covered >= (30 * 60 - 2) * SECOND, "{covered:?}");
     assert!((1798..=1806).contains(&n_samples), "{n_samples}");

@@ -104,7 +104,8 @@ fn samples(report: &HostReport) -> Vec<PowerSamples> {
 
 /// Checks one cycle against the sweeps that it must be made of: those from `from` on.
 fn check_sweeps(samples: &PowerSamples, from: u64) {
-    let watts = (from..from + samples.n_samples).map(|sweep| WATTS + i64::try_from(sweep % 10).unwrap());
+    let watts =
+        (from..from + samples.counts.n_samples).map(|sweep| WATTS + i64::try_from(sweep % 10).unwrap());
     let watts: Vec<i64> = watts.collect();
     let n = i64::try_from(watts.len()).unwrap();
     let mean = (2 * 1000 * watts.iter().sum::<i64>() + n) / (2 * n);
@@ -114,7 +115,7 @@ fn check_sweeps(samples: &PowerSamples, from: u64) {
     let covered = i64::try_from(samples.covered.as_millis()).unwrap();
     let energy = samples.energy.millijoules();
     assert!((WATTS * covered - 1000..=(WATTS + 9) * (covered + 1)).contains(&energy), "{samples:?}");
-    assert_eq!(samples.n_absent, 0);
+    assert_eq!(samples.counts.n_absent, 0);
 }
 
 /// Runs one cycle, checks it against what was printed, and adds what it counted of each host.
@@ -124,9 +125,9 @@ async fn count_one(cycles: &mut Cycles, counted: &mut [u64]) {
         let samples = samples(report);
         assert_eq!(report.outcome.label(), "complete", "{:?}", report.faults);
         if let [one, other] = &samples[..] {
-            assert_eq!(one.n_samples, other.n_samples, "both GPUs are in every sweep");
+            assert_eq!(one.counts.n_samples, other.counts.n_samples, "both GPUs are in every sweep");
             samples.iter().for_each(|samples| check_sweeps(samples, *counted));
-            *counted += one.n_samples;
+            *counted += one.counts.n_samples;
         }
     }
 }
@@ -184,7 +185,7 @@ fn is_sampled(batch: &Batch) -> bool {
 }
 
 fn n_samples(batches: &[Batch]) -> u64 {
-    batches.iter().flat_map(|batch| samples(&batch.reports[0])).map(|samples| samples.n_samples).sum()
+    batches.iter().flat_map(|batch| samples(&batch.reports[0])).map(|samples| samples.counts.n_samples).sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -322,7 +323,8 @@ async fn the_cost_of_sixteen_hosts_is_measured_where_it_is_asked_for() {
     let mut n_samples = 0;
     for _ in 0..seconds {
         let batch = cycles.next().await;
-        n_samples += batch.reports.iter().flat_map(samples).map(|samples| samples.n_samples).sum::<u64>();
+        n_samples +=
+            batch.reports.iter().flat_map(samples).map(|samples| samples.counts.n_samples).sum::<u64>();
     }
     let (ours, theirs) = (cpu_ms(std::process::id()) - ours, of_masters() - theirs);
     eprintln!("{seconds} s, {n_samples} samples: we {ours:.0} ms, {} masters {theirs:.0} ms", masters.len());

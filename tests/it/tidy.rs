@@ -303,7 +303,6 @@ const BARE_OPENINGS: &[(&str, usize)] = &[
     ("inventory", 5),
     ("output", 13),
     ("probe", 78),
-    ("reading", 64),
     ("store", 107),
     ("support", 8),
     ("transport", 51),

@@ -69,7 +69,7 @@ fn find_powerless(gpu: &Device, gave_power: bool, faults: &mut Vec<Fault>) {
         }
         return;
     };
-    let Some(kind) = FaultKind::of_powerless(absent.reason, gave_power) else { return };
+    let Some(kind) = absent.reason.fault_of_power(gave_power) else { return };
     // The reader of rows has told already that a board is lost, whichever of its cells says so.
     let is_told = |fault: &Fault| {
         fault.kind == FaultKind::GpuLost
