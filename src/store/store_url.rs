@@ -6,10 +6,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
-
-use sqlx::postgres::PgSslMode;
 
 use super::Error;
 use crate::support::percent;
@@ -17,20 +14,24 @@ use crate::support::secret::Secret;
 
 const PARAMETERS: &str = "sslmode, sslrootcert, sslcert, sslkey, host and application_name";
 
+/// libpq's `sslmode`.
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
 /// A database password, or where it is to be read when the database is connected to. No formatting shows it.
 #[derive(Clone)]
-pub struct Password(PasswordSource);
-
-#[derive(Clone)]
-enum PasswordSource {
-    Known(Secret),
-    Elsewhere { from: String, read: Arc<dyn Fn() -> io::Result<Secret> + Send + Sync> },
+pub struct Password {
+    /// Where it is, for a person; `None` if it is known.
+    from: Option<String>,
+    known: Option<Secret>,
+    read: Arc<dyn Fn() -> io::Result<Secret> + Send + Sync>,
 }
 
 impl Password {
     /// Takes over a password.
     pub fn new(password: impl Into<String>) -> Self {
-        Self(PasswordSource::Known(Secret::new(password)))
+        let known = Secret::new(password);
+        let read = known.clone();
+        Self { from: None, known: Some(known), read: Arc::new(move || Ok(read.clone())) }
     }
 
     /// A password that is read each time that it is needed, so that nothing else waits for it; `from` says for a
@@ -39,30 +40,18 @@ impl Password {
         from: impl Into<String>,
         read: impl Fn() -> io::Result<Secret> + Send + Sync + 'static,
     ) -> Self {
-        Self(PasswordSource::Elsewhere { from: from.into(), read: Arc::new(read) })
+        Self { from: Some(from.into()), known: None, read: Arc::new(read) }
     }
 
     /// The password itself, read now where it is not known.
     pub(super) fn secret(&self) -> Result<Secret, Error> {
-        match &self.0 {
-            PasswordSource::Known(password) => Ok(password.clone()),
-            PasswordSource::Elsewhere { from, read } => {
-                read().map_err(|source| Error::Password(from.clone(), source))
-            }
-        }
+        (self.read)().map_err(|source| Error::Password(self.from.clone().unwrap_or_default(), source))
     }
 }
 
 impl PartialEq for Password {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (PasswordSource::Known(password), PasswordSource::Known(other)) => password == other,
-            (PasswordSource::Elsewhere { from, .. }, PasswordSource::Elsewhere { from: other, .. }) => {
-                from == other
-            }
-            (PasswordSource::Known(_), PasswordSource::Elsewhere { .. })
-            | (PasswordSource::Elsewhere { .. }, PasswordSource::Known(_)) => false,
-        }
+        self.from == other.from && self.known == other.known
     }
 }
 
@@ -93,22 +82,12 @@ pub(super) struct Server {
     pub(super) host: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) database: Option<String>,
-    pub(super) ssl_mode: Option<Mode>,
+    /// One of [`SSL_MODES`].
+    pub(super) ssl_mode: Option<&'static str>,
     pub(super) ssl_root_cert: Option<PathBuf>,
     pub(super) ssl_cert: Option<PathBuf>,
     pub(super) ssl_key: Option<PathBuf>,
     pub(super) application_name: Option<String>,
-}
-
-/// libpq's `sslmode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    Disable,
-    Allow,
-    Prefer,
-    Require,
-    VerifyCa,
-    VerifyFull,
 }
 
 impl StoreUrl {
@@ -226,7 +205,11 @@ impl Server {
         let (key, value) = pair.split_once('=').ok_or_else(|| refuse("a parameter has no value"))?;
         let value = decoded(value, "a parameter")?.ok_or_else(|| refuse("a parameter has an empty value"))?;
         match key {
-            "sslmode" => self.ssl_mode = Some(value.parse()?),
+            "sslmode" => {
+                let mode = SSL_MODES.into_iter().find(|mode| *mode == value);
+                let known = "disable, allow, prefer, require, verify-ca and verify-full";
+                self.ssl_mode = Some(mode.ok_or_else(|| refuse(&format!("`sslmode` is none of {known}")))?);
+            }
             "sslrootcert" => self.ssl_root_cert = Some(value.into()),
             "sslcert" => self.ssl_cert = Some(value.into()),
             "sslkey" => self.ssl_key = Some(value.into()),
@@ -251,39 +234,6 @@ impl Server {
             return Err(refuse("it holds a control character"));
         }
         Ok(self)
-    }
-}
-
-impl FromStr for Mode {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Ok(match text {
-            "disable" => Self::Disable,
-            "allow" => Self::Allow,
-            "prefer" => Self::Prefer,
-            "require" => Self::Require,
-            "verify-ca" => Self::VerifyCa,
-            "verify-full" => Self::VerifyFull,
-            _ => {
-                return Err(refuse(
-                    "`sslmode` is none of disable, allow, prefer, require, verify-ca and verify-full",
-                ));
-            }
-        })
-    }
-}
-
-impl From<Mode> for PgSslMode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Disable => Self::Disable,
-            Mode::Allow => Self::Allow,
-            Mode::Prefer => Self::Prefer,
-            Mode::Require => Self::Require,
-            Mode::VerifyCa => Self::VerifyCa,
-            Mode::VerifyFull => Self::VerifyFull,
-        }
     }
 }
 
@@ -334,7 +284,7 @@ mod tests {
         assert_eq!(read.password, Some(Password::new("s:cret")));
         assert_eq!((read.host.as_deref(), read.port), (Some("::1"), Some(6432)));
         assert_eq!(read.database.as_deref(), Some("my db"));
-        assert_eq!(read.ssl_mode, Some(Mode::VerifyFull));
+        assert_eq!(read.ssl_mode, Some("verify-full"));
         assert_eq!(read.to_string(), "postgres://a@b@[::1]:6432/my db");
         assert_eq!(server("postgres://%2Frun%2Fpg/x").host.as_deref(), Some("/run/pg"));
         assert_eq!(server("postgres:///x?host=/run/pg").host.as_deref(), Some("/run/pg"));

@@ -8,13 +8,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode, PgTransaction};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
-use super::failure::{classify_connect, is_refused_encryption};
+use super::failure::{is_refused_encryption, sort_connect};
 use crate::store::Error;
-use crate::store::store_url::{Mode, Server};
+use crate::store::store_url::Server;
 use crate::support::percent;
 use crate::support::regular_file;
 
@@ -24,8 +24,24 @@ pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// All root certificates of a machine have 250 KB.
 const MAX_PEM_BYTES: u64 = 4 << 20;
 
+/// One round trip. LOCAL, so that nothing stays behind in a connection that pgbouncer gives to others. The
+/// level is said, since the look for a batch has to see what was committed while it waited for the lock.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'";
+
+/// Begins a transaction.
+pub(super) async fn begin(connection: &mut PgConnection) -> sqlx::Result<PgTransaction<'_>> {
+    connection.begin_with(BEGIN).await
+}
+
+/// Tells the server that we go. It would notice anyway.
+pub(super) async fn close(connection: PgConnection) {
+    if !matches!(timeout(Duration::from_secs(2), connection.close()).await, Ok(Ok(()))) {
+        tracing::debug!("database connection did not close cleanly");
+    }
+}
+
 pub(super) async fn connect(server: &Server) -> Result<PgConnection, Error> {
-    let options = options(server).await?;
+    let options = options(server)?;
     let attempt = async {
         // sqlx never tries a second time, libpq does in these two modes.
         let (first, second) = match options.get_ssl_mode() {
@@ -50,12 +66,12 @@ pub(super) async fn connect(server: &Server) -> Result<PgConnection, Error> {
         }
     };
     match timeout(CONNECT_WITHIN, attempt).await {
-        Ok(done) => done.map_err(|source| classify_connect(server, source)),
+        Ok(done) => done.map_err(|source| sort_connect(server, source)),
         Err(_) => Err(Error::ConnectTimeout(server.to_string(), CONNECT_WITHIN)),
     }
 }
 
-async fn options(server: &Server) -> Result<PgConnectOptions, Error> {
+fn options(server: &Server) -> Result<PgConnectOptions, Error> {
     let mut options = with_defaults(server)?;
     if let Some(password) = &server.password {
         options = options.password(password.secret()?.expose());
@@ -71,11 +87,11 @@ async fn options(server: &Server) -> Result<PgConnectOptions, Error> {
     if let Some(path) = server.ssl_key.as_deref() {
         options = options.ssl_client_key_from_pem(pem(path)?);
     }
-    let mode = server.ssl_mode.map_or_else(|| options.get_ssl_mode(), PgSslMode::from);
+    let mode = server.ssl_mode.and_then(|mode| mode.parse().ok()).unwrap_or_else(|| options.get_ssl_mode());
     // No statement is ever named, so that the connection may be pgbouncer's, which also refuses a login that
     // sets `extra_float_digits`. Numbers go in binary form and need no digits.
     let options = options.statement_cache_capacity(0).extra_float_digits(None).disable_statement_logging();
-    with_root_certificate(options, server, mode).await
+    with_root_certificate(options, server, mode)
 }
 
 /// libpq's defaults for what the URL leaves out: `PG…` variables, `~/.pgpass`, the user's name. sqlx
@@ -96,18 +112,18 @@ fn with_defaults(server: &Server) -> Result<PgConnectOptions, Error> {
     options.map_err(|_| Error::Url("the host is not a name or an address".to_owned()))
 }
 
-async fn with_root_certificate(
+fn with_root_certificate(
     options: PgConnectOptions,
     server: &Server,
     mode: PgSslMode,
 ) -> Result<PgConnectOptions, Error> {
-    if is_local(&options) {
+    if options.get_socket().is_some() || options.get_host().starts_with('/') {
         // A Unix socket has no TLS; libpq ignores the mode as well.
         return Ok(options.ssl_mode(PgSslMode::Disable));
     }
     let path = server.ssl_root_cert.clone().or_else(|| std::env::var_os("PGSSLROOTCERT").map(Into::into));
     let Some(path) = path.filter(|path| path != Path::new("system")) else {
-        if server.ssl_mode == Some(Mode::VerifyCa) {
+        if server.ssl_mode == Some("verify-ca") {
             let reason =
                 "`sslmode=verify-ca` needs `sslrootcert`; with the system's certificates use `verify-full`";
             return Err(Error::Url(reason.to_owned()));
@@ -117,10 +133,6 @@ async fn with_root_certificate(
     // As in libpq: with a CA at hand, `require` verifies it.
     let mode = if matches!(mode, PgSslMode::Require) { PgSslMode::VerifyCa } else { mode };
     Ok(options.ssl_mode(mode).ssl_root_cert_from_pem(pem(&path)?))
-}
-
-fn is_local(options: &PgConnectOptions) -> bool {
-    options.get_socket().is_some() || options.get_host().starts_with('/')
 }
 
 fn pem(path: &Path) -> Result<Vec<u8>, Error> {

@@ -9,13 +9,13 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::failure::Context;
+use super::connect::begin;
+use super::failure::Fault;
 use super::table_mapping::TableMapping;
-use super::transaction;
 use crate::batch::BatchId;
+use crate::store::Guarantee;
 use crate::store::record::{ByKind, Record};
 use crate::store::table::quoted;
-use crate::store::{Error, Guarantee};
 
 /// The schema is fleetwatt's own, whoever the timeline belongs to.
 pub(super) const SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS fleetwatt";
@@ -44,13 +44,9 @@ const MAX_SOURCES: usize = 100;
 /// A timestamp column may be rounded to whole seconds.
 const ROUNDING_MICROS: i64 = 1_000_000;
 
-/// What this role can do against doubles.
-pub(super) async fn find(
-    connection: &mut PgConnection,
-    context: &Context<'_>,
-    table: &TableMapping,
-) -> Result<Guarantee, Error> {
-    Ok(match (is_usable(connection, context).await?, table.may_select) {
+/// The means of this role against doubles, by its rights.
+pub(super) async fn find(connection: &mut PgConnection, may_select: bool) -> Result<Guarantee, Fault> {
+    Ok(match (is_usable(connection).await?, may_select) {
         (true, _) => Guarantee::DeliveryLog,
         (false, true) => Guarantee::Lookup,
         (false, false) => Guarantee::AtLeastOnce,
@@ -58,45 +54,25 @@ pub(super) async fn find(
 }
 
 /// Whether the table of delivered batches is there, and this role may use it.
-pub(super) async fn is_usable(connection: &mut PgConnection, context: &Context<'_>) -> Result<bool, Error> {
-    let failed = |error| context.classify(error);
-    let mut transaction = transaction::begin(connection, context).await?;
-    let usable: Option<bool> = sqlx::query_scalar(LOOKUP)
-        .persistent(false)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(failed)?;
-    transaction.rollback().await.map_err(failed)?;
-    Ok(usable.unwrap_or(false))
+pub(super) async fn is_usable(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let mut transaction = begin(connection).await?;
+    let is_usable: Option<bool> =
+        sqlx::query_scalar(LOOKUP).persistent(false).fetch_optional(&mut *transaction).await?;
+    transaction.rollback().await?;
+    Ok(is_usable.unwrap_or(false))
 }
 
-/// Whether the batch still has to be written, within the transaction that is open. Whoever else tries
+/// Enters a batch as delivered within the transaction that is open; says whether it was not yet. Whoever else tries
 /// the same batch waits here until we have ended.
-pub(super) async fn is_new(
-    connection: &mut PgConnection,
-    guarantee: Guarantee,
-    table: &TableMapping,
-    id: BatchId,
-    records: &[Record],
-) -> sqlx::Result<bool> {
-    match guarantee {
-        Guarantee::DeliveryLog => {
-            let entered = sqlx::query(ENTER)
-                .bind(id.to_string())
-                .bind(i32::try_from(records.len()).unwrap_or(i32::MAX))
-                .persistent(false)
-                .execute(connection)
-                .await?;
-            Ok(entered.rows_affected() == 1)
-        }
-        Guarantee::Lookup => is_absent(connection, table, id, records).await,
-        Guarantee::AtLeastOnce => Ok(true),
-    }
+pub(super) async fn enter(connection: &mut PgConnection, id: BatchId, n_rows: usize) -> sqlx::Result<bool> {
+    let n_rows = i32::try_from(n_rows).unwrap_or(i32::MAX);
+    let query = sqlx::query(ENTER).bind(id.to_string()).bind(n_rows).persistent(false);
+    Ok(query.execute(connection).await?.rows_affected() == 1)
 }
 
-/// Two statements, since each sees what was committed before it began: the second is to see the rows of
-/// whoever held the lock.
-async fn is_absent(
+/// Whether no row of the batch is there, within the transaction that is open, with the same wait. Two statements,
+/// since each sees what was committed before it began: the second is to see the rows of whoever held the lock.
+pub(super) async fn is_absent(
     connection: &mut PgConnection,
     table: &TableMapping,
     id: BatchId,
@@ -105,11 +81,8 @@ async fn is_absent(
     if records.is_empty() {
         return Ok(true);
     }
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(lock_key(id.0))
-        .persistent(false)
-        .execute(&mut *connection)
-        .await?;
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock_key(id.0)).persistent(false);
+    lock.execute(&mut *connection).await?;
     Ok(count_events(connection, table, id, records, MAX_SOURCES, "LIMIT 1").await? == 0)
 }
 

@@ -1,34 +1,60 @@
 //! Sorts what goes wrong with a server into the kinds of [`Error`].
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use crate::store::Error;
 use crate::store::store_url::Server;
-use crate::store::table::quoted;
+use crate::store::table::{TableName, quoted};
 
-/// What was being done, for the words of an error.
-#[derive(Debug, Clone)]
-pub(super) struct Context<'a> {
-    pub(super) step: &'static str,
-    pub(super) server: &'a Server,
-    /// The table, as SQL.
-    pub(super) table: String,
+/// How long all of a transaction but its commit may take. The server ends each statement after 30 s;
+/// this is for a network that swallows everything.
+const TRANSACTION_WITHIN: Duration = Duration::from_secs(120);
+
+/// A failure within a step.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The step is still to be named.
+    #[error(transparent)]
+    Unsorted(#[from] sqlx::Error),
+    #[error(transparent)]
+    Sorted(#[from] Error),
 }
 
-impl Context<'_> {
-    /// The same, for another step.
-    pub(super) fn at(&self, step: &'static str) -> Self {
-        Self { step, ..self.clone() }
+/// The table that is worked with, and its server.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) server: Server,
+    pub(super) table: TableName,
+}
+
+impl Target {
+    /// Takes a step, with a deadline of its own.
+    pub(super) async fn run<T>(
+        &self,
+        step: &'static str,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Error> {
+        let done = timeout(TRANSACTION_WITHIN, work).await;
+        done.unwrap_or(Err(Error::Timeout(step, None).into())).map_err(|fault| self.sort(step, fault))
     }
 
-    /// Sorts an error of any step but connecting and committing.
-    pub(super) fn classify(&self, source: sqlx::Error) -> Error {
-        let step = self.step;
+    /// Sorts a failure of any step but connecting and committing.
+    pub(super) fn sort(&self, step: &'static str, fault: Fault) -> Error {
+        let source = match fault {
+            Fault::Sorted(error) => return error,
+            Fault::Unsorted(source) => source,
+        };
         let Some(code) = code_of(&source) else {
             return if is_broken(&source) { Error::Lost(step, source) } else { Error::Other(step, source) };
         };
         // <https://www.postgresql.org/docs/current/errcodes-appendix.html>
         match (code.as_str(), code.get(..2).unwrap_or_default()) {
-            ("42501", _) => Error::Permission(step, vec![self.grant()], Some(source)),
-            ("42P01", _) => Error::NoTable(self.table.clone(), Vec::new()),
+            ("42501", _) => {
+                Error::Permission(step, vec![self.grant("INSERT ON", &self.table.to_string())], Some(source))
+            }
+            ("42P01", _) => Error::NoTable(self.table.to_string(), Vec::new()),
             // Lock not available, cancelled by timeout, deadlock, serialization failure.
             ("55P03" | "57014" | "40P01" | "40001", _) => Error::Timeout(step, Some(source)),
             // Administrator's shutdown: the server says so and hangs up.
@@ -43,33 +69,33 @@ impl Context<'_> {
 
     /// Sorts an error of COMMIT. If the connection broke, nobody knows what became of it. A server that
     /// is being stopped says 57P01 also after it has committed, while it waits for its replicas.
-    pub(super) fn classify_commit(&self, source: sqlx::Error) -> Error {
+    pub(super) fn sort_commit(&self, source: sqlx::Error) -> Error {
         let code = code_of(&source).unwrap_or_default();
         if code.is_empty() || code.starts_with("08") || code.starts_with("57P") || code == "40003" {
             return Error::CommitUnknown(Some(source));
         }
-        self.at("commit").classify(source)
+        self.sort("commit", source.into())
     }
 
-    fn grant(&self) -> String {
+    /// The statement that gives our role a right.
+    pub(super) fn grant(&self, right: &str, object: &str) -> String {
         let role = self.server.user.as_deref().map_or_else(|| "CURRENT_USER".to_owned(), quoted);
-        format!("GRANT INSERT ON {} TO {role};", self.table)
+        format!("GRANT {right} {object} TO {role};")
     }
 }
 
 /// Sorts an error of connecting.
-pub(super) fn classify_connect(server: &Server, source: sqlx::Error) -> Error {
+pub(super) fn sort_connect(server: &Server, source: sqlx::Error) -> Error {
     let place = server.to_string();
     if is_tls(&source) {
         return Error::Tls(place, source);
     }
     let user = server.user.clone().unwrap_or_else(|| "this user".to_owned());
     match code_of(&source).as_deref() {
-        Some("28000" | "28P01") => Error::Login(place, user, source),
+        // The last is CONNECT on the database that is missing.
+        Some("28000" | "28P01" | "42501") => Error::Login(place, user, source),
         Some("3D000") => Error::NoDatabase(place, source),
         Some("53300" | "57P01" | "57P02" | "57P03") => Error::ServerUnavailable("connect", source),
-        // CONNECT on the database is missing.
-        Some("42501") => Error::Login(place, user, source),
         Some(_) => Error::Other("connect", source),
         // sqlx itself finds out that the server wants a password and there is none, or that SCRAM fails.
         None if matches!(source, sqlx::Error::Protocol(_)) => Error::Other("connect", source),
@@ -104,11 +130,10 @@ mod tests {
 
     #[test]
     fn a_connection_that_breaks_at_the_commit_leaves_it_open_what_was_written() {
-        let server = Server::default();
-        let context = Context { step: "insert", server: &server, table: "t".to_owned() };
+        let target = Target { server: Server::default(), table: TableName::parse("t").unwrap() };
         let broken = || sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
-        assert!(matches!(context.classify(broken()), Error::Lost("insert", _)));
-        let error = context.classify_commit(broken());
+        assert!(matches!(target.sort("insert", broken().into()), Error::Lost("insert", _)));
+        let error = target.sort_commit(broken());
         assert!(matches!(error, Error::CommitUnknown(Some(_))) && error.is_transient());
     }
 }

@@ -8,12 +8,10 @@ mod connect;
 mod delivery_log;
 mod failure;
 mod init;
-mod insert;
 mod rejected_rows;
 mod status;
 mod table_mapping;
 mod table_schema;
-mod transaction;
 mod verify;
 
 use std::time::{Duration, Instant};
@@ -29,13 +27,9 @@ use super::store_url::Server;
 use super::table::TableName;
 use super::{Error, Guarantee, InitReport, Status, failpoint};
 use crate::batch::BatchId;
-use failure::Context;
+use connect::{begin, connect};
+use failure::Target;
 use table_mapping::TableMapping;
-use transaction::{begin, close_connection, within};
-
-/// How long all of a transaction but its commit may take. The server ends each statement after 30 s;
-/// this is for a network that swallows everything.
-const TRANSACTION_WITHIN: Duration = Duration::from_secs(120);
 
 /// How long after its last use a connection is taken to be alive without asking.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
@@ -49,8 +43,7 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(30);
 /// A server, and the connection to it while there is one.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    server: Server,
-    table: TableName,
+    target: Target,
     /// Taken out while in use, so that a call that is dropped halfway drops the connection too, and
     /// the server rolls back.
     session: Mutex<Option<Session>>,
@@ -70,16 +63,16 @@ struct Session {
 
 impl Postgres {
     pub(super) async fn open(server: &Server, table: TableName) -> Result<Self, Error> {
-        let session = Session::open(server, &table).await?;
-        Ok(Self { server: server.clone(), table, session: Mutex::new(Some(session)) })
+        let target = Target { server: server.clone(), table };
+        let session = Session::open(&target).await?;
+        Ok(Self { target, session: Mutex::new(Some(session)) })
     }
 
     pub(super) async fn init(server: &Server, table: TableName) -> Result<InitReport, Error> {
-        let mut connection = connect::connect(server).await?;
-        let report =
-            within(TRANSACTION_WITHIN, "create the table", init::create(&mut connection, server, &table))
-                .await;
-        close_connection(connection).await;
+        let target = Target { server: server.clone(), table };
+        let mut connection = connect(server).await?;
+        let report = init::create(&mut connection, &target).await;
+        connect::close(connection).await;
         report
     }
 
@@ -87,15 +80,15 @@ impl Postgres {
         let started = Instant::now();
         let mut slot = self.session.lock().await;
         let mut session = self.ready_session(slot.take()).await?;
-        match session.write(&self.context("insert"), id, records).await {
-            Ok(n_rows) => {
+        match session.write(&self.target, id, records).await {
+            Ok(report) => {
                 session.used_at = Instant::now();
                 *slot = Some(session);
-                Ok(WriteReport { took: started.elapsed(), ..n_rows })
+                Ok(WriteReport { took: started.elapsed(), ..report })
             }
             Err(error) => {
                 // The table may be another one than was looked up, so the next call looks again.
-                close_connection(session.connection).await;
+                connect::close(session.connection).await;
                 Err(error)
             }
         }
@@ -105,9 +98,8 @@ impl Postgres {
     pub(super) async fn find_rejected_rows(&self, records: &[Record]) -> Result<Vec<RejectedRow>, Error> {
         let mut slot = self.session.lock().await;
         let mut session = self.ready_session(slot.take()).await?;
-        let context = self.context("find the rows that are refused");
-        let search = rejected_rows::refused(&mut session.connection, &context, &session.table, records);
-        let refused = within(TRANSACTION_WITHIN, context.step, search).await?;
+        let search = rejected_rows::refused(&mut session.connection, &self.target, &session.table, records);
+        let refused = self.target.run(rejected_rows::STEP, search).await?;
         *slot = Some(session);
         Ok(refused)
     }
@@ -115,11 +107,9 @@ impl Postgres {
     pub(super) async fn status(&self) -> Result<Status, Error> {
         let mut slot = self.session.lock().await;
         let mut session = self.ready_session(slot.take()).await?;
-        let store_url = self.server.to_string();
-        let context = self.context("status");
         let Session { connection, table, guarantee, warnings, .. } = &mut session;
-        let answer = status::ask(connection, table, *guarantee, &context, store_url);
-        let mut status = within(TRANSACTION_WITHIN, "status", answer).await?;
+        let answer = status::ask(connection, table, *guarantee, self.target.server.to_string());
+        let mut status = self.target.run("status", answer).await?;
         status.hints.splice(0..0, warnings.iter().cloned());
         *slot = Some(session);
         Ok(status)
@@ -127,7 +117,7 @@ impl Postgres {
 
     pub(super) async fn close(self) {
         if let Some(session) = self.session.into_inner() {
-            close_connection(session.connection).await;
+            connect::close(session.connection).await;
         }
     }
 
@@ -143,32 +133,22 @@ impl Postgres {
             if matches!(alive, Ok(Ok(()))) {
                 return Ok(session);
             }
-            tracing::info!(server = %self.server, "database connection broke, connecting anew");
+            tracing::info!(server = %self.target.server, "database connection broke, connecting anew");
         }
         // Seldom, and large: not in every future that may have to.
-        Box::pin(Session::open(&self.server, &self.table)).await
-    }
-
-    fn context(&self, step: &'static str) -> Context<'_> {
-        Context { step, server: &self.server, table: self.table.to_string() }
+        Box::pin(Session::open(&self.target)).await
     }
 }
 
 impl Session {
-    async fn open(server: &Server, name: &TableName) -> Result<Self, Error> {
-        let mut connection = connect::connect(server).await?;
-        let context = Context { step: "look up the table", server, table: name.to_string() };
-        let found =
-            within(TRANSACTION_WITHIN, context.step, table_schema::table(&mut connection, &context, name))
-                .await?;
-        let table = TableMapping::of(found)?;
-        let context = context.at("look for delivered batches");
-        let guarantee =
-            within(TRANSACTION_WITHIN, context.step, delivery_log::find(&mut connection, &context, &table))
-                .await?;
-        let context = context.at("try what keeps batches from being doubled");
-        let tried = verify::guarantee(&mut connection, &context, &table, guarantee);
-        let verify::Verdict { guarantee, warnings } = within(TRANSACTION_WITHIN, context.step, tried).await?;
+    async fn open(target: &Target) -> Result<Self, Error> {
+        let mut connection = connect(&target.server).await?;
+        let lookup = table_schema::table(&mut connection, &target.table);
+        let table = TableMapping::of(target.run("look up the table", lookup).await?)?;
+        let by_rights = delivery_log::find(&mut connection, table.may_select);
+        let by_rights = target.run("look for delivered batches", by_rights).await?;
+        let tried = verify::guarantee(&mut connection, target, &table, by_rights);
+        let (guarantee, warnings) = target.run(verify::STEP, tried).await?;
         for warning in &warnings {
             tracing::debug!(table = table.name, "{warning}");
         }
@@ -178,39 +158,39 @@ impl Session {
 
     async fn write(
         &mut self,
-        context: &Context<'_>,
+        target: &Target,
         id: BatchId,
         records: &[Record],
     ) -> Result<WriteReport, Error> {
         self.table.check_lengths(records)?;
+        let all = u64::try_from(records.len()).unwrap_or(u64::MAX);
         let (table, guarantee, connection) = (&self.table, self.guarantee, &mut self.connection);
         let work = async move {
-            let failed = |error| context.classify(error);
-            let mut transaction = begin(connection, context).await?;
-            if !delivery_log::is_new(&mut transaction, guarantee, table, id, records).await.map_err(failed)? {
-                transaction.rollback().await.map_err(failed)?;
+            let mut transaction = begin(connection).await?;
+            let is_new = match guarantee {
+                Guarantee::DeliveryLog => delivery_log::enter(&mut transaction, id, records.len()).await?,
+                Guarantee::Lookup => delivery_log::is_absent(&mut transaction, table, id, records).await?,
+                Guarantee::AtLeastOnce => true,
+            };
+            if !is_new {
+                transaction.rollback().await?;
                 return Ok(None);
             }
-            let mut n_rows = insert::all(&mut transaction, table, records).await.map_err(failed)?;
-            let all = u64::try_from(records.len()).unwrap_or(u64::MAX);
+            let mut n_rows = table.insert(&mut transaction, records).await?;
             if n_rows != all && table.may_select {
                 // A trigger may have put them elsewhere, as those of partitions before PostgreSQL 10 do.
-                n_rows = delivery_log::n_there(&mut transaction, table, id, records)
-                    .await
-                    .map_err(failed)?
-                    .max(n_rows);
+                n_rows = delivery_log::n_there(&mut transaction, table, id, records).await?.max(n_rows);
             }
-            Ok(Some((transaction, n_rows.min(all), all.saturating_sub(n_rows))))
+            Ok(Some((transaction, n_rows.min(all))))
         };
-        let Some((transaction, n_rows, swallowed)) = within(TRANSACTION_WITHIN, context.step, work).await?
-        else {
+        let Some((transaction, rows)) = target.run("insert", work).await? else {
             tracing::info!(batch = %id, "batch was delivered before");
             return Ok(WriteReport::default());
         };
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         match timeout(COMMIT_WITHIN, transaction.commit()).await {
-            Ok(Ok(())) => Ok(WriteReport { rows: n_rows, swallowed, took: Duration::ZERO }),
-            Ok(Err(error)) => Err(context.classify_commit(error)),
+            Ok(Ok(())) => Ok(WriteReport { rows, swallowed: all - rows, took: Duration::ZERO }),
+            Ok(Err(error)) => Err(target.sort_commit(error)),
             Err(_) => Err(Error::CommitUnknown(None)),
         }
     }

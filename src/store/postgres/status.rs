@@ -1,15 +1,15 @@
 //! What the server says of itself and of the table. What the role may not see stays unsaid.
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row};
 
+use super::connect::begin;
 use super::delivery_log::owner_sql;
-use super::failure::Context;
+use super::failure::Fault;
 use super::init::{index_by_source, index_by_time};
 use super::table_mapping::TableMapping;
-use super::transaction;
 use crate::reading::Timestamp;
-use crate::store::{Error, Guarantee, Status};
+use crate::store::{Guarantee, Status};
 
 const FACTS: &str = "\
 SELECT current_setting('server_version'), inet_client_addr() IS NOT NULL,
@@ -27,30 +27,20 @@ pub(super) async fn ask(
     connection: &mut PgConnection,
     table: &TableMapping,
     guarantee: Guarantee,
-    context: &Context<'_>,
     store_url: String,
-) -> Result<Status, Error> {
-    let failed = |error| context.classify(error);
-    let mut transaction = transaction::begin(connection, context).await?;
-    let facts = sqlx::query(FACTS)
-        .bind(table.oid)
-        .persistent(false)
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(failed)?;
-    let indexes =
-        sqlx::query_scalar(INDEXES).bind(table.oid).persistent(false).fetch_all(&mut *transaction).await;
-    let hints = hints(table, &indexes.map_err(failed)?);
-    transaction.rollback().await.map_err(failed)?;
-    let over_network: bool = facts.try_get(1).map_err(failed)?;
-    let tls: Option<String> = facts.try_get(2).map_err(failed)?;
-    let size: Option<i64> = facts.try_get(3).map_err(failed)?;
-    let counts = if table.may_select { counts(connection, table, context).await? } else { None };
-    let (recent, newest) = counts.map_or((None, None), |(recent, newest)| (Some(recent), newest));
+) -> Result<Status, Fault> {
+    let mut transaction = begin(connection).await?;
+    let query = sqlx::query_as(FACTS).bind(table.oid).persistent(false);
+    let (version, is_over_network, tls, size): (_, bool, _, Option<i64>) =
+        query.fetch_one(&mut *transaction).await?;
+    let query = sqlx::query_scalar(INDEXES).bind(table.oid).persistent(false);
+    let hints = hints(table, &query.fetch_all(&mut *transaction).await?);
+    transaction.rollback().await?;
+    let (recent, newest) = if table.may_select { counts(connection, table).await? } else { (None, None) };
     Ok(Status {
         kind: "PostgreSQL",
         store_url,
-        version: facts.try_get(0).map_err(failed)?,
+        version,
         table: table.name.clone(),
         table_kind: table.kind,
         columns: table.columns.clone(),
@@ -59,7 +49,7 @@ pub(super) async fn ask(
         may_select: table.may_select,
         // The table would not have fitted otherwise.
         may_insert: true,
-        tls: over_network.then_some(tls),
+        tls: is_over_network.then_some(tls),
         size_bytes: size.and_then(|size| u64::try_from(size).ok()),
         guarantee,
         hints,
@@ -70,32 +60,27 @@ pub(super) async fn ask(
     })
 }
 
-type Counts = (Vec<(String, u64)>, Option<Timestamp>);
+type Counts = (Option<Vec<(String, u64)>>, Option<Timestamp>);
 
-/// `None` if the server refuses, or takes longer than its statement timeout.
-async fn counts(
-    connection: &mut PgConnection,
-    table: &TableMapping,
-    context: &Context<'_>,
-) -> Result<Option<Counts>, Error> {
+/// The rows of the last day by type, and the time of the newest one; `None` if the server refuses, or takes longer
+/// than its statement timeout.
+async fn counts(connection: &mut PgConnection, table: &TableMapping) -> sqlx::Result<Counts> {
     let now = if table.is_zoned { "now()" } else { "(now() AT TIME ZONE 'UTC')" };
     let name = &table.name;
     let recent = format!(
         "SELECT event_type::text, count(*) FROM {name} WHERE created_at >= {now} - interval '24 hours' GROUP BY 1 ORDER BY 1"
     );
     let newest = format!("SELECT (EXTRACT(epoch FROM max(created_at)) * 1000000)::int8 FROM {name}");
-    let mut transaction = transaction::begin(connection, context).await?;
+    let mut transaction = begin(connection).await?;
     let recent: sqlx::Result<Vec<(String, i64)>> =
         sqlx::query_as(AssertSqlSafe(recent)).persistent(false).fetch_all(&mut *transaction).await;
-    let Ok(recent) = recent else {
-        transaction.rollback().await.map_err(|error| context.classify(error))?;
-        return Ok(None);
-    };
+    // Fails at once in a transaction in which the other has failed.
     let newest: sqlx::Result<Option<i64>> =
         sqlx::query_scalar(AssertSqlSafe(newest)).persistent(false).fetch_one(&mut *transaction).await;
-    transaction.rollback().await.map_err(|error| context.classify(error))?;
-    let recent = recent.into_iter().map(|(name, n)| (name, u64::try_from(n).unwrap_or(0))).collect();
-    Ok(Some((recent, newest.ok().flatten().map(Timestamp::from_micros))))
+    transaction.rollback().await?;
+    let unsigned = |(name, n)| (name, u64::try_from(n).unwrap_or(0));
+    let recent = recent.ok().map(|recent| recent.into_iter().map(unsigned).collect());
+    Ok((recent, newest.ok().flatten().map(Timestamp::from_micros)))
 }
 
 fn hints(table: &TableMapping, indexes: &[Vec<String>]) -> Vec<String> {

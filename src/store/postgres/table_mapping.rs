@@ -1,9 +1,15 @@
 //! Whether events fit into a table that was found, and the INSERT that fits them into it.
 
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
 use super::table_schema::{Column, TableSchema};
-use crate::store::record::{ByKind, Record};
+use crate::store::record::{ByKind, EventRow, Record};
 use crate::store::table::{COLUMNS, quoted};
 use crate::store::{ColumnFound, Error};
+
+/// Rows per INSERT: two round trips each. Measured: more is not faster, and this bounds the memory.
+const ROWS_PER_INSERT: usize = 5_000;
 
 /// A table that holds events, and how.
 #[derive(Debug)]
@@ -22,7 +28,7 @@ pub(super) struct TableMapping {
     /// Whether the metadata is JSON to the database as well.
     pub(super) is_json: bool,
     /// The INSERT, with the five columns as arrays.
-    pub(super) insert: String,
+    insert_sql: String,
     limits: Vec<Limit>,
 }
 
@@ -36,11 +42,8 @@ struct Limit {
 }
 
 impl TableMapping {
-    /// Checks a table and makes its INSERT.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::DoesNotFit`] with everything that is wrong; if nothing is, [`Error::Permission`].
+    /// Checks a table and makes its INSERT. [`Error::DoesNotFit`] tells everything that is wrong; if nothing is,
+    /// [`Error::Permission`].
     pub(super) fn of(found: TableSchema) -> Result<Self, Error> {
         let problems = problems(&found);
         if !problems.is_empty() {
@@ -60,17 +63,13 @@ impl TableMapping {
             role: found.role.clone(),
             is_zoned,
             is_json: matches!(base_type("metadata"), Some("json" | "jsonb")),
-            insert: insert(&found.sql_name(), base_type("metadata"), is_zoned),
+            insert_sql: insert_sql(&found.sql_name(), base_type("metadata"), is_zoned),
             limits: COLUMNS.iter().filter_map(|name| limit(name, found.column(name)?)).collect(),
-            columns: found.columns.into_iter().map(ColumnFound::from).collect(),
+            columns: found.columns.into_iter().map(column_found).collect(),
         })
     }
 
     /// Checks that every text of the events fits into its column.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TooLong`] for the first that does not.
     pub(super) fn check_lengths(&self, records: &[Record]) -> Result<(), Error> {
         for row in ByKind::new(records).events {
             for limit in &self.limits {
@@ -83,6 +82,29 @@ impl TableMapping {
             }
         }
         Ok(())
+    }
+
+    /// Inserts all records within the transaction that is open, by arrays, each kind into its own table; says how many
+    /// rows came.
+    pub(super) async fn insert(
+        &self,
+        connection: &mut PgConnection,
+        records: &[Record],
+    ) -> sqlx::Result<u64> {
+        let ByKind { events } = ByKind::new(records);
+        let mut n_rows = 0;
+        for chunk in events.chunks(ROWS_PER_INSERT) {
+            let column = |of: fn(&EventRow) -> &str| chunk.iter().map(|row| of(row)).collect::<Vec<&str>>();
+            // Only quoted identifiers of the catalog and constants are in this text.
+            let query = sqlx::query(AssertSqlSafe(self.insert_sql.as_str()))
+                .bind(column(|row| &row.event_type))
+                .bind(column(|row| &row.source))
+                .bind(chunk.iter().map(|row| row.value).collect::<Vec<_>>())
+                .bind(column(|row| row.metadata.text()))
+                .bind(chunk.iter().map(|row| row.created_at).collect::<Vec<_>>());
+            n_rows += query.persistent(false).execute(&mut *connection).await?.rows_affected();
+        }
+        Ok(n_rows)
     }
 }
 
@@ -104,12 +126,15 @@ impl TableSchema {
     fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
+
+    /// The columns that are not written.
+    fn others(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| !COLUMNS.contains(&column.name.as_str()))
+    }
 }
 
-impl From<Column> for ColumnFound {
-    fn from(column: Column) -> Self {
-        Self { name: column.name, sql_type: column.sql_type, not_null: column.not_null }
-    }
+fn column_found(column: Column) -> ColumnFound {
+    ColumnFound { name: column.name, sql_type: column.sql_type, not_null: column.not_null }
 }
 
 fn problems(found: &TableSchema) -> Vec<String> {
@@ -119,57 +144,43 @@ fn problems(found: &TableSchema) -> Vec<String> {
         problems
             .push(format!("it is a {kind} that takes no rows (a view needs an INSTEAD OF INSERT trigger)"));
     }
-    for name in COLUMNS {
-        let types = accepted_types(name);
-        match found.column(name) {
-            None => problems.push(format!("there is no column `{name}` (it should be {})", types.message)),
-            Some(column) if column.is_generated => {
-                problems.push(format!("column `{name}` is generated and cannot be written"));
-            }
-            Some(column) if !types.names.contains(&column.base_type.as_str()) => {
-                problems
-                    .push(format!("column `{name}` is {} (it should be {})", column.sql_type, types.message));
-            }
-            Some(column) if name == "value" && column.not_null => {
-                problems.push("column `value` is NOT NULL, and an event may have none".to_owned());
-            }
-            Some(_) => {}
-        }
-    }
-    for column in &found.columns {
-        let is_ours = COLUMNS.contains(&column.name.as_str());
-        if !is_ours && column.not_null && !column.has_default {
-            problems.push(format!(
-                "column `{}` ({}) is NOT NULL without a default, and fleetwatt has no value for it",
-                column.name, column.sql_type
-            ));
-        }
+    problems.extend(COLUMNS.iter().filter_map(|name| problem(name, found.column(name))));
+    for Column { name, sql_type, .. } in
+        found.others().filter(|column| column.not_null && !column.has_default)
+    {
+        problems.push(format!(
+            "column `{name}` ({sql_type}) is NOT NULL without a default, and fleetwatt has no value for it"
+        ));
     }
     problems
 }
 
-struct Accepted {
-    names: &'static [&'static str],
-    message: &'static str,
+/// What keeps one of the five columns from being written.
+fn problem(name: &str, column: Option<&Column>) -> Option<String> {
+    let (types, message) = accepted_types(name);
+    let Some(Column { sql_type, base_type, .. }) = column else {
+        return Some(format!("there is no column `{name}` (it should be {message})"));
+    };
+    if column.is_some_and(|column| column.is_generated) {
+        return Some(format!("column `{name}` is generated and cannot be written"));
+    }
+    if !types.contains(&base_type.as_str()) {
+        return Some(format!("column `{name}` is {sql_type} (it should be {message})"));
+    }
+    let is_required = name == "value" && column.is_some_and(|column| column.not_null);
+    is_required.then(|| "column `value` is NOT NULL, and an event may have none".to_owned())
 }
 
-fn accepted_types(column: &str) -> Accepted {
+/// The names of the types that a column may have, and how they are said.
+fn accepted_types(column: &str) -> (&'static [&'static str], &'static str) {
     match column {
-        "value" => Accepted {
-            names: &["float8", "float4", "numeric"],
-            message: "double precision, real or numeric, and may be NULL",
-        },
-        "metadata" => {
-            Accepted { names: &["jsonb", "json", "text", "varchar"], message: "jsonb, json or text" }
-        }
-        "created_at" => Accepted {
-            names: &["timestamptz", "timestamp"],
-            message: "timestamp with time zone, or timestamp without, which then holds UTC",
-        },
-        _ => Accepted {
-            names: &["text", "varchar", "bpchar", "name", "citext"],
-            message: "text or character varying",
-        },
+        "value" => (&["float8", "float4", "numeric"], "double precision, real or numeric, and may be NULL"),
+        "metadata" => (&["jsonb", "json", "text", "varchar"], "jsonb, json or text"),
+        "created_at" => (
+            &["timestamptz", "timestamp"],
+            "timestamp with time zone, or timestamp without, which then holds UTC",
+        ),
+        _ => (&["text", "varchar", "bpchar", "name", "citext"], "text or character varying"),
     }
 }
 
@@ -183,8 +194,7 @@ fn missing_grants(found: &TableSchema) -> Vec<String> {
     if !found.may_insert && !by_column {
         grants.push(format!("GRANT INSERT ON {} TO {role};", found.sql_name()));
     }
-    let sequences = found.columns.iter().filter(|column| !COLUMNS.contains(&column.name.as_str()));
-    for sequence in sequences.filter_map(|column| column.closed_sequence.as_ref()) {
+    for sequence in found.others().filter_map(|column| column.closed_sequence.as_ref()) {
         grants.push(format!("GRANT USAGE ON SEQUENCE {sequence} TO {role};"));
     }
     grants
@@ -204,7 +214,7 @@ fn limit(name: &'static str, column: &Column) -> Option<Limit> {
 
 /// Arrays, so that it is one statement for any number of rows. Microseconds as integers, so that the
 /// time is exact and no session setting has a say in it.
-fn insert(table: &str, metadata_type: Option<&str>, is_zoned: bool) -> String {
+fn insert_sql(table: &str, metadata_type: Option<&str>, is_zoned: bool) -> String {
     let metadata = match metadata_type {
         Some("jsonb") => "m::jsonb",
         Some("json") => "m::json",

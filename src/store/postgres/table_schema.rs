@@ -6,8 +6,8 @@
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::failure::Context;
-use super::transaction;
+use super::connect::begin;
+use super::failure::Fault;
 use crate::store::Error;
 use crate::store::table::{TableName, quoted};
 
@@ -87,38 +87,21 @@ SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE lower(c.relname) = lower($1) AND c.relkind IN ('r', 'p', 'v', 'f') ORDER BY 1 LIMIT 3";
 
-/// Looks the table up.
-///
-/// # Errors
-///
-/// [`Error::NoTable`] if it is not there, with the tables that may have been meant.
-pub(super) async fn table(
-    connection: &mut PgConnection,
-    context: &Context<'_>,
-    name: &TableName,
-) -> Result<TableSchema, Error> {
-    let failed = |error| context.classify(error);
+/// Looks the table up. One that is not there is [`Error::NoTable`], with the tables that may have been meant.
+pub(super) async fn table(connection: &mut PgConnection, name: &TableName) -> Result<TableSchema, Fault> {
     // Unnamed statements live as long as their transaction behind pgbouncer.
-    let mut transaction = transaction::begin(connection, context).await?;
-    let rows = sqlx::query(LOOKUP)
-        .bind(&name.name)
-        .bind(name.schema.as_deref())
-        .persistent(false)
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(failed)?;
-    let found = read(&rows).map_err(failed)?;
+    let mut transaction = begin(connection).await?;
+    let query = sqlx::query(LOOKUP).bind(&name.name).bind(name.schema.as_deref()).persistent(false);
+    let found = read(&query.fetch_all(&mut *transaction).await?)?;
     let near = match &found {
         Some(_) => Vec::new(),
-        None => sqlx::query_scalar(NEAR)
-            .bind(&name.name)
-            .persistent(false)
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(failed)?,
+        None => {
+            let query = sqlx::query_scalar(NEAR).bind(&name.name).persistent(false);
+            query.fetch_all(&mut *transaction).await?
+        }
     };
-    transaction.rollback().await.map_err(failed)?;
-    found.ok_or_else(|| Error::NoTable(name.to_string(), near))
+    transaction.rollback().await?;
+    Ok(found.ok_or_else(|| Error::NoTable(name.to_string(), near))?)
 }
 
 fn read(rows: &[PgRow]) -> sqlx::Result<Option<TableSchema>> {
