@@ -1,42 +1,18 @@
 //! How a cycle is kept, in one way for a poll and for the daemon: it is judged, kept together with what
 //! that says of the alerts, and only then is what was judged and written taken for known.
 
-use std::future::Future;
-
 use super::Error;
 use super::alerts::{Alerting, SystemFacts};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, InventorySent};
 use crate::inventory::MetadataStyle;
-use crate::store::{self, AlertRecord, Receipt, Record, Writer};
+use crate::store::{self, AlertRecord, Receipt, Record};
 
 /// The event that is only true of the whole fleet.
 const CLUSTER_TOTAL: &str = "cluster_gpu_power_total";
 
 /// How often a cycle is judged when other processes judge at the same time. There is hardly a second one.
 const MOST_JUDGEMENTS: u32 = 5;
-
-/// Whatever keeps batches.
-pub(super) trait BatchSink {
-    /// What it says of a batch that is kept.
-    type Receipt;
-
-    /// Keeps a batch with what it says of the alerts: when this is done without an error, both are durable.
-    fn submit(
-        &mut self,
-        id: BatchId,
-        records: Vec<Record>,
-        alerts: Option<AlertRecord>,
-    ) -> impl Future<Output = Result<Self::Receipt, Error>> + Send;
-
-    /// Whether the alerts were kept with it.
-    fn has_alerts(receipt: &Self::Receipt) -> bool;
-
-    /// Whether it is lost, so that nothing of it counts as written.
-    fn is_lost(_receipt: &Self::Receipt) -> bool {
-        false
-    }
-}
 
 /// A cycle that is closed, and what is to be known beside it.
 #[derive(Debug)]
@@ -47,17 +23,18 @@ pub(super) struct Closed<'a> {
     pub(super) system: SystemFacts,
 }
 
-/// Judges a cycle, keeps it, and takes over what follows: `written`, what the timeline has of the fleet's
-/// inventory, and what `alerting` knows. `None` for who does not judge. Gives what was raised and cleared.
+/// Judges a cycle, gives it with what that says of the alerts to `submit`, after which both are durable, and takes over
+/// what follows: `written`, what the timeline has of the fleet's inventory, and what `alerting` knows. `None` for who
+/// does not judge. Gives what was raised and cleared.
 ///
 /// # Errors
 /// The batch could not be kept; nothing was taken over.
-pub(super) async fn commit<K: BatchSink>(
-    sink: &mut K,
+pub(super) async fn commit(
+    mut submit: impl AsyncFnMut(BatchId, Vec<Record>, Option<AlertRecord>) -> Result<Receipt, Error>,
     cycle: &Closed<'_>,
     written: &mut InventorySent,
     mut alerting: Option<&mut Alerting>,
-) -> Result<(K::Receipt, Vec<Transition>), Error> {
+) -> Result<(Receipt, Vec<Transition>), Error> {
     let batch = cycle.batch;
     if let Some(alerting) = &mut alerting {
         alerting.read().await;
@@ -73,12 +50,11 @@ pub(super) async fn commit<K: BatchSink>(
         let judged = judging.and_then(|alerting| alerting.judge(batch, cycle.scope, cycle.system.clone()));
         let record = judging.zip(judged.as_ref()).map(|(alerting, judged)| alerting.record(batch, judged));
         tracing::debug!(events = events.len(), "batch made");
-        match sink.submit(batch.id, Record::from_events(&events), record).await {
+        match submit(batch.id, Record::from_events(&events), record).await {
             Ok(receipt) => {
-                if !K::is_lost(&receipt) {
-                    *written = newly_written;
-                }
-                let judged = judged.filter(|_| K::has_alerts(&receipt));
+                log_kept(batch.id, &receipt);
+                *written = newly_written;
+                let judged = judged.filter(|_| !receipt.written_directly);
                 let transitions = alerting.zip(judged).map(|(alerting, judged)| alerting.accept(judged));
                 return Ok((receipt, transitions.unwrap_or_default()));
             }
@@ -93,19 +69,7 @@ pub(super) async fn commit<K: BatchSink>(
     }
 }
 
-impl BatchSink for Writer {
-    type Receipt = Receipt;
-
-    async fn submit(
-        &mut self,
-        id: BatchId,
-        records: Vec<Record>,
-        alerts: Option<AlertRecord>,
-    ) -> Result<Receipt, Error> {
-        Ok(self.keep(id, &records, alerts.as_ref()).await?)
-    }
-
-    fn has_alerts(receipt: &Receipt) -> bool {
-        !receipt.written_directly
-    }
+pub(super) fn log_kept(id: BatchId, receipt: &Receipt) {
+    let how = if receipt.written_directly { "batch written directly" } else { "batch kept" };
+    tracing::debug!(batch = %id, rows = receipt.kept_rows, "{how}");
 }

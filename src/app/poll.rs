@@ -18,7 +18,7 @@ use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreNow, StoreSta
 use crate::battery::{Account, ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::reading::{AccountReport, error_chain};
-use crate::store::{self, Writer};
+use crate::store::{self, AlertRecord, Record, Writer};
 
 /// How long closing sessions may take: hosts that hang are left to their own deadlines.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -140,11 +140,14 @@ async fn keep(
     let closed = Closed { batch: &batch, scope, style: settings.inventory.store.metadata, system };
     let is_judged = request.judges(settings);
     let judging = Some(&mut alerting).filter(|_| is_judged);
-    let kept = commit(&mut writer, &closed, &mut memory.written, judging).await;
+    let submit = async |id, records: Vec<Record>, alerts: Option<AlertRecord>| {
+        Ok(writer.keep(id, &records, alerts.as_ref()).await?)
+    };
+    let kept = commit(submit, &closed, &mut memory.written, judging).await;
     if scope == Scope::Whole {
         memory.retain(&settings.inventory.hosts);
     }
-    let (kept, transitions) = became(batch.id, kept)?;
+    let (kept, transitions) = became(kept)?;
     let mut changes = Vec::new();
     let rest = async {
         if let Kept::Durable(receipt) = &kept {
@@ -166,15 +169,10 @@ async fn keep(
 
 /// What became of the batch, and what was raised and cleared. That it is lost is no error here.
 fn became(
-    id: BatchId,
     committed: Result<(store::Receipt, Vec<Transition>), Error>,
 ) -> Result<(Kept, Vec<Transition>), Error> {
     match committed {
-        Ok((receipt, transitions)) => {
-            let how = if receipt.written_directly { "batch written directly" } else { "batch kept" };
-            tracing::debug!(batch = %id, rows = receipt.kept_rows, "{how}");
-            Ok((Kept::Durable(receipt), transitions))
-        }
+        Ok((receipt, transitions)) => Ok((Kept::Durable(receipt), transitions)),
         Err(Error::Timeline(error)) => Ok((Kept::Lost(error), Vec::new())),
         Err(error) => Err(error),
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::alerts::{AlertNotifier, Alerting, SystemFacts};
 use super::announce::{difference, log_lines, log_start};
 use super::assembly::{Collector, Lifetime, save};
-use super::commit::{BatchSink, Closed, commit};
+use super::commit::{Closed, commit, log_kept};
 use super::files::STDIN;
 use super::lock::lock_state;
 use super::preflight::look_at_files;
@@ -22,7 +22,7 @@ use super::supervisor::{Supervisor, show_status};
 use super::writer_task::{WriterHandle, WriterTask};
 use super::{Environment, Error, Settings};
 use crate::alert::{Scope, Transition};
-use crate::batch::{Batch, BatchId, Now, Said, Snapshot, StoreState};
+use crate::batch::{Batch, BatchId, Now, Said, Snapshot};
 use crate::battery::{Session, VENDOR};
 use crate::cycle::{Clock, Engine, closes_after};
 use crate::inventory::Host;
@@ -156,8 +156,6 @@ struct Daemon {
     session: Option<Session>,
     /// The readings of a session that was replaced since the last cycle.
     heard_before: Vec<StationReading>,
-    /// The store at the last batch.
-    store: StoreState,
     publisher: Publisher,
     /// The outputs that follow the fleet. None of them can end the daemon.
     subscribers: JoinSet<()>,
@@ -202,7 +200,6 @@ impl Daemon {
             alerting,
             webhook,
             alert_notifier,
-            store: StoreState::default(),
             reload_failed: None,
             supervisor: Supervisor::from_environment(),
             saved_at: Instant::now(),
@@ -245,17 +242,23 @@ impl Daemon {
     /// Judges the alerts, makes the batch durable, and only then tells anybody.
     async fn close_cycle(&mut self, batch: Batch) -> Result<(), Error> {
         let batch = Arc::new(Batch { account: self.station_report(), ..batch });
-        let system = SystemFacts { store: self.store.clone(), reload_failed: self.reload_failed.clone() };
+        let system =
+            SystemFacts { store: self.hand.store.clone(), reload_failed: self.reload_failed.clone() };
         let style = self.settings.inventory.store.metadata;
         let closed = Closed { batch: &batch, scope: Scope::Whole, style, system };
         let written = &mut self.engine.memory_mut().written;
-        let (taken, transitions) = commit(&mut self.hand, &closed, written, Some(&mut self.alerting)).await?;
-        self.store = taken.state;
+        let submit = async |id, records, alerts| self.hand.submit(id, records, alerts).await;
+        let transitions = match commit(submit, &closed, written, Some(&mut self.alerting)).await {
+            Ok((_, transitions)) => transitions,
+            // It is lost, which the writer has said.
+            Err(Error::Timeline(error)) if !error.is_failing_disk() => Vec::new(),
+            Err(error) => return Err(error),
+        };
         self.say_changes(&batch, &transitions);
         if let Some(alert_notifier) = self.alert_notifier.as_ref().filter(|_| !transitions.is_empty()) {
             alert_notifier.wake(&self.alerting);
         }
-        let (alerts, store) = (self.alerting.firing(), self.store.clone());
+        let (alerts, store) = (self.alerting.firing(), self.hand.store.clone());
         self.publisher.publish(Snapshot { batch, alerts, store });
         if self.saved_at.elapsed() >= SAVE_EVERY {
             self.save();
@@ -266,7 +269,7 @@ impl Daemon {
     /// The store's own coming and going is said by the writer, which knows it first.
     fn say_changes(&mut self, batch: &Batch, transitions: &[Transition]) {
         let n_alerts = self.alerting.n_firing();
-        let n_waiting = self.store.waiting.map_or(0, |(n_batches, _)| n_batches);
+        let n_waiting = self.hand.store.waiting.map_or(0, |(n_batches, _)| n_batches);
         let now = Now { batch, scope: Scope::Whole, transitions, n_alerts, n_waiting, store: None };
         log_lines(&self.said.changes(&now));
     }
@@ -363,8 +366,10 @@ impl Daemon {
         let id = BatchId(Uuid::now_v7());
         let batch = Batch { id, started_at: Clock.now(), reports: Vec::new(), account: Some(account) };
         let events = batch.station_events(self.settings.inventory.store.metadata);
-        self.hand.submit(id, Record::from_events(&events), None).await?;
-        Ok(())
+        match self.hand.submit(id, Record::from_events(&events), None).await {
+            Err(Error::Timeline(error)) if !error.is_failing_disk() => Ok(()),
+            kept => kept.map(|receipt| log_kept(id, &receipt)),
+        }
     }
 
     /// No new cycle; what is gathered is kept; then sessions, the writer and the memory.

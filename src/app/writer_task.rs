@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::commit::BatchSink;
 use super::store::open_writer;
 use super::{Error, Settings};
 use crate::batch::{BatchId, StoreState};
@@ -31,30 +30,16 @@ struct Submission {
     id: BatchId,
     records: Vec<Record>,
     alerts: Option<AlertRecord>,
-    kept: oneshot::Sender<Result<SubmitReport, store::Error>>,
-}
-
-/// What became of a batch, and how the store does by now.
-#[derive(Debug)]
-pub(super) struct SubmitReport {
-    pub(super) fate: BatchFate,
-    pub(super) state: StoreState,
-}
-
-/// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BatchFate {
-    /// It is durable with all its records.
-    Kept,
-    /// It is in the timeline without its alerts, since the spool could not take it.
-    Direct,
-    /// It is lost: neither the spool nor the database took it.
-    Lost,
+    kept: oneshot::Sender<(Result<Receipt, store::Error>, StoreState)>,
 }
 
 /// The cycle's side: gives batches away.
 #[derive(Debug)]
-pub(super) struct WriterHandle(mpsc::Sender<Submission>);
+pub(super) struct WriterHandle {
+    batches: mpsc::Sender<Submission>,
+    /// The store at the last batch.
+    pub(super) store: StoreState,
+}
 
 /// The writer's side.
 #[derive(Debug)]
@@ -73,28 +58,20 @@ pub(super) struct WriterTask {
 /// A delivery that goes on while batches are taken. It has the writer meanwhile.
 type Delivery = Pin<Box<dyn Future<Output = (Writer, Result<Receipt, store::Error>)> + Send>>;
 
-impl BatchSink for WriterHandle {
-    type Receipt = SubmitReport;
-
+impl WriterHandle {
     /// Gives a batch to the writer, and waits until it is durable.
-    async fn submit(
+    pub(super) async fn submit(
         &mut self,
         id: BatchId,
         records: Vec<Record>,
         alerts: Option<AlertRecord>,
-    ) -> Result<SubmitReport, Error> {
+    ) -> Result<Receipt, Error> {
         let (kept, answer) = oneshot::channel();
         let submission = Submission { id, records, alerts, kept };
-        self.0.send(submission).await.map_err(|_closed| Error::TaskEnded)?;
-        Ok(answer.await.map_err(|_closed| Error::TaskEnded)??)
-    }
-
-    fn has_alerts(taken: &SubmitReport) -> bool {
-        taken.fate == BatchFate::Kept
-    }
-
-    fn is_lost(taken: &SubmitReport) -> bool {
-        taken.fate == BatchFate::Lost
+        self.batches.send(submission).await.map_err(|_closed| Error::TaskEnded)?;
+        let (kept, store) = answer.await.map_err(|_closed| Error::TaskEnded)?;
+        self.store = store;
+        Ok(kept?)
     }
 }
 
@@ -112,7 +89,7 @@ impl WriterTask {
             not_before: Instant::now(),
             is_due: true,
         };
-        Ok((WriterHandle(sender), writing, writer))
+        Ok((WriterHandle { batches: sender, store: StoreState::default() }, writing, writer))
     }
 
     /// Takes and delivers until no more batches can come.
@@ -171,16 +148,8 @@ impl WriterTask {
                 self.keep(writer, id, &records, alerts).await
             }
         };
-        match &done {
-            Ok(BatchFate::Kept) => {
-                let rows = records.len() + alerts.map_or(0, |alerts| alerts.events.len());
-                tracing::debug!(batch = %id, rows, "batch kept");
-            }
-            Ok(BatchFate::Direct) => tracing::debug!(batch = %id, "batch written directly"),
-            Ok(BatchFate::Lost) | Err(_) => (),
-        }
         // The cycle that waited for this may have been ended meanwhile.
-        drop(kept.send(done.map(|fate| SubmitReport { fate, state: self.state.clone() })));
+        drop(kept.send((done, self.state.clone())));
         if let Some(writer) = idle {
             writer.maintain().await;
         }
@@ -194,13 +163,13 @@ impl WriterTask {
         id: BatchId,
         records: &[Record],
         alerts: Option<&AlertRecord>,
-    ) -> Option<Result<BatchFate, store::Error>> {
+    ) -> Option<Result<Receipt, store::Error>> {
         let mut appender = self.appender.take()?;
         match appender.append(id, records, alerts).await {
-            Ok(_dropped) => {
+            Ok(receipt) => {
                 self.is_due = true;
                 self.appender = Some(appender);
-                Some(Ok(BatchFate::Kept))
+                Some(Ok(receipt))
             }
             // The alerts are judged again, and then it comes again.
             Err(error @ store::Error::AlertsChanged(_)) => {
@@ -221,24 +190,20 @@ impl WriterTask {
         id: BatchId,
         records: &[Record],
         alerts: Option<&AlertRecord>,
-    ) -> Result<BatchFate, store::Error> {
+    ) -> Result<Receipt, store::Error> {
         let done = writer.keep(id, records, alerts).await;
         self.appender = writer.appender().await.unwrap_or_default();
-        let fate = match done {
-            Ok(receipt) => {
-                self.judge(&receipt);
-                if receipt.written_directly { BatchFate::Direct } else { BatchFate::Kept }
-            }
+        match &done {
+            Ok(receipt) => self.judge(receipt),
             // What such a disk says is durable may not be.
-            Err(error) if error.is_failing_disk() => return Err(error),
-            Err(error @ store::Error::AlertsChanged(_)) => return Err(error),
+            Err(error) if error.is_failing_disk() => return done,
+            Err(store::Error::AlertsChanged(_)) => return done,
             Err(error) => {
                 tracing::error!(batch = %id, error = error_chain(&error), help = error.hint().as_ref(), "batch is lost");
-                BatchFate::Lost
             }
-        };
+        }
         self.is_due = self.appender.is_some() || self.state.waiting.is_some();
-        Ok(fate)
+        done
     }
 
     /// What a delivery came to. A spool that is damaged or full is the next batch's to mend; only a disk that fails

@@ -6,8 +6,8 @@ use super::args::{Cli, DeadLettersCommand, ListFormat};
 use super::exit::Exit;
 use super::{Failure, block_on, colour_stderr, print, render};
 use crate::app::{self, Settings};
-use crate::reading::SafeText;
-use crate::store::{DeadLetter, RetryReport};
+use crate::reading::{SafeText, Timestamp};
+use crate::store::{DeadLetter, EventRow, RetryReport};
 use crate::support::counted;
 
 pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) -> Result<Exit, Failure> {
@@ -56,10 +56,11 @@ fn text(letters: &[DeadLetter], n_all: u64) -> String {
 }
 
 fn line(letter: &DeadLetter) -> String {
-    let what = match letter.measured_at {
-        Some(at) => {
-            let value = letter.value.map_or_else(|| "no value".to_owned(), |value| value.to_string());
-            format!("{} {} {value} of {at}", SafeText::new(&letter.event_type), SafeText::new(&letter.source))
+    let what = match &letter.row {
+        Some(EventRow { event_type, source, value, created_at, .. }) => {
+            let value = value.map_or_else(|| "no value".to_owned(), |value| value.to_string());
+            let (event_type, source) = (SafeText::new(event_type), SafeText::new(source));
+            format!("{event_type} {source} {value} of {}", Timestamp::from_micros(*created_at))
         }
         None => "a row that cannot be read".to_owned(),
     };
@@ -68,13 +69,14 @@ fn line(letter: &DeadLetter) -> String {
 
 fn as_json(letters: &[DeadLetter]) -> String {
     let object = |letter: &DeadLetter| {
+        let row = letter.row.as_ref();
         json!({
             "id": letter.id,
             "batch": SafeText::new(&letter.batch).as_str(),
-            "event_type": SafeText::new(&letter.event_type).as_str(),
-            "source": SafeText::new(&letter.source).as_str(),
-            "value": letter.value,
-            "measured_at": letter.measured_at.map(|at| at.to_string()),
+            "event_type": row.map_or_else(String::new, |row| SafeText::new(&row.event_type).to_string()),
+            "source": row.map_or_else(String::new, |row| SafeText::new(&row.source).to_string()),
+            "value": row.and_then(|row| row.value),
+            "measured_at": row.map(|row| Timestamp::from_micros(row.created_at).to_string()),
             "error": SafeText::new(&letter.error).as_str(),
             "aside_at": letter.refused_at.to_string(),
         })

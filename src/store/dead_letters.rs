@@ -8,37 +8,14 @@ use uuid::Uuid;
 
 use super::Error;
 use super::receipt::{Bound, Progress, Receipt, RejectedRow};
-use super::record::Record;
-use super::spool::{Spool, SpooledLetter};
+use super::record::{EventRow, Record};
+use super::spool::{DeadLetter, Spool};
 use super::writer::Writer;
 use crate::batch::{BatchId, Metadata};
-use crate::reading::Timestamp;
 use crate::support::error::Diagnose;
 
 /// So many are tried and brought in together.
 const ROWS_A_BATCH: u32 = 1_000;
-
-/// A row that the timeline refused for what is in it. Its texts are as they are in the spool: clean them before they
-/// are shown.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeadLetter {
-    /// Its number, to name it by.
-    pub id: i64,
-    /// The batch that it came with.
-    pub batch: String,
-    /// What it is; empty if it cannot be read any more.
-    pub event_type: String,
-    /// What it is about.
-    pub source: String,
-    /// The value, if it has one.
-    pub value: Option<f64>,
-    /// When it was measured.
-    pub measured_at: Option<Timestamp>,
-    /// The database's words.
-    pub error: String,
-    /// When it was laid aside.
-    pub refused_at: Timestamp,
-}
 
 /// What bringing rows in came to.
 #[derive(Debug, Default)]
@@ -62,7 +39,7 @@ pub async fn dead_letters(state_dir: &Path, limit: u32) -> Result<Vec<DeadLetter
     let Some(mut spool) = Spool::open_existing(state_dir).await? else { return Ok(Vec::new()) };
     let dead_letters = spool.dead_letters_after(i64::MIN, limit).await;
     spool.close().await;
-    Ok(dead_letters?.into_iter().map(shown).collect())
+    dead_letters
 }
 
 /// Discards rows that are laid aside, all of them without `ids`; says how many there were.
@@ -92,9 +69,8 @@ impl Writer {
             let dead_letters = self.spool().await?.dead_letters_after(after, ROWS_A_BATCH).await?;
             let Some(last) = dead_letters.last() else { break };
             after = last.id;
-            let is_wanted =
-                |letter: &SpooledLetter| wanted.as_ref().is_none_or(|ids| ids.contains(&letter.id));
-            let dead_letters: Vec<SpooledLetter> = dead_letters.into_iter().filter(is_wanted).collect();
+            let is_wanted = |letter: &DeadLetter| wanted.as_ref().is_none_or(|ids| ids.contains(&letter.id));
+            let dead_letters: Vec<DeadLetter> = dead_letters.into_iter().filter(is_wanted).collect();
             match self.retry(dead_letters, &mut retried).await {
                 Err(error) if error.is_transient() => {
                     retried.stopped_by = Some(error);
@@ -103,7 +79,7 @@ impl Writer {
                 done => done?,
             }
         }
-        if self.delivers() {
+        if !self.is_shared {
             let mut receipt = Receipt::default();
             self.deliver(Bound::ALL, &mut receipt, &mut |_: Progress| ()).await?;
             retried.receipt = Some(receipt);
@@ -111,16 +87,12 @@ impl Writer {
         Ok(retried)
     }
 
-    async fn retry(
-        &mut self,
-        dead_letters: Vec<SpooledLetter>,
-        retried: &mut RetryReport,
-    ) -> Result<(), Error> {
+    async fn retry(&mut self, dead_letters: Vec<DeadLetter>, retried: &mut RetryReport) -> Result<(), Error> {
         let id = BatchId(Uuid::now_v7());
         let n_letters = dead_letters.len();
         let (ids, records): (Vec<i64>, Vec<Record>) = dead_letters
             .into_iter()
-            .filter_map(|letter| Some((letter.id, of_batch(letter.record?, id))))
+            .filter_map(|letter| Some((letter.id, of_batch(letter.row?, id))))
             .unzip();
         let refused = if records.is_empty() { Vec::new() } else { self.find_rejected_rows(&records).await? };
         let refused: BTreeSet<usize> = refused.iter().map(|RejectedRow { row, .. }| *row).collect();
@@ -136,8 +108,7 @@ impl Writer {
 
 /// The record as one of another batch. What keeps a batch from being written twice goes by its id in the metadata;
 /// the other records of its first batch are there already.
-fn of_batch(record: Record, id: BatchId) -> Record {
-    let Record::Event(mut row) = record;
+fn of_batch(mut row: EventRow, id: BatchId) -> Record {
     if let Ok(mut metadata) = serde_json::from_str::<Map<String, Value>>(row.metadata.text()) {
         if let Some(first) = metadata.insert("batch".to_owned(), Value::String(id.to_string())) {
             metadata.entry("first_batch").or_insert(first);
@@ -145,16 +116,6 @@ fn of_batch(record: Record, id: BatchId) -> Record {
         row.metadata = Metadata::of(&metadata);
     }
     Record::Event(row)
-}
-
-fn shown(letter: SpooledLetter) -> DeadLetter {
-    let SpooledLetter { id, batch, record, error, at_us } = letter;
-    let row = record.map(|Record::Event(row)| row);
-    let (value, measured_at) = row.as_ref().map_or((None, None), |row| (row.value, Some(row.created_at)));
-    let (event_type, source) = row.map(|row| (row.event_type, row.source)).unwrap_or_default();
-    let measured_at = measured_at.map(Timestamp::from_micros);
-    let refused_at = Timestamp::from_micros(at_us);
-    DeadLetter { id, batch, event_type, source, value, measured_at, error, refused_at }
 }
 
 fn as_u64(number: usize) -> u64 {

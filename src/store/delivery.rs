@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use super::alerts::AlertRecord;
 use super::receipt::{Backlog, Bound, Progress, Receipt, RejectedRow};
 use super::record::Record;
-use super::store_url::Backend;
 use super::writer::Writer;
 use super::{Error, failpoint};
 use crate::batch::BatchId;
@@ -123,7 +122,7 @@ impl Writer {
         full: Error,
     ) -> Result<Receipt, Error> {
         let mut receipt = Receipt::default();
-        if matches!(self.store_url.backend(), Backend::Sqlite(_)) {
+        if self.store_url.is_file() {
             return Err(full);
         }
         let delivered = timeout(DIRECT_WITHIN, self.deliver(Bound::CYCLE, &mut receipt, &mut |_| ())).await;

@@ -10,7 +10,6 @@
 //! the spool when the timeline has them. Batches have ids, so that one that is sent twice is there once.
 
 mod alerts;
-mod appender;
 mod bisect;
 mod dead_letters;
 mod delivery;
@@ -30,15 +29,14 @@ mod writer;
 use std::time::Duration;
 
 pub use alerts::{AlertRecord, Outbox, OutboxMessage, StoredAlertState, StoredAlerts, stored_alerts};
-pub use appender::SpoolAppender;
-pub use dead_letters::{DeadLetter, RetryReport, dead_letters, discard_dead_letters};
+pub use dead_letters::{RetryReport, dead_letters, discard_dead_letters};
 pub use error::{Error, FileTrouble};
 pub use receipt::{Backlog, Progress, Pruned, Receipt, WriteReport};
-pub use record::Record;
-pub use spool::{Dropped, Rescued, SpoolLimits, SpoolStatus, n_rows_of_payload};
+pub use record::{EventRow, Record};
+pub use spool::{DeadLetter, Dropped, Rescued, SpoolLimits, SpoolStatus, n_rows_of_payload};
 pub use status::{ColumnFound, Guarantee, InitReport, Status};
 pub use store_url::{Password, StoreUrl};
-pub use writer::Writer;
+pub use writer::{SpoolAppender, Writer};
 
 use postgres::Postgres;
 use receipt::RejectedRow;

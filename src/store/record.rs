@@ -4,7 +4,7 @@
 //! object without it is an event, so that the spools of earlier versions replay. A kind that this version does not
 //! know was written by a later one: its batch is not damaged, and stays in the spool ([`Unreadable::UnknownKind`]).
 //!
-//! To add a kind: a variant of [`Record`] with its tag, a list in [`ByKind`], and its insert in `sqlite` and
+//! To add a kind: a variant of [`Record`] with its tag, a list beside [`events`], and its insert in `sqlite` and
 //! `postgres`. All kinds of a batch go in one transaction.
 
 use serde::{Deserialize, Serialize};
@@ -26,13 +26,16 @@ pub enum Record {
 /// every batch. No value is NaN or infinite: PostgreSQL would take it and the dashboards would not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EventRow {
-    pub(super) event_type: String,
-    pub(super) source: String,
-    pub(super) value: Option<f64>,
+    /// The type of the event.
+    pub event_type: String,
+    /// The thing that it is about.
+    pub source: String,
+    /// The value, if it has one.
+    pub value: Option<f64>,
     /// It reaches the database as it was written, by whatever way it went.
     pub(super) metadata: Metadata,
-    /// Microseconds since 1970 in UTC.
-    pub(super) created_at: i64,
+    /// When it was measured, in microseconds since 1970 in UTC.
+    pub created_at: i64,
 }
 
 /// Why the JSON of a record is not one of this version's records.
@@ -50,22 +53,9 @@ struct Tag {
     record: Option<String>,
 }
 
-/// The records of a batch, apart by kind: each list goes to its own table.
-#[derive(Debug)]
-pub(super) struct ByKind<'a> {
-    pub(super) events: Vec<&'a EventRow>,
-}
-
-impl<'a> ByKind<'a> {
-    pub(super) fn new(records: &'a [Record]) -> Self {
-        let mut by_kind = Self { events: Vec::with_capacity(records.len()) };
-        for record in records {
-            match record {
-                Record::Event(row) => by_kind.events.push(row),
-            }
-        }
-        by_kind
-    }
+/// The events of a batch, which go to a table of their own.
+pub(super) fn events(records: &[Record]) -> Vec<&EventRow> {
+    records.iter().map(|Record::Event(row)| row).collect()
 }
 
 impl Record {

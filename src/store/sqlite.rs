@@ -17,7 +17,7 @@ use super::alerts::tables::{self as alerts, Tables};
 use super::bisect::Bisect;
 use super::file::{Identity, create_private, options, read_only};
 use super::receipt::{RejectedRow, WriteReport};
-use super::record::{ByKind, Record};
+use super::record::{Record, events};
 use super::table::{COLUMNS, TableName, quoted};
 use super::{ColumnFound, Error, FileTrouble, Guarantee, InitReport, Status, failpoint};
 use crate::batch::BatchId;
@@ -311,10 +311,9 @@ async fn insert(
     table: &TableName,
     records: &[Record],
 ) -> sqlx::Result<u64> {
-    let ByKind { events } = ByKind::new(records);
     let insert = format!("INSERT INTO {table}({}) ", COLUMNS.join(", "));
     let mut n_rows = 0;
-    for chunk in events.chunks(ROWS_PER_INSERT) {
+    for chunk in events(records).chunks(ROWS_PER_INSERT) {
         let mut query = QueryBuilder::<Dialect>::new(&insert);
         query.push_values(chunk, |mut tuple, row| {
             tuple.push_bind(row.event_type.clone()).push_bind(row.source.clone()).push_bind(row.value);

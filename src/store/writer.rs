@@ -12,19 +12,21 @@
 //! within the bounds of a cycle; it connects when it first has to. A damaged spool is repaired and a moved one is
 //! opened again, once for each call. [`Writer::close`] closes the connections.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::alerts::AlertRecord;
-use super::appender::{SpoolAppender, append, with_alerts};
 use super::receipt::{Backlog, Bound, Progress, Receipt};
-use super::record::Record;
+use super::record::{EventRow, Record};
 use super::spool::{Dropped, Spool, SpoolLimits, SpoolStatus};
-use super::store_url::Backend;
 use super::table::TableName;
-use super::{Error, FileTrouble, StoreUrl, Timeline};
-use crate::batch::BatchId;
+use super::{Error, FileTrouble, StoreUrl, Timeline, failpoint};
+use crate::batch::{BatchId, Metadata};
 use crate::reading::error_chain;
+
+/// The event that says that batches were dropped; its value is how many.
+const DROPPED_EVENT: &str = "spool_dropped";
 
 /// Keeps batches, and delivers them in their order.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ pub struct Writer {
     /// The rows of the last batch.
     pub(super) n_new: u64,
     /// Another program works with the same spool, and delivers what is in it.
-    is_shared: bool,
+    pub(super) is_shared: bool,
 }
 
 impl Writer {
@@ -64,17 +66,17 @@ impl Writer {
         table: &str,
         limits: SpoolLimits,
     ) -> Result<Self, Error> {
-        TableName::parse(table)?;
-        let is_needed = matches!(store_url.backend(), Backend::Postgres(_)) || Spool::is_there(state_dir);
-        let spool = match if is_needed { Some(Spool::open(state_dir).await) } else { None } {
-            // What can be delivered without it is, and there may be room later.
-            Some(Err(error)) if error.is_full_spool() => {
-                tracing::error!(error = error_chain(&error), "spool cannot be opened");
-                None
+        let mut writer = Self::new(state_dir, store_url, table, limits)?;
+        if !store_url.is_file() || Spool::is_there(state_dir) {
+            match Spool::open(state_dir).await {
+                // What can be delivered without it is, and there may be room later.
+                Err(error) if error.is_full_spool() => {
+                    tracing::error!(error = error_chain(&error), "spool cannot be opened");
+                }
+                spool => writer.spool = Some(spool?),
             }
-            spool => spool.transpose()?,
-        };
-        Ok(Self::new(state_dir, store_url, table, limits, spool, false))
+        }
+        Ok(writer)
     }
 
     /// Opens the spool that another fleetwatt works with: it is not mended, and not delivered. `None` where there
@@ -89,25 +91,19 @@ impl Writer {
         table: &str,
         limits: SpoolLimits,
     ) -> Result<Option<Self>, Error> {
-        TableName::parse(table)?;
-        let Some(spool) = Spool::open_existing(state_dir).await? else { return Ok(None) };
-        Ok(Some(Self::new(state_dir, store_url, table, limits, Some(spool), true)))
+        let writer = Self::new(state_dir, store_url, table, limits)?;
+        let spool = Spool::open_existing(state_dir).await?;
+        Ok(spool.map(|spool| Self { spool: Some(spool), is_shared: true, ..writer }))
     }
 
-    fn new(
-        state_dir: &Path,
-        store_url: &StoreUrl,
-        table: &str,
-        limits: SpoolLimits,
-        spool: Option<Spool>,
-        is_shared: bool,
-    ) -> Self {
-        Self {
+    fn new(state_dir: &Path, store_url: &StoreUrl, table: &str, limits: SpoolLimits) -> Result<Self, Error> {
+        TableName::parse(table)?;
+        Ok(Self {
             state_dir: state_dir.to_owned(),
             store_url: store_url.clone(),
             table: table.to_owned(),
             limits,
-            spool,
+            spool: None,
             timeline: None,
             connect_error: None,
             has_failing_disk: false,
@@ -115,13 +111,8 @@ impl Writer {
             swallows: false,
             keep: None,
             n_new: 0,
-            is_shared,
-        }
-    }
-
-    /// Whether what waits in the spool is this one's to deliver.
-    pub(super) const fn delivers(&self) -> bool {
-        !self.is_shared
+            is_shared: false,
+        })
     }
 
     /// Connects to the database, so that the next call need not. An error is that call's to tell.
@@ -177,12 +168,10 @@ impl Writer {
     /// The spool cannot be opened.
     pub async fn appender(&self) -> Result<Option<SpoolAppender>, Error> {
         let has_room = self.spool.as_ref().is_some_and(|spool| !spool.is_on_reserve());
-        match self.store_url.backend() {
-            Backend::Postgres(_) if has_room => {
-                Ok(Some(SpoolAppender::new(Spool::open(&self.state_dir).await?, self.limits)))
-            }
-            Backend::Postgres(_) | Backend::Sqlite(_) => Ok(None),
+        if self.store_url.is_file() || !has_room {
+            return Ok(None);
         }
+        Ok(Some(SpoolAppender { spool: Spool::open(&self.state_dir).await?, limits: self.limits }))
     }
 
     /// Delivers what waits, the oldest first, within bounds of number and time.
@@ -202,15 +191,14 @@ impl Writer {
     ///
     /// The spool cannot be read. That the database is away stands in the receipt.
     pub async fn replay(&mut self, mut progress: impl FnMut(Progress) + Send) -> Result<Receipt, Error> {
-        let bound = Bound::ALL;
         let mut receipt = Receipt::default();
-        if self.spool.is_none() && matches!(self.store_url.backend(), Backend::Sqlite(_)) {
+        if self.spool.is_none() && self.store_url.is_file() {
             return Ok(receipt);
         }
-        let done = match self.deliver(bound, &mut receipt, &mut progress).await {
+        let done = match self.deliver(Bound::ALL, &mut receipt, &mut progress).await {
             Err(error) if error.is_damaged_spool() => {
                 self.repair().await?;
-                self.deliver(bound, &mut receipt, &mut progress).await
+                self.deliver(Bound::ALL, &mut receipt, &mut progress).await
             }
             done => done,
         };
@@ -234,7 +222,12 @@ impl Writer {
         {
             tracing::warn!(error = error_chain(&error), "timeline is not tidied");
         }
-        self.prune().await;
+        let (Some(keep), Some(timeline)) = (self.keep, &self.timeline) else { return };
+        match timeline.prune_step(keep, self.n_new).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::debug!(rows, "old rows removed"),
+            Err(error) => tracing::warn!(error = error_chain(&error), "old rows are not removed"),
+        }
     }
 
     /// The same, and rows that are older than this are removed by and by from a timeline in SQLite.
@@ -242,15 +235,6 @@ impl Writer {
     pub const fn with_retention(mut self, keep: Option<Duration>) -> Self {
         self.keep = keep;
         self
-    }
-
-    async fn prune(&mut self) {
-        let (Some(keep), Some(timeline)) = (self.keep, &self.timeline) else { return };
-        match timeline.prune_step(keep, self.n_new).await {
-            Ok(0) => {}
-            Ok(rows) => tracing::debug!(rows, "old rows removed"),
-            Err(error) => tracing::warn!(error = error_chain(&error), "old rows are not removed"),
-        }
     }
 
     /// Closes the connections. All that was kept is durable already.
@@ -273,7 +257,7 @@ impl Writer {
             return Err(Error::spool(&self.state_dir, FileTrouble::DiskFails));
         }
         let mut receipt = Receipt::default();
-        if matches!(self.store_url.backend(), Backend::Sqlite(_)) && self.is_empty(&mut receipt).await? {
+        if self.store_url.is_file() && self.is_empty(&mut receipt).await? {
             match self.deliver_rows(id, records, alerts, &mut receipt).await {
                 Ok(()) => return Ok(receipt),
                 Err(error @ Error::AlertsChanged(_)) => return Err(error),
@@ -356,6 +340,75 @@ impl Writer {
         }
         done
     }
+}
+
+/// Appends batches to the spool, beside a [`Writer`] that delivers, so that a slow database delays no cycle.
+#[derive(Debug)]
+pub struct SpoolAppender {
+    spool: Spool,
+    limits: SpoolLimits,
+}
+
+impl SpoolAppender {
+    /// Appends a batch. When this returns without an error, the batch is durable, and so is what it says of
+    /// the alerts.
+    ///
+    /// # Errors
+    /// It is not: the disk is full or fails, or the spool is damaged.
+    pub async fn append(
+        &mut self,
+        id: BatchId,
+        records: &[Record],
+        alerts: Option<&AlertRecord>,
+    ) -> Result<Receipt, Error> {
+        let records = with_alerts(records, alerts);
+        let dropped = append(&mut self.spool, self.limits, id, &records, alerts).await?;
+        Ok(Receipt { dropped, kept_rows: records.len(), ..Receipt::default() })
+    }
+
+    /// Closes the spool. All that was appended is durable already.
+    pub async fn close(self) {
+        self.spool.close().await;
+    }
+}
+
+/// Appends a batch, whose records are complete, and says in it and in the log what had to be dropped for it.
+async fn append(
+    spool: &mut Spool,
+    limits: SpoolLimits,
+    id: BatchId,
+    records: &[Record],
+    alerts: Option<&AlertRecord>,
+) -> Result<Dropped, Error> {
+    let note = |dropped: Dropped| dropped_record(id, records, dropped);
+    let dropped = spool.append(id, records, limits, note, alerts).await?;
+    if dropped != Dropped::default() {
+        let Dropped { batches, rows } = dropped;
+        tracing::error!(batches, rows, "spool is full or too old, the oldest batches are dropped");
+    }
+    failpoint::reach(failpoint::AFTER_SPOOL_APPEND).await;
+    Ok(dropped)
+}
+
+/// The records of a batch, those of its alerts last.
+fn with_alerts<'a>(records: &'a [Record], alerts: Option<&AlertRecord>) -> Cow<'a, [Record]> {
+    match alerts.map(|alerts| Record::from_events(&alerts.events)) {
+        Some(of_alerts) if !of_alerts.is_empty() => Cow::Owned([records, &of_alerts].concat()),
+        Some(_) | None => Cow::Borrowed(records),
+    }
+}
+
+/// The event that says that batches were dropped, at the time of the batch that it goes with.
+fn dropped_record(id: BatchId, records: &[Record], dropped: Dropped) -> Record {
+    let metadata =
+        serde_json::json!({"batch": id.to_string(), "batches": dropped.batches, "rows": dropped.rows});
+    Record::Event(EventRow {
+        event_type: DROPPED_EVENT.to_owned(),
+        source: "fleetwatt".to_owned(),
+        value: u32::try_from(dropped.batches).ok().map(f64::from),
+        metadata: Metadata::of(&metadata),
+        created_at: records.iter().map(Record::created_at).max().unwrap_or_default(),
+    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::failure::Fault;
 use super::table_mapping::TableMapping;
 use crate::batch::BatchId;
 use crate::store::Guarantee;
-use crate::store::record::{ByKind, Record};
+use crate::store::record::{Record, events};
 use crate::store::table::quoted;
 
 /// The schema is fleetwatt's own, whoever the timeline belongs to.
@@ -105,7 +105,7 @@ async fn count_events(
     n_sources: usize,
     limit: &'static str,
 ) -> sqlx::Result<u64> {
-    let ByKind { events } = ByKind::new(records);
+    let events = events(records);
     let times = || events.iter().map(|row| row.created_at);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(0) };
     let types: BTreeSet<&str> = events.iter().map(|row| row.event_type.as_str()).collect();

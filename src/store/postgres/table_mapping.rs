@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::table_schema::{Column, TableSchema};
-use crate::store::record::{ByKind, EventRow, Record};
+use crate::store::record::{EventRow, Record, events};
 use crate::store::table::{COLUMNS, quoted};
 use crate::store::{ColumnFound, Error};
 
@@ -71,7 +71,7 @@ impl TableMapping {
 
     /// Checks that every text of the events fits into its column.
     pub(super) fn check_lengths(&self, records: &[Record]) -> Result<(), Error> {
-        for row in ByKind::new(records).events {
+        for row in events(records) {
             for limit in &self.limits {
                 let text = match limit.column {
                     "event_type" => &row.event_type,
@@ -91,9 +91,8 @@ impl TableMapping {
         connection: &mut PgConnection,
         records: &[Record],
     ) -> sqlx::Result<u64> {
-        let ByKind { events } = ByKind::new(records);
         let mut n_rows = 0;
-        for chunk in events.chunks(ROWS_PER_INSERT) {
+        for chunk in events(records).chunks(ROWS_PER_INSERT) {
             let column = |of: fn(&EventRow) -> &str| chunk.iter().map(|row| of(row)).collect::<Vec<&str>>();
             // Only quoted identifiers of the catalog and constants are in this text.
             let query = sqlx::query(AssertSqlSafe(self.insert_sql.as_str()))

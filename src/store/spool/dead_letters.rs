@@ -9,24 +9,27 @@ use sqlx::{AssertSqlSafe, Connection};
 use super::payload::Packed;
 use super::queue::{NOW, Spool, advance_clock, as_i64, count, insert};
 use crate::batch::BatchId;
+use crate::reading::Timestamp;
 use crate::store::Error;
-use crate::store::record::Record;
+use crate::store::record::{EventRow, Record};
 
 /// As many refused rows are kept; each is about a kilobyte. What comes then drops the oldest, which is counted.
 pub(in crate::store) const MAX_DEAD_LETTERS: u64 = 10_000;
 
-/// A row that is laid aside.
+/// A row that the timeline refused for what is in it. Its texts are as they are in the spool: clean them before they
+/// are shown.
 #[derive(Debug)]
-pub(in crate::store) struct SpooledLetter {
-    pub(in crate::store) id: i64,
+pub struct DeadLetter {
+    /// The number, to name it by.
+    pub id: i64,
     /// The batch that it came with.
-    pub(in crate::store) batch: String,
-    /// `None` if it cannot be read, or a later version wrote it.
-    pub(in crate::store) record: Option<Record>,
+    pub batch: String,
+    /// The row itself; `None` if it cannot be read, or a later version wrote it.
+    pub row: Option<EventRow>,
     /// The database's words.
-    pub(in crate::store) error: String,
-    /// Microseconds since 1970 in UTC.
-    pub(in crate::store) at_us: i64,
+    pub error: String,
+    /// When it was laid aside.
+    pub refused_at: Timestamp,
 }
 
 impl Spool {
@@ -71,15 +74,15 @@ impl Spool {
         &mut self,
         id: i64,
         limit: u32,
-    ) -> Result<Vec<SpooledLetter>, Error> {
+    ) -> Result<Vec<DeadLetter>, Error> {
         let failed = |source| Error::from_spool(&self.path, source);
         let sql =
             "SELECT id, batch_id, row_json, error, at_us FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?";
         let dead_letters: Vec<(i64, String, String, String, i64)> =
             sqlx::query_as(sql).bind(id).bind(limit).fetch_all(&mut self.connection).await.map_err(failed)?;
         let letter = |(id, batch, json, error, at_us): (_, _, String, _, _)| {
-            let record = Record::from_json(json.as_bytes()).ok();
-            SpooledLetter { id, batch, record, error, at_us }
+            let row = Record::from_json(json.as_bytes()).ok().map(|Record::Event(row)| row);
+            DeadLetter { id, batch, row, error, refused_at: Timestamp::from_micros(at_us) }
         };
         Ok(dead_letters.into_iter().map(letter).collect())
     }

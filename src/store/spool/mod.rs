@@ -30,7 +30,8 @@ mod tests;
 #[cfg(test)]
 mod version_tests;
 
-pub(super) use dead_letters::{MAX_DEAD_LETTERS, SpooledLetter};
+pub use dead_letters::DeadLetter;
+pub(super) use dead_letters::MAX_DEAD_LETTERS;
 pub use payload::n_rows_of_payload;
 pub(super) use queue::Spool;
 pub use queue::{Dropped, Rescued, SpoolLimits, SpoolStatus};

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::queue::*;
 use crate::batch::{BatchId, Metadata};
-use crate::store::record::{ByKind, EventRow, Record};
+use crate::store::record::{EventRow, Record, events};
 use crate::store::{Error, FileTrouble};
 
 pub(super) const ROOMY: SpoolLimits = SpoolLimits { bytes: 1 << 30, age: Duration::from_secs(3_600) };
@@ -36,7 +36,7 @@ pub(super) fn rows(n: usize, n_rows: usize) -> Vec<Record> {
 }
 
 fn sources(batch: &SpooledBatch) -> Vec<&str> {
-    ByKind::new(batch.records.as_ref().unwrap()).events.into_iter().map(|row| row.source.as_str()).collect()
+    events(batch.records.as_ref().unwrap()).into_iter().map(|row| row.source.as_str()).collect()
 }
 
 async fn dead_letter(spool: &mut Spool, batch: &SpooledBatch, places: &[usize]) -> u64 {
