@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
 
 /// How long to wait for another program's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,6 +17,40 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.
     let file = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
     SqliteConnectOptions::new().filename(file).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
+}
+
+/// Opens a file in WAL mode with `synchronous=FULL`: every commit is synced before it is reported. One that fails is
+/// closed before this returns: sqlx would close it some time later, and SQLite would then remove the write-ahead log of
+/// the file that has come into its place.
+pub(super) async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
+    // Among the options of the connection these would be run where nobody can close it. The first lets `store prune`
+    // and a spool that is empty again give room back to the disk.
+    let sql = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL";
+    let mut connection = options(path).connect().await?;
+    match sqlx::raw_sql(sql).execute(&mut connection).await {
+        Ok(_) => Ok(connection),
+        Err(error) => {
+            connection.close().await.unwrap_or_default();
+            Err(error)
+        }
+    }
+}
+
+/// Closes a file. Whatever was committed is durable, and SQLite takes up the log on the next opening.
+pub(super) async fn close(connection: SqliteConnection, path: &Path) {
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, path = %path.display(), "database file did not close cleanly");
+    }
+}
+
+/// Takes leave of a file that was moved, removed or replaced: all that was committed is to be in it, and not in a log
+/// without it.
+pub(super) async fn leave(connection: &mut SqliteConnection, identity: Identity, path: &Path) {
+    let folded = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await;
+    let folded = folded.map(drop).map_err(io::Error::other);
+    if let Err(error) = folded.and_then(|()| identity.rename_orphaned_wal(path)) {
+        tracing::error!(%error, path = %path.display(), "log of the database file that was moved stays behind");
+    }
 }
 
 /// How a file is opened that is only looked at.
@@ -72,7 +106,7 @@ impl Identity {
 
     /// Puts the log of the file that was moved away out of the way, if it stayed behind: SQLite would put its pages into
     /// whatever file has that name now. An empty one is removed.
-    pub(super) fn rename_orphaned_wal(self, path: &Path) -> io::Result<()> {
+    fn rename_orphaned_wal(self, path: &Path) -> io::Result<()> {
         let log = with(path, "-wal");
         if self.wal.is_none() || self.wal != numbers(&log) {
             return Ok(());

@@ -8,14 +8,14 @@ mod prune;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, QueryBuilder, Row, Sqlite as Dialect};
 use tokio::sync::Mutex;
 
 use super::alerts::AlertRecord;
 use super::alerts::tables::{self as alerts, Tables};
 use super::bisect::Bisect;
-use super::file::{Identity, create_private, options, read_only};
+use super::file::{self, Identity, create_private, read_only};
 use super::receipt::{RejectedRow, WriteReport};
 use super::record::{Record, events};
 use super::table::{COLUMNS, TableName, quoted};
@@ -26,14 +26,12 @@ use crate::reading::Timestamp;
 /// `PRAGMA user_version` of the schema made here. A file with a higher one is left alone.
 const SCHEMA_VERSION: i64 = 2;
 
-/// Pages of the file that may be in memory: 32 MiB, as the negative number of KiB.
-const CACHE_SIZE: &str = "-32768";
-
-/// Pages that the log may have before a commit folds it into the file: 64 MiB.
-const WAL_PAGES: &str = "16384";
-
-/// What the log keeps of the disk when it begins anew: 4 MiB.
-const LOG_BYTES: &str = "4194304";
+/// A batch's pages stay in memory until it is committed, 32 MiB of them: with the default of 2 MB a batch of 256 hosts was
+/// written out in the middle, read again and written again. What a statement needs to be undone alone is not written
+/// to a file of its own. The log is folded into the file when it is closed, or has 64 MiB, not at the commit that
+/// somebody waits for, and keeps 4 MiB of the disk when it begins anew.
+const TUNING: &str = "PRAGMA cache_size = -32768; PRAGMA temp_store = memory; PRAGMA wal_autocheckpoint = 16384; \
+    PRAGMA journal_size_limit = 4194304";
 
 /// How often the log is folded into the file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
@@ -74,15 +72,14 @@ impl Sqlite {
         if tokio::fs::metadata(path).await.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Ok(None);
         }
-        let connection = read_only(path).connect().await;
-        let mut connection = connection.map_err(|source| Error::from_sqlite(path, "open", source))?;
+        let failed = |source| Error::from_sqlite(path, "open", source);
+        let mut connection = read_only(path).connect().await.map_err(failed)?;
         let (created, _) = missing(&mut connection, path, &table).await?;
         if !created.is_empty() {
             return Ok(None);
         }
         check_columns(&mut connection, path, &table).await?;
-        let opened = Mutex::new(Opened::of(path, connection));
-        let file = Self { path: path.to_owned(), table, opened };
+        let file = Self::of(path, table, connection);
         let status = file.status().await;
         file.close().await;
         status.map(Some)
@@ -92,8 +89,11 @@ impl Sqlite {
     pub(super) async fn open(path: &Path, table: TableName) -> Result<(Self, InitReport), Error> {
         refuse_schema(&table)?;
         let (connection, report) = open_file(path, &table).await?;
-        let opened = Mutex::new(Opened::of(path, connection));
-        Ok((Self { path: path.to_owned(), table, opened }, report))
+        Ok((Self::of(path, table, connection), report))
+    }
+
+    fn of(path: &Path, table: TableName, connection: SqliteConnection) -> Self {
+        Self { path: path.to_owned(), table, opened: Mutex::new(Opened::of(path, connection)) }
     }
 
     pub(super) async fn write(
@@ -149,17 +149,8 @@ impl Sqlite {
         if opened.identity.is_in_place(&self.path) {
             return Ok(());
         }
-        let path = self.path.display();
-        tracing::error!(%path, "database file was moved, removed or replaced; the one in its place, or a new one, is opened");
-        // All that was committed is to be in the file that was moved, and not in a log without it.
-        let folded = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut opened.connection).await;
-        if let Err(error) = folded
-            .map(drop)
-            .map_err(|error| error.to_string())
-            .and_then(|()| opened.identity.rename_orphaned_wal(&self.path).map_err(|error| error.to_string()))
-        {
-            tracing::error!(%path, error, "log of the database file that was moved stays behind");
-        }
+        tracing::error!(path = %self.path.display(), "database file was moved, removed or replaced; the one in its place, or a new one, is opened");
+        file::leave(&mut opened.connection, opened.identity, &self.path).await;
         let (connection, _) = open_file(&self.path, &self.table).await?;
         let old = std::mem::replace(opened, Opened::of(&self.path, connection));
         old.connection.close().await.unwrap_or_default();
@@ -204,35 +195,30 @@ impl Sqlite {
     }
 
     pub(super) async fn status(&self) -> Result<Status, Error> {
-        let failed = |source| Error::from_sqlite(&self.path, "status", source);
         let mut opened = self.opened.lock().await;
-        let connection = &mut opened.connection;
-        let version: String = sqlx::query_scalar("SELECT sqlite_version()")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-        let columns = columns_of(connection, &self.table).await.map_err(failed)?;
+        let status = self.ask(&mut opened.connection).await;
+        status.map_err(|source| Error::from_sqlite(&self.path, "status", source))
+    }
+
+    async fn ask(&self, connection: &mut SqliteConnection) -> sqlx::Result<Status> {
+        let table = &self.table;
+        let version = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *connection).await?;
+        let columns = columns_of(connection, table).await?;
         // By the database's clock, as in PostgreSQL.
         let recent = format!(
-            "SELECT event_type, count(*) FROM {} \
-             WHERE created_at >= (CAST(strftime('%s', 'now') AS INTEGER) - 86400) * 1000000 GROUP BY 1 ORDER BY 1",
-            self.table
+            "SELECT event_type, count(*) FROM {table} \
+             WHERE created_at >= (CAST(strftime('%s', 'now') AS INTEGER) - 86400) * 1000000 GROUP BY 1 ORDER BY 1"
         );
         let recent: Vec<(String, i64)> =
-            sqlx::query_as(AssertSqlSafe(recent)).fetch_all(&mut *connection).await.map_err(failed)?;
-        let newest = format!("SELECT max(created_at) FROM {}", self.table);
+            sqlx::query_as(AssertSqlSafe(recent)).fetch_all(&mut *connection).await?;
+        let newest = format!("SELECT max(created_at) FROM {table}");
         let newest: Option<i64> =
-            sqlx::query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await.map_err(failed)?;
-        let size: i64 =
-            sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
-                .fetch_one(&mut *connection)
-                .await
-                .map_err(failed)?;
+            sqlx::query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await?;
         Ok(Status {
             kind: "SQLite",
             store_url: format!("sqlite:{}", self.path.display()),
             version: Some(version),
-            table: self.table.to_string(),
+            table: table.to_string(),
             table_kind: "table",
             columns,
             recent: Some(recent.into_iter().map(|(name, n)| (name, u64::try_from(n).unwrap_or(0))).collect()),
@@ -240,7 +226,7 @@ impl Sqlite {
             may_select: true,
             may_insert: true,
             tls: None,
-            size_bytes: u64::try_from(size).ok(),
+            size_bytes: Some(prune::size(connection).await?),
             guarantee: Guarantee::DeliveryLog,
             hints: Vec::new(),
             owner_sql: Vec::new(),
@@ -248,17 +234,18 @@ impl Sqlite {
     }
 
     pub(super) async fn close(self) {
-        if let Err(error) = self.opened.into_inner().connection.close().await {
-            // Whatever was committed is durable, and SQLite takes up the WAL on the next opening.
-            tracing::debug!(%error, path = %self.path.display(), "database file did not close cleanly");
-        }
+        file::close(self.opened.into_inner().connection, &self.path).await;
     }
 }
 
 /// Opens the file, and creates what is not there.
 async fn open_file(path: &Path, table: &TableName) -> Result<(SqliteConnection, InitReport), Error> {
     create_folder_of(path).await?;
-    let mut connection = connect(path).await?;
+    // For this user alone, also where the folder is open to others. Where that cannot be, SQLite says why.
+    create_private(path).unwrap_or_default();
+    let failed = |source| Error::from_sqlite(path, "open", source);
+    let mut connection = file::connect(path).await.map_err(failed)?;
+    sqlx::raw_sql(TUNING).execute(&mut connection).await.map_err(failed)?;
     let report = ensure_schema(&mut connection, path, table).await?;
     check_columns(&mut connection, path, table).await?;
     Ok((connection, report))
@@ -283,26 +270,6 @@ async fn create_folder_of(path: &Path) -> Result<(), Error> {
     // Only for this user: labels and addresses of a fleet are nobody else's business.
     let created = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await;
     created.map_err(|source| Error::Folder(folder.to_owned(), source))
-}
-
-async fn connect(path: &Path) -> Result<SqliteConnection, Error> {
-    // For this user alone, also where the folder is open to others. Where that cannot be, SQLite says why.
-    create_private(path).unwrap_or_default();
-    let options = options(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        // A batch's pages stay in memory until it is committed. With the default of 2 MB a batch of 256 hosts
-        // was written out in the middle, read again and written again.
-        .pragma("cache_size", CACHE_SIZE)
-        // What a statement needs to be undone alone is not written to a file of its own.
-        .pragma("temp_store", "memory")
-        // The log is folded into the file when it is closed, not at the commit that somebody waits for.
-        .pragma("wal_autocheckpoint", WAL_PAGES)
-        .pragma("journal_size_limit", LOG_BYTES)
-        // So that `store prune` can give room back to the disk.
-        .auto_vacuum(SqliteAutoVacuum::Incremental);
-    options.connect().await.map_err(|source| Error::from_sqlite(path, "open", source))
 }
 
 /// Inserts all records within the transaction that is open, each kind into its own table; says how many came.
@@ -439,7 +406,7 @@ async fn columns_of(connection: &mut SqliteConnection, table: &TableName) -> sql
         .bind(table.name.clone())
         .fetch_all(connection)
         .await?;
-    let column = |row: sqlx::sqlite::SqliteRow| {
+    let column = |row: SqliteRow| {
         Ok(ColumnFound {
             name: row.try_get(0)?,
             sql_type: row.try_get(1)?,

@@ -9,12 +9,43 @@
 //! ([`Error::AlertsChanged`](super::Error::AlertsChanged)), and judges again.
 
 mod outbox;
-mod sources;
-mod state;
 pub(super) mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use outbox::{Outbox, OutboxMessage};
-pub use sources::stored_alerts;
-pub use state::{AlertRecord, StoredAlertState, StoredAlerts};
+pub use outbox::{Outbox, OutboxMessage, stored_alerts};
+
+use crate::batch::Event;
+
+/// What a batch says of the alerts.
+#[derive(Debug, Clone, Default)]
+pub struct AlertRecord {
+    /// What was raised and cleared. Written with the batch's own events, or not at all where the rest of
+    /// this cannot be kept.
+    pub events: Vec<Event>,
+    /// The revision that was judged by; 0 where there was none.
+    pub judged_by: i64,
+    /// The state that follows, as text; `None` if it is still that of `judged_by`. Its revision is one
+    /// more.
+    pub state: Option<String>,
+    /// Messages for the webhook, as text, in their order.
+    pub messages: Vec<String>,
+}
+
+/// The state of the alerts that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAlertState {
+    /// Which one it is: each is one more than the one before it.
+    pub revision: i64,
+    /// The state, as it was given.
+    pub text: String,
+}
+
+/// What is kept of the alerts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredAlerts {
+    /// The newest state; `None` if none was ever kept.
+    pub state: Option<StoredAlertState>,
+    /// Number of messages that wait for the webhook.
+    pub n_waiting: u64,
+}

@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
-use super::state::{AlertRecord, StoredAlertState};
+use super::{AlertRecord, StoredAlertState};
 use crate::batch::BatchId;
 
 /// The most messages that wait for the webhook; the oldest go first, since how things are now matters most.

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::queue::{Rescued, Spool, SpoolStatus};
-use super::schema::{connect, open_file};
+use super::schema::open_file;
 use super::{rescue, reserve};
 use crate::store::Error;
-use crate::store::file::{Identity, read_only};
+use crate::store::file::{self, Identity, connect, read_only};
 
 /// The file's name in the state directory.
 const FILE_NAME: &str = "spool.db";
@@ -116,18 +116,12 @@ impl Spool {
 
     /// Takes leave of a file that was moved, removed or replaced.
     pub(in crate::store) async fn abandon(mut self) {
-        // All that was committed is to be in the file that was moved, and not in a log without it.
-        let folded = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await;
-        folded.map(drop).unwrap_or_else(|error| tracing::debug!(%error, "log of the spool is not in it"));
-        let (path, identity) = (self.path.clone(), self.identity);
         tracing::error!(
-            path = %path.display(),
+            path = %self.path.display(),
             "spool was moved, removed or replaced; a new one is opened, and what waited stays in the other"
         );
+        file::leave(&mut self.connection, self.identity, &self.path).await;
         self.close().await;
-        if let Err(error) = identity.rename_orphaned_wal(&path) {
-            tracing::error!(%error, path = %path.display(), "log of the spool that was moved cannot be renamed");
-        }
     }
 
     /// Whether it works in the room that was set aside for a full disk.
@@ -160,10 +154,7 @@ impl Spool {
     }
 
     pub(in crate::store) async fn close(self) {
-        if let Err(error) = self.connection.close().await {
-            // Whatever was committed is durable, and SQLite takes up the WAL on the next opening.
-            tracing::debug!(%error, path = %self.path.display(), "spool did not close cleanly");
-        }
+        file::close(self.connection, &self.path).await;
         if self.is_on_reserve {
             reserve::restore(&self.path);
         }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions, Connection};
 
 use crate::store::alerts::tables::{self as alerts, Tables};
-use crate::store::file::{create_private, options};
+use crate::store::file::{connect, create_private};
 use crate::store::{Error, FileTrouble};
 
 /// The version in `meta`. A file with a higher one is left alone.
@@ -85,19 +85,4 @@ async fn prepare(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>>
     }
     let sql = "SELECT value FROM meta WHERE key = 'schema_version'";
     sqlx::query_scalar(sql).fetch_optional(connection).await
-}
-
-/// Opens a file as a spool. One that fails is closed before this returns: sqlx would close it some time later, and
-/// SQLite would then remove the write-ahead log of the file that has come into its place.
-pub(super) async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
-    // Among the options of the connection these would be run where nobody can close it.
-    let sql = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL";
-    let mut connection = options(path).connect().await?;
-    match sqlx::raw_sql(sql).execute(&mut connection).await {
-        Ok(_) => Ok(connection),
-        Err(error) => {
-            connection.close().await.unwrap_or_default();
-            Err(error)
-        }
-    }
 }

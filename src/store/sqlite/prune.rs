@@ -119,7 +119,7 @@ async fn give_back(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await.map(|_| ())
 }
 
-async fn size(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+pub(super) async fn size(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
     let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     let bytes: i64 = sqlx::query_scalar(sql).fetch_one(connection).await?;
     Ok(u64::try_from(bytes).unwrap_or(0))
