@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::{Cli, DeadLettersCommand, ListFormat};
 use super::exit::Exit;
-use super::{Failure, block_on, colour_stderr, print, render};
+use super::{Failure, block_on, colour_stderr, print, render, say};
 use crate::app::{self, Settings};
 use crate::reading::{SafeText, Timestamp};
 use crate::store::{DeadLetter, EventRow, RetryReport};
@@ -14,14 +14,13 @@ pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) 
     match command {
         DeadLettersCommand::List { format, limit } => {
             let letters = block_on(app::store_dead_letters(settings, *limit))?;
-            print(&match format {
+            say(match format {
                 ListFormat::Text => {
                     let n_all = block_on(app::spool_status(settings))?.map_or(0, |spool| spool.dead_letters);
                     text(&letters, n_all)
                 }
                 ListFormat::Json => as_json(&letters),
-            })?;
-            Ok(Exit::Ok)
+            })
         }
         DeadLettersCommand::Retry { ids } => {
             let retried =
@@ -37,8 +36,7 @@ pub(super) fn run(cli: &Cli, settings: &Settings, command: &DeadLettersCommand) 
         }
         DeadLettersCommand::Discard { ids, all } => {
             let n_rows = block_on(app::store_discard(settings, if *all { None } else { Some(ids) }))?;
-            print(&format!("{} discarded\n", counted(n_rows, "row", "rows")))?;
-            Ok(Exit::Ok)
+            say(format!("{} discarded\n", counted(n_rows, "row", "rows")))
         }
     }
 }
@@ -47,12 +45,12 @@ fn text(letters: &[DeadLetter], n_all: u64) -> String {
     if letters.is_empty() {
         return "no row lies aside\n".to_owned();
     }
-    let mut lines: Vec<String> = letters.iter().map(line).collect();
+    let mut lines: String = letters.iter().map(line).collect();
     let n_more = n_all.saturating_sub(u64::try_from(letters.len()).unwrap_or(u64::MAX));
     if n_more > 0 {
-        lines.push(format!("and {n_more} more; --limit shows them"));
+        lines += &format!("and {n_more} more; --limit shows them\n");
     }
-    lines.join("\n") + "\n"
+    lines
 }
 
 fn line(letter: &DeadLetter) -> String {
@@ -64,7 +62,7 @@ fn line(letter: &DeadLetter) -> String {
         }
         None => "a row that cannot be read".to_owned(),
     };
-    format!("{}  {what}: {}", letter.id, SafeText::new(&letter.error))
+    format!("{}  {what}: {}\n", letter.id, SafeText::new(&letter.error))
 }
 
 fn as_json(letters: &[DeadLetter]) -> String {

@@ -4,43 +4,25 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::render::columns;
 use crate::inventory::{Host, Inventory, Origin, Target};
 use crate::reading::SafeText;
 
 /// The version of the JSON document; a number is never given to two shapes.
 const SCHEMA: &str = "fleetwatt.hosts/1";
 
-/// The header of the columns.
-const HEAD: [&str; 5] = ["name", "address", "way", "labels", "from"];
-
 /// One line a host.
 pub(super) fn text(inventory: &Inventory, hosts: &[Arc<Host>]) -> String {
-    let mut lines = vec![HEAD.map(str::to_owned)];
-    lines.extend(hosts.iter().map(|host| {
-        let labels: Vec<String> = host
-            .labels
-            .iter()
-            .map(|(key, value)| format!("{}={}", SafeText::new(key), SafeText::new(value)))
-            .collect();
+    let mut rows = vec![["name", "address", "way", "labels", "from"].map(str::to_owned)];
+    rows.extend(hosts.iter().map(|host| {
+        let label =
+            |(key, value): (&String, &String)| format!("{}={}", SafeText::new(key), SafeText::new(value));
+        let labels: Vec<String> = host.labels.iter().map(label).collect();
         let from: Vec<String> = origins(inventory, host).iter().map(place).collect();
-        [
-            host.name.clone(),
-            host.address().to_owned(),
-            way(host),
-            labels.join(","),
-            from.join(", changed by "),
-        ]
+        let address = host.address().to_owned();
+        [host.name.clone(), address, way(host), labels.join(","), from.join(", changed by ")]
     }));
-    let width = |column: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-    let padded = |line: &[String; 5]| {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    lines.iter().map(padded).collect()
+    columns(&rows)
 }
 
 /// The way to a host, as text.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
-use crate::app::{self, Environment, Kept, PollRequest, Polled, RunEnd, RunRequest, Settings};
+use crate::app::{self, Environment, HostSelection, Kept, PollRequest, Polled, RunEnd, RunRequest, Settings};
 use crate::output;
 use crate::store;
 use args::{Cli, Colour, Command, ConnectionsCommand, DeadLettersCommand, Format, ListFormat, StoreCommand};
@@ -70,21 +70,12 @@ fn outcome(cli: &Cli) -> Exit {
 }
 
 /// Why a command ended without its own exit code.
+#[derive(Debug, thiserror::Error)]
 enum Failure {
-    App(app::Error),
-    Print(std::io::Error),
-}
-
-impl From<app::Error> for Failure {
-    fn from(error: app::Error) -> Self {
-        Self::App(error)
-    }
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Print(error)
-    }
+    #[error(transparent)]
+    App(#[from] app::Error),
+    #[error(transparent)]
+    Print(#[from] std::io::Error),
 }
 
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
@@ -92,10 +83,15 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "fleetwatt", &mut script);
-            print_bytes(&script)?;
-            Ok(Exit::Ok)
+            say(script)
         }
-        Command::Man { command } => manual_page(command),
+        Command::Man { command } => match man::page(command) {
+            Ok(page) => say(page),
+            Err(error) => {
+                render::eprint_plain_error(&error);
+                Ok(Exit::Usage)
+            }
+        },
         Command::Poll { dry_run, format, select, quiet, alerts } => {
             let request = PollRequest {
                 dry_run: *dry_run,
@@ -116,30 +112,13 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
                 error_message: |error| render::error_message(error, false),
                 snapshot_socket: snapshot_socket.clone(),
             };
-            match block_on(app::run(settings, request))? {
-                RunEnd::Stopped => Ok(Exit::Ok),
-                RunEnd::Aborted => Ok(Exit::Nothing),
-            }
+            Ok(match block_on(app::run(settings, request))? {
+                RunEnd::Stopped => Exit::Ok,
+                RunEnd::Aborted => Exit::Nothing,
+            })
         }
         Command::Check { connect, list, format, select } => {
-            let settings = settings_to_read(cli)?;
-            let selection = select.selection();
-            let hosts = selection.of(&settings.inventory)?;
-            print(&match (list, format) {
-                (true, ListFormat::Text) => list::text(&settings.inventory, &hosts),
-                (true, ListFormat::Json) => list::json(&settings.inventory, &hosts)?,
-                (false, _) => render::settings(&settings),
-            })?;
-            if !list {
-                print(&render::local_troubles(&block_on(app::check_files(&hosts))?))?;
-            }
-            render::warnings(&settings, colour_stderr(cli.colour));
-            if !connect {
-                return Ok(Exit::Ok);
-            }
-            let report = block_on(app::check(&settings, &selection, render::progress("hosts")))?;
-            print(&render::check(&report))?;
-            Ok(Exit::of_check(&report))
+            check(cli, *connect, *list, *format, &select.selection())
         }
         Command::Alerts { format, command } => alerts::run(cli, *format, command.as_ref()),
         Command::Connections { command } => connections(cli, command),
@@ -148,30 +127,41 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     }
 }
 
-fn manual_page(command: &[String]) -> Result<Exit, Failure> {
-    match man::page(command) {
-        Ok(page) => {
-            print_bytes(&page)?;
-            Ok(Exit::Ok)
-        }
-        Err(error) => {
-            render::eprint_plain_error(&error.to_string());
-            Ok(Exit::Usage)
-        }
+fn check(
+    cli: &Cli,
+    connect: bool,
+    list: bool,
+    format: ListFormat,
+    selection: &HostSelection,
+) -> Result<Exit, Failure> {
+    let settings = settings_to_read(cli)?;
+    let hosts = selection.of(&settings.inventory)?;
+    print(&match (list, format) {
+        (true, ListFormat::Text) => list::text(&settings.inventory, &hosts),
+        (true, ListFormat::Json) => list::json(&settings.inventory, &hosts)?,
+        (false, _) => render::settings(&settings),
+    })?;
+    if !list {
+        print(&render::local_troubles(&block_on(app::check_files(&hosts))?))?;
     }
+    render::warnings(&settings, colour_stderr(cli.colour));
+    if !connect {
+        return Ok(Exit::Ok);
+    }
+    let report = block_on(app::check(&settings, selection, render::progress("hosts")))?;
+    print(&render::check(&report))?;
+    Ok(Exit::of_check(&report))
 }
 
 fn connections(cli: &Cli, command: &ConnectionsCommand) -> Result<Exit, Failure> {
     let settings = settings(cli)?;
-    let text = match command {
-        ConnectionsCommand::List => render::connections(&app::kept_connections(&settings)?),
+    match command {
+        ConnectionsCommand::List => say(render::connections(&app::kept_connections(&settings)?)),
         ConnectionsCommand::Close { select } => {
             let closed = block_on(app::close_connections(&settings, &select.selection()))?;
-            format!("{}closed {}\n", render::connections(&closed), closed.len())
+            say(format!("{}closed {}\n", render::connections(&closed), closed.len()))
         }
-    };
-    print(&text)?;
-    Ok(Exit::Ok)
+    }
 }
 
 fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
@@ -183,10 +173,7 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
     );
     let settings = if reads_only { settings_to_read(cli)? } else { settings(cli)? };
     match command {
-        StoreCommand::Init => {
-            print(&render::store_init(&block_on(app::store_init(&settings))?))?;
-            Ok(Exit::Ok)
-        }
+        StoreCommand::Init => say(render::store_init(&block_on(app::store_init(&settings))?)),
         StoreCommand::Status => {
             // What waits is worth the most when the database does not answer, so it comes first.
             let spool = block_on(app::spool_status(&settings))?;
@@ -194,7 +181,7 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
             let status = block_on(app::store_status(&settings));
             let is_empty = spool.is_none() && matches!(status, Ok(None));
             print(&render::state_dir(&settings, is_empty))?;
-            print(&match status {
+            say(match status {
                 Ok(Some(status)) => render::store_status(&status),
                 Ok(None) => render::no_timeline(&settings),
                 // Beside a service whose password this shell has not, what waits can be looked at all the same.
@@ -202,8 +189,7 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
                     render::unseen_timeline(&settings, &error)
                 }
                 Err(error) => return Err(error),
-            })?;
-            Ok(Exit::Ok)
+            })
         }
         StoreCommand::Replay => {
             let receipt = block_on(app::store_replay(&settings, render::replay_progress()))?;
@@ -212,8 +198,7 @@ fn store(cli: &Cli, command: &StoreCommand) -> Result<Exit, Failure> {
             Ok(Exit::of_replay(&receipt))
         }
         StoreCommand::Prune { dry_run } => {
-            print(&render::pruned(&block_on(app::store_prune(&settings, *dry_run))?, *dry_run))?;
-            Ok(Exit::Ok)
+            say(render::pruned(&block_on(app::store_prune(&settings, *dry_run))?, *dry_run))
         }
         StoreCommand::DeadLetters { command } => dead_letters::run(cli, &settings, command),
     }
@@ -260,12 +245,11 @@ fn print_polled(
         app::log_lines(&polled.changes);
     } else {
         let snapshot = &polled.snapshot;
-        let text = match format {
+        printed = print(&match format {
             Format::Text => output::text(snapshot, &render::text_options(colour_stdout(cli.colour))),
             Format::Json => output::json(snapshot),
             Format::Csv => output::csv(snapshot),
-        };
-        printed = print(&text);
+        });
     }
     if !polled.is_judged && !matches!(polled.kept, Kept::DryRun) && !quiet {
         render::eprint_line(
@@ -299,6 +283,12 @@ fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()
+}
+
+/// Prints all that a command has to say.
+fn say(text: impl AsRef<[u8]>) -> Result<Exit, Failure> {
+    print_bytes(text.as_ref())?;
+    Ok(Exit::Ok)
 }
 
 fn colour_stdout(colour: Colour) -> bool {

@@ -1,10 +1,11 @@
 //! Words for people: errors, summaries, and the answers of `check` and `store`.
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
+use std::iter;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::app::{self, CheckReport, Connection, HostCheck, LocalTrouble, Priority, Settings, WebhookAnswer};
 use crate::battery::VENDOR;
@@ -67,21 +68,16 @@ pub(super) fn eprint_error<E: Diagnose>(context: &str, error: &E, colour: bool) 
 pub(super) fn backlog(receipt: &Receipt, colour: bool) {
     let Some(Backlog { batches, oldest, error }) = &receipt.backlog else { return };
     let age = humantime::format_duration(Duration::from_secs(oldest.as_secs()));
-    let message = format!("kept in the spool ({}, oldest {age})", counted(*batches, "batch", "batches"));
-    match error {
-        Some(error) => {
-            eprint_labelled(
-                Priority::Warning,
-                &format!("{message}: {}", error_chain(error)),
-                &error.hint(),
-                colour,
-            );
-        }
+    let (reason, hint) = match error {
+        Some(error) => (error_chain(error), error.hint()),
         None => {
             let hint = "the next cycles deliver them, or `fleetwatt store replay` now";
-            eprint_labelled(Priority::Warning, &format!("{message}: there was no more time"), hint, colour);
+            ("there was no more time".to_owned(), hint.into())
         }
-    }
+    };
+    let batches = counted(*batches, "batch", "batches");
+    let message = format!("kept in the spool ({batches}, oldest {age}): {reason}");
+    eprint_labelled(Priority::Warning, &message, &hint, colour);
 }
 
 fn eprint_labelled(priority: Priority, message: &str, hint: &str, colour: bool) {
@@ -93,54 +89,47 @@ fn labelled(priority: Priority, message: &str, hint: &str, colour: bool) -> Stri
         Priority::Error => ("error", AnsiColor::Red),
         Priority::Warning | Priority::Info | Priority::Debug => ("warning", AnsiColor::Yellow),
     };
-    let (strong, bold) = if colour {
-        (Style::new().bold().fg_color(Some(label_colour.into())), Style::new().bold())
-    } else {
-        (Style::new(), Style::new())
-    };
-    let mut text = format!("{strong}{label}{strong:#}: {message}");
-    if !hint.is_empty() {
-        write!(text, "\n  {bold}help{bold:#}: {hint}").unwrap_or_default();
-    }
-    text
+    let bold = if colour { Style::new().bold() } else { Style::new() };
+    let strong = if colour { bold.fg_color(Some(label_colour.into())) } else { bold };
+    let help = if hint.is_empty() { String::new() } else { format!("\n  {bold}help{bold:#}: {hint}") };
+    format!("{strong}{label}{strong:#}: {message}{help}")
 }
 
-/// Width and colour of a table.
+/// Rows of cells under each other, with a line break behind each.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max();
+    let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    let padded = |(cell, width): (&String, &usize)| format!("{cell}{}  ", " ".repeat(width - cell.width()));
+    let line = |row: &[String; N]| row.iter().zip(&widths).map(padded).collect::<String>();
+    rows.iter().map(|row| line(row).trim_end().to_owned() + "\n").collect()
+}
+
+/// Width and colour of a table: the width is that of the terminal on standard output, if there is one.
 pub(super) fn text_options(colour: bool) -> TextOptions {
-    TextOptions { colour, width: terminal_width() }
-}
-
-/// The width of the terminal on standard output, if there is one.
-fn terminal_width() -> Option<u16> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    (size.ws_col > 0).then_some(size.ws_col)
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    let width = size.ok().map(|size| size.ws_col).filter(|width| *width > 0);
+    TextOptions { colour, width }
 }
 
 /// One line about what was brought into the timeline.
 pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
-    let of_batches = if receipt.batches == 1 {
-        String::new()
-    } else {
-        format!(" of {}", counted(receipt.batches, "batch", "batches"))
-    };
-    let (rows, store_url, took) =
-        (counted(receipt.rows, "row", "rows"), &settings.store_url, rounded(receipt.took));
-    let mut line = format!("{rows}{of_batches} written to {store_url} in {took}");
-    if receipt.dead_letters > 0 {
-        let n_rows = receipt.dead_letters;
-        write!(line, "; {n_rows} refused and laid aside, see `fleetwatt store dead-letters list`")
-            .unwrap_or_default();
+    let n_batches = receipt.batches;
+    let of_batches = format!(" of {}", counted(n_batches, "batch", "batches"));
+    let of_batches = if n_batches == 1 { "" } else { &of_batches };
+    let (rows, took) = (counted(receipt.rows, "row", "rows"), rounded(receipt.took));
+    let mut line = format!("{rows}{of_batches} written to {} in {took}", settings.store_url);
+    let Receipt { dead_letters, swallowed, .. } = receipt;
+    if *dead_letters > 0 {
+        line += &format!("; {dead_letters} refused and laid aside, see `fleetwatt store dead-letters list`");
     }
-    if receipt.swallowed > 0 {
-        let n_rows = receipt.swallowed;
-        write!(line, "; of {n_rows} rows it shows nothing: a trigger or a rule keeps them")
-            .unwrap_or_default();
+    if *swallowed > 0 {
+        line += &format!("; of {swallowed} rows it shows nothing: a trigger or a rule keeps them");
     }
     if receipt.written_directly {
         line += "; directly, as the spool's disk is full";
     }
     if let Some(Rescued { saved, lost }) = &receipt.rescued {
-        write!(line, "; the spool was damaged: {saved} batches saved, {lost} lost").unwrap_or_default();
+        line += &format!("; the spool was damaged: {saved} batches saved, {lost} lost");
     }
     line
 }
@@ -193,14 +182,14 @@ pub(super) fn progress(of_what: &'static str) -> impl FnMut(u64, u64) + Send {
 /// The result of `check` without connecting.
 pub(super) fn settings(settings: &Settings) -> String {
     let hosts = &settings.inventory.hosts;
-    let n_ssh = hosts.iter().filter(|host| matches!(host.target, Target::Ssh(_))).count();
-    let n_local = hosts.iter().filter(|host| host.target == Target::Local).count();
-    let kinds = [(n_local, "local"), (n_ssh, "over SSH"), (hosts.len() - n_local - n_ssh, "scripted")];
-    let kinds: Vec<String> = kinds
-        .iter()
-        .filter(|(n_hosts, _)| *n_hosts > 0)
-        .map(|(n_hosts, kind)| format!("{n_hosts} {kind}"))
-        .collect();
+    let n = |is_it: fn(&Target) -> bool| hosts.iter().filter(|host| is_it(&host.target)).count();
+    let kinds = [
+        (n(|target| *target == Target::Local), "local"),
+        (n(|target| matches!(target, Target::Ssh(_))), "over SSH"),
+        (n(|target| matches!(target, Target::Scripted { .. })), "scripted"),
+    ];
+    let kinds = kinds.iter().filter(|(n_hosts, _)| *n_hosts > 0);
+    let kinds: Vec<String> = kinds.map(|(n_hosts, kind)| format!("{n_hosts} {kind}")).collect();
     let account = settings.account.as_ref().map(|account| {
         let every = humantime::format_duration(account.settings.interval);
         let fast = humantime::format_duration(account.settings.fast_interval);
@@ -272,49 +261,41 @@ pub(super) fn check(report: &CheckReport) -> String {
     let longest = if report.webhook.is_some() { "webhook" } else { "store" };
     let names = report.hosts.iter().map(|host| host.node.len());
     let width = names.max().unwrap_or(0).clamp(longest.len(), MAX_NAME);
-    let mut text = String::from("\n");
-    let mut line = |name: &str, message: &str| {
-        // Writing to a String cannot fail.
-        writeln!(text, "{name:width$}  {message}").unwrap_or_default();
-    };
+    let mut lines: Vec<(&str, String)> = Vec::new();
     for host in &report.hosts {
-        for message in host_lines(host) {
-            line(&host.node, &message);
-        }
+        lines.extend(host_lines(host).into_iter().map(|line| (host.node.as_str(), line)));
     }
     match &report.store {
-        Ok(None) => line("store", "ok      SQLite, not there yet: the first poll creates it"),
+        Ok(None) => {
+            lines.push(("store", "ok      SQLite, not there yet: the first poll creates it".to_owned()))
+        }
         Ok(Some(status)) => {
             let version = status.version.as_deref().unwrap_or("of unknown version");
-            line("store", &format!("{OK}{} {version}, {} {}", status.kind, status.table_kind, status.table));
-            line("", &format!("{MORE}delivery {}", status.guarantee));
-            for hint in status.hints.iter().chain(&owner_lines(&status.owner_sql)) {
-                line("", &format!("{MORE}{hint}"));
-            }
+            let (kind, table_kind, table) = (&status.kind, &status.table_kind, &status.table);
+            lines.push(("store", format!("{OK}{kind} {version}, {table_kind} {table}")));
+            lines.push(("", format!("{MORE}delivery {}", status.guarantee)));
+            let hints = status.hints.iter().cloned().chain(owner_lines(&status.owner_sql));
+            lines.extend(hints.map(|hint| ("", format!("{MORE}{hint}"))));
         }
-        Err(error) => {
-            line("store", &format!("{FAILED}{}", error_chain(error)));
-            line("", &format!("{MORE}{}", error.hint()));
-        }
+        Err(error) => lines.extend(failed("store", error)),
     }
     if let Some(account) = &report.account {
-        for message in station_lines(account) {
-            line(account.vendor.source, &message);
-        }
+        lines.extend(station_lines(account).into_iter().map(|line| (account.vendor.source, line)));
     }
-    if let Some(WebhookAnswer { endpoint, status }) = &report.webhook {
-        match status {
-            Ok(status) => line(
-                "webhook",
-                &format!("{OK}{endpoint} answers (HTTP {status}); `fleetwatt alerts test` sends an alert"),
-            ),
-            Err(error) => {
-                line("webhook", &format!("{FAILED}{}", error_chain(error)));
-                line("", &format!("{MORE}{}", error.hint()));
-            }
+    match &report.webhook {
+        Some(WebhookAnswer { endpoint, status: Ok(status) }) => {
+            let hint = "`fleetwatt alerts test` sends an alert";
+            lines.push(("webhook", format!("{OK}{endpoint} answers (HTTP {status}); {hint}")));
         }
+        Some(WebhookAnswer { status: Err(error), .. }) => lines.extend(failed("webhook", error)),
+        None => (),
     }
-    text
+    let lines = lines.iter().map(|(name, message)| format!("{name:width$}  {message}\n"));
+    iter::once("\n".to_owned()).chain(lines).collect()
+}
+
+fn failed<'n, E: Diagnose>(name: &'n str, error: &E) -> [(&'n str, String); 2] {
+    [(name, format!("{FAILED}{}", error_chain(error))), ("", format!("{MORE}{}", error.hint()))]
 }
 
 fn station_lines(account: &AccountReport) -> Vec<String> {
@@ -371,12 +352,9 @@ pub(super) fn store_init(report: &InitReport) -> String {
     } else {
         format!("created {}\n", report.table)
     };
-    for statement in report.created.iter().chain(&report.delivery_log) {
-        writeln!(text, "  {statement}").unwrap_or_default();
-    }
-    for line in owner_lines(&report.owner_sql) {
-        writeln!(text, "{line}").unwrap_or_default();
-    }
+    let statements = report.created.iter().chain(&report.delivery_log);
+    text.extend(statements.map(|statement| format!("  {statement}\n")));
+    text.extend(owner_lines(&report.owner_sql).into_iter().map(|line| line + "\n"));
     text
 }
 
@@ -399,7 +377,7 @@ pub(super) fn spool_status(spool: Option<&SpoolStatus>) -> String {
         spool.bytes,
         spool.path.display()
     );
-    let mut line = |name: &str, message: String| writeln!(text, "{name:8}  {message}").unwrap_or_default();
+    let mut line = |name: &str, message: String| text += &format!("{name:8}  {message}\n");
     if let Some(oldest) = spool.oldest {
         line("oldest", humantime::format_duration(Duration::from_secs(oldest.as_secs())).to_string());
     }
@@ -479,8 +457,8 @@ const fn yes(is_so: bool) -> &'static str {
 }
 
 /// A duration to the millisecond, or to the microsecond below one.
-fn rounded(duration: Duration) -> impl std::fmt::Display {
+fn rounded(duration: Duration) -> humantime::FormattedDuration {
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let rounded = if micros < 1000 { micros } else { micros / 1000 * 1000 };
-    humantime::format_duration(Duration::from_micros(rounded)).to_string()
+    humantime::format_duration(Duration::from_micros(rounded))
 }

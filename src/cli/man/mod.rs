@@ -57,19 +57,11 @@ const FILES: [(&str, &str); 6] = [
     ),
 ];
 
-/// There is no such command.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no command `{name}`; there is a page for each of: {known}")]
-pub(super) struct NoSuchPage {
-    name: String,
-    known: String,
-}
-
 /// The page of a command, such as `["store", "init"]`; of all of them without a name.
 ///
 /// # Errors
 /// There is no command of that name.
-pub(super) fn page(names: &[String]) -> Result<Vec<u8>, NoSuchPage> {
+pub(super) fn page(names: &[String]) -> Result<Vec<u8>, String> {
     if matches!(names, [name] if name == INVENTORY) {
         return Ok(inventory_page());
     }
@@ -80,7 +72,10 @@ pub(super) fn page(names: &[String]) -> Result<Vec<u8>, NoSuchPage> {
         let Some(next) = found.find_subcommand(name) else {
             let known = found.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>().join(", ");
             let inventory = if names.len() == 1 { ", inventory" } else { "" };
-            return Err(NoSuchPage { name: names.join(" "), known: format!("{known}{inventory}") });
+            let name = names.join(" ");
+            return Err(format!(
+                "there is no command `{name}`; there is a page for each of: {known}{inventory}"
+            ));
         };
         found = next;
     }
