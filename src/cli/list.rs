@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::render::columns;
 use crate::inventory::{Host, Inventory, Origin, Target};
 use crate::reading::SafeText;
+use crate::support::shape;
 
 /// The version of the JSON document; a number is never given to two shapes.
 const SCHEMA: &str = "fleetwatt.hosts/1";
@@ -55,53 +54,33 @@ fn place(origin: &Origin) -> String {
     format!("{}:{}", SafeText::new(&origin.file.display().to_string()), origin.line)
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    schema: &'static str,
-    hosts: Vec<HostShape<'a>>,
-}
+shape! { Document((inventory, hosts) = (&'a Inventory, &'a [Arc<Host>])) {
+    schema: SCHEMA,
+    hosts: hosts.iter().map(|host| HostShape((inventory, host))).collect::<Vec<_>>(),
+} }
 
-#[derive(Serialize)]
-struct HostShape<'a> {
-    name: &'a str,
-    address: &'a str,
-    way: &'static str,
-    user: Option<&'a str>,
-    port: Option<u16>,
-    jump: Option<&'a str>,
-    labels: &'a std::collections::BTreeMap<String, String>,
-    maintenance: bool,
-    /// The entry that gives the host, then those that change it.
-    origin: Vec<OriginShape>,
-}
+shape! { HostShape((inventory, host) = (&'a Inventory, &'a Host)) {
+    name: host.name,
+    address: host.address(),
+    way: kind(host),
+    user: host.ssh_target().map(|ssh| &ssh.user),
+    port: host.ssh_target().map(|ssh| ssh.port),
+    jump: host.ssh_target().map(|ssh| &ssh.jump),
+    labels: host.labels,
+    maintenance: host.maintenance,
+    // The entry that gives the host, then those that change it.
+    origin: origins(inventory, host).iter().map(OriginShape).collect::<Vec<_>>(),
+} }
 
-#[derive(Serialize)]
-struct OriginShape {
-    file: String,
-    line: usize,
-}
+shape! { OriginShape(origin = &'a Origin) {
+    file: origin.file.display().to_string(),
+    line: origin.line,
+} }
 
 /// One JSON document.
 ///
 /// # Errors
 /// None that could happen: every part is text or a number.
 pub(super) fn json(inventory: &Inventory, hosts: &[Arc<Host>]) -> std::io::Result<String> {
-    let hosts = hosts.iter().map(|host| {
-        let ssh = host.ssh_target();
-        let origin =
-            |origin: &Origin| OriginShape { file: origin.file.display().to_string(), line: origin.line };
-        HostShape {
-            name: &host.name,
-            address: host.address(),
-            way: kind(host),
-            user: ssh.and_then(|ssh| ssh.user.as_deref()),
-            port: ssh.and_then(|ssh| ssh.port),
-            jump: ssh.and_then(|ssh| ssh.jump.as_deref()),
-            labels: &host.labels,
-            maintenance: host.maintenance,
-            origin: origins(inventory, host).iter().map(origin).collect(),
-        }
-    });
-    let document = Document { schema: SCHEMA, hosts: hosts.collect() };
-    Ok(serde_json::to_string(&document)? + "\n")
+    Ok(serde_json::to_string(&Document((inventory, hosts)))? + "\n")
 }

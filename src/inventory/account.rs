@@ -8,7 +8,7 @@ use super::check;
 use super::diagnostic::ValueError;
 use super::location::{Spanned, put};
 use super::model::{AccountServer, SecretSource, StationAccount};
-use super::place::is_port;
+use super::place::{in_brackets, is_port};
 use super::section::Section;
 use super::sections::Sections;
 use super::vendor;
@@ -148,7 +148,7 @@ fn is_host_and_port(text: &str) -> bool {
 }
 
 fn is_host(text: &str) -> bool {
-    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    match in_brackets(text) {
         Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
         None => text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(check::is_word),
     }

@@ -12,18 +12,12 @@ use super::model::{Host, SshTarget, Target};
 pub(super) struct HostOptions {
     pub(super) kind: Option<Kind>,
     pub(super) labels: BTreeMap<String, String>,
-    settings: BTreeMap<&'static str, Setting>,
+    /// Where the value of each key stands, and how it changes the host's defaults.
+    settings: BTreeMap<&'static str, (Location, Rc<Apply>)>,
 }
 
 /// Sets a field of a host.
 type Apply = dyn Fn(&mut Host, &mut SshTarget);
-
-/// The value of one key, as a change of the host's defaults.
-#[derive(Clone)]
-struct Setting {
-    location: Location,
-    apply: Rc<Apply>,
-}
 
 /// The way to a host, without its particulars.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +37,13 @@ impl HostOptions {
     ) {
         if let Some(Spanned { value, location }) = value {
             let apply = Rc::new(move |host: &mut Host, ssh: &mut SshTarget| apply(host, ssh, value.clone()));
-            self.settings.insert(key, Setting { location, apply });
+            self.settings.insert(key, (location, apply));
         }
     }
 
     /// Where a key's value stands, if it is set.
     pub(super) fn location(&self, key: &str) -> Option<Location> {
-        self.settings.get(key).map(|setting| setting.location.clone())
+        self.settings.get(key).map(|(location, _)| location.clone())
     }
 
     /// These options over `under`: a key that is not set here is taken from there; labels are merged.
@@ -64,7 +58,7 @@ impl HostOptions {
     /// The host of this name with these options.
     pub(super) fn host(&self, name: String, address: String) -> Host {
         let (mut host, mut ssh) = (Host::new(name), SshTarget::new(address));
-        self.settings.values().for_each(|setting| (setting.apply)(&mut host, &mut ssh));
+        self.settings.values().for_each(|(_, apply)| apply(&mut host, &mut ssh));
         host.labels.clone_from(&self.labels);
         host.target = match &self.kind {
             Some(Kind::Local) => Target::Local,

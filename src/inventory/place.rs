@@ -50,11 +50,8 @@ pub(super) fn expanded_address(text: &str) -> Result<(), ValueError> {
     if !text.contains([':', '%']) || is_ipv6(text) {
         return Ok(());
     }
-    Err(ValueError::new(
-        "has `:` or `%` in it and is not an IPv6 address",
-        "not an IPv6 address",
-        "put the port into `port`",
-    ))
+    let message = "has `:` or `%` in it and is not an IPv6 address";
+    Err(ValueError::new(message, "not an IPv6 address", "put the port into `port`"))
 }
 
 /// Four numbers joined by dots, which is nothing but an IPv4 address.
@@ -72,7 +69,11 @@ fn is_ipv6(text: &str) -> bool {
 
 /// The address within `[fe80::1%eth0]`, which looks like a range.
 fn bracketed_ipv6(text: &str) -> Option<&str> {
-    text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|ip| is_ipv6(ip))
+    in_brackets(text).filter(|ip| is_ipv6(ip))
+}
+
+pub(super) fn in_brackets(text: &str) -> Option<&str> {
+    text.strip_prefix('[')?.strip_suffix(']')
 }
 
 /// Tells a login or a port from the host that it is written with, as in `root@node1:22`: the remedy has the
@@ -91,19 +92,19 @@ fn reject_login_or_port(text: &str, key: &str) -> Result<(), ValueError> {
     if (login.is_none() && port.is_none() && rest == text) || !login_is_shown || !is_place {
         return Ok(());
     }
-    let also = login
-        .map(|login| format!("`user = \"{login}\"`"))
-        .into_iter()
-        .chain(port.map(|port| format!("`port = {port}`")));
-    let suggested: Vec<String> = std::iter::once(format!("`{key} = \"{host}\"`")).chain(also).collect();
+    let keys = [
+        Some(format!("`{key} = \"{host}\"`")),
+        login.map(|login| format!("`user = \"{login}\"`")),
+        port.map(|port| format!("`port = {port}`")),
+    ];
+    let keys = keys.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let what = match (login, port) {
         (Some(_), Some(_)) => "has a login name and a port in it",
         (Some(_), None) => "has a login name in it",
         (None, Some(_)) => "has a port in it",
         (None, None) => "is a URL",
     };
-    let label = "more than a host";
-    Err(ValueError::new(what, label, format!("write {} instead", suggested.join(", "))))
+    Err(ValueError::new(what, "more than a host", format!("write {keys} instead")))
 }
 
 /// Checks what stands between commas; what is wrong is marked in the whole text.
@@ -159,11 +160,9 @@ fn one_hop(hop: &str) -> Result<(), ValueError> {
     if !after.is_empty() && !after.strip_prefix(':').is_some_and(is_port) {
         return Err(bad("has a jump host whose port is not 1 to 65535"));
     }
-    if let Some(ip) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return ip
-            .parse::<Ipv6Addr>()
-            .map(|_| ())
-            .map_err(|_no_ip| bad("has a jump host in brackets that is not IPv6"));
+    if let Some(ip) = in_brackets(host) {
+        let is_one = ip.parse::<Ipv6Addr>().is_ok();
+        return if is_one { Ok(()) } else { Err(bad("has a jump host in brackets that is not IPv6")) };
     }
     not_empty(host)?;
     first_char(host, &['-', '.'], hint)?;

@@ -1,6 +1,8 @@
 //! Keys that would hold a secret in the file itself.
 
-use toml::Spanned as TomlSpanned;
+use std::borrow::Cow;
+
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::check;
@@ -12,13 +14,13 @@ use super::vendor;
 pub(super) fn find_secrets(file: usize, document: &DeTable<'_>, sink: &mut DiagnosticSink) {
     for entry in document {
         let section = if entry.0.get_ref() == vendor::KEY { vendor::SECTION } else { "[store]" };
-        find_secrets_in_entry(file, entry, section, sink);
+        find_in_entry(file, entry, section, sink);
     }
 }
 
-fn find_secrets_in_entry(
+fn find_in_entry(
     file: usize,
-    (key, value): (&TomlSpanned<std::borrow::Cow<'_, str>>, &TomlSpanned<DeValue<'_>>),
+    (key, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>),
     section: &str,
     sink: &mut DiagnosticSink,
 ) {
@@ -26,22 +28,15 @@ fn find_secrets_in_entry(
         sink.push(Location::new(file, &key.span()), error);
         sink.hide(Location::new(file, &value.span()));
     }
-    find_secrets_in_value(file, value.get_ref(), section, sink);
+    find_in_value(file, value.get_ref(), section, sink);
 }
 
-fn find_secrets_in_value(file: usize, value: &DeValue<'_>, section: &str, sink: &mut DiagnosticSink) {
-    match value {
-        DeValue::Table(table) => {
-            table.iter().for_each(|entry| find_secrets_in_entry(file, entry, section, sink));
-        }
-        DeValue::Array(items) => {
-            items.iter().for_each(|item| find_secrets_in_value(file, item.get_ref(), section, sink));
-        }
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => {}
+fn find_in_value(file: usize, value: &DeValue<'_>, section: &str, sink: &mut DiagnosticSink) {
+    for entry in value.as_table().into_iter().flatten() {
+        find_in_entry(file, entry, section, sink);
+    }
+    for item in value.as_array().into_iter().flatten() {
+        find_in_value(file, item.get_ref(), section, sink);
     }
 }
 

@@ -18,16 +18,12 @@ pub struct Selector {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Term {
-    /// `pattern` is what a shell would make of brackets such as `[12]`.
-    Names {
-        list: Hostlist,
-        pattern: Option<glob::Pattern>,
-    },
-    Patterns {
-        text: String,
-        patterns: Vec<glob::Pattern>,
-    },
+struct Term {
+    text: String,
+    /// The names; `None` for patterns.
+    names: Option<Hostlist>,
+    /// Of names, the one that a shell would make of brackets such as `[12]`.
+    patterns: Vec<glob::Pattern>,
 }
 
 /// The hosts of a fleet that a [`Selector`] chooses.
@@ -45,7 +41,7 @@ impl Selector {
     /// # Errors
     /// Why it cannot be read, going on from what was written: `has a descending range`.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let terms: Result<Vec<Term>, String> =
+        let terms: Result<_, String> =
             split_terms(text).into_iter().map(|(_, term)| Term::parse(term)).collect();
         Ok(Self { terms: terms? })
     }
@@ -55,16 +51,12 @@ impl Selector {
     pub fn choose<'n>(&self, all: &BTreeSet<&'n str>) -> Selection<'n> {
         let mut selection = Selection::default();
         for term in &self.terms {
-            match term {
-                Term::Names { list, pattern } => {
-                    let names = list.expand();
-                    let is_meant = |name: &&&str| pattern.as_ref().is_some_and(|one| one.matches(name));
-                    let are_there = names.iter().all(|name| all.contains(name.as_str()));
-                    let of_pattern: Vec<&str> = all.iter().filter(is_meant).copied().collect();
-                    if !are_there && !of_pattern.is_empty() {
-                        selection.names.extend(of_pattern);
-                        continue;
-                    }
+            let is_meant = |name: &&&str| term.patterns.iter().any(|pattern| pattern.matches(name));
+            let of_patterns: Vec<&str> = all.iter().filter(is_meant).copied().collect();
+            let names = term.names.as_ref().map(Hostlist::expand);
+            let are_there = names.iter().flatten().all(|name| all.contains(name.as_str()));
+            match names {
+                Some(names) if are_there || of_patterns.is_empty() => {
                     for name in names {
                         match all.get(name.as_str()) {
                             Some(known) => drop(selection.names.insert(known)),
@@ -72,14 +64,8 @@ impl Selector {
                         }
                     }
                 }
-                Term::Patterns { text, patterns } => {
-                    let is_meant = |name: &&&str| patterns.iter().any(|pattern| pattern.matches(name));
-                    let mut suggested = all.iter().filter(is_meant).copied().peekable();
-                    if suggested.peek().is_none() {
-                        selection.missing.push(text.clone());
-                    }
-                    selection.names.extend(suggested);
-                }
+                None if of_patterns.is_empty() => selection.missing.push(term.text.clone()),
+                Some(_) | None => selection.names.extend(of_patterns),
             }
         }
         selection
@@ -97,20 +83,18 @@ impl Term {
         let is_pattern = text.contains(['*', '?']);
         let list = if is_pattern { Hostlist::parse_pattern(text) } else { Hostlist::parse(text) };
         let list = list.map_err(|error| error.message)?;
-        let most = if is_pattern { MAX_PATTERNS } else { MAX_HOSTS };
+        let (most, what) = if is_pattern { (MAX_PATTERNS, "patterns") } else { (MAX_HOSTS, "hosts") };
         if most < list.count() {
-            return Err(format!(
-                "stands for more than {most} {}",
-                if is_pattern { "patterns" } else { "hosts" }
-            ));
+            return Err(format!("stands for more than {most} {what}"));
         }
-        if !is_pattern {
-            let pattern = has_class(text).then(|| glob::Pattern::new(text).ok()).flatten();
-            return Ok(Self::Names { list, pattern });
+        let text = text.to_owned();
+        if is_pattern {
+            let patterns: Result<_, _> = list.expand().iter().map(|text| glob::Pattern::new(text)).collect();
+            let patterns = patterns.map_err(|error| format!("is not a pattern: {}", error.msg))?;
+            return Ok(Self { text, names: None, patterns });
         }
-        let patterns: Result<Vec<_>, _> = list.expand().iter().map(|text| glob::Pattern::new(text)).collect();
-        let patterns = patterns.map_err(|error| format!("is not a pattern: {}", error.msg))?;
-        Ok(Self::Patterns { text: text.to_owned(), patterns })
+        let pattern = has_class(&text).then(|| glob::Pattern::new(&text).ok()).flatten();
+        Ok(Self { text, names: Some(list), patterns: pattern.into_iter().collect() })
     }
 }
 

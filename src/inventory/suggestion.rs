@@ -2,6 +2,8 @@
 
 use toml::de::DeValue;
 
+use crate::support::decimal;
+
 /// The form of a key's value, with an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -76,28 +78,15 @@ pub(super) fn suggested_string(key: &str, form: Form, value: &DeValue<'_>) -> Op
 
 /// Turns a value in quotes or with a point into the whole number that was intended.
 pub(super) fn suggested_number(value: &DeValue<'_>) -> Option<u32> {
-    match value {
-        DeValue::String(text) => digits(text.trim())?.parse().ok(),
-        DeValue::Float(number) => digits(number.as_str().strip_suffix(".0")?)?.parse().ok(),
-        DeValue::Integer(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_)
-        | DeValue::Table(_) => None,
-    }
+    let with_point = || value.as_float()?.as_str().strip_suffix(".0");
+    let number = value.as_str().map(str::trim).or_else(with_point)?;
+    number.parse().ok().filter(|_| decimal::is_digits(number))
 }
 
 /// Turns another word for true or false into a flag.
 pub(super) fn suggested_flag(value: &DeValue<'_>) -> Option<bool> {
-    let word = match value {
-        DeValue::String(text) => text.trim().to_ascii_lowercase(),
-        DeValue::Integer(number) => number.as_str().to_owned(),
-        DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_)
-        | DeValue::Table(_) => return None,
-    };
+    let number = || value.as_integer().map(|number| number.as_str().to_owned());
+    let word = value.as_str().map(|text| text.trim().to_ascii_lowercase()).or_else(number)?;
     match word.as_str() {
         "true" | "yes" | "y" | "on" | "1" => Some(true),
         "false" | "no" | "n" | "off" | "0" => Some(false),
@@ -105,24 +94,16 @@ pub(super) fn suggested_flag(value: &DeValue<'_>) -> Option<bool> {
     }
 }
 
-fn digits(text: &str) -> Option<&str> {
-    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
-}
-
 /// A bare number above zero, with the unit that is meant where none is written.
 fn with_unit(number: &str, unit: Unit) -> Option<String> {
     let number = number.replace('_', "");
-    let (whole, decimals) = number.split_once('.').unwrap_or((&number, ""));
-    digits(whole)?;
-    if !decimals.is_empty() {
-        digits(decimals)?;
-    }
-    let decimals = decimals.trim_end_matches('0');
-    let thousandths: u64 = format!("{whole}{decimals:0<3}").parse().ok().filter(|_| decimals.len() <= 3)?;
-    let plain = if decimals.is_empty() { whole.to_owned() } else { format!("{whole}.{decimals}") };
+    let number = number.strip_suffix('.').unwrap_or(&number);
+    let thousandths = decimal::scaled_exactly(number, 3).filter(|thousandths| *thousandths > 0)?;
+    let is_whole = thousandths % 1_000 == 0;
+    let plain = if number.contains('.') { number.trim_end_matches('0') } else { number };
+    let plain = plain.trim_end_matches('.');
     Some(match unit {
-        _ if thousandths == 0 => return None,
-        Unit::Time if thousandths.is_multiple_of(1_000) => format!("{plain}s"),
+        Unit::Time if is_whole => format!("{plain}s"),
         Unit::Time => format!("{thousandths}ms"),
         Unit::Days => format!("{plain}d"),
         Unit::Temperature => format!("{plain}C"),
@@ -131,7 +112,7 @@ fn with_unit(number: &str, unit: Unit) -> Option<String> {
         Unit::GpuPower | Unit::Power => format!("{plain}W"),
         Unit::Percent if thousandths < 1_000 => format!("{}%", thousandths / 10),
         Unit::Percent => format!("{plain}%"),
-        Unit::Bytes => plain,
+        Unit::Bytes => plain.to_owned(),
     })
 }
 

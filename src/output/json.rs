@@ -12,7 +12,7 @@ use crate::alert::Transition;
 use crate::batch::{HostReport, Snapshot, Totals, bounded_fields};
 use crate::reading::{Absent, AccountReport, AccountTrouble, Device, Failure, Fault, Power, PowerSamples};
 use crate::reading::{SafeText, StationReading, StationStatus};
-use crate::support::milliseconds;
+use crate::support::{milliseconds, shape};
 
 /// The name and version of the document's shape, in its field `schema`.
 pub const SCHEMA: &str = "fleetwatt.poll/1";
@@ -27,24 +27,6 @@ pub fn json(snapshot: &Snapshot) -> String {
 /// The same document in one line, with a line break at its end.
 pub fn json_line(snapshot: &Snapshot) -> String {
     serde_json::to_string(&Poll(snapshot)).expect(CANNOT_FAIL) + "\n"
-}
-
-/// Something as an object of these keys and values, in this order; `key[condition]` only where it holds.
-macro_rules! shape {
-    ($name:ident($from:pat = $of:ty) { $($key:ident $([$is_there:expr])?: $value:expr,)+ }) => {
-        struct $name<'a>($of);
-
-        impl Serialize for $name<'_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let $from = &self.0;
-                let mut map = serializer.serialize_map(None)?;
-                $(if true $(&& $is_there)? {
-                    map.serialize_entry(stringify!($key), &$value)?;
-                })+
-                map.end()
-            }
-        }
-    };
 }
 
 shape! { Poll(Snapshot { batch, alerts, .. } = &'a Snapshot) {

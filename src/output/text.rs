@@ -3,7 +3,6 @@
 //!
 //! Colour only repeats what the words say.
 
-mod alerts;
 mod problems;
 mod stations;
 mod table;
@@ -36,7 +35,7 @@ pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
     let Snapshot { batch, alerts, .. } = snapshot;
     let mut parts = vec![problems::problems(batch, options)];
     if !alerts.is_empty() {
-        parts.push(alerts::alerts(alerts, batch.started_at, options));
+        parts.push(problems::alerts(alerts, batch.started_at, options));
     }
     if !batch.reports.is_empty() {
         parts.insert(0, table::table(batch, options));

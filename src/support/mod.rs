@@ -1,18 +1,48 @@
 //! What several rooms need and none of them owns.
 
 pub mod backoff;
-mod counted;
 pub mod decimal;
 pub mod error;
 pub mod https;
 pub mod jitter;
-mod milliseconds;
 pub mod percent;
 pub mod regular_file;
 pub mod secret;
-mod stable_hash;
+mod shape;
 pub mod state_file;
 
-pub(crate) use counted::counted;
-pub(crate) use milliseconds::milliseconds;
-pub(crate) use stable_hash::stable_hash;
+use std::time::Duration;
+
+pub(crate) use shape::shape;
+
+/// `1 host`, `2 hosts`.
+pub(crate) fn counted(n: impl TryInto<u64>, one: &str, several: &str) -> String {
+    let n: u64 = n.try_into().unwrap_or(u64::MAX);
+    format!("{n} {}", if n == 1 { one } else { several })
+}
+
+/// Whole milliseconds, as the machine-readable outputs write them; what is finer is cut off.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A hash that is the same in every build, which that of the standard library is not: FNV-1a with a finish, which
+/// lets the last letter of a short text change all of it.
+pub(crate) fn stable_hash(text: &str) -> u64 {
+    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_singular_and_the_others_are_not() {
+        let texts = [0_usize, 1, 2].map(|n| counted(n, "host", "hosts"));
+        assert_eq!(texts, ["0 hosts", "1 host", "2 hosts"]);
+    }
+}

@@ -49,19 +49,16 @@ pub fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
 }
 
 fn refuse_unless_regular(kind: FileType) -> io::Result<()> {
-    let what = if kind.is_file() {
+    if kind.is_file() {
         return Ok(());
-    } else if kind.is_dir() {
-        "a directory"
-    } else if kind.is_fifo() {
-        "a FIFO"
-    } else if kind.is_char_device() || kind.is_block_device() {
-        "a device"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "something else"
-    };
+    }
+    let kinds = [
+        (kind.is_dir(), "a directory"),
+        (kind.is_fifo(), "a FIFO"),
+        (kind.is_char_device() || kind.is_block_device(), "a device"),
+        (kind.is_socket(), "a socket"),
+    ];
+    let what = kinds.into_iter().find(|(is_it, _)| *is_it).map_or("something else", |(_, what)| what);
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a regular file")))
 }
 
