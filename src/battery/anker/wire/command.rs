@@ -23,8 +23,8 @@ pub fn trigger(on: bool, duration: Duration, now: Timestamp) -> Vec<u8> {
         &[
             (0xa1, None, &[REQUEST]),
             (0xa2, Some(FieldKind::U8), &[u8::from(on)]),
-            (0xa3, Some(FieldKind::Var), &seconds.to_le_bytes()),
-            (0xfe, Some(FieldKind::Var), &unix_seconds(now)),
+            (0xa3, Some(FieldKind::VAR), &seconds.to_le_bytes()),
+            (0xfe, Some(FieldKind::VAR), &unix_seconds(now)),
         ],
     )
 }
@@ -33,7 +33,7 @@ pub fn trigger(on: bool, duration: Duration, now: Timestamp) -> Vec<u8> {
 /// second generation and 0200 for chargers.
 pub fn status_request(model: &str, now: Timestamp) -> Vec<u8> {
     let fields: [(u8, Option<FieldKind>, &[u8]); 2] =
-        [(0xa1, None, &[REQUEST]), (0xfe, Some(FieldKind::Var), &unix_seconds(now))];
+        [(0xa1, None, &[REQUEST]), (0xfe, Some(FieldKind::VAR), &unix_seconds(now))];
     build(status_type(model), &fields)
 }
 

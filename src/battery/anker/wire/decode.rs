@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::frame::{Field, Frame};
 use super::map::{self, MessageMap, Place, ValueMap};
-use super::{hex, json, value};
+use super::value::{self, NamedValue};
+use super::{hex, json};
 use crate::reading::SafeText;
 
-/// What a frame says.
+/// The content of a frame.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Decoded {
     /// The values, by the name and in the unit of the field map. A number is a JSON number.
@@ -32,21 +33,7 @@ pub struct Embedded {
     pub frame: Vec<u8>,
 }
 
-/// One value of one field.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamedValue {
-    /// The tag of the field that it stands in. A field can hold several values.
-    pub tag: u8,
-    /// Its name in the field map; a `?` at its end says that the name is a guess.
-    pub name: String,
-    /// The value: a number, a text, or what JSON holds. Bytes that nobody understands are a text of
-    /// hexadecimal digits.
-    pub value: Value,
-    /// The unit, or nothing: `W`, `%`, `kWh`, `°C`, `unix_s`, …
-    pub unit: &'static str,
-}
-
-/// What `frame`, sent by a device of this `model` (a product code), says. Fields that the map does not know
+/// Decodes a `frame`, sent by a device of this `model` (a product code). Fields that the map does not know
 /// are left out; an unknown model or message gives no values.
 ///
 /// The values of a frame whose checksum is wrong may be wrong too.
@@ -58,7 +45,7 @@ pub fn decode(model: &str, frame: &Frame<'_>) -> Decoded {
     Decoded { values: by_name(values_of_frame(map, frame)), is_mapped: true, ..Decoded::default() }
 }
 
-/// What JSON says that came from a device of this `model` without a frame.
+/// Decodes JSON that came from a device of this `model` without a frame.
 pub fn decode_json(model: &str, message: &Value) -> Decoded {
     let Some(map) = map::message(model, super::MsgType::JSON) else { return Decoded::default() };
     let mut named = Vec::new();
@@ -171,7 +158,7 @@ mod tests {
 
     #[test]
     fn bytes_of_a_version_and_digits_of_a_version_are_parted_by_dots() {
-        let var = Some(FieldKind::Var);
+        let var = Some(FieldKind::VAR);
         assert_eq!(values("A17C1", "0405", (0xa6, var, &[6, 1, 0, 12])), json!({"sw_version": "6.1.0.12"}));
         assert_eq!(values("A17C0", "0405", (0xa6, var, &[215, 0, 9, 9])), json!({"sw_version": "2.1.5"}));
         let digits = (0xb5, Some(FieldKind::I16), [9, 1].as_slice());
@@ -182,7 +169,7 @@ mod tests {
     fn times_of_day_are_hours_and_minutes_or_seconds() {
         let start = (0xb5, Some(FieldKind::I16), [30, 22].as_slice());
         assert_eq!(values("A5191", "0405", start), json!({"light_off_start_time": "22:30"}));
-        let delay = (0xa2, Some(FieldKind::Bin), [5, 4, 3, 1, 0].as_slice());
+        let delay = (0xa2, Some(FieldKind::BIN), [5, 4, 3, 1, 0].as_slice());
         let expected =
             json!({"toggle_to_delay_time": "03:04:05", "toggle_to_switch": 1, "toggle_timer_mode": 0});
         // The elapsed time would stand beyond the end.
@@ -199,7 +186,7 @@ mod tests {
 
     #[test]
     fn bits_of_one_byte_are_several_values() {
-        let bits = (0xba, Some(FieldKind::Bin), [0x41].as_slice());
+        let bits = (0xba, Some(FieldKind::BIN), [0x41].as_slice());
         let expected =
             json!({"light_mode": 1, "light_off_switch": 0, "ac_socket_switch": 0, "temp_unit_fahrenheit": 1});
         assert_eq!(values("A17C2", "0405", bits), expected);
@@ -210,9 +197,9 @@ mod tests {
         let pack = [b"\x03PCK".as_slice(), &[0; 5], &[0xfe], &[0], &[77], &[0; 6], b"\x02BP"].concat();
         let expected =
             json!({"exp_1_sn": "PCK", "exp_1_temperature": -2, "exp_1_soc": 77, "exp_1_type": "BP"});
-        assert_eq!(values("A1763", "0421", (0xc0, Some(FieldKind::Bin), &pack)), expected);
+        assert_eq!(values("A1763", "0421", (0xc0, Some(FieldKind::BIN), &pack)), expected);
         let plan = [&[1, 2, 20, 90, 10][..], &[2, 1, 2, 3, 4, 5, 6], &[0, 1, 0]].concat();
-        let read = values("AS220", "0421", (0xd9, Some(FieldKind::Bin), &plan));
+        let read = values("AS220", "0421", (0xd9, Some(FieldKind::BIN), &plan));
         assert_eq!(
             (&read["tou_mode_schedule"], &read["storm_guard_switch"]),
             (&json!("02010203040506"), &json!(1))
@@ -222,7 +209,7 @@ mod tests {
     #[test]
     fn a_number_that_json_has_not_is_no_value() {
         let nan = [b"\x02SN".as_slice(), &[0; 15], &f32::NAN.to_le_bytes(), &[50]].concat();
-        let read = values("A17C5", "0420", (0xb3, Some(FieldKind::Bin), &nan));
+        let read = values("A17C5", "0420", (0xb3, Some(FieldKind::BIN), &nan));
         assert_eq!(read, json!({"device_1_sn": "SN", "device_1_soc": 50}));
     }
 
@@ -230,7 +217,7 @@ mod tests {
     fn lists_in_json_become_numbered_names() {
         let json =
             json!({"data": {"dpp": [1, 2], "bds": [{"soc": 61}], "soc": null, "pe": 6293}}).to_string();
-        let read = values("A17B1", "0500", (0xa2, Some(FieldKind::Text), json.as_bytes()));
+        let read = values("A17B1", "0500", (0xa2, Some(FieldKind::TEXT), json.as_bytes()));
         let expected = json!({
             "disaster_protection_plan_1": 1, "disaster_protection_plan_2": 2, "device_1_data": {"soc": 61},
             "pv_yield_today": 6.293,
@@ -250,9 +237,9 @@ mod tests {
         let carried = build(MsgType([0x04, 0x05]), &[(0xa1, None, &[0x34])]);
         let fields: [Part<'_>; 4] = [
             (0xa1, None, &[0x34]),
-            (0xa2, Some(FieldKind::Text), b"SN1"),
-            (0xa3, Some(FieldKind::Text), b"A17E1"),
-            (0xa4, Some(FieldKind::Bin), &carried),
+            (0xa2, Some(FieldKind::TEXT), b"SN1"),
+            (0xa3, Some(FieldKind::TEXT), b"A17E1"),
+            (0xa4, Some(FieldKind::BIN), &carried),
         ];
         let decoded = decoded("AX170", "0666", &fields);
         let expected =
@@ -275,7 +262,7 @@ mod tests {
             msg_type in prop::sample::select(vec!["0405", "0408", "0421", "0420", "0500", "0601", "0666", "0a00", "0830"]),
         ) {
             let fields: Vec<Field<'_>> = (0xa0..=0xff).zip(&contents).map(|(tag, (kind, value))| {
-                Field { tag, kind: Some(FieldKind::from_byte(*kind)), value, offset: 0 }
+                Field { tag, kind: Some(FieldKind(*kind)), value, offset: 0 }
             }).collect();
             let msg_type = MsgType::parse(msg_type).unwrap();
             let frame = Frame { msg_type, status: None, fields, is_checksum_ok: true, is_consistent: true };

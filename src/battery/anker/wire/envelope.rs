@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::reading::{SafeText, Timestamp};
@@ -17,32 +16,13 @@ pub struct Message {
     pub model: SafeText,
     /// The serial number, from the topic.
     pub serial: SafeText,
-    /// Which topic of the device.
-    pub channel: Channel,
-    /// When it was sent, by the clock of the device or the cloud.
-    pub sent_at: Option<Timestamp>,
-    /// What it carries.
+    /// Its content.
     pub body: Body,
     /// The product code that the message itself names, if it names one.
     pub said_model: Option<SafeText>,
 }
 
-/// Which of a device's topics a message came on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Channel {
-    /// `dt/…/param_info`: telemetry.
-    ParamInfo,
-    /// `dt/…/state_info`: acknowledgements, network.
-    StateInfo,
-    /// `cmd/…/req`: a request to the device, ours or the phone's.
-    Request,
-    /// `cmd/…/res`: an answer to one.
-    Answer,
-    /// Anything else.
-    Other,
-}
-
-/// What a message carries.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// `data`: a binary frame.
@@ -55,33 +35,17 @@ pub enum Body {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// The topic is not that of a device.
-    #[error("the topic is not <dt or cmd>/<app>/<model>/<serial>/<channel>: {topic}")]
-    Topic {
-        /// The topic.
-        topic: SafeText,
-    },
-    /// More than [`MAX_PAYLOAD_BYTES`].
-    #[error("the message has {len} bytes, at most {MAX_PAYLOAD_BYTES} are read")]
-    TooLong {
-        /// How many bytes it has.
-        len: usize,
-    },
-    /// A part of it is not JSON.
-    #[error("{part} is not JSON: {reason}")]
-    Json {
-        /// `message`, `payload` or `trans`.
-        part: &'static str,
-        /// What the parser says.
-        reason: SafeText,
-    },
-    /// A part of it is not Base64.
-    #[error("{part} is not Base64: {reason}")]
-    Base64 {
-        /// `data` or `trans`.
-        part: &'static str,
-        /// What the decoder says.
-        reason: SafeText,
-    },
+    #[error("the topic is not <dt or cmd>/<app>/<model>/<serial>/<channel>: {0}")]
+    Topic(SafeText),
+    /// It has so many bytes, more than [`MAX_PAYLOAD_BYTES`].
+    #[error("the message has {0} bytes, at most {MAX_PAYLOAD_BYTES} are read")]
+    TooLong(usize),
+    /// A part of it (`message`, `payload` or `trans`) is not JSON, as the parser says.
+    #[error("{0} is not JSON: {1}")]
+    Json(&'static str, SafeText),
+    /// A part of it (`data` or `trans`) is not Base64, as the decoder says.
+    #[error("{0} is not Base64: {1}")]
+    Base64(&'static str, SafeText),
     /// Neither `data` nor `trans` is there.
     #[error("the message carries neither `data` nor `trans`")]
     Empty,
@@ -90,55 +54,39 @@ pub enum EnvelopeError {
 /// Opens a message that came on `topic`. Bounded in bytes, and in nesting by the JSON parser.
 pub fn read_message(topic: &str, payload: &[u8]) -> Result<Message, EnvelopeError> {
     if payload.len() > MAX_PAYLOAD_BYTES {
-        return Err(EnvelopeError::TooLong { len: payload.len() });
+        return Err(EnvelopeError::TooLong(payload.len()));
     }
-    let (model, serial, channel) =
-        read_topic(topic).ok_or_else(|| EnvelopeError::Topic { topic: SafeText::new(topic) })?;
+    let (model, serial) = read_topic(topic).ok_or_else(|| EnvelopeError::Topic(SafeText::new(topic)))?;
     let message = from_json("message", payload)?;
-    let inner = match message.get("payload").and_then(Value::as_str) {
-        Some(inner) => from_json("payload", inner.as_bytes())?,
-        None => return Err(EnvelopeError::Empty),
+    let inner = message.get("payload").and_then(Value::as_str).ok_or(EnvelopeError::Empty)?;
+    let inner = from_json("payload", inner.as_bytes())?;
+    let text = |key| inner.get(key).and_then(Value::as_str);
+    let body = match (text("data"), text("trans")) {
+        (Some(frame), _) => Body::Frame(from_base64("data", frame)?),
+        (None, Some(trans)) => Body::Json(from_json("trans", &from_base64("trans", trans)?)?),
+        (None, None) => return Err(EnvelopeError::Empty),
     };
-    let body = if let Some(frame) = inner.get("data").and_then(Value::as_str) {
-        Body::Frame(from_base64("data", frame)?)
-    } else if let Some(trans) = inner.get("trans").and_then(Value::as_str) {
-        Body::Json(from_json("trans", &from_base64("trans", trans)?)?)
-    } else {
-        return Err(EnvelopeError::Empty);
-    };
-    let seconds = message.get("head").and_then(|head| head.get("timestamp")).and_then(Value::as_i64);
-    let sent_at = seconds.and_then(|seconds| seconds.checked_mul(1_000_000)).map(Timestamp::from_micros);
-    let said_model = inner.get("pn").and_then(Value::as_str).map(SafeText::new);
-    Ok(Message { model, serial, channel, sent_at, body, said_model })
+    Ok(Message { model, serial, body, said_model: text("pn").map(SafeText::new) })
 }
 
-fn read_topic(topic: &str) -> Option<(SafeText, SafeText, Channel)> {
-    let mut parts = topic.splitn(5, '/');
-    let (root, _app) = (parts.next()?, parts.next()?);
-    let (model, serial) = (SafeText::new(parts.next()?), SafeText::new(parts.next()?));
-    let channel = match (root, parts.next()?) {
-        ("dt", "param_info") => Channel::ParamInfo,
-        ("dt", "state_info") => Channel::StateInfo,
-        ("cmd", "req") => Channel::Request,
-        ("cmd", "res") => Channel::Answer,
-        ("dt" | "cmd", _) => Channel::Other,
-        _ => return None,
-    };
-    (!model.is_empty() && !serial.is_empty()).then_some((model, serial, channel))
+/// The model and the serial number of a device, from its topic.
+fn read_topic(topic: &str) -> Option<(SafeText, SafeText)> {
+    let parts: Vec<&str> = topic.splitn(5, '/').collect();
+    let ["dt" | "cmd", _app, model, serial, _channel] = parts.as_slice() else { return None };
+    let (model, serial) = (SafeText::new(model), SafeText::new(serial));
+    (!model.is_empty() && !serial.is_empty()).then_some((model, serial))
 }
 
 fn from_json(part: &'static str, text: &[u8]) -> Result<Value, EnvelopeError> {
-    serde_json::from_slice(text)
-        .map_err(|error| EnvelopeError::Json { part, reason: SafeText::new(&error.to_string()) })
+    serde_json::from_slice(text).map_err(|error| EnvelopeError::Json(part, SafeText::new(&error.to_string())))
 }
 
 fn from_base64(part: &'static str, text: &str) -> Result<Vec<u8>, EnvelopeError> {
-    STANDARD
-        .decode(text)
-        .map_err(|error| EnvelopeError::Base64 { part, reason: SafeText::new(&error.to_string()) })
+    let decoded = STANDARD.decode(text);
+    decoded.map_err(|error| EnvelopeError::Base64(part, SafeText::new(&error.to_string())))
 }
 
-/// Who publishes. Each of these is a secret or close to one: `Debug` shows none.
+/// The publisher. Each of these is a secret or close to one: `Debug` shows none.
 #[derive(Clone, Copy)]
 pub struct Account<'a> {
     /// `app_name` of the MQTT credentials: `anker_power`.
@@ -155,39 +103,9 @@ impl std::fmt::Debug for Account<'_> {
     }
 }
 
-/// The outer object of a request, in the order of its keys on the wire.
-#[derive(Serialize)]
-struct Request<'a> {
-    head: RequestHead<'a>,
-    /// JSON again, as text.
-    payload: String,
-}
-
-#[derive(Serialize)]
-struct RequestHead<'a> {
-    version: &'static str,
-    client_id: String,
-    sess_id: &'static str,
-    msg_seq: u8,
-    seed: u8,
-    timestamp: i64,
-    cmd_status: u8,
-    cmd: u8,
-    sign_code: u8,
-    device_pn: &'a str,
-    device_sn: &'a str,
-}
-
-#[derive(Serialize)]
-struct RequestPayload<'a> {
-    device_sn: &'a str,
-    account_id: &'a str,
-    data: String,
-}
-
 /// The message that carries `frame` to a device, to be published on `cmd/<app_name>/<model>/<serial>/req`.
-/// `owner_user_id` is the owner's for a device that others share with this account. The numbers in its head
-/// are those that the phone sends; it holds the account's secrets, and is not to be logged.
+/// `owner_user_id` is the owner's for a device that others share with this account. Keys and numbers are in the
+/// order in which the phone sends them; it holds the account's secrets, and is not to be logged.
 pub fn request_envelope(
     account: &Account<'_>,
     owner_user_id: Option<&str>,
@@ -197,27 +115,17 @@ pub fn request_envelope(
     now: Timestamp,
 ) -> String {
     let Account { app_name, user_id, certificate_id } = account;
-    let head = RequestHead {
-        version: "1.0.0.1",
-        client_id: format!("android-{app_name}-{user_id}-{certificate_id}"),
-        sess_id: "1234-5678",
-        msg_seq: 1,
-        seed: 1,
-        timestamp: now.micros().div_euclid(1_000_000),
-        cmd_status: 2,
-        cmd: 17,
-        sign_code: 1,
-        device_pn: model,
-        device_sn: serial,
-    };
-    let payload = RequestPayload {
-        device_sn: serial,
-        account_id: owner_user_id.unwrap_or(user_id),
-        data: STANDARD.encode(frame),
-    };
-    // Texts and small numbers always have a JSON form.
-    let payload = serde_json::to_string(&payload).unwrap_or_default();
-    serde_json::to_string(&Request { head, payload }).unwrap_or_default()
+    let quoted = |text: &str| Value::from(text).to_string();
+    let (model, serial) = (quoted(model), quoted(serial));
+    let client_id = quoted(&format!("android-{app_name}-{user_id}-{certificate_id}"));
+    let head = format!(
+        r#""version":"1.0.0.1","client_id":{client_id},"sess_id":"1234-5678","msg_seq":1,"seed":1,"timestamp":{},"#,
+        now.micros().div_euclid(1_000_000),
+    );
+    let rest = format!(r#""cmd_status":2,"cmd":17,"sign_code":1,"device_pn":{model},"device_sn":{serial}"#);
+    let (account_id, data) = (quoted(owner_user_id.unwrap_or(user_id)), STANDARD.encode(frame));
+    let payload = format!(r#"{{"device_sn":{serial},"account_id":{account_id},"data":"{data}"}}"#);
+    format!(r#"{{"head":{{{head}{rest}}},"payload":{}}}"#, quoted(&payload))
 }
 
 #[cfg(test)]
@@ -239,7 +147,6 @@ mod tests {
         assert_eq!((message.model.as_str(), message.serial.as_str()), ("A1790P", "9DNBH3D0PLDBLX1Y"));
         assert_eq!(message.said_model, Some(SafeText::new("A1763")));
         assert_eq!(message.body, Body::Frame(vec![0xff, 0x09]));
-        assert_eq!(message.sent_at, Some(Timestamp::from_micros(1_777_600_000_000_000)));
     }
 
     #[test]
@@ -256,19 +163,19 @@ mod tests {
         assert!(words(r#"{"trans":"e30"}"#).starts_with("trans is not Base64: "));
         assert!(words(r#"{"trans":"ew=="}"#).starts_with("trans is not JSON: "));
         assert_eq!(message(r#"{"sn":"x"}"#), Err(EnvelopeError::Empty));
-        assert!(matches!(read_message("dt/anker_power/A1790P", b"{}"), Err(EnvelopeError::Topic { .. })));
+        assert!(matches!(read_message("dt/anker_power/A1790P", b"{}"), Err(EnvelopeError::Topic(_))));
     }
 
     #[test]
     fn a_message_beyond_the_bound_is_not_parsed() {
         let long = vec![b' '; MAX_PAYLOAD_BYTES + 1];
-        assert_eq!(read_message(TOPIC, &long), Err(EnvelopeError::TooLong { len: long.len() }));
+        assert_eq!(read_message(TOPIC, &long), Err(EnvelopeError::TooLong(long.len())));
     }
 
     #[test]
     fn nesting_is_refused_before_the_stack_ends() {
         let deep = "[".repeat(200_000);
-        assert!(matches!(read_message(TOPIC, deep.as_bytes()), Err(EnvelopeError::Json { .. })));
+        assert!(matches!(read_message(TOPIC, deep.as_bytes()), Err(EnvelopeError::Json(..))));
     }
 
     #[test]

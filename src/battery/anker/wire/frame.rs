@@ -1,13 +1,13 @@
-//! What a frame is: its type, its fields, and how one is made.
+//! A frame: its type, its fields, and how one is made.
 
 use std::fmt;
 
 use super::hex::from_hex;
 
-/// What every frame begins with.
+/// The beginning of every frame.
 pub(super) const MAGIC: [u8; 2] = [0xff, 0x09];
 
-/// What a frame is about: bytes 7 and 8, shown as four hexadecimal digits such as `0405`.
+/// The subject of a frame: bytes 7 and 8, shown as four hexadecimal digits such as `0405`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MsgType(pub [u8; 2]);
 
@@ -31,7 +31,7 @@ impl fmt::Display for MsgType {
 /// A frame, cut into its fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// What it is about.
+    /// Its subject.
     pub msg_type: MsgType,
     /// The result that an answer carries, 0 for success; telemetry has none.
     pub status: Option<u8>,
@@ -58,101 +58,50 @@ pub struct Field<'a> {
     pub offset: usize,
 }
 
-/// How the bytes of a value are to be read, if the field map says nothing else.
+/// The type byte of a field, which says how the bytes of its value are to be read unless the field map says more.
+/// There are some that are not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FieldKind {
-    /// 00: text, UTF-8.
-    Text,
-    /// 01: one byte.
-    U8,
-    /// 02: two bytes, little endian, signed.
-    I16,
-    /// 03: four bytes, one number or several.
-    Var,
-    /// 04: bit fields and packed numbers.
-    Bin,
-    /// 05: IEEE float, little endian.
-    F32,
-    /// 06: a packed structure.
-    Struct,
-    /// A type that is not known.
-    Other(u8),
+pub struct FieldKind(pub u8);
+
+impl FieldKind {
+    /// Text, UTF-8.
+    pub const TEXT: Self = Self(0);
+    /// One byte.
+    pub const U8: Self = Self(1);
+    /// Two bytes, little endian, signed.
+    pub const I16: Self = Self(2);
+    /// Four bytes, one number or several.
+    pub const VAR: Self = Self(3);
+    /// Bit fields and packed numbers.
+    pub const BIN: Self = Self(4);
+    /// An IEEE float, little endian.
+    pub const F32: Self = Self(5);
+    /// A packed structure.
+    pub const STRUCT: Self = Self(6);
+
+    /// A short name for a table: `u8`, `text`, …
+    pub fn label(self) -> &'static str {
+        let labels = ["text", "u8", "i16", "var", "bin", "f32", "struct"];
+        labels.get(usize::from(self.0)).copied().unwrap_or("?")
+    }
 }
 
 /// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// Shorter than header, message type and checksum.
-    #[error("a frame has at least 10 bytes, this has {len}")]
-    TooShort {
-        /// How many bytes there are.
-        len: usize,
-    },
-    /// Does not begin with `ff 09`.
-    #[error("a frame begins with ff09, this with {found}")]
-    NoMagic {
-        /// The first two bytes, as hexadecimal digits.
-        found: String,
-    },
-    /// The length field is not the length.
-    #[error("the frame says that it has {said} bytes, but it has {len}")]
-    Length {
-        /// What the length field says.
-        said: usize,
-        /// How many bytes there are.
-        len: usize,
-    },
-    /// Byte 4 is not 03, or byte 6 not 0f: a newer variant, encrypted, which nobody can read yet.
-    #[error(
-        "frames of the form {found} are not understood (03000f and 03010f are); newer ones are encrypted"
-    )]
-    Pattern {
-        /// Bytes 4 to 6, as hexadecimal digits.
-        found: String,
-    },
-}
-
-impl FieldKind {
-    pub(super) const fn from_byte(byte: u8) -> Self {
-        match byte {
-            0 => Self::Text,
-            1 => Self::U8,
-            2 => Self::I16,
-            3 => Self::Var,
-            4 => Self::Bin,
-            5 => Self::F32,
-            6 => Self::Struct,
-            other => Self::Other(other),
-        }
-    }
-
-    /// The type byte.
-    pub const fn byte(self) -> u8 {
-        match self {
-            Self::Text => 0,
-            Self::U8 => 1,
-            Self::I16 => 2,
-            Self::Var => 3,
-            Self::Bin => 4,
-            Self::F32 => 5,
-            Self::Struct => 6,
-            Self::Other(other) => other,
-        }
-    }
-
-    /// A short name for a table: `u8`, `text`, …
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::U8 => "u8",
-            Self::I16 => "i16",
-            Self::Var => "var",
-            Self::Bin => "bin",
-            Self::F32 => "f32",
-            Self::Struct => "struct",
-            Self::Other(_) => "?",
-        }
-    }
+    #[error("a frame has at least 10 bytes, this has {0}")]
+    TooShort(usize),
+    /// Does not begin with `ff 09`, but with these bytes in hexadecimal digits.
+    #[error("a frame begins with ff09, this with {0}")]
+    NoMagic(String),
+    /// The length field, which comes first, is not the length.
+    #[error("the frame says that it has {0} bytes, but it has {1}")]
+    Length(usize, usize),
+    /// Byte 4 is not 03, or byte 6 not 0f: a newer variant, encrypted, which nobody can read yet. Holds bytes 4 to 6
+    /// in hexadecimal digits.
+    #[error("frames of the form {0} are not understood (03000f and 03010f are); newer ones are encrypted")]
+    Pattern(String),
 }
 
 /// Makes a frame that is sent to a device. It is to be below 64 KiB.
@@ -168,7 +117,7 @@ pub(super) fn build(msg_type: MsgType, fields: &[(u8, Option<FieldKind>, &[u8])]
             Ok(length) => frame.push(length),
             Err(_) => frame.extend(u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes()),
         }
-        frame.extend(kind.map(FieldKind::byte));
+        frame.extend(kind.map(|kind| kind.0));
         frame.extend(*value);
     }
     let length = u16::try_from(frame.len() + 1).unwrap_or(u16::MAX).to_le_bytes();

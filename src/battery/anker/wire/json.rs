@@ -2,12 +2,11 @@
 
 use serde_json::Value;
 
-use super::decode::NamedValue;
 use super::map::{Factor, Place, ValueMap};
-use super::value::{float, scaled};
+use super::value::{NamedValue, float, scaled};
 use crate::reading::SafeText;
 
-/// What stands in a name where the number of an element belongs.
+/// The mark in a name for the number of an element.
 const NUMBER: &str = "{x}";
 
 /// Names what `message` holds under the keys of the map.

@@ -4,7 +4,7 @@
 
 use Term::{Minus, Plus, PositivePart};
 
-/// What a model's values mean.
+/// The meaning of a model's values.
 #[derive(Debug)]
 pub(super) struct FigureMap {
     /// For which product codes.
@@ -19,7 +19,7 @@ pub(super) struct FigureMap {
     pub(super) solar: Terms,
     /// From the grid, negative into the grid.
     pub(super) grid: Terms,
-    /// What tells whether the grid is there.
+    /// The evidence of whether the grid is there.
     pub(super) presence: GridEvidence,
 }
 
@@ -50,14 +50,14 @@ pub(super) enum Term {
     PositivePart(&'static str),
 }
 
-/// What tells whether the grid is there.
+/// The evidence of whether the grid is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GridEvidence {
     /// Nothing.
     Unknown,
-    /// What comes in: something, and it is there; nothing although there is output, and it is not.
+    /// The power that comes in: something, and it is there; nothing although there is output, and it is not.
     ByInput,
-    /// What flows to or from it: something, and it is there. Nothing tells nothing.
+    /// The power to or from it: something, and it is there. Nothing tells nothing.
     ByFlow,
     /// `grid_status`: these numbers for there and not there.
     ByStatus {
@@ -85,6 +85,23 @@ const NO_FIGURES: FigureMap = FigureMap {
     solar: &[],
     grid: &[],
     presence: GridEvidence::Unknown,
+};
+
+const SOLARBANK: FigureMap = FigureMap {
+    soc: Charge::OrMean,
+    input: &[Plus("photovoltaic_power")],
+    output: &[Plus("output_power")],
+    solar: &[Plus("photovoltaic_power")],
+    ..NO_FIGURES
+};
+
+const HOME: FigureMap = FigureMap {
+    soc: Charge::Is("battery_soc"),
+    input: &[Plus("photovoltaic_power"), PositivePart("grid_power_signed")],
+    output: &[Plus("ac_output_power")],
+    solar: &[Plus("photovoltaic_power")],
+    grid: &[Plus("grid_power_signed")],
+    ..NO_FIGURES
 };
 
 /// The meaning of a model's values, if any.
@@ -154,59 +171,27 @@ static FIGURE_MAPS: &[FigureMap] = &[
         solar: &[Plus("photovoltaic_power")],
         ..NO_FIGURES
     },
-    FigureMap {
-        models: &["A17C0"],
-        soc: Charge::Is("battery_soc"),
-        input: &[Plus("photovoltaic_power")],
-        output: &[Plus("output_power")],
-        solar: &[Plus("photovoltaic_power")],
-        ..NO_FIGURES
-    },
+    FigureMap { models: &["A17C0"], soc: Charge::Is("battery_soc"), ..SOLARBANK },
     FigureMap {
         models: &["A17C1", "A17C3"],
-        soc: Charge::OrMean,
-        input: &[Plus("photovoltaic_power")],
-        output: &[Plus("output_power")],
-        solar: &[Plus("photovoltaic_power")],
         grid: &[Plus("grid_to_home_power"), Minus("pv_to_grid_power")],
         presence: GridEvidence::ByStatus { there: 1, gone: Some(6) },
+        ..SOLARBANK
     },
     FigureMap {
         models: &["A17C2", "A17C5", "AE103"],
-        soc: Charge::OrMean,
         input: &[Plus("photovoltaic_power"), Plus("grid_to_battery_power")],
-        output: &[Plus("output_power")],
-        solar: &[Plus("photovoltaic_power")],
         grid: &[Plus("grid_power_signed")],
         presence: GridEvidence::ByFlow,
+        ..SOLARBANK
     },
-    FigureMap {
-        models: &["A17B1"],
-        soc: Charge::Is("battery_soc"),
-        input: &[Plus("photovoltaic_power"), PositivePart("grid_power_signed")],
-        output: &[Plus("ac_output_power")],
-        solar: &[Plus("photovoltaic_power")],
-        grid: &[Plus("grid_power_signed")],
-        presence: GridEvidence::ByStatus { there: 0, gone: Some(1) },
-    },
+    FigureMap { models: &["A17B1"], presence: GridEvidence::ByStatus { there: 0, gone: Some(1) }, ..HOME },
     FigureMap {
         models: &["A5101", "A5102", "A5103"],
-        soc: Charge::Is("battery_soc"),
-        input: &[Plus("photovoltaic_power"), PositivePart("grid_power_signed")],
-        output: &[Plus("ac_output_power")],
-        solar: &[Plus("photovoltaic_power")],
-        grid: &[Plus("grid_power_signed")],
         presence: GridEvidence::ByStatus { there: 0, gone: None },
+        ..HOME
     },
-    FigureMap {
-        models: &["A17E1"],
-        soc: Charge::Is("battery_soc"),
-        input: &[Plus("photovoltaic_power"), PositivePart("grid_power_signed")],
-        output: &[Plus("home_demand")],
-        solar: &[Plus("photovoltaic_power")],
-        grid: &[Plus("grid_power_signed")],
-        presence: GridEvidence::ByFlow,
-    },
+    FigureMap { models: &["A17E1"], output: &[Plus("home_demand")], presence: GridEvidence::ByFlow, ..HOME },
     FigureMap {
         models: &["AX170", "AE100"],
         soc: Charge::Is("battery_soc_total"),

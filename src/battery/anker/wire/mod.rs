@@ -26,9 +26,9 @@ mod state;
 mod value;
 
 pub use command::{status_request, trigger};
-pub use decode::{Decoded, Embedded, NamedValue, decode, decode_json, named_values};
+pub use decode::{Decoded, Embedded, decode, decode_json, named_values};
 pub use envelope::{
-    Account, Body, Channel, EnvelopeError, MAX_PAYLOAD_BYTES, Message, read_message, request_envelope,
+    Account, Body, EnvelopeError, MAX_PAYLOAD_BYTES, Message, read_message, request_envelope,
 };
 pub use frame::{Field, FieldKind, Frame, FrameError, MsgType};
 pub use hex::{from_hex, to_hex};
@@ -36,3 +36,4 @@ pub use model::{Model, ModelKind, is_read, model, models};
 pub use read::{capacity, counts_packs_apart, reading};
 pub use split::split;
 pub use state::{DeviceState, PACKS};
+pub use value::NamedValue;

@@ -19,32 +19,28 @@ const LAST_KIND: u8 = 0x31;
 /// serial numbers were replaced are read too; it decides only where tags do not ascend.
 pub fn split(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
     let &[b0, b1, l0, l1, p0, p1, p2, t0, t1, b9, ..] = bytes else {
-        return Err(FrameError::TooShort { len: bytes.len() });
+        return Err(FrameError::TooShort(bytes.len()));
     };
     if [b0, b1] != MAGIC {
-        return Err(FrameError::NoMagic { found: to_hex(&[b0, b1]) });
+        return Err(FrameError::NoMagic(to_hex(&[b0, b1])));
     }
     let said = usize::from(u16::from_le_bytes([l0, l1]));
     if said != bytes.len() {
-        return Err(FrameError::Length { said, len: bytes.len() });
+        return Err(FrameError::Length(said, bytes.len()));
     }
     if (p0, p2) != (0x03, 0x0f) {
-        return Err(FrameError::Pattern { found: to_hex(&[p0, p1, p2]) });
+        return Err(FrameError::Pattern(to_hex(&[p0, p1, p2])));
     }
     let status = Some(b9).filter(|byte| bytes.len() > LEAST_BYTES && !FIRST_TAGS.contains(byte));
     let start = if status.is_some() { LEAST_BYTES } else { LEAST_BYTES - 1 };
     let is_checksum_ok = checksum(bytes) == 0;
-    let mut splitter = Splitter::new(bytes);
-    let (fields, is_consistent) = match splitter.whole(start) {
+    let mut splitter = Splitter { frame: bytes, end: bytes.len() - 1, texts: None };
+    let whole = splitter.whole(start).filter(|(fields, way)| {
         // Ascending tags are evidence enough: recordings whose serial numbers were replaced have no checksum.
-        Some(Whole { fields, n_descents: 0, .. }) => (fields, true),
-        Some(Whole { fields, is_only_one, .. })
-            if is_checksum_ok && (is_only_one || is_distinct(&fields)) =>
-        {
-            (fields, true)
-        }
-        Some(_) | None => (splitter.beginning(start), false),
-    };
+        way.n_descents == 0 || (is_checksum_ok && (way.is_only_one || is_distinct(fields)))
+    });
+    let is_consistent = whole.is_some();
+    let fields = whole.map_or_else(|| splitter.beginning(start), |(fields, _)| fields);
     Ok(Frame { msg_type: MsgType([t0, t1]), status, fields, is_checksum_ok, is_consistent })
 }
 
@@ -79,20 +75,9 @@ struct Way {
     is_only_one: bool,
 }
 
-/// Fields that fill the frame exactly.
-struct Whole<'a> {
-    fields: Vec<Field<'a>>,
-    n_descents: usize,
-    is_only_one: bool,
-}
-
 impl<'a> Splitter<'a> {
-    fn new(frame: &'a [u8]) -> Self {
-        Self { frame, end: frame.len().saturating_sub(1), texts: None }
-    }
-
-    /// The fields from `start` to the end, if the frame can be filled.
-    fn whole(&mut self, start: usize) -> Option<Whole<'a>> {
+    /// The fields from `start` to the end, if the frame can be filled, and the way that they go.
+    fn whole(&mut self, start: usize) -> Option<(Vec<Field<'a>>, Way)> {
         let mut ways: Vec<Option<Way>> = vec![None; self.end + 1];
         *ways.last_mut()? = Some(Way { n_descents: 0, is_wide: false, is_only_one: true });
         for at in (start..self.end).rev() {
@@ -107,7 +92,7 @@ impl<'a> Splitter<'a> {
             };
             *ways.get_mut(at)? = way;
         }
-        let Way { n_descents, is_only_one, .. } = (*ways.get(start)?)?;
+        let way = (*ways.get(start)?)?;
         let (mut at, mut fields) = (start, Vec::new());
         while at < self.end {
             let is_wide = (*ways.get(at)?)?.is_wide;
@@ -115,7 +100,7 @@ impl<'a> Splitter<'a> {
             fields.push(field);
             at = next;
         }
-        Some(Whole { fields, n_descents, is_only_one })
+        Some((fields, way))
     }
 
     /// The best way that begins with this field; `next` is where it ends.
@@ -144,7 +129,7 @@ impl<'a> Splitter<'a> {
         let &[tag, length, ..] = self.frame.get(at..self.end)? else { return None };
         let mut content = at + 2..at + 2 + usize::from(length);
         let field = self.field(at, tag, content.clone())?;
-        if field.kind != Some(FieldKind::Text) {
+        if field.kind != Some(FieldKind::TEXT) {
             return Some((field, content.end));
         }
         // Some devices count text one short. What follows cannot be the next tag.
@@ -162,8 +147,8 @@ impl<'a> Splitter<'a> {
         let content = at + 3..at + 3 + length;
         let field = self.field(at, tag, content.clone()).filter(|_| length >= 4)?;
         let is_possible = match field.kind {
-            Some(FieldKind::Text) => self.is_text(content.start + 1..content.end),
-            kind => kind == Some(FieldKind::Bin),
+            Some(FieldKind::TEXT) => self.is_text(content.start + 1..content.end),
+            kind => kind == Some(FieldKind::BIN),
         };
         is_possible.then_some((field, content.end))
     }
@@ -174,9 +159,7 @@ impl<'a> Splitter<'a> {
         }
         let content = self.frame.get(content)?;
         let (kind, value) = match content {
-            [kind, value @ ..] if !value.is_empty() && *kind <= LAST_KIND => {
-                (Some(FieldKind::from_byte(*kind)), value)
-            }
+            [kind, value @ ..] if !value.is_empty() && *kind <= LAST_KIND => (Some(FieldKind(*kind)), value),
             _ => (None, content),
         };
         Some(Field { tag, kind, value, offset: at })
@@ -233,10 +216,10 @@ mod tests {
             any::<u8>().prop_map(|byte| (None, vec![byte])),
             any::<u8>().prop_map(|byte| (Some(FieldKind::U8), vec![byte])),
             any::<[u8; 2]>().prop_map(|bytes| (Some(FieldKind::I16), bytes.to_vec())),
-            any::<[u8; 4]>().prop_map(|bytes| (Some(FieldKind::Var), bytes.to_vec())),
-            "[A-Za-z0-9_]{1,40}".prop_map(|text| (Some(FieldKind::Text), text.into_bytes())),
-            "\\{[a-z:\"0-9]{300,1200}\\}".prop_map(|text| (Some(FieldKind::Text), text.into_bytes())),
-            prop::collection::vec(any::<u8>(), 1..40).prop_map(|bytes| (Some(FieldKind::Bin), bytes)),
+            any::<[u8; 4]>().prop_map(|bytes| (Some(FieldKind::VAR), bytes.to_vec())),
+            "[A-Za-z0-9_]{1,40}".prop_map(|text| (Some(FieldKind::TEXT), text.into_bytes())),
+            "\\{[a-z:\"0-9]{300,1200}\\}".prop_map(|text| (Some(FieldKind::TEXT), text.into_bytes())),
+            prop::collection::vec(any::<u8>(), 1..40).prop_map(|bytes| (Some(FieldKind::BIN), bytes)),
         ]
     }
 
@@ -244,7 +227,7 @@ mod tests {
         prop_oneof![
             any::<u8>().prop_map(|byte| (Some(FieldKind::U8), vec![byte])),
             any::<[u8; 2]>().prop_map(|bytes| (Some(FieldKind::I16), bytes.to_vec())),
-            any::<[u8; 4]>().prop_map(|bytes| (Some(FieldKind::Var), bytes.to_vec())),
+            any::<[u8; 4]>().prop_map(|bytes| (Some(FieldKind::VAR), bytes.to_vec())),
         ]
     }
 

@@ -7,6 +7,20 @@ use super::hex::to_hex;
 use super::map::{Factor, Form, Length, ValueMap};
 use crate::reading::SafeText;
 
+/// One value of one field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedValue {
+    /// The tag of the field that it stands in. A field can hold several values.
+    pub tag: u8,
+    /// Its name in the field map; a `?` at its end says that the name is a guess.
+    pub name: String,
+    /// The value: a number, a text, or what JSON holds. Bytes that nobody understands are a text of
+    /// hexadecimal digits.
+    pub value: Value,
+    /// The unit, or nothing: `W`, `%`, `kWh`, `°C`, `unix_s`, …
+    pub unit: &'static str,
+}
+
 /// A value that stands in a part of a field.
 pub(super) struct Part {
     /// The value, unless its bytes mean none.
@@ -19,7 +33,7 @@ pub(super) struct Part {
 /// which are what they say. Content without a type byte means nothing, unless the map knows its type.
 pub(super) fn whole(map: &ValueMap, field: &Field<'_>) -> Option<Value> {
     let said = map.form.kind.filter(|kind| *kind != FieldKind::F32);
-    let kind = said.filter(|_| field.kind != Some(FieldKind::Struct)).or(field.kind)?;
+    let kind = said.filter(|_| field.kind != Some(FieldKind::STRUCT)).or(field.kind)?;
     read(map, kind, field.value)
 }
 
@@ -30,11 +44,11 @@ pub(super) fn part(map: &ValueMap, field: &[u8], offset: usize) -> Option<Part> 
     let (start, length) = match (map.form.length, kind) {
         (Some(Length::Bytes(length)), _) => (0, length),
         (Some(Length::Schedule), _) => (0, 1 + 3 * usize::from(*bytes.first()?)),
-        (None, FieldKind::Text) => (1, usize::from(*bytes.first()?)),
+        (None, FieldKind::TEXT) => (1, usize::from(*bytes.first()?)),
         (None, FieldKind::U8) => (0, 1),
         (None, FieldKind::I16) => (0, 2),
-        (None, FieldKind::Var | FieldKind::F32) => (0, 4),
-        (None, FieldKind::Bin | FieldKind::Struct | FieldKind::Other(_)) => (0, bytes.len()),
+        (None, FieldKind::VAR | FieldKind::F32) => (0, 4),
+        (None, _) => (0, bytes.len()),
     };
     let value = read(map, kind, bytes.get(start..start + length)?);
     Some(Part { value, end: offset + start + length })
@@ -66,18 +80,18 @@ pub(super) fn float(number: f64) -> Option<Value> {
 
 fn read(map: &ValueMap, kind: FieldKind, bytes: &[u8]) -> Option<Value> {
     match kind {
-        FieldKind::Text => Some(text(map.name, bytes)),
+        FieldKind::TEXT => Some(text(map.name, bytes)),
         FieldKind::U8 => number(map, integer(bytes, map.form.is_signed.unwrap_or(false))?),
         FieldKind::I16 => {
             time(map.name, bytes).or_else(|| number(map, integer(bytes, map.form.is_signed.unwrap_or(true))?))
         }
-        FieldKind::Var => time(map.name, bytes).or_else(|| several(map, bytes)),
+        FieldKind::VAR => time(map.name, bytes).or_else(|| several(map, bytes)),
         FieldKind::F32 => {
             let number = f64::from(f32::from_le_bytes(bytes.try_into().ok()?));
             float(number * map.form.factor.map_or(1.0, |factor| factor.value))
         }
-        FieldKind::Bin | FieldKind::Struct => Some(Value::from(to_hex(bytes))),
-        FieldKind::Other(_) => None,
+        FieldKind::BIN | FieldKind::STRUCT => Some(Value::from(to_hex(bytes))),
+        _ => None,
     }
 }
 
