@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::account::no_section;
 use super::frame;
@@ -96,16 +97,16 @@ async fn listen(
 ) -> Result<Ended, ListenError> {
     let mut listener = Listener::open(config, request.serial.as_deref(), !request.is_passive).await?;
     let names: BTreeMap<SafeText, SafeText> =
-        listener.devices().iter().map(|device| (device.serial.clone(), device.name.clone())).collect();
+        listener.devices.iter().map(|device| (device.serial.clone(), device.name.clone())).collect();
     let mut screen = Screen { names, form: request.form, newest: BTreeMap::new() };
-    let ends_at = request.ends_after.map(|after| Instant::now() + after);
-    let n_devices = listener.devices().len();
+    let mut end = pin!(sleep(request.ends_after.unwrap_or(Duration::MAX)));
+    let n_devices = listener.devices.len();
     let mut n_messages = 0;
     let mut hindrance = None;
     let ended = loop {
         let event = tokio::select! {
             event = listener.next_event() => event,
-            () = until(ends_at) => break Ended::Heard { n_messages, hindrance },
+            () = &mut end => break Ended::Heard { n_messages, hindrance },
             _ = tokio::signal::ctrl_c() => break Ended::Heard { n_messages, hindrance },
         };
         match &event {
@@ -122,13 +123,6 @@ async fn listen(
     };
     listener.end(Instant::now() + Duration::from_secs(1)).await;
     Ok(ended)
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// What is printed, from what is event.

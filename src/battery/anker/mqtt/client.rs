@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{MqttError, MqttErrorKind};
-use super::reconnect::Reconnect;
 use super::subscriptions::Subscriptions;
 use crate::reading::{SafeText, Station, Timestamp};
+use crate::support::backoff::Backoff;
+use crate::support::jitter;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const CONNECT_WITHIN_SECONDS: u64 = 15;
@@ -31,27 +32,14 @@ const INBOX: usize = 64;
 /// How many requests may wait for the connection.
 const OUTBOX: usize = 64;
 
-/// Where and as whom to connect.
-#[derive(Clone)]
-pub struct Broker {
-    /// The host's name, which its certificate must have.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Our name there. A second connection of the same name ends the first.
-    pub client_id: String,
-    /// Certificate, key and authority.
-    pub tls: Arc<ClientConfig>,
-}
+/// The pause after the first loss; each further one doubles it, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
-impl std::fmt::Debug for Broker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The client id holds the account's id, which counts as a secret.
-        f.debug_struct("Broker").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
-    }
-}
+/// A connection that held this long was a good one: the pauses start from the first again.
+const GOOD_AFTER: Duration = Duration::from_secs(60);
 
-/// What the connection tells.
+/// An event of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MqttEvent {
     /// It stands, and every subscription is answered. What was asked on an earlier one is forgotten there.
@@ -86,26 +74,28 @@ pub struct MqttClient {
 }
 
 impl MqttClient {
-    /// Begins to connect, for these stations of the app called `app_name`. `now` is the wall clock.
-    pub fn start(broker: Broker, app_name: &str, stations: &[Station], now: fn() -> Timestamp) -> Self {
+    /// Begins to connect to a broker, for these stations of the app called `app_name`. A second connection with the
+    /// same `client_id` ends the first. `now` is the wall clock.
+    pub fn start(
+        (host, port): (String, u16),
+        client_id: String,
+        tls: Arc<ClientConfig>,
+        app_name: &str,
+        stations: &[Station],
+        now: fn() -> Timestamp,
+    ) -> Self {
         let subscriptions = Subscriptions::new(app_name, stations);
-        let mut options = MqttOptions::new(broker.client_id, broker.host, broker.port);
+        let mut options = MqttOptions::new(client_id, host, port);
         options
             .set_keep_alive(KEEP_ALIVE)
             .set_clean_session(true)
             .set_max_packet_size(MAX_INCOMING, MAX_OUTGOING)
-            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(broker.tls)));
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
         let (client, mut event_loop) = AsyncClient::new(options, OUTBOX + subscriptions.capacity());
         event_loop.network_options.set_connection_timeout(CONNECT_WITHIN_SECONDS);
         let (outbox, events) = mpsc::channel(INBOX);
-        let connection = Connection {
-            client: client.clone(),
-            event_loop,
-            subscriptions,
-            outbox,
-            reconnect: Reconnect::new(),
-            now,
-        };
+        let (sender, reconnect) = (client.clone(), Reconnect::new());
+        let connection = Connection { client: sender, event_loop, subscriptions, outbox, reconnect, now };
         let mut task = JoinSet::new();
         task.spawn(connection.run());
         Self { client, events, task }
@@ -136,12 +126,6 @@ impl MqttClient {
     }
 }
 
-/// How the task goes on.
-enum Next {
-    GoOn,
-    End,
-}
-
 /// The task's side.
 struct Connection {
     client: AsyncClient,
@@ -160,7 +144,7 @@ impl Connection {
                 Err(error) => error,
             };
             let again_in = self.reconnect.lost();
-            if send(&self.outbox, MqttEvent::Lost { error: lost, again_in }).await.is_err() {
+            if self.outbox.send(MqttEvent::Lost { error: lost, again_in }).await.is_err() {
                 return;
             }
             tokio::select! {
@@ -170,7 +154,8 @@ impl Connection {
         }
     }
 
-    /// One connection, from its beginning to its loss. `Ok` is the end for good.
+    /// One connection, from its beginning to its loss. `Ok` is the end for good: we have said goodbye, or nobody
+    /// listens any more.
     async fn run_until_disconnected(&mut self) -> Result<(), MqttError> {
         let mut is_answered_by = None;
         loop {
@@ -187,20 +172,24 @@ impl Connection {
             if is_connected {
                 is_answered_by = Some(Instant::now() + ANSWER_WITHIN);
             }
-            if let Next::End = self.take(event).await? {
+            if event == Event::Outgoing(Outgoing::Disconnect) {
                 return Ok(());
             }
-            if self.subscriptions.is_settled() && (is_connected || !was_settled) {
+            let message = self.take(event)?;
+            let is_ready = self.subscriptions.is_settled() && (is_connected || !was_settled);
+            let ready = is_ready.then(|| MqttEvent::Ready { refused: self.subscriptions.refused().to_vec() });
+            if is_ready {
                 is_answered_by = None;
-                let refused = self.subscriptions.refused().to_vec();
-                if send(&self.outbox, MqttEvent::Ready { refused }).await.is_err() {
+            }
+            for event in message.into_iter().chain(ready) {
+                if self.outbox.send(event).await.is_err() {
                     return Ok(());
                 }
             }
         }
     }
 
-    async fn take(&mut self, event: Event) -> Result<Next, MqttError> {
+    fn take(&mut self, event: Event) -> Result<Option<MqttEvent>, MqttError> {
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
                 self.reconnect.connected();
@@ -214,19 +203,12 @@ impl Connection {
                 self.subscribe(instead)?;
             }
             Event::Incoming(Packet::Publish(message)) => {
-                let message = MqttEvent::Message {
-                    topic: message.topic,
-                    payload: message.payload.to_vec(),
-                    at: (self.now)(),
-                };
-                if send(&self.outbox, message).await.is_err() {
-                    return Ok(Next::End);
-                }
+                let (topic, payload) = (message.topic, message.payload.to_vec());
+                return Ok(Some(MqttEvent::Message { topic, payload, at: (self.now)() }));
             }
-            Event::Outgoing(Outgoing::Disconnect) => return Ok(Next::End),
             Event::Incoming(_) | Event::Outgoing(_) => {}
         }
-        Ok(Next::GoOn)
+        Ok(None)
     }
 
     fn subscribe(&mut self, topics: Vec<String>) -> Result<(), MqttError> {
@@ -239,7 +221,51 @@ impl Connection {
     }
 }
 
-/// `Err` if nobody listens any more.
-async fn send(outbox: &mpsc::Sender<MqttEvent>, event: MqttEvent) -> Result<(), ()> {
-    outbox.send(event).await.map_err(|_nobody_listens| ())
+/// The pauses between a lost connection and the next.
+#[derive(Debug)]
+struct Reconnect {
+    backoff: Backoff,
+    connected_at: Option<Instant>,
+}
+
+impl Reconnect {
+    fn new() -> Self {
+        Self { backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE), connected_at: None }
+    }
+
+    fn connected(&mut self) {
+        self.connected_at = Some(Instant::now());
+    }
+
+    /// Notes a loss. Returns the pause before the next attempt.
+    fn lost(&mut self) -> Duration {
+        let held = self.connected_at.take().map(|since| since.elapsed());
+        if held.is_some_and(|held| held >= GOOD_AFTER) {
+            self.backoff.reset();
+        }
+        jitter::half_to_whole(self.backoff.fail())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_half_to_whole_of(pause: Duration, seconds: u64) -> bool {
+        let whole = Duration::from_secs(seconds);
+        whole / 2 <= pause && pause <= whole
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_connection_that_held_makes_the_next_pause_short_again() {
+        let mut backoff = Reconnect::new();
+        backoff.lost();
+        backoff.lost();
+        backoff.connected();
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert!(is_half_to_whole_of(backoff.lost(), 4));
+        backoff.connected();
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert!(is_half_to_whole_of(backoff.lost(), 1));
+    }
 }

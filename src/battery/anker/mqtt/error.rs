@@ -6,15 +6,15 @@ use std::io;
 use rumqttc::{ConnectReturnCode, ConnectionError, StateError};
 use rustls::AlertDescription;
 
-use crate::reading::SafeText;
+use crate::reading::{AccountTrouble, SafeText};
 
 /// Why the broker could not be reached, or was lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.words())]
+#[error("{}{detail}", kind.texts().1)]
 pub struct MqttError {
     /// The class.
     pub kind: MqttErrorKind,
-    /// What the system or the library said, cleaned; holds no secret.
+    /// The words of the system or the library, cleaned; they hold no secret.
     pub detail: SafeText,
 }
 
@@ -39,12 +39,39 @@ pub enum MqttErrorKind {
     SubscriptionRefused,
 }
 
+impl MqttErrorKind {
+    /// A short, stable label, what happened, and what to do.
+    const fn texts(self) -> (&'static str, &'static str, &'static str) {
+        const LOST: &str = "it is tried again; if it stays so, see whether this machine reaches the broker";
+        const RENEWED: &str = "a new certificate is asked for once an hour; if it stays so, log in with the \
+                               phone app and see whether the station is still bound to this account";
+        const UNBOUND: &str = "see with the phone app whether it is still bound to this account, and remove and \
+                               add it there if the app has no live values either";
+        match self {
+            Self::Credentials => ("mqtt_credentials", "", RENEWED),
+            Self::Unreachable => ("mqtt_lost", "the broker cannot be reached: ", LOST),
+            Self::Timeout => ("mqtt_lost", "the broker gives no answer: ", LOST),
+            Self::BrokerCertificate => (
+                "mqtt_broker_certificate",
+                "the broker's certificate is not of the authority that the cloud gave: ",
+                "somebody may stand between; nothing is sent there",
+            ),
+            Self::Refused => ("mqtt_refused", "the broker refused the connection: ", RENEWED),
+            Self::Closed => ("mqtt_lost", "the broker closed the connection: ", LOST),
+            Self::Protocol => ("mqtt_protocol", "the broker breaks the protocol: ", "it is tried again"),
+            Self::SubscriptionRefused => {
+                ("mqtt_subscription_refused", "the broker refuses the subscription to ", UNBOUND)
+            }
+        }
+    }
+}
+
 impl MqttError {
-    pub(in crate::battery::anker) fn new(kind: MqttErrorKind, detail: &str) -> Self {
+    pub(crate) fn new(kind: MqttErrorKind, detail: &str) -> Self {
         Self { kind, detail: SafeText::new(detail) }
     }
 
-    /// What a failed connection means. What the system said counts, in whatever it was wrapped on the way.
+    /// The class of a failed connection. The system's own error counts, in whatever it was wrapped on the way.
     pub(super) fn from_connection(error: &ConnectionError) -> Self {
         if let Some(told) = causes(error).find_map(from_cause) {
             return told;
@@ -67,22 +94,10 @@ impl MqttError {
         Self::new(kind, if is_packet { "no CONNACK came first" } else { &innermost })
     }
 
-    fn words(&self) -> String {
-        let detail = self.detail.as_str();
-        match self.kind {
-            MqttErrorKind::Credentials => detail.to_owned(),
-            MqttErrorKind::Unreachable => format!("the broker cannot be reached: {detail}"),
-            MqttErrorKind::Timeout => format!("the broker gives no answer: {detail}"),
-            MqttErrorKind::BrokerCertificate => {
-                format!("the broker's certificate is not of the authority that the cloud gave: {detail}")
-            }
-            MqttErrorKind::Refused => format!("the broker refused the connection: {detail}"),
-            MqttErrorKind::Closed => format!("the broker closed the connection: {detail}"),
-            MqttErrorKind::Protocol => format!("the broker breaks the protocol: {detail}"),
-            MqttErrorKind::SubscriptionRefused => {
-                format!("the broker refuses the subscription to {detail}")
-            }
-        }
+    /// The same, as the session reports what keeps it from working.
+    pub(crate) fn trouble(&self, needs_person: bool) -> AccountTrouble {
+        let (kind, _, hint) = self.kind.texts();
+        AccountTrouble { kind, message: format!("{self}: {hint}"), needs_person }
     }
 }
 
@@ -92,12 +107,10 @@ fn causes(error: &ConnectionError) -> impl Iterator<Item = &(dyn StdError + 'sta
     std::iter::successors(Some(outermost), |error: &&(dyn StdError + 'static)| (*error).source())
 }
 
-/// How the system says that the other side has hung up.
-const CUT: [io::ErrorKind; 3] =
-    [io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionAborted, io::ErrorKind::BrokenPipe];
-
-/// What the system or TLS said, if this is that.
+/// The error that the system or TLS reported, if this is one.
 fn from_cause(cause: &(dyn StdError + 'static)) -> Option<MqttError> {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+
     if let Some(error) = cause.downcast_ref::<rustls::Error>() {
         return Some(MqttError::new(from_tls(error), &error.to_string()));
     }
@@ -106,13 +119,14 @@ fn from_cause(cause: &(dyn StdError + 'static)) -> Option<MqttError> {
     if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return Some(MqttError::new(from_tls(inner), &inner.to_string()));
     }
-    let is = |kinds: &[io::ErrorKind]| kinds.contains(&error.kind());
-    let kind = if is(&[io::ErrorKind::UnexpectedEof]) {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
         // rustls says it with a page of its manual.
         return Some(MqttError::new(MqttErrorKind::Closed, "without a word"));
-    } else if is(&[io::ErrorKind::TimedOut]) {
+    }
+    let kind = if error.kind() == io::ErrorKind::TimedOut {
         MqttErrorKind::Timeout
-    } else if is(&CUT) {
+    } else if matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe) {
+        // The other side has hung up.
         MqttErrorKind::Closed
     } else {
         MqttErrorKind::Unreachable
@@ -124,25 +138,23 @@ fn from_tls(error: &rustls::Error) -> MqttErrorKind {
     if matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) {
         return MqttErrorKind::BrokerCertificate;
     }
-    let is_refusal = matches!(error, rustls::Error::AlertReceived(alert) if is_about_our_certificate(*alert));
+    let is_refusal =
+        matches!(error, rustls::Error::AlertReceived(alert) if ABOUT_OUR_CERTIFICATE.contains(alert));
     if is_refusal { MqttErrorKind::Refused } else { MqttErrorKind::Protocol }
 }
 
 /// The alerts by which a server says that it does not take a client's certificate (RFC 8446, 6.2).
-fn is_about_our_certificate(alert: AlertDescription) -> bool {
-    [
-        AlertDescription::BadCertificate,
-        AlertDescription::UnsupportedCertificate,
-        AlertDescription::CertificateRevoked,
-        AlertDescription::CertificateExpired,
-        AlertDescription::CertificateUnknown,
-        AlertDescription::UnknownCA,
-        AlertDescription::AccessDenied,
-        AlertDescription::CertificateRequired,
-        AlertDescription::DecryptError,
-    ]
-    .contains(&alert)
-}
+const ABOUT_OUR_CERTIFICATE: [AlertDescription; 9] = [
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+    AlertDescription::CertificateRequired,
+    AlertDescription::DecryptError,
+];
 
 fn from_code(code: ConnectReturnCode) -> MqttErrorKind {
     match code {

@@ -6,10 +6,9 @@
 
 mod client;
 mod error;
-mod reconnect;
 mod subscriptions;
 mod tls;
 
-pub use client::{Broker, MqttClient, MqttEvent};
+pub use client::{MqttClient, MqttEvent};
 pub use error::{MqttError, MqttErrorKind};
 pub use tls::client_config;

@@ -1,4 +1,4 @@
-//! What is subscribed to, and what the broker said to it.
+//! The subscriptions, and what the broker said to them.
 //!
 //! `dt/<app>/<model>/<serial>/#` is asked for first. In September 2026 brokers began to refuse it for
 //! owned devices (ha-anker-solix 626); then the two topics in it are asked for by their names.
@@ -63,11 +63,10 @@ impl Subscriptions {
 
     /// The broker's answer to a request. Gives what to ask for instead.
     pub(super) fn answered(&mut self, packet_id: u16, is_granted: bool) -> Vec<String> {
-        let Some(filter) = self.unanswered.remove(&packet_id) else { return Vec::new() };
-        let Some((serial, root)) = self.roots.get(filter.station) else { return Vec::new() };
-        if is_granted {
+        let Some(filter) = self.unanswered.remove(&packet_id).filter(|_| !is_granted) else {
             return Vec::new();
-        }
+        };
+        let Some((serial, root)) = self.roots.get(filter.station) else { return Vec::new() };
         if filter.is_named {
             if !self.refused.contains(serial) {
                 self.refused.push(serial.clone());

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::requests::RequestKind;
 use super::stations::StationRequest;
-use crate::battery::anker::mqtt::{Broker, MqttClient, MqttError, MqttEvent, client_config};
+use crate::battery::anker::mqtt::{MqttClient, MqttError, client_config};
 use crate::battery::anker::rest::MqttCredentials;
 use crate::battery::anker::{Config, wire};
 use crate::reading::{Station, Timestamp};
 
 const PORT: u16 = 8883;
 
-/// What we call ourselves at the broker, besides the account's name. A second connection of the same name
+/// Our name at the broker, besides the account's. A second connection of the same name
 /// ends the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
@@ -24,7 +24,7 @@ pub(super) enum Name {
 /// A connection, and as whom it is made.
 #[derive(Debug)]
 pub(super) struct AccountConnection {
-    client: MqttClient,
+    pub(super) client: MqttClient,
     credentials: MqttCredentials,
     now: fn() -> Timestamp,
 }
@@ -46,16 +46,10 @@ impl AccountConnection {
             credentials.private_key.expose(),
         )?;
         let named = config.settings.mqtt_address.as_deref();
-        let (host, port) = address(named.unwrap_or(&credentials.endpoint));
+        let address = address(named.unwrap_or(&credentials.endpoint));
         let client_id = client_id(&credentials, name, (config.now)());
-        let broker = Broker { host, port, client_id, tls };
-        let client = MqttClient::start(broker, &credentials.app_name, stations, config.now);
+        let client = MqttClient::start(address, client_id, tls, &credentials.app_name, stations, config.now);
         Ok(Self { client, credentials, now: config.now })
-    }
-
-    /// Waits for the next thing that the broker tells. May be dropped and called again.
-    pub(super) async fn next_event(&mut self) -> MqttEvent {
-        self.client.next_event().await
     }
 
     /// Asks a station. Without a connection the question is lost.
@@ -78,11 +72,6 @@ impl AccountConnection {
         if !self.client.publish(&topic, envelope) {
             tracing::warn!(station, "not asked: too many requests wait for the broker");
         }
-    }
-
-    /// Says goodbye, by `deadline` at the latest.
-    pub(super) async fn end(self, deadline: tokio::time::Instant) {
-        self.client.end(deadline).await;
     }
 }
 

@@ -23,7 +23,8 @@ const RENEWED_AFTER: Duration = Duration::from_secs(55);
 #[derive(Debug)]
 pub struct Listener {
     connection: AccountConnection,
-    devices: Vec<BoundDevice>,
+    /// The devices that it listens to.
+    pub devices: Vec<BoundDevice>,
     /// When stations are to be made to speak again; `None` if they are not to be made to.
     trigger_at: Option<Instant>,
     is_ready: bool,
@@ -44,15 +45,10 @@ impl Listener {
             return Err(ListenError::NoDevice { serial: serial.map(SafeText::new) });
         }
         let credentials = cloud.mqtt_credentials().await?;
-        let stations: Vec<Station> = devices.iter().map(station).collect();
+        let stations: Vec<Station> = devices.iter().map(BoundDevice::station).collect();
         let name = Name::Usual(jitter::number() % N_NAMES);
         let connection = AccountConnection::open(config, credentials, name, &stations)?;
         Ok(Self { connection, devices, trigger_at: makes_speak.then(Instant::now), is_ready: false })
-    }
-
-    /// Whom it listens to.
-    pub fn devices(&self) -> &[BoundDevice] {
-        &self.devices
     }
 
     /// Waits for what comes next.
@@ -60,11 +56,13 @@ impl Listener {
         loop {
             let trigger_at = self.trigger_at.filter(|_| self.is_ready);
             tokio::select! {
-                event = self.connection.next_event() => {
+                event = self.connection.client.next_event() => {
                     self.note(&event);
                     return event;
                 }
-                () = until(trigger_at) => self.make_speak(),
+                () = sleep_until(trigger_at.unwrap_or_else(Instant::now)), if trigger_at.is_some() => {
+                    self.make_speak();
+                }
             }
         }
     }
@@ -86,14 +84,14 @@ impl Listener {
         for device in &self.devices {
             for kind in [RequestKind::StatusRequest, RequestKind::Trigger] {
                 let owner = device.owner_user_id.as_ref().map(|owner| owner.expose().to_owned());
-                self.connection.ask(&StationRequest { station: station(device), owner, kind }, TRIGGER_FOR);
+                self.connection.ask(&StationRequest { station: device.station(), owner, kind }, TRIGGER_FOR);
             }
         }
     }
 
     /// Says goodbye, by `deadline` at the latest.
     pub async fn end(self, deadline: Instant) {
-        self.connection.end(deadline).await;
+        self.connection.client.end(deadline).await;
     }
 }
 
@@ -122,16 +120,5 @@ impl ListenError {
             Self::Mqtt(error) => error.to_string(),
             Self::NoDevice { .. } => format!("{self}; `fleetwatt solix devices` lists them"),
         }
-    }
-}
-
-fn station(device: &BoundDevice) -> Station {
-    Station { serial: device.serial.clone(), model: device.model.clone(), name: device.name.clone() }
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
     }
 }

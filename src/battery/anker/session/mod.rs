@@ -17,7 +17,7 @@
 //! | `stations`, `requests` | per station: what it said, what it is sent next. No I/O, no clock |
 //! | `pace`, `recovery` | the polling mode, staleness; what to try when the broker refuses. No I/O, no clock |
 //! | `persisted` | the state that outlives the process. If it is lost, it is learnt again |
-//! | `trouble`, `rest_log` | texts for people: faults with hints, and lines of the log |
+//! | `rest_log` | lines of the log |
 //!
 //! # Life cycle
 //! [`Session::start`] spawns a task with a `Worker`. Each turn of its loop takes one event: a message of the broker, or
@@ -34,7 +34,6 @@ mod recovery;
 mod requests;
 mod rest_log;
 mod stations;
-mod trouble;
 mod worker;
 
 use tokio::sync::{mpsc, oneshot, watch};

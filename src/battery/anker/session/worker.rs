@@ -12,12 +12,10 @@ use super::recovery::{BrokerRecovery, RecoveryAction};
 use super::requests::AnswerTimeout;
 use super::rest_log::rest_line;
 use super::stations::{StationRequest, StationView, Stations};
-use super::trouble;
 use crate::battery::anker::Config;
 use crate::battery::anker::mqtt::{MqttError, MqttErrorKind, MqttEvent};
 use crate::battery::anker::rest::{
-    BoundDevice, Cloud, CloudError, MqttCredentials, NoReading, Received, Site, SiteReading,
-    is_panel_offline, site_readings,
+    BoundDevice, Cloud, CloudError, NoReading, Received, Site, SiteReading, is_panel_offline, site_readings,
 };
 use crate::reading::{
     AccountTrouble, DataSource, PollingMode, SafeText, StationReading, Timestamp, error_chain,
@@ -62,7 +60,7 @@ impl SessionState {
     pub(super) fn new() -> Self {
         Self {
             stations: Vec::new(),
-            trouble: Some(trouble::connecting()),
+            trouble: Some(connecting()),
             pace: Pace { interval: Duration::ZERO, rest_every: 1 },
         }
     }
@@ -253,7 +251,7 @@ impl Worker {
     async fn ask_cloud_or_fail(&mut self) -> Result<(), CloudError> {
         // Who is known already can be listened to before the list is asked for again.
         if self.connection.is_none() && !self.stations.is_empty() {
-            self.connect().await?;
+            self.connect(false).await?;
         }
         if self.is_rest_due() {
             let devices = self.cloud.devices().await?;
@@ -261,7 +259,7 @@ impl Worker {
                 self.disconnect();
             }
             if self.connection.is_none() && !self.stations.is_empty() {
-                self.connect().await?;
+                self.connect(false).await?;
             }
             let sites = self.ask_sites(&devices).await?;
             // Only now: what failed is asked for again.
@@ -330,21 +328,13 @@ impl Worker {
         }
     }
 
-    /// Begins to connect to the broker.
-    async fn connect(&mut self) -> Result<(), CloudError> {
-        let credentials = self.cloud.mqtt_credentials().await?;
-        self.connect_with(credentials);
-        Ok(())
-    }
-
-    /// Begins to connect with a new certificate.
-    async fn reconnect_with_new_certificate(&mut self) -> Result<(), CloudError> {
-        let credentials = self.cloud.new_mqtt_credentials().await?;
-        self.connect_with(credentials);
-        Ok(())
-    }
-
-    fn connect_with(&mut self, credentials: MqttCredentials) {
+    /// Begins to connect to the broker, with a new certificate if the old one is refused.
+    async fn connect(&mut self, is_refused: bool) -> Result<(), CloudError> {
+        let credentials = if is_refused {
+            self.cloud.new_mqtt_credentials().await?
+        } else {
+            self.cloud.mqtt_credentials().await?
+        };
         // The old one goes first: both have the same name.
         self.disconnect();
         let stations = self.stations.subscribed();
@@ -352,9 +342,10 @@ impl Worker {
             Ok(connection) => self.connection = Some(connection),
             Err(error) => {
                 tracing::warn!("{error}");
-                self.mqtt_trouble = Some(trouble::from_broker(&error, false));
+                self.mqtt_trouble = Some(error.trouble(false));
             }
         }
+        Ok(())
     }
 
     fn disconnect(&mut self) {
@@ -399,7 +390,7 @@ impl Worker {
             let error = MqttError::new(MqttErrorKind::SubscriptionRefused, &names.join(", "));
             tracing::warn!("{error}");
             let hint = self.recovery.subscription_refused(Instant::now());
-            self.mqtt_trouble = Some(trouble::from_broker(&error, hint == RecoveryAction::None));
+            self.mqtt_trouble = Some(error.trouble(hint == RecoveryAction::None));
             if self.apply(hint).await {
                 return;
             }
@@ -411,7 +402,7 @@ impl Worker {
         tracing::warn!(?again_in, "{error}");
         self.ready_since = None;
         let hint = self.recovery.lost(error.kind, Instant::now());
-        self.mqtt_trouble = Some(trouble::from_broker(&error, self.recovery.new_certificate_is_refused()));
+        self.mqtt_trouble = Some(error.trouble(self.recovery.new_certificate_is_refused()));
         self.apply(hint).await;
     }
 
@@ -419,8 +410,8 @@ impl Worker {
     async fn apply(&mut self, hint: RecoveryAction) -> bool {
         let anew = match hint {
             RecoveryAction::None => return false,
-            RecoveryAction::AppName => self.connect().await,
-            RecoveryAction::NewCertificate => self.reconnect_with_new_certificate().await,
+            RecoveryAction::AppName => self.connect(false).await,
+            RecoveryAction::NewCertificate => self.connect(true).await,
         };
         if let Err(error) = &anew {
             tracing::warn!(error = error_chain(error), "no new connection to the broker");
@@ -489,9 +480,7 @@ impl Worker {
         let rest = self.rest_trouble.as_ref().filter(|trouble| trouble.needs_person || !is_ready);
         let trouble = rest.or(self.mqtt_trouble.as_ref()).cloned();
         let is_empty = self.stations.is_empty() && self.persisted.rest_at.is_some();
-        trouble
-            .or_else(|| is_empty.then(trouble::no_stations))
-            .or_else(|| (!is_ready).then(trouble::connecting))
+        trouble.or_else(|| is_empty.then(no_stations)).or_else(|| (!is_ready).then(connecting))
     }
 
     fn publish_known(&self) {
@@ -511,8 +500,29 @@ impl Worker {
     pub(super) async fn end(mut self, deadline: Instant) {
         self.save();
         if let Some(connection) = self.connection.take() {
-            connection.end(deadline).await;
+            connection.client.end(deadline).await;
         }
+    }
+}
+
+/// The session has only just begun, or a poll had no more time.
+fn connecting() -> AccountTrouble {
+    AccountTrouble {
+        kind: "connecting",
+        message: "there is no connection to the Solix cloud and its broker yet: it is tried by itself".into(),
+        needs_person: false,
+    }
+}
+
+/// The account has nothing to read. It is the wrong one, or the wrong server: both let everybody in.
+fn no_stations() -> AccountTrouble {
+    AccountTrouble {
+        kind: "no_stations",
+        message:
+            "the Solix account has no power station, solarbank or panel: see that it is the account of the \
+                phone app's owner, and write its `country` into [solix]"
+                .to_owned(),
+        needs_person: true,
     }
 }
 
@@ -534,7 +544,7 @@ fn note_failure<T>(answer: Result<T, CloudError>) {
 /// The next thing that the broker tells, if there is a connection.
 async fn next_event(connection: &mut Option<AccountConnection>) -> MqttEvent {
     match connection {
-        Some(connection) => connection.next_event().await,
+        Some(connection) => connection.client.next_event().await,
         None => std::future::pending().await,
     }
 }
