@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::alerts::Alerting;
 use super::limits::concurrency;
 use super::{Error, Settings, runtime};
-use crate::cycle::{Clock, Engine, Memory};
+use crate::cycle::{Engine, Memory};
 use crate::inventory::Host;
 use crate::reading::error_chain;
 use crate::transport::Connections;
@@ -40,7 +40,7 @@ impl Collector {
         let alerting = Alerting::new(settings, memory.alerts_before.clone());
         let connections = connections(settings, hosts, lifetime)?;
         let places = concurrency(&settings.inventory, lifetime == Lifetime::Process);
-        let engine = Engine::start(hosts, places, connections.clone(), Clock, memory);
+        let engine = Engine::start(hosts, places, connections.clone(), memory);
         Ok(Self { engine, connections, alerting })
     }
 }

@@ -13,7 +13,7 @@ use super::assembly::{Lifetime, connections};
 use super::limits::concurrency;
 use super::{Error, HostSelection, Settings, WebhookAnswer, store_status};
 use crate::battery::{Account, ask_once};
-use crate::cycle::{Checked, Clock, check_host};
+use crate::cycle::{Checked, check_host};
 use crate::inventory::Host;
 use crate::reading::AccountReport;
 use crate::store::Status;
@@ -115,7 +115,7 @@ pub async fn check(
         let (connections, slots) = (connections.clone(), slots.clone());
         tasks.spawn(async move {
             let _slot = slots.acquire().await.ok();
-            (host_idx, check_host(&host, &connections, Clock).await)
+            (host_idx, check_host(&host, &connections).await)
         });
     }
     let gather = async {

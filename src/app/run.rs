@@ -176,8 +176,8 @@ impl Daemon {
         let Collector { mut engine, connections, mut alerting } =
             Collector::assemble(&settings, &hosts(&settings), Lifetime::Process)?;
         let cycle = &settings.inventory.cycle;
-        engine.sample_between_cycles();
-        engine.stagger_over(spread(cycle.interval));
+        engine.samples = true;
+        engine.stagger = spread(cycle.interval);
         let (hand, writing, writer) = WriterTask::open(&settings).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(writing.run(writer));
@@ -246,7 +246,7 @@ impl Daemon {
             SystemFacts { store: self.hand.store.clone(), reload_failed: self.reload_failed.clone() };
         let style = self.settings.inventory.store.metadata;
         let closed = Closed { batch: &batch, scope: Scope::Whole, style, system };
-        let written = &mut self.engine.memory_mut().written;
+        let written = &mut self.engine.memory.written;
         let submit = async |id, records, alerts| self.hand.submit(id, records, alerts).await;
         let transitions = match commit(submit, &closed, written, Some(&mut self.alerting)).await {
             Ok((_, transitions)) => transitions,
@@ -276,8 +276,8 @@ impl Daemon {
 
     fn save(&mut self) {
         self.saved_at = Instant::now();
-        self.engine.memory_mut().alerts_before = self.alerting.before();
-        save(self.engine.memory(), &self.settings);
+        self.engine.memory.alerts_before = self.alerting.before();
+        save(&self.engine.memory, &self.settings);
     }
 
     /// Takes an inventory that was read again. A broken one changes nothing.
@@ -306,13 +306,13 @@ impl Daemon {
         self.alerting.adopt(&settings);
         let hosts = hosts(&settings);
         let n_anew = self.engine.reconcile(&hosts);
-        self.engine.memory_mut().retain(hosts.iter().map(Arc::as_ref));
+        self.engine.memory.retain(hosts.iter().map(Arc::as_ref));
         let difference = difference(&self.settings.inventory.hosts, &settings.inventory.hosts);
         tracing::info!("inventory reloaded: {difference}");
         let interval = settings.inventory.cycle.interval;
         if interval != self.settings.inventory.cycle.interval {
             self.ticks = ticks(interval);
-            self.engine.stagger_over(spread(interval));
+            self.engine.stagger = spread(interval);
         } else if n_anew > 0 && !self.engine.is_open() {
             // The new ones are not to wait for the rest of a long interval.
             self.ticks.reset_immediately();

@@ -27,5 +27,5 @@ pub use meter::PowerMeter;
 pub use problems::{Group, Problem, Weight, grouped};
 pub use snapshot::{Snapshot, StoreState};
 pub(crate) use station_metadata::bounded_fields;
-pub use timeline::{InventorySent, SentFacts};
+pub use timeline::InventorySent;
 pub use totals::Totals;

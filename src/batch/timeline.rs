@@ -10,19 +10,9 @@ use super::{Batch, Event, HostReport, Metadata, metadata};
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
-/// What was last written of each GPU's facts, by the source of its events: the state that
-/// [`MetadataStyle::Slim`] needs from one cycle to the next. Plain data, to be kept by the caller.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct InventorySent(pub BTreeMap<String, SentFacts>);
-
-/// The facts of one GPU as last written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SentFacts {
-    /// The facts themselves, as JSON.
-    pub facts: String,
-    /// The day of writing, in days since 1970 in UTC.
-    pub utc_day: i64,
-}
+/// The facts of each GPU as last written, as JSON, and the day of writing, in days since 1970 in UTC; by the source
+/// of its events. The state that [`MetadataStyle::Slim`] needs from one cycle to the next, to be kept by the caller.
+pub type InventorySent = BTreeMap<String, (String, i64)>;
 
 impl Batch {
     /// The rows of the timeline that this cycle gives, host by host, then the stations, the cluster's total
@@ -43,7 +33,7 @@ impl Batch {
         if style == MetadataStyle::Slim {
             // What is older is written again anyway, so it need not be kept.
             let yesterday = utc_day(self.started_at) - 1;
-            written.0.retain(|_, facts| facts.utc_day >= yesterday);
+            written.retain(|_, (_, utc_day)| *utc_day >= yesterday);
         }
         events
     }
@@ -177,11 +167,11 @@ fn is_news(
         // A lost board forgets all that it was. What stands in the timeline about it stays true.
         return false;
     }
-    let current = SentFacts { facts: Metadata::of(facts).text().to_owned(), utc_day: utc_day(at) };
-    if written.0.get(source) == Some(&current) {
+    let current = (Metadata::of(facts).text().to_owned(), utc_day(at));
+    if written.get(source) == Some(&current) {
         return false;
     }
-    written.0.insert(source.to_owned(), current);
+    written.insert(source.to_owned(), current);
     true
 }
 

@@ -1,4 +1,4 @@
-//! How soon a host that keeps failing is tried again.
+//! The pauses of a host that keeps failing.
 
 use std::time::Duration;
 
@@ -63,46 +63,12 @@ pub(super) fn is_of_connecting(kind: FailureKind) -> bool {
 }
 
 fn longest_pause(kind: FailureKind) -> Option<Duration> {
-    match kind {
-        FailureKind::Auth
-        | FailureKind::KeyFile
-        | FailureKind::HostKeyUnknown
-        | FailureKind::HostKeyChanged => Some(LONGEST_REFUSED),
-        FailureKind::Resolve
-        | FailureKind::Connect
-        | FailureKind::ConnectTimeout
-        | FailureKind::Jump
-        | FailureKind::Session
-        | FailureKind::Spawn => Some(LONGEST),
-        FailureKind::LocalShortage
-        | FailureKind::CommandMissing
-        | FailureKind::TimeoutMissing
-        | FailureKind::NoDriver
-        | FailureKind::NoLibrary
-        | FailureKind::DriverMismatch
-        | FailureKind::NoGpus
-        | FailureKind::GpuLost
-        | FailureKind::ResetRequired
-        | FailureKind::NoPermission
-        | FailureKind::Blocked
-        | FailureKind::InitUnknown
-        | FailureKind::DriverTimeout
-        | FailureKind::Interrupt
-        | FailureKind::ExternalPower
-        | FailureKind::Inforom
-        | FailureKind::OutOfMemory
-        | FailureKind::NotSupported
-        | FailureKind::NoPower
-        | FailureKind::Refused
-        | FailureKind::RemoteExit
-        | FailureKind::OutputTooLarge
-        | FailureKind::Garbled
-        | FailureKind::Timeout
-        | FailureKind::Hung
-        | FailureKind::StillBusy
-        | FailureKind::Late
-        | FailureKind::Internal => None,
+    use FailureKind as Kind;
+    if matches!(kind, Kind::Auth | Kind::KeyFile | Kind::HostKeyUnknown | Kind::HostKeyChanged) {
+        return Some(LONGEST_REFUSED);
     }
+    let is_unreached = matches!(kind, Kind::Resolve | Kind::Connect | Kind::ConnectTimeout);
+    (is_unreached || matches!(kind, Kind::Jump | Kind::Session | Kind::Spawn)).then_some(LONGEST)
 }
 
 /// Between three quarters and the whole of a pause, by the node's name, so that a rack that came back

@@ -5,32 +5,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::clock::Clock;
 use super::memory::HostMemory;
-use super::tool_query::HostQuery;
+use super::tool_query::{HostQuery, worded};
 use crate::batch::HostReport;
 use crate::inventory::Host;
 use crate::reading::Failure;
 use crate::transport::{Connections, Session};
 
-/// What became of the steps to one host.
+/// The result of the steps to one host.
 #[derive(Debug)]
 pub struct Checked {
-    /// How long connecting took, or how it failed.
+    /// The time that connecting took, or how it failed.
     pub connected: Result<Duration, Failure>,
     /// The names of the tools that it is asked by.
     pub tools: String,
-    /// What its tools answered; `None` if there was no connection to ask over.
+    /// The answer of its tools; `None` if there was no connection to ask over.
     pub answered: Option<HostReport>,
 }
 
 /// Connects to `host`, then reads it as a cycle would, remembering nothing.
-pub async fn check_host(host: &Host, connections: &Arc<Connections>, clock: Clock) -> Checked {
+pub async fn check_host(host: &Host, connections: &Arc<Connections>) -> Checked {
     let started_at = Instant::now();
-    let in_words = |failure| match host.probes.first() {
-        Some(tool) => tool.failure(failure),
-        None => failure,
-    };
+    let in_words = |failure| worded(host, failure);
     let tools: Vec<&str> = host.probes.iter().map(|tool| tool.label()).collect();
     let tools = tools.join(", ");
     let mut session = match Session::new(host, connections) {
@@ -42,7 +38,7 @@ pub async fn check_host(host: &Host, connections: &Arc<Connections>, clock: Cloc
     let mut answered = None;
     if connected.is_ok() {
         let closes_at = Instant::now() + host.timeout;
-        let query = HostQuery { host, clock, collector: "check" };
+        let query = HostQuery { host, collector: "check" };
         let (report, _) = query.read(&mut session, HostMemory::default(), None, closes_at).await;
         answered = Some(report);
     }

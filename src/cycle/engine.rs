@@ -1,9 +1,9 @@
 //! The fleet at work: one task for each host, which owns the host's session, and cycles that ask all of them.
 //!
 //! A cycle is a state of the engine. `begin` opens it and sends each task that is not busy a tick; `closed` gathers
-//! reports until all have come or the cycle's deadline is over, and may be dropped and called again. A host without a
-//! report by then is late, one that was still busy says so, and one whose task panicked gets a new task: so there
-//! is exactly one report for each host. A report that comes after its cycle has closed only frees its host.
+//! reports until all have come or the cycle's deadline is over, and may be dropped and called again. There is exactly
+//! one report for each host: one without a report by then is late, one that was still busy says so, and one whose task
+//! panicked gets a new task. A report that comes after its cycle has closed only frees its host.
 //! `reconcile` exchanges the hosts, also in the middle of a cycle; dropping a task's channel ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,14 +28,13 @@ use crate::transport::Connections;
 /// A host's own deadline ends its work; at most this much later the cycle closes without it.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How long a cycle that is told to stop still waits for hosts that are answering.
+/// The time for hosts that are answering when a cycle is told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
-/// How many reports may wait for the gatherer. It only puts them in their places, so a few are plenty; a
-/// task that finds no room waits, and its host is late at worst.
+/// The most reports that wait for the gatherer. A task that finds no room waits, and its host is late at worst.
 const OUTBOX: usize = 64;
 
-/// How long the hosts of a cycle have, and how much later it closes. The last quarter of the interval is
+/// The time that the hosts of a cycle have, and how much later it closes. The last quarter of the interval is
 /// for writing, unless a host's own timeout, which is below the interval, needs it.
 pub fn closes_after(inventory: &Inventory) -> (Duration, Duration) {
     let interval = inventory.cycle.interval;
@@ -65,13 +64,16 @@ pub struct Engine {
     nodes: BTreeMap<Id, String>,
     shared: Shared,
     inbox: mpsc::Receiver<HostRead>,
-    memory: Memory,
+    /// The memory of the hosts.
+    pub memory: Memory,
     n_cycles: u64,
     open: Option<OpenCycle>,
-    /// Hosts are sampled from one cycle to the next.
-    samples: bool,
-    /// Over how long a cycle's questions begin.
-    stagger: Duration,
+    /// Whether hosts whose inventory says `sample` are sampled from one cycle to the next: in a series of cycles.
+    pub samples: bool,
+    /// The span over which the hosts of a cycle are asked, each at its own distance from the cycle's beginning, which
+    /// is always the same. For a series of cycles over many hosts; a cycle closes no later for it, so it is to be
+    /// short against the hosts' time.
+    pub stagger: Duration,
     /// Tells hosts that wait for their moment that the cycle does not.
     closes_soon: watch::Sender<bool>,
 }
@@ -82,14 +84,13 @@ impl Engine {
         hosts: &[Arc<Host>],
         concurrency: usize,
         connections: Arc<Connections>,
-        clock: Clock,
         mut memory: Memory,
     ) -> Self {
         let (outbox, inbox) = mpsc::channel(OUTBOX);
         let slots = Arc::new(Semaphore::new(concurrency.max(1)));
         let (closes_soon, told) = watch::channel(false);
         let collector = memory.collector().into();
-        let shared = Shared { connections, slots, clock, collector, outbox, closes_soon: told };
+        let shared = Shared { connections, slots, collector, outbox, closes_soon: told };
         let mut engine = Self {
             handles: Vec::new(),
             places: BTreeMap::new(),
@@ -106,19 +107,6 @@ impl Engine {
         };
         engine.reconcile(hosts);
         engine
-    }
-
-    /// From the next cycle on, hosts whose inventory says `sample` are sampled from one cycle to the next.
-    /// For who means to run many cycles.
-    pub fn sample_between_cycles(&mut self) {
-        self.samples = true;
-    }
-
-    /// From the next cycle on, the hosts are not asked all in one moment but over `span`, each at its own
-    /// distance from the cycle's beginning, which is always the same. For who means to run many cycles over
-    /// many hosts. A cycle closes no later for it, so `span` is to be short against what the hosts have.
-    pub const fn stagger_over(&mut self, span: Duration) {
-        self.stagger = span;
     }
 
     /// Makes the fleet be `hosts`: new ones get a task, changed ones a new task, and those that are gone
@@ -147,16 +135,6 @@ impl Engine {
         spawned.len()
     }
 
-    /// What is remembered of the hosts.
-    pub fn memory(&self) -> &Memory {
-        &self.memory
-    }
-
-    /// What is remembered of the hosts, to be changed.
-    pub fn memory_mut(&mut self) -> &mut Memory {
-        &mut self.memory
-    }
-
     fn spawn(&mut self, host: Arc<Host>) -> HostHandle {
         let (ticks, inbox) = mpsc::channel(1);
         let task = HostTask::new(host.clone(), self.memory.of(&host.name), inbox, self.shared.clone());
@@ -166,8 +144,8 @@ impl Engine {
         HostHandle { host, ticks, is_busy: false }
     }
 
-    /// Opens a cycle: asks every host that is not still busy, staggered as [`Self::stagger_over`] says. Hosts
-    /// have until `closes_at`, and the cycle closes `grace` later.
+    /// Opens a cycle: asks every host that is not still busy. Hosts have until `closes_at`, and the cycle closes
+    /// `grace` later.
     ///
     /// A cycle that is still open is given up, which cannot be if the interval is longer than both.
     pub fn begin(&mut self, id: BatchId, closes_at: Instant, grace: Duration) {
@@ -179,7 +157,7 @@ impl Engine {
         self.closes_soon.send_replace(false);
         self.open = Some(OpenCycle {
             id,
-            started_at: self.shared.clock.now(),
+            started_at: Clock.now(),
             hosts_by: closes_at,
             closes_at: closes_at + grace,
             reports: BTreeMap::new(),
@@ -195,13 +173,13 @@ impl Engine {
         self.open.is_some()
     }
 
-    /// How many hosts of the open cycle are done, and how many there are.
+    /// The number of hosts of the open cycle that are done, and of all hosts.
     pub fn progress(&self) -> (usize, usize) {
         (self.open.as_ref().map_or(0, |open| open.reports.len()), self.handles.len())
     }
 
-    /// Lets the open cycle, if there is one, close soon: what answers now is still gathered, and who was to
-    /// be asked later is asked now.
+    /// Lets the open cycle, if there is one, close soon: answers are still gathered for a moment, and hosts that were
+    /// to be asked later are asked now.
     pub fn close_soon(&mut self) {
         if let Some(open) = &mut self.open {
             open.closes_at = open.closes_at.min(Instant::now() + STOP_GRACE);
@@ -225,7 +203,7 @@ impl Engine {
             }
         }
         let Some(mut open) = self.open.take() else { return std::future::pending().await };
-        let now = self.shared.clock.now();
+        let now = Clock.now();
         let late = || Failure::new(FailureKind::Late, "");
         let reports = self.handles.iter().map(|handle| {
             open.reports.remove(&handle.host.name).unwrap_or_else(|| unread(&handle.host, late(), now))
@@ -248,7 +226,7 @@ impl Engine {
         };
         if handle.is_busy {
             let busy = Failure::new(FailureKind::StillBusy, "");
-            open.reports.insert(name.clone(), unread(&handle.host, busy, self.shared.clock.now()));
+            open.reports.insert(name.clone(), unread(&handle.host, busy, Clock.now()));
         } else if handle.ticks.try_send(tick).is_ok() {
             handle.is_busy = true;
             open.missing.insert(name.clone());
@@ -259,7 +237,7 @@ impl Engine {
     fn take(&mut self, read: HostRead) {
         let node = read.report.node.clone();
         let handle = self.places.get(&node).and_then(|place| self.handles.get_mut(*place));
-        // What a host says that has left the fleet, or was changed meanwhile, is of no interest.
+        // A host that has left the fleet, or was changed meanwhile, is of no interest.
         let Some(handle) = handle.filter(|handle| Arc::ptr_eq(&handle.host, &read.host)) else { return };
         handle.is_busy = false;
         self.memory.remember(&node, read.memory);
@@ -283,7 +261,7 @@ impl Engine {
         let Some(host) = self.handles.get(place).map(|handle| handle.host.clone()) else { return };
         if let Some(open) = &mut self.open {
             let failure = Failure::new(FailureKind::Internal, "its task panicked");
-            open.reports.insert(node.clone(), unread(&host, failure, self.shared.clock.now()));
+            open.reports.insert(node.clone(), unread(&host, failure, Clock.now()));
             open.missing.remove(&node);
         }
         let anew = self.spawn(host);

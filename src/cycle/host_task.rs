@@ -18,16 +18,15 @@ use crate::probe::{Answer, Next, loop_mark, loop_pattern};
 use crate::reading::{Device, Failure, FailureKind, Span};
 use crate::transport::{Connections, Session};
 
-/// How long ending a loop that may be left behind may take.
+/// The time that ending a loop that may be left behind may take.
 const END_STRAY_WITHIN: Duration = Duration::from_secs(5);
 
-/// What all host tasks share.
+/// The things that all host tasks share.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
     pub(super) connections: Arc<Connections>,
     /// Bounds how many hosts are asked at once.
     pub(super) slots: Arc<Semaphore>,
-    pub(super) clock: Clock,
     /// The name of this collector in the commands of its loops.
     pub(super) collector: Arc<str>,
     pub(super) outbox: mpsc::Sender<HostRead>,
@@ -68,7 +67,7 @@ pub(super) struct HostTask {
     has_stray: bool,
 }
 
-/// What a host's task wakes for.
+/// The reasons for which a host's task wakes.
 enum Woken {
     Tick(Tick),
     Sampler(Event),
@@ -81,7 +80,7 @@ impl HostTask {
         ticks: mpsc::Receiver<Tick>,
         shared: Shared,
     ) -> Self {
-        let sampler = Sampler::new(&host, shared.clock, loop_mark(&shared.collector));
+        let sampler = Sampler::new(&host, loop_mark(&shared.collector));
         Self { host, memory, ticks, shared, backoff: Backoff::default(), sampler, has_stray: false }
     }
 
@@ -106,18 +105,17 @@ impl HostTask {
                 event = self.sampler.event() => Woken::Sampler(event),
             };
             match (woken, &mut session) {
-                (Woken::Tick(tick), Ok(session)) => {
-                    let report = self.read(session, tick).await;
+                (Woken::Tick(tick), session) => {
+                    let report = match session {
+                        Ok(session) => self.read(session, tick).await,
+                        Err(failure) => unread(&self.host, failure.clone(), Clock.now()),
+                    };
                     let basis = report.outcome.is_up().then(|| report.gpus.clone());
                     if !self.send(tick, report).await {
                         break;
                     }
-                    self.keep_sampling(session, tick, basis).await;
-                }
-                (Woken::Tick(tick), Err(failure)) => {
-                    let report = unread(&self.host, failure.clone(), self.shared.clock.now());
-                    if !self.send(tick, report).await {
-                        break;
+                    if let Ok(session) = session {
+                        self.keep_sampling(session, tick, basis).await;
                     }
                 }
                 (Woken::Sampler(event), Ok(session)) => self.follow(event, session).await,
@@ -153,14 +151,14 @@ impl HostTask {
     /// No second command of it is run meanwhile, since that would hang behind the loop if the loop hangs. `None`
     /// if there is no loop, or no longer.
     async fn read_sampled(&mut self, session: &mut Session, tick: Tick) -> Option<ToolReading> {
-        let tool = self.sampler.tool()?;
+        let tool = self.sampler.tool?;
         let deadline = tick.closes_at.min(Instant::now() + self.host.timeout);
         while self.sampler.is_running() && !self.sampler.has_pass() {
             match timeout_at(deadline, self.sampler.event()).await {
                 Ok(event) => self.follow(event, session).await,
                 Err(_) => {
                     let failure = Failure::new(FailureKind::Timeout, "its samples do not come");
-                    return Some(ToolReading::failed(&self.host, tool, failure, self.shared.clock.now()));
+                    return Some(ToolReading::failed(&self.host, tool, failure, Clock.now()));
                 }
             }
         }
@@ -182,16 +180,13 @@ impl HostTask {
         sampled: Option<ToolReading>,
         closes_at: Instant,
     ) -> HostReport {
-        let clock = self.shared.clock;
         if let Some(failure) = self.backoff.not_yet() {
-            return unread(&self.host, failure, clock.now());
+            return unread(&self.host, failure, Clock.now());
         }
         let Ok(Ok(_slot)) = timeout_at(closes_at, self.shared.slots.clone().acquire_owned()).await else {
-            let failure = Failure::new(
-                FailureKind::Late,
-                "no place was free, as too many other hosts were being asked",
-            );
-            return unread(&self.host, failure, clock.now());
+            let why = "no place was free, as too many other hosts were being asked";
+            let failure = Failure::new(FailureKind::Late, why);
+            return unread(&self.host, failure, Clock.now());
         };
         let ready = match session.wait_for_turn(closes_at).await {
             Ok(()) => self.end_stray(session, closes_at.min(Instant::now() + self.host.timeout)).await,
@@ -200,14 +195,14 @@ impl HostTask {
         let report = match ready {
             Ok(()) => {
                 let memory = std::mem::take(&mut self.memory);
-                let query = HostQuery { host: &self.host, clock, collector: &self.shared.collector };
+                let query = HostQuery { host: &self.host, collector: &self.shared.collector };
                 // A loop that is to be replaced goes on meanwhile.
                 let reading = query.read(session, memory, sampled, closes_at);
                 let (report, memory) = self.sampler.beside(reading).await;
                 self.memory = memory;
                 report
             }
-            Err(failure) => unread(&self.host, failure, clock.now()),
+            Err(failure) => unread(&self.host, failure, Clock.now()),
         };
         self.backoff.note(&self.host.name, &report.outcome);
         report
@@ -233,7 +228,7 @@ impl HostTask {
     }
 
     async fn start_sampling(&mut self, session: &mut Session, gpus: Vec<Device>, period: Duration) {
-        let Some(tool) = self.sampler.tool() else { return };
+        let Some(tool) = self.sampler.tool else { return };
         let profile = &self.memory.of(tool).profile;
         self.sampler.start(&self.host, session, profile, gpus, period).await;
     }
@@ -251,7 +246,7 @@ impl HostTask {
             }
             Event::Due => {
                 if self.end_stray(session, soon).await.is_ok()
-                    && let Some((gpus, period)) = self.sampler.take_started()
+                    && let Some((gpus, period)) = self.sampler.started.take()
                 {
                     self.start_sampling(session, gpus, period).await;
                 }
@@ -260,8 +255,8 @@ impl HostTask {
                 tracing::warn!(node, "samples do not come any more");
                 self.sampler.plan_restart(&node, &Failure::new(FailureKind::Hung, ""));
                 // Until it is known that it ended, nothing is started behind it.
-                if let Some(tool) = self.sampler.tool() {
-                    self.memory.of(tool).hung_since = Some(self.shared.clock.now());
+                if let Some(tool) = self.sampler.tool {
+                    self.memory.of(tool).hung_since = Some(Clock.now());
                 }
                 self.has_stray = true;
                 if let Err(failure) = self.end_stray(session, soon).await {

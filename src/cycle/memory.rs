@@ -1,6 +1,4 @@
-//! What is remembered of each host from one cycle to the next, also across runs: one JSON file in the
-//! state directory.
-//!
+//! The memory of each host from one cycle to the next, also across runs: one JSON file in the state directory.
 //! A file that cannot be read is not fatal: everything in it can be learnt again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::batch::{InventorySent, Said, SentFacts};
+use crate::batch::{InventorySent, Said};
 use crate::inventory::Host;
 use crate::probe::{HostProfile, Tool};
 use crate::reading::Timestamp;
@@ -24,7 +22,7 @@ const FILE_NAME: &str = "hosts.json";
 /// The file's version; another one is not read.
 const VERSION: u32 = 1;
 
-/// What is remembered of one host.
+/// The memory of one host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostMemory {
     /// The address that it was learnt from: another machine under the same name has a memory of its own.
@@ -37,13 +35,13 @@ pub struct HostMemory {
     tools: BTreeMap<String, ToolMemory>,
 }
 
-/// What is remembered of one tool on a host.
+/// The memory of one tool on a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolMemory {
-    /// What its answers showed.
+    /// Facts from its answers.
     #[serde(flatten)]
     pub profile: HostProfile,
-    /// What told its program from another one when it was last asked for every field.
+    /// The identity of its program when it was last asked for every field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
     /// When that was.
@@ -64,7 +62,7 @@ impl HostMemory {
         Self { address: host.address().to_owned(), ..Self::default() }
     }
 
-    /// What is remembered of a tool.
+    /// The memory of a tool.
     pub fn of(&mut self, tool: Tool) -> &mut ToolMemory {
         if tool == Tool::default() {
             return &mut self.default_tool;
@@ -73,18 +71,29 @@ impl HostMemory {
     }
 }
 
-/// What is remembered of all hosts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The memory of all hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     hosts: BTreeMap<String, HostMemory>,
     /// The name of this collector in the commands of its loops; empty before there was one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     collector: String,
-    /// What the last `gpu_inventory` events said.
+    /// The content of the last `gpu_inventory` events.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub written: InventorySent,
-    /// What an earlier version kept of the alerts here, until it is kept with the batches.
+    /// The alerts that an earlier version kept here, until they are kept with the batches.
+    #[serde(default, skip_serializing_if = "Value::is_null", rename = "alerts")]
     pub alerts_before: Value,
-    /// What a poll's log last said, so that the next one says what changed.
+    /// The last line of a poll's log, so that the next one says what changed.
+    #[serde(default)]
     pub said: Said,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File<M> {
+    version: u32,
+    #[serde(flatten)]
+    memory: M,
 }
 
 /// 256 KB a thousand hosts; the most hosts of an inventory are 65,536.
@@ -112,11 +121,16 @@ impl Memory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(fail(error)),
         };
-        let file: File = serde_json::from_slice(&text).map_err(|error| fail(error.into()))?;
-        if file.version != VERSION {
-            return Err(fail(io::Error::other(format!("its version is {}, not {VERSION}", file.version))));
+        let File { version, mut memory } =
+            serde_json::from_slice::<File<Self>>(&text).map_err(|error| fail(error.into()))?;
+        if version != VERSION {
+            return Err(fail(io::Error::other(format!("its version is {version}, not {VERSION}"))));
         }
-        Ok(file.into())
+        // Earlier versions only kept the last draw.
+        for gpu in memory.hosts.values_mut().flat_map(|host| host.default_tool.profile.gpus.values_mut()) {
+            gpu.gave_power |= gpu.power.is_some();
+        }
+        Ok(memory)
     }
 
     /// Writes it to the state directory, whole or not at all.
@@ -125,7 +139,7 @@ impl Memory {
     /// The file cannot be written.
     pub fn save(&self, state_dir: &Path) -> Result<(), WriteError> {
         let path = state_dir.join(FILE_NAME);
-        match serde_json::to_vec(&File::from(self)) {
+        match serde_json::to_vec(&File { version: VERSION, memory: self }) {
             Ok(content) => state_file::write(&path, &content),
             Err(error) => Err(WriteError { path, source: error.into() }),
         }
@@ -139,8 +153,8 @@ impl Memory {
         self.hosts.insert(node.to_owned(), host);
     }
 
-    /// The name of this collector on the hosts, made when it is first asked for: who has this state directory is one
-    /// collector, also across runs. Letters and digits.
+    /// The name of this collector on the hosts: letters and digits, made when it is first asked for. The owner of a
+    /// state directory is one collector, also across runs.
     pub(super) fn collector(&mut self) -> &str {
         if self.collector.is_empty() {
             // The last part of such a UUID is random.
@@ -154,53 +168,6 @@ impl Memory {
     pub fn retain<'h>(&mut self, hosts: impl IntoIterator<Item = &'h Host>) {
         let names: BTreeSet<&str> = hosts.into_iter().map(|host| host.name.as_str()).collect();
         self.hosts.retain(|node, _| names.contains(node.as_str()));
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct File {
-    version: u32,
-    hosts: BTreeMap<String, HostMemory>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    collector: String,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    written: BTreeMap<String, (String, i64)>,
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    alerts: Value,
-    #[serde(default)]
-    said: Said,
-}
-
-impl From<&Memory> for File {
-    fn from(memory: &Memory) -> Self {
-        let written = memory.written.0.iter();
-        Self {
-            version: VERSION,
-            hosts: memory.hosts.clone(),
-            collector: memory.collector.clone(),
-            alerts: memory.alerts_before.clone(),
-            said: memory.said.clone(),
-            written: written
-                .map(|(source, facts)| (source.clone(), (facts.facts.clone(), facts.utc_day)))
-                .collect(),
-        }
-    }
-}
-
-impl From<File> for Memory {
-    fn from(mut file: File) -> Self {
-        // Earlier versions only kept the last draw.
-        for gpu in file.hosts.values_mut().flat_map(|host| host.default_tool.profile.gpus.values_mut()) {
-            gpu.gave_power |= gpu.power.is_some();
-        }
-        let facts = |(source, (facts, utc_day))| (source, SentFacts { facts, utc_day });
-        Self {
-            hosts: file.hosts,
-            collector: file.collector,
-            written: InventorySent(file.written.into_iter().map(facts).collect()),
-            alerts_before: file.alerts,
-            said: file.said,
-        }
     }
 }
 
@@ -239,11 +206,11 @@ mod tests {
             },
             tools: BTreeMap::from([("other".to_owned(), ToolMemory::default())]),
         };
-        let facts = SentFacts { facts: "{}".to_owned(), utc_day: 20_781 };
+        let facts = ("{}".to_owned(), 20_781);
         Memory {
             hosts: BTreeMap::from([("node1".to_owned(), host)]),
             collector: "0123456789ab".to_owned(),
-            written: InventorySent(BTreeMap::from([("gpu_node1".to_owned(), facts)])),
+            written: BTreeMap::from([("gpu_node1".to_owned(), facts)]),
             alerts_before: Value::Null,
             said: Said::default(),
         }

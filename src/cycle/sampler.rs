@@ -34,20 +34,23 @@ const PROVEN_AFTER: Duration = Duration::from_mins(1);
 /// silent, too, and [`SILENCE_MARGIN`] longer.
 const PERIODS: u32 = 3;
 
-/// What a busy host or network may add to the silence.
+/// The time that a busy host or network may add to the silence.
 const SILENCE_MARGIN: Duration = Duration::from_secs(5);
 
-/// How much a loop may print at once. What was held up by the network comes together, and no connection holds
-/// more than this.
+/// The most bytes that a loop may print at once. Bytes that were held up by the network come together, and no
+/// connection holds more than this.
 const BURST_BYTES: u64 = 4 << 20;
 
-/// How often its rows are printed by a loop that keeps its period, at most.
+/// The factor by which a loop may print more rows than its period allows.
 const PACE: u64 = 4;
 
-/// In how many cycles in a row a number must be an error that was one when the loop was started.
+/// The longest row, as the allowance counts.
+const MAX_ROW_BYTES: u64 = 2048;
+
+/// The number of cycles in a row in which a number must be an error that was one when the loop was started.
 const STOPPED_CYCLES: u32 = 2;
 
-/// What became of the loop.
+/// The news of the loop.
 #[derive(Debug)]
 pub(super) enum Event {
     /// It printed something, which is in the meters.
@@ -64,15 +67,14 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) struct Sampler {
     /// The tool that samples the host, if one of its tools can.
-    tool: Option<Tool>,
-    clock: Clock,
-    /// What the meters count time from.
+    pub(super) tool: Option<Tool>,
+    /// The instant from which the meters count time.
     epoch: Instant,
-    /// How long the first pass may take.
+    /// The time that the first pass may take.
     first_within: Duration,
     running: Option<Running>,
-    /// What the last loop was started with.
-    started: Option<(Vec<Device>, Duration)>,
+    /// The GPUs and the period that the last loop was started with, to start it again.
+    pub(super) started: Option<(Vec<Device>, Duration)>,
     meters: Vec<Meter>,
     restarts: Backoff,
     restart_at: Option<Instant>,
@@ -92,7 +94,7 @@ struct Meter {
     refused: Option<SafeText>,
 }
 
-/// How much a loop may print: an allowance that grows with time, up to a burst.
+/// The bytes that a loop may print: an allowance that grows with time, up to a burst.
 #[derive(Debug)]
 struct Allowance {
     left: u64,
@@ -124,23 +126,20 @@ impl Allowance {
     }
 }
 
-/// The longest row, as the allowance counts.
-const MAX_ROW_BYTES: u64 = 2048;
-
 #[derive(Debug)]
 struct Running {
     stream: Stream,
     reader: LoopReader,
-    /// Which meter each place has.
+    /// The meter of each place.
     meters: Vec<usize>,
-    /// When this long since [`Self::passed_at`] no pass has come, it stalls.
+    /// The longest time from one pass to the next: the loop stalls beyond it.
     max_silence: Duration,
     started_at: Instant,
-    /// When the last whole pass came, or the start.
-    passed_at: Instant,
+    /// When the last whole pass came.
+    passed_at: Option<Instant>,
     /// When the last row came, by the wall clock.
     row_at: Timestamp,
-    has_passed: bool,
+    /// Number of whole passes since the last report.
     n_passes: u64,
     allowance: Allowance,
     has_unknown_gpu: bool,
@@ -164,10 +163,9 @@ fn add_samples(reader: &mut LoopReader, places: &[usize], bytes: &[u8], at: Dura
 }
 
 impl Sampler {
-    pub(super) fn new(host: &Host, clock: Clock, mark: String) -> Self {
+    pub(super) fn new(host: &Host, mark: String) -> Self {
         Self {
             tool: host.probes.iter().copied().find(|tool| tool.can_sample()),
-            clock,
             epoch: Instant::now(),
             first_within: host.timeout,
             running: None,
@@ -190,8 +188,8 @@ impl Sampler {
             self.restart_at = None;
             return Event::Due;
         };
-        let allowed = if running.has_passed { running.max_silence } else { self.first_within };
-        let silent_until = running.passed_at + allowed;
+        let first_by = running.started_at + self.first_within;
+        let silent_until = running.passed_at.map_or(first_by, |at| at + running.max_silence);
         // A read that is dropped has taken nothing. What is there is read first, should we have been slow.
         let mut is_flood = false;
         let ended = tokio::select! {
@@ -206,7 +204,7 @@ impl Sampler {
                 Ok(bytes) => {
                     let at = self.epoch.elapsed();
                     add_samples(&mut running.reader, &running.meters, bytes, at, &mut self.meters);
-                    running.row_at = self.clock.now();
+                    running.row_at = Clock.now();
                     self.take_counts();
                     return Event::Sampled;
                 }
@@ -220,7 +218,7 @@ impl Sampler {
         // A flood has nothing to say.
         let message = running.reader.last_message().filter(|_| !is_flood).cloned();
         let is_expired = running.started_at.elapsed() >= EXPIRES_AFTER;
-        let has_passed = running.has_passed;
+        let has_passed = running.passed_at.is_some();
         self.stop();
         if is_expired {
             self.restart_at = Some(Instant::now());
@@ -243,11 +241,6 @@ impl Sampler {
                 event = self.event() => tracing::trace!(?event, "sampled beside a call"),
             }
         }
-    }
-
-    /// The tool that samples the host, if one of its tools can.
-    pub(super) fn tool(&self) -> Option<Tool> {
-        self.tool
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -335,22 +328,19 @@ impl Sampler {
         let Some(tool) = self.tool else { return };
         let Some((reader, command)) = tool.sampling(profile, &gpus, period) else { return self.stop() };
         let until = Instant::now() + host.timeout;
-        let starting = session.stream(host.program(tool), &command.args, &self.mark, until);
-        let started = starting.await;
+        let started = session.stream(host.program(tool), &command.args, &self.mark, until).await;
         self.stop();
         match started {
             Ok(stream) => {
                 let max_gap = period * PERIODS;
-                let now = Instant::now();
                 self.running = Some(Running {
                     stream,
                     meters: self.meters_for(&gpus, &reader, max_gap),
                     reader,
                     max_silence: max_gap + SILENCE_MARGIN,
-                    started_at: now,
-                    passed_at: now,
-                    row_at: self.clock.now(),
-                    has_passed: false,
+                    started_at: Instant::now(),
+                    passed_at: None,
+                    row_at: Clock.now(),
                     n_passes: 0,
                     allowance: Allowance::new(gpus.len(), period),
                     has_unknown_gpu: false,
@@ -365,11 +355,6 @@ impl Sampler {
                 self.started = None;
             }
         }
-    }
-
-    /// What the last loop was started with, to start it again.
-    pub(super) fn take_started(&mut self) -> Option<(Vec<Device>, Duration)> {
-        self.started.take()
     }
 
     /// Notes that the loop failed: one that only ended starts again after a pause, one that may hang does not
@@ -393,8 +378,7 @@ impl Sampler {
         let LoopCounts { n_passes, n_bad, evidence, has_unknown_gpu } = running.reader.take_counts();
         if n_passes > 0 {
             running.n_passes += n_passes;
-            running.has_passed = true;
-            running.passed_at = Instant::now();
+            running.passed_at = Some(Instant::now());
         }
         running.has_unknown_gpu |= has_unknown_gpu;
         self.n_bad += n_bad;

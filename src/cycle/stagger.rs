@@ -1,10 +1,10 @@
-//! What is not to happen to all hosts in one moment comes at a time of its own for each, by its name.
+//! A moment of its own for each host, by its name, for what is not to happen to all of them at once.
 
 use std::time::Duration;
 
 use crate::support::stable_hash;
 
-/// How many different shares there are: of a second, as many as a timer tells apart.
+/// The number of different shares: of a second, as many as a timer tells apart.
 const N_OFFSETS: u32 = 1000;
 
 /// A share of `span`, from nothing to just below the whole, which is always the same for a node. Those of many

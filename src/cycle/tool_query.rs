@@ -26,19 +26,19 @@ const HUNG_RETRY_AFTER: Duration = Duration::from_mins(10);
 /// are in one cycle.
 const ASK_ALL_AFTER: Duration = Duration::from_hours(24);
 
-/// Over how long that is staggered.
+/// The span over which that is staggered.
 const ASK_ALL_STAGGER: Duration = Duration::from_hours(1);
 
 /// With less time than this no further command is run: it would be ended before it could answer.
 const LEAST_TIME: Duration = Duration::from_secs(1);
 
-/// What one tool gave in one cycle.
+/// The reading of one tool in one cycle.
 #[derive(Debug)]
 pub(super) struct ToolReading {
     pub(super) tool: Tool,
     pub(super) product: Product,
     pub(super) span: Span,
-    /// How long its commands took.
+    /// The time that its commands took.
     pub(super) probe_time: Duration,
 }
 
@@ -62,7 +62,6 @@ impl ToolReading {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HostQuery<'a> {
     pub(super) host: &'a Host,
-    pub(super) clock: Clock,
     /// The name of this collector in the commands of its loops.
     pub(super) collector: &'a str,
 }
@@ -103,7 +102,7 @@ impl HostQuery<'_> {
         memory: &mut ToolMemory,
         deadline: Instant,
     ) -> ToolReading {
-        let asked_at = self.clock.now();
+        let asked_at = Clock.now();
         let refused_before = self.forget_refusals(tool, session, memory, asked_at);
         let mut probe_time = Duration::ZERO;
         let (query, command) = tool.query(memory.profile.clone(), expected(self.host));
@@ -124,7 +123,7 @@ impl HostQuery<'_> {
             // What was known to be refused is not to cost the next cycle's time again.
             memory.profile.refused.extend(refused_before);
         }
-        let span = Span { asked_at, answered_at: self.clock.now() };
+        let span = Span { asked_at, answered_at: Clock.now() };
         ToolReading { tool, product, span, probe_time }
     }
 
@@ -252,10 +251,6 @@ fn both(one: Outcome, other: Outcome, other_tool: Tool, faults: &mut Vec<Fault>)
 
 /// A report of a host of which nothing was asked.
 pub(super) fn unread(host: &Host, failure: Failure, at: Timestamp) -> HostReport {
-    let failure = match host.probes.first() {
-        Some(tool) => tool.failure(failure),
-        None => failure,
-    };
     HostReport {
         node: host.name.clone(),
         address: host.address().to_owned(),
@@ -263,7 +258,7 @@ pub(super) fn unread(host: &Host, failure: Failure, at: Timestamp) -> HostReport
         labels: host.labels.clone(),
         span: Span { asked_at: at, answered_at: at },
         probe_time: Duration::ZERO,
-        outcome: Outcome::Failed(failure),
+        outcome: Outcome::Failed(worded(host, failure)),
         gpus: Vec::new(),
         gpus_expected: expected(host),
         faults: Vec::new(),
@@ -272,7 +267,15 @@ pub(super) fn unread(host: &Host, failure: Failure, at: Timestamp) -> HostReport
     }
 }
 
-/// How many GPUs the inventory says that a host has.
+/// A failure in the words of the host's first tool.
+pub(super) fn worded(host: &Host, failure: Failure) -> Failure {
+    match host.probes.first() {
+        Some(tool) => tool.failure(failure),
+        None => failure,
+    }
+}
+
+/// The number of GPUs that the inventory says that a host has.
 pub(super) fn expected(host: &Host) -> Option<usize> {
     host.gpus.and_then(|n_gpus| usize::try_from(n_gpus).ok())
 }

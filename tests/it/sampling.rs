@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetwatt::batch::{Batch, BatchId, HostReport};
-use fleetwatt::cycle::{Clock, Engine, Memory};
+use fleetwatt::cycle::{Engine, Memory};
 use fleetwatt::inventory::{Files, Host, MetadataStyle};
 use fleetwatt::reading::{Energy, FaultKind, Power, PowerKind};
 use fleetwatt::transport::Connections;
@@ -42,8 +42,8 @@ pub(crate) struct Cycles {
 
 impl Cycles {
     pub(crate) fn new(hosts: &[Arc<Host>], connections: Connections, interval: Duration) -> Self {
-        let mut engine = Engine::start(hosts, 256, Arc::new(connections), Clock, Memory::default());
-        engine.sample_between_cycles();
+        let mut engine = Engine::start(hosts, 256, Arc::new(connections), Memory::default());
+        engine.samples = true;
         Self { engine, interval, next_at: Instant::now() }
     }
 
@@ -201,7 +201,7 @@ async fn samples_that_are_thrown_away_are_counted_and_most_of_a_cycles_are_a_fau
 #[tokio::test(start_paused = true)]
 async fn a_host_that_is_asked_later_than_its_cycle_begins_is_sampled_for_whole_cycles_too() {
     let mut played = Played::new(STEADY, "100ms", SECOND);
-    played.cycles.engine.stagger_over(SECOND / 20);
+    played.cycles.engine.stagger = SECOND / 20;
     played.next().await;
     played.next().await;
     for _ in 0..3 {
@@ -215,7 +215,7 @@ async fn who_runs_one_cycle_is_asked_once() {
     let mut played = Played::new(STEADY, "100ms", SECOND);
     let hosts: Vec<Arc<Host>> = hosts(&played._dir.path().join("inventory.toml"));
     let connections = Arc::new(Connections::ephemeral(None, 1));
-    played.cycles.engine = Engine::start(&hosts, 1, connections, Clock, Memory::default());
+    played.cycles.engine = Engine::start(&hosts, 1, connections, Memory::default());
     for _ in 0..3 {
         assert_eq!(played.next().await.gpus[0].power_samples, None);
     }

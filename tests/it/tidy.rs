@@ -299,7 +299,6 @@ const BARE_OPENINGS: &[(&str, usize)] = &[
     ("batch", 57),
     ("battery", 192),
     ("cli", 8),
-    ("cycle", 44),
     ("inventory", 5),
     ("output", 13),
     ("probe", 78),

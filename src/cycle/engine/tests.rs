@@ -37,9 +37,9 @@ fn hosts(names: &str) -> Vec<Arc<Host>> {
 /// An engine that asks one host at a time, and an open cycle.
 fn begun(hosts: &[Arc<Host>], stagger: Option<Duration>) -> Engine {
     let connections = Arc::new(Connections::ephemeral(None, 1));
-    let mut engine = Engine::start(hosts, 1, connections, Clock, Memory::default());
+    let mut engine = Engine::start(hosts, 1, connections, Memory::default());
     if let Some(span) = stagger {
-        engine.stagger_over(span);
+        engine.stagger = span;
     }
     begin(&mut engine);
     engine
@@ -49,7 +49,7 @@ fn begin(engine: &mut Engine) {
     engine.begin(BatchId(Uuid::nil()), Instant::now() + Duration::from_secs(20), GRACE);
 }
 
-/// How long the open cycle took, each host of which has answered.
+/// The time that the open cycle took, each host of which has answered.
 async fn took(engine: &mut Engine) -> Duration {
     let began_at = Instant::now();
     let batch = engine.closed().await;
