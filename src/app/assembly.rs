@@ -8,7 +8,7 @@ use super::{Error, Settings, runtime};
 use crate::cycle::{Engine, Memory};
 use crate::inventory::Host;
 use crate::reading::error_chain;
-use crate::transport::Connections;
+use crate::transport::{Connections, MasterLifetime};
 
 /// The lifetime of connections and state beside that of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,15 +62,14 @@ pub(super) fn connections(
         runtime.sweep(targets);
         Ok::<_, Error>(runtime)
     };
-    Ok(Arc::new(match lifetime {
+    let (runtime, masters) = match lifetime {
         // A reload may bring the first host that is reached over SSH.
-        Lifetime::Process => Connections::process_bound(created()?, connecting),
-        Lifetime::NextRun if has_targets => Connections::persistent(created()?, connecting),
-        Lifetime::Traceless if has_targets => {
-            Connections::ephemeral(runtime::existing(settings)?, connecting)
-        }
-        Lifetime::NextRun | Lifetime::Traceless => Connections::ephemeral(None, connecting),
-    }))
+        Lifetime::Process => (Some(created()?), MasterLifetime::Process),
+        Lifetime::NextRun if has_targets => (Some(created()?), MasterLifetime::Persistent),
+        Lifetime::Traceless if has_targets => (runtime::existing(settings)?, MasterLifetime::Ephemeral),
+        Lifetime::NextRun | Lifetime::Traceless => (None, MasterLifetime::Ephemeral),
+    };
+    Ok(Arc::new(Connections::new(runtime, masters, connecting)))
 }
 
 /// The memory of hosts that earlier runs kept. A damaged one is no reason to fail.

@@ -57,7 +57,7 @@ fn found(settings: &Settings, runtime: &RuntimeDir) -> Vec<Connection> {
     let mut order = Vec::new();
     for host in &settings.inventory.hosts {
         let Some(target) = host.ssh_target() else { continue };
-        let socket = runtime.socket_of(target);
+        let socket = runtime.socket(target);
         if kept.contains_key(&socket) {
             let names = nodes.entry(socket.clone()).or_default();
             if names.is_empty() {

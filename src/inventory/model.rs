@@ -289,7 +289,7 @@ impl Host {
 
 impl SshTarget {
     /// A target with every default.
-    pub(super) fn new(address: String) -> Self {
+    pub fn new(address: String) -> Self {
         Self {
             address,
             user: None,

@@ -7,36 +7,29 @@ use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
-/// How long the rest of an answer may take whose command has ended: twice, should something hold it open.
+use super::{MAX_STDERR, MAX_STDOUT, Output};
+
+/// The time for the rest of an answer whose command has ended: twice, should something hold it open.
 const LEFT_FOR: Duration = Duration::from_millis(500);
 
-/// Both streams of an answer, as far as they were read.
-#[derive(Debug, Default)]
-pub(super) struct Streams {
-    pub(super) stdout: Vec<u8>,
-    pub(super) stderr: Vec<u8>,
-    /// Whether one of them had more than its bound; reading stopped then.
-    pub(super) truncated: bool,
-}
-
 /// Reads both streams to their ends at once, so that neither can block the other, or until one of them
-/// exceeds its bound, and waits for the command's end: `None` if there was too much.
+/// exceeds its bound, and waits for the command's end: `None` if there was too much. The exit code and the time are
+/// for the caller to fill in.
 ///
-/// What a command leaves behind may hold its output open for ever. So when it has `ended` and its output has
-/// not, `signal` is to end what is left, and what came until then counts.
+/// A process that a command leaves behind may hold its output open for ever. So when it has `ended` and its output
+/// has not, `signal` is to end what is left, and what came until then counts.
 pub(super) async fn read_to_end<T>(
     stdout: Option<impl AsyncRead + Unpin>,
     stderr: Option<impl AsyncRead + Unpin>,
     ended: impl Future<Output = T>,
     signal: impl Fn(Signal),
-) -> io::Result<(Streams, Option<T>)> {
-    let mut streams = Streams::default();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
+) -> io::Result<(Output, Option<T>)> {
+    let mut output = Output::default();
     let (read, end) = {
         let mut reading = std::pin::pin!(async {
             tokio::try_join!(
-                read_up_to(stdout, &mut out, super::MAX_STDOUT),
-                read_up_to(stderr, &mut err, super::MAX_STDERR),
+                read_up_to(stdout, &mut output.stdout, MAX_STDOUT),
+                read_up_to(stderr, &mut output.stderr, MAX_STDERR),
             )
         });
         let mut ended = std::pin::pin!(ended);
@@ -57,31 +50,27 @@ pub(super) async fn read_to_end<T>(
             }
         }
     };
-    (streams.stdout, streams.stderr) = (out, err);
     match read {
-        Ok(()) => Ok((streams, end)),
-        Err(ReadError::TooMuch) => Ok((Streams { truncated: true, ..streams }, None)),
-        Err(ReadError::Io(error)) => Err(error),
+        Ok(()) => Ok((output, end)),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Ok((Output { truncated: true, ..output }, None))
+        }
+        Err(error) => Err(error),
     }
 }
 
-/// Why reading ended before the end of a stream.
-enum ReadError {
-    TooMuch,
-    Io(io::Error),
-}
-
+/// Reads a stream to its end; [`io::ErrorKind::FileTooLarge`] if it has more than the bound.
 async fn read_up_to(
     stream: Option<impl AsyncRead + Unpin>,
     kept: &mut Vec<u8>,
     bound: usize,
-) -> Result<(), ReadError> {
+) -> io::Result<()> {
     let Some(stream) = stream else { return Ok(()) };
     let one_too_many = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
-    stream.take(one_too_many).read_to_end(kept).await.map_err(ReadError::Io)?;
+    stream.take(one_too_many).read_to_end(kept).await?;
     if bound < kept.len() {
         kept.truncate(bound);
-        return Err(ReadError::TooMuch);
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(())
 }
@@ -90,7 +79,7 @@ async fn read_up_to(
 mod tests {
     use super::*;
 
-    async fn read(stdout: impl AsyncRead + Unpin, stderr: impl AsyncRead + Unpin) -> (Streams, Option<u8>) {
+    async fn read(stdout: impl AsyncRead + Unpin, stderr: impl AsyncRead + Unpin) -> (Output, Option<u8>) {
         read_to_end(Some(stdout), Some(stderr), async { 7 }, |_| ()).await.unwrap()
     }
 

@@ -1,4 +1,4 @@
-//! What OpenSSH prints when it cannot connect, as the step that failed.
+//! The messages of OpenSSH when it cannot connect, as the step that failed.
 //!
 //! The texts are those of OpenSSH 9.2 and of the C library's `strerror` in the C locale.
 

@@ -1,15 +1,15 @@
-//! How many hosts this process can ask at once, by the file descriptors that it may have.
+//! The number of hosts that this process can ask at once, by the file descriptors that it may have.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// What one host takes at most while it is asked: three pipes of a shell, or the start of an `ssh` with
+/// The most that one host takes while it is asked: three pipes of a shell, or the start of an `ssh` with
 /// five, or two pipes and a socket of a call of its own; and a `ssh` or a command is a descriptor itself.
 const PER_HOST: u64 = 8;
 
-/// What the loop of a host that is sampled holds from one cycle to the next.
+/// The descriptors that the loop of a sampled host holds from one cycle to the next.
 const PER_STREAM: u64 = 3;
 
-/// What is open beside: the databases with their logs, sockets of the cloud and the webhook, the runtime.
+/// Everything that is open beside: the databases with their logs, sockets of the cloud and the webhook, the runtime.
 const RESERVED: u64 = 64;
 
 /// Raises the soft limit of open files to the hard one: the usual soft limit is 1,024.
@@ -21,12 +21,12 @@ pub fn raise_descriptor_limit() {
     }
 }
 
-/// How many file descriptors this process may have; `None` if there is no limit.
+/// The number of file descriptors that this process may have; `None` if there is no limit.
 pub fn descriptor_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// How many hosts can be asked at once by a process that may have `limit` file descriptors, while loops on
+/// The number of hosts that can be asked at once by a process that may have `limit` file descriptors, while loops on
 /// `n_sampled` hosts go on. At least one.
 pub fn hosts_at_once(limit: u64, n_sampled: usize) -> usize {
     let held = u64::try_from(n_sampled).unwrap_or(u64::MAX).saturating_mul(PER_STREAM);

@@ -12,14 +12,14 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::bounded::{Streams, read_to_end};
-use super::{Output, no_answer};
+use super::bounded::read_to_end;
+use super::{Output, no_answer, program_of};
 use crate::reading::{Failure, FailureKind};
 
-/// How long an abandoned command may take to end after TERM, before it is killed.
+/// The time that an abandoned command has to end after TERM, before it is killed.
 const TERM_GRACE: Duration = Duration::from_secs(1);
 
-/// What a child may inherit of our environment. Everything else, and so every secret, stays here.
+/// The variables of our environment that a child inherits. Everything else, and so every secret, stays here.
 const INHERITED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "LD_LIBRARY_PATH"];
 
 /// A command with a cleaned environment and nothing to read; English messages, whatever our own locale.
@@ -42,9 +42,7 @@ pub(super) fn clean_command(program: &str) -> Command {
 pub(super) fn identity_of(program: &str) -> String {
     let path = path_of(program).unwrap_or_else(|| program.into());
     match std::fs::metadata(&path) {
-        Ok(file) => {
-            format!("{} {} {}.{:09}", path.display(), file.len(), file.mtime(), file.mtime_nsec())
-        }
+        Ok(file) => format!("{} {} {}.{:09}", path.display(), file.len(), file.mtime(), file.mtime_nsec()),
         Err(_) => path.display().to_string(),
     }
 }
@@ -81,36 +79,22 @@ pub(super) fn is_shortage(error: &io::Error) -> bool {
 
 /// Runs `argv` here, with our own deadline behind that of its `timeout`.
 pub(super) async fn run(argv: &[String], deadline: Instant) -> Result<Output, Failure> {
-    let (program, args) =
-        argv.split_first().ok_or_else(|| Failure::new(FailureKind::Internal, "no command"))?;
+    let (program, args) = program_of(argv)?;
     let started_at = Instant::now();
-    let mut child = clean_command(program)
-        .args(args)
-        .stdout(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| cannot_start(program, &error))?;
+    let mut command = clean_command(program);
+    command.args(args).stdout(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().map_err(|error| cannot_start(program, &error))?;
     let (stdout, stderr, group) = (child.stdout.take(), child.stderr.take(), group_of(&child));
     let reading = read_to_end(stdout, stderr, child.wait(), |signal| signal_group(group, signal));
     let read = timeout_at(deadline, reading).await;
-    let (streams, ended) = match read {
-        Ok(Ok((streams, Some(ended)))) => (streams, ended.ok()),
-        Ok(Ok((streams, None))) => {
-            stop(&mut child).await;
-            (streams, None)
-        }
-        Ok(Err(error)) => {
-            stop(&mut child).await;
-            return Err(local_failure(FailureKind::Session, "its output", &error));
-        }
-        Err(_) => {
-            stop(&mut child).await;
-            return Err(no_answer(started_at));
-        }
-    };
-    let exit = ended.and_then(|status| status.code());
-    let Streams { stdout, stderr, truncated } = streams;
-    Ok(Output { stdout, stderr, exit, truncated, took: started_at.elapsed() })
+    if !matches!(read, Ok(Ok((_, Some(_))))) {
+        stop(&mut child).await;
+    }
+    let read = read.map_err(|_| no_answer(started_at))?;
+    let failed = |error| local_failure(FailureKind::Session, "its output", &error);
+    let (output, ended) = read.map_err(failed)?;
+    let exit = ended.and_then(Result::ok).and_then(|status| status.code());
+    Ok(Output { exit, took: started_at.elapsed(), ..output })
 }
 
 /// Ends a command and everything it started: TERM first, KILL after a grace. A process that is stuck in

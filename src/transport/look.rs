@@ -1,5 +1,5 @@
-//! What stands in the way of a login on this machine already: key files, `known_hosts`, ssh's configuration. Looked
-//! at without connecting anywhere.
+//! The obstacles to a login on this machine: key files, `known_hosts`, ssh's configuration. Looked at without
+//! connecting anywhere.
 //!
 //! `ssh -G` says what ssh would do for a host, with all that the user's configuration adds to the inventory.
 
@@ -19,13 +19,13 @@ use super::options::{arguments, home_expanded, ssh_version};
 use crate::inventory::{HostKeyPolicy, SshTarget};
 use crate::reading::SafeText;
 
-/// How long ssh may take to say what it would do. A `Match exec` of the user's may hang.
+/// The time that ssh may take to say what it would do. A `Match exec` of the user's may hang.
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
 
 /// No private key is longer.
 const MAX_KEY: u64 = 64 << 10;
 
-/// What OpenSSH's own format begins with.
+/// The beginning of OpenSSH's own format.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
 
 /// Everything that is found to be wrong here for `target`, in words; empty when all is well.
@@ -43,21 +43,19 @@ pub async fn look(target: &SshTarget) -> Vec<String> {
     found
 }
 
-/// What ssh would use, by its keywords in lower case; of those that come several times, all.
+/// The settings that ssh would use, by its keywords in lower case; of those that come several times, all.
 type Effective = BTreeMap<String, Vec<String>>;
 
 async fn effective(target: &SshTarget) -> Result<Effective, String> {
     let version = ssh_version().await.map_err(|failure| failure.to_string())?;
     let mut command = clean_command("ssh");
     command.arg("-G").args(arguments(target, Path::new("none"), None, version));
-    let output =
-        match timeout(LOOK_WITHIN, command.stdout(std::process::Stdio::piped()).kill_on_drop(true).output())
-            .await
-        {
-            Ok(Ok(output)) => output,
-            Ok(Err(error)) => return Err(format!("ssh cannot be started: {error}")),
-            Err(_) => return Err("ssh does not get through its configuration in time".to_owned()),
-        };
+    command.stdout(std::process::Stdio::piped()).kill_on_drop(true);
+    let output = match timeout(LOOK_WITHIN, command.output()).await {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) => return Err(format!("ssh cannot be started: {error}")),
+        Err(_) => return Err("ssh does not get through its configuration in time".to_owned()),
+    };
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
@@ -79,7 +77,7 @@ fn first<'a>(settings: &'a Effective, key: &str) -> Option<&'a str> {
     settings.get(key)?.first().map(String::as_str)
 }
 
-/// What is wrong with the keys that ssh would log in with.
+/// The troubles of the keys that ssh would log in with.
 fn keys(target: &SshTarget, settings: &Effective) -> Vec<String> {
     let has_agent = has_agent(settings);
     if let Some(named) = &target.identity_file {
@@ -88,27 +86,21 @@ fn keys(target: &SshTarget, settings: &Effective) -> Vec<String> {
     if has_agent || settings.contains_key("pkcs11provider") {
         return Vec::new();
     }
-    let files: Vec<PathBuf> = settings
-        .get("identityfile")
-        .into_iter()
-        .flatten()
-        .map(|file| home_expanded(Path::new(file)))
-        .collect();
-    // What has a `%` is ssh's to expand.
-    let (known, unknown): (Vec<_>, Vec<_>) =
-        files.iter().partition(|file| !file.display().to_string().contains('%'));
-    let troubles: Vec<_> =
-        known.iter().map(|file| (file.exists(), trouble_of_key(file, has_agent))).collect();
-    if !unknown.is_empty() || troubles.iter().any(|(_, trouble)| trouble.is_none()) {
-        return Vec::new();
+    let (mut troubles, mut names) = (Vec::new(), Vec::new());
+    for file in settings.get("identityfile").into_iter().flatten().map(|file| home_expanded(Path::new(file)))
+    {
+        let name = file.display().to_string();
+        // What has a `%` is ssh's to expand.
+        match trouble_of_key(&file, has_agent) {
+            Some(trouble) if !name.contains('%') => troubles.extend(file.exists().then_some(trouble)),
+            _ => return Vec::new(),
+        }
+        names.push(format!("`{name}`"));
     }
-    let of_those_there: Vec<_> =
-        troubles.into_iter().filter(|(is_there, _)| *is_there).filter_map(|(_, trouble)| trouble).collect();
-    if !of_those_there.is_empty() {
-        return of_those_there;
+    if troubles.is_empty() {
+        troubles.push(format!("there is no key: none of {} is there, and no agent", names.join(", ")));
     }
-    let names: Vec<_> = known.iter().map(|file| format!("`{}`", file.display())).collect();
-    vec![format!("there is no key: none of {} is there, and no agent", names.join(", "))]
+    troubles
 }
 
 /// Whether an agent listens that ssh would ask.
@@ -157,7 +149,7 @@ fn trouble_of_key(path: &Path, has_agent: bool) -> Option<String> {
     }
 }
 
-/// What a key file holds.
+/// The content of a key file.
 #[derive(Debug, PartialEq, Eq)]
 enum KeyFile {
     Plain,
@@ -174,10 +166,8 @@ fn kind_of_key(text: &str) -> KeyFile {
     };
     let Some(body) = body.strip_prefix("OPENSSH PRIVATE KEY-----") else {
         let (label, rest) = body.split_once("-----").unwrap_or((body, ""));
-        return match (
-            label.ends_with("PRIVATE KEY"),
-            label.starts_with("ENCRYPTED") || rest.contains("ENCRYPTED"),
-        ) {
+        let is_encrypted = label.starts_with("ENCRYPTED") || rest.contains("ENCRYPTED");
+        return match (label.ends_with("PRIVATE KEY"), is_encrypted) {
             (false, _) => KeyFile::Other,
             (true, true) => KeyFile::Encrypted,
             (true, false) => KeyFile::Plain,

@@ -15,27 +15,26 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::classify::{classify, is_known};
 use super::local::{cannot_start, clean_command, local_failure};
 use super::options::{arguments, ssh_version};
-use super::shell::{self, PipeEnds, PipeReaders, Shell};
+use super::shell::{self, Shell};
 use crate::inventory::SshTarget;
 use crate::reading::{Failure, FailureKind};
 
-/// How ssh exits when it is not the command there that ended.
+/// The exit code of ssh when it is not the command there that ended.
 const SSH_FAILED: i32 = 255;
 
 /// A Unix socket's path has at most 107 bytes, and ssh first binds to the name with 17 bytes more.
 const MAX_SOCKET_PATH: usize = 107 - 17;
 
-/// How long a dead `ssh` may keep us waiting for the rest of its messages: a `ProxyCommand` that it left
-/// behind may hold the pipe open.
+/// The time for the rest of the messages of a dead `ssh`: a `ProxyCommand` that it left behind may hold the pipe open.
 const STDERR_DRAIN_WITHIN: Duration = Duration::from_millis(50);
 
-/// How long an `ssh` may take to end that has closed its output, or that is killed.
+/// The time that an `ssh` may take to end that has closed its output, or that is killed.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// Starts a master for `target` that listens on `socket` and waits in the background, and waits until it is
@@ -74,15 +73,17 @@ pub(super) async fn launch_with_shell(
     deadline: Instant,
 ) -> Result<bool, Failure> {
     is_short_enough(socket)?;
-    let version = ssh_version().await?;
-    let made = Shell::beside(socket).make();
-    let (pipe_ends, readers) =
-        made.map_err(|error| local_failure(FailureKind::Spawn, "the pipes of a shell", &error))?;
     let mut command = clean_command("ssh");
-    command.args(arguments(target, socket, None, version)).arg(shell::command(idle));
-    let child = spawn_with_shell(command, pipe_ends).map_err(|error| cannot_start("ssh", &error))?;
-    let mut ssh = KillOnDrop(Some(child));
-    let PipeReaders { answers, messages: said } = readers;
+    command.args(arguments(target, socket, None, ssh_version().await?)).arg(shell::script(idle));
+    // In a process group of its own, so that it outlives us, and the keys that end us on a terminal.
+    command.process_group(0);
+    let (answers, said) = Shell::beside(socket)
+        .attach(&mut command)
+        .map_err(|error| local_failure(FailureKind::Spawn, "the pipes of a shell", &error))?;
+    let child = command.spawn().map_err(|error| cannot_start("ssh", &error))?;
+    // Nobody but ssh may hold the pipes open.
+    drop(command);
+    let mut ssh = KillOnDrop { child, is_kept: false };
     let mut messages = Vec::new();
     let reading = read_first(Some(said), &mut messages);
     // If the pipe of the answers ended, so did ssh.
@@ -90,13 +91,13 @@ pub(super) async fn launch_with_shell(
     let came = timeout_at(deadline, ready).await.map(Result::ok);
     match came {
         Ok(Some(true)) => {
-            ssh.disarm();
+            ssh.is_kept = true;
             return Ok(true);
         }
         // Its output ended. That is no proof that it did.
         Ok(None) => {
             let end_by = deadline.min(Instant::now() + END_WITHIN);
-            if let Ok(ended) = timeout_at(end_by, ssh.wait()).await {
+            if let Ok(ended) = timeout_at(end_by, ssh.child.wait()).await {
                 let status = ended.map_err(|error| cannot_start("ssh", &error))?;
                 return ended_without_shell(status, &String::from_utf8_lossy(&messages), target);
             }
@@ -135,11 +136,6 @@ async fn while_reading<T>(
     came
 }
 
-/// In a process group of its own, so that it outlives us, and the keys that end us on a terminal.
-fn spawn_with_shell(mut command: Command, pipe_ends: PipeEnds) -> io::Result<Child> {
-    command.stdin(pipe_ends.stdin).stdout(pipe_ends.stdout).stderr(pipe_ends.stderr).process_group(0).spawn()
-}
-
 /// An ssh that ended: whether that was a login to a host that has no shell for us. The pipes stay: whoever
 /// comes next can use them.
 fn ended_without_shell(status: ExitStatus, messages: &str, target: &SshTarget) -> Result<bool, Failure> {
@@ -151,35 +147,26 @@ fn ended_without_shell(status: ExitStatus, messages: &str, target: &SshTarget) -
 }
 
 /// An `ssh` that is to end if nobody waits for it any more, unless it got where it should.
-struct KillOnDrop(Option<Child>);
+struct KillOnDrop {
+    child: Child,
+    is_kept: bool,
+}
 
 impl KillOnDrop {
-    fn disarm(&mut self) {
-        self.0 = None;
-    }
-
-    async fn wait(&mut self) -> io::Result<ExitStatus> {
-        match &mut self.0 {
-            Some(child) => child.wait().await,
-            None => Err(io::Error::other("it was left to itself")),
-        }
-    }
-
     async fn kill(&mut self) {
-        let Some(child) = &mut self.0 else { return };
         // One that is stuck in the kernel is left to it.
-        match timeout(END_WITHIN, child.kill()).await {
+        match timeout(END_WITHIN, self.child.kill()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "cannot end an ssh"),
-            Err(_) => tracing::warn!(pid = child.id(), "an ssh does not end even when killed"),
+            Err(_) => tracing::warn!(pid = self.child.id(), "an ssh does not end even when killed"),
         }
     }
 }
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0
-            && let Err(error) = child.start_kill()
+        if !self.is_kept
+            && let Err(error) = self.child.start_kill()
         {
             tracing::debug!(%error, "cannot end an ssh");
         }

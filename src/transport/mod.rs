@@ -1,7 +1,7 @@
 //! Run this argv there, by this deadline, with at most this much output; say which step failed.
 //!
-//! The only room that starts processes. A failure names the step and keeps the line of evidence; what
-//! a person can do about it stands with [`FailureKind`].
+//! The only room that starts processes. A failure names the step and keeps the line of evidence; its hint stands with
+//! [`FailureKind`].
 //!
 //! The deadline stands on both sides: here, and as `timeout` around the command there, since giving up
 //! on an answer ends no process on another machine.
@@ -32,7 +32,7 @@ use scripted::SimulatedLoop;
 pub use limits::{descriptor_limit, hosts_at_once, raise_descriptor_limit};
 pub use look::look;
 pub use runtime::{KeptConnection, RuntimeDir};
-pub use ssh::{Connections, SshSession};
+pub use ssh::{Connections, MasterLifetime, SshSession};
 pub use stream::{STREAM_BOUND, Stream};
 
 /// The most bytes of standard output that one answer may have. Eight GPUs print about 2 KB.
@@ -41,12 +41,12 @@ pub const MAX_STDOUT: usize = 1 << 20;
 /// The most bytes of standard error that one answer may have.
 pub const MAX_STDERR: usize = 64 << 10;
 
-/// How much earlier than our own deadline the far side is told to end: the way of the command and of its answer.
-/// What ignores `timeout`'s first signal is killed a second later, when we have given up already.
+/// The time by which the far side ends before our own deadline: for the way of the command and of its answer. A
+/// command that ignores `timeout`'s first signal is killed a second later, when we have given up already.
 const ROUND_TRIP: Duration = Duration::from_millis(500);
 
-/// What a command answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The answer of a command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
     /// Standard output, at most [`MAX_STDOUT`] bytes.
     pub stdout: Vec<u8>,
@@ -79,9 +79,7 @@ impl Session {
     pub fn new(host: &Host, connections: &std::sync::Arc<Connections>) -> Result<Self, Failure> {
         match &host.target {
             Target::Local => Ok(Self::Local),
-            Target::Ssh(target) => {
-                Ok(Self::Ssh(Box::new(SshSession::new(target.clone(), connections.clone())?)))
-            }
+            Target::Ssh(target) => Ok(Self::Ssh(Box::new(SshSession::new(target, connections)))),
             Target::Scripted { scene } => match scripted::load(scene) {
                 Ok(scenario) => Ok(Self::Scripted(Box::new(scenario.seeded(&host.name)))),
                 Err(error) => Err(Failure::new(FailureKind::Spawn, &error.to_string())),
@@ -132,12 +130,11 @@ impl Session {
         }
     }
 
-    /// Starts `program`, which keeps printing, and gives its standard output as it comes.
+    /// Starts `program`, which keeps printing, and gives its standard output as it comes. Its life is bounded by
+    /// [`STREAM_BOUND`]; it ends with its [`Stream`], at its next write over SSH, at once here.
     ///
-    /// It has no deadline: whoever reads it says how long it may be silent. There it is bounded by
-    /// [`STREAM_BOUND`], so that nothing that cannot write stays for ever. It ends with its [`Stream`]: at
-    /// its next write over SSH, at once here. `deadline` is for connecting and starting. `mark`, a variable as
-    /// `NAME=value`, stands in the command line, so that it can be told from the same command of others.
+    /// `deadline` is for connecting and starting. `mark`, a variable as `NAME=value`, stands in the command line, so
+    /// that it can be told from the same command of others.
     ///
     /// # Errors
     /// The step that failed.
@@ -157,8 +154,8 @@ impl Session {
         }
     }
 
-    /// What tells `program` from another that may take its place, as far as that can be seen without asking the
-    /// host: its name, and here its path, size and time of change, too.
+    /// The identity of `program`, as far as it can be seen without asking the host: its name, and here its path, size
+    /// and time of change, too.
     pub fn identity_of(&self, program: &str) -> String {
         match self {
             Self::Local => local::identity_of(program),
@@ -166,7 +163,7 @@ impl Session {
         }
     }
 
-    /// Ends what shall not outlive this session. A connection that is kept for the next run stays.
+    /// Ends the connection, unless it is to outlive this session. A connection that is kept for the next run stays.
     pub async fn close(self) {
         match self {
             Self::Local | Self::Scripted(_) => (),
@@ -189,6 +186,11 @@ fn argv_within(command: &[String], bound: Duration) -> Vec<String> {
     let mut argv = vec!["timeout".to_owned(), "-k".to_owned(), "1".to_owned(), seconds.to_string()];
     argv.extend_from_slice(command);
     argv
+}
+
+/// A command's program and its arguments.
+fn program_of(argv: &[String]) -> Result<(&String, &[String]), Failure> {
+    argv.split_first().ok_or_else(|| Failure::new(FailureKind::Internal, "no command"))
 }
 
 /// The failure of a command that was started and has not returned.

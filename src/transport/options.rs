@@ -14,15 +14,14 @@ use super::local::{cannot_start, clean_command};
 use crate::inventory::{HostKeyPolicy, SshTarget};
 use crate::reading::Failure;
 
-/// How long `ssh -V` may take. It reads nothing and connects nowhere.
+/// The time that `ssh -V` may take. It reads nothing and connects nowhere.
 const VERSION_WITHIN: Duration = Duration::from_secs(2);
 
-/// What OpenSSH says of its version: major and minor.
+/// The version that OpenSSH says: major and minor.
 pub(super) type SshVersion = (u32, u32);
 
-/// What the user may have set for sessions at a terminal, and what would keep a master or its shell from
-/// working; each with the version of OpenSSH that knows the option. An older one refuses it, and nobody can
-/// have set it there.
+/// The options that the user may have set for sessions at a terminal and that would keep a master or its shell from
+/// working, each with the version of OpenSSH that knows it. An older one refuses it, and nobody can have set it there.
 const KEPT_OUT: &[(SshVersion, &str)] = &[
     ((7, 6), "RemoteCommand=none"),
     // With it a shell reads the end of its input at once.
@@ -136,10 +135,9 @@ pub(super) fn home_expanded(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::runtime::bare_target;
 
     fn message(persist: Option<Duration>, version: Option<SshVersion>) -> Vec<String> {
-        let args = arguments(&bare_target(), Path::new("/run/x"), persist, version);
+        let args = arguments(&SshTarget::new("gpu1".to_owned()), Path::new("/run/x"), persist, version);
         args.into_iter().map(|arg| arg.into_string().unwrap()).collect()
     }
 

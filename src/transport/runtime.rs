@@ -64,7 +64,7 @@ impl RuntimeDir {
     }
 
     /// The control socket for `target`: the same for every run that reaches it in the same way.
-    pub(super) fn socket(&self, target: &SshTarget) -> PathBuf {
+    pub fn socket(&self, target: &SshTarget) -> PathBuf {
         self.0.join(Uuid::new_v5(&Uuid::NAMESPACE_URL, &way_to(target)).simple().to_string())
     }
 
@@ -81,11 +81,6 @@ impl RuntimeDir {
             kept.insert(socket, KeptConnection { pid: Some(pid.as_raw_pid()), has_shell });
         }
         kept
-    }
-
-    /// The socket of the connection to `target`, whether there is one or not.
-    pub fn socket_of(&self, target: &SshTarget) -> PathBuf {
-        self.socket(target)
     }
 
     /// Ends the connection of a socket, and waits until it is gone.
@@ -112,54 +107,36 @@ impl RuntimeDir {
     }
 }
 
-/// All that says how a host is reached, as bytes that can be read in one way only: of each value whether it is
+/// Everything that says how a host is reached, as bytes that can be read in one way only: of each value whether it is
 /// there, its length, and itself.
 fn way_to(target: &SshTarget) -> Vec<u8> {
-    let path = |path: &'_ Option<PathBuf>| path.as_ref().map(|path| path.as_os_str().as_bytes().to_vec());
-    let text = |text: &'_ Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
+    let bytes = |path: &Option<PathBuf>| path.as_ref().map(|path| path.as_os_str().as_bytes().to_vec());
+    let text = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
     let values = [
         Some(target.address.as_bytes().to_vec()),
         text(&target.user),
         target.port.map(|port| port.to_be_bytes().to_vec()),
-        path(&target.identity_file),
-        path(&target.ssh_config),
-        path(&target.known_hosts),
+        bytes(&target.identity_file),
+        bytes(&target.ssh_config),
+        bytes(&target.known_hosts),
         text(&target.jump),
         text(&target.kex),
     ];
-    let mut way = Vec::new();
-    for value in &values {
-        way.push(u8::from(value.is_some()));
-        let value = value.as_deref().unwrap_or_default();
-        way.extend(u64::try_from(value.len()).unwrap_or(u64::MAX).to_be_bytes());
-        way.extend(value);
-    }
-    way
-}
-
-/// A host of which nothing is said but its address.
-#[cfg(test)]
-pub(super) fn bare_target() -> SshTarget {
-    SshTarget {
-        address: "gpu1".to_owned(),
-        user: None,
-        port: None,
-        identity_file: None,
-        ssh_config: None,
-        known_hosts: None,
-        jump: None,
-        kex: None,
-        host_key: crate::inventory::HostKeyPolicy::Strict,
-        connect_timeout: std::time::Duration::from_secs(5),
-        control_persist: std::time::Duration::from_secs(600),
-        keep_shell: true,
-    }
+    let with_length = |value: &Option<Vec<u8>>| {
+        let bytes = value.as_deref().unwrap_or_default();
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes();
+        [&[u8::from(value.is_some())], length.as_slice(), bytes].concat()
+    };
+    values.iter().flat_map(with_length).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::bare_target as target;
     use super::*;
+
+    fn target() -> SshTarget {
+        SshTarget::new("gpu1".to_owned())
+    }
 
     #[test]
     fn a_sockets_name_stays_what_it_is() {

@@ -69,7 +69,7 @@ pub(super) struct SimulatedLoop {
     number: u64,
     next_at: Instant,
     pause: Duration,
-    /// What is printed and not read yet.
+    /// Printed and not read yet.
     printed: Vec<u8>,
     is_over: bool,
 }

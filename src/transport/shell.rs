@@ -10,7 +10,7 @@
 //! so that they outlive a poll: none reaches its end and none breaks before ssh itself ends.
 //!
 //! # Life cycle
-//! [`Shell::make`] creates the pipes, the master is started on them, and [`is_ready`] waits for the shell's first
+//! [`Shell::attach`] creates the pipes, the master is started on them, and [`is_ready`] waits for the shell's first
 //! line. [`Shell::send`] writes a command, which is one line, and [`PendingCommand`] reads the answer. The shell ends
 //! when no command has come for as long as connections are kept. A host that gives no such shell is noted in a file
 //! (`.noshell`) and not tried again.
@@ -25,30 +25,31 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::io::Errno;
 use tokio::net::unix::pipe::Receiver;
+use tokio::process::Command;
 use uuid::Uuid;
 
-use super::{MAX_STDERR, MAX_STDOUT};
+use super::{MAX_STDERR, MAX_STDOUT, Output};
 use crate::reading::error_chain;
 use crate::support::state_file;
 
-/// What is written to a pipe in one go is there whole or not at all up to this size (`PIPE_BUF`).
+/// The most bytes that are written to a pipe as a whole or not at all (`PIPE_BUF`).
 const MAX_REQUEST: usize = 4096;
 
-/// How the line begins that ends an answer. No program that is asked prints one.
+/// The beginning of the line that ends an answer. No program that is asked prints one.
 const END: &str = "\n=fleetwatt ";
 
-/// What the shell says first, as if an answer had ended. Its script has it in two pieces: whatever only
+/// The first words of the shell, as if an answer had ended. Its script has them in two pieces: a program that only
 /// repeats the script is no shell.
 const READY: &[u8] = b"\n=fleetwatt ready 0\n";
 
-/// How long, in seconds, what a command leaves behind has from TERM to KILL.
+/// The time in seconds from TERM to KILL for processes that a command leaves behind.
 const GRACE: &str = "0.2";
 
 /// The most bytes of earlier answers that are thrown away before a call. Where there are more, something
@@ -58,121 +59,107 @@ const MAX_STALE: usize = 256 << 10;
 /// The most bytes that are read at once: eight GPUs print 2 KB.
 const PIECE: usize = 8 << 10;
 
-/// The names of a shell's pipes.
+/// The shell of the master that listens on a socket, by its pipes beside that.
 #[derive(Debug, Clone)]
 pub(super) struct Shell {
-    requests: PathBuf,
-    answers: PathBuf,
-    messages: PathBuf,
-    /// Says that there is no shell to be had at this host.
-    refused: PathBuf,
-}
-
-/// The ends of the pipes that become the standard input, output and error of ssh.
-#[derive(Debug)]
-pub(super) struct PipeEnds {
-    pub(super) stdin: File,
-    pub(super) stdout: File,
-    pub(super) stderr: File,
-}
-
-/// The ends that this process reads while the shell is being started.
-#[derive(Debug)]
-pub(super) struct PipeReaders {
-    pub(super) answers: Receiver,
-    /// What ssh says, and whatever the host says beside it.
-    pub(super) messages: Receiver,
+    socket: PathBuf,
 }
 
 impl Shell {
-    /// The shell of the master that listens on `socket`.
     pub(super) fn beside(socket: &Path) -> Self {
-        let named = |extension: &str| socket.with_extension(extension);
-        Self {
-            requests: named("in"),
-            answers: named("out"),
-            messages: named("err"),
-            refused: named("noshell"),
-        }
+        Self { socket: socket.to_owned() }
     }
 
-    /// Makes the pipes for us alone. Those that a master left, and that nobody has open, are as good as new.
-    pub(super) fn make(&self) -> io::Result<(PipeEnds, PipeReaders)> {
-        for path in self.pipes() {
-            if !is_unused(path) {
-                remove(path);
-                mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    fn requests(&self) -> PathBuf {
+        self.socket.with_extension("in")
+    }
+
+    fn answers(&self) -> PathBuf {
+        self.socket.with_extension("out")
+    }
+
+    fn messages(&self) -> PathBuf {
+        self.socket.with_extension("err")
+    }
+
+    /// Says that there is no shell to be had at this host.
+    fn refused(&self) -> PathBuf {
+        self.socket.with_extension("noshell")
+    }
+
+    /// Makes the pipes for us alone, and gives them to the ssh that is to be started: its answers and its messages
+    /// come back to be read. Pipes that a master left, and that nobody has open, are as good as new.
+    pub(super) fn attach(&self, ssh: &mut Command) -> io::Result<(Receiver, Receiver)> {
+        let both_ways = |path: PathBuf| {
+            if !is_unused(&path) {
+                remove(&path);
+                mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
             }
-        }
-        let both = |path: &Path| OpenOptions::new().read(true).write(true).open(path);
-        let pipe_ends = PipeEnds {
-            stdin: both(&self.requests)?,
-            stdout: both(&self.answers)?,
-            stderr: both(&self.messages)?,
+            OpenOptions::new().read(true).write(true).open(path)
         };
-        let ours = |path: &Path| Receiver::from_file(reader(path)?);
-        Ok((pipe_ends, PipeReaders { answers: ours(&self.answers)?, messages: ours(&self.messages)? }))
+        ssh.stdin(both_ways(self.requests())?);
+        ssh.stdout(both_ways(self.answers())?);
+        ssh.stderr(both_ways(self.messages())?);
+        let reader = |path: PathBuf| Receiver::from_file(open(&path, OFlags::RDONLY)?);
+        Ok((reader(self.answers())?, reader(self.messages())?))
     }
 
     /// Removes the pipes. A shell that reads them goes on until it ends by itself.
     pub(super) fn remove(&self) {
-        self.pipes().into_iter().for_each(remove);
+        [self.requests(), self.answers(), self.messages()].iter().for_each(|pipe| remove(pipe));
     }
 
     /// Removes the pipes, and forgets whether the host has a shell for us.
     pub(super) fn forget(&self) {
         self.remove();
-        remove(&self.refused);
+        remove(&self.refused());
     }
 
     /// Notes that the host has no shell for us, so that it is not tried at each login. Forgotten with the
     /// folder, which is at the next boot.
     pub(super) fn refuse(&self) {
         self.remove();
-        if let Err(error) = state_file::write(&self.refused, b"") {
+        if let Err(error) = state_file::write(&self.refused(), b"") {
             tracing::debug!(error = error_chain(&error), "cannot note that a host has no shell for us");
         }
     }
 
     /// Whether the host had no shell for us.
     pub(super) fn is_refused(&self) -> bool {
-        self.refused.exists()
-    }
-
-    fn pipes(&self) -> [&Path; 3] {
-        [&self.requests, &self.answers, &self.messages]
+        self.refused().exists()
     }
 
     /// Hands a command to the shell. `None` if there is no shell, somebody else uses it, or the command is
     /// none that fits a line.
     pub(super) fn send(&self, argv: &[String]) -> Option<PendingCommand> {
-        let requests = self.requests()?;
+        let requests = self.locked()?;
         let number = Uuid::now_v7().simple().to_string();
         let request = request(argv, &number)?;
-        let answers = emptied(&self.answers)?;
-        let messages = emptied(&self.messages)?;
+        let answers = emptied(&self.answers())?;
+        let messages = emptied(&self.messages())?;
         let answers = Receiver::from_file(answers).ok()?;
         // It fits the pipe, which is empty, or else the shell does not read: then no call is made.
         let n_written = (&requests).write(&request).ok()?;
-        (n_written == request.len()).then(|| PendingCommand {
+        let (stdout, stderr) = (Vec::new(), Vec::new());
+        (n_written == request.len()).then_some(PendingCommand {
             _locked: requests,
             answers,
             messages,
             number,
-            stdout: Vec::new(),
+            stdout,
             exit: None,
-            stderr: Vec::new(),
+            stderr,
         })
     }
 
     /// Whether a shell reads the requests.
     pub(super) fn is_waiting(&self) -> bool {
-        writer(&self.requests).is_ok()
+        open(&self.requests(), OFlags::WRONLY).is_ok()
     }
 
     /// Keeps the shell from ending, as a command would.
     pub(super) fn keepalive(&self) {
-        if let Some(mut requests) = self.requests()
+        if let Some(mut requests) = self.locked()
             && let Err(error) = requests.write_all(b":\n")
         {
             tracing::debug!(%error, "cannot keep a shell from ending");
@@ -180,8 +167,8 @@ impl Shell {
     }
 
     /// The pipe of requests, locked, if somebody reads it.
-    fn requests(&self) -> Option<File> {
-        let requests = writer(&self.requests).ok()?;
+    fn locked(&self) -> Option<File> {
+        let requests = open(&self.requests(), OFlags::WRONLY).ok()?;
         let is_pipe = requests.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
         (is_pipe && requests.try_lock().is_ok()).then_some(requests)
     }
@@ -189,11 +176,11 @@ impl Shell {
 
 /// The command that the other side is to run: a shell that needs nothing of the login shell but `exec`.
 ///
-/// It waits for a line's first character only: bash reads by the character, and with a bound on its time it
-/// makes five system calls for each, which for one line was 1 ms on the host. So what is the same for all lines is a
-/// function of the shell's, too: it ends what a command leaves behind, and says that the command ended. Where
-/// nothing is left, which is what one system call finds out, no process is started for this.
-pub(super) fn command(idle: Duration) -> String {
+/// The bound on the time is on a line's first character only: bash reads by the character, and with a bound it makes
+/// five system calls for each, which for one line was 1 ms on the host. For the same reason everything that all lines
+/// have in common is a function of the shell: it ends what a command leaves behind, and says that the command ended.
+/// One system call finds out that nothing is left, and then no process is started for this.
+pub(super) fn script(idle: Duration) -> String {
     let seconds = idle.as_secs().max(1);
     let mark = END.trim();
     let said = format!("printf \"\\n{mark} %s %d\\n\" $1 $e");
@@ -207,7 +194,7 @@ pub(super) fn command(idle: Duration) -> String {
     )
 }
 
-/// The line that runs `argv`, and waits for its end. What `argv` holds stays data: every word is quoted.
+/// The line that runs `argv`, and waits for its end. Every word of `argv` stays data: it is quoted.
 ///
 /// It runs in the background for the sake of its number only: `timeout` makes itself the leader of a process
 /// group, and a shell only tells the number of what it does not wait for at once.
@@ -218,17 +205,6 @@ fn request(argv: &[String], number: &str) -> Option<Vec<u8>> {
     let message: Vec<_> = argv.iter().map(|word| shell_escape::unix::escape(word.into())).collect();
     let line = format!("{} </dev/null & ended {number}\n", message.join(" "));
     (line.len() <= MAX_REQUEST).then(|| line.into_bytes())
-}
-
-/// What a read of the answer found.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum ReadState {
-    /// It goes on, and said something.
-    More,
-    /// It ended.
-    Ended,
-    /// It said more than may be kept.
-    TooLarge,
 }
 
 /// A command that was handed to the shell. Whoever drops it leaves the rest of its answer in the pipes.
@@ -245,49 +221,44 @@ pub(super) struct PendingCommand {
 }
 
 impl PendingCommand {
-    /// Waits for the next piece of the answer. May be dropped and called again: nothing is lost.
+    /// Waits for the next piece of the answer: true if that was the last one, or if there is more than may be kept.
+    /// May be dropped and called again: nothing is lost.
     ///
     /// # Errors
     /// The pipe ended or cannot be read: ssh is gone.
-    pub(super) async fn read(&mut self) -> io::Result<ReadState> {
+    pub(super) async fn read(&mut self) -> io::Result<bool> {
         let searched = self.stdout.len();
         more(&self.answers, &mut self.stdout).await?;
-        let Some((end, exit)) = end_of(&self.stdout, searched, &self.number) else {
-            return Ok(if self.stdout.len() > MAX_STDOUT { ReadState::TooLarge } else { ReadState::More });
-        };
-        self.exit = Some(exit);
-        self.stdout.truncate(end);
-        self.stdout.drain(..begin_of(&self.stdout));
-        Ok(if self.stdout.len() > MAX_STDOUT { ReadState::TooLarge } else { ReadState::Ended })
+        self.exit = trim(&mut self.stdout, searched, &self.number);
+        Ok(self.exit.is_some() || self.stdout.len() > MAX_STDOUT)
     }
 
-    /// What the command wrote to standard error, if it failed; `true` if that was more than may be kept. Of
-    /// one that did well nobody needs it.
+    /// Reads the standard error of a command that failed. Of one that did well nobody needs it.
     ///
     /// # Errors
     /// The pipe ended or cannot be read: ssh is gone.
-    pub(super) async fn messages(&mut self) -> io::Result<bool> {
-        if self.exit == Some(0) {
-            return Ok(false);
+    pub(super) async fn read_messages(&mut self) -> io::Result<()> {
+        if matches!(self.exit, None | Some(0)) || self.stdout.len() > MAX_STDOUT {
+            return Ok(());
         }
         let messages = Receiver::from_file(self.messages.try_clone()?)?;
         while self.stderr.len() <= MAX_STDERR {
             let searched = self.stderr.len();
             more(&messages, &mut self.stderr).await?;
-            if let Some((end, _)) = end_of(&self.stderr, searched, &self.number) {
-                self.stderr.truncate(end);
-                self.stderr.drain(..begin_of(&self.stderr));
-                return Ok(false);
+            if trim(&mut self.stderr, searched, &self.number).is_some() {
+                break;
             }
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Standard output, standard error and the exit code, as far as they came.
-    pub(super) fn into_parts(mut self) -> (Vec<u8>, Vec<u8>, Option<i32>) {
+    /// The answer, as far as it came; the time is for the caller to fill in.
+    pub(super) fn into_output(mut self) -> Output {
+        let truncated = self.stdout.len() > MAX_STDOUT || self.stderr.len() > MAX_STDERR;
         self.stdout.truncate(MAX_STDOUT);
         self.stderr.truncate(MAX_STDERR);
-        (self.stdout, self.stderr, self.exit.and_then(exit_code))
+        let exit = self.exit.filter(|_| !truncated).and_then(exit_code);
+        Output { stdout: self.stdout, stderr: self.stderr, exit, truncated, took: Duration::ZERO }
     }
 }
 
@@ -314,23 +285,16 @@ fn exit_code(code: i32) -> Option<i32> {
 
 /// Reads what is there, waiting for something.
 async fn more(pipe: &Receiver, kept: &mut Vec<u8>) -> io::Result<()> {
+    let mut piece = [0_u8; PIECE];
     loop {
         pipe.readable().await?;
-        match read_now(pipe, kept) {
+        match pipe.try_read(&mut piece) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n_read) => return Ok(kept.extend_from_slice(piece.get(..n_read).unwrap_or_default())),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return read,
+            Err(error) => return Err(error),
         }
     }
-}
-
-fn read_now(pipe: &Receiver, kept: &mut Vec<u8>) -> io::Result<()> {
-    let mut piece = [0_u8; PIECE];
-    let n_read = pipe.try_read(&mut piece)?;
-    if n_read == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    kept.extend_from_slice(piece.get(..n_read).unwrap_or_default());
-    Ok(())
 }
 
 fn remove(path: &Path) {
@@ -341,26 +305,21 @@ fn remove(path: &Path) {
     }
 }
 
-fn writer(path: &Path) -> io::Result<File> {
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-    OpenOptions::new().write(true).custom_flags(nonblocking).open(path)
+/// Opens a pipe without waiting for its other side.
+fn open(path: &Path, access: OFlags) -> io::Result<File> {
+    Ok(rustix::fs::open(path, access | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?.into())
 }
 
 /// Whether this is a pipe, and no ssh has it open: that would be a reader too.
 fn is_unused(path: &Path) -> bool {
     let is_pipe = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
     let no_reader = Some(Errno::NXIO.raw_os_error());
-    is_pipe && writer(path).is_err_and(|error| error.raw_os_error() == no_reader)
-}
-
-fn reader(path: &Path) -> io::Result<File> {
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-    OpenOptions::new().read(true).custom_flags(nonblocking).open(path)
+    is_pipe && open(path, OFlags::WRONLY).is_err_and(|error| error.raw_os_error() == no_reader)
 }
 
 /// A pipe without what earlier calls left in it. `None` if it does not get empty.
 fn emptied(path: &Path) -> Option<File> {
-    let pipe = reader(path).ok()?;
+    let pipe = open(path, OFlags::RDONLY).ok()?;
     let mut stale = [0_u8; PIECE];
     let mut n_stale = 0;
     while n_stale < MAX_STALE {
@@ -372,6 +331,14 @@ fn emptied(path: &Path) -> Option<File> {
         }
     }
     None
+}
+
+/// Leaves the answer that has this number, if it has ended, and gives its exit code.
+fn trim(said: &mut Vec<u8>, searched: usize, number: &str) -> Option<i32> {
+    let (end, exit) = end_of(said, searched, number)?;
+    said.truncate(end);
+    said.drain(..begin_of(said));
+    Some(exit)
 }
 
 /// Where the answer ends that has this number, and with which code. Nothing before `searched` is looked at
@@ -403,17 +370,17 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
 
     use proptest::prelude::*;
 
     use super::*;
 
-    /// What real bash prints when it waits for commands as on a host, and is given these.
+    /// The output of real bash when it waits for commands as on a host, and is given these.
     #[allow(clippy::disallowed_methods, reason = "this room is the one that starts processes")]
     fn run(requests: &[u8]) -> (String, String) {
-        let mut login = Command::new("sh");
-        login.arg("-c").arg(command(Duration::from_secs(60)));
+        let mut login = std::process::Command::new("sh");
+        login.arg("-c").arg(script(Duration::from_secs(60)));
         login.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut shell = login.spawn().unwrap();
         shell.stdin.take().unwrap().write_all(requests).unwrap();
@@ -473,9 +440,7 @@ mod tests {
             let searched = said.len();
             said.extend_from_slice(now);
             left = later;
-            if let Some((end, exit)) = end_of(&said, searched, number) {
-                said.truncate(end);
-                said.drain(..begin_of(&said));
+            if let Some(exit) = trim(&mut said, searched, number) {
                 return Some((said, exit));
             }
         }

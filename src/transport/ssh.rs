@@ -2,67 +2,67 @@
 //! `ssh` holds the connection, and we speak with its control socket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::bounded::{Streams, read_to_end};
+use super::bounded::read_to_end;
 use super::classify::is_worth_a_retry;
 use super::local::{is_shortage, local_failure};
 use super::master;
 use super::runtime::RuntimeDir;
-use super::shell::{PendingCommand, ReadState, Shell};
+use super::shell::{PendingCommand, Shell};
 use super::stream::{STREAM_BOUND, Stream};
-use super::{Output, bounded_argv, no_answer};
+use super::{Output, bounded_argv, no_answer, program_of};
 use crate::inventory::SshTarget;
 use crate::reading::{Failure, FailureKind, error_chain};
 use crate::support::jitter;
 
-/// How often a connection that sshd dropped is tried again (`MaxStartups` drops at random).
+/// The number of attempts to make a connection that sshd drops (`MaxStartups` drops at random).
 const CONNECT_ATTEMPTS: u32 = 4;
 
 /// The shortest pause before such a retry; each further one is longer by as much.
 const RETRY_PAUSE: Duration = Duration::from_millis(150);
 
-/// How long a master of our own may be idle: it ends with us, and by itself if we are killed.
+/// The idle time of a master of our own, which ends with us: by itself if we are killed.
 const OWN_PERSIST: Duration = Duration::from_secs(60);
 
-/// How long a master may take to hear that it shall end, before it is killed.
+/// The time that a master has to hear that it shall end, before it is killed.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
-/// How much longer than a stream a shell waits, that is kept by the start of each.
+/// The time that a shell waits longer than a stream, the start of which keeps it.
 const LEEWAY: Duration = Duration::from_mins(1);
 
-/// How long a shell that was given a command may say nothing before the connection is looked at.
+/// The time that a shell that was given a command may say nothing before the connection is looked at.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// How many commands are started at once; how many run at once is another matter. Measured with 256 hosts
-/// on one machine: a poll takes 7 % less than without a bound, with 4 to 32 about the same.
+/// The number of commands that are started at once, however many run at once. Each is a process on some host, and a
+/// few wake-ups of a master here. Measured with 256 hosts on one machine: a poll takes 7 % less than without a bound,
+/// with 4 to 32 about the same.
 const STARTING: usize = 16;
 
-/// What becomes of the masters that this process starts.
+/// The lifetime of the masters that this process starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum MasterLifetime {
+pub enum MasterLifetime {
     /// They stay for the next run.
     Persistent,
     /// They can be found again if this process is killed, and end with it if it ends in order.
     Process,
-    /// They are in folders of their own, which end with this process.
+    /// They are in folders of their own, which end with this process. Others that live are used.
     Ephemeral,
 }
 
-/// What all SSH sessions share.
+/// The state that all SSH sessions share.
 #[derive(Debug)]
 pub struct Connections {
     runtime: Option<RuntimeDir>,
     lifetime: MasterLifetime,
     /// Bounds the storm of logins: each costs this machine 20 to 125 ms of CPU.
     opening: Arc<Semaphore>,
-    /// Bounds how many commands are being started at once. Each is a process on some host, and on this
-    /// side a few wake-ups of a master: a storm of them costs all of them more than a queue does.
     starting: Semaphore,
     /// The sockets of masters that end with this process.
     ending: Mutex<BTreeSet<PathBuf>>,
@@ -71,22 +71,8 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// With masters that are found in `runtime` and stay there for the next run.
-    pub fn persistent(runtime: RuntimeDir, connecting: usize) -> Self {
-        Self::new(Some(runtime), MasterLifetime::Persistent, connecting)
-    }
-
-    /// With masters that are found in `runtime`, and end when their sessions are closed.
-    pub fn process_bound(runtime: RuntimeDir, connecting: usize) -> Self {
-        Self::new(Some(runtime), MasterLifetime::Process, connecting)
-    }
-
-    /// With masters that end with us. Those living in `runtime` are used, but none is added.
-    pub fn ephemeral(runtime: Option<RuntimeDir>, connecting: usize) -> Self {
-        Self::new(runtime, MasterLifetime::Ephemeral, connecting)
-    }
-
-    fn new(runtime: Option<RuntimeDir>, lifetime: MasterLifetime, connecting: usize) -> Self {
+    /// With the masters that are found in `runtime`, and with at most `connecting` logins at once.
+    pub fn new(runtime: Option<RuntimeDir>, lifetime: MasterLifetime, connecting: usize) -> Self {
         let opening = Arc::new(Semaphore::new(connecting.max(1)));
         let starting = Semaphore::new(STARTING);
         Self { runtime, lifetime, opening, starting, ending: Mutex::default(), jumps_down: Mutex::default() }
@@ -94,13 +80,12 @@ impl Connections {
 
     /// Forgets which jump hosts failed: a new cycle tries them anew.
     pub fn forget_failures(&self) {
-        self.jumps_down.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.jumps_down).clear();
     }
 
     /// Ends the masters of sessions that were not closed, since their hosts hung.
     pub fn end_all(&self) {
-        let ending = std::mem::take(&mut *self.ending.lock().unwrap_or_else(PoisonError::into_inner));
-        master::kill_all(&ending);
+        master::kill_all(&std::mem::take(&mut *lock(&self.ending)));
     }
 
     async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
@@ -113,16 +98,18 @@ impl Connections {
     }
 
     fn jump_failure(&self, target: &SshTarget) -> Option<Failure> {
-        let jumps = self.jumps_down.lock().unwrap_or_else(PoisonError::into_inner);
-        target.jump.as_ref().and_then(|jump| jumps.get(jump).cloned())
+        lock(&self.jumps_down).get(target.jump.as_ref()?).cloned()
     }
 
     fn note(&self, target: &SshTarget, failure: &Failure) {
         if let (Some(jump), FailureKind::Jump) = (&target.jump, failure.kind) {
-            let mut jumps = self.jumps_down.lock().unwrap_or_else(PoisonError::into_inner);
-            jumps.insert(jump.clone(), failure.clone());
+            lock(&self.jumps_down).insert(jump.clone(), failure.clone());
         }
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One host's connection.
@@ -138,22 +125,35 @@ pub struct SshSession {
     turn: Option<OwnedSemaphorePermit>,
 }
 
-/// How a living connection turned out not to be one.
-enum MasterError {
+/// Why nothing came over a connection.
+enum Broken {
     /// Nobody listens on the socket.
     Exited,
     /// The master does not answer, or its network does not.
     Unresponsive,
+    /// The command failed, and the connection may be well.
+    Failed(Failure),
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(local_failure(FailureKind::Session, "the connection broke", &error))
+    }
 }
 
 impl SshSession {
-    pub(super) fn new(target: SshTarget, connections: Arc<Connections>) -> Result<Self, Failure> {
-        let kept = connections.runtime.as_ref().map(|runtime| runtime.socket(&target));
+    pub(super) fn new(target: &SshTarget, connections: &Arc<Connections>) -> Self {
+        let kept = connections.runtime.as_ref().map(|runtime| runtime.socket(target));
         if let (MasterLifetime::Process, Some(socket)) = (connections.lifetime, &kept) {
-            let mut ending = connections.ending.lock().unwrap_or_else(PoisonError::into_inner);
-            ending.insert(socket.clone());
+            lock(&connections.ending).insert(socket.clone());
         }
-        Ok(Self { target, connections, kept, own: None, turn: None })
+        Self { target: target.clone(), connections: connections.clone(), kept, own: None, turn: None }
     }
 
     /// The session over whatever master there is.
@@ -179,65 +179,78 @@ impl SshSession {
                 Ok(Ok(())) => return Ok(()),
                 // It may be well: it could not be asked.
                 Ok(Err(error)) if shortage_in(&error) => return Err(session_failure(&error)),
-                Ok(Err(_)) => self.drop_master(&MasterError::Exited),
-                Err(_) => self.drop_master(&MasterError::Unresponsive),
+                Ok(Err(_)) => self.drop_master(true),
+                Err(_) => self.drop_master(false),
             }
         }
         self.open(deadline).await
     }
 
-    /// Runs a command. A master that exited or does not respond is replaced within the same deadline, once.
+    /// A connection and the time by which it is to answer: a living one, unless it must be a new one.
+    async fn connection(
+        &mut self,
+        is_new: &mut bool,
+        deadline: Instant,
+    ) -> Result<(openssh::Session, Instant), Failure> {
+        if !*is_new && let Some(session) = self.living() {
+            return Ok((session, self.answer_by(deadline)));
+        }
+        self.open(deadline).await?;
+        *is_new = true;
+        let gone = || Failure::new(FailureKind::Session, "the new connection is gone already");
+        Ok((self.living().ok_or_else(gone)?, deadline))
+    }
+
+    /// Drops a master that exited or does not respond. It is replaced within the same deadline, once.
+    fn drop_broken(&mut self, error: Broken, is_new: &mut bool) -> Result<(), Failure> {
+        let what = match error {
+            Broken::Failed(failure) => return Err(failure),
+            Broken::Exited => "broke at once",
+            Broken::Unresponsive => "does not answer",
+        };
+        self.drop_master(matches!(error, Broken::Exited));
+        let failed = || Failure::new(FailureKind::Session, &format!("the new connection {what}"));
+        if std::mem::replace(is_new, true) { Err(failed()) } else { Ok(()) }
+    }
+
     pub(super) async fn run(
         &mut self,
         program: &str,
         args: &[String],
         deadline: Instant,
     ) -> Result<Output, Failure> {
-        if let Some(session) = self.living() {
+        let mut is_new = false;
+        loop {
+            let (session, answer_by) = self.connection(&mut is_new, deadline).await?;
             let argv = bounded_argv(program, args, deadline);
-            match self.run_over(&session, &argv, self.answer_by(deadline), deadline).await {
-                Ok(ended) => return ended,
-                Err(error) => self.drop_master(&error),
-            }
-        }
-        self.open(deadline).await?;
-        let session = self
-            .living()
-            .ok_or_else(|| Failure::new(FailureKind::Session, "the new connection is gone already"))?;
-        let argv = bounded_argv(program, args, deadline);
-        match self.run_over(&session, &argv, deadline, deadline).await {
-            Ok(ended) => ended,
-            Err(MasterError::Exited) => {
-                Err(Failure::new(FailureKind::Session, "the new connection broke at once"))
-            }
-            Err(MasterError::Unresponsive) => {
-                self.drop_master(&MasterError::Unresponsive);
-                Err(Failure::new(FailureKind::Session, "the new connection does not answer"))
+            match self.run_over(&session, &argv, answer_by, deadline).await {
+                Ok(output) => return Ok(output),
+                Err(error) => self.drop_broken(error, &mut is_new)?,
             }
         }
     }
 
     /// Runs a command over a living connection: by the shell that waits there, or else by one of its own.
     async fn run_over(
-        &mut self,
+        &self,
         session: &openssh::Session,
         argv: &[String],
         answer_by: Instant,
         deadline: Instant,
-    ) -> Result<Result<Output, Failure>, MasterError> {
+    ) -> Result<Output, Broken> {
         let Some(pending) = self.shell().and_then(|shell| shell.send(argv)) else {
             return execute(session, argv, &self.connections.starting, answer_by, deadline).await;
         };
-        let ended = await_answer(pending, session, answer_by, deadline).await?;
+        let ended = await_answer(pending, session, answer_by, deadline).await;
         let is_stuck = match &ended {
             Ok(output) => output.truncated,
-            Err(_) => true,
+            Err(error) => matches!(error, Broken::Failed(_)),
         };
         if is_stuck && self.connections.lifetime != MasterLifetime::Ephemeral {
             // The shell is busy with what nobody waits for any more, and would answer nothing else.
             self.end_master().await;
         }
-        Ok(ended)
+        ended
     }
 
     /// The shell that waits on the host, if one may.
@@ -246,25 +259,20 @@ impl SshSession {
         Some(Shell::beside(kept))
     }
 
-    /// Starts a command that keeps printing. A master that exited or does not respond is replaced, once.
+    /// Starts a command that keeps printing.
     pub(super) async fn stream(&mut self, argv: &[String], deadline: Instant) -> Result<Stream, Failure> {
-        if let Some(session) = self.living() {
-            match start(session, argv, &self.connections.starting, self.answer_by(deadline)).await {
-                Ok(started) => {
+        let mut is_new = false;
+        loop {
+            let (session, answer_by) = self.connection(&mut is_new, deadline).await?;
+            match start(session, argv, &self.connections.starting, answer_by).await {
+                Ok(stream) => {
                     // As long as there are streams, nothing else may be asked of the host.
-                    if let Some(shell) = self.shell() {
-                        shell.keepalive();
-                    }
-                    return started;
+                    self.shell().iter().for_each(Shell::keepalive);
+                    return Ok(stream);
                 }
-                Err(error) => self.drop_master(&error),
+                Err(error) => self.drop_broken(error, &mut is_new)?,
             }
         }
-        self.open(deadline).await?;
-        let gone = || Failure::new(FailureKind::Session, "the new connection is gone already");
-        let session = self.living().ok_or_else(gone)?;
-        let started = start(session, argv, &self.connections.starting, deadline).await;
-        started.unwrap_or_else(|_error| Err(gone()))
     }
 
     pub(super) async fn close(mut self) {
@@ -295,16 +303,17 @@ impl SshSession {
         deadline.min(Instant::now() + self.target.connect_timeout)
     }
 
-    fn drop_master(&mut self, error: &MasterError) {
+    fn drop_master(&mut self, has_exited: bool) {
         let socket = match (self.own.take(), &self.kept) {
             (Some(own), _) => own.control_socket().to_owned(),
             (None, Some(kept)) if self.connections.lifetime != MasterLifetime::Ephemeral => kept.clone(),
             // Not ours to remove: whoever keeps it there will.
             (None, _) => return self.kept = None,
         };
-        match error {
-            MasterError::Exited => master::remove(&socket),
-            MasterError::Unresponsive => master::kill_all(&BTreeSet::from([socket])),
+        if has_exited {
+            master::remove(&socket);
+        } else {
+            master::kill_all(&BTreeSet::from([socket]));
         }
     }
 
@@ -358,10 +367,8 @@ impl SshSession {
             if master::launch_with_shell(&self.target, socket, idle, self.login_by(deadline)).await? {
                 return Ok(());
             }
-            tracing::info!(
-                address = self.target.address,
-                "no shell waits there; one is started for each call"
-            );
+            let address = &self.target.address;
+            tracing::info!(address, "no shell waits there; one is started for each call");
             shell.refuse();
         }
         master::launch(&self.target, socket, persist, self.login_by(deadline)).await
@@ -380,52 +387,42 @@ impl SshSession {
     }
 }
 
-/// Waits for what the shell answers. A connection that says nothing is tried with a command of its own,
+/// Waits for the shell's answer. A connection that says nothing is tried with a command of its own,
 /// which does nothing: sshd answers as long as it is there.
 async fn await_answer(
     mut pending: PendingCommand,
     session: &openssh::Session,
     answer_by: Instant,
     deadline: Instant,
-) -> Result<Result<Output, Failure>, MasterError> {
+) -> Result<Output, Broken> {
     let started_at = Instant::now();
     let answer_within = answer_by.saturating_duration_since(started_at);
     let mut silent_until = Some(started_at + SILENCE.min(answer_within / 2));
-    let truncated = loop {
+    loop {
         match timeout_at(silent_until.unwrap_or(deadline), pending.read()).await {
-            Ok(Ok(ReadState::More)) => silent_until = None,
-            Ok(Ok(ReadState::Ended)) => match timeout_at(deadline, pending.messages()).await {
-                Ok(Ok(truncated)) => break truncated,
-                Ok(Err(error)) => return Ok(Err(broken(&error))),
-                Err(_) => return Ok(Err(no_answer(started_at))),
-            },
-            Ok(Ok(ReadState::TooLarge)) => break true,
+            Ok(Ok(true)) => break,
+            Ok(Ok(false)) => silent_until = None,
             // It was about to end when it was asked.
-            Ok(Err(_)) if silent_until.is_some() => return Err(MasterError::Exited),
-            // What was asked may still run there, so it is not asked again.
-            Ok(Err(error)) => return Ok(Err(broken(&error))),
+            Ok(Err(_)) if silent_until.is_some() => return Err(Broken::Exited),
+            // The command may still run there, so it is not asked again.
+            Ok(Err(error)) => return Err(error.into()),
             Err(_) if silent_until.take().is_some() => does_answer(session, answer_by).await?,
-            Err(_) => return Ok(Err(no_answer(started_at))),
+            Err(_) => return Err(no_answer(started_at).into()),
         }
-    };
-    let (stdout, stderr, exit) = pending.into_parts();
-    let exit = exit.filter(|_| !truncated);
-    Ok(Ok(Output { stdout, stderr, exit, truncated, took: started_at.elapsed() }))
-}
-
-fn broken(error: &std::io::Error) -> Failure {
-    local_failure(FailureKind::Session, "the connection broke", error)
+    }
+    timeout_at(deadline, pending.read_messages()).await.map_err(|_| no_answer(started_at))??;
+    Ok(Output { took: started_at.elapsed(), ..pending.into_output() })
 }
 
 /// Whether a command can still be started over a connection.
-async fn does_answer(session: &openssh::Session, answer_by: Instant) -> Result<(), MasterError> {
+async fn does_answer(session: &openssh::Session, answer_by: Instant) -> Result<(), Broken> {
     let mut command = session.command("true");
     command.stdin(openssh::Stdio::null()).stdout(openssh::Stdio::null()).stderr(openssh::Stdio::null());
     match timeout_at(answer_by, command.spawn()).await {
-        Ok(Err(openssh::Error::Disconnected)) => Err(MasterError::Exited),
+        Ok(Err(openssh::Error::Disconnected)) => Err(Broken::Exited),
         // A refusal is an answer too.
         Ok(Ok(_) | Err(_)) => Ok(()),
-        Err(_) => Err(MasterError::Unresponsive),
+        Err(_) => Err(Broken::Unresponsive),
     }
 }
 
@@ -436,35 +433,25 @@ async fn execute(
     starting: &Semaphore,
     answer_by: Instant,
     deadline: Instant,
-) -> Result<Result<Output, Failure>, MasterError> {
+) -> Result<Output, Broken> {
     let started_at = Instant::now();
-    let Some((program, args)) = argv.split_first() else {
-        return Ok(Err(Failure::new(FailureKind::Internal, "no command")));
-    };
-    let mut command = session.command(program.as_str());
+    let (program, args) = program_of(argv)?;
+    let mut command = session.command(program);
     command.args(args).stderr(openssh::Stdio::piped());
-    let mut child = match spawn(command, starting, answer_by).await? {
-        Ok(child) => child,
-        Err(failure) => return Ok(Err(failure)),
-    };
+    let mut child = spawn(command, starting, answer_by).await?;
     // Leaving the child closes its pipes, so that what floods us there ends at its next write.
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
     let reading = read_to_end(stdout, stderr, child.wait(), |_| ());
-    let (streams, ended) = match timeout_at(deadline, reading).await {
-        Ok(Ok(read)) => read,
-        Ok(Err(error)) => return Ok(Err(broken(&error))),
-        Err(_) => return Ok(Err(no_answer(started_at))),
-    };
+    let (output, ended) = timeout_at(deadline, reading).await.map_err(|_| no_answer(started_at))??;
     let exit = match ended {
         None => None,
         Some(Ok(status)) => status.code(),
         // The crate's way to say 127.
-        Some(Err(openssh::Error::Remote(error))) if error.kind() == std::io::ErrorKind::NotFound => Some(127),
+        Some(Err(openssh::Error::Remote(error))) if error.kind() == io::ErrorKind::NotFound => Some(127),
         Some(Err(openssh::Error::RemoteProcessTerminated)) => None,
-        Some(Err(error)) => return Ok(Err(session_failure(&error))),
+        Some(Err(error)) => return Err(session_failure(&error).into()),
     };
-    let Streams { stdout, stderr, truncated } = streams;
-    Ok(Ok(Output { stdout, stderr, exit, truncated, took: started_at.elapsed() }))
+    Ok(Output { exit, took: started_at.elapsed(), ..output })
 }
 
 /// Starts a command whose output is a stream, over a connection that may turn out to be lost.
@@ -473,13 +460,11 @@ async fn start(
     argv: &[String],
     starting: &Semaphore,
     answer_by: Instant,
-) -> Result<Result<Stream, Failure>, MasterError> {
-    let Some((program, args)) = argv.split_first() else {
-        return Ok(Err(Failure::new(FailureKind::Internal, "no command")));
-    };
-    let mut command = Arc::new(session).arc_command(program.as_str());
+) -> Result<Stream, Broken> {
+    let (program, args) = program_of(argv)?;
+    let mut command = Arc::new(session).arc_command(program);
     command.args(args).stderr(openssh::Stdio::null());
-    Ok(spawn(command, starting, answer_by).await?.map(Stream::ssh))
+    spawn(command, starting, answer_by).await.map(Stream::ssh)
 }
 
 /// Starts a command whose output is read, in its turn.
@@ -487,16 +472,16 @@ async fn spawn<S: Clone>(
     mut command: openssh::OwningCommand<S>,
     starting: &Semaphore,
     answer_by: Instant,
-) -> Result<Result<openssh::Child<S>, Failure>, MasterError> {
+) -> Result<openssh::Child<S>, Broken> {
     command.stdin(openssh::Stdio::null()).stdout(openssh::Stdio::piped());
     let spawned = async {
         let _place = starting.acquire().await;
         command.spawn().await
     };
     match timeout_at(answer_by, spawned).await {
-        Ok(Err(openssh::Error::Disconnected)) => Err(MasterError::Exited),
-        Ok(spawned) => Ok(spawned.map_err(|error| session_failure(&error))),
-        Err(_) => Err(MasterError::Unresponsive),
+        Ok(Err(openssh::Error::Disconnected)) => Err(Broken::Exited),
+        Ok(spawned) => spawned.map_err(|error| session_failure(&error).into()),
+        Err(_) => Err(Broken::Unresponsive),
     }
 }
 
@@ -510,5 +495,5 @@ fn session_failure(error: &openssh::Error) -> Failure {
 /// Whether this side is short of something.
 fn shortage_in(error: &(dyn std::error::Error + 'static)) -> bool {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.filter_map(|error| error.downcast_ref::<std::io::Error>()).any(is_shortage)
+    causes.filter_map(|error| error.downcast_ref::<io::Error>()).any(is_shortage)
 }

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStdout};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Child;
 
 use super::local::{cannot_start, clean_command, group_of, signal_group};
+use super::program_of;
 use super::scripted::SimulatedLoop;
-use crate::reading::{Failure, FailureKind};
+use crate::reading::Failure;
 
-/// How long a command that keeps printing may live on its side. Whoever wants it for longer starts it anew.
+/// The longest life of a command that keeps printing, on its side. For longer it is started anew.
 pub const STREAM_BOUND: Duration = Duration::from_mins(15);
 
 /// The most bytes of one piece: some passes of eight GPUs.
@@ -33,43 +34,30 @@ pub struct Stream {
 #[derive(Debug)]
 enum Source {
     Local(LocalChild),
-    Ssh(SshChild),
+    Ssh(Box<openssh::Child<Arc<openssh::Session>>>),
     Scripted(Box<SimulatedLoop>),
 }
 
 #[derive(Debug)]
-struct SshChild {
-    stdout: Option<openssh::ChildStdout>,
-    /// Holds the channel open: without it the master closes the pipe on the other side.
-    _child: Box<openssh::Child<Arc<openssh::Session>>>,
-}
-
-#[derive(Debug)]
-struct LocalChild {
-    child: Child,
-    stdout: Option<ChildStdout>,
-}
+struct LocalChild(Child);
 
 impl Drop for LocalChild {
     fn drop(&mut self) {
-        signal_group(group_of(&self.child), Signal::TERM);
+        signal_group(group_of(&self.0), Signal::TERM);
     }
 }
 
 impl Stream {
     pub(super) fn local(argv: &[String]) -> Result<Self, Failure> {
-        let (program, args) =
-            argv.split_first().ok_or_else(|| Failure::new(FailureKind::Internal, "no command"))?;
+        let (program, args) = program_of(argv)?;
         let mut command = clean_command(program);
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
-        let mut child = command.spawn().map_err(|error| cannot_start(program, &error))?;
-        let stdout = child.stdout.take();
-        Ok(Self::of(Source::Local(LocalChild { child, stdout })))
+        let child = command.spawn().map_err(|error| cannot_start(program, &error))?;
+        Ok(Self::of(Source::Local(LocalChild(child))))
     }
 
-    pub(super) fn ssh(mut child: openssh::Child<Arc<openssh::Session>>) -> Self {
-        let stdout = child.stdout().take();
-        Self::of(Source::Ssh(SshChild { stdout, _child: Box::new(child) }))
+    pub(super) fn ssh(child: openssh::Child<Arc<openssh::Session>>) -> Self {
+        Self::of(Source::Ssh(Box::new(child)))
     }
 
     pub(super) fn scripted(simulated: SimulatedLoop) -> Self {
@@ -80,18 +68,25 @@ impl Stream {
         Self { source, piece: Box::new([0; PIECE]) }
     }
 
-    /// What was printed next; empty at the end. May be dropped and called again: nothing is lost.
+    /// The bytes that were printed next; empty at the end. May be dropped and called again: nothing is lost.
     ///
     /// # Errors
     /// The pipe cannot be read.
     pub async fn next(&mut self) -> io::Result<&[u8]> {
+        let piece = &mut *self.piece;
         let n_read = match &mut self.source {
-            Source::Local(LocalChild { stdout: Some(stdout), .. }) => stdout.read(&mut *self.piece).await?,
-            Source::Ssh(SshChild { stdout: Some(stdout), .. }) => stdout.read(&mut *self.piece).await?,
-            Source::Local(_) | Source::Ssh(_) => 0,
-            Source::Scripted(simulated) => simulated.next(&mut *self.piece).await,
+            Source::Local(LocalChild(child)) => read(child.stdout.as_mut(), piece).await?,
+            Source::Ssh(child) => read(child.stdout().as_mut(), piece).await?,
+            Source::Scripted(simulated) => simulated.next(piece).await,
         };
         Ok(self.piece.get(..n_read).unwrap_or_default())
+    }
+}
+
+async fn read(pipe: Option<&mut (impl AsyncRead + Unpin)>, piece: &mut [u8]) -> io::Result<usize> {
+    match pipe {
+        Some(pipe) => pipe.read(piece).await,
+        None => Ok(0),
     }
 }
 

@@ -11,7 +11,7 @@ use fleetwatt::batch::{Batch, BatchId, HostReport};
 use fleetwatt::cycle::{Engine, Memory};
 use fleetwatt::inventory::{Files, Host, MetadataStyle};
 use fleetwatt::reading::{Energy, FaultKind, Power, PowerKind};
-use fleetwatt::transport::Connections;
+use fleetwatt::transport::{Connections, MasterLifetime};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -71,7 +71,8 @@ impl Played {
         let inventory = dir.path().join("inventory.toml");
         let text = format!("[[host]]\nname = \"a\"\nscripted = \"scene.toml\"\nsample = \"{sample}\"\n");
         std::fs::write(&inventory, text).unwrap();
-        let cycles = Cycles::new(&hosts(&inventory), Connections::ephemeral(None, 1), interval);
+        let cycles =
+            Cycles::new(&hosts(&inventory), Connections::new(None, MasterLifetime::Ephemeral, 1), interval);
         Self { has_begun: false, cycles, _dir: dir }
     }
 
@@ -214,7 +215,7 @@ async fn a_host_that_is_asked_later_than_its_cycle_begins_is_sampled_for_whole_c
 async fn who_runs_one_cycle_is_asked_once() {
     let mut played = Played::new(STEADY, "100ms", SECOND);
     let hosts: Vec<Arc<Host>> = hosts(&played._dir.path().join("inventory.toml"));
-    let connections = Arc::new(Connections::ephemeral(None, 1));
+    let connections = Arc::new(Connections::new(None, MasterLifetime::Ephemeral, 1));
     played.cycles.engine = Engine::start(&hosts, 1, connections, Memory::default());
     for _ in 0..3 {
         assert_eq!(played.next().await.gpus[0].power_samples, None);

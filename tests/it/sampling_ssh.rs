@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use fleetwatt::batch::{Batch, HostReport};
 use fleetwatt::reading::{Power, PowerSamples};
-use fleetwatt::transport::{Connections, RuntimeDir};
+use fleetwatt::transport::{Connections, MasterLifetime, RuntimeDir};
 use rustix::process::Signal;
 
 use crate::fleet::{Fleet, HostPlan};
@@ -91,7 +91,7 @@ fn with_power(scene: &str) -> String {
 
 fn cycles(inventory: &Path, runtime: &Path, interval: Duration) -> Cycles {
     let runtime = RuntimeDir::create(runtime).unwrap();
-    Cycles::new(&hosts(inventory), Connections::process_bound(runtime, 64), interval)
+    Cycles::new(&hosts(inventory), Connections::new(Some(runtime), MasterLifetime::Process, 64), interval)
 }
 
 async fn shut(cycles: Cycles) {

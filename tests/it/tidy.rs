@@ -304,7 +304,6 @@ const BARE_OPENINGS: &[(&str, usize)] = &[
     ("probe", 78),
     ("store", 107),
     ("support", 8),
-    ("transport", 51),
 ];
 
 #[test]

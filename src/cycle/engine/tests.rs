@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::inventory::Files;
+use crate::transport::MasterLifetime;
 
 const SPAN: Duration = Duration::from_secs(1);
 
@@ -36,7 +37,7 @@ fn hosts(names: &str) -> Vec<Arc<Host>> {
 
 /// An engine that asks one host at a time, and an open cycle.
 fn begun(hosts: &[Arc<Host>], stagger: Option<Duration>) -> Engine {
-    let connections = Arc::new(Connections::ephemeral(None, 1));
+    let connections = Arc::new(Connections::new(None, MasterLifetime::Ephemeral, 1));
     let mut engine = Engine::start(hosts, 1, connections, Memory::default());
     if let Some(span) = stagger {
         engine.stagger = span;
