@@ -6,27 +6,14 @@ use std::time::Duration;
 use super::driver::Driver;
 use super::{EXIT_USAGE, Reply};
 
-/// Whether the header line is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Header {
-    Shown,
-    Hidden,
-}
-
-/// Whether values carry their unit; the header does in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Units {
-    Shown,
-    Hidden,
-}
-
 /// A call that can be answered.
 #[derive(Debug)]
 pub(super) struct Arguments {
     pub(super) fields: Vec<String>,
-    pub(super) header: Header,
-    pub(super) units: Units,
-    /// What `-i` named; empty for all.
+    pub(super) has_header: bool,
+    /// Whether values carry their unit; the header does in any case.
+    pub(super) has_units: bool,
+    /// The ids that `-i` named; empty for all.
     pub(super) ids: Vec<String>,
     /// From one pass to the next; `None` for one pass.
     pub(super) every: Option<Duration>,
@@ -49,29 +36,24 @@ impl Arguments {
                 Some("-i") if value.is_none() => (&mut ids, rest.next().map(String::as_str)),
                 Some("-l") if value.is_none() => (&mut seconds, rest.next().map(String::as_str)),
                 Some("-lms") if value.is_none() => (&mut millis, rest.next().map(String::as_str)),
-                _ => return Err(refused(format!("Option {arg} is not recognized."))),
+                _ => return Err(refused(&format!("Option {arg} is not recognized."))),
             };
-            let Some(value) = value else {
-                return Err(refused(format!("Option {arg} needs a value.")));
-            };
+            let value = value.ok_or_else(|| refused(&format!("Option {arg} needs a value.")))?;
             if slot.replace(value).is_some() {
-                return Err(refused(format!("Option {arg} is given twice.")));
+                return Err(refused(&format!("Option {arg} is given twice.")));
             }
         }
-        let Some(fields) = fields else {
-            return Err(refused("Only --query-gpu is answered.".to_owned()));
-        };
-        let (header, units) = parse_format(format)?;
+        let fields = fields.ok_or_else(|| refused("Only --query-gpu is answered."))?;
+        let (has_header, has_units) = parse_format(format)?;
         let every = parse_loop(seconds, millis)?;
         // An empty element is skipped; a blank is part of the name, and so makes it unknown.
         let fields: Vec<_> = fields.split(',').filter(|field| !field.is_empty()).map(str::to_owned).collect();
-        match (fields.is_empty(), driver.is_at_least(535)) {
-            (true, true) => return Err(Reply::said("\n\n".to_owned(), 0)),
-            (true, false) => return Err(refused("No field was given.".to_owned())),
-            (false, _) => {}
+        if fields.is_empty() {
+            let is_new = driver.is_at_least(535);
+            return Err(if is_new { Reply::said("\n\n", 0) } else { refused("No field was given.") });
         }
         let ids = ids.unwrap_or_default().split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
-        Ok(Self { fields, header, units, ids, every })
+        Ok(Self { fields, has_header, has_units, ids, every })
     }
 }
 
@@ -83,28 +65,22 @@ fn parse_loop(seconds: Option<&str>, millis: Option<&str>) -> Result<Option<Dura
         (None, Some(millis)) => millis.parse().ok().map(Duration::from_millis),
         (Some(_), Some(_)) => None,
     };
-    match interval.filter(|interval| !interval.is_zero()) {
-        Some(interval) => Ok(Some(interval)),
-        None => Err(refused("The loop interval is not valid.".to_owned())),
-    }
+    let interval = interval.filter(|interval| !interval.is_zero());
+    interval.map(Some).ok_or_else(|| refused("The loop interval is not valid."))
 }
 
-fn parse_format(format: Option<&str>) -> Result<(Header, Units), Reply> {
-    let Some(format) = format else {
-        return Err(refused("--format is missing.".to_owned()));
-    };
-    let (mut header, mut units, mut is_csv) = (Header::Shown, Units::Shown, false);
-    for modifier in format.split(',') {
-        match modifier {
-            "csv" => is_csv = true,
-            "noheader" => header = Header::Hidden,
-            "nounits" => units = Units::Hidden,
-            _ => return Err(refused(format!("\"{modifier}\" is not a valid format."))),
-        }
+/// Whether there are a header and units.
+fn parse_format(format: Option<&str>) -> Result<(bool, bool), Reply> {
+    let format: Vec<&str> = format.ok_or_else(|| refused("--format is missing."))?.split(',').collect();
+    if let Some(unknown) = format.iter().find(|modifier| !["csv", "noheader", "nounits"].contains(modifier)) {
+        return Err(refused(&format!("\"{unknown}\" is not a valid format.")));
     }
-    if is_csv { Ok((header, units)) } else { Err(refused("--format must contain csv.".to_owned())) }
+    if !format.contains(&"csv") {
+        return Err(refused("--format must contain csv."));
+    }
+    Ok((!format.contains(&"noheader"), !format.contains(&"nounits")))
 }
 
-fn refused(why: String) -> Reply {
+fn refused(why: &str) -> Reply {
     Reply::said(format!("{why} Please run 'nvidia-smi -h' for help.\n\n"), EXIT_USAGE)
 }

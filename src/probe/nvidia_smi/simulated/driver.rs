@@ -1,4 +1,4 @@
-//! What each driver version knows and says, from the tables under `fixtures/nvidia-smi`. The tables
+//! The fields and messages of each driver version, from the tables under `fixtures/nvidia-smi`. The tables
 //! are searched as text, not parsed: a call asks for some twenty fields of three hundred.
 
 /// Which query name each driver lists.
@@ -29,7 +29,7 @@ type Version = [u32; 3];
 /// One driver version.
 #[derive(Debug, Clone)]
 pub(super) struct Driver {
-    text: String,
+    pub(super) text: String,
     version: Version,
     /// Its column of the field matrix.
     matrix_column: usize,
@@ -45,11 +45,6 @@ impl Driver {
         let (matrix_column, _) = nearest(FIELD_MATRIX, version)?;
         let (exit_column, measured) = nearest(INIT_EXITS, version)?;
         Some(Self { text: text.to_owned(), version, matrix_column, measured, exit_column })
-    }
-
-    /// The version as text.
-    pub(super) fn text(&self) -> &str {
-        &self.text
     }
 
     /// Whether it is of this branch or a younger one.
@@ -87,7 +82,7 @@ impl Driver {
         Some(exception.map_or(header, |(_, header)| header))
     }
 
-    /// What stands in the cell of something that the board does not have.
+    /// The cell of something that the board does not have.
     pub(super) fn not_supported(&self) -> &'static str {
         if self.is_at_least(418) { "[N/A]" } else { "[Not Supported]" }
     }

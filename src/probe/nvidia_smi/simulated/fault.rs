@@ -1,4 +1,4 @@
-//! What can be wrong with a simulated host, in the words and exit codes of the real programs.
+//! The faults of a simulated host, in the words and exit codes of the real programs.
 
 use serde::Deserialize;
 
@@ -12,18 +12,18 @@ const NO_LIBRARY: &str =
 
 /// The exit code when NVML itself is not there, of all drivers measured.
 const EXIT_NO_LIBRARY: i32 = 12;
-/// How much a flooding host prints.
+/// The bytes that a flooding host prints.
 const FLOOD_BYTES: u64 = 1 << 30;
-/// How much garbage a garbling host prints.
+/// The bytes of garbage that a garbling host prints.
 const GARBAGE_BYTES: usize = 4096;
-/// How many columns a wide row has.
+/// The number of columns of a wide row.
 const WIDE_COLUMNS: usize = 10_000;
 
-/// What a chatty login script prints.
+/// The output of a chatty login script.
 const CHATTER: [&str; 4] =
     ["Welcome to node, all use is monitored.", "", "  * Support: ask the operators", ""];
 
-/// How NVML can fail to start: its error, and the words for it.
+/// The failures of NVML to start: its error, and the words for it.
 const INIT_FAILURES: [(Fault, &str, &str); 5] = [
     (Fault::Mismatch, "LIB_RM_VERSION_MISMATCH", "Driver/library version mismatch"),
     (Fault::InitUnknownError, "UNKNOWN", "Unknown Error"),
@@ -32,7 +32,7 @@ const INIT_FAILURES: [(Fault, &str, &str); 5] = [
     (Fault::NoPermission, "NO_PERMISSION", "Insufficient Permissions"),
 ];
 
-/// What is wrong with a simulated host: the value of `fault` in a scenario, in kebab case.
+/// The fault of a simulated host: the value of `fault` in a scenario, in kebab case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
@@ -78,40 +78,38 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What happens in place of the program, whatever its arguments are.
+    /// The reply in place of the program, whatever its arguments are.
     pub(super) fn instead_of_program(self) -> Option<Reply> {
         let behavior = match self {
             Self::Hang => Behavior::Hang,
             Self::HangIgnoringTerm => Behavior::HangIgnoringTerm,
             Self::Flood => Behavior::Flood { bytes: FLOOD_BYTES },
-            Self::NoLibrary => return Some(Reply::said(NO_LIBRARY.to_owned(), EXIT_NO_LIBRARY)),
-            Self::Garbage => {
-                return Some(Reply { stdout: garbage(), ..Reply::with_behavior(Behavior::Answer) });
-            }
+            Self::NoLibrary => return Some(Reply::said(NO_LIBRARY, EXIT_NO_LIBRARY)),
+            Self::Garbage => return Some(Reply::said(garbage(), 0)),
             Self::CommandMissing => {
                 let stderr = b"bash: line 1: nvidia-smi: command not found\n".to_vec();
-                return Some(Reply { stderr, exit: 127, ..Reply::with_behavior(Behavior::Answer) });
+                return Some(Reply { stderr, ..Reply::said("", 127) });
             }
             Self::None | Self::NoDriver | Self::Mismatch | Self::NoDevices => return None,
             Self::InitUnknownError | Self::InitResetRequired | Self::InitGpuLost => return None,
             Self::NoPermission | Self::Babble => return None,
             Self::Escapes | Self::CommaInName | Self::Wide | Self::Cut => return None,
         };
-        Some(Reply::with_behavior(behavior))
+        Some(Reply { behavior, ..Reply::said("", 0) })
     }
 
-    /// What the program says when it cannot even start to ask.
+    /// The message of the program when it cannot even start to ask.
     pub(super) fn at_start(self, driver: &Driver) -> Option<Reply> {
         if self == Self::NoDriver {
-            return Some(Reply::said(NO_DRIVER.to_owned(), driver.init_exit("DRIVER_NOT_LOADED")));
+            return Some(Reply::said(NO_DRIVER, driver.init_exit("DRIVER_NOT_LOADED")));
         }
         if self == Self::NoDevices {
-            return Some(Reply::said("No devices were found\n".to_owned(), EXIT_NOT_FOUND));
+            return Some(Reply::said("No devices were found\n", EXIT_NOT_FOUND));
         }
         let (_, error, message) = INIT_FAILURES.iter().find(|(fault, _, _)| *fault == self)?;
         let mut text = format!("Failed to initialize NVML: {message}\n");
         if self == Self::Mismatch && driver.is_at_least(535) {
-            let branch: Vec<_> = driver.text().split('.').take(2).collect();
+            let branch: Vec<_> = driver.text.split('.').take(2).collect();
             text.push_str(&format!("NVML library version: {}\n", branch.join(".")));
         }
         Some(Reply::said(text, driver.init_exit(error)))
@@ -142,7 +140,7 @@ impl Fault {
         let mut text = lines.join("\n");
         if self == Self::Cut {
             cut_within_last_number(&mut text);
-            return Reply { stdout: text.into_bytes(), exit: 137, ..Reply::with_behavior(Behavior::Killed) };
+            return Reply { behavior: Behavior::Killed, ..Reply::said(text, 137) };
         }
         text.push('\n');
         Reply::said(text, 0)

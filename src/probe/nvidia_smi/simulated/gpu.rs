@@ -1,6 +1,6 @@
-//! The captured GPUs, and how one capture becomes several boards: identities of their own, and power,
-//! temperature and load a little apart. Everything follows from the seed and the index, so the same
-//! scenario always gives the same answer.
+//! The captured GPUs. One capture becomes several boards, with identities of their own, and with power, temperature
+//! and load a little apart. Everything follows from the seed and the index, so the same scenario always gives the
+//! same answer.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,20 @@ use super::ScenarioError;
 use super::driver::{Driver, renamed};
 use crate::support::stable_hash;
 
-/// What a scenario without a `dump` simulates: a loaded H100 of driver 590.
+/// The dump of a scenario without one: a loaded H100 of driver 590.
 pub(super) const DEFAULT_DUMP: &str =
     include_str!("../../../../fixtures/nvidia-smi/corpus/smi-full-linux-h100-80gb-hbm3-590.48.01-load.csv");
+
+/// The fields of a board's draw.
+pub(super) const DRAWS: [&str; 3] = ["power.draw", "power.draw.average", "power.draw.instant"];
+
+/// Cells by the names of their columns.
+pub(super) type Cells = BTreeMap<String, String>;
 
 /// Bus numbers of neighbouring boards are this far apart.
 const BUS_STEP: u32 = 0x11;
 
-/// How a field that was asked for is answered.
+/// The answer to a field that was asked for.
 #[derive(Debug)]
 pub(super) struct Answered<'a> {
     /// Its name, aliases resolved, without unit.
@@ -44,14 +50,18 @@ pub(super) struct Dump {
     rows: Vec<Vec<String>>,
 }
 
+fn bad_dump() -> ScenarioError {
+    ScenarioError::Invalid("the dump has no header or no row".to_owned())
+}
+
 impl Dump {
     pub(super) fn parse(text: &str) -> Result<Self, ScenarioError> {
         let mut lines = text.lines().filter(|line| !line.trim().is_empty());
         let cells = |line: &str| line.split(',').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
-        let headers = lines.next().map(cells).ok_or(ScenarioError::BadDump)?;
+        let headers = lines.next().map(cells).ok_or_else(bad_dump)?;
         let rows: Vec<_> = lines.map(cells).collect();
         if rows.is_empty() || rows.iter().any(|row| row.len() != headers.len()) {
-            return Err(ScenarioError::BadDump);
+            return Err(bad_dump());
         }
         let bare = |header: &String| header.split(" [").next().unwrap_or(header).to_owned();
         Ok(Self { names: headers.iter().map(bare).collect(), headers, rows })
@@ -66,7 +76,7 @@ impl Dump {
         self.column(name).and_then(|column| self.rows.first()?.get(column)).map_or("", String::as_str)
     }
 
-    /// How `field` is answered: looked up once, and then used for every row.
+    /// The answer to `field`: looked up once, and then used for every row.
     pub(super) fn answered<'a>(&'a self, field: &'a str, driver: &Driver) -> Answered<'a> {
         let name = driver.canonical(field);
         let column = self.column(name);
@@ -74,16 +84,14 @@ impl Dump {
         Answered { name, header: driver.mapped_header(field).unwrap_or_else(captured), column }
     }
 
-    /// What the GPU at `index` has in a column.
+    /// The cell of the GPU at `index` in a column.
     pub(super) fn cell(&self, index: usize, asked: &Answered<'_>, seed: &str, driver: &Driver) -> String {
         let name = asked.name;
         let row = self.rows.get(index % self.rows.len());
-        let Some(cell) = asked.column.and_then(|column| row?.get(column)) else {
+        let captured = asked.column.and_then(|column| row?.get(column));
+        let Some(cell) = captured.filter(|cell| !is_unsupported(cell, driver)) else {
             return driver.not_supported().to_owned();
         };
-        if is_unsupported(cell, driver) {
-            return driver.not_supported().to_owned();
-        }
         // A capture with a row for each GPU already has them apart.
         let index = index / self.rows.len();
         match name {
@@ -103,13 +111,13 @@ impl Dump {
 
     /// The board's cell with its own small deviation, the same at every call.
     fn varied(&self, index: usize, name: &str, cell: &str) -> String {
-        let (digits, unit) = cell.split_once(' ').map_or((cell, ""), |(digits, unit)| (digits, unit));
+        let (digits, unit) = cell.split_once(' ').unwrap_or((cell, ""));
         let Ok(value) = digits.parse::<f64>() else {
             return cell.to_owned();
         };
         let sway = sway(index);
         let text = match name {
-            "power.draw" | "power.draw.average" | "power.draw.instant" => {
+            _ if DRAWS.contains(&name) => {
                 let limit = self.captured("enforced.power.limit").trim_end_matches(" W").parse::<f64>();
                 format!("{:.2}", (value * (1.0 + 0.06 * sway)).min(limit.unwrap_or(f64::MAX)))
             }
@@ -120,29 +128,6 @@ impl Dump {
             _ => return cell.to_owned(),
         };
         if unit.is_empty() { text } else { format!("{text} {unit}") }
-    }
-}
-
-/// What a scenario sets for one GPU.
-#[derive(Debug, Clone)]
-pub(super) struct Board {
-    cells: BTreeMap<String, String>,
-}
-
-impl Board {
-    /// A board with these cells of its own, each under the name that this driver answers it under.
-    pub(super) fn new(cells: BTreeMap<String, String>, driver: &Driver) -> Self {
-        Self { cells: cells.into_iter().map(|(name, cell)| (driver.simulated_name(&name), cell)).collect() }
-    }
-
-    /// More cells, which win over those that are there.
-    pub(super) fn add(&mut self, cells: BTreeMap<String, String>, driver: &Driver) {
-        self.cells.extend(Self::new(cells, driver).cells);
-    }
-
-    /// The cell set for the column `name`.
-    pub(super) fn set(&self, name: &str) -> Option<&str> {
-        self.cells.get(name).map(String::as_str)
     }
 }
 

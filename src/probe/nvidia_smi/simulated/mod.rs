@@ -1,6 +1,6 @@
-//! A host that is simulated from a file: what the real `nvidia-smi` of one driver would print, worked
-//! out from a captured full dump, and how it would misbehave. Used for trying fleetwatt out without
-//! a GPU, for tests, and by the stub that stands behind a real sshd.
+//! A host that is simulated from a file: the answers of the real `nvidia-smi` of one driver, worked out from a
+//! captured full dump, and its faults. Used for trying fleetwatt out without a GPU, for tests, and by the stub that
+//! stands behind a real sshd.
 //!
 //! A scenario is a TOML file; every key may be left out.
 //!
@@ -33,7 +33,6 @@ mod args;
 mod driver;
 mod fault;
 mod gpu;
-mod looping;
 mod scenario;
 
 use std::io;
@@ -42,12 +41,11 @@ use std::time::Duration;
 
 pub use fault::Fault;
 pub use gpu::gpu_uuid;
-pub use looping::PassOutput;
 
-use args::{Arguments, Header, Units};
+use args::Arguments;
 use driver::Driver;
-use gpu::{Answered, Board, Dump};
-use scenario::RawScenario;
+use gpu::{Answered, Cells, Dump};
+use scenario::Keys;
 
 /// The exit code of a wrong argument or an unknown field.
 const EXIT_USAGE: i32 = 2;
@@ -58,36 +56,36 @@ const EXIT_LOST: i32 = 15;
 /// The exit code of everything that has none of its own.
 const EXIT_OTHER: i32 = 255;
 
+/// Powers start again with every pass of a loop whose number this divides.
+const RISING_PASSES: u32 = 10;
+
 /// One simulated host.
 #[derive(Debug, Clone)]
 pub struct Scenario {
+    keys: Keys,
     driver: Driver,
     dump: Dump,
-    boards: Vec<Board>,
+    /// The cells that are set for each GPU.
+    boards: Vec<Cells>,
+    /// From which pass of a loop on cells of all GPUs are these, and exactly so.
+    sweeps: Vec<(u64, Cells)>,
     seed: String,
-    slow: Option<Duration>,
-    handle_lost: Option<usize>,
-    handle_unknown: Option<usize>,
-    row_dropped: Option<usize>,
-    cells_lost: Option<usize>,
-    looping: looping::Looping,
-    fault: Fault,
 }
 
-/// What one call prints, how it ends, and how it behaves meanwhile.
+/// The output of one call, its end, and its behavior meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// Everything nvidia-smi says, messages included.
     pub stdout: Vec<u8>,
-    /// Only what a shell says in its place.
+    /// Only the messages of a shell in its place.
     pub stderr: Vec<u8>,
     /// The exit code, once it ends.
     pub exit: i32,
-    /// How it behaves.
+    /// The behavior.
     pub behavior: Behavior,
 }
 
-/// How a simulated call behaves.
+/// The behavior of a simulated call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behavior {
     /// Prints and ends.
@@ -100,13 +98,24 @@ pub enum Behavior {
     HangIgnoringTerm,
     /// Keeps printing until it has printed this much.
     Flood {
-        /// How many bytes, those of `stdout` not counted.
+        /// Number of bytes, those of `stdout` not counted.
         bytes: u64,
     },
     /// Prints, and goes on with [`Scenario::pass`] after each pause of this length.
     Loop(Duration),
     /// Prints what it has and is killed.
     Killed,
+}
+
+/// One pass of a loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassOutput {
+    /// It prints this.
+    Rows(Vec<u8>),
+    /// It prints nothing any more, and does not end.
+    Stalled,
+    /// It says this and ends with this exit code.
+    Died(Vec<u8>, i32),
 }
 
 /// Why a scenario cannot be simulated.
@@ -128,23 +137,9 @@ pub enum ScenarioError {
         /// Where and why.
         source: Box<toml::de::Error>,
     },
-    /// The dump is not a header and at least one row of as many cells.
-    #[error("the dump has no header or no row")]
-    BadDump,
-    /// The driver's version is not one.
-    #[error("`{0}` is not a driver version")]
-    BadDriver(String),
-    /// A cell is set that no driver has a field for.
-    #[error("no driver knows a field `{0}`")]
-    UnknownField(String),
-    /// A GPU is named that the scenario does not have.
-    #[error("there is no GPU {index}: the scene has {n_gpus}")]
-    NoSuchGpu {
-        /// The index given.
-        index: usize,
-        /// How many there are.
-        n_gpus: usize,
-    },
+    /// A value of the scenario, or its dump, is not one.
+    #[error("{0}")]
+    Invalid(String),
 }
 
 impl Scenario {
@@ -158,59 +153,72 @@ impl Scenario {
         path: &Path,
         read_dump: impl FnOnce(&Path) -> Result<String, ScenarioError>,
     ) -> Result<Self, ScenarioError> {
-        let raw: RawScenario = toml::from_str(text)
+        let keys: Keys = toml::from_str(text)
             .map_err(|error| ScenarioError::Syntax { path: path.to_owned(), source: Box::new(error) })?;
-        let dump = match &raw.dump {
+        let dump = match &keys.dump {
             Some(dump) => Dump::parse(&read_dump(dump)?)?,
             None => Dump::parse(gpu::DEFAULT_DUMP)?,
         };
-        raw.resolve(dump, &path.file_stem().unwrap_or_default().to_string_lossy())
+        keys.resolve(dump, &path.file_stem().unwrap_or_default().to_string_lossy())
     }
 
     /// The same scenario with UUIDs and serials of its own, for several hosts that share one file.
     #[must_use]
-    pub fn seeded(mut self, seed: &str) -> Self {
-        seed.clone_into(&mut self.seed);
-        self
+    pub fn seeded(self, seed: &str) -> Self {
+        Self { seed: seed.to_owned(), ..self }
     }
 
-    /// How many GPUs the scenario has.
-    pub fn n_gpus(&self) -> usize {
-        self.boards.len()
+    /// The file into which a stub writes a line for each pass that it has printed.
+    pub fn loop_log(&self) -> Option<&Path> {
+        self.keys.loop_log.as_deref()
     }
 
-    /// What `nvidia-smi` with these arguments (its own name not among them) answers.
+    /// The answer of `nvidia-smi` with these arguments (its own name not among them).
     pub fn answer(&self, args: &[String]) -> Reply {
-        if let Some(reply) = self.fault.instead_of_program() {
+        if let Some(reply) = self.keys.fault.instead_of_program() {
             return reply;
         }
         let mut reply = match Arguments::parse(args, &self.driver) {
             Ok(arguments) => {
-                let mut reply =
-                    self.fault.at_start(&self.driver).unwrap_or_else(|| self.query(&arguments, 0));
+                let failed = self.keys.fault.at_start(&self.driver);
+                let mut reply = failed.unwrap_or_else(|| self.query(&arguments, 0));
                 if let (Some(every), Behavior::Answer, 0) = (arguments.every, reply.behavior, reply.exit) {
-                    reply.behavior = Behavior::Loop(every + self.slow.unwrap_or_default());
+                    reply.behavior = Behavior::Loop(every + self.keys.slow.unwrap_or_default());
                 }
                 reply
             }
             Err(refusal) => refusal,
         };
-        if let (Some(pause), Behavior::Answer) = (self.slow, reply.behavior) {
+        if let (Some(pause), Behavior::Answer) = (self.keys.slow, reply.behavior) {
             reply.behavior = Behavior::Delay(pause);
         }
         reply
     }
 
+    /// The pass with this number, from 0, of the loop with these arguments.
+    pub fn pass(&self, args: &[String], number: u64) -> PassOutput {
+        let is_over = |after: Option<u64>| after.is_some_and(|n_passes| n_passes <= number);
+        if is_over(self.keys.loop_stalls_after) {
+            return PassOutput::Stalled;
+        }
+        if is_over(self.keys.loop_dies_after) {
+            let message = b"Unable to determine the device handle: Unknown Error\n";
+            return PassOutput::Died(message.to_vec(), EXIT_OTHER);
+        }
+        match Arguments::parse(args, &self.driver) {
+            Ok(arguments) => PassOutput::Rows(self.query(&arguments, number).stdout),
+            Err(refusal) => PassOutput::Died(refusal.stdout, refusal.exit),
+        }
+    }
+
     /// The answer that is the pass with this number of a loop, or the only one.
     fn query(&self, arguments: &Arguments, pass: u64) -> Reply {
         if let Some(unknown) = arguments.fields.iter().find(|field| !self.driver.knows(field)) {
-            return Reply::said(
-                format!("Field \"{unknown}\" is not a valid field to query.\n\n"),
-                EXIT_USAGE,
-            );
+            let message = format!("Field \"{unknown}\" is not a valid field to query.\n\n");
+            return Reply::said(message, EXIT_USAGE);
         }
         let Some(chosen) = self.chosen(&arguments.ids) else {
-            return Reply::said("No devices were found\n".to_owned(), EXIT_NOT_FOUND);
+            return Reply::said("No devices were found\n", EXIT_NOT_FOUND);
         };
         if let Some(reply) = self.handle_fails(&chosen) {
             return reply;
@@ -218,20 +226,20 @@ impl Scenario {
         let asked: Vec<_> =
             arguments.fields.iter().map(|field| self.dump.answered(field, &self.driver)).collect();
         let mut lines = Vec::new();
-        if arguments.header == Header::Shown && pass == 0 {
+        if arguments.has_header && pass == 0 {
             lines.push(asked.iter().map(|field| field.header).collect::<Vec<_>>().join(", "));
         }
         for index in chosen {
-            let cells = asked.iter().map(|field| self.cell(index, field, arguments.units, pass));
+            let cells = asked.iter().map(|field| self.cell(index, field, arguments.has_units, pass));
             lines.push(cells.collect::<Vec<_>>().join(", "));
         }
-        self.fault.on_answer(lines)
+        self.keys.fault.on_answer(lines)
     }
 
     /// The indices that were asked for, in the order asked; `None` if one is not there.
     fn chosen(&self, ids: &[String]) -> Option<Vec<usize>> {
-        let visible = |index: &usize| Some(*index) != self.row_dropped;
-        let all: Vec<usize> = (0..self.n_gpus()).filter(visible).collect();
+        let visible = |index: &usize| Some(*index) != self.keys.row_dropped;
+        let all: Vec<usize> = (0..self.boards.len()).filter(visible).collect();
         if ids.is_empty() {
             return Some(all).filter(|all| !all.is_empty());
         }
@@ -248,14 +256,12 @@ impl Scenario {
 
     /// One GPU whose handle cannot be had ends the program before any row.
     fn handle_fails(&self, chosen: &[usize]) -> Option<Reply> {
-        let failing = |gpu: Option<usize>| gpu.filter(|index| chosen.contains(index));
-        let (index, message, exit) = match (failing(self.handle_lost), failing(self.handle_unknown)) {
-            (Some(index), _) => (index, "GPU is lost.  Reboot the system to recover this GPU", EXIT_LOST),
-            (None, Some(index)) => (index, "Unknown Error", EXIT_OTHER),
-            (None, None) => return None,
-        };
+        let lost = (self.keys.handle_lost, "GPU is lost.  Reboot the system to recover this GPU", EXIT_LOST);
+        let unknown = (self.keys.handle_unknown, "Unknown Error", EXIT_OTHER);
+        let is_chosen = |(gpu, ..): &(Option<usize>, _, _)| gpu.is_some_and(|index| chosen.contains(&index));
+        let (index, message, exit) = [lost, unknown].into_iter().find(is_chosen)?;
         let blank = if self.driver.is_at_least(535) { "" } else { " " };
-        let long = self.bus_id(index);
+        let long = self.bus_id(index?);
         let bus_id = long.strip_prefix("0000").unwrap_or(&long);
         let text = format!("Unable to determine the device handle for GPU{blank}{bus_id}: {message}\n");
         Some(Reply::said(text, exit))
@@ -266,45 +272,60 @@ impl Scenario {
     }
 
     fn plain_cell(&self, index: usize, asked: &Answered<'_>) -> String {
-        if let Some(cell) = self.boards.get(index).and_then(|board| board.set(asked.name)) {
-            return cell.to_owned();
+        if let Some(cell) = self.boards.get(index).and_then(|cells| cells.get(asked.name)) {
+            return cell.clone();
         }
         match asked.name {
             "index" => index.to_string(),
-            "count" => self.n_gpus().to_string(),
+            "count" => self.boards.len().to_string(),
             "uuid" => gpu_uuid(&self.seed, index),
-            "driver_version" => self.driver.text().to_owned(),
+            "driver_version" => self.driver.text.clone(),
             _ => self.dump.cell(index, asked, &self.seed, &self.driver),
         }
     }
 
-    fn cell(&self, index: usize, asked: &Answered<'_>, units: Units, pass: u64) -> String {
-        if self.cells_lost == Some(index) && self.looping.lost_after <= pass {
+    fn cell(&self, index: usize, asked: &Answered<'_>, has_units: bool, pass: u64) -> String {
+        if self.keys.cells_lost == Some(index) && self.keys.cells_lost_after.unwrap_or(0) <= pass {
             return "[GPU is lost]".to_owned();
         }
-        let cell = self.looping.on_cell(asked.name, self.plain_cell(index, asked), pass);
-        let cell = self.fault.on_cell(asked.name, cell);
+        let cell = self.plain_cell(index, asked);
+        let cell = if pass > 0 { self.cell_of_pass(asked.name, cell, pass) } else { cell };
+        let cell = self.keys.fault.on_cell(asked.name, cell);
         let Some(unit) = asked.unit() else {
             return cell;
         };
         let bare = cell.strip_suffix(unit).and_then(|cell| cell.strip_suffix(' ')).unwrap_or(&cell);
-        match units {
-            Units::Shown if bare.parse::<f64>().is_ok() => format!("{bare} {unit}"),
-            Units::Shown => cell,
-            Units::Hidden => bare.to_owned(),
+        match (has_units, bare.parse::<f64>()) {
+            (true, Ok(_)) => format!("{bare} {unit}"),
+            (true, Err(_)) => cell,
+            (false, _) => bare.to_owned(),
+        }
+    }
+
+    /// A cell as it is in a later pass of a loop.
+    fn cell_of_pass(&self, name: &str, cell: String, pass: u64) -> String {
+        if self.keys.unknown_in_loop.as_deref() == Some(name) {
+            return "[Unknown Error]".to_owned();
+        }
+        let begun = self.sweeps.iter().filter(|(from, _)| *from <= pass);
+        if let Some(set) = begun.filter_map(|(_, cells)| cells.get(name)).next_back() {
+            return set.clone();
+        }
+        let (digits, unit) = cell.split_once(' ').unwrap_or((&cell, ""));
+        match digits.parse::<f64>() {
+            Ok(watts) if gpu::DRAWS.contains(&name) => {
+                let rise = u32::try_from(pass % u64::from(RISING_PASSES)).unwrap_or_default();
+                format!("{:.2} {unit}", watts + f64::from(rise)).trim_end().to_owned()
+            }
+            _ => cell,
         }
     }
 }
 
 impl Reply {
     /// A message on standard output, where nvidia-smi says everything, and the end.
-    fn said(text: String, exit: i32) -> Self {
-        Self { stdout: text.into_bytes(), stderr: Vec::new(), exit, behavior: Behavior::Answer }
-    }
-
-    /// Nothing, and a way to behave.
-    fn with_behavior(behavior: Behavior) -> Self {
-        Self { stdout: Vec::new(), stderr: Vec::new(), exit: 0, behavior }
+    fn said(text: impl Into<Vec<u8>>, exit: i32) -> Self {
+        Self { stdout: text.into(), stderr: Vec::new(), exit, behavior: Behavior::Answer }
     }
 }
 

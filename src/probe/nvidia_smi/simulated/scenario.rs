@@ -1,57 +1,55 @@
 //! A scenario as written, and its checks.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::driver::{self, Driver};
-use super::gpu::{Board, Dump};
-use super::looping::Looping;
+use super::driver::{Driver, any_knows};
+use super::gpu::{Cells, Dump};
 use super::{Fault, Scenario, ScenarioError};
 
 /// The file's keys.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawScenario {
+pub(super) struct Keys {
     pub(super) dump: Option<PathBuf>,
     driver: Option<String>,
     gpus: Option<u16>,
     seed: Option<String>,
     #[serde(default)]
-    set: BTreeMap<String, String>,
+    set: Cells,
     #[serde(default)]
-    gpu: Vec<RawGpu>,
+    gpu: Vec<OfGpu>,
     #[serde(default, deserialize_with = "duration")]
-    slow: Option<Duration>,
-    handle_lost: Option<usize>,
-    handle_unknown: Option<usize>,
-    row_dropped: Option<usize>,
-    cells_lost: Option<usize>,
-    cells_lost_after: Option<u64>,
-    unknown_in_loop: Option<String>,
+    pub(super) slow: Option<Duration>,
+    pub(super) handle_lost: Option<usize>,
+    pub(super) handle_unknown: Option<usize>,
+    pub(super) row_dropped: Option<usize>,
+    pub(super) cells_lost: Option<usize>,
+    pub(super) cells_lost_after: Option<u64>,
+    pub(super) unknown_in_loop: Option<String>,
     #[serde(default)]
-    sweep: Vec<RawPass>,
-    loop_dies_after: Option<u64>,
-    loop_stalls_after: Option<u64>,
-    loop_log: Option<PathBuf>,
+    sweep: Vec<OfPass>,
+    pub(super) loop_dies_after: Option<u64>,
+    pub(super) loop_stalls_after: Option<u64>,
+    pub(super) loop_log: Option<PathBuf>,
     #[serde(default)]
-    fault: Fault,
+    pub(super) fault: Fault,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawGpu {
+struct OfGpu {
     index: usize,
-    set: BTreeMap<String, String>,
+    set: Cells,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawPass {
+struct OfPass {
     from: u64,
-    set: BTreeMap<String, String>,
+    set: Cells,
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -59,48 +57,34 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
-impl RawScenario {
+impl Keys {
     pub(super) fn resolve(self, dump: Dump, stem: &str) -> Result<Scenario, ScenarioError> {
-        let version = self.driver.unwrap_or_else(|| dump.captured("driver_version").to_owned());
-        let driver = Driver::new(&version).ok_or(ScenarioError::BadDriver(version))?;
+        let version = self.driver.as_deref().unwrap_or_else(|| dump.captured("driver_version"));
+        let no_driver = || ScenarioError::Invalid(format!("`{version}` is not a driver version"));
+        let driver = Driver::new(version).ok_or_else(no_driver)?;
         let n_gpus = self.gpus.map_or(dump.n_rows(), usize::from);
-        let mut boards = vec![Board::new(checked(self.set)?, &driver); n_gpus];
-        for gpu in self.gpu {
-            let no_such = ScenarioError::NoSuchGpu { index: gpu.index, n_gpus };
-            boards.get_mut(gpu.index).ok_or(no_such)?.add(checked(gpu.set)?, &driver);
+        let no_such =
+            |index| ScenarioError::Invalid(format!("there is no GPU {index}: the scene has {n_gpus}"));
+        let mut boards = vec![cells(&self.set, &driver)?; n_gpus];
+        for OfGpu { index, set } in &self.gpu {
+            boards.get_mut(*index).ok_or_else(|| no_such(*index))?.extend(cells(set, &driver)?);
         }
         let named = [self.handle_lost, self.handle_unknown, self.row_dropped, self.cells_lost];
         if let Some(index) = named.into_iter().flatten().find(|index| *index >= n_gpus) {
-            return Err(ScenarioError::NoSuchGpu { index, n_gpus });
+            return Err(no_such(index));
         }
-        let step = |pass: RawPass| Ok((pass.from, Board::new(checked(pass.set)?, &driver)));
-        let steps = self.sweep.into_iter().map(step).collect::<Result<_, ScenarioError>>()?;
-        Ok(Scenario {
-            driver,
-            dump,
-            boards,
-            seed: self.seed.unwrap_or_else(|| stem.to_owned()),
-            slow: self.slow,
-            handle_lost: self.handle_lost,
-            handle_unknown: self.handle_unknown,
-            row_dropped: self.row_dropped,
-            cells_lost: self.cells_lost,
-            looping: Looping {
-                lost_after: self.cells_lost_after.unwrap_or(0),
-                unknown: self.unknown_in_loop,
-                steps,
-                dies_after: self.loop_dies_after,
-                stalls_after: self.loop_stalls_after,
-                log: self.loop_log,
-            },
-            fault: self.fault,
-        })
+        let sweep = |pass: &OfPass| Ok((pass.from, cells(&pass.set, &driver)?));
+        let sweeps = self.sweep.iter().map(sweep).collect::<Result<_, ScenarioError>>()?;
+        let seed = self.seed.clone().unwrap_or_else(|| stem.to_owned());
+        Ok(Scenario { keys: self, driver, dump, boards, sweeps, seed })
     }
 }
 
-fn checked(set: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ScenarioError> {
-    match set.keys().find(|name| !driver::any_knows(name)) {
-        Some(unknown) => Err(ScenarioError::UnknownField(unknown.clone())),
-        None => Ok(set),
-    }
+/// Cells that are set, each under the name that this driver answers it under.
+fn cells(set: &Cells, driver: &Driver) -> Result<Cells, ScenarioError> {
+    let cell = |(name, cell): (&String, &String)| {
+        let unknown = || ScenarioError::Invalid(format!("no driver knows a field `{name}`"));
+        any_knows(name).then(|| (driver.simulated_name(name), cell.clone())).ok_or_else(unknown)
+    };
+    set.iter().map(cell).collect()
 }
