@@ -1,4 +1,4 @@
-//! What passes between a query and whoever runs its commands.
+//! The values that pass between a query and the runner of its commands.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub struct Command {
     pub args: Vec<String>,
 }
 
-/// What came of a command.
+/// The answer to a command.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Answer<'a> {
     /// Its standard output.
@@ -24,11 +24,11 @@ pub struct Answer<'a> {
     pub exit: Option<i32>,
     /// More output came than was kept.
     pub truncated: bool,
-    /// How long it took.
+    /// Its duration.
     pub took: Duration,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// Run this command and give its answer.
@@ -37,20 +37,20 @@ pub enum Next {
     Done(Box<Product>),
 }
 
-/// What a query brought.
+/// The result of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
     /// One reading a GPU that has a row.
     pub gpus: Vec<Device>,
-    /// What it says of the host itself: written beside the labels of the inventory, which win.
+    /// Labels of the host itself: written beside the labels of the inventory, which win.
     pub labels: BTreeMap<String, String>,
-    /// What was wrong or is to be remarked. Bounded.
+    /// Faults and remarks. Bounded.
     pub faults: Vec<Fault>,
-    /// How many GPUs there should be: by the inventory, else as many as are known or told of; `None` if none is.
+    /// Number of GPUs that there should be: by the inventory, else as many as are known or told of; `None` if none is.
     pub gpus_expected: Option<usize>,
-    /// What is to be remembered of the host.
+    /// The memory of the host.
     pub profile: HostProfile,
 }
 

@@ -26,7 +26,7 @@ pub enum Tool {
     /// NVIDIA's command-line tool, for the GPUs of a host.
     #[default]
     NvidiaSmi,
-    /// How long the host has been up, and its load.
+    /// The uptime of the host, and its load.
     #[cfg(any(test, feature = "test-tools"))]
     Uptime,
 }

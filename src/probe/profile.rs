@@ -1,5 +1,5 @@
-//! What is remembered of a host between cycles and across runs, for one tool. Serialized as it stands in the state
-//! file, so that a renamed field keeps its old name there.
+//! The memory of a host between cycles and across runs, for one tool. Serialized as it stands in the state file, so
+//! that a renamed field keeps its old name there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,7 @@ pub struct HostProfile {
     pub persistence_reported: bool,
 }
 
-/// What is remembered of one GPU.
+/// The memory of one GPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KnownGpu {
@@ -50,7 +50,7 @@ pub struct KnownGpu {
     /// The power draw in its last answer.
     #[serde(skip_serializing_if = "Option::is_none", rename = "power_mw")]
     pub power: Option<Power>,
-    /// How many answers in a row had that very draw, the last one included.
+    /// Number of answers in a row that had that very draw, the last one included.
     pub n_same: u32,
     /// The lowest temperature in those answers.
     #[serde(skip_serializing_if = "Option::is_none", rename = "coldest_mc")]

@@ -1,4 +1,4 @@
-//! How long a host has been up and how busy its processors are: two files of the kernel, read by `cat`.
+//! The uptime of a host and the load of its processors: two files of the kernel, read by `cat`.
 //!
 //! A tool of one command that shows no GPU. It shows what another tool has to bring along, and is built for tests
 //! alone (feature `test-tools`).

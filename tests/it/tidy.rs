@@ -301,7 +301,6 @@ const BARE_OPENINGS: &[(&str, usize)] = &[
     ("cli", 8),
     ("inventory", 5),
     ("output", 13),
-    ("probe", 78),
     ("store", 107),
     ("support", 8),
 ];

@@ -3,7 +3,7 @@
 //! The bound is a property of the board, not of its settings: a cap that was lowered under load does not make
 //! a true number of the moment before wrong.
 
-use crate::reading::{Absent, Device, Memory, Power, Quantity, SafeText, Share};
+use crate::reading::{Device, Power, Quantity, SafeText};
 
 /// The largest limit that is believed. The largest boards of 2025 have limits of 1.2 to 1.4 kW.
 pub(super) const MAX_LIMIT: Power = Power::from_watts(5000);
@@ -11,7 +11,7 @@ pub(super) const MAX_LIMIT: Power = Power::from_watts(5000);
 /// The most that a superchip's module is believed to draw: some boards and their processors.
 pub(super) const MAX_MODULE: Power = Power::from_watts(20_000);
 
-/// What a board without load in P8 or slower is believed to draw at most. Resting boards draw 5 to 60 W.
+/// The most that a board without load in P8 or slower is believed to draw. Resting boards draw 5 to 60 W.
 const MAX_ASLEEP: Power = Power::from_watts(200);
 
 /// The first of the resting performance states.
@@ -38,45 +38,20 @@ const BY_MEMORY: &[(u64, Power)] = &[
 /// The largest power of a board of which nothing is known.
 const MAX_UNKNOWN: Power = Power::from_watts(2500);
 
-/// What a row says about how much its board may draw.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Limits {
-    /// The highest limit that the board can be given.
-    pub(super) board: Option<Power>,
-    /// The larger of the limits asked for and in force.
-    pub(super) set: Option<Power>,
-    /// It rests: without load, in a slow performance state.
-    pub(super) rests: bool,
-}
+/// The quantities that say how much a board may draw.
+pub(super) const LIMITING: [Quantity; 5] = [
+    Quantity::PowerLimitMax,
+    Quantity::PowerLimitRequested,
+    Quantity::PowerLimitEnforced,
+    Quantity::PerformanceState,
+    Quantity::Utilization,
+];
 
-impl Limits {
-    pub(super) fn of(gpu: &Device) -> Self {
-        let set =
-            gpu.typed(Quantity::PowerLimitRequested).ok().max(gpu.typed(Quantity::PowerLimitEnforced).ok());
-        Self {
-            board: gpu.typed(Quantity::PowerLimitMax).ok().copied(),
-            set: set.copied(),
-            rests: rests(gpu.typed(Quantity::PerformanceState), gpu.utilization()),
-        }
-    }
-
-    /// The most that a board of this class is believed to draw: twice its largest limit, since a sensor may
-    /// see peaks above it. Only where the board tells none, its class counts.
-    pub(super) fn ceiling(&self, class: Power) -> Power {
-        if self.rests {
-            return MAX_ASLEEP;
-        }
-        // A limit of zero says nothing about a board that runs.
-        let board = self.board.filter(|limit| limit.milliwatts() > 0).unwrap_or(class);
-        let largest = self.set.map_or(board, |set| set.max(board));
-        Power::from_milliwatts(largest.milliwatts().saturating_mul(2))
-    }
-}
-
-/// Whether a board rests.
-pub(super) fn rests(pstate: Result<&SafeText, &Absent>, utilization: Result<&Share, &Absent>) -> bool {
-    let state = pstate.ok().and_then(|state| state.as_str().strip_prefix('P')?.parse::<u8>().ok());
-    let is_idle = utilization.is_ok_and(|share| share.millipercent() == 0);
+/// Whether a board rests: without load, in a slow performance state.
+pub(super) fn rests(gpu: &Device) -> bool {
+    let state = gpu.typed::<SafeText>(Quantity::PerformanceState).ok();
+    let state = state.and_then(|state| state.as_str().strip_prefix('P')?.parse::<u8>().ok());
+    let is_idle = gpu.utilization().is_ok_and(|share| share.millipercent() == 0);
     is_idle && state.is_some_and(|state| state >= FIRST_RESTING_STATE)
 }
 
@@ -86,23 +61,34 @@ pub(super) fn class_maximum(gpu: &Device) -> Power {
     if SMALL_BOARDS.iter().any(|word| name.contains(word)) {
         return MAX_SMALL;
     }
-    let gibibytes = |memory: &Memory| memory.mebibytes().div_ceil(1024);
-    let by_memory =
-        gpu.memory_total().ok().map(gibibytes).and_then(|memory| {
-            BY_MEMORY.iter().find(|(most, _)| memory <= *most).map(|(_, maximum)| *maximum)
-        });
-    by_memory.unwrap_or(MAX_UNKNOWN)
+    let Ok(memory) = gpu.memory_total() else { return MAX_UNKNOWN };
+    let gibibytes = memory.mebibytes().div_ceil(1024);
+    BY_MEMORY.iter().find(|(most, _)| gibibytes <= *most).map_or(MAX_UNKNOWN, |(_, maximum)| *maximum)
 }
 
 /// The most that this board is believed to draw.
 pub(super) fn ceiling(gpu: &Device) -> Power {
-    Limits::of(gpu).ceiling(class_maximum(gpu))
+    ceiling_in_class(gpu, class_maximum(gpu))
+}
+
+/// The most that a board of this class is believed to draw by its [`LIMITING`] quantities: twice its largest limit,
+/// since a sensor may see peaks above it. Only where the board tells none, its class counts.
+pub(super) fn ceiling_in_class(gpu: &Device, class: Power) -> Power {
+    if rests(gpu) {
+        return MAX_ASLEEP;
+    }
+    let limit = |quantity| gpu.typed::<Power>(quantity).ok().copied();
+    let set = limit(Quantity::PowerLimitRequested).max(limit(Quantity::PowerLimitEnforced));
+    // A limit of zero says nothing about a board that runs.
+    let board = limit(Quantity::PowerLimitMax).filter(|limit| limit.milliwatts() > 0).unwrap_or(class);
+    let largest = set.map_or(board, |set| set.max(board));
+    Power::from_milliwatts(largest.milliwatts().saturating_mul(2))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::{DeviceKind, Reason};
+    use crate::reading::{Absent, DeviceKind, Memory, Reason, Share};
 
     fn gpu(name: &str, gibibytes: u64) -> Device {
         Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::NotSupported, "[N/A]"))

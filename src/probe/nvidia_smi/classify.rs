@@ -1,4 +1,4 @@
-//! What an answer without a row means: by its text first, then by the exit code.
+//! The meaning of an answer without a row: by its text first, then by the exit code.
 //!
 //! The codes alone do not tell: a version mismatch is 231, 255 or 18 by driver, and 255 is also what
 //! ssh says when it fails. Texts and codes: `fixtures/nvidia-smi/nvml-init-exit-codes.tsv` and the
@@ -8,8 +8,7 @@
 use crate::probe::exchange::Answer;
 use crate::reading::{Failure, FailureKind, Fault, FaultKind, SafeText};
 
-/// What nvidia-smi prints when one GPU's handle cannot be had, and then no row at all. What follows is
-/// the bus id: after a blank up to driver 470, without one on newer ones.
+/// The message when one GPU's handle cannot be had, and then no row at all. The bus id follows: after a blank up to driver 470, without one on newer ones.
 const NO_HANDLE: &str = "Unable to determine the device handle for GPU";
 
 /// The failure that an answer without any row shows.
@@ -27,7 +26,7 @@ pub(super) fn classify(answer: &Answer<'_>, stdout: &str, stderr: &str) -> Failu
     Failure::new(kind, &evidence)
 }
 
-/// How the call ended, in words. 124 and 137 are what `timeout` ends with when the time was up.
+/// The end of the call, in words. 124 and 137 are what `timeout` ends with when the time was up.
 pub(super) fn ended(answer: &Answer<'_>) -> String {
     match answer.exit {
         Some(124 | 137) => format!("nvidia-smi was ended after {:.1} s", answer.took.as_secs_f64()),
@@ -56,7 +55,7 @@ pub(super) fn no_handle(line: &str) -> Option<Fault> {
     Some(Fault::new(FaultKind::GpuMissing, gpu.map(SafeText::new), line))
 }
 
-/// What one line of output tells, if it tells anything.
+/// The kind of failure that one line of output tells, if it tells any.
 fn by_text(line: &str) -> Option<FailureKind> {
     let line = line.to_ascii_lowercase();
     let has = |message: &str| line.contains(message);
@@ -146,7 +145,7 @@ fn missing_command(line: &str) -> Option<FailureKind> {
         .then_some(FailureKind::TimeoutMissing)
 }
 
-/// What an exit code means where the text says nothing: nvidia-smi's own codes from its manual page,
+/// The meaning of an exit code where the text says nothing: nvidia-smi's own codes from its manual page,
 /// 124 and 137 of `timeout`, 126 and 127 of every shell.
 fn by_exit(exit: Option<i32>, stdout: &str) -> FailureKind {
     match exit {

@@ -9,7 +9,7 @@ use super::bound::{MAX_LIMIT, MAX_MODULE};
 use super::cell;
 use crate::reading::{Measured, Power, Quantity, Value};
 
-/// How much a field is needed.
+/// The need of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// A row is recognised and named by it; every driver since 340 has it. Never dropped.
@@ -25,9 +25,9 @@ pub enum Need {
 pub struct Field {
     /// The field's names, the one to ask for first; the next is asked for where that is refused.
     pub names: &'static [&'static str],
-    /// How much the field is needed.
+    /// Its need.
     pub need: Need,
-    /// What its values are.
+    /// The quantity of its values.
     pub quantity: Quantity,
     /// Reads a cell. The power is the ceiling for a board's draw.
     read: Read,
@@ -39,15 +39,15 @@ impl Field {
         FIELDS.iter().find(|field| field.names.contains(&name))
     }
 
-    /// Whether its values are a board's draw, whose ceiling the other fields say.
-    pub(super) const fn is_draw(&self) -> bool {
-        matches!(self.quantity, Quantity::PowerDraw | Quantity::PowerAverage | Quantity::PowerInstant)
-    }
-
     /// The value in a cell, or why there is none. A board's draw above `ceiling` is implausible.
     pub(super) fn read(&self, cell: &str, ceiling: Power) -> Measured<Value> {
         (self.read)(cell, ceiling)
     }
+}
+
+/// Whether it is a board's draw, whose ceiling other quantities say.
+pub(super) const fn is_draw(quantity: Quantity) -> bool {
+    matches!(quantity, Quantity::PowerDraw | Quantity::PowerAverage | Quantity::PowerInstant)
 }
 
 /// Every field, in the order of asking: what every driver has, and then by age, so that the first refusal says
@@ -128,6 +128,11 @@ pub(super) fn may_know(version: &str, name: &str) -> bool {
         }
         _ => true,
     }
+}
+
+/// The arguments that ask for these fields.
+pub(super) fn query_args(fields: &[&str]) -> Vec<String> {
+    vec![format!("--query-gpu={}", fields.join(",")), "--format=csv,noheader,nounits".to_owned()]
 }
 
 /// The names to ask a driver for that refuses these: of each field the first that is not refused.

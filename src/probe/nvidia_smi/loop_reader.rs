@@ -7,19 +7,20 @@
 
 use std::time::Duration;
 
-use super::bound::{Limits, MAX_LIMIT, class_maximum, rests};
-use super::cell;
-use super::fields::wanted;
+use super::bound::{LIMITING, MAX_LIMIT, ceiling_in_class, class_maximum};
+use super::fields::{query_args, wanted};
 use super::rows::{Line, MAX_ROW_BYTES, Shape, WARNING, is_word};
 use crate::probe::exchange::Command;
 use crate::probe::profile::HostProfile;
-use crate::reading::{Absent, Device, Measured, Power, PowerKind, Quantity, Reason, Role, SafeText};
+use crate::reading::{
+    Absent, Device, DeviceKind, Measured, Power, PowerKind, Quantity, Reason, Role, SafeText,
+};
 
 /// Below this period the instantaneous value is sampled, since the mean of the last second would smooth away
 /// what is asked for; from it on the mean misses nothing.
 const INSTANT_BELOW: Duration = Duration::from_secs(1);
 
-/// How many cells at the beginning of each row say whose it is: index, UUID and bus id.
+/// The number of cells at the beginning of each row that say whose it is: index, UUID and bus id.
 const N_IDENTITY: usize = 3;
 
 /// A sample of one GPU's draw.
@@ -31,7 +32,7 @@ pub struct Sample {
     pub power: Measured<Power>,
 }
 
-/// What the lines were.
+/// The news in some lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoopCounts {
     /// Passes that reached the last GPU.
@@ -51,62 +52,30 @@ struct Slot {
     /// The first cells of its row, which a lost board does not say.
     identity: String,
     kind: PowerKind,
-    /// The column of its power.
-    power_at: Option<usize>,
     /// The largest power of its class, where its rows tell no limit.
     class: Power,
+    /// Its last row; empty where it had none since the last time.
     row: String,
-    has_row: bool,
 }
 
-/// The columns that say how much a board may draw.
-#[derive(Debug)]
-struct LimitColumns {
-    board: Option<usize>,
-    asked: Option<usize>,
-    enforced: Option<usize>,
-    pstate: Option<usize>,
-    utilization: Option<usize>,
-}
-
-impl LimitColumns {
-    fn new(fields: &[&str]) -> Self {
-        let at = |name: &str| fields.iter().position(|field| *field == name);
+impl Slot {
+    fn new(gpu: &Device, period: Duration) -> Self {
+        let text =
+            |quantity| gpu.get(quantity).map_or_else(|_| "[N/A]".to_owned(), |value| value.to_string());
         Self {
-            board: at("power.max_limit"),
-            asked: at("power.limit"),
-            enforced: at("enforced.power.limit"),
-            pstate: at("pstate"),
-            utilization: at("utilization.gpu"),
-        }
-    }
-
-    /// What this row says: a cap may be moved while the loop lives.
-    fn read(&self, cells: &[&str]) -> Limits {
-        fn at<'t, T>(
-            cells: &[&'t str],
-            place: Option<usize>,
-            read: impl Fn(&'t str) -> Measured<T>,
-        ) -> Measured<T> {
-            place.and_then(|at| cells.get(at)).map_or_else(|| Err(Absent::not_asked()), |cell| read(cell))
-        }
-        let limit = |place| at(cells, place, |cell| cell::power(cell, MAX_LIMIT)).ok();
-        Limits {
-            board: limit(self.board),
-            set: limit(self.asked).max(limit(self.enforced)),
-            rests: rests(
-                at(cells, self.pstate, cell::pstate).as_ref(),
-                at(cells, self.utilization, |cell| cell::share(cell, 100)).as_ref(),
-            ),
+            uuid: gpu.uuid().ok().map(SafeText::to_string),
+            identity: [Quantity::Index, Quantity::Uuid, Quantity::BusId].map(text).join(", "),
+            kind: kind_of(gpu, period),
+            class: class_maximum(gpu),
+            row: String::new(),
         }
     }
 }
 
 /// The reader of a loop's output. Holds one row a GPU and one line, whatever comes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LoopReader {
     shape: Shape<'static>,
-    limits: LimitColumns,
     slots: Vec<Slot>,
     line: Vec<u8>,
     /// The place that the next row should have.
@@ -114,7 +83,7 @@ pub struct LoopReader {
     has_begun: bool,
     /// A line of this pass was bad, so that a nameless row cannot be told by its place.
     is_doubtful: bool,
-    take_counts: LoopCounts,
+    counts: LoopCounts,
     last_message: Option<SafeText>,
 }
 
@@ -123,47 +92,20 @@ impl LoopReader {
     /// nothing to loop over, or a missing GPU keeps the others from being asked for together.
     pub fn open(profile: &HostProfile, gpus: &[Device], period: Duration) -> Option<(Self, Command)> {
         let fields = wanted(&profile.refused);
-        let uuids: Vec<Option<String>> =
-            gpus.iter().map(|gpu| gpu.uuid().ok().map(SafeText::to_string)).collect();
-        let mut args = vec![
-            format!("--query-gpu={}", fields.join(",")),
-            "--format=csv,noheader,nounits".to_owned(),
-            format!("--loop-ms={}", period.as_millis()),
-        ];
-        let is_missing = |known: &&String| !uuids.iter().any(|uuid| uuid.as_ref() == Some(*known));
-        if profile.gpus.keys().any(|known| is_missing(&known)) {
+        let slots: Vec<Slot> = gpus.iter().map(|gpu| Slot::new(gpu, period)).collect();
+        let mut args = query_args(&fields);
+        args.push(format!("--loop-ms={}", period.as_millis()));
+        let is_there = |known: &String| slots.iter().any(|slot| slot.uuid.as_ref() == Some(known));
+        if !profile.gpus.keys().all(is_there) {
             // One GPU without a handle would end the loop before its first row.
-            args.extend(["-i".to_owned(), uuids.iter().cloned().collect::<Option<Vec<_>>>()?.join(",")]);
+            let uuids = slots.iter().map(|slot| slot.uuid.clone()).collect::<Option<Vec<_>>>()?;
+            args.extend(["-i".to_owned(), uuids.join(",")]);
         }
-        let slot = |(gpu, uuid): (&Device, &Option<String>)| {
-            let kind = kind_of(gpu, period);
-            let power_at = fields.iter().position(|field| *field == column(kind));
-            Slot {
-                uuid: uuid.clone(),
-                identity: identity(gpu),
-                kind,
-                power_at,
-                class: class_maximum(gpu),
-                row: String::new(),
-                has_row: false,
-            }
-        };
-        let slots: Vec<Slot> = gpus.iter().zip(&uuids).map(slot).collect();
-        let reader = Self {
-            shape: Shape::new(&fields),
-            limits: LimitColumns::new(&fields),
-            slots,
-            line: Vec::new(),
-            next: 0,
-            has_begun: false,
-            is_doubtful: false,
-            take_counts: LoopCounts::default(),
-            last_message: None,
-        };
+        let reader = Self { shape: Shape::new(&fields), slots, ..Self::default() };
         (!gpus.is_empty()).then_some((reader, Command { args }))
     }
 
-    /// Which power number is sampled of the GPU at a place.
+    /// The kind of power number that is sampled of the GPU at a place.
     pub fn kind(&self, place: usize) -> Option<PowerKind> {
         self.slots.get(place).map(|slot| slot.kind)
     }
@@ -197,25 +139,19 @@ impl LoopReader {
     /// none had.
     pub fn last_pass(&mut self) -> Option<String> {
         let mut text = String::new();
-        for slot in &mut self.slots {
-            if std::mem::take(&mut slot.has_row) {
-                text.extend([&slot.row, "\n"]);
-            }
+        for slot in self.slots.iter_mut().filter(|slot| !slot.row.is_empty()) {
+            text.extend([&slot.row, "\n"]);
+            slot.row.clear();
         }
         (!text.is_empty()).then_some(text)
     }
 
-    /// What the lines were since the last time.
+    /// The news since the last time.
     pub fn take_counts(&mut self) -> LoopCounts {
-        std::mem::take(&mut self.take_counts)
+        std::mem::take(&mut self.counts)
     }
 
-    /// How many passes were whole since the counts were taken.
-    pub fn n_passes(&self) -> u64 {
-        self.take_counts.n_passes
-    }
-
-    /// What was said last that was no row: why a loop ended, if it said so.
+    /// The last message that was no row: why a loop ended, if it said so.
     pub fn last_message(&self) -> Option<&SafeText> {
         self.last_message.as_ref()
     }
@@ -246,7 +182,7 @@ impl LoopReader {
         self.has_begun = true;
         let uuid = self.shape.uuid_at.and_then(|at| cells.get(at)).map_or("", |cell| cell.trim());
         let Some(place) = self.place(uuid) else {
-            self.take_counts.has_unknown_gpu |= !is_word(uuid);
+            self.counts.has_unknown_gpu |= !is_word(uuid);
             self.bad(line);
             return None;
         };
@@ -262,13 +198,15 @@ impl LoopReader {
             }
             _ => slot.row.push_str(line),
         }
-        slot.has_row = true;
-        let cell = slot.power_at.and_then(|at| cells.get(at));
-        let ceiling = self.limits.read(&cells).ceiling(slot.class);
-        let power = cell.map_or_else(|| Err(Absent::not_asked()), |cell| cell::power(cell, ceiling));
+        // Of each row only the draw is read, and what says how much a board may draw: a cap may be moved meanwhile.
+        let mut gpu = Device::all_absent(DeviceKind::Gpu, &Absent::not_asked());
+        self.shape.read(&cells, |quantity| LIMITING.contains(&quantity), MAX_LIMIT, &mut gpu);
+        let (quantity, ceiling) = (slot.kind.quantity(), ceiling_in_class(&gpu, slot.class));
+        self.shape.read(&cells, |other| other == quantity, ceiling, &mut gpu);
+        let power = gpu.typed(quantity).copied().map_err(Absent::clone);
         self.next = place + 1;
         if self.next == self.slots.len() {
-            self.take_counts.n_passes += 1;
+            self.counts.n_passes += 1;
             self.begin_pass();
         }
         Some(Sample { place, power })
@@ -294,17 +232,9 @@ impl LoopReader {
 
     fn bad(&mut self, line: &str) {
         self.is_doubtful = true;
-        self.take_counts.n_bad += 1;
-        self.take_counts.evidence = Some(SafeText::new(line));
+        self.counts.n_bad += 1;
+        self.counts.evidence = Some(SafeText::new(line));
     }
-}
-
-/// The cells that every query begins with.
-fn identity(gpu: &Device) -> String {
-    let index = gpu.index().map_or_else(|_| "[N/A]".to_owned(), u32::to_string);
-    let word =
-        |cell: Result<&SafeText, &Absent>| cell.map_or_else(|_| "[N/A]".to_owned(), SafeText::to_string);
-    format!("{index}, {}, {}", word(gpu.uuid()), word(gpu.bus_id()))
 }
 
 /// The number to sample of a GPU that answered so. It does not change while the loop lives, so that a mean is
@@ -320,15 +250,6 @@ fn kind_of(gpu: &Device, period: Duration) -> PowerKind {
         Err(absent) => !absent.reason.is_structural(),
     };
     kinds.into_iter().find(has_it).unwrap_or(PowerKind::Draw)
-}
-
-/// The name of the column of a kind of power.
-const fn column(kind: PowerKind) -> &'static str {
-    match kind {
-        PowerKind::Average => "power.draw.average",
-        PowerKind::Draw => "power.draw",
-        PowerKind::Instant => "power.draw.instant",
-    }
 }
 
 /// Whether a value that a GPU gave when its loop was started is an error now, which no later pass heals: seen
@@ -491,8 +412,8 @@ mod tests {
         );
         assert_eq!(samples(&mut reader, &text), [(0, Some(1500)), (0, Some(2500)), (1, Some(2500))]);
         reader.end();
-        let take_counts = reader.take_counts();
-        assert_eq!((take_counts.n_passes, take_counts.n_bad, take_counts.has_unknown_gpu), (1, 3, false));
+        let counts = reader.take_counts();
+        assert_eq!((counts.n_passes, counts.n_bad, counts.has_unknown_gpu), (1, 3, false));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! nvidia-smi: the exact command, and the pure reader of its answer.
 //!
-//! What nvidia-smi does, measured with the binaries of drivers 340 to 550 and seen in captures up to
-//! 610, and what follows from it:
+//! The behaviour of nvidia-smi, measured with the binaries of drivers 340 to 550 and seen in captures up to 610, and
+//! what follows from it:
 //! - all its messages are on stdout, and its exit codes differ by driver: text is judged before the code;
 //! - one unknown field refuses the whole query, and only the first is named: it tells the driver's age;
 //! - one GPU without a handle hides all the others: they are asked for together in a second call;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::MAX_GPUS;
 use super::cell::is_uuid;
 use super::classify::{classify, ended, no_handle, unknown_field};
-use super::fields::{Field, Need, as_young_as, may_know, wanted};
+use super::fields::{Field, Need, as_young_as, may_know, query_args, wanted};
 use super::reconcile::{name_indices, reconcile, tells_of};
 use super::rows::{Ending, Rows, read_rows};
 use super::wording::{FAILURES, FAULTS};
@@ -22,14 +22,14 @@ use crate::probe::exchange::{Answer, Command, Next, Product};
 use crate::probe::profile::HostProfile;
 use crate::reading::{Failure, FailureKind, Fault, FaultKind, Outcome};
 
-/// How many places are tried when GPUs must be asked one by one and none is known.
+/// The number of places that are tried when GPUs must be asked one by one and none is known.
 const MAX_INDICES: u32 = 32;
 
-/// How often several GPUs are asked for in one call; each time one more has turned out to have no handle.
+/// The number of calls that ask for several GPUs; each time one more has turned out to have no handle.
 const MAX_TOGETHER: u32 = 4;
 
 /// A query of one nvidia-smi.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Query {
     profile: HostProfile,
     in_inventory: Option<usize>,
@@ -45,16 +45,17 @@ pub struct Query {
     has_salvaged: bool,
     /// Known GPUs that were asked for one by one, and answered that.
     asked_singly: BTreeSet<String>,
-    /// What was read so far.
+    /// The rows so far.
     rows: Rows,
     /// Why there is nothing, should nothing come.
     failure: Option<Failure>,
 }
 
 /// Which GPUs the current command asks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Phase {
     /// All GPUs at once.
+    #[default]
     All,
     /// These GPUs by `-i`, since the answer for all was lost to one without a handle. The number is how often
     /// this was tried.
@@ -65,43 +66,17 @@ enum Phase {
 
 /// The GPUs that are to be asked one by one, the first of them now.
 #[derive(Debug)]
-enum PerGpu {
-    Uuids(VecDeque<String>),
-    Indices(VecDeque<u32>),
-}
-
-impl PerGpu {
-    fn current(&self) -> Option<String> {
-        match self {
-            Self::Uuids(uuids) => uuids.front().cloned(),
-            Self::Indices(indices) => indices.front().map(u32::to_string),
-        }
-    }
-
-    fn advance(&mut self) {
-        match self {
-            Self::Uuids(uuids) => drop(uuids.pop_front()),
-            Self::Indices(indices) => drop(indices.pop_front()),
-        }
-    }
+struct PerGpu {
+    ids: VecDeque<String>,
+    /// The ids are places in the tool's list, else they are UUIDs.
+    by_index: bool,
 }
 
 impl Query {
     /// Starts a query with what is known of the host and with how many GPUs the inventory says it has.
     pub fn open(profile: HostProfile, gpus_expected: Option<usize>) -> (Self, Command) {
-        let query = Self {
-            asked: wanted(&profile.refused),
-            profile,
-            in_inventory: gpus_expected,
-            refused_now: BTreeSet::new(),
-            implied: BTreeSet::new(),
-            has_renewed: false,
-            phase: Phase::All,
-            has_salvaged: false,
-            asked_singly: BTreeSet::new(),
-            rows: Rows::default(),
-            failure: None,
-        };
+        let asked = wanted(&profile.refused);
+        let query = Self { asked, profile, in_inventory: gpus_expected, ..Self::default() };
         let call = query.call();
         (query, call)
     }
@@ -122,7 +97,7 @@ impl Query {
             note_end(&mut rows, &answer, &stderr);
         }
         let failure = rows.gpus.is_empty().then(|| classify(&answer, &stdout, &stderr));
-        match std::mem::replace(&mut self.phase, Phase::All) {
+        match std::mem::take(&mut self.phase) {
             Phase::All => self.after_all(rows, failure),
             Phase::Together(gpus, n_tries) => self.after_together(rows, failure, gpus, n_tries),
             Phase::Single(remaining) => self.after_single(rows, failure, remaining),
@@ -131,20 +106,19 @@ impl Query {
 
     /// The deadline came, or no more calls can be made: what is known so far, else `failure`.
     pub fn give_up(mut self, failure: Failure) -> Product {
-        if let Phase::Single(PerGpu::Indices(indices)) = &self.phase {
-            self.profile.unasked_from = indices.front().copied();
+        if let Phase::Single(remaining) = std::mem::take(&mut self.phase) {
+            self.note_unasked(&remaining);
         }
         self.failure = Some(failure);
         self.probed(FaultKind::NotAsked)
     }
 
     fn call(&self) -> Command {
-        let mut args =
-            vec![format!("--query-gpu={}", self.asked.join(",")), "--format=csv,noheader,nounits".to_owned()];
+        let mut args = query_args(&self.asked);
         let chosen = match &self.phase {
             Phase::All => None,
             Phase::Together(gpus, _) => Some(gpus.join(",")),
-            Phase::Single(remaining) => remaining.current(),
+            Phase::Single(remaining) => remaining.ids.front().cloned(),
         };
         if let Some(chosen) = chosen {
             args.extend(["-i".to_owned(), chosen]);
@@ -172,20 +146,17 @@ impl Query {
     }
 
     fn after_all(&mut self, rows: Rows, failure: Option<Failure>) -> Next {
-        let is_answered = failure.is_none();
         // After a renewal the rows of the shorter list are there; nothing may take their place but rows.
-        if is_answered || self.rows.gpus.is_empty() {
-            self.rows = rows;
-            self.failure = failure;
-        } else {
+        if failure.is_some() && !self.rows.gpus.is_empty() {
             return self.done();
         }
-        if is_answered {
+        self.rows = rows;
+        self.failure = failure;
+        if self.failure.is_none() {
             self.profile.unasked_from = None;
             return if self.meets_new_driver() { self.renew() } else { self.done() };
         }
-        let is_one_lost = self.rows.faults.iter().any(|fault| fault.kind == FaultKind::GpuMissing);
-        if !is_one_lost {
+        if !self.rows.faults.iter().any(|fault| fault.kind == FaultKind::GpuMissing) {
             return self.done();
         }
         self.has_salvaged = true;
@@ -251,48 +222,48 @@ impl Query {
     /// Asks each of these, which also tells which one a line without a name was about.
     fn one_by_one(&mut self, gpus: Vec<String>) -> Next {
         self.rows.faults.retain(|fault| fault.kind != FaultKind::GpuMissing || fault.gpu.is_some());
-        self.ask_each(PerGpu::Uuids(gpus.into()))
+        self.ask_each(PerGpu { ids: gpus.into(), by_index: false })
     }
 
     fn after_single(&mut self, rows: Rows, failure: Option<Failure>, mut remaining: PerGpu) -> Next {
         self.rows.merge(rows);
         self.meets_new_driver();
+        let kind = failure.map(|failure| failure.kind);
+        if kind == Some(FailureKind::Timeout) {
+            self.note_unasked(&remaining);
+            return Next::Done(Box::new(self.probed(FaultKind::NotAsked)));
+        }
         // Asked by index, anything but an unreachable GPU means that there is no GPU at this place or
         // that the whole host has failed.
         let is_about_a_gpu = |kind| {
             matches!(kind, FailureKind::GpuLost | FailureKind::ResetRequired | FailureKind::NoPermission)
         };
-        match (&remaining, failure.map(|failure| failure.kind)) {
-            (_, Some(FailureKind::Timeout)) => {
-                if let PerGpu::Indices(indices) = &remaining {
-                    self.profile.unasked_from = indices.front().copied();
-                }
-                return Next::Done(Box::new(self.probed(FaultKind::NotAsked)));
-            }
-            (PerGpu::Indices(_), Some(kind)) if !is_about_a_gpu(kind) => {
-                self.profile.unasked_from = None;
-                return self.done();
-            }
-            (PerGpu::Uuids(_), _) => self.asked_singly.extend(remaining.current()),
-            (PerGpu::Indices(_), _) => {}
+        let asked = remaining.ids.pop_front();
+        if !remaining.by_index {
+            self.asked_singly.extend(asked);
+        } else if kind.is_some_and(|kind| !is_about_a_gpu(kind)) {
+            remaining.ids.clear();
         }
-        remaining.advance();
         self.ask_each(remaining)
+    }
+
+    fn note_unasked(&mut self, remaining: &PerGpu) {
+        if remaining.by_index {
+            self.profile.unasked_from = remaining.ids.front().and_then(|index| index.parse().ok());
+        }
     }
 
     /// Asks the next of these GPUs.
     fn ask_each(&mut self, remaining: PerGpu) -> Next {
-        match (remaining.current(), &remaining) {
-            (Some(_), _) => {
-                self.phase = Phase::Single(remaining);
-                Next::Ask(self.call())
-            }
-            (None, PerGpu::Uuids(_)) => self.after_known(),
-            (None, PerGpu::Indices(_)) => {
-                self.profile.unasked_from = None;
-                self.done()
-            }
+        if !remaining.ids.is_empty() {
+            self.phase = Phase::Single(remaining);
+            return Next::Ask(self.call());
         }
+        if !remaining.by_index {
+            return self.after_known();
+        }
+        self.profile.unasked_from = None;
+        self.done()
     }
 
     /// All known GPUs were asked for: there may be others.
@@ -309,7 +280,8 @@ impl Query {
     fn unknown_places(&self) -> PerGpu {
         let is_read = |index: &u32| self.rows.gpus.iter().any(|gpu| gpu.index() == Ok(index));
         let first = self.profile.unasked_from.unwrap_or(0);
-        PerGpu::Indices((first..MAX_INDICES).filter(|index| !is_read(index)).collect())
+        let places = (first..MAX_INDICES).filter(|index| !is_read(index));
+        PerGpu { ids: places.map(|index| index.to_string()).collect(), by_index: true }
     }
 
     /// Notes the driver's version; true if names were left out that this driver may know: those that were
@@ -345,7 +317,7 @@ impl Query {
         Next::Done(Box::new(self.probed(FaultKind::GpuMissing)))
     }
 
-    /// What came of it. Known GPUs that nothing tells of and that were not asked for by name are `unheard`.
+    /// The product. Known GPUs that nothing tells of and that were not asked for by name are `unheard`.
     fn probed(&mut self, unheard: FaultKind) -> Product {
         let mut rows = std::mem::take(&mut self.rows);
         let mut profile = std::mem::take(&mut self.profile);

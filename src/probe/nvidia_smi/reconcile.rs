@@ -1,5 +1,5 @@
-//! What an answer means beside what is known of the host: who is missing, whose sensor is frozen, whose
-//! driver does not stay loaded; and what is remembered from it.
+//! An answer beside what is known of the host: missing GPUs, frozen sensors, a driver that does not stay loaded; and
+//! what is remembered from it.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use super::rows::{Rows, label};
 use crate::probe::profile::{HostProfile, KnownGpu};
 use crate::reading::{Absent, Device, Fault, FaultKind, Power, Quantity, Reason, SafeText, Temperature};
 
-/// How many answers in a row with the very same draw make a sensor suspicious. A living sensor moves in
-/// its second decimal between any two of them; a board in deep sleep may not, but then its temperature rests too.
+/// The number of answers in a row with the very same draw that make a sensor suspicious. A living sensor moves in its
+/// second decimal between any two of them; a board in deep sleep may not, but then its temperature rests too.
 const FROZEN_ANSWERS: u32 = 30;
 
-/// How far the temperature must have moved meanwhile: 5 °C, above the wobble of an idle board.
+/// The least change of the temperature meanwhile: 5 °C, above the wobble of an idle board.
 const FROZEN_MILLICELSIUS: i64 = 5000;
 
 /// Settles an answer that has rows: adds what it lacks to its faults, and remembers what it showed.
@@ -82,29 +82,22 @@ fn find_powerless(gpu: &Device, gave_power: bool, faults: &mut Vec<Fault>) {
     }
 }
 
-/// What `gpu_recovery_action` says of a board that needs none.
+/// The value of `gpu_recovery_action` for a board that needs none.
 const NO_ACTION: &str = "None";
 
 fn why_powerless(gpu: &Device, absent: &Absent) -> String {
-    match absent.reason {
-        Reason::Implausible if rests(gpu.typed(Quantity::PerformanceState), gpu.utilization()) => {
-            let state = gpu.typed(Quantity::PerformanceState).map(SafeText::as_str).unwrap_or_default();
-            format!("{} W in {state} without load", absent.text)
-        }
-        Reason::Implausible => format!("{} W, of a board that draws at most {}", absent.text, ceiling(gpu)),
-        Reason::NotAsked => "nvidia-smi refuses the field power.draw".to_owned(),
-        Reason::Empty => "nothing stands in its place".to_owned(),
-        Reason::NotSupported
-        | Reason::UnknownError
-        | Reason::GpuLost
-        | Reason::ResetRequired
-        | Reason::NoPermission
-        | Reason::Timeout
-        | Reason::Deprecated
-        | Reason::OtherError
-        | Reason::Garbled
-        | Reason::NotReported => absent.text.to_string(),
+    if absent.reason == Reason::Implausible && rests(gpu) {
+        let state = gpu.typed(Quantity::PerformanceState).map(SafeText::as_str).unwrap_or_default();
+        return format!("{} W in {state} without load", absent.text);
     }
+    if absent.reason == Reason::Implausible {
+        return format!("{} W, of a board that draws at most {}", absent.text, ceiling(gpu));
+    }
+    if absent.reason == Reason::NotAsked {
+        return "nvidia-smi refuses the field power.draw".to_owned();
+    }
+    let is_empty = absent.reason == Reason::Empty;
+    if is_empty { "nothing stands in its place".to_owned() } else { absent.text.to_string() }
 }
 
 fn uuid(gpu: &Device) -> Option<String> {

@@ -9,8 +9,8 @@ use super::MAX_GPUS;
 use super::bound::{MAX_LIMIT, ceiling};
 use super::cell::{self, cell_reason};
 use super::classify::no_handle;
-use super::fields::Field;
-use crate::reading::{Absent, Device, DeviceKind, Fault, FaultKind, Power, Reason, SafeText};
+use super::fields::{Field, is_draw};
+use crate::reading::{Absent, Device, DeviceKind, Fault, FaultKind, Power, Quantity, Reason, SafeText};
 
 /// The longest line that can be a row: some twenty cells, each of at most a name's length.
 pub(super) const MAX_ROW_BYTES: usize = 2048;
@@ -18,7 +18,7 @@ pub(super) const MAX_ROW_BYTES: usize = 2048;
 /// The most faults of one kind that are kept from one answer; the rest is counted in one more.
 const MAX_FAULTS_OF_A_KIND: usize = 16;
 
-/// How much of a line beside the rows is kept, and of the lines before another is added.
+/// The characters that are kept of a line beside the rows, and of the lines before another is added.
 const MAX_REMARK_CHARS: usize = 200;
 
 /// Whether the end of a text is the end of the answer.
@@ -30,14 +30,14 @@ pub enum Ending {
     Doubtful,
 }
 
-/// What was read from a text.
+/// The readings of a text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
     /// One reading a row, in the order of the rows.
     pub gpus: Vec<Device>,
-    /// What was wrong with lines and cells. Bounded.
+    /// Faults of lines and cells. Bounded.
     pub faults: Vec<Fault>,
-    /// How many lines began like a row and could not be used: GPUs that are there and gave no reading.
+    /// Number of lines that began like a row and could not be used: GPUs that are there and gave no reading.
     pub n_unread: usize,
 }
 
@@ -68,19 +68,19 @@ impl Rows {
 /// Fields that are not in [`super::FIELDS`] hold their place and are not read. Empty lines and header lines are
 /// passed over. Other text beside rows is one remark.
 pub fn read_rows(fields: &[&str], text: &str, ending: Ending) -> Rows {
-    let mut reader = Reader::new(fields);
+    let mut reader = Reader { shape: Shape::new(fields), ..Reader::default() };
     let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", text));
     for line in whole.split('\n') {
-        reader.take_line(line.trim_end_matches('\r'));
+        reader.take(line.trim_end_matches('\r'), None);
     }
-    reader.take_last(rest, ending);
+    reader.take(rest, Some(ending));
     reader.finish()
 }
 
-/// How the tool's own warnings begin; they stand behind the rows, which are whole.
+/// The beginning of the tool's own warnings; they stand behind the rows, which are whole.
 pub(super) const WARNING: &str = "WARNING:";
 
-/// What a line is.
+/// The kinds of a line.
 pub(super) enum Line<'a> {
     Nothing,
     Header,
@@ -91,7 +91,7 @@ pub(super) enum Line<'a> {
 }
 
 /// Where the columns are that tell a row from other lines.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shape<'a> {
     names: Vec<&'a str>,
     fields: Vec<Option<&'static Field>>,
@@ -129,6 +129,25 @@ impl<'a> Shape<'a> {
         if begins_like_one { Line::Broken } else { Line::Other }
     }
 
+    /// Reads the cells of the quantities that are `wanted` into their places, and gives the place and text of those
+    /// without a value, and why. A board's draw above `most` is implausible.
+    pub(super) fn read<'t>(
+        &self,
+        cells: &[&'t str],
+        wanted: impl Fn(Quantity) -> bool,
+        most: Power,
+        gpu: &mut Device,
+    ) -> Vec<(usize, &'t str, Reason)> {
+        let mut absences = Vec::new();
+        for (place, (field, cell)) in self.fields.iter().zip(cells).enumerate() {
+            let Some(field) = field.filter(|field| wanted(field.quantity)) else { continue };
+            let measured = field.read(cell, most);
+            absences.extend(measured.as_ref().err().map(|absent| (place, *cell, absent.reason)));
+            gpu.set(field.quantity, measured);
+        }
+        absences
+    }
+
     /// The name of the first field, its unit in brackets left out.
     fn is_header(&self, cell: &str) -> bool {
         let name = cell.split_once(" [").map_or(cell, |(name, _)| name);
@@ -164,16 +183,12 @@ fn is_head(line: &str) -> bool {
     is_first && is_second
 }
 
-/// Whether the tool says something in this line.
-fn is_message(line: &str) -> bool {
-    no_handle(line).is_some() || line.trim_start().starts_with(WARNING)
-}
-
 /// One of the tool's own words in a value's place.
 pub(super) fn is_word(cell: &str) -> bool {
     cell_reason(cell).is_some_and(|reason| reason != Reason::Empty)
 }
 
+#[derive(Default)]
 struct Reader<'a> {
     shape: Shape<'a>,
     rows: Rows,
@@ -186,44 +201,25 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(fields: &[&'a str]) -> Self {
-        Self {
-            shape: Shape::new(fields),
-            rows: Rows::default(),
-            seen: BTreeSet::new(),
-            n_faults: BTreeMap::new(),
-            has_begun: false,
-            text: String::new(),
-            n_texts: 0,
-        }
-    }
-
-    fn take_line(&mut self, line: &str) {
+    /// Takes a line; the last one, if it has no line end, with the ending of the text.
+    fn take(&mut self, line: &str, ending: Option<Ending>) {
+        let may_be_cut = ending == Some(Ending::Doubtful);
         match self.shape.judge(line) {
             Line::Nothing | Line::Header => {}
-            Line::Row(cells) => self.take_row(line, &cells),
-            Line::Broken => self.unread(FaultKind::BadRow, None, line),
+            Line::Row(cells) if !may_be_cut => self.take_row(line, &cells),
+            Line::Broken if ending.is_none() => self.unread(FaultKind::BadRow, None, line),
+            Line::Row(_) | Line::Broken => self.unread(FaultKind::CutRow, None, line),
+            Line::Other if may_be_cut && self.may_be_head(line) => {
+                self.unread(FaultKind::CutRow, None, line);
+            }
             Line::Other => self.take_other(line),
         }
     }
 
-    /// The last line, if it has no line end.
-    fn take_last(&mut self, line: &str, ending: Ending) {
-        match (self.shape.judge(line), ending) {
-            (Line::Nothing | Line::Header, _) => {}
-            (Line::Row(cells), Ending::Whole) => self.take_row(line, &cells),
-            (Line::Row(_), Ending::Doubtful) | (Line::Broken, _) => {
-                self.unread(FaultKind::CutRow, None, line)
-            }
-            // Cut within its first two cells it has less of the marks of a row.
-            (Line::Other, Ending::Doubtful)
-                if !is_message(line)
-                    && (self.has_begun || self.shape.index_at == Some(0) && is_head(line)) =>
-            {
-                self.unread(FaultKind::CutRow, None, line);
-            }
-            (Line::Other, _) => self.take_other(line),
-        }
+    /// Whether this may be a row that was cut: within its first two cells it has less of the marks of one.
+    fn may_be_head(&self, line: &str) -> bool {
+        let is_message = no_handle(line).is_some() || line.trim_start().starts_with(WARNING);
+        !is_message && (self.has_begun || self.shape.index_at == Some(0) && is_head(line))
     }
 
     fn take_other(&mut self, line: &str) {
@@ -250,8 +246,8 @@ impl<'a> Reader<'a> {
         self.has_begun = true;
         let mut gpu = Device::all_absent(DeviceKind::Gpu, &Absent::not_asked());
         // The rest of the row says how much a board may draw, and may stand after its draw.
-        let mut absences = self.read_cells(cells, false, MAX_LIMIT, &mut gpu);
-        absences.extend(self.read_cells(cells, true, ceiling(&gpu), &mut gpu));
+        let mut absences = self.shape.read(cells, |quantity| !is_draw(quantity), MAX_LIMIT, &mut gpu);
+        absences.extend(self.shape.read(cells, is_draw, ceiling(&gpu), &mut gpu));
         absences.sort_by_key(|(place, _, _)| *place);
         let uuid = gpu.uuid().ok().map(ToString::to_string);
         let is_duplicate = uuid.is_some_and(|uuid| !self.seen.insert(uuid));
@@ -271,25 +267,6 @@ impl<'a> Reader<'a> {
             self.fault(FaultKind::GpuLost, label(&gpu), cell);
         }
         self.rows.gpus.push(gpu);
-    }
-
-    /// Reads the cells of a board's draw, or all others, into their places, and gives the place and text of those
-    /// without a value, and why.
-    fn read_cells<'t>(
-        &self,
-        cells: &[&'t str],
-        draws: bool,
-        most: Power,
-        gpu: &mut Device,
-    ) -> Vec<(usize, &'t str, Reason)> {
-        let mut absences = Vec::new();
-        for (place, (field, cell)) in self.shape.fields.iter().zip(cells).enumerate() {
-            let Some(field) = field.filter(|field| field.is_draw() == draws) else { continue };
-            let measured = field.read(cell, most);
-            absences.extend(measured.as_ref().err().map(|absent| (place, *cell, absent.reason)));
-            gpu.set(field.quantity, measured);
-        }
-        absences
     }
 
     fn fault(&mut self, kind: FaultKind, gpu: Option<SafeText>, evidence: &str) {
@@ -317,7 +294,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How a fault names this GPU: by its bus id, else by its UUID.
+/// The name of this GPU in a fault: its bus id, else its UUID.
 pub(super) fn label(gpu: &Device) -> Option<SafeText> {
     gpu.bus_id().or_else(|_| gpu.uuid()).ok().cloned()
 }
@@ -325,7 +302,7 @@ pub(super) fn label(gpu: &Device) -> Option<SafeText> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::{Memory, Quantity};
+    use crate::reading::Memory;
 
     const SHORT: &[&str] = &["index", "uuid", "power.draw", "power.max_limit", "memory.used", "name"];
 

@@ -1,4 +1,4 @@
-//! What happened and what to do about it, in the words of nvidia-smi and its driver.
+//! Failures and faults in the words of nvidia-smi and its driver.
 
 use crate::reading::{FailureKind, FaultKind, Wordings};
 

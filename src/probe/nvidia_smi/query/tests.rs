@@ -30,7 +30,7 @@ fn cell(field: &str, gpu: usize, driver: &str) -> String {
     }
 }
 
-/// What a host answers: `refused` are the names that its driver does not know, `lost` the GPUs without a handle.
+/// The answer of a host: `refused` are the names that its driver does not know, `lost` the GPUs without a handle.
 struct Host {
     driver: &'static str,
     refused: &'static [&'static str],
@@ -82,7 +82,7 @@ fn talk(host: &Host, profile: HostProfile, in_inventory: Option<usize>) -> (Prod
     panic!("the query does not end");
 }
 
-/// What drivers before 590 do not know, and those before 530.
+/// Fields that drivers before 590 do not know, and those before 530.
 const BEFORE_590: &[&str] = &["gpu_recovery_action", "module.power.draw.instant"];
 const OLD: &[&str] = &[
     "power.draw.instant",

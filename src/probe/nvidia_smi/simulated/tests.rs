@@ -34,7 +34,7 @@ fn ask(scenario: &Scenario, args: &str) -> Reply {
     scenario.answer(&args.split(' ').map(str::to_owned).collect::<Vec<_>>())
 }
 
-/// What is printed, and the exit code.
+/// The output and the exit code.
 fn said(scenario: &Scenario, args: &str) -> (String, i32) {
     let reply = ask(scenario, args);
     assert_eq!(reply.stderr, b"", "nvidia-smi says everything on standard output");
