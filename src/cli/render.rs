@@ -28,8 +28,8 @@ const PARTIAL: &str = "PARTIAL  ";
 const FAILED: &str = "FAILED   ";
 const MORE: &str = "         ";
 
-/// Text on standard error, where everything that is not data goes. That it cannot be written, for a disk that is
-/// full or a reader who has left, changes nothing else.
+/// Text on standard error. That it cannot be written, for a full disk or a reader who left, changes nothing
+/// else.
 fn write_stderr(priority: Priority, text: &str) {
     let text = if app::stderr_is_journal() { priority.mark(text) } else { format!("{text}\n") };
     std::io::stderr().write_all(text.as_bytes()).unwrap_or_default();
@@ -159,8 +159,7 @@ pub(super) fn replay_progress() -> impl FnMut(Progress) + Send {
     move |Progress { delivered, of }| render(delivered, of)
 }
 
-/// Shows on a terminal how far something has come, in one line that is taken away at the end. What is done at once
-/// shows nothing.
+/// Shows on a terminal, in one line that is taken away at the end, the progress of what takes its time.
 pub(super) fn progress(of_what: &'static str) -> impl FnMut(u64, u64) + Send {
     let is_terminal = std::io::stderr().is_terminal();
     let mut shown_at = Instant::now();
@@ -397,8 +396,7 @@ pub(super) fn spool_status(spool: Option<&SpoolStatus>) -> String {
     text
 }
 
-/// Where `store status` looked, before what it found. Somebody who looks beside a service is told where that
-/// one's is.
+/// The place where `store status` looked; somebody beside a service is told where that one's is.
 pub(super) fn state_dir(settings: &Settings, is_empty: bool) -> String {
     let there = if settings.state_dir.is_dir() { "" } else { " (not there)" };
     let mut text = format!("state     {}{there}\n", settings.state_dir.display());

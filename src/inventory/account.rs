@@ -13,8 +13,7 @@ use super::section::Section;
 use super::sections::Sections;
 use super::vendor;
 
-/// Below, the station never sleeps and the vendor's servers are asked for nothing new; above, a battery can
-/// be empty before anybody hears of it.
+/// Below, the station never sleeps; above, a battery can be empty before anybody hears of it.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(60 * 60);
 const LISTENS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 pub(super) const REST_EVERY: RangeInclusive<u32> = 1..=1_000;

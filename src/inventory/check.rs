@@ -1,5 +1,4 @@
-//! Validation of values, so that a value can become nothing but what it is meant as: never
-//! an ssh option, never a word of its own in a shell, never two lines in a log.
+//! Validation of values: none can become an ssh option, a word of its own in a shell, or two lines in a log.
 //!
 //! The message of each error goes on from the key: `is not a duration`, `has a blank in it`.
 
@@ -39,8 +38,7 @@ pub(super) fn user(text: &str) -> Result<String, ValueError> {
     Ok(text.to_owned())
 }
 
-/// Key exchange algorithms as ssh takes them: `+`, `^` or `-` in front is legal, since the text is
-/// passed behind `KexAlgorithms=`.
+/// Key exchange algorithms; `+`, `^` or `-` in front is legal, as the text is passed behind `KexAlgorithms=`.
 pub(super) fn kex(text: &str) -> Result<String, ValueError> {
     let hint = "write algorithms as `ssh -Q kex` lists them, joined by commas without blanks";
     let names = text.strip_prefix(['+', '^', '-']).unwrap_or(text);
@@ -126,8 +124,7 @@ fn any_duration(text: &str, hint: &str) -> Result<Duration, ValueError> {
     humantime::parse_duration(text).map_err(|_| ValueError::new("is not a duration", "not a duration", hint))
 }
 
-/// Parses the time limit of connecting. ssh counts it in whole seconds, but ours ends it too, and with an interval
-/// of one second it has to be below.
+/// Parses the time limit of connecting, which has to be below an interval of one second too.
 pub(super) fn connect_timeout(text: &str) -> Result<Duration, ValueError> {
     let parsed = duration(text)?;
     if parsed < SHORTEST_CONNECT_TIMEOUT {
@@ -137,8 +134,7 @@ pub(super) fn connect_timeout(text: &str) -> Result<Duration, ValueError> {
     Ok(parsed)
 }
 
-/// Parses the interval of samples between cycles, `None` for `off`. The sensors renew their value ten times a
-/// second at most on current boards.
+/// Parses the interval of samples; current boards renew the value ten times a second at most.
 pub(super) fn sample(text: &str) -> Result<Option<Duration>, ValueError> {
     if text == "off" {
         return Ok(None);
@@ -231,8 +227,7 @@ fn holds_password(rest: &str) -> bool {
     in_user_part || parameters.split('&').any(|parameter| parameter.starts_with("password"))
 }
 
-/// The error of a secret that stands in the file itself. Says in which section to put where it is, never
-/// what it is.
+/// The error of a secret in the file itself: says in which section to put where it is, never what it is.
 pub(super) fn secret_in_file(message: &str, section: &str) -> ValueError {
     let hint = "take it out, change it if others could read the file, and say where it is by password_env, password_file or password_credential";
     ValueError::new(message, "a secret does not belong in this file", format!("{hint} in {section}")).hiding()
@@ -248,8 +243,7 @@ pub(super) fn webhook_in_file(message: &str) -> ValueError {
     .hiding()
 }
 
-/// The name of an environment variable that holds `what`. The error does not repeat it: it may be the secret
-/// itself.
+/// The name of the variable that holds `what`. The error does not repeat it: it may be the secret itself.
 pub(super) fn environment_name(text: &str, what: &str, example: &str) -> Result<String, ValueError> {
     if is_variable(text) {
         return Ok(text.to_owned());

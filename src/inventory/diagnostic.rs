@@ -47,8 +47,7 @@ impl Diagnostics {
         self.0.iter()
     }
 
-    /// All diagnostics as rustc prints them: what, where, the line with a mark, and what to do; last the number
-    /// of errors. Empty where there are none.
+    /// All diagnostics as rustc prints them, and last the number of errors; empty where there are none.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(TERM_WIDTH);
         let mut out: String = self.iter().map(|one| renderer.render(&[one.group()]) + "\n\n").collect();

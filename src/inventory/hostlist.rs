@@ -41,8 +41,8 @@ impl Hostlist {
         Self::parse_where(text, |_inside| true)
     }
 
-    /// The same for one pattern, in which only the brackets that are ranges for certain are read: of `[1-3]`
-    /// and `[12]` a shell makes classes of characters.
+    /// The same for a pattern, without brackets of which a shell makes classes of characters, as `[1-3]` and
+    /// `[12]`.
     pub(super) fn parse_pattern(text: &str) -> Result<Self, ValueError> {
         Self::parse_where(text, is_range_for_certain)
     }
@@ -72,8 +72,8 @@ impl Hostlist {
         self.terms.len() > 1 || self.terms.iter().flatten().any(|part| matches!(part, Part::Bracket(_)))
     }
 
-    /// All names in the order of writing, the last bracket of each running fastest. The caller has looked at
-    /// [`Self::count`].
+    /// All names in their order, the last bracket of each running fastest; [`Self::count`] is looked at
+    /// before.
     pub(super) fn expand(&self) -> Vec<String> {
         let term = |term: &Vec<Part>| term.iter().fold(vec![String::new()], |names, part| part.behind(names));
         self.terms.iter().flat_map(term).collect()

@@ -313,8 +313,7 @@ fn check_keep(section: &mut Section<'_, '_>, sections: &Sections) {
     }
 }
 
-/// The path without `.` and `..`, to recognise a file that is named in two ways. By its text alone: the
-/// room does not look at the file system.
+/// The path without `.` and `..`, by its text alone, to recognise a file that is named in two ways.
 fn normalised(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {

@@ -1,7 +1,5 @@
-//! Parses the inventory: TOML files become hosts and settings; all errors are reported at once, with file, line and column.
-//!
-//! This room describes an SSH target; it does not connect to one. It reads no file and no environment
-//! either: whoever calls hands it the texts.
+//! Parses the inventory: TOML texts become hosts and settings; all errors are reported at once, with file,
+//! line and column.
 
 mod account;
 mod alerts;

@@ -14,8 +14,7 @@ use crate::probe::Tool;
 pub struct Inventory {
     /// The hosts, in the order of the file, ranges expanded; names are unique.
     pub hosts: Vec<Host>,
-    /// Where each host stands, by its name: the entry that gives it, then those that change it. Beside the
-    /// hosts, since a host whose line moves is the same host.
+    /// The places of each host by its name: the entry that gives it, then those that change it.
     pub origins: BTreeMap<String, Vec<Origin>>,
     /// Warnings: not wrong, but most likely not intended.
     pub warnings: Diagnostics,
@@ -40,8 +39,7 @@ pub struct Host {
     pub target: Target,
     /// Time limit of the whole answer, connecting included; below the cycle's interval.
     pub timeout: Duration,
-    /// Interval of the daemon's samples between cycles; `None` for once a cycle. From 100 ms to 10 s,
-    /// and below the cycle's interval.
+    /// Interval of the daemon's samples, 100 ms to 10 s and below the cycle's; `None` for once a cycle.
     pub sample: Option<Duration>,
     /// The tools that it is asked by, in this order; at least one.
     pub probes: Vec<Tool>,
@@ -49,8 +47,7 @@ pub struct Host {
     pub programs: BTreeMap<Tool, String>,
     /// Number of GPUs that it should have, if the inventory says so.
     pub gpus: Option<u32>,
-    /// Whether somebody works on it: it is asked and shown, but what fails there is no alert and no failure
-    /// of the fleet.
+    /// Whether somebody works on it: what fails there is no alert and no failure of the fleet.
     pub maintenance: bool,
 }
 
@@ -90,8 +87,7 @@ pub struct SshTarget {
     pub user: Option<String>,
     /// TCP port.
     pub port: Option<u16>,
-    /// Private key; only this one is offered then. A leading `~/` is left for ssh to expand, here and in
-    /// the next two.
+    /// Private key; only this one is offered. Here and in the next two, ssh expands a leading `~/`.
     pub identity_file: Option<PathBuf>,
     /// `ssh_config` file to read instead of the user's own.
     pub ssh_config: Option<PathBuf>,
@@ -107,8 +103,7 @@ pub struct SshTarget {
     pub connect_timeout: Duration,
     /// Time that an idle connection is kept for the next run of `poll`.
     pub control_persist: Duration,
-    /// Whether a shell waits on the host for as long as its connection is kept, so that none need be
-    /// started for each call.
+    /// Whether a shell waits on the host while its connection is kept, so that none is started for each call.
     pub keep_shell: bool,
 }
 
@@ -200,11 +195,9 @@ pub enum SecretSource {
 /// The account of stations and how often they are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StationAccount {
-    /// Where the account's e-mail address is to be read from; the vendor's variable unless the
-    /// inventory says otherwise. It is not needed while the cached login holds.
+    /// The source of the account's e-mail address, which is not needed while the cached login holds.
     pub user: SecretSource,
-    /// Where the account's password is to be read from; the vendor's variable unless the inventory
-    /// says otherwise.
+    /// The source of the account's password.
     pub password: SecretSource,
     /// The account's country, two letters in upper case; `None` is what the vendor's variable says, else `US`.
     pub country: Option<String>,
@@ -220,8 +213,8 @@ pub struct StationAccount {
     pub listen: Duration,
     /// Another REST interface than the vendor's, `https://host:port`, for tests.
     pub api_url: Option<String>,
-    /// The public key that the password is encrypted for at another `api_url`: an uncompressed point of
-    /// P-256, 130 hexadecimal digits. The vendor's own is known.
+    /// The public key of another `api_url` for the password: an uncompressed point of P-256, 130 hexadecimal
+    /// digits.
     pub login_key: Option<String>,
     /// Another address of the MQTT broker than the one that the REST interface gives, `host:port`.
     pub mqtt_address: Option<String>,
@@ -278,7 +271,7 @@ impl Host {
         }
     }
 
-    /// How it is reached over SSH, if it is.
+    /// The SSH target, if it is reached over SSH.
     pub const fn ssh_target(&self) -> Option<&SshTarget> {
         match &self.target {
             Target::Ssh(target) => Some(target),

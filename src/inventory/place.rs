@@ -1,5 +1,4 @@
-//! Which machine is meant: names, addresses and jump hosts, and what people write into them that belongs
-//! elsewhere.
+//! Names, addresses and jump hosts, and what people write into them that belongs elsewhere.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -76,8 +75,7 @@ pub(super) fn in_brackets(text: &str) -> Option<&str> {
     text.strip_prefix('[')?.strip_suffix(']')
 }
 
-/// Tells a login or a port from the host that it is written with, as in `root@node1:22`: the remedy has the
-/// keys that were meant. What is not that for certain is left to the other checks.
+/// Refuses a login or a port beside the host, as in `root@node1:22`; the hint has the keys that were meant.
 fn reject_login_or_port(text: &str, key: &str) -> Result<(), ValueError> {
     let rest = text.strip_prefix("ssh://").unwrap_or(text);
     let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));

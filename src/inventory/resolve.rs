@@ -18,8 +18,7 @@ use crate::reading::SafeText;
 /// The most changes of hosts by `override` in an inventory.
 const MAX_CHANGED: u64 = 4 * MAX_HOSTS;
 
-/// Turns what is written into hosts, each with the places that it stands at; what cannot be is noted and
-/// left out.
+/// Turns entries into hosts with the places of each; an entry that is wrong is reported and left out.
 pub(super) fn resolve(
     raw: &[RawHost],
     exclude: &[Spanned<Selector>],
@@ -78,9 +77,8 @@ struct Fleet<'w> {
     wrong_times: BTreeSet<Option<Location>>,
 }
 
-/// Identity of a machine: two hosts that are equal in it would have their GPUs counted twice. One address may lead to
-/// several by port, by jump host, and through a gateway even by user; two programs may show different GPUs of one.
-/// `None` for a host that is played from a file, which may stand for any number.
+/// Identity of a machine, of which the GPUs are counted once; an address may lead to several by port, jump
+/// host and user, and two programs may show different GPUs. `None` for a host that is played from a file.
 fn machine(host: &Host) -> Option<String> {
     let route = match &host.target {
         Target::Local => None,
@@ -258,8 +256,8 @@ impl<'w> Fleet<'w> {
     }
 }
 
-/// Which of these names are to be left out. Every name and pattern must be of one of them, since a slip would
-/// have a host polled that is to be left alone.
+/// The names that are left out. Every name and pattern must be of one of them: a slip would have a host
+/// polled.
 fn excluded<'n>(
     exclude: &[Spanned<Selector>],
     names: impl Iterator<Item = &'n str>,

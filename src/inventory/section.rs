@@ -264,14 +264,12 @@ impl Section<'_, '_> {
         }
     }
 
-    /// Whether a value is written so that a password in it is recognised by the text alone; then the
-    /// rest may be shown.
+    /// Whether a password in a value is recognised by the text alone; then the rest may be shown.
     fn is_plain_url(&self, span: Range<usize>) -> bool {
         self.input.text.get(span).is_some_and(|raw| raw.contains("://") && !raw.contains('\\'))
     }
 
-    /// Where a part of a string's value stands in the file: exactly, if the string is written without
-    /// escapes; else the whole of it.
+    /// The place of a part of a string's value: the whole of it, if the string is written with escapes.
     fn part_of(&self, value: &str, span: Range<usize>, part: Option<Range<usize>>) -> Range<usize> {
         let Some(part) = part else { return span };
         let raw = self.input.text.get(span.clone()).unwrap_or_default();

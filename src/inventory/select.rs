@@ -46,8 +46,7 @@ impl Selector {
         Ok(Self { terms: terms? })
     }
 
-    /// Which of these names are meant. Every name of a host list must be one of them, and every pattern must
-    /// match one.
+    /// The names that are meant. Every name of a host list must be one of them, every pattern must match one.
     pub fn choose<'n>(&self, all: &BTreeSet<&'n str>) -> Selection<'n> {
         let mut selection = Selection::default();
         for term in &self.terms {

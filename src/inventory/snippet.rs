@@ -7,8 +7,7 @@ use crate::reading::SafeText;
 /// The most characters of a source line that are shown.
 const MAX_SNIPPET_CHARS: usize = 110;
 
-/// Bytes on either side of a mark that are looked at; a longer line is cut there first, so that
-/// many diagnostics in one enormous line cost little each.
+/// Bytes on either side of a mark that are looked at, so that errors in an enormous line cost little each.
 const REACH: usize = 1_000;
 
 /// The replacement of a secret; its length says nothing about that of the secret.
@@ -42,8 +41,7 @@ impl Snippet {
     }
 }
 
-/// Where the text holds, or may hold, a secret. Works on the text and not on the parsed document, so
-/// that it also holds where the document has a syntax error.
+/// The places of secrets by the text alone, so that it also holds where the document has a syntax error.
 pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;

@@ -1,7 +1,5 @@
-//! The keys of an inventory: name, form of the value, meaning, other names, and how it is read.
-//!
-//! A new key is a row here and a field of the model: the manual page, the diagnostics of unknown keys and of
-//! wrong values, the defaults and the overrides follow from the row.
+//! The keys of an inventory. A new key is a row here and a field of the model: the manual page, the
+//! diagnostics, the defaults and the overrides follow from the row.
 
 use std::cell::Cell;
 
@@ -37,9 +35,8 @@ pub(super) static ACCOUNT: Table = Table { title: vendor::TITLE, keys: &[ACCOUNT
 /// The tables that a key may have to be moved to.
 pub(super) static SECTIONS: [&Table; 5] = [&HOST, &CYCLE, &STORE, &ALERTS, &ACCOUNT];
 
-/// `"name": Form, "meaning" [other names] => reading;`, where a reading is a field and the method of
-/// [`Section`] that reads it. A field of `ssh` or `host` is an option of hosts, every other one is in
-/// [`Sections`]. A key without a reading is read with another one.
+/// `"name": Form, "meaning" [other names] => field = method of Section;`. A field of `ssh` or `host` is an
+/// option of hosts, any other is in [`Sections`]. A key without a field is read with another one.
 macro_rules! keys {
     ($list:ident = $($name:literal: $form:expr, $help:tt $([$($synonym:ident)+])?
         $(=> $to:ident $(.$field:ident)* $(= $how:ident)? $(($($arg:tt)*))?)?;)+) => {

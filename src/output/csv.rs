@@ -1,8 +1,6 @@
-//! One cycle as CSV: a row per GPU, and one for a host of which no GPU is known. The columns' order may
-//! grow at the end, never change.
-//!
-//! Battery stations are not in it: they have none of these columns, and whoever sums a column would add what
-//! the batteries give to what the GPUs draw.
+//! One cycle as CSV: a row per GPU, and one for a host of which no GPU is known. Columns are only added at
+//! the end. Battery stations are not in it, as a sum of a column would mix what they give with what GPUs
+//! draw.
 
 use std::sync::LazyLock;
 
@@ -97,8 +95,7 @@ fn joined(texts: impl Iterator<Item = String>) -> String {
     as_text(&texts.collect::<Vec<_>>().join("; "))
 }
 
-/// Foreign text as a spreadsheet may open it: what would start a formula gets a quote before it.
-/// Numbers do not come through here, so a negative one stays a number.
+/// Foreign text with a quote before what would start a formula in a spreadsheet.
 fn as_text(text: &str) -> String {
     // The full-width forms count as formulas in some locales.
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) {

@@ -1,5 +1,4 @@
-//! Outputs: functions of the last [`Snapshot`](crate::batch::Snapshot), one format a file. They render to text;
-//! the caller prints it. `notify` also sends alerts.
+//! Outputs of the last [`Snapshot`](crate::batch::Snapshot), one format a file. `notify` also sends alerts.
 
 mod csv;
 mod json;

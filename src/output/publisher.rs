@@ -1,6 +1,4 @@
-//! The channel on which the daemon publishes the last snapshot.
-//!
-//! It holds one value: a subscriber that is slow misses snapshots, and can neither fill memory nor hold up a
+//! The channel of the last snapshot: a slow subscriber misses some, and can neither fill memory nor hold up a
 //! cycle.
 
 use std::sync::Arc;

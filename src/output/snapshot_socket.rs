@@ -1,7 +1,5 @@
-//! A unix socket that gives the last snapshot, and then each new one, as a line of JSON.
-//!
-//! Each line is the document of [`json`](super::json()) without line breaks. A client is never waited for: one that
-//! reads slowly misses snapshots, and one that does not read at all is disconnected.
+//! A unix socket that gives the last snapshot, and then each new one, as [`json_line`]. A client that reads
+//! slowly misses snapshots, and one that does not read at all is disconnected.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

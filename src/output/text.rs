@@ -1,7 +1,5 @@
-//! One cycle for a person: a table of the GPUs, what went wrong and what to do about it, the total, and the
-//! battery stations.
-//!
-//! Colour only repeats what the words say.
+//! One cycle for a person: a table of the GPUs, what went wrong, the total, and the battery stations. Colour
+//! only repeats what the words say.
 
 mod problems;
 mod stations;
@@ -20,7 +18,7 @@ const HEAD: Style = Style::new().bold();
 const BAD: Style = AnsiColor::Red.on_default();
 const CARE: Style = AnsiColor::Yellow.on_default();
 
-/// How to render for a person.
+/// The form of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TextOptions {
     /// Whether to use the terminal's colours.
@@ -29,8 +27,7 @@ pub struct TextOptions {
     pub width: Option<u16>,
 }
 
-/// The batch and the active alerts as text, with a line break at its end. An inventory of stations alone has
-/// no table.
+/// The batch and the active alerts as text; an inventory of stations alone has no table.
 pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
     let Snapshot { batch, alerts, .. } = snapshot;
     let mut parts = vec![problems::problems(batch, options)];

@@ -10,8 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
-/// The root certificates of this machine. Empty where it has none, as in a container without
-/// `ca-certificates`.
+/// The root certificates of this machine; empty in a container without `ca-certificates`.
 pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -39,7 +38,7 @@ pub fn client_config(
 }
 
 /// A client for the servers at `urls`. It follows no redirect, since another host must not get a token or an
-/// alert, and uses no proxy of the environment if one of them is on this machine.
+/// alert, and uses no proxy if one of them is on this machine.
 pub fn client_builder(config: ClientConfig, urls: &[Url]) -> ClientBuilder {
     let builder = Client::builder()
         .user_agent(concat!("fleetwatt/", env!("CARGO_PKG_VERSION")))

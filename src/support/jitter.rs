@@ -15,8 +15,7 @@ pub fn between(low: Duration, high: Duration) -> Duration {
     low + Duration::from_millis(number() % span.saturating_add(1).max(1))
 }
 
-/// A random duration between half of a pause and all of it, so that many clients of a server that was away do
-/// not come back in one moment.
+/// Half of a pause to all of it, so that clients of a server that was away do not come back in one moment.
 pub fn half_to_whole(pause: Duration) -> Duration {
     between(pause / 2, pause)
 }

@@ -1,4 +1,4 @@
-//! What several rooms need and none of them owns.
+//! Helpers of several rooms.
 
 pub mod backoff;
 pub mod decimal;

@@ -1,7 +1,4 @@
-//! The one way to read a file that somebody else named: it is a regular file, and of a bounded size.
-//!
-//! A FIFO would be waited for without end, a device could be read for ever; a pattern that finds files finds
-//! those too.
+//! Reads files that somebody else named: a FIFO would be waited for, a device could be read for ever.
 
 use std::fs::{File, FileType};
 use std::io::{self, Read};

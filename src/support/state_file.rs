@@ -1,11 +1,6 @@
-//! The one way to write a file that is kept: whole, or not at all.
-//!
-//! The content goes into a new file beside the old one, is synced, and takes the old one's name; then the
-//! folder is synced. A full disk, a quota, a read-only folder or a disk that fails leaves the old content
-//! as it was, and is an error that names the file. After a power cut there is the old content or the new,
-//! never part of either.
-//!
-//! Every file is for its owner alone (mode 0600), whether it holds a secret or not.
+//! The one way to write a file that is kept, whole or not at all: a new file beside the old one is synced and
+//! takes its name, then the folder is synced. An error leaves the old content, and so does a power cut, or
+//! the new one. Every file is for its owner alone (mode 0600), whether it holds a secret or not.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -19,14 +14,13 @@ const NEW: &str = ".new";
 /// A new file that is so much older than the last one was left by a process that was killed.
 const LEFT_AFTER: Duration = Duration::from_secs(60);
 
-/// A file could not be written. The old one is as it was, unless only the last step failed, the folder's
-/// sync: then the new content is there, and may not outlive a power cut.
+/// A file could not be written. Unless only the folder's sync failed, the old one is as it was.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` cannot be written", path.display())]
 pub struct WriteError {
     /// The file.
     pub path: PathBuf,
-    /// What the system says.
+    /// The system's error.
     #[source]
     pub source: io::Error,
 }

@@ -1,5 +1,5 @@
-//! The manual pages: one for each command, made from the command line's own help, with what help has no room for;
-//! and one of the inventory's keys.
+//! The manual pages, made from the command line's help: one for each command, and one of the inventory's
+//! keys.
 
 use clap::CommandFactory;
 use clap_mangen::Man;

@@ -1,5 +1,4 @@
-//! Why a webhook cannot be used, or an attempt failed. No error holds more of the URL than its host: whoever
-//! has the rest can send.
+//! Errors of a webhook. They hold no more of its URL than the host: whoever has the rest can send.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -1,11 +1,8 @@
 //! Alerts to a webhook: what is sent, and how it gets there. Slow or dead, it delays no cycle.
 //!
-//! Messages come from an [`Outbox`], and leave it when the webhook took them or refused them for good.
-//! [`Webhook::deliver_all`] is for one run that ends: bounded by a deadline. [`notifier`] is for the daemon:
-//! a handle that never waits, and a future that delivers, and tries again, until it is told to stop.
-//!
-//! Delivery is at least once: where an answer got lost, or the process was killed before the message left
-//! the outbox, the same transition is sent again, with the same key and time.
+//! Messages leave an [`Outbox`] when the webhook took them or refused them for good. [`Webhook::deliver_all`]
+//! is for one run that ends, [`notifier`] for the daemon. Delivery is at least once: where an answer got
+//! lost, the same transition is sent again, with the same key and time.
 
 mod error;
 mod post;

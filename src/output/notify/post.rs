@@ -32,8 +32,8 @@ pub struct RetryPolicy {
     pub initial_backoff: Duration,
     /// The longest pause of its own choice. What the other side asks for may be longer.
     pub max_backoff: Duration,
-    /// After this long a message is given up that the webhook answered and did not take, so that newer ones
-    /// get their turn. One that is away is waited for.
+    /// After this long a message is given up that the webhook answered and did not take; one that is away is
+    /// waited for.
     pub give_up_after: Duration,
 }
 

@@ -12,8 +12,7 @@ use crate::support::percent;
 /// The name and version of the JSON document's shape, in its field `schema`.
 const ALERTS_SCHEMA: &str = "fleetwatt.alerts/1";
 
-/// The most transitions in one message. A hall that goes dark is a few messages, not one a node, since
-/// Slack takes one a second; 50 lines are a message that a person can still read.
+/// The most transitions in one message, which a person can still read. Slack takes one message a second.
 pub(super) const MAX_IN_MESSAGE: usize = 50;
 
 /// ntfy makes an attachment of what is longer than 4,096 bytes; the rest is for the last line.
@@ -33,8 +32,8 @@ pub(super) struct Message {
 /// The labels of the inventory, by host.
 pub type HostLabels = BTreeMap<String, BTreeMap<String, String>>;
 
-/// The message that tells of these transitions, in their order. Alertmanager takes an alert for resolved that is not
-/// repeated by `holds_until`.
+/// The message of these transitions. Alertmanager takes an alert for resolved that is not repeated by
+/// `holds_until`.
 pub(super) fn render(
     format: WebhookFormat,
     transitions: &[Transition],
@@ -135,8 +134,7 @@ fn alertmanager(transitions: &[Transition], holds_until: Timestamp, labels: &Hos
     of_json(&Value::Array(alerts.collect()))
 }
 
-/// An alert's labels: those of its host, and our own, which come first. All of them together are what
-/// Alertmanager knows an alert by.
+/// An alert's labels, which Alertmanager knows it by: our own come before those of its host.
 fn labels_of(transition: &Transition, labels: &HostLabels) -> BTreeMap<String, String> {
     let of_host = transition.node.as_ref().and_then(|node| labels.get(node)).into_iter().flatten();
     let mut all: BTreeMap<String, String> =
@@ -153,8 +151,7 @@ fn labels_of(transition: &Transition, labels: &HostLabels) -> BTreeMap<String, S
     all
 }
 
-/// A name that every Alertmanager takes: letters, digits and `_`, no digit first. One that it does not take
-/// would cost the whole message.
+/// A name that every Alertmanager takes: another one would cost the whole message.
 fn label_name(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();

@@ -15,11 +15,9 @@ use crate::support::backoff::Backoff;
 use crate::support::error::Diagnose;
 use crate::support::jitter;
 
-/// Where messages wait until they are delivered. It is durable, so that a process that is killed forgets
-/// none of them, and bounded.
+/// The queue of messages until they are delivered: durable and bounded.
 pub trait Outbox: Send {
-    /// The oldest messages, at most so many; never one that was removed. Where it cannot be read, that is
-    /// for the implementor to say, and none are given.
+    /// The oldest messages, at most so many; never one that was removed, none if it cannot be read.
     fn oldest(&mut self, n_most: usize) -> impl Future<Output = Vec<QueuedMessage>> + Send;
 
     /// These are done with: taken, refused for good, or given up.
@@ -90,8 +88,8 @@ impl Webhook {
         Ok(())
     }
 
-    /// Tries one message until it is taken, refused for good, or `deadline` has come. The error is that of
-    /// the last attempt.
+    /// Tries one message until it is taken, refused for good, or `deadline` has come; the error is the last
+    /// one.
     pub(super) async fn deliver(
         &self,
         transitions: &[Transition],

@@ -17,8 +17,7 @@ use crate::support::error::Diagnose;
 /// Time limit of the last messages when the daemon stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
-/// Interval at which the outbox is read without being woken: another process may use
-/// the same one.
+/// Interval at which the outbox is read without being woken: another process may use it too.
 const OUTBOX_POLL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Says that messages may wait.
@@ -29,8 +28,7 @@ pub struct NotifierHandle {
 }
 
 impl NotifierHandle {
-    /// Messages may wait. `firing` are all alerts that are raised now; asked for only where they must be
-    /// repeated. Never waits.
+    /// Messages may wait. `firing`, all raised alerts, is called where they must be repeated. Never waits.
     pub fn wake(&self, firing: impl FnOnce() -> Vec<Transition>) {
         self.firing.send_replace(if self.must_repeat { firing() } else { Vec::new() });
     }
@@ -45,8 +43,7 @@ pub struct Notifier<O> {
     firing: watch::Receiver<Vec<Transition>>,
 }
 
-/// A notifier and its handle. `firing` are the alerts that were raised before the start, which Alertmanager
-/// has to be told again.
+/// A notifier and its handle. `firing` were raised before the start; Alertmanager has to be told them again.
 pub fn notifier<O: Outbox>(
     webhook: Webhook,
     outbox: O,
@@ -59,8 +56,7 @@ pub fn notifier<O: Outbox>(
 }
 
 impl<O: Outbox> Notifier<O> {
-    /// Delivers until `shutdown` is over, then tries once more for a few seconds. What is left stays in the
-    /// outbox.
+    /// Delivers until `shutdown` is over, then tries once more for a few seconds.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let mut repeat = repetitions();
@@ -94,9 +90,8 @@ impl<O: Outbox> Notifier<O> {
         }
     }
 
-    /// Delivers a message by `deadline`; says whether it is done with. A webhook that answers and does not
-    /// take a message until then never will, if `gives_up`, and others wait behind it. One that is away
-    /// gets it when it is back.
+    /// Delivers a message by `deadline`; says whether it is done with. If `gives_up`, one that the webhook
+    /// answers and does not take until then is dropped; one that is away gets it when it is back.
     async fn deliver(&mut self, waiting: Vec<QueuedMessage>, deadline: Instant, gives_up: bool) -> bool {
         let (ids, transitions) = QueuedMessage::apart(waiting);
         match self.webhook.deliver(&transitions, deadline, &mut self.endpoint_state).await {

@@ -1,4 +1,4 @@
-//! What went wrong, one line each, with what to do; what is the same for many nodes is said once. Then the alerts.
+//! One line for each problem, with what to do; the same for many nodes is said once. Then the alerts.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const MAX_ALERTS: usize = 20;
 /// More nodes than this with the same trouble are summed up.
 const MAX_ALIKE: usize = 20;
 
-/// How many nodes in maintenance are named.
+/// The most nodes in maintenance that are named.
 const N_NAMED: usize = 5;
 
 /// Failures first, then faults, each in the order of the inventory. Empty when all is well.

@@ -43,7 +43,7 @@ fn with_runtime(reading: &StationReading) -> String {
     format!("{}{runtime}", reading.in_words())
 }
 
-/// How long before the cycle it was said.
+/// The time of a reading before the cycle.
 fn age(reading: &StationReading, started_at: Timestamp) -> String {
     let seconds = started_at.since(reading.at).as_secs();
     let age = humantime::format_duration(std::time::Duration::from_secs(seconds));

@@ -16,7 +16,7 @@ const DRAW_CARE_PERCENT: f64 = 90.0;
 /// From here on, boards hold their clocks down or soon will.
 const HOT_CELSIUS: f64 = 85.0;
 
-/// What a column shows.
+/// The content of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Column {
     Node,
@@ -47,8 +47,8 @@ const LEFT_ALIGNED: [Column; 3] = [Column::Node, MODEL, Column::Outcome];
 /// The least width of a name that is cut.
 const MIN_NODE: usize = 8;
 
-/// What to give up, in this order, until the table fits: columns, blanks between them, the least width
-/// of the model. The last is taken even if it does not fit.
+/// Columns to give up until the table fits, blanks between them, least width of the model; the last in any
+/// case.
 const LAYOUTS: [(&[Column], usize, usize); 7] = [
     (&[], 2, 20),
     (&[OF_LIMIT], 2, 16),
