@@ -138,63 +138,49 @@ pub(super) struct ValueError {
     pub(super) hint: String,
     /// Whether the value may be a secret and must not be shown.
     pub(super) hides: bool,
+    /// Whether it is not wrong, but most likely not intended.
+    pub(super) is_warning: bool,
+    /// Another place that this one clashes with, and the words before it.
+    pub(super) earlier: Option<Box<(&'static str, Location)>>,
 }
 
 impl ValueError {
     pub(super) fn new(message: impl Into<String>, label: &str, hint: impl Into<String>) -> Self {
-        Self { at: None, message: message.into(), label: label.to_owned(), hint: hint.into(), hides: false }
+        let (message, label, hint) = (message.into(), label.to_owned(), hint.into());
+        Self { at: None, message, label, hint, hides: false, is_warning: false, earlier: None }
     }
 
     /// Says that the value must not be shown.
-    pub(super) fn hiding(mut self) -> Self {
-        self.hides = true;
-        self
+    pub(super) fn hiding(self) -> Self {
+        Self { hides: true, ..self }
+    }
+
+    pub(super) fn warning(self) -> Self {
+        Self { is_warning: true, ..self }
+    }
+
+    /// Says that it clashes with another place; `words` go before that one.
+    pub(super) fn clashing(self, words: &'static str, earlier: Location) -> Self {
+        Self { earlier: Some(Box::new((words, earlier))), ..self }
     }
 
     /// Narrows the error to a part of the value.
-    pub(super) fn at(mut self, part: Range<usize>) -> Self {
-        self.at = Some(part);
-        self
+    pub(super) fn at(self, part: Range<usize>) -> Self {
+        Self { at: Some(part), ..self }
     }
-}
-
-/// An error in the making: the place is not yet line and column.
-#[derive(Debug)]
-struct Reported {
-    location: Location,
-    error: ValueError,
-    is_warning: bool,
-    earlier: Option<(&'static str, Location)>,
 }
 
 /// Collects what is wrong while reading goes on.
 #[derive(Debug, Default)]
 pub(super) struct DiagnosticSink {
-    reported: Vec<Reported>,
+    reported: Vec<(Location, ValueError)>,
     /// Values that must not be shown, whatever error stands beside them.
     hidden: Vec<Location>,
 }
 
 impl DiagnosticSink {
     pub(super) fn push(&mut self, location: Location, error: ValueError) {
-        self.reported.push(Reported { location, error, is_warning: false, earlier: None });
-    }
-
-    /// Reports what is not wrong, but most likely not intended.
-    pub(super) fn warn(&mut self, location: Location, error: ValueError) {
-        self.reported.push(Reported { location, error, is_warning: true, earlier: None });
-    }
-
-    /// A clash with another place; `message` goes before that place.
-    pub(super) fn push_clash(
-        &mut self,
-        location: Location,
-        error: ValueError,
-        message: &'static str,
-        earlier: Location,
-    ) {
-        let earlier = Some((message, earlier));
-        self.reported.push(Reported { location, error, is_warning: false, earlier });
+        self.reported.push((location, error));
     }
 
     /// Number of errors and warnings so far.
@@ -215,30 +201,28 @@ impl DiagnosticSink {
             }
         }
         texts.iter_mut().for_each(|text| text.secrets = merged(std::mem::take(&mut text.secrets)));
-        let is_wrong = self.reported.iter().any(|reported| !reported.is_warning);
-        self.reported.retain(|reported| !(is_wrong && reported.is_warning));
-        self.reported.sort_by(|a, b| a.location.cmp(&b.location));
-        let told = self.reported.into_iter().filter_map(|reported| reported.into_diagnostic(texts));
+        let is_wrong = self.reported.iter().any(|(_, error)| !error.is_warning);
+        self.reported.retain(|(_, error)| !(is_wrong && error.is_warning));
+        self.reported.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let told = self.reported.into_iter().filter_map(|(at, error)| diagnostic(&at, error, texts));
         let told = Diagnostics(told.collect());
         if is_wrong { Err(told) } else { Ok(told) }
     }
 }
 
-impl Reported {
-    fn into_diagnostic(self, texts: &[Text]) -> Option<Diagnostic> {
-        // Every site is made with the index of a text that was read before it.
-        let text = texts.get(self.location.file)?;
-        let (line, column) = text.position(&self.location);
-        let snippet =
-            self.location.span.map(|(start, end)| snippet(&text.text, &text.secrets, &(start..end)));
-        let earlier = self.earlier.and_then(|(message, location)| {
-            let text = texts.get(location.file)?;
-            Some(format!("{message} {}:{}", shown_path(&text.path), text.position(&location).0))
-        });
-        let (file, is_warning, ValueError { message, label, hint, .. }) =
-            (text.path.clone(), self.is_warning, self.error);
-        Some(Diagnostic { file, line, column, message, hint, is_warning, label, snippet, earlier })
-    }
+fn diagnostic(location: &Location, error: ValueError, texts: &[Text]) -> Option<Diagnostic> {
+    // Every location is made with the index of a text that was read before it.
+    let text = texts.get(location.file)?;
+    let (line, column) = text.position(location);
+    let snippet = location.span.map(|(start, end)| snippet(&text.text, &text.secrets, &(start..end)));
+    let earlier = error.earlier.and_then(|clash| {
+        let (words, location) = *clash;
+        let text = texts.get(location.file)?;
+        Some(format!("{words} {}:{}", shown_path(&text.path), text.position(&location).0))
+    });
+    let ValueError { message, label, hint, is_warning, .. } = error;
+    let file = text.path.clone();
+    Some(Diagnostic { file, line, column, message, hint, is_warning, label, snippet, earlier })
 }
 
 /// A path as it may be shown.

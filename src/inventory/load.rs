@@ -81,8 +81,8 @@ impl Reader {
             let message = format!("`{}` is included twice, or includes itself", shown_path(&path));
             let hint = "name each file once; a pattern must not match the file that it stands in";
             let earlier = earlier.clone().unwrap_or(Location::whole_file(0));
-            let error = ValueError::new(message, "names it again", hint);
-            self.sink.push_clash(location.clone(), error, "named before at", earlier);
+            let error = ValueError::new(message, "names it again", hint).clashing("named before at", earlier);
+            self.sink.push(location.clone(), error);
             return Vec::new();
         }
         self.seen.insert(key, included_at.clone());

@@ -152,7 +152,7 @@ impl<'w> Fleet<'w> {
         let hint = "each host has one name of its own: take one out or rename it; if this is to change that host, write `override = true` here";
         let error =
             ValueError::new(format!("the name `{name}`{others} is given twice"), "given before", hint);
-        sink.push_clash(location.clone(), error, "first given at", earlier);
+        sink.push(location.clone(), error.clashing("first given at", earlier));
         false
     }
 
@@ -216,7 +216,7 @@ impl<'w> Fleet<'w> {
                     "its GPUs would be counted twice: take one of the two out, or give the right `address`";
                 let error = ValueError::new(message, "a machine that is asked already", hint);
                 let earlier = earlier.address_location.clone();
-                sink.push_clash(host.address_location.clone(), error, "first given at", earlier);
+                sink.push(host.address_location.clone(), error.clashing("first given at", earlier));
             }
         }
     }

@@ -139,12 +139,9 @@ struct Cell {
 /// The line of `text` in which `span` begins, with `span` marked as far as that line goes.
 pub(super) fn snippet(text: &str, secrets: &[Range<usize>], span: &Range<usize>) -> Snippet {
     let at = text.floor_char_boundary(span.start);
-    let before = text.get(..at).unwrap_or_default();
-    let after = text.get(at..).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line_end = at + after.find('\n').unwrap_or(after.len());
-    let line_end =
-        line_start + text.get(line_start..line_end).unwrap_or_default().trim_end_matches('\r').len();
+    let line_start = text.get(..at).unwrap_or_default().rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text.get(line_start..).unwrap_or_default().split('\n').next().unwrap_or_default();
+    let line_end = line_start + line.trim_end_matches('\r').len();
     let from = text.floor_char_boundary(line_start.max(at.saturating_sub(REACH)));
     let to = text.floor_char_boundary(line_end.min(at.saturating_add(REACH))).max(from);
 

@@ -282,7 +282,7 @@ impl Section<'_, '_> {
         for tool in named {
             if tools.contains(&tool.value) {
                 let error = ValueError::new("a probe is named twice", "asked once", "take one of them out");
-                self.sink.warn(tool.location, error);
+                self.report(tool.location, error.warning());
             } else {
                 tools.push(tool.value);
             }

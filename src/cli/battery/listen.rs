@@ -125,7 +125,7 @@ async fn listen(
     Ok(ended)
 }
 
-/// What is printed, from what is event.
+/// The output of events.
 #[derive(Debug)]
 struct Screen {
     /// Names by serial number.
@@ -135,7 +135,7 @@ struct Screen {
     newest: BTreeMap<SafeText, BTreeMap<String, (Value, MsgType, Timestamp)>>,
 }
 
-/// What one device event: by itself, or through a panel.
+/// The text of a device's event, which comes by itself or through a panel.
 struct Spoken<'a> {
     serial: &'a SafeText,
     model: &'a str,
