@@ -1,6 +1,8 @@
 //! Facts for the rules: the results of one cycle, and the state of the program itself.
 
-use crate::reading::{AccountTrouble, GridState, Power, Runtime, Share, Temperature, Timestamp, Vendor};
+use crate::reading::{
+    AccountTrouble, GridState, Power, Presence, Runtime, Share, Temperature, Timestamp, Vendor,
+};
 
 /// All that is known at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,16 +143,5 @@ pub struct StationFacts {
     /// Whether the grid was there in any reading.
     pub grid_was_there: bool,
     /// Whether it is heard of.
-    pub answer: StationAnswer,
-}
-
-/// Whether a station is heard of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StationAnswer {
-    /// It is.
-    Live,
-    /// Nothing has come since then.
-    Silent(Timestamp),
-    /// It is too early to say.
-    Awaited,
+    pub presence: Presence,
 }

@@ -15,9 +15,7 @@ mod stations;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{
-    AccountFacts, Answer, Facts, GpuFacts, NodeFacts, Scope, StationAnswer, StationFacts, Trouble,
-};
+pub use facts::{AccountFacts, Answer, Facts, GpuFacts, NodeFacts, Scope, StationFacts, Trouble};
 pub use judge::evaluate;
 pub use rule::{PowerThreshold, Rule, Rules, Severity, Threshold, Transition};
 pub use state::{MAX_ACTIVE_ALERTS, MAX_STATIONS, State, StateError};

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::tests::{MINUTE, cycle, every_rule, facts, keys, node, run, run_keys};
 use super::*;
-use crate::reading::{AccountTrouble, GridState, Power, Runtime, Share, Timestamp, Vendor};
+use crate::reading::{AccountTrouble, GridState, Power, Presence, Runtime, Share, Timestamp, Vendor};
 
 static ACME: Vendor =
     Vendor { label: "Acme", source: "acme", up: "acme_up", heartbeat: "acme_heartbeat", figures: &[] };
@@ -24,7 +24,7 @@ fn station() -> StationFacts {
         runtime: None,
         grid: GridState::Unknown,
         grid_was_there: false,
-        answer: StationAnswer::Live,
+        presence: Presence::Live,
     }
 }
 
@@ -37,7 +37,7 @@ fn grid(grid: GridState) -> StationFacts {
 }
 
 fn silent_since(n: u32) -> StationFacts {
-    StationFacts { answer: StationAnswer::Silent(cycle(n)), ..station() }
+    StationFacts { presence: Presence::Stale(cycle(n)), ..station() }
 }
 
 fn of(n: u32, station: StationFacts) -> Facts {
@@ -163,7 +163,7 @@ fn a_station_is_silent_since_its_last_reading_and_not_since_anybody_looked() {
 
 #[test]
 fn a_station_that_nobody_could_hear_yet_is_neither_silent_nor_back() {
-    let awaited = StationFacts { answer: StationAnswer::Awaited, ..station() };
+    let awaited = StationFacts { presence: Presence::Awaited, ..station() };
     let told = run_keys(&every_rule(), [of(20, silent_since(0)), of(21, awaited.clone()), of(60, awaited)]);
     assert_eq!(told.concat(), ["+station_silent:acme_A"]);
 }
@@ -254,12 +254,12 @@ fn no_more_stations_are_remembered_than_any_account_has() {
     assert_eq!(state.to_value()["with_grid"].as_array().map(Vec::len), Some(MAX_STATIONS));
 }
 
-fn any_answer() -> impl Strategy<Value = StationAnswer> {
+fn any_presence() -> impl Strategy<Value = Presence> {
     prop_oneof![
-        Just(StationAnswer::Live),
-        Just(StationAnswer::Awaited),
-        (0..60_u32).prop_map(|n| StationAnswer::Silent(cycle(n))),
-        any::<i64>().prop_map(|micros| StationAnswer::Silent(Timestamp::from_micros(micros))),
+        Just(Presence::Live),
+        Just(Presence::Awaited),
+        (0..60_u32).prop_map(|n| Presence::Stale(cycle(n))),
+        any::<i64>().prop_map(|micros| Presence::Stale(Timestamp::from_micros(micros))),
     ]
 }
 
@@ -269,7 +269,7 @@ prop_compose! {
         soc in proptest::option::of(-10..200_i64),
         grid in 0..3_u8,
         grid_was_there in any::<bool>(),
-        answer in any_answer(),
+        presence in any_presence(),
     ) -> StationFacts {
         let grid = match grid {
             0 => GridState::Present,
@@ -277,7 +277,7 @@ prop_compose! {
             _ => GridState::Unknown,
         };
         let source = format!("acme_{name}");
-        StationFacts { source, name, soc: soc.map(share), runtime: None, grid, grid_was_there, answer }
+        StationFacts { source, name, soc: soc.map(share), runtime: None, grid, grid_was_there, presence }
     }
 }
 

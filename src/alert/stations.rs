@@ -1,8 +1,8 @@
 //! The rules of battery stations, and of the session that asks them.
 
 use super::evaluation::{Edge, Evaluation, Subject, Verdict, no_longer_in_inventory, silence};
-use super::{AccountFacts, MAX_STATIONS, Rule, Scope, Severity, StationAnswer, StationFacts};
-use crate::reading::{GridState, Share};
+use super::{AccountFacts, MAX_STATIONS, Rule, Scope, Severity, StationFacts};
+use crate::reading::{GridState, Presence, Share};
 
 /// Hysteresis of a charge, in millipercent above its threshold: a battery that is charged and
 /// drained in turn goes up and down by a percent.
@@ -69,12 +69,12 @@ impl Evaluation<'_> {
 
     fn judge_station_silence(&mut self, station: &StationFacts, account: &AccountFacts) {
         let Some(held_for) = self.rules.station_silent_for else { return };
-        let verdict = match station.answer {
-            StationAnswer::Live => Verdict::Clear,
-            StationAnswer::Silent(since) => {
+        let verdict = match station.presence {
+            Presence::Live => Verdict::Clear,
+            Presence::Stale(since) | Presence::Offline(since) => {
                 Verdict::Holds { severity: Severity::Warning, held_for, since: Some(since) }
             }
-            StationAnswer::Awaited => return,
+            Presence::Awaited => return,
         };
         let trouble = account.trouble.as_ref().map(|trouble| trouble.message.as_str());
         let reason = trouble.unwrap_or("check that it is switched on and in its Wi-Fi");

@@ -5,15 +5,15 @@ use super::entries::Entries;
 use super::timeline::gpu_sources;
 use super::{Batch, Event, HostReport};
 use crate::alert::{
-    AccountFacts, Answer, Facts, GpuFacts, NodeFacts, Scope, StationAnswer, StationFacts, Transition, Trouble,
+    AccountFacts, Answer, Facts, GpuFacts, NodeFacts, Scope, StationFacts, Transition, Trouble,
 };
 use crate::reading::{
-    AccountReport, Device, FailureKind, Fault, FaultKind, GridState, Outcome, Presence, SafeText,
-    StationReading, StationStatus,
+    AccountReport, Device, FailureKind, Fault, FaultKind, GridState, Outcome, SafeText, StationReading,
+    StationStatus,
 };
 
 impl Batch {
-    /// What the alert rules are judged by, as far as this cycle tells: spool, store and inventory are for
+    /// The facts by which the alert rules are judged, as far as this cycle tells: spool, store and inventory are for
     /// the caller to fill in.
     pub fn alert_facts(&self, scope: Scope) -> Facts {
         Facts {
@@ -31,18 +31,17 @@ impl Batch {
 
     /// The `alert` events of transitions: 1 is raised, 0 is cleared.
     pub fn alert_events(&self, transitions: &[Transition]) -> Vec<Event> {
-        transitions.iter().map(|transition| self.alert_event(transition)).collect()
-    }
-
-    fn alert_event(&self, transition: &Transition) -> Event {
-        let mut metadata = Entries::default();
-        metadata.text("key", &transition.key);
-        metadata.text("rule", transition.rule.label());
-        metadata.text("severity", transition.severity.label());
-        metadata.text("message", &transition.message);
-        metadata.put("raised_at", transition.raised_at.to_string());
-        let value = if transition.raised { 1.0 } else { 0.0 };
-        self.event("alert", transition.source.clone(), Some(value), metadata, transition.at)
+        let event = |transition: &Transition| {
+            let mut metadata = Entries::new();
+            metadata.text("key", &transition.key);
+            metadata.text("rule", transition.rule.label());
+            metadata.text("severity", transition.severity.label());
+            metadata.text("message", &transition.message);
+            metadata.put("raised_at", transition.raised_at.to_string());
+            let value = if transition.raised { 1.0 } else { 0.0 };
+            self.event("alert", transition.source.clone(), Some(value), metadata, transition.at)
+        };
+        transitions.iter().map(event).collect()
     }
 }
 
@@ -89,39 +88,24 @@ fn gpu_name(report: &HostReport, gpu: &Device, source: &str) -> String {
 }
 
 fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Trouble> {
+    use FaultKind::{BadRow, CutRow, FrozenSensor, Implausible, ImplausiblePower, NotAsked, ToolFailed};
     let message = format!("{}: {fault}", report.node);
     let row = fault.gpu.as_ref().and_then(|name| report.gpus.iter().position(|gpu| is_named(gpu, name)));
-    match fault.kind {
-        FaultKind::GpuMissing
-        | FaultKind::GpuLost
-        | FaultKind::ResetRequired
-        | FaultKind::UnknownError
-        | FaultKind::NoPermission
-        | FaultKind::GpuTimeout
-        | FaultKind::NoPower => Some(Trouble::Missing { gpu: gpu_name_of(report, fault, row), message }),
-        // All that this tool shows is missing.
-        FaultKind::ToolFailed => Some(Trouble::Missing { gpu: report.node.clone(), message }),
-        FaultKind::NotAsked => Some(Trouble::NotAsked { gpu: gpu_name_of(report, fault, row) }),
-        FaultKind::Implausible | FaultKind::ImplausiblePower | FaultKind::FrozenSensor => {
-            let source = row.and_then(|row| sources.get(row)).cloned();
-            Some(Trouble::Implausible {
-                source: source.unwrap_or_else(|| format!("node_{}", report.node)),
-                message,
-            })
-        }
-        FaultKind::BadRow
-        | FaultKind::CutRow
-        | FaultKind::KindChanged
-        | FaultKind::RecoveryAction
-        | FaultKind::Remark
-        | FaultKind::PersistenceOff
-        | FaultKind::Warning
-        | FaultKind::SamplesLost
-        | FaultKind::CountedElsewhere => None,
+    if matches!(fault.kind, Implausible | ImplausiblePower | FrozenSensor) {
+        let source = row.and_then(|row| sources.get(row)).cloned();
+        let source = source.unwrap_or_else(|| format!("node_{}", report.node));
+        return Some(Trouble::Implausible { source, message });
     }
+    if !fault.kind.costs_a_reading() || matches!(fault.kind, BadRow | CutRow) {
+        return None;
+    }
+    // All that a tool that failed shows is missing.
+    let gpu = if fault.kind == ToolFailed { report.node.clone() } else { gpu_name_of(report, fault, row) };
+    let is_asked = fault.kind != NotAsked;
+    Some(if is_asked { Trouble::Missing { gpu, message } } else { Trouble::NotAsked { gpu } })
 }
 
-/// How the alert of a missing GPU names it: by its bus id where that is known, so that lost and then missing is
+/// The name of a missing GPU in its alert: its bus id where that is known, so that lost and then missing is
 /// one alert.
 fn gpu_name_of(report: &HostReport, fault: &Fault, row: Option<usize>) -> String {
     let bus_id = row.and_then(|row| report.gpus.get(row)?.bus_id().ok());
@@ -151,16 +135,11 @@ fn account_facts(report: &AccountReport) -> AccountFacts {
     }
 }
 
-/// What came in this cycle; `status.last` may be from long ago.
+/// From the readings of this cycle; `status.last` may be from long ago.
 fn station_facts(report: &AccountReport, status: &StationStatus) -> StationFacts {
     let station = &status.station;
     let charge = report.readings_of(station).rev().find(|reading| reading.device.soc().is_ok());
     let grids = || report.readings_of(station).map(|reading| reading.grid);
-    let answer = match status.presence {
-        Presence::Awaited => StationAnswer::Awaited,
-        Presence::Live => StationAnswer::Live,
-        Presence::Stale(since) | Presence::Offline(since) => StationAnswer::Silent(since),
-    };
     StationFacts {
         source: report.source_of(station),
         name: report.name_of(station),
@@ -168,7 +147,7 @@ fn station_facts(report: &AccountReport, status: &StationStatus) -> StationFacts
         runtime: charge.and_then(StationReading::runtime),
         grid: grids().rfind(|grid| *grid != GridState::Unknown).unwrap_or(GridState::Unknown),
         grid_was_there: grids().any(|grid| grid == GridState::Present),
-        answer,
+        presence: status.presence,
     }
 }
 
@@ -179,7 +158,7 @@ mod tests {
     use super::*;
     use crate::alert::{PowerThreshold, Rules, State, Threshold, evaluate};
     use crate::batch::fixtures;
-    use crate::reading::{Absent, Failure, Power, Quantity, Reason, Share, Temperature};
+    use crate::reading::{Absent, Failure, Power, Presence, Quantity, Reason, Share, Temperature};
 
     fn rules() -> Rules {
         let held_for = Duration::ZERO;
@@ -303,7 +282,7 @@ mod tests {
         report.readings.clear();
         let old = stations(report).remove(0);
         assert_eq!((old.soc, old.runtime, old.grid), (None, None, GridState::Unknown));
-        assert_eq!(old.answer, StationAnswer::Live);
+        assert_eq!(old.presence, Presence::Live);
     }
 
     #[test]

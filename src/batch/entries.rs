@@ -5,18 +5,19 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use crate::reading::{Device, Known, Role, Value};
 
 /// The metadata of an event: one JSON object, as text. Clones share it, since a GPU's events have the same.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Metadata(Arc<RawValue>);
 
 impl Metadata {
-    /// What serialises to a JSON object.
+    /// From a value that serialises to a JSON object.
     pub fn of(object: &impl Serialize) -> Self {
         let text = serde_json::value::to_raw_value(object);
         Self(Arc::from(text.expect("an object with string keys is always JSON")))
@@ -39,50 +40,33 @@ impl PartialEq for Metadata {
     }
 }
 
-impl Serialize for Metadata {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(deserializer).map(|text| Self(Arc::from(text)))
-    }
-}
-
 /// The entries of an object that is still being put together, in the order in which they are written. Each
 /// key is given once.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Entries<'a>(Vec<(Key, Entry<'a>)>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
-    Of(&'static str),
-    /// Why the value of this key is null.
-    AbsenceOf(&'static str),
-}
+#[derive(Debug, Clone)]
+pub(super) struct Entries<'a>(Vec<(&'static str, Entry<'a>)>);
 
 #[derive(Debug, Clone)]
 enum Entry<'a> {
     Text(&'a str),
     Value(Json),
+    /// Null, and in an entry of its own the reason for it.
+    Absent(&'static str),
 }
 
 impl<'a> Entries<'a> {
-    /// No entries, and room for this many.
-    pub(super) fn with_room_for(n_entries: usize) -> Self {
-        Self(Vec::with_capacity(n_entries))
+    /// No entries, and room for those of a GPU's row where nothing is absent, and some more.
+    pub(super) fn new() -> Self {
+        Self(Vec::with_capacity(32))
     }
 
     /// An entry that is always there.
     pub(super) fn put(&mut self, key: &'static str, value: impl Into<Json>) {
-        self.push(Key::Of(key), Entry::Value(value.into()));
+        self.push(key, Entry::Value(value.into()));
     }
 
     /// The same of a text, which is borrowed.
     pub(super) fn text(&mut self, key: &'static str, text: &'a str) {
-        self.push(Key::Of(key), Entry::Text(text));
+        self.push(key, Entry::Text(text));
     }
 
     /// A quantity of a device.
@@ -91,7 +75,7 @@ impl<'a> Entries<'a> {
             Ok(Cow::Borrowed(Value::Text(text))) => self.text(key, text.as_str()),
             Ok(Cow::Owned(Value::Label(label))) => self.text(key, label),
             Ok(value) => self.put(key, value.to_json()),
-            Err(absent) => self.null(key, absent.reason.label()),
+            Err(absent) => self.push(key, Entry::Absent(absent.reason.label())),
         }
     }
 
@@ -111,13 +95,8 @@ impl<'a> Entries<'a> {
     pub(super) fn known(&mut self, key: &'static str, value: Option<impl Into<Json>>, or: &'static str) {
         match value {
             Some(value) => self.put(key, value),
-            None => self.null(key, or),
+            None => self.push(key, Entry::Absent(or)),
         }
-    }
-
-    fn null(&mut self, key: &'static str, reason: &'static str) {
-        self.put(key, Json::Null);
-        self.push(Key::AbsenceOf(key), Entry::Text(reason));
     }
 
     pub(super) fn into_metadata(self) -> Metadata {
@@ -129,37 +108,26 @@ impl<'a> Entries<'a> {
         serde_json::to_value(&self).expect("an object with string keys is always JSON")
     }
 
-    fn push(&mut self, key: Key, entry: Entry<'a>) {
-        debug_assert!(self.0.iter().all(|(known, _)| *known != key), "{key:?} is given twice");
+    fn push(&mut self, key: &'static str, entry: Entry<'a>) {
+        debug_assert!(self.0.iter().all(|(known, _)| *known != key), "{key} is given twice");
         self.0.push((key, entry));
     }
 }
 
 impl Serialize for Entries<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        let mut map = serializer.serialize_map(None)?;
         for (key, entry) in &self.0 {
-            map.serialize_entry(key, entry)?;
+            match entry {
+                Entry::Text(text) => map.serialize_entry(key, text)?,
+                Entry::Value(value) => map.serialize_entry(key, value)?,
+                Entry::Absent(reason) => {
+                    map.serialize_entry(key, &())?;
+                    map.serialize_entry(&format_args!("{key}_absent"), reason)?;
+                }
+            }
         }
         map.end()
-    }
-}
-
-impl Serialize for Key {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Of(key) => serializer.serialize_str(key),
-            Self::AbsenceOf(key) => serializer.collect_str(&format_args!("{key}_absent")),
-        }
-    }
-}
-
-impl Serialize for Entry<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Value(value) => value.serialize(serializer),
-        }
     }
 }
 
@@ -174,7 +142,7 @@ mod tests {
     fn an_absent_value_is_null_and_its_reason_stands_beside_it() {
         let gpu = Device::all_absent(DeviceKind::Gpu, &Absent::new(Reason::GpuLost, "?"))
             .with(Quantity::Model, SafeText::new("H \"100\""));
-        let mut entries = Entries::with_room_for(4);
+        let mut entries = Entries::new();
         entries.quantity("model", gpu.get(Quantity::Model));
         entries.quantity("draw_w", gpu.get(Quantity::PowerDraw));
         entries.put("index", 3);

@@ -8,12 +8,9 @@ use crate::support::milliseconds;
 use super::entries::Entries;
 use super::{Batch, HostReport, Totals};
 
-/// Entries of a GPU's row where nothing is absent, and some more.
-const USUAL_ENTRIES: usize = 32;
-
 /// What a GPU said in this cycle, with as much identity as it takes to find its facts.
 pub(super) fn sample(gpu: &Device) -> Entries<'_> {
-    let mut sample = Entries::with_room_for(USUAL_ENTRIES);
+    let mut sample = Entries::new();
     sample.device(gpu, &[Role::Identity, Role::Sample, Role::Extra]);
     if let Some(samples) = &gpu.power_samples {
         put_samples(&mut sample, samples);
@@ -42,7 +39,7 @@ fn put_samples(to: &mut Entries<'_>, samples: &PowerSamples) {
 
 /// The metadata of `node_gpu_power_total`.
 pub(super) fn node_total(report: &HostReport) -> Entries<'_> {
-    let mut metadata = Entries::default();
+    let mut metadata = Entries::new();
     metadata.text("node", &report.node);
     metadata.text("ip", &report.address);
     put_gpu_counts(&mut metadata, report);
@@ -51,7 +48,7 @@ pub(super) fn node_total(report: &HostReport) -> Entries<'_> {
 
 /// The metadata of `cluster_gpu_power_total`, without its timestamp.
 pub(super) fn cluster_total(totals: &Totals) -> Entries<'static> {
-    let mut metadata = Entries::default();
+    let mut metadata = Entries::new();
     metadata.put("nodes_reporting", totals.nodes_reporting);
     metadata.put("nodes_expected", totals.nodes_expected);
     metadata.put("nodes_without_gpu_count", totals.nodes_without_gpu_count);
@@ -74,7 +71,7 @@ pub(super) fn node_up(report: &HostReport) -> Entries<'_> {
         })
         .collect();
     let span = report.span.answered_at.since(report.span.asked_at);
-    let mut metadata = Entries::default();
+    let mut metadata = Entries::new();
     metadata.text("node", &report.node);
     metadata.text("ip", &report.address);
     metadata.put("labels", json!(report.labels));
@@ -115,7 +112,7 @@ pub(crate) fn number(value: f64) -> Value {
 /// A GPU without a power reading, as `node_up` lists it.
 fn without_power(gpu: &Device) -> Option<Value> {
     let absent = gpu.power().err()?;
-    let mut entry = Entries::default();
+    let mut entry = Entries::new();
     entry.device(gpu, &[Role::Identity]);
     entry.quantity("gpu_bus_id", gpu.get(Quantity::BusId));
     entry.text("power_absent", absent.reason.label());

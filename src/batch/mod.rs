@@ -1,4 +1,4 @@
-//! What one cycle produced: a report of each host, and the timeline events that follow from them.
+//! The product of one cycle: a report of each host, and the timeline events that follow from them.
 //!
 //! Pure: the same reports give the same events. The only type that crosses from collecting to storing
 //! and showing.

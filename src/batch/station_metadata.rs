@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 4;
 
 /// Who said a value, and how it came: what stands beside each value.
 pub(super) fn origin(reading: &StationReading, style: MetadataStyle) -> Entries<'_> {
-    let mut origin = Entries::default();
+    let mut origin = Entries::new();
     match style {
         MetadataStyle::Full => {
             put_identity(&mut origin, &reading.station);
@@ -55,7 +55,7 @@ pub(super) fn heartbeat(reading: &StationReading) -> Entries<'_> {
 
 /// The metadata of `battery_runtime_estimate`: what it follows from.
 pub(super) fn runtime<'a>(reading: &'a StationReading, runtime: &Runtime) -> Entries<'a> {
-    let mut inputs = Entries::default();
+    let mut inputs = Entries::new();
     put_identity(&mut inputs, &reading.station);
     for (key, quantity) in [
         ("soc_pct", Quantity::StateOfCharge),
@@ -74,7 +74,7 @@ pub(super) fn runtime<'a>(reading: &'a StationReading, runtime: &Runtime) -> Ent
 
 /// The metadata of `station_up`, as of `at`.
 pub(super) fn station_up(status: &StationStatus, at: Timestamp) -> Entries<'_> {
-    let mut metadata = Entries::default();
+    let mut metadata = Entries::new();
     put_identity(&mut metadata, &status.station);
     metadata.text("presence", status.presence.label());
     metadata.put("message", status.presence.to_string());
@@ -90,7 +90,7 @@ pub(super) fn station_up(status: &StationStatus, at: Timestamp) -> Entries<'_> {
 pub(super) fn account_up(account: &AccountReport) -> Entries<'_> {
     let live = account.stations.iter().filter(|status| status.presence == Presence::Live);
     let trouble = account.trouble.as_ref();
-    let mut metadata = Entries::default();
+    let mut metadata = Entries::new();
     metadata.put("kind", trouble.map(|trouble| trouble.kind));
     metadata.text("message", trouble.map_or("", |trouble| trouble.message.as_str()));
     metadata.put("needs_person", trouble.is_some_and(|trouble| trouble.needs_person));

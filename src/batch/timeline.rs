@@ -59,7 +59,7 @@ impl Batch {
         match style {
             MetadataStyle::Full => metadata::put_facts(&mut metadata, report, gpu),
             MetadataStyle::Slim => {
-                let mut facts = Entries::default();
+                let mut facts = Entries::new();
                 facts.device(gpu, &[Role::Identity]);
                 metadata::put_facts(&mut facts, report, gpu);
                 if is_news(written, source, gpu, &facts, at) {

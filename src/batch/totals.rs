@@ -4,11 +4,11 @@ use crate::reading::Power;
 
 use super::{Batch, HostReport};
 
-/// What a cycle adds up to. A GPU that several hosts show is in it once.
+/// The sums of a cycle. A GPU that several hosts show is in it once.
 ///
 /// Reporting means: gave a power reading. A host that answered without any power reading is up, but does
 /// not report here, so that the counts say what the sum is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     /// The sum over every GPU that reported; `None` when none did.
     pub power: Option<Power>,
@@ -25,16 +25,9 @@ pub struct Totals {
 }
 
 impl Batch {
-    /// What this cycle adds up to.
+    /// The sums of this cycle.
     pub fn totals(&self) -> Totals {
-        let mut totals = Totals {
-            power: None,
-            gpus_reporting: 0,
-            gpus_expected: 0,
-            nodes_reporting: 0,
-            nodes_expected: self.reports.len(),
-            nodes_without_gpu_count: 0,
-        };
+        let mut totals = Totals { nodes_expected: self.reports.len(), ..Totals::default() };
         for report in &self.reports {
             let (elsewhere, own): (Vec<_>, Vec<_>) =
                 report.gpus.iter().partition(|gpu| report.is_counted_elsewhere(gpu));
@@ -62,12 +55,12 @@ impl HostReport {
             .then(|| self.gpus.iter().filter_map(|gpu| gpu.power().ok()).map(|draw| draw.power).sum())
     }
 
-    /// How many of this host's GPUs gave a power reading.
+    /// Number of this host's GPUs gave a power reading.
     pub fn gpus_reporting(&self) -> usize {
         self.gpus.iter().filter(|gpu| gpu.power().is_ok()).count()
     }
 
-    /// How many GPUs this host has: as many as expected, or as answered where that is more. `None` where
+    /// Number of GPUs of this host: as many as expected, or as answered where that is more. `None` where
     /// nothing is expected and nothing answered.
     pub fn gpus_known(&self) -> Option<usize> {
         let answered = (!self.gpus.is_empty()).then_some(self.gpus.len());
