@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Settings;
 use crate::batch::{Line, Urgency};
 use crate::inventory::Host;
-use crate::support::counted;
+use crate::support::{counted, named};
 
 /// How many hosts of a kind are named in a line.
 const MAX_NAMED: usize = 5;
@@ -47,21 +47,13 @@ pub(super) fn difference(before: &[Host], after: &[Host]) -> String {
     let mut parts = vec![counted(after.len(), "host", "hosts")];
     for (what, names) in [("added", added), ("removed", removed), ("changed", changed)] {
         if !names.is_empty() {
-            parts.push(format!("{} {what} ({})", names.len(), shortened(&names)));
+            parts.push(format!("{} {what} ({})", names.len(), named(&names, MAX_NAMED)));
         }
     }
     if parts.len() == 1 {
         parts.push("none added, removed or changed".to_owned());
     }
     parts.join(", ")
-}
-
-fn shortened(names: &[&str]) -> String {
-    let named: Vec<&str> = names.iter().take(MAX_NAMED).copied().collect();
-    match names.len() - named.len() {
-        0 => named.join(", "),
-        n_more => format!("{} … and {n_more} more", named.join(", ")),
-    }
 }
 
 #[cfg(test)]

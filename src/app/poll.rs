@@ -14,7 +14,7 @@ use super::store::open_writer;
 use super::writer_task::store_after;
 use super::{Error, HostSelection, Settings};
 use crate::alert::{Scope, Transition};
-use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreNow, StoreState};
+use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreState};
 use crate::battery::{Account, ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::reading::{AccountReport, error_chain};
@@ -226,7 +226,7 @@ fn changed(
         transitions,
         n_alerts: alerting.n_firing(),
         n_waiting: left.map_or(0, |left| left.batches),
-        store: Some(error.as_deref().map_or(StoreNow::There, StoreNow::Away)),
+        store: Some(error.as_deref().map_or(Ok(()), Err)),
     })
 }
 

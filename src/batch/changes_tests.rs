@@ -36,13 +36,13 @@ fn behind(jump: &str, n: usize, kind: Option<FailureKind>) -> Vec<HostReport> {
 
 /// What is said of a cycle, without the summaries.
 fn lines(said: &mut Said, batch: &Batch) -> Vec<String> {
-    said.summary_us = Some(batch.closed_at().micros());
+    said.summary_us = Some(batch.closed_at());
     let now = now(batch, &[]);
     said.changes(&now).into_iter().map(|line| format!("{:?} {}", line.urgency, line.text)).collect()
 }
 
 fn now<'a>(batch: &'a Batch, transitions: &'a [Transition]) -> Now<'a> {
-    Now { batch, scope: Scope::Whole, transitions, n_alerts: 0, n_waiting: 0, store: Some(StoreNow::There) }
+    Now { batch, scope: Scope::Whole, transitions, n_alerts: 0, n_waiting: 0, store: Some(Ok(())) }
 }
 
 fn transition(source: &str, severity: Severity, raised: bool) -> Transition {
@@ -136,7 +136,7 @@ fn a_poll_of_one_host_says_nothing_of_the_others() {
     assert_eq!(lines(&mut said, &cycle(0, both)).len(), 2);
     let one = cycle(1, vec![up("a")]);
     let part = Now { scope: Scope::Part, ..now(&one, &[]) };
-    assert_eq!(said.changes(&part), [Line::info("a answers again, after 1m".to_owned())]);
+    assert_eq!(said.changes(&part), [Urgency::Info.line("a answers again, after 1m".to_owned())]);
     let other = lines(&mut said, &cycle(2, vec![up("a"), up("b")]));
     assert_eq!(other, ["Info b answers again, after 2m"]);
 }
@@ -146,15 +146,18 @@ fn alerts_are_said_by_their_severity_and_many_of_a_rule_at_once() {
     let batch = cycle(0, vec![up("a")]);
     let alerts =
         [transition("node_a", Severity::Critical, true), transition("node_b", Severity::Warning, true)];
-    let mut said = Said { summary_us: Some(batch.closed_at().micros()), ..Said::default() };
+    let mut said = Said { summary_us: Some(batch.closed_at()), ..Said::default() };
     let lines = said.changes(&now(&batch, &alerts));
-    assert_eq!(lines[0], Line::error("critical alert raised: node_a has given no answer".to_owned()));
-    assert_eq!(lines[1], Line::warning("warning alert raised: node_b has given no answer".to_owned()));
+    assert_eq!(lines[0], Urgency::Error.line("critical alert raised: node_a has given no answer".to_owned()));
+    assert_eq!(
+        lines[1],
+        Urgency::Warning.line("warning alert raised: node_b has given no answer".to_owned())
+    );
     let cleared: Vec<_> =
         (0..40).map(|n| transition(&format!("node_{n}"), Severity::Critical, false)).collect();
     let lines = said.changes(&now(&batch, &cleared));
     let text = "40 critical alerts cleared: host_silent: node_0, node_1 … and 38 more";
-    assert_eq!(lines, [Line::info(text.to_owned())]);
+    assert_eq!(lines, [Urgency::Info.line(text.to_owned())]);
 }
 
 #[test]
@@ -162,13 +165,13 @@ fn the_store_is_said_when_it_goes_and_when_it_returns() {
     let mut said = Said::default();
     let mut at = |minute, store| {
         let batch = cycle(minute, vec![up("a")]);
-        said.summary_us = Some(batch.closed_at().micros());
+        said.summary_us = Some(batch.closed_at());
         said.changes(&Now { n_waiting: 1, store: Some(store), ..now(&batch, &[]) })
     };
     let text = "database unavailable, 1 batch in the spool: no route";
-    assert_eq!(at(0, StoreNow::Away("no route")), [Line::warning(text.to_owned())]);
-    assert_eq!(at(1, StoreNow::Away("no route")), []);
-    assert_eq!(at(2, StoreNow::There), [Line::info("the database takes batches again, after 2m".to_owned())]);
+    assert_eq!(at(0, Err("no route")), [Urgency::Warning.line(text.to_owned())]);
+    assert_eq!(at(1, Err("no route")), []);
+    assert_eq!(at(2, Ok(())), [Urgency::Info.line("the database takes batches again, after 2m".to_owned())]);
 }
 
 #[test]
@@ -194,7 +197,7 @@ fn a_station_that_falls_silent_is_said_once_and_its_return_too() {
         let mut account = fixtures::station_report();
         account.stations[0].presence = presence;
         let batch = Batch { account: Some(account), ..cycle(0, vec![up("a")]) };
-        said.summary_us = Some(batch.closed_at().micros());
+        said.summary_us = Some(batch.closed_at());
         said.changes(&now(&batch, &[])).len()
     };
     let since = fixtures::STARTED_AT;

@@ -19,7 +19,7 @@ mod stations;
 mod timeline;
 mod totals;
 
-pub use changes::{Line, Now, Said, StoreNow, Urgency};
+pub use changes::{Line, Now, Said, Urgency};
 pub use dedup::mark_duplicates;
 pub use entries::Metadata;
 pub use event::{Batch, BatchId, Event, HostReport};

@@ -1,15 +1,16 @@
-//! What is wrong with a cycle, host by host, and in groups: what is the same for many hosts is said once.
+//! The problems of a cycle, host by host, and in groups: what is the same for many hosts is said once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::reading::{FailureKind, Outcome, SafeText};
+use crate::support::named;
 
 use super::{Batch, HostReport};
 
-/// How many hosts of a group are named.
-const N_NAMED: usize = 2;
+/// Number of hosts of a group that are named.
+pub(super) const N_NAMED: usize = 2;
 
-/// How bad a problem is.
+/// The weight of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
     /// The host gave nothing.
@@ -31,11 +32,11 @@ pub struct Problem<'a> {
     pub kind: &'static str,
     /// The GPU that it is about, if it is about one.
     pub gpu: Option<&'a str>,
-    /// What happened, with this host's own evidence.
+    /// The message, with this host's own evidence.
     pub message: String,
-    /// What a person can do about it. May be empty.
+    /// The remedy. May be empty.
     pub hint: &'static str,
-    /// How bad it is.
+    /// Its weight.
     pub weight: Weight,
     /// The words as they would be of another host.
     pattern: String,
@@ -44,11 +45,11 @@ pub struct Problem<'a> {
 /// Problems that are said in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Whose they are: a host's name, or names and a number.
+    /// The hosts: a host's name, or names and a number.
     pub head: String,
-    /// What happened and what to do about it.
+    /// The message and the remedy.
     pub sentence: String,
-    /// How bad it is.
+    /// Its weight.
     pub weight: Weight,
 }
 
@@ -79,12 +80,13 @@ pub fn grouped(problems: &[Problem<'_>], max_alike: usize) -> Vec<Group> {
 
 fn lines_of(alike: &[&Problem<'_>], max_alike: usize) -> Vec<Group> {
     let Some(first) = alike.first() else { return Vec::new() };
-    let mut nodes: Vec<&str> = alike.iter().map(|problem| problem.node).collect();
-    nodes.dedup();
-    let n_nodes = nodes.iter().collect::<BTreeSet<_>>().len();
+    let mut seen = BTreeSet::new();
+    let nodes: Vec<&str> =
+        alike.iter().map(|problem| problem.node).filter(|node| seen.insert(*node)).collect();
+    let n_nodes = nodes.len();
     let head = match first.jump {
         Some(jump) if n_nodes > 1 => format!("{n_nodes} nodes behind {jump}"),
-        Some(_) | None if n_nodes > max_alike => named(&nodes),
+        Some(_) | None if n_nodes > max_alike => named(&nodes, N_NAMED),
         Some(_) | None => {
             return alike
                 .iter()
@@ -93,15 +95,6 @@ fn lines_of(alike: &[&Problem<'_>], max_alike: usize) -> Vec<Group> {
         }
     };
     vec![first.group(head, &first.pattern)]
-}
-
-/// The first of several names, and how many more there are.
-pub(super) fn named(names: &[&str]) -> String {
-    let shown: Vec<&str> = names.iter().take(N_NAMED).copied().collect();
-    match names.len() - shown.len() {
-        0 => shown.join(", "),
-        n_more => format!("{} … and {n_more} more", shown.join(", ")),
-    }
 }
 
 impl Problem<'_> {

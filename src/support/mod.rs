@@ -21,6 +21,15 @@ pub(crate) fn counted(n: impl TryInto<u64>, one: &str, several: &str) -> String 
     format!("{n} {}", if n == 1 { one } else { several })
 }
 
+/// The first `n_shown` names, and how many more there are.
+pub(crate) fn named(names: &[&str], n_shown: usize) -> String {
+    let shown = names.get(..n_shown).unwrap_or(names);
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        n_more => format!("{} … and {n_more} more", shown.join(", ")),
+    }
+}
+
 /// Whole milliseconds, as the machine-readable outputs write them; what is finer is cut off.
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::alert::{Severity, Transition};
 use crate::batch::{Batch, HostReport, Weight, grouped};
 use crate::reading::{Outcome, Timestamp};
-use crate::support::counted;
+use crate::support::{counted, named};
 
 use super::{BAD, CARE, TextOptions, headed};
 
@@ -39,10 +39,7 @@ fn in_maintenance(batch: &Batch, options: &TextOptions) -> String {
     if ill.is_empty() {
         return String::new();
     }
-    let named = ill.get(..N_NAMED).unwrap_or(&ill).join(", ");
-    let n_more = ill.len().saturating_sub(N_NAMED);
-    let more = if n_more > 0 { format!(" … and {n_more} more") } else { String::new() };
-    let message = format!("{named}{more}: not well, as may be expected");
+    let message = format!("{}: not well, as may be expected", named(&ill, N_NAMED));
     headed("in maintenance", &message, CARE, options)
 }
 
