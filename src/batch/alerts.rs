@@ -38,8 +38,8 @@ impl Batch {
             metadata.text("severity", transition.severity.label());
             metadata.text("message", &transition.message);
             metadata.put("raised_at", transition.raised_at.to_string());
-            let value = if transition.raised { 1.0 } else { 0.0 };
-            self.event("alert", transition.source.clone(), Some(value), metadata, transition.at)
+            let value = Some(f64::from(transition.raised));
+            self.event("alert", transition.source.clone(), value, metadata, transition.at)
         };
         transitions.iter().map(event).collect()
     }

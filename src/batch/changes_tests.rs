@@ -34,7 +34,7 @@ fn behind(jump: &str, n: usize, kind: Option<FailureKind>) -> Vec<HostReport> {
     (1..=n).map(host).collect()
 }
 
-/// What is said of a cycle, without the summaries.
+/// The lines of a cycle, without the summaries.
 fn lines(said: &mut Said, batch: &Batch) -> Vec<String> {
     said.summary_us = Some(batch.closed_at());
     let now = now(batch, &[]);

@@ -99,10 +99,6 @@ impl<'a> Entries<'a> {
         }
     }
 
-    pub(super) fn into_metadata(self) -> Metadata {
-        Metadata::of(&self)
-    }
-
     /// The object alone, such as one within another.
     pub(super) fn into_value(self) -> Json {
         serde_json::to_value(&self).expect("an object with string keys is always JSON")
@@ -148,7 +144,7 @@ mod tests {
         entries.put("index", 3);
         entries.known("gpus", None::<usize>, "never_seen");
         let text = r#"{"model":"H \"100\"","draw_w":null,"draw_w_absent":"gpu_lost","index":3,"gpus":null,"gpus_absent":"never_seen"}"#;
-        assert_eq!(entries.clone().into_metadata().text(), text);
+        assert_eq!(Metadata::of(&entries).text(), text);
         assert_eq!(entries.into_value()["index"], json!(3));
     }
 

@@ -32,15 +32,15 @@ pub struct HostReport {
     pub labels: BTreeMap<String, String>,
     /// From the question to the complete answer.
     pub span: Span,
-    /// How long the probe itself took on the host's side of the session: its own cost.
+    /// The time that the probe itself took on the host's side of the session: its own cost.
     pub probe_time: Duration,
-    /// How the attempt ended.
+    /// The outcome of the attempt.
     pub outcome: Outcome,
     /// The GPUs that answered, in the order of their rows.
     pub gpus: Vec<Device>,
-    /// How many GPUs the host should have: by the inventory, else as many as it ever showed.
+    /// Number of GPUs that the host should have: by the inventory, else as many as it ever showed.
     pub gpus_expected: Option<usize>,
-    /// What was wrong although readings came, and remarks.
+    /// Faults although readings came, and remarks.
     pub faults: Vec<Fault>,
     /// The samples since the cycle before, of all GPUs; `None` where it was not sampled.
     pub samples: Option<SampleCounts>,
@@ -58,7 +58,7 @@ pub struct Batch {
     pub started_at: Timestamp,
     /// One report per host of the inventory, in its order.
     pub reports: Vec<HostReport>,
-    /// What a vendor's account told since the last cycle; `None` where the inventory has none.
+    /// The news of a vendor's account since the last cycle; `None` where the inventory has none.
     pub account: Option<AccountReport>,
 }
 
@@ -67,7 +67,7 @@ pub struct Batch {
 pub struct Event {
     /// `gpu_power_draw`, `node_up`, …
     pub event_type: &'static str,
-    /// What it is about: `gpu_<node>`, `node_<node>`, …
+    /// Its subject: `gpu_<node>`, `node_<node>`, …
     pub source: String,
     /// The value in the event type's unit; `None` where there is none. Always finite.
     pub value: Option<f64>,

@@ -20,7 +20,7 @@ pub struct Snapshot {
 /// The state of the way into the timeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoreState {
-    /// How many batches wait in the spool, and since when the oldest does.
+    /// Number of batches that wait in the spool, and since when the oldest does.
     pub waiting: Option<(u64, Timestamp)>,
     /// Since when the database takes nothing, and why.
     pub away: Option<(Timestamp, String)>,

@@ -1,13 +1,27 @@
-//! From what a vendor's account told to rows of the timeline.
+//! From the news of a vendor's account to rows of the timeline. The keys of their metadata are a contract.
 //!
 //! A reading gives a row for each value that was measured, at the time of the reading, and a heartbeat
 //! always. A station and the session have one outcome in every cycle, so that silence is told and never
 //! looks like 0 W.
 
-use crate::inventory::MetadataStyle;
-use crate::reading::{AccountReport, Presence, StationReading, StationStatus};
+use serde_json::{Map, Number, Value};
 
-use super::{Batch, Event, metadata, station_metadata};
+use crate::inventory::MetadataStyle;
+use crate::reading::{
+    AccountReport, Presence, Quantity, Reason, Role, Runtime, SafeText, Station, StationReading,
+    StationStatus,
+};
+
+use super::entries::Entries;
+use super::{Batch, Event};
+
+/// The most decoded values that a row holds, and the most bytes of JSON that they take. A station has about
+/// fifty, a home power panel about a hundred.
+const MAX_FIELDS: usize = 200;
+const MAX_FIELD_BYTES: usize = 16 << 10;
+
+/// The most levels of a decoded value. Those that are known are flat.
+const MAX_DEPTH: usize = 4;
 
 impl Batch {
     pub(super) fn push_account(&self, events: &mut Vec<Event>, style: MetadataStyle) {
@@ -15,10 +29,8 @@ impl Batch {
         for reading in &account.readings {
             self.push_reading(events, account, reading, style);
         }
-        for status in &account.stations {
-            self.push_station(events, account, status);
-        }
-        self.push_session(events, account);
+        events.extend(account.stations.iter().map(|status| self.station_up(account, status)));
+        events.push(self.account_up(account));
     }
 
     fn push_reading(
@@ -28,347 +40,168 @@ impl Batch {
         reading: &StationReading,
         style: MetadataStyle,
     ) {
-        let (vendor, source) = (account.vendor, account.source_of(&reading.station));
-        let mut origin = station_metadata::origin(reading, style);
-        metadata::stamp(&mut origin, self);
-        let origin = origin.into_metadata();
+        let (vendor, source, at) = (account.vendor, account.source_of(&reading.station), reading.at);
+        let origin = self.stamped(origin(reading, style));
         for &(quantity, event_type) in vendor.figures {
             let value = reading.device.get(quantity).ok().and_then(|value| value.number());
             if value.is_some() {
                 let (source, metadata) = (source.clone(), origin.clone());
-                events.push(Event { event_type, source, value, metadata, at: reading.at });
+                events.push(Event { event_type, source, value, metadata, at });
             }
         }
         if let Some(runtime) = reading.runtime() {
-            let inputs = station_metadata::runtime(reading, &runtime);
-            let (event_type, hours) = ("battery_runtime_estimate", Some(runtime.hours()));
-            events.push(self.event(event_type, source.clone(), hours, inputs, reading.at));
+            let (event_type, inputs) = ("battery_runtime_estimate", runtime_inputs(reading, &runtime));
+            events.push(self.event(event_type, source.clone(), Some(runtime.hours()), inputs, at));
         }
-        let all = station_metadata::heartbeat(reading);
-        events.push(self.event(vendor.heartbeat, source, Some(1.0), all, reading.at));
+        events.push(self.event(vendor.heartbeat, source, Some(1.0), heartbeat(reading), at));
     }
 
-    /// One row for a station in every cycle. A station that could not be heard yet is neither up nor down.
-    fn push_station(&self, events: &mut Vec<Event>, account: &AccountReport, status: &StationStatus) {
-        let up = match status.presence {
-            Presence::Live => Some(1.0),
-            Presence::Stale(_) | Presence::Offline(_) => Some(0.0),
-            Presence::Awaited => None,
-        };
-        let at = self.closed_at();
-        let metadata = station_metadata::station_up(status, at);
-        events.push(self.event("station_up", account.source_of(&status.station), up, metadata, at));
+    /// The row for a station in every cycle. A station that could not be heard yet is neither up nor down.
+    fn station_up(&self, account: &AccountReport, status: &StationStatus) -> Event {
+        let (at, presence) = (self.closed_at(), status.presence);
+        let mut metadata = Entries::new();
+        put_identity(&mut metadata, &status.station);
+        metadata.text("presence", presence.label());
+        metadata.put("message", presence.to_string());
+        metadata.put("since", presence.silent_since().map(|since| since.to_string()));
+        let last = status.last.as_ref().map(|reading| reading.at);
+        metadata.known("last_reading_at", last.map(|last| last.to_string()), "never_seen");
+        let age = last.map(|last| at.since(last).as_secs_f64());
+        // A whole number is written without a point.
+        let age = age.and_then(|age| age.to_string().parse::<Number>().ok());
+        metadata.known("last_reading_age_s", age.map(Value::Number), "never_seen");
+        let up = (presence != Presence::Awaited).then_some(f64::from(presence == Presence::Live));
+        self.event("station_up", account.source_of(&status.station), up, metadata, at)
     }
 
-    /// One row for the session in every cycle.
-    fn push_session(&self, events: &mut Vec<Event>, account: &AccountReport) {
-        let up = if account.trouble.is_none() { 1.0 } else { 0.0 };
-        let (vendor, metadata) = (account.vendor, station_metadata::account_up(account));
-        events.push(self.event(vendor.up, vendor.source.to_owned(), Some(up), metadata, self.closed_at()));
+    /// The row for the session in every cycle.
+    fn account_up(&self, account: &AccountReport) -> Event {
+        let live = account.stations.iter().filter(|status| status.presence == Presence::Live);
+        let (vendor, trouble) = (account.vendor, account.trouble.as_ref());
+        let mut metadata = Entries::new();
+        metadata.put("kind", trouble.map(|trouble| trouble.kind));
+        metadata.text("message", trouble.map_or("", |trouble| trouble.message.as_str()));
+        metadata.put("needs_person", trouble.is_some_and(|trouble| trouble.needs_person));
+        metadata.put("stations_live", live.count());
+        metadata.put("stations_known", account.stations.len());
+        metadata.put("readings", account.readings.len());
+        let up = Some(f64::from(trouble.is_none()));
+        self.event(vendor.up, vendor.source.to_owned(), up, metadata, self.closed_at())
+    }
+}
+
+/// The sender of a value, and the way that it came: the metadata of each value.
+fn origin(reading: &StationReading, style: MetadataStyle) -> Entries<'_> {
+    let mut origin = Entries::new();
+    match style {
+        MetadataStyle::Full => {
+            put_identity(&mut origin, &reading.station);
+            put_keys(&mut origin, reading);
+        }
+        MetadataStyle::Slim => origin.text("device_sn", reading.station.serial.as_str()),
+    }
+    origin.text("data_source", reading.source.label());
+    origin.text("polling_mode", reading.mode.label());
+    origin
+}
+
+/// The metadata of a heartbeat: all that was said.
+fn heartbeat(reading: &StationReading) -> Entries<'_> {
+    let mut all = origin(reading, MetadataStyle::Full);
+    all.device(&reading.device, &[Role::Sample]);
+    let capacity = reading.device.get(Quantity::Capacity);
+    let unknown = match &capacity {
+        Err(absent) if absent.reason == Reason::NotReported => "packs_unknown",
+        Ok(_) | Err(_) => "unknown_model",
+    };
+    all.known("capacity_wh", capacity.ok().map(|capacity| capacity.to_json()), unknown);
+    all.text("grid", reading.grid.label());
+    let (fields, n_left_out) = bounded_fields(reading);
+    all.put("fields", fields);
+    if n_left_out > 0 {
+        all.put("fields_left_out", n_left_out);
+    }
+    all
+}
+
+/// The metadata of `battery_runtime_estimate`: what it follows from.
+fn runtime_inputs<'a>(reading: &'a StationReading, runtime: &Runtime) -> Entries<'a> {
+    let mut inputs = Entries::new();
+    put_identity(&mut inputs, &reading.station);
+    for (key, quantity) in [
+        ("soc_pct", Quantity::StateOfCharge),
+        ("capacity_wh", Quantity::Capacity),
+        ("power_input_w", Quantity::PowerInput),
+        ("power_output_w", Quantity::PowerOutput),
+    ] {
+        inputs.quantity(key, reading.device.get(quantity));
+    }
+    inputs.put("net_draw_w", runtime.net_draw.watts());
+    if runtime.is_longer {
+        inputs.put("is_longer", true);
+    }
+    inputs
+}
+
+/// The decoded values, made harmless and bounded, and how many had to be left out.
+pub(crate) fn bounded_fields(reading: &StationReading) -> (Map<String, Value>, usize) {
+    let mut fields = Map::new();
+    let mut n_bytes = 0;
+    for (key, value) in &reading.fields {
+        let Some(value) = harmless(value, MAX_DEPTH) else { continue };
+        let key = SafeText::new(key).to_string();
+        let size = key.len() + value.to_string().len();
+        if fields.len() < MAX_FIELDS && n_bytes + size <= MAX_FIELD_BYTES {
+            n_bytes += size;
+            fields.insert(key, value);
+        }
+    }
+    let n_left_out = reading.fields.len().saturating_sub(fields.len());
+    (fields, n_left_out)
+}
+
+/// The names of the values as they came, as many as there is room for.
+fn put_keys(to: &mut Entries<'_>, reading: &StationReading) {
+    let mut n_bytes = 0;
+    let keys = reading.raw_keys.iter().map(|key| SafeText::new(key).to_string()).take(MAX_FIELDS);
+    let keys: Vec<String> = keys
+        .take_while(|key| {
+            n_bytes += key.len();
+            n_bytes <= MAX_FIELD_BYTES
+        })
+        .collect();
+    let n_left_out = reading.raw_keys.len().saturating_sub(keys.len());
+    to.put("raw_device_keys", keys);
+    if n_left_out > 0 {
+        to.put("raw_device_keys_left_out", n_left_out);
+    }
+}
+
+fn put_identity<'a>(to: &mut Entries<'a>, station: &'a Station) {
+    to.text("device_sn", station.serial.as_str());
+    to.text("device_name", station.name.as_str());
+    to.text("device_model", station.model.as_str());
+}
+
+/// The value with every text in it cleaned; `None` where it is nested too deeply.
+fn harmless(value: &Value, depth: usize) -> Option<Value> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
+        Value::String(text) => Some(Value::String(SafeText::new(text).to_string())),
+        Value::Array(items) => {
+            let depth = depth.checked_sub(1)?;
+            items.iter().map(|item| harmless(item, depth)).collect::<Option<Vec<_>>>().map(Value::Array)
+        }
+        Value::Object(entries) => {
+            let depth = depth.checked_sub(1)?;
+            let entry = |(key, value): (&String, &Value)| {
+                Some((SafeText::new(key).to_string(), harmless(value, depth)?))
+            };
+            entries.iter().map(entry).collect::<Option<Map<_, _>>>().map(Value::Object)
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::batch::InventorySent;
-    use crate::batch::fixtures::{self, Seen, seen};
-    use crate::reading::{
-        Absent, AccountTrouble, Energy, GridState, Measured, Power, Quantity, Reason, SafeText, Share,
-        Station, Timestamp,
-    };
-
-    const VALUES: [&str; 5] =
-        ["acme_battery_soc", "acme_power_input", "acme_power_output", "acme_grid_power", "acme_solar_power"];
-
-    fn events_of(account: AccountReport, style: MetadataStyle) -> Vec<Seen> {
-        let batch = Batch { reports: Vec::new(), account: Some(account), ..fixtures::fleet() };
-        seen(&batch.events(style, &mut InventorySent::default()))
-    }
-
-    fn full(account: AccountReport) -> Vec<Seen> {
-        events_of(account, MetadataStyle::Full)
-    }
-
-    fn one_reading(reading: StationReading) -> AccountReport {
-        AccountReport { readings: vec![reading], ..fixtures::no_stations() }
-    }
-
-    fn of<'a>(events: &'a [Seen], event_type: &str) -> Vec<&'a Seen> {
-        events.iter().filter(|event| event.event_type == event_type).collect()
-    }
-
-    fn values(events: &[Seen]) -> Vec<(&str, Option<f64>)> {
-        events.iter().map(|event| (event.event_type, event.value)).collect()
-    }
-
-    #[test]
-    fn a_reading_gives_a_row_for_each_value_and_a_heartbeat() {
-        let events = full(one_reading(fixtures::station_reading()));
-        assert_eq!(
-            values(&events)[..7],
-            [
-                ("acme_battery_soc", Some(87.0)),
-                ("acme_power_input", Some(412.0)),
-                ("acme_power_output", Some(835.5)),
-                ("acme_grid_power", Some(0.0)),
-                ("acme_solar_power", Some(412.0)),
-                ("battery_runtime_estimate", events[5].value),
-                ("acme_heartbeat", Some(1.0)),
-            ]
-        );
-        let at = fixtures::station_reading().at;
-        assert!(events[..7].iter().all(|event| event.source == "acme_9DNBH3D0PLDBLX1Y" && event.at == at));
-    }
-
-    #[test]
-    fn a_value_that_is_not_there_has_no_row_and_its_reason_in_the_heartbeat() {
-        let mut reading = fixtures::station_reading();
-        reading.device = reading
-            .device
-            .without(Quantity::PowerOutput, Absent::not_reported())
-            .without(Quantity::GridPower, Absent::new(Reason::Implausible, "32767"));
-        let events = full(one_reading(reading));
-        assert_eq!(of(&events, "acme_power_output").len() + of(&events, "acme_grid_power").len(), 0);
-        let heartbeat = &of(&events, "acme_heartbeat")[0].metadata;
-        assert_eq!(heartbeat["power_output_w"], Value::Null);
-        assert_eq!(heartbeat["power_output_w_absent"], "not_reported");
-        assert_eq!(heartbeat["grid_power_w_absent"], "implausible");
-        assert_eq!(heartbeat["power_input_w"], 412.0);
-    }
-
-    #[test]
-    fn zero_watts_are_a_measurement() {
-        let events = full(one_reading(fixtures::station_reading()));
-        assert_eq!(of(&events, "acme_grid_power")[0].value, Some(0.0));
-    }
-
-    #[test]
-    fn silence_gives_no_row_but_its_own() {
-        let mut report = fixtures::station_report();
-        report.readings.clear();
-        let since = fixtures::STARTED_AT.minus(Duration::from_secs(900));
-        report.stations[0].presence = Presence::Stale(since);
-        let events = full(report);
-        assert_eq!(
-            values(&events),
-            [("station_up", Some(0.0)), ("acme_up", Some(1.0)), ("cluster_gpu_power_total", None)]
-        );
-        let metadata = &events[0].metadata;
-        assert_eq!((&metadata["presence"], &metadata["since"]), (&json!("stale"), &json!(since.to_string())));
-        assert_eq!(metadata["last_reading_age_s"], 2.5);
-    }
-
-    #[test]
-    fn each_presence_has_its_value() {
-        let since = fixtures::STARTED_AT;
-        let value = |presence| {
-            let mut report = fixtures::station_report();
-            report.stations[0].presence = presence;
-            of(&full(report), "station_up")[0].value
-        };
-        let presences = [Presence::Live, Presence::Stale(since), Presence::Offline(since), Presence::Awaited];
-        assert_eq!(presences.map(value), [Some(1.0), Some(0.0), Some(0.0), None]);
-    }
-
-    #[test]
-    fn a_station_that_was_never_heard_has_no_age() {
-        let mut report = fixtures::station_report();
-        report.stations[0].last = None;
-        let metadata = &of(&full(report), "station_up")[0].metadata.clone();
-        assert_eq!(metadata["last_reading_at"], Value::Null);
-        assert_eq!(metadata["last_reading_age_s_absent"], "never_seen");
-    }
-
-    #[test]
-    fn a_trouble_is_down_with_its_kind_and_words() {
-        let message = "the password was refused; log in with `fleetwatt acme login`";
-        let trouble =
-            AccountTrouble { kind: "login_refused", message: message.to_owned(), needs_person: true };
-        let events = full(AccountReport { trouble: Some(trouble), ..fixtures::no_stations() });
-        let down = of(&events, "acme_up")[0];
-        assert_eq!((down.source.as_str(), down.value), ("acme", Some(0.0)));
-        assert_eq!(down.metadata["kind"], "login_refused");
-        assert_eq!(down.metadata["message"], message);
-        assert_eq!(down.metadata["needs_person"], true);
-    }
-
-    #[test]
-    fn an_inventory_without_stations_has_no_row_about_them() {
-        let events = fixtures::fleet().events(MetadataStyle::Full, &mut InventorySent::default());
-        assert!(events.iter().all(|event| !event.source.starts_with("acme")));
-    }
-
-    #[test]
-    fn two_readings_of_one_cycle_are_rows_at_two_times() {
-        let (mut report, later) = (fixtures::station_report(), Duration::from_secs(30));
-        let mut second = report.readings[0].clone();
-        second.at = second.at.plus(later);
-        report.readings.push(second);
-        let events = full(report);
-        let times: Vec<Timestamp> =
-            of(&events, "acme_battery_soc").into_iter().map(|event| event.at).collect();
-        assert_eq!(times, [fixtures::station_reading().at, fixtures::station_reading().at.plus(later)]);
-        assert_eq!((of(&events, "acme_heartbeat").len(), of(&events, "station_up").len()), (2, 1));
-    }
-
-    #[test]
-    fn a_row_says_who_measured_it_and_how() {
-        let events = full(one_reading(fixtures::station_reading()));
-        let metadata = &of(&events, "acme_power_input")[0].metadata;
-        assert_eq!(
-            metadata.keys().collect::<Vec<_>>(),
-            [
-                "batch",
-                "cycle",
-                "data_source",
-                "device_model",
-                "device_name",
-                "device_sn",
-                "polling_mode",
-                "raw_device_keys"
-            ]
-        );
-        assert_eq!((&metadata["data_source"], &metadata["polling_mode"]), (&json!("mqtt"), &json!("normal")));
-        assert_eq!(metadata["raw_device_keys"], json!(["ac_output_power", "battery_soc", "sw_version"]));
-    }
-
-    #[test]
-    fn slim_rows_leave_what_is_always_the_same_to_the_heartbeat() {
-        let events = events_of(one_reading(fixtures::station_reading()), MetadataStyle::Slim);
-        let metadata = &of(&events, "acme_power_input")[0].metadata;
-        assert_eq!(
-            metadata.keys().collect::<Vec<_>>(),
-            ["batch", "cycle", "data_source", "device_sn", "polling_mode"]
-        );
-        let heartbeat = &of(&events, "acme_heartbeat")[0].metadata;
-        for key in ["device_name", "device_model", "raw_device_keys", "fields", "soc_pct"] {
-            assert!(heartbeat.contains_key(key), "{key} is nowhere");
-        }
-    }
-
-    #[test]
-    fn a_runtime_is_the_usable_energy_by_the_net_draw_with_all_that_it_follows_from() {
-        let events = full(one_reading(fixtures::station_reading()));
-        let estimate = of(&events, "battery_runtime_estimate")[0];
-        // 87 % of 3,840 Wh by 423.5 W.
-        assert!(estimate.value.is_some_and(|hours| (hours - 7.8885).abs() < 0.001), "{:?}", estimate.value);
-        for (key, value) in [
-            ("soc_pct", json!(87)),
-            ("capacity_wh", json!(3_840)),
-            ("power_output_w", json!(835.5)),
-            ("power_input_w", json!(412.0)),
-            ("net_draw_w", json!(423.5)),
-        ] {
-            assert_eq!(estimate.metadata[key], value, "{key}");
-        }
-        assert!(!estimate.metadata.contains_key("is_longer"));
-    }
-
-    #[test]
-    fn a_battery_that_is_being_charged_has_no_runtime() {
-        let mut reading = fixtures::station_reading();
-        reading.device.set(Quantity::PowerInput, Ok(Power::from_watts(2_000).into()));
-        assert_eq!(of(&full(one_reading(reading)), "battery_runtime_estimate").len(), 0);
-    }
-
-    fn measured<T: std::fmt::Debug + Clone + 'static>(
-        value: impl Strategy<Value = T> + 'static,
-    ) -> impl Strategy<Value = Measured<T>> {
-        prop_oneof![value.prop_map(Ok), "\\PC*".prop_map(|text| Err(Absent::new(Reason::Garbled, &text)))]
-    }
-
-    fn power() -> impl Strategy<Value = Measured<Power>> {
-        measured(any::<i64>().prop_map(Power::from_milliwatts))
-    }
-
-    prop_compose! {
-        fn any_reading()(
-            names in (".*", ".*", ".*"),
-            soc in measured(any::<i64>().prop_map(Share::from_millipercent)),
-            powers in (power(), power(), power(), power()),
-            capacity in measured(any::<i64>().prop_map(Energy::from_millijoules)),
-            fields in proptest::collection::btree_map(".*", any_field(), 0..8),
-            micros in any::<i64>(),
-        ) -> StationReading {
-            StationReading {
-                station: Station {
-                    serial: SafeText::new(&names.0),
-                    model: SafeText::new(&names.1),
-                    name: SafeText::new(&names.2),
-                },
-                at: Timestamp::from_micros(micros),
-                device: fixtures::station_reading()
-                    .device
-                    .measured(Quantity::StateOfCharge, soc)
-                    .measured(Quantity::PowerInput, powers.0)
-                    .measured(Quantity::PowerOutput, powers.1)
-                    .measured(Quantity::GridPower, powers.2)
-                    .measured(Quantity::SolarPower, powers.3)
-                    .measured(Quantity::Capacity, capacity),
-                grid: GridState::Unknown,
-                fields,
-                ..fixtures::station_reading()
-            }
-        }
-    }
-
-    fn any_field() -> impl Strategy<Value = Value> {
-        prop_oneof![
-            any::<f64>().prop_map(|number| json!(number)),
-            any::<bool>().prop_map(Value::Bool),
-            ".*".prop_map(Value::String),
-            proptest::collection::vec(".*", 0..3).prop_map(|texts| json!(texts)),
-            proptest::collection::btree_map(".*", ".*", 0..3).prop_map(|map| json!(map)),
-        ]
-    }
-
-    /// Every text in a JSON value, keys included.
-    fn texts(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::String(text) => found.push(text.clone()),
-            Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-            Value::Object(map) => {
-                for (key, value) in map {
-                    found.push(key.clone());
-                    texts(value, found);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => (),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_reading_is_fit_for_the_timeline_and_nothing_is_invented(
-            reading in any_reading(), slim in any::<bool>(),
-        ) {
-            let style = if slim { MetadataStyle::Slim } else { MetadataStyle::Full };
-            let measured = [
-                reading.device.soc().is_ok(),
-                reading.device.power_input().is_ok(),
-                reading.device.power_output().is_ok(),
-                reading.device.grid_power().is_ok(),
-                reading.device.solar_power().is_ok(),
-            ];
-            let events = events_of(one_reading(reading), style);
-            for (event_type, is_measured) in VALUES.into_iter().zip(measured) {
-                prop_assert_eq!(of(&events, event_type).len(), usize::from(is_measured), "{}", event_type);
-            }
-            prop_assert_eq!(of(&events, "acme_heartbeat").len(), 1);
-            for event in &events {
-                prop_assert!(event.value.is_none_or(f64::is_finite));
-                let mut found = vec![event.source.clone()];
-                texts(&Value::Object(event.metadata.clone()), &mut found);
-                for text in found {
-                    prop_assert!(!text.contains(char::is_control), "{:?}", text);
-                }
-            }
-        }
-    }
-}
+#[path = "stations_tests.rs"]
+mod tests;
