@@ -39,7 +39,7 @@ fn text(active: &ActiveAlerts, settings: &Settings) -> String {
         let (severity, rule) = (format!("{:8}", alert.severity.label()), alert.rule.label().to_owned());
         [severity, rule, alert.source.clone(), format!("since {}", alert.raised_at), alert.message.clone()]
     };
-    let mut text = render::columns(&alerts.iter().map(row).collect::<Vec<_>>());
+    let mut text = render::columns(&alerts.iter().map(row).collect::<Vec<_>>(), false);
     if !active.is_known {
         let store = &settings.store_url;
         let path = if store.is_file() { store.to_string() } else { settings.state_dir.display().to_string() };

@@ -21,7 +21,7 @@ pub(super) fn text(inventory: &Inventory, hosts: &[Arc<Host>]) -> String {
         let address = host.address().to_owned();
         [host.name.clone(), address, way(host), labels.join(","), from.join(", changed by ")]
     }));
-    columns(&rows)
+    columns(&rows, false)
 }
 
 /// The way to a host, as text.

@@ -95,13 +95,18 @@ fn labelled(priority: Priority, message: &str, hint: &str, colour: bool) -> Stri
     format!("{strong}{label}{strong:#}: {message}{help}")
 }
 
-/// Rows of cells under each other, with a line break behind each.
-pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max();
-    let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
-    let padded = |(cell, width): (&String, &usize)| format!("{cell}{}  ", " ".repeat(width - cell.width()));
-    let line = |row: &[String; N]| row.iter().zip(&widths).map(padded).collect::<String>();
-    rows.iter().map(|row| line(row).trim_end().to_owned() + "\n").collect()
+/// Rows of cells under each other, with a line break behind each; a rule below the first, if it is to be `ruled`.
+pub(super) fn columns<T: AsRef<str>, const N: usize>(rows: &[[T; N]], ruled: bool) -> String {
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let width = |column| cells(column).map(|cell| cell.as_ref().width()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let rule = "─".repeat(widths.iter().sum::<usize>() + 2 * N.saturating_sub(1)) + "\n";
+    let line = |(idx, row): (usize, &[T; N])| {
+        let pad = |cell: &str, width: &usize| format!("{cell}{}  ", " ".repeat(width - cell.width()));
+        let line: String = row.iter().zip(&widths).map(|(cell, width)| pad(cell.as_ref(), width)).collect();
+        format!("{}\n{}", line.trim_end(), if ruled && idx == 0 { rule.as_str() } else { "" })
+    };
+    rows.iter().enumerate().map(line).collect()
 }
 
 /// Width and colour of a table: the width is that of the terminal on standard output, if there is one.

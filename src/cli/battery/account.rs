@@ -1,10 +1,10 @@
 //! `login` and `devices`: the account.
 
 use std::io::{IsTerminal, Write};
+use std::iter;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use unicode_width::UnicodeWidthStr;
 
 use super::DEVICES_SCHEMA;
 use super::vendor::rest::{BoundDevice, Cloud, CloudError, LoggedIn};
@@ -119,27 +119,12 @@ async fn list(config: &Account) -> Result<Vec<BoundDevice>, CloudError> {
 
 fn table(devices: &[BoundDevice]) -> String {
     let rows = devices.iter().map(|device| {
-        let online = match device.wifi_online {
-            Some(true) => "yes",
-            Some(false) => "no",
-            None => "?",
-        };
+        let online = device.wifi_online.map_or("?", |is_online| if is_online { "yes" } else { "no" });
         let firmware = device.software.as_ref().map_or("?", SafeText::as_str);
         let whose = if device.is_own { "own" } else { "shared" };
         [device.name.as_str(), device.serial.as_str(), device.model.as_str(), online, whose, firmware]
     });
-    let rows: Vec<[&str; 6]> = std::iter::once(HEADER).chain(rows).collect();
-    let widths: Vec<usize> = (0..HEADER.len())
-        .map(|column| {
-            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
-        })
-        .collect();
-    let line = |row: &[&str; 6]| {
-        let cells = row.iter().zip(&widths);
-        let padded = cells.map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width())));
-        format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    render::columns(&iter::once(HEADER).chain(rows).collect::<Vec<_>>(), false)
 }
 
 /// Names those that are no battery, so that nobody waits for their rows.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use serde_json::{Value, json};
 
 use super::vendor::wire::{self, Field, Frame, NamedValue};
+use crate::cli::render;
 
 /// The most bytes of a field that stand in a table. What is longer is text, and stands there as a value.
 const MOST_BYTES: usize = 32;
@@ -16,34 +16,12 @@ const MOST_CHARS: usize = 60;
 
 const HEADER: [&str; 6] = ["tag", "type", "name", "value", "unit", "bytes"];
 
-/// A table without boxes: one rule below the header.
-const LIGHT: TableStyle = TableStyle::new().header_separator(LineStyle {
-    left: None,
-    fill: Some('─'),
-    junction: None,
-    right: None,
-});
-
 /// A frame with each of its fields: a line about it, and a table. Frames that it carries follow.
 pub(super) fn text(model: &str, frame: &Frame<'_>) -> String {
-    let mut table = Table::new();
-    table.force_no_tty().load_style(LIGHT).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(HEADER);
     let named = wire::named_values(model, frame);
-    for field in &frame.fields {
-        for row in rows(field, &named) {
-            table.add_row(row);
-        }
-    }
-    let n_columns = HEADER.len();
-    for (place, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, if place + 1 == n_columns { 0 } else { 2 }));
-    }
-    let mut text = headline(model, frame);
-    for line in table.lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
+    let mut table = vec![HEADER.map(str::to_owned)];
+    table.extend(frame.fields.iter().flat_map(|field| rows(field, &named)));
+    let mut text = headline(model, frame) + &render::columns(&table, true);
     for carried in &wire::decode(model, frame).embedded {
         let carried_text = match wire::split(&carried.frame) {
             Ok(frame) => self::text(carried.model.as_str(), &frame),
