@@ -14,7 +14,7 @@ use super::sampler::{Event, Sampler};
 use super::tool_query::{HostQuery, ToolReading, expected, report_of, unread};
 use crate::batch::HostReport;
 use crate::inventory::{Host, Target};
-use crate::probe::{Answer, Next, loop_mark, loop_pattern};
+use crate::probe::{Next, Output, loop_mark, loop_pattern};
 use crate::reading::{Device, Failure, FailureKind, Span};
 use crate::transport::{Connections, Session};
 
@@ -165,8 +165,8 @@ impl HostTask {
         let (text, at) = self.sampler.last_pass()?;
         let memory = self.memory.of(tool);
         let (mut query, _) = tool.query(memory.profile.clone(), expected(&self.host));
-        let answer = Answer { stdout: text.as_bytes(), exit: Some(0), ..Answer::default() };
-        let Next::Done(product) = query.answer(answer) else { return None };
+        let output = Output { stdout: text.into(), exit: Some(0), ..Output::default() };
+        let Next::Done(product) = query.answer(&output) else { return None };
         memory.profile = product.profile.clone();
         self.sampler.compare(&product.gpus);
         let span = Span { asked_at: at, answered_at: at };

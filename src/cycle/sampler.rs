@@ -97,9 +97,9 @@ struct Meter {
 /// The bytes that a loop may print: an allowance that grows with time, up to a burst.
 #[derive(Debug)]
 struct Allowance {
-    left: u64,
-    per_second: u64,
-    at: Instant,
+    bytes_per_second: u64,
+    /// When the allowance for everything that was printed has grown.
+    paid_at: Instant,
 }
 
 impl Allowance {
@@ -107,22 +107,18 @@ impl Allowance {
     fn new(n_gpus: usize, period: Duration) -> Self {
         let n_gpus = u64::try_from(n_gpus).unwrap_or(u64::MAX);
         let periods_a_second = 1_000_000 / u64::try_from(period.as_micros()).unwrap_or(u64::MAX).max(1) + 1;
-        let per_second = n_gpus.saturating_mul(MAX_ROW_BYTES).saturating_mul(periods_a_second * PACE);
-        Self { left: BURST_BYTES, per_second, at: Instant::now() }
+        let bytes_per_second = n_gpus.saturating_mul(MAX_ROW_BYTES).saturating_mul(periods_a_second * PACE);
+        Self { bytes_per_second: bytes_per_second.max(1), paid_at: Instant::now() }
     }
 
     /// Takes what was printed; false if that is more than a loop has to say.
     fn take(&mut self, n_bytes: usize) -> bool {
+        let time_for = |n_bytes: u64| {
+            Duration::from_nanos(n_bytes.saturating_mul(1_000_000_000) / self.bytes_per_second)
+        };
         let now = Instant::now();
-        let micros = u64::try_from((now - self.at).as_micros()).unwrap_or(u64::MAX);
-        let grown = self.per_second.saturating_mul(micros) / 1_000_000;
-        if grown > 0 {
-            self.left = self.left.saturating_add(grown).min(BURST_BYTES);
-            self.at = now;
-        }
-        let left = self.left.checked_sub(u64::try_from(n_bytes).unwrap_or(u64::MAX));
-        self.left = left.unwrap_or(0);
-        left.is_some()
+        self.paid_at = self.paid_at.max(now) + time_for(u64::try_from(n_bytes).unwrap_or(u64::MAX));
+        self.paid_at - now <= time_for(BURST_BYTES)
     }
 }
 

@@ -15,9 +15,9 @@ use super::memory::{HostMemory, ToolMemory};
 use super::stagger::offset_of;
 use crate::batch::HostReport;
 use crate::inventory::Host;
-use crate::probe::{Answer, Command, Next, Product, Query, Tool};
+use crate::probe::{Command, Next, Product, Query, Tool};
 use crate::reading::{Failure, FailureKind, Fault, FaultKind, Outcome, Span, Timestamp};
-use crate::transport::{Output, Session};
+use crate::transport::Session;
 
 /// Where nobody can say whether an earlier command still hangs, this long after it a new one may be tried.
 const HUNG_RETRY_AFTER: Duration = Duration::from_mins(10);
@@ -196,16 +196,14 @@ async fn run_query(
             }
         };
         *probe_time += output.took;
-        let Output { stdout, stderr, exit, truncated, took } = &output;
-        command =
-            match query.answer(Answer { stdout, stderr, exit: *exit, truncated: *truncated, took: *took }) {
-                Next::Done(product) => return (*product, false),
-                Next::Ask(_) if deadline < Instant::now() + LEAST_TIME => {
-                    let failure = Failure::new(FailureKind::Timeout, "no time was left for another call");
-                    return (query.give_up(failure), false);
-                }
-                Next::Ask(next) => next,
-            };
+        command = match query.answer(&output) {
+            Next::Done(product) => return (*product, false),
+            Next::Ask(_) if deadline < Instant::now() + LEAST_TIME => {
+                let failure = Failure::new(FailureKind::Timeout, "no time was left for another call");
+                return (query.give_up(failure), false);
+            }
+            Next::Ask(next) => next,
+        };
     }
 }
 

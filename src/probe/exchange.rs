@@ -13,18 +13,18 @@ pub struct Command {
     pub args: Vec<String>,
 }
 
-/// The answer to a command.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Answer<'a> {
-    /// Its standard output.
-    pub stdout: &'a [u8],
-    /// Its standard error.
-    pub stderr: &'a [u8],
-    /// Its exit code; `None` if a signal ended it.
+/// The answer of a command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Its standard output, bounded.
+    pub stdout: Vec<u8>,
+    /// Its standard error, bounded.
+    pub stderr: Vec<u8>,
+    /// Its exit code; `None` if a signal ended it, or if there was more output than is kept.
     pub exit: Option<i32>,
-    /// More output came than was kept.
+    /// Whether there was more output than is kept; the command was abandoned then.
     pub truncated: bool,
-    /// Its duration.
+    /// The time from its start to its end; connecting is not in it.
     pub took: Duration,
 }
 

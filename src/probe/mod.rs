@@ -1,7 +1,7 @@
 //! The tools that are run on hosts, and the contract that each of them fulfils.
 //!
 //! [`Tool`] names a tool. [`Query`] is the state machine of one tool on one host: it gives a [`Command`], takes the
-//! [`Answer`], and gives the [`Next`] command or is done with a [`Product`]. It knows no host, no transport and no
+//! [`Output`], and gives the [`Next`] command or is done with a [`Product`]. It knows no host, no transport and no
 //! clock, and it is total: whatever bytes come, they become readings and faults, bounded in number.
 //!
 //! A further tool is a folder, a variant in each of the two enums, and an arm in each `match` of this file.
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::reading::{Device, Failure, Fault};
 
-pub use exchange::{Answer, Command, Next, Product, loop_mark, loop_pattern};
+pub use exchange::{Command, Next, Output, Product, loop_mark, loop_pattern};
 pub use nvidia_smi::{LoopCounts, LoopReader, Sample, sensor_stopped, simulated};
 pub use profile::{HostProfile, KnownGpu};
 
@@ -147,11 +147,11 @@ pub enum Query {
 
 impl Query {
     /// Takes the answer to the last command.
-    pub fn answer(&mut self, answer: Answer<'_>) -> Next {
+    pub fn answer(&mut self, output: &Output) -> Next {
         match self {
-            Self::NvidiaSmi(query) => query.answer(answer),
+            Self::NvidiaSmi(query) => query.answer(output),
             #[cfg(any(test, feature = "test-tools"))]
-            Self::Uptime(query) => query.answer(answer),
+            Self::Uptime(query) => query.answer(output),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::exchange::{Answer, Command, Next, Product};
+use super::exchange::{Command, Next, Output, Product};
 use super::profile::HostProfile;
 use crate::reading::{Failure, FailureKind, Outcome};
 
@@ -29,12 +29,12 @@ impl Query {
         (Self { profile, gpus_expected }, Command { args: FILES.map(str::to_owned).to_vec() })
     }
 
-    pub(super) fn answer(&mut self, answer: Answer<'_>) -> Next {
-        let stdout = String::from_utf8_lossy(answer.stdout);
+    pub(super) fn answer(&mut self, output: &Output) -> Next {
+        let stdout = String::from_utf8_lossy(&output.stdout);
         let result = match labels(&stdout) {
-            Some(labels) if answer.exit == Some(0) => Ok(labels),
+            Some(labels) if output.exit == Some(0) => Ok(labels),
             _ => {
-                let stderr = String::from_utf8_lossy(answer.stderr);
+                let stderr = String::from_utf8_lossy(&output.stderr);
                 let line = stderr.lines().chain(stdout.lines()).next().unwrap_or("no output");
                 Err(Failure::new(FailureKind::Garbled, line))
             }
@@ -97,7 +97,7 @@ mod tests {
         #[test]
         fn any_answer_ends_the_query(stdout in any::<Vec<u8>>(), exit in any::<Option<i32>>()) {
             let (mut query, _) = Query::open(HostProfile::default(), None);
-            let next = query.answer(Answer { stdout: &stdout, exit, ..Answer::default() });
+            let next = query.answer(&Output { stdout, exit, ..Output::default() });
             prop_assert!(matches!(next, Next::Done(_)));
         }
     }

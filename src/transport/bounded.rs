@@ -7,7 +7,8 @@ use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
-use super::{MAX_STDERR, MAX_STDOUT, Output};
+use super::{MAX_STDERR, MAX_STDOUT};
+use crate::probe::Output;
 
 /// The time for the rest of an answer whose command has ended: twice, should something hold it open.
 const LEFT_FOR: Duration = Duration::from_millis(500);

@@ -13,7 +13,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::bounded::read_to_end;
-use super::{Output, no_answer, program_of};
+use super::{no_answer, program_of};
+use crate::probe::Output;
 use crate::reading::{Failure, FailureKind};
 
 /// The time that an abandoned command has to end after TERM, before it is killed.

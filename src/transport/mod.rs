@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::inventory::{Host, Target};
+use crate::probe::Output;
 use crate::probe::simulated::Scenario;
 use crate::reading::{Failure, FailureKind};
 
@@ -44,21 +45,6 @@ pub const MAX_STDERR: usize = 64 << 10;
 /// The time by which the far side ends before our own deadline: for the way of the command and of its answer. A
 /// command that ignores `timeout`'s first signal is killed a second later, when we have given up already.
 const ROUND_TRIP: Duration = Duration::from_millis(500);
-
-/// The answer of a command.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Output {
-    /// Standard output, at most [`MAX_STDOUT`] bytes.
-    pub stdout: Vec<u8>,
-    /// Standard error, at most [`MAX_STDERR`] bytes.
-    pub stderr: Vec<u8>,
-    /// The exit code; `None` if a signal ended the command or its answer was cut off.
-    pub exit: Option<i32>,
-    /// Whether there was more output than may be kept; the command was abandoned then.
-    pub truncated: bool,
-    /// From starting the command to its end; connecting is not in it.
-    pub took: Duration,
-}
 
 /// A way to run commands for one host.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{MAX_STDOUT, Output, no_answer};
+use super::{MAX_STDOUT, no_answer};
+use crate::probe::Output;
 use crate::probe::simulated::{Behavior, PassOutput, Scenario, ScenarioError};
 use crate::reading::Failure;
 use crate::support::regular_file;

@@ -35,7 +35,8 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::{MAX_STDERR, MAX_STDOUT, Output};
+use super::{MAX_STDERR, MAX_STDOUT};
+use crate::probe::Output;
 use crate::reading::error_chain;
 use crate::support::state_file;
 

@@ -17,8 +17,9 @@ use super::master;
 use super::runtime::RuntimeDir;
 use super::shell::{PendingCommand, Shell};
 use super::stream::{STREAM_BOUND, Stream};
-use super::{Output, bounded_argv, no_answer, program_of};
+use super::{bounded_argv, no_answer, program_of};
 use crate::inventory::SshTarget;
+use crate::probe::Output;
 use crate::reading::{Failure, FailureKind, error_chain};
 use crate::support::jitter;
 

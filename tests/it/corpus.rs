@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::borrow::Cow;
 
 use fleetwatt::probe::nvidia_smi::{Ending, FIELDS, Query, Rows, cell_reason, read_rows};
-use fleetwatt::probe::{Answer, Command, HostProfile, Next, Product};
+use fleetwatt::probe::{Command, HostProfile, Next, Output, Product};
 use fleetwatt::reading::{Device, FaultKind, Outcome, Power, Quantity, Reason, Value};
 
 /// The fields that were asked where a capture has no header.
@@ -123,8 +123,8 @@ fn talk(dump: &Dump, cell_form: fn(&str) -> String, profile: HostProfile) -> (Pr
     let (mut query, mut call) = Query::open(profile, None);
     for n_calls in 1..50 {
         let (stdout, exit) = dump.answer(&call, cell_form);
-        let answer = Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() };
-        match query.answer(answer) {
+        let answer = Output { stdout: stdout.into(), exit: Some(exit), ..Output::default() };
+        match query.answer(&answer) {
             Next::Ask(next) => call = next,
             Next::Done(probed) => return (*probed, n_calls),
         }
@@ -260,8 +260,8 @@ fn every_text_of_every_nvml_error_has_its_class() {
 fn outcome_of(stdout: &str, exit: i32) -> &'static str {
     let (mut query, _) = Query::open(HostProfile::default(), None);
     for _ in 0..100 {
-        let answer = Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() };
-        if let Next::Done(probed) = query.answer(answer) {
+        let answer = Output { stdout: stdout.into(), exit: Some(exit), ..Output::default() };
+        if let Next::Done(probed) = query.answer(&answer) {
             assert!(probed.gpus.is_empty());
             return probed.outcome.label();
         }

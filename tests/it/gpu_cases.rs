@@ -11,7 +11,7 @@ use std::time::Duration;
 use fleetwatt::alert::{Rules, Scope, State, evaluate};
 use fleetwatt::batch::{Batch, BatchId, HostReport};
 use fleetwatt::probe::nvidia_smi::Query;
-use fleetwatt::probe::{Answer, HostProfile, Next, Product};
+use fleetwatt::probe::{HostProfile, Next, Output, Product};
 use fleetwatt::reading::{Failure, FailureKind, FaultKind, Outcome, Span, Timestamp};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -191,8 +191,8 @@ fn talk(case: &Case, profile: HostProfile, change: &dyn Fn(String) -> String) ->
     for _ in 0..50 {
         let (stdout, exit) = case.answer(&call.args);
         let stdout = change(stdout);
-        let answer = Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() };
-        match query.answer(answer) {
+        let answer = Output { stdout: stdout.into(), exit: Some(exit), ..Output::default() };
+        match query.answer(&answer) {
             Next::Ask(next) => call = next,
             Next::Done(probed) => return *probed,
         }
@@ -291,7 +291,7 @@ fn a_gpu_that_there_was_no_time_for_keeps_the_alert_that_it_has() {
     // In the next cycle the line names nobody, and only the first GPU is asked for before the time is over.
     let (mut query, _) = Query::open(known, None);
     let mut answer = |text: &str, exit| {
-        query.answer(Answer { stdout: text.as_bytes(), exit: Some(exit), ..Answer::default() })
+        query.answer(&Output { stdout: text.into(), exit: Some(exit), ..Output::default() })
     };
     let Next::Ask(single) = answer("Unable to determine the device handle for GPU: Unknown Error\n", 255)
     else {

@@ -5,31 +5,31 @@
 //! `fail-*` captures; the shells' words are those of bash, dash, busybox, ksh, zsh, fish, csh,
 //! PowerShell, and of the `timeout` of GNU, busybox and uutils.
 
-use crate::probe::exchange::Answer;
+use crate::probe::exchange::Output;
 use crate::reading::{Failure, FailureKind, Fault, FaultKind, SafeText};
 
 /// The message when one GPU's handle cannot be had, and then no row at all. The bus id follows: after a blank up to driver 470, without one on newer ones.
 const NO_HANDLE: &str = "Unable to determine the device handle for GPU";
 
 /// The failure that an answer without any row shows.
-pub(super) fn classify(answer: &Answer<'_>, stdout: &str, stderr: &str) -> Failure {
+pub(super) fn classify(output: &Output, stdout: &str, stderr: &str) -> Failure {
     for line in stdout.lines().chain(stderr.lines()) {
         if let Some(kind) = by_text(line) {
             return Failure::new(kind, line);
         }
     }
-    let kind = if answer.truncated { FailureKind::OutputTooLarge } else { by_exit(answer.exit, stdout) };
+    let kind = if output.truncated { FailureKind::OutputTooLarge } else { by_exit(output.exit, stdout) };
     // The last line, since what a login prints comes before.
     let last = |text: &str| text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned);
     let evidence =
-        last(stdout).or_else(|| last(stderr)).unwrap_or_else(|| format!("{}, no output", ended(answer)));
+        last(stdout).or_else(|| last(stderr)).unwrap_or_else(|| format!("{}, no output", ended(output)));
     Failure::new(kind, &evidence)
 }
 
 /// The end of the call, in words. 124 and 137 are what `timeout` ends with when the time was up.
-pub(super) fn ended(answer: &Answer<'_>) -> String {
-    match answer.exit {
-        Some(124 | 137) => format!("nvidia-smi was ended after {:.1} s", answer.took.as_secs_f64()),
+pub(super) fn ended(output: &Output) -> String {
+    match output.exit {
+        Some(124 | 137) => format!("nvidia-smi was ended after {:.1} s", output.took.as_secs_f64()),
         Some(code) => format!("exit code {code}"),
         None => "ended by a signal".to_owned(),
     }
@@ -55,67 +55,64 @@ pub(super) fn no_handle(line: &str) -> Option<Fault> {
     Some(Fault::new(FaultKind::GpuMissing, gpu.map(SafeText::new), line))
 }
 
+/// Messages in lower case, and their kinds.
+type Texts = &'static [(&'static str, FailureKind)];
+
+const TEXTS: Texts = &[
+    ("couldn't communicate with the nvidia driver", FailureKind::NoDriver),
+    ("couldn't find libnvidia-ml", FailureKind::NoLibrary),
+    ("driver/library version mismatch", FailureKind::DriverMismatch),
+    // Where MIG is on and no instance was made, the GPU itself still answers; this is a query for instances.
+    ("no devices were found", FailureKind::NoGpus),
+    ("no supported gpus were found", FailureKind::NoGpus),
+    ("is not a valid field to query", FailureKind::Refused),
+];
+
+/// The words of NVML's errors.
+const NVML_ERRORS: Texts = &[
+    ("gpu is lost", FailureKind::GpuLost),
+    ("requires reset", FailureKind::ResetRequired),
+    ("insufficient permissions", FailureKind::NoPermission),
+    ("driver not loaded", FailureKind::NoDriver),
+    ("library not found", FailureKind::NoLibrary),
+    ("version mismatch", FailureKind::DriverMismatch),
+    // A library of another age than its program.
+    ("function not found", FailureKind::DriverMismatch),
+    ("access blocked by the operating system", FailureKind::Blocked),
+    ("unknown error", FailureKind::InitUnknown),
+    ("timeout", FailureKind::DriverTimeout),
+    ("interrupt request issue", FailureKind::Interrupt),
+    ("insufficient external power", FailureKind::ExternalPower),
+    ("corrupted inforom", FailureKind::Inforom),
+    ("insufficient memory", FailureKind::OutOfMemory),
+    ("insufficient resources", FailureKind::OutOfMemory),
+    ("not in ready state", FailureKind::DriverTimeout),
+    ("in use by another client", FailureKind::DriverTimeout),
+    ("nvml: n/a", FailureKind::NotSupported),
+    ("nvml: not supported", FailureKind::NotSupported),
+    ("nvml: no supported gpus", FailureKind::NoGpus),
+];
+
+fn kind_in(texts: Texts, line: &str) -> Option<FailureKind> {
+    texts.iter().find(|(text, _)| line.contains(text)).map(|(_, kind)| *kind)
+}
+
 /// The kind of failure that one line of output tells, if it tells any.
 fn by_text(line: &str) -> Option<FailureKind> {
     let line = line.to_ascii_lowercase();
     let has = |message: &str| line.contains(message);
     if has("unable to determine the device handle") {
         // An unknown error of one board is mostly one that fell off the bus.
-        return Some(
-            nvml_error(&line)
-                .filter(|kind| *kind != FailureKind::InitUnknown)
-                .unwrap_or(FailureKind::GpuLost),
-        );
+        let kind = kind_in(NVML_ERRORS, &line).filter(|kind| *kind != FailureKind::InitUnknown);
+        return kind.or(Some(FailureKind::GpuLost));
     }
-    if has("couldn't communicate with the nvidia driver") {
-        return Some(FailureKind::NoDriver);
-    }
-    // The tool's own message, and the loader's about a tool that links the library.
-    if has("couldn't find libnvidia-ml") || (has("libnvidia-ml") && has("cannot open shared object")) {
+    // The loader's message about a tool that links the library.
+    if has("libnvidia-ml") && has("cannot open shared object") {
         return Some(FailureKind::NoLibrary);
     }
-    if has("driver/library version mismatch") {
-        return Some(FailureKind::DriverMismatch);
-    }
-    if has("failed to initialize nvml") || has("failed to properly shut down nvml") {
-        return Some(nvml_error(&line).unwrap_or(FailureKind::RemoteExit));
-    }
-    // Where MIG is on and no instance was made, the GPU itself still answers; this is a query for instances.
-    if has("no devices were found") || has("no supported gpus were found") {
-        return Some(FailureKind::NoGpus);
-    }
-    if has("is not a valid field to query") {
-        return Some(FailureKind::Refused);
-    }
-    missing_command(&line)
-}
-
-/// An NVML error's words within a line in lower case.
-fn nvml_error(line: &str) -> Option<FailureKind> {
-    let message = [
-        ("gpu is lost", FailureKind::GpuLost),
-        ("requires reset", FailureKind::ResetRequired),
-        ("insufficient permissions", FailureKind::NoPermission),
-        ("driver not loaded", FailureKind::NoDriver),
-        ("library not found", FailureKind::NoLibrary),
-        ("version mismatch", FailureKind::DriverMismatch),
-        // A library of another age than its program.
-        ("function not found", FailureKind::DriverMismatch),
-        ("access blocked by the operating system", FailureKind::Blocked),
-        ("unknown error", FailureKind::InitUnknown),
-        ("timeout", FailureKind::DriverTimeout),
-        ("interrupt request issue", FailureKind::Interrupt),
-        ("insufficient external power", FailureKind::ExternalPower),
-        ("corrupted inforom", FailureKind::Inforom),
-        ("insufficient memory", FailureKind::OutOfMemory),
-        ("insufficient resources", FailureKind::OutOfMemory),
-        ("not in ready state", FailureKind::DriverTimeout),
-        ("in use by another client", FailureKind::DriverTimeout),
-        ("nvml: n/a", FailureKind::NotSupported),
-        ("nvml: not supported", FailureKind::NotSupported),
-        ("nvml: no supported gpus", FailureKind::NoGpus),
-    ];
-    message.into_iter().find(|(message, _)| line.contains(message)).map(|(_, kind)| kind)
+    let of_nvml = has("failed to initialize nvml") || has("failed to properly shut down nvml");
+    let nvml = || of_nvml.then(|| kind_in(NVML_ERRORS, &line).unwrap_or(FailureKind::RemoteExit));
+    kind_in(TEXTS, &line).or_else(nvml).or_else(|| missing_command(&line))
 }
 
 /// Whether a shell or `timeout` says in this line (in lower case) that it could not start a command, and which.
@@ -180,8 +177,7 @@ mod tests {
     use crate::probe::nvidia_smi::wording::FAILURES;
 
     fn kind_of(stdout: &str, stderr: &str, exit: Option<i32>) -> FailureKind {
-        let answer =
-            Answer { stdout: stdout.as_bytes(), stderr: stderr.as_bytes(), exit, ..Answer::default() };
+        let answer = Output { stdout: stdout.into(), stderr: stderr.into(), exit, ..Output::default() };
         classify(&answer, stdout, stderr).kind
     }
 
@@ -254,7 +250,7 @@ mod tests {
     #[test]
     fn the_evidence_is_the_telling_line_and_not_the_greeting() {
         let stdout = "Welcome to node 7\nNo devices were found\n";
-        let answer = Answer { stdout: stdout.as_bytes(), exit: Some(6), ..Answer::default() };
+        let answer = Output { stdout: stdout.into(), exit: Some(6), ..Output::default() };
         assert_eq!(classify(&answer, stdout, "").evidence.as_str(), "No devices were found");
     }
 
@@ -280,7 +276,7 @@ mod tests {
     #[test]
     fn a_call_that_was_ended_says_after_how_long() {
         let took = std::time::Duration::from_millis(4_012);
-        let answer = Answer { exit: Some(124), took, ..Answer::default() };
+        let answer = Output { exit: Some(124), took, ..Output::default() };
         let evidence = classify(&answer, "", "").evidence;
         assert_eq!(evidence.as_str(), "nvidia-smi was ended after 4.0 s, no output");
     }

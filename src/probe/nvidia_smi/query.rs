@@ -18,7 +18,7 @@ use super::fields::{Field, Need, as_young_as, may_know, query_args, wanted};
 use super::reconcile::{name_indices, reconcile, tells_of};
 use super::rows::{Ending, Rows, read_rows};
 use super::wording::{FAILURES, FAULTS};
-use crate::probe::exchange::{Answer, Command, Next, Product};
+use crate::probe::exchange::{Command, Next, Output, Product};
 use crate::probe::profile::HostProfile;
 use crate::reading::{Failure, FailureKind, Fault, FaultKind, Outcome};
 
@@ -82,10 +82,10 @@ impl Query {
     }
 
     /// Takes the answer to the last call.
-    pub fn answer(&mut self, answer: Answer<'_>) -> Next {
-        let stdout = String::from_utf8_lossy(answer.stdout);
-        let stderr = String::from_utf8_lossy(answer.stderr);
-        let mut rows = read_rows(&self.asked, &stdout, ending_of(&answer));
+    pub fn answer(&mut self, output: &Output) -> Next {
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let mut rows = read_rows(&self.asked, &stdout, ending_of(output));
         if rows.gpus.is_empty() {
             if self.drop_refused(unknown_field(&stdout).or_else(|| unknown_field(&stderr))) {
                 return Next::Ask(self.call());
@@ -94,9 +94,9 @@ impl Query {
             let faults = stderr.lines().filter_map(no_handle).take(MAX_GPUS).collect();
             rows.merge(Rows { faults, ..Rows::default() });
         } else {
-            note_end(&mut rows, &answer, &stderr);
+            note_end(&mut rows, output, &stderr);
         }
-        let failure = rows.gpus.is_empty().then(|| classify(&answer, &stdout, &stderr));
+        let failure = rows.gpus.is_empty().then(|| classify(output, &stdout, &stderr));
         match std::mem::take(&mut self.phase) {
             Phase::All => self.after_all(rows, failure),
             Phase::Together(gpus, n_tries) => self.after_together(rows, failure, gpus, n_tries),
@@ -366,8 +366,8 @@ impl Query {
     }
 }
 
-fn ending_of(answer: &Answer<'_>) -> Ending {
-    if answer.exit == Some(0) && !answer.truncated { Ending::Whole } else { Ending::Doubtful }
+fn ending_of(output: &Output) -> Ending {
+    if output.exit == Some(0) && !output.truncated { Ending::Whole } else { Ending::Doubtful }
 }
 
 /// The outcome of an answer with rows and all its faults: a host of which no GPU gives its power has failed, if
@@ -385,12 +385,12 @@ fn outcome_of(rows: &Rows) -> Outcome {
 }
 
 /// A fault if rows came and the call did not end well: the rows count, and there may have been more.
-fn note_end(rows: &mut Rows, answer: &Answer<'_>, stderr: &str) {
+fn note_end(rows: &mut Rows, output: &Output, stderr: &str) {
     if rows.faults.iter().any(|fault| fault.kind == FaultKind::CutRow) {
         return;
     }
-    let (kind, evidence) = match answer.exit {
-        _ if answer.truncated => (FaultKind::CutRow, "the answer was too large".to_owned()),
+    let (kind, evidence) = match output.exit {
+        _ if output.truncated => (FaultKind::CutRow, "the answer was too large".to_owned()),
         Some(0) => return,
         // Documented for answers that are whole: external power missing, infoROM corrupted (man page 550).
         Some(8 | 14) if rows.faults.iter().any(|fault| fault.kind == FaultKind::Warning) => return,
@@ -398,7 +398,7 @@ fn note_end(rows: &mut Rows, answer: &Answer<'_>, stderr: &str) {
         Some(14) => (FaultKind::Warning, "exit code 14: an infoROM is corrupted".to_owned()),
         _ => {
             let last = stderr.lines().next_back().unwrap_or_default();
-            (FaultKind::BadRow, format!("{} {last}", ended(answer)))
+            (FaultKind::BadRow, format!("{} {last}", ended(output)))
         }
     };
     rows.faults.push(Fault::new(kind, None, &evidence));

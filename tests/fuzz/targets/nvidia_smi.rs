@@ -3,7 +3,7 @@
 #![no_main]
 
 use fleetwatt::probe::nvidia_smi::Query;
-use fleetwatt::probe::{Answer, HostProfile, Next};
+use fleetwatt::probe::{Output, HostProfile, Next};
 use libfuzzer_sys::fuzz_target;
 
 /// No conversation asks more often than this: one question for each field that may be dropped, and one
@@ -20,8 +20,8 @@ fuzz_target!(|answers: Vec<(Vec<u8>, Option<i32>, bool)>| {
         profile = loop {
             let empty = (Vec::new(), Some(0), false);
             let (stdout, exit, truncated) = answers.next().unwrap_or(&empty);
-            let answer = Answer { stdout, exit: *exit, truncated: *truncated, ..Answer::default() };
-            match query.answer(answer) {
+            let answer = Output { stdout: stdout.clone(), exit: *exit, truncated: *truncated, ..Output::default() };
+            match query.answer(&answer) {
                 Next::Done(probed) => break probed.profile,
                 Next::Ask(_) => n_questions += 1,
             }

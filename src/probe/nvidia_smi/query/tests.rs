@@ -7,8 +7,8 @@ use crate::probe::KnownGpu;
 use crate::probe::nvidia_smi::FIELDS;
 use crate::reading::{Absent, Power, Quantity};
 
-fn out(stdout: &str, exit: i32) -> Answer<'_> {
-    Answer { stdout: stdout.as_bytes(), exit: Some(exit), ..Answer::default() }
+fn out(stdout: &str, exit: i32) -> Output {
+    Output { stdout: stdout.into(), exit: Some(exit), ..Output::default() }
 }
 
 fn asked(call: &Command) -> Vec<String> {
@@ -74,7 +74,7 @@ fn talk(host: &Host, profile: HostProfile, in_inventory: Option<usize>) -> (Prod
     let (mut query, mut call) = Query::open(profile, in_inventory);
     for n_calls in 1..200 {
         let (stdout, exit) = host.run(&call);
-        match query.answer(out(&stdout, exit)) {
+        match query.answer(&out(&stdout, exit)) {
             Next::Ask(next) => call = next,
             Next::Done(probed) => return (*probed, n_calls),
         }
@@ -148,8 +148,8 @@ fn the_rows_of_the_short_list_stay_if_the_full_list_fails() {
     let new = Host::new("590.48.01", &[]);
     let (mut query, call) = Query::open(old.profile, None);
     let (rows, _) = new.run(&call);
-    assert!(matches!(query.answer(out(&rows, 0)), Next::Ask(_)));
-    let Next::Done(probed) = query.answer(out("", 124)) else { panic!("asked again") };
+    assert!(matches!(query.answer(&out(&rows, 0)), Next::Ask(_)));
+    let Next::Done(probed) = query.answer(&out("", 124)) else { panic!("asked again") };
     assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Complete));
 }
 
@@ -158,7 +158,7 @@ fn an_identity_cannot_be_refused_nor_a_name_that_was_not_asked() {
     for name in ["uuid", "index", "name", "pci.bus_id", "made.up"] {
         let (mut query, _) = Query::open(HostProfile::default(), None);
         let text = format!("Field \"{name}\" is not a valid field to query.\n\n");
-        let Next::Done(probed) = query.answer(out(&text, 2)) else { panic!("{name} was dropped") };
+        let Next::Done(probed) = query.answer(&out(&text, 2)) else { panic!("{name} was dropped") };
         assert_eq!(probed.outcome.label(), "refused");
         assert_eq!(probed.profile, HostProfile::default());
     }
@@ -235,13 +235,13 @@ fn what_was_not_asked_is_not_called_missing() {
     host.lost = vec![7];
     let (mut query, call) = Query::open(healthy.profile, None);
     let (stdout, exit) = host.run(&call);
-    let Next::Ask(_) = query.answer(out(&stdout, exit)) else { panic!("done") };
+    let Next::Ask(_) = query.answer(&out(&stdout, exit)) else { panic!("done") };
     // The call for the others does not get through, so that they are asked one by one.
-    let mut step = query.answer(out("Unable to determine the device handle for GPU: Unknown Error", 255));
+    let mut step = query.answer(&out("Unable to determine the device handle for GPU: Unknown Error", 255));
     for _ in 0..2 {
         let Next::Ask(call) = step else { panic!("done") };
         let (stdout, exit) = host.run(&call);
-        step = query.answer(out(&stdout, exit));
+        step = query.answer(&out(&stdout, exit));
     }
     let probed = query.give_up(Failure::new(FailureKind::Timeout, "3 s"));
     assert_eq!((probed.outcome.clone(), indices(&probed)), (Outcome::Partial, vec![0, 1]));
@@ -261,7 +261,7 @@ fn a_query_by_place_that_was_not_finished_goes_on_in_the_next_cycle() {
     let (mut query, mut call) = Query::open(HostProfile::default(), None);
     for _ in 0..4 {
         let (stdout, exit) = host.run(&call);
-        let Next::Ask(next) = query.answer(out(&stdout, exit)) else { panic!("done") };
+        let Next::Ask(next) = query.answer(&out(&stdout, exit)) else { panic!("done") };
         call = next;
     }
     let first = query.give_up(Failure::new(FailureKind::Timeout, "8 s"));
@@ -279,7 +279,7 @@ fn counts_have_each_gpu_that_is_there_whatever_became_of_its_row() {
     let (mut query, call) = Query::open(HostProfile::default(), None);
     let (stdout, _) = host.run(&call);
     let cut = stdout.replacen("3, GPU-3, 00000000:03:00.0, 590.48.01, 50.00,", "3, GPU-3,", 1);
-    let Next::Done(probed) = query.answer(out(&cut, 0)) else { panic!("asked again") };
+    let Next::Done(probed) = query.answer(&out(&cut, 0)) else { panic!("asked again") };
     assert_eq!((probed.gpus.len(), probed.gpus_expected, probed.outcome), (7, Some(8), Outcome::Partial));
 }
 
@@ -297,7 +297,7 @@ fn a_host_of_which_no_gpu_gives_power_any_more_has_failed_and_keeps_what_it_said
             fields.iter().map(value).collect::<Vec<_>>().join(", ") + "\n"
         };
         let stdout: String = (0..8).map(row).collect();
-        let Next::Done(probed) = query.answer(out(&stdout, 0)) else { panic!("asked again") };
+        let Next::Done(probed) = query.answer(&out(&stdout, 0)) else { panic!("asked again") };
         assert_eq!((probed.outcome.label(), probed.gpus.len(), probed.faults.len()), (label, 8, 8), "{text}");
     }
 }
@@ -319,7 +319,7 @@ fn a_warning_of_the_tool_costs_no_reading() {
         let (mut query, call) = Query::open(HostProfile::default(), None);
         let (stdout, _) = host.run(&call);
         let stdout = format!("{stdout}{warning}");
-        let Next::Done(probed) = query.answer(out(&stdout, 14)) else { panic!("asked again") };
+        let Next::Done(probed) = query.answer(&out(&stdout, 14)) else { panic!("asked again") };
         assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Complete));
         assert_eq!(probed.faults[0].kind, FaultKind::Warning);
     }
@@ -330,7 +330,7 @@ fn rows_count_although_the_call_failed_after_them() {
     let host = Host::new("550.54.15", &[]);
     let (mut query, call) = Query::open(HostProfile::default(), None);
     let (stdout, _) = host.run(&call);
-    let Next::Done(probed) = query.answer(out(&stdout, 3)) else { panic!("asked again") };
+    let Next::Done(probed) = query.answer(&out(&stdout, 3)) else { panic!("asked again") };
     assert_eq!((probed.gpus.len(), probed.outcome), (8, Outcome::Partial));
     assert_eq!(probed.faults[0].evidence.as_str(), "exit code 3");
 }
@@ -338,8 +338,8 @@ fn rows_count_although_the_call_failed_after_them() {
 #[test]
 fn output_without_a_row_that_was_cut_off_is_too_large() {
     let (mut query, _) = Query::open(HostProfile::default(), None);
-    let answer = Answer { truncated: true, ..out("y\ny\ny", 0) };
-    let Next::Done(probed) = query.answer(answer) else { panic!("asked again") };
+    let answer = Output { truncated: true, ..out("y\ny\ny", 0) };
+    let Next::Done(probed) = query.answer(&answer) else { panic!("asked again") };
     assert_eq!(probed.outcome.label(), "output_too_large");
 }
 
@@ -372,7 +372,7 @@ proptest! {
             let exit = [Some(0), Some(255), None][usize::try_from(*exit).unwrap()];
             n_calls += 1;
             prop_assert!(n_calls < 150);
-            match query.answer(Answer { stdout: &stdout, stderr: &stdout, exit, truncated: *truncated, ..Answer::default() }) {
+            match query.answer(&Output { stdout: stdout.clone(), stderr: stdout.clone(), exit, truncated: *truncated, ..Output::default() }) {
                 Next::Ask(_) => {}
                 Next::Done(probed) => {
                     prop_assert!(probed.gpus.len() <= MAX_GPUS);
