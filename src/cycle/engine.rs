@@ -137,7 +137,12 @@ impl Engine {
 
     fn spawn(&mut self, host: Arc<Host>) -> HostHandle {
         let (ticks, inbox) = mpsc::channel(1);
-        let task = HostTask::new(host.clone(), self.memory.of(&host.name), inbox, self.shared.clone());
+        let task = HostTask::new(
+            host.clone(),
+            self.memory.hosts.get(&host.name).cloned().unwrap_or_default(),
+            inbox,
+            self.shared.clone(),
+        );
         let span = tracing::debug_span!("host", node = host.name);
         let id = self.tasks.spawn(task.run().instrument(span)).id();
         self.nodes.insert(id, host.name.clone());
@@ -240,7 +245,7 @@ impl Engine {
         // A host that has left the fleet, or was changed meanwhile, is of no interest.
         let Some(handle) = handle.filter(|handle| Arc::ptr_eq(&handle.host, &read.host)) else { return };
         handle.is_busy = false;
-        self.memory.remember(&node, read.memory);
+        self.memory.hosts.insert(node.clone(), read.memory);
         if let Some(open) = &mut self.open
             && read.cycle == self.n_cycles
         {

@@ -74,7 +74,7 @@ impl HostMemory {
 /// The memory of all hosts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    hosts: BTreeMap<String, HostMemory>,
+    pub(super) hosts: BTreeMap<String, HostMemory>,
     /// The name of this collector in the commands of its loops; empty before there was one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     collector: String,
@@ -143,14 +143,6 @@ impl Memory {
             Ok(content) => state_file::write(&path, &content),
             Err(error) => Err(WriteError { path, source: error.into() }),
         }
-    }
-
-    pub(super) fn of(&self, node: &str) -> HostMemory {
-        self.hosts.get(node).cloned().unwrap_or_default()
-    }
-
-    pub(super) fn remember(&mut self, node: &str, host: HostMemory) {
-        self.hosts.insert(node.to_owned(), host);
     }
 
     /// The name of this collector on the hosts: letters and digits, made when it is first asked for. The owner of a
@@ -230,7 +222,7 @@ mod tests {
             "refused":["power.draw.instant"],"gpus":{"GPU-1":{"bus_id":"0B:00.0","power_mw":26200,"n_same":1},
             "GPU-2":{"n_same":0}},"persistence_reported":true}},"alerts":null}"#;
         std::fs::write(dir.path().join(FILE_NAME), before).unwrap();
-        let profile = Memory::load(dir.path()).unwrap().of("node1").of(Tool::default()).profile.clone();
+        let profile = Memory::load(dir.path()).unwrap().hosts["node1"].default_tool.profile.clone();
         let gave_power = |uuid: &str| profile.gpus[uuid].gave_power;
         assert_eq!((gave_power("GPU-1"), gave_power("GPU-2"), profile.refused.len()), (true, false, 1));
     }
@@ -270,7 +262,7 @@ mod tests {
             gpus: None,
             maintenance: false,
         };
-        let remembered = memory().of("node1").valid_for(&host);
+        let remembered = memory().hosts["node1"].clone().valid_for(&host);
         assert_eq!(remembered, HostMemory { address: "localhost".to_owned(), ..HostMemory::default() });
     }
 }

@@ -1,21 +1,12 @@
-//! A shell that waits on a host for the next command, so that none has to be started there for each command.
+//! A shell that waits on a host for the next command, so that none has to be started there for each command: over a
+//! living connection, most of the cost of a poll is sshd starting a login shell, which reads the user's start-up files.
 //!
-//! # Why
-//! Over a living connection, most of the cost of a poll is sshd starting a login shell, which reads the start-up
-//! files of the user and ends again.
-//!
-//! # Layout
 //! The session that a master is started with is one `bash`. Its standard input, output and error are three named
 //! pipes beside the control socket (`.in`, `.out`, `.err`). ssh holds each of them open for reading and for writing,
-//! so that they outlive a poll: none reaches its end and none breaks before ssh itself ends.
-//!
-//! # Life cycle
-//! [`Shell::attach`] creates the pipes, the master is started on them, and [`is_ready`] waits for the shell's first
-//! line. [`Shell::send`] writes a command, which is one line, and [`PendingCommand`] reads the answer. The shell ends
-//! when no command has come for as long as connections are kept. A host that gives no such shell is noted in a file
+//! so that they outlive a poll: none reaches its end and none breaks before ssh itself ends. The shell ends when no
+//! command has come for as long as connections are kept. A host that gives no such shell is noted in a file
 //! (`.noshell`) and not tried again.
 //!
-//! # Constraints
 //! - The answer of a command ends with a line that has the number of the command, so that the rest of an earlier
 //!   answer is recognised and thrown away.
 //! - All commands share one output. So everything that a command left in its process group is ended before that

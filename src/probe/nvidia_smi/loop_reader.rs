@@ -165,7 +165,7 @@ impl LoopReader {
     fn take_line(&mut self, line: &str) -> Option<Sample> {
         let line = line.trim_end_matches('\r');
         let cells = match self.shape.judge(line) {
-            Line::Nothing | Line::Header => return None,
+            Line::Nothing => return None,
             Line::Row(cells) => cells,
             Line::Broken => {
                 self.bad(line);

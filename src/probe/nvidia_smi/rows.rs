@@ -82,8 +82,8 @@ pub(super) const WARNING: &str = "WARNING:";
 
 /// The kinds of a line.
 pub(super) enum Line<'a> {
+    /// It is empty, or a header.
     Nothing,
-    Header,
     Row(Vec<&'a str>),
     /// It begins like a row and is none.
     Broken,
@@ -119,7 +119,7 @@ impl<'a> Shape<'a> {
         // them is the one too many, so that none can be believed.
         let cells: Vec<&str> = line.splitn(n_columns + 1, ',').collect();
         if cells.first().is_some_and(|cell| self.is_header(cell)) {
-            return Line::Header;
+            return Line::Nothing;
         }
         let is_row = cells.len() == n_columns && line.len() <= MAX_ROW_BYTES;
         if is_row && self.has_identity(&cells) {
@@ -205,7 +205,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, line: &str, ending: Option<Ending>) {
         let may_be_cut = ending == Some(Ending::Doubtful);
         match self.shape.judge(line) {
-            Line::Nothing | Line::Header => {}
+            Line::Nothing => {}
             Line::Row(cells) if !may_be_cut => self.take_row(line, &cells),
             Line::Broken if ending.is_none() => self.unread(FaultKind::BadRow, None, line),
             Line::Row(_) | Line::Broken => self.unread(FaultKind::CutRow, None, line),
