@@ -1,14 +1,13 @@
 //! The parts that read a fleet, put together in one way for a poll and for the daemon.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use super::alerts::Alerting;
-use super::limits::concurrency;
 use super::{Error, Settings, runtime};
 use crate::cycle::{Engine, Memory};
-use crate::inventory::Host;
+use crate::inventory::{Host, Inventory};
 use crate::reading::error_chain;
-use crate::transport::{Connections, MasterLifetime};
+use crate::transport::{Connections, MasterLifetime, descriptor_limit, hosts_at_once};
 
 /// The lifetime of connections and state beside that of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,4 +84,47 @@ pub(super) fn save(memory: &Memory, settings: &Settings) {
     if let Err(error) = memory.save(&settings.state_dir) {
         tracing::error!(error = error_chain(&error), "the memory of hosts is not kept");
     }
+}
+
+/// The stack of a thread that only waits.
+const MIN_STACK: usize = 16 << 10;
+
+/// That this user may start so many more threads: all are there at once, and end.
+///
+/// # Errors
+/// This machine refuses one.
+pub fn can_start_threads(n_threads: usize) -> Result<(), Error> {
+    let mut started = Vec::new();
+    let refused = (0..n_threads).find_map(|_| {
+        let (release, released) = mpsc::channel::<()>();
+        match std::thread::Builder::new().stack_size(MIN_STACK).spawn(move || released.recv()) {
+            Ok(thread) => {
+                started.push((release, thread));
+                None
+            }
+            Err(error) => Some(error),
+        }
+    });
+    let (hold, threads): (Vec<_>, Vec<_>) = started.into_iter().unzip();
+    drop(hold);
+    for thread in threads {
+        // It ends as it is released, with an error that says so.
+        thread.join().map(drop).unwrap_or_default();
+    }
+    refused.map_or(Ok(()), |error| Err(Error::Threads(error)))
+}
+
+/// `concurrency`, or as many hosts as this process has file descriptors for, which is said then.
+pub(super) fn concurrency(inventory: &Inventory, samples: bool) -> usize {
+    let wanted = inventory.cycle.concurrency.max(1);
+    let Some(limit) = descriptor_limit() else { return wanted };
+    let n_sampled = inventory.hosts.iter().filter(|host| samples && host.sample.is_some()).count();
+    let possible = hosts_at_once(limit, n_sampled);
+    if possible < wanted.min(inventory.hosts.len()) {
+        tracing::warn!(
+            "{possible} hosts are asked at once instead of {wanted}: this process may have {limit} open files; \
+             raise `ulimit -n` (LimitNOFILE= in a unit), or lower `concurrency`"
+        );
+    }
+    wanted.min(possible)
 }

@@ -8,9 +8,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::alert_jobs::reach_webhook;
-use super::assembly::{Lifetime, connections};
-use super::limits::concurrency;
+use super::alerts::reach_webhook;
+use super::assembly::{Lifetime, concurrency, connections};
 use super::{Error, HostSelection, Settings, WebhookAnswer, store_status};
 use crate::battery::{Account, ask_once};
 use crate::cycle::{Checked, check_host};
@@ -62,10 +61,7 @@ pub struct LocalTrouble {
 
 /// Looks at the key files, `known_hosts` and ssh's configuration of each host, without connecting anywhere. What
 /// is the same for several hosts is one.
-///
-/// # Errors
-/// None so far: what is wrong is in the answer.
-pub async fn check_files(hosts: &[Arc<Host>]) -> Result<Vec<LocalTrouble>, Error> {
+pub async fn check_files(hosts: &[Arc<Host>]) -> Vec<LocalTrouble> {
     let slots = Arc::new(Semaphore::new(LOOKING));
     let mut tasks = JoinSet::new();
     let targets = hosts.iter().map(|host| host.ssh_target());
@@ -77,20 +73,14 @@ pub async fn check_files(hosts: &[Arc<Host>]) -> Result<Vec<LocalTrouble>, Error
         });
     }
     let found: BTreeMap<usize, Vec<String>> = tasks.join_all().await.into_iter().collect();
-    let messages =
-        found.into_iter().filter_map(|(host_idx, messages)| Some((hosts.get(host_idx)?, messages)));
-    Ok(grouped(messages))
-}
-
-/// The troubles of hosts, those that are alike together.
-fn grouped<'h>(messages: impl Iterator<Item = (&'h Arc<Host>, Vec<String>)>) -> Vec<LocalTrouble> {
     let mut troubles: Vec<LocalTrouble> = Vec::new();
-    for (host, message) in
-        messages.flat_map(|(host, of_host)| of_host.into_iter().map(move |one| (host, one)))
-    {
-        match troubles.iter_mut().find(|trouble| trouble.message == message) {
-            Some(trouble) => trouble.nodes.push(host.name.clone()),
-            None => troubles.push(LocalTrouble { nodes: vec![host.name.clone()], message }),
+    for (host_idx, messages) in found {
+        let Some(host) = hosts.get(host_idx) else { continue };
+        for message in messages {
+            match troubles.iter_mut().find(|trouble| trouble.message == message) {
+                Some(trouble) => trouble.nodes.push(host.name.clone()),
+                None => troubles.push(LocalTrouble { nodes: vec![host.name.clone()], message }),
+            }
         }
     }
     troubles

@@ -3,7 +3,6 @@
 //! A job returns what happened as a value; saying it is the business of `cli`.
 
 mod account;
-mod alert_jobs;
 mod alerts;
 mod announce;
 mod assembly;
@@ -12,7 +11,6 @@ mod commit;
 mod connections;
 mod environment;
 mod files;
-mod limits;
 mod lock;
 mod poll;
 mod preflight;
@@ -31,12 +29,13 @@ use std::io;
 use std::path::PathBuf;
 
 pub use crate::transport::raise_descriptor_limit;
-pub use alert_jobs::{ActiveAlerts, WebhookAnswer, active_alerts, test_alert};
+pub use alerts::{ActiveAlerts, WebhookAnswer, active_alerts, test_alert};
 pub use announce::log_lines;
+pub use assembly::can_start_threads;
 pub use check::{CheckReport, HostCheck, LocalTrouble, check, check_files};
 pub use connections::{Connection, close_connections, kept_connections};
 pub use environment::Environment;
-pub use limits::can_start_threads;
+
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, RunRequest, run};
 pub use selection::HostSelection;

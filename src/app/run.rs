@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -18,7 +19,7 @@ use super::files::STDIN;
 use super::lock::lock_state;
 use super::preflight::look_at_files;
 use super::reload::{Reloaded, Watch};
-use super::supervisor::{Supervisor, show_status};
+use super::supervisor::{due, show_status, signs_of_life, tell, tell_reloading};
 use super::writer_task::{WriterHandle, WriterTask};
 use super::{Environment, Error, Settings};
 use crate::alert::{Scope, Transition};
@@ -161,7 +162,7 @@ struct Daemon {
     subscribers: JoinSet<()>,
     /// Why the last edit of the inventory could not be taken.
     reload_failed: Option<String>,
-    supervisor: Supervisor,
+    signs_of_life: Option<Interval>,
     saved_at: Instant,
     /// What the log last said of the fleet.
     said: Said,
@@ -201,14 +202,14 @@ impl Daemon {
             webhook,
             alert_notifier,
             reload_failed: None,
-            supervisor: Supervisor::from_environment(),
+            signs_of_life: signs_of_life(),
             saved_at: Instant::now(),
             said: Said::default(),
             settings,
             error_message,
         };
         log_start(&daemon.settings);
-        daemon.supervisor.ready();
+        tell(&[NotifyState::Ready]);
         Ok(daemon)
     }
 
@@ -220,9 +221,9 @@ impl Daemon {
                 () = stop.received() => return self.shut_down().await,
                 batch = self.engine.closed() => self.close_cycle(batch).await?,
                 _ = self.ticks.tick() => self.open_cycle(),
-                () = self.supervisor.due() => self.supervisor.alive(),
+                () = due(&mut self.signs_of_life) => tell(&[NotifyState::Watchdog]),
                 () = next(&mut self.hangups) => {
-                    self.supervisor.reloading();
+                    tell_reloading();
                     self.watch.ask();
                 }
                 loaded = self.watch.reloaded() => self.take(loaded),
@@ -282,7 +283,7 @@ impl Daemon {
 
     /// Takes an inventory that was read again. A broken one changes nothing.
     fn take(&mut self, loaded: Result<Reloaded, Error>) {
-        self.supervisor.reloading();
+        tell_reloading();
         match loaded {
             Ok(Reloaded { settings, webhook }) => self.adopt(settings, webhook),
             Err(error) => {
@@ -293,7 +294,7 @@ impl Daemon {
                 self.reload_failed = Some(error.in_one_line());
             }
         }
-        self.supervisor.ready();
+        tell(&[NotifyState::Ready]);
     }
 
     fn adopt(&mut self, settings: Settings, webhook: Option<Webhook>) {
@@ -375,7 +376,7 @@ impl Daemon {
     /// No new cycle; what is gathered is kept; then sessions, the writer and the memory.
     async fn shut_down(mut self) -> Result<RunEnd, Error> {
         let deadline = Instant::now() + SHUTDOWN_WITHIN;
-        self.supervisor.stopping();
+        tell(&[NotifyState::Stopping]);
         if self.engine.is_open() {
             self.engine.close_soon();
             let batch = self.engine.closed().await;

@@ -43,17 +43,17 @@ pub enum LogOf {
 #[derive(Debug)]
 pub struct Log(Option<SyncSender<Line>>);
 
-/// A priority of the journal (`SD_WARNING` and its like, sd-daemon(3)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A priority of the journal (`SD_WARNING` and its like, sd-daemon(3)), with its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// Something is wrong: 3.
-    Error,
-    /// Somebody should look at it: 4.
-    Warning,
-    /// Good to know: 6.
-    Info,
-    /// For whoever looks for a defect: 7.
-    Debug,
+    /// Something is wrong.
+    Error = 3,
+    /// Somebody should look at it.
+    Warning = 4,
+    /// Good to know.
+    Info = 6,
+    /// For whoever looks for a defect.
+    Debug = 7,
 }
 
 impl Priority {
@@ -68,21 +68,8 @@ impl Priority {
 
     /// The priority that `$FLEETWATT_LOG_PRIORITY` names, as systemd writes it.
     fn of_name(name: &str) -> Option<Self> {
-        match name {
-            "err" => Some(Self::Error),
-            "warning" => Some(Self::Warning),
-            "info" => Some(Self::Info),
-            _ => None,
-        }
-    }
-
-    const fn number(self) -> u8 {
-        match self {
-            Self::Error => 3,
-            Self::Warning => 4,
-            Self::Info => 6,
-            Self::Debug => 7,
-        }
+        let names = [("err", Self::Error), ("warning", Self::Warning), ("info", Self::Info)];
+        names.into_iter().find(|(known, _)| *known == name).map(|(_, priority)| priority)
     }
 
     /// Each line of a text as the journal wants it, with this priority, or the least one that was asked for.
@@ -92,7 +79,7 @@ impl Priority {
     }
 
     fn mark_at_least(self, least: Option<Self>, text: &str) -> String {
-        let number = least.map_or(self.number(), |least| self.number().min(least.number()));
+        let number = least.map_or(self, |least| self.min(least)) as u8;
         text.lines().map(|line| format!("<{number}>{line}\n")).collect()
     }
 }
@@ -107,16 +94,13 @@ pub fn log_to_stderr(verbosity: u8, of: LogOf) -> Log {
         (LogOf::Command, 2) | (LogOf::Timer | LogOf::Daemon, 1) => "debug",
         (LogOf::Command | LogOf::Timer | LogOf::Daemon, _) => "trace",
     };
-    let default = || EnvFilter::new(format!("warn,fleetwatt={level}"));
     let written = std::env::var(FILTER_VARIABLE).ok().filter(|written| !written.is_empty());
-    let (filter, refused) = match written.as_deref().map(EnvFilter::try_new) {
-        None => (default(), None),
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (default(), Some(error)),
-    };
-    let is_journal = stderr_is_journal();
-    let relay = (of == LogOf::Daemon).then(Relay::start).flatten();
-    let log = Log(relay.as_ref().map(|relay| relay.0.clone()));
+    let written = written.map(EnvFilter::try_new).transpose();
+    let refused = written.as_ref().err().map(ToString::to_string);
+    let default = || EnvFilter::new(format!("warn,fleetwatt={level}"));
+    let filter = written.ok().flatten().unwrap_or_else(default);
+    let relay = (of == LogOf::Daemon).then(start_relay).flatten();
+    let log = Log(relay.clone());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || Out(relay.clone()))
@@ -124,7 +108,7 @@ pub fn log_to_stderr(verbosity: u8, of: LogOf) -> Log {
         // Its own word on a write that fails would go to the same place, by a macro that panics then.
         .log_internal_errors(false)
         .with_target(false);
-    let started = if is_journal {
+    let started = if stderr_is_journal() {
         builder
             .event_format(Journal(Format::default().without_time().with_level(false).with_target(false)))
             .try_init()
@@ -181,17 +165,11 @@ enum Line {
     Flush(SyncSender<()>),
 }
 
-/// The way to the thread that writes.
-#[derive(Debug, Clone)]
-struct Relay(SyncSender<Line>);
-
-impl Relay {
-    /// `None` where there can be no thread; then lines are written directly.
-    fn start() -> Option<Self> {
-        let (sender, lines) = sync_channel(MAX_WAITING);
-        let started = thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&lines));
-        started.is_ok().then_some(Self(sender))
-    }
+/// Starts the thread that writes. `None` where there can be none; then lines are written directly.
+fn start_relay() -> Option<SyncSender<Line>> {
+    let (sender, lines) = sync_channel(MAX_WAITING);
+    let started = thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&lines));
+    started.is_ok().then_some(sender)
 }
 
 /// Writes until nobody can send any more.
@@ -217,13 +195,13 @@ impl Drop for Log {
 }
 
 /// Where the log goes. Never fails, and with a relay never waits.
-struct Out(Option<Relay>);
+struct Out(Option<SyncSender<Line>>);
 
 impl Write for Out {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         match &self.0 {
             // A full channel drops the line.
-            Some(Relay(lines)) => drop(lines.try_send(Line::Text(text.to_owned()))),
+            Some(lines) => drop(lines.try_send(Line::Text(text.to_owned()))),
             None => io::stderr().write_all(text).unwrap_or_default(),
         }
         Ok(text.len())

@@ -142,7 +142,7 @@ fn check(
         (false, _) => render::settings(&settings),
     })?;
     if !list {
-        print(&render::local_troubles(&block_on(app::check_files(&hosts))?))?;
+        print(&render::local_troubles(&block_on(async { Ok(app::check_files(&hosts).await) })?))?;
     }
     render::warnings(&settings, colour_stderr(cli.colour));
     if !connect {

@@ -33,7 +33,6 @@ pub struct RetryReport {
 /// The first `limit` rows that are laid aside in a state directory, in their order.
 ///
 /// # Errors
-///
 /// The spool cannot be read.
 pub async fn dead_letters(state_dir: &Path, limit: u32) -> Result<Vec<DeadLetter>, Error> {
     let Some(mut spool) = Spool::open_existing(state_dir).await? else { return Ok(Vec::new()) };
@@ -45,7 +44,6 @@ pub async fn dead_letters(state_dir: &Path, limit: u32) -> Result<Vec<DeadLetter
 /// Discards rows that are laid aside, all of them without `ids`; says how many there were.
 ///
 /// # Errors
-///
 /// The spool cannot be written.
 pub async fn discard_dead_letters(state_dir: &Path, ids: Option<&[i64]>) -> Result<u64, Error> {
     let Some(mut spool) = Spool::open_existing(state_dir).await? else { return Ok(0) };
@@ -59,7 +57,6 @@ impl Writer {
     /// `ids`. Each is there once: it leaves the others in the transaction in which it comes into the queue.
     ///
     /// # Errors
-    ///
     /// The spool or the table cannot be used. What was not brought in lies aside as before.
     pub async fn retry_dead_letters(&mut self, ids: Option<&[i64]>) -> Result<RetryReport, Error> {
         let wanted: Option<BTreeSet<i64>> = ids.map(|ids| ids.iter().copied().collect());

@@ -65,7 +65,6 @@ impl Timeline {
     /// hold dots.
     ///
     /// # Errors
-    ///
     /// Which step failed, see [`Error`]. [`is_transient`](crate::support::error::Diagnose::is_transient) says whether waiting can help.
     pub async fn open(store_url: &StoreUrl, table: &str) -> Result<Self, Error> {
         let table = TableName::parse(table)?;
@@ -79,7 +78,6 @@ impl Timeline {
     /// not there yet, or has no table yet.
     ///
     /// # Errors
-    ///
     /// The database does not answer, or its table does not fit.
     pub async fn inspect(store_url: &StoreUrl, table: &str) -> Result<Option<Status>, Error> {
         let table = TableName::parse(table)?;
@@ -98,7 +96,6 @@ impl Timeline {
     /// is there. A batch that is there already is not written again, see [`Guarantee`].
     ///
     /// # Errors
-    ///
     /// Which step failed. After any error but [`Error::CommitUnknown`] nothing was written, unless a disk
     /// fails under SQLite ([`FileTrouble::DiskFails`]): then nobody should write on.
     pub async fn write(&self, id: BatchId, records: &[Record]) -> Result<WriteReport, Error> {
@@ -130,7 +127,6 @@ impl Timeline {
     /// Does what is not to keep a batch waiting: call it when nobody waits.
     ///
     /// # Errors
-    ///
     /// The file cannot be written.
     async fn maintain(&self) -> Result<(), Error> {
         match &self.0 {
@@ -143,7 +139,6 @@ impl Timeline {
     /// counts them.
     ///
     /// # Errors
-    ///
     /// The timeline is in PostgreSQL, where nothing is ever removed; or the file cannot be written.
     pub async fn prune(&self, keep: Duration, dry_run: bool) -> Result<Pruned, Error> {
         match &self.0 {
@@ -164,7 +159,6 @@ impl Timeline {
     /// delivered batches. A table that is there is left as it is, whatever its columns are.
     ///
     /// # Errors
-    ///
     /// Which step failed. That this role may create no schema for the delivered batches is no error: the
     /// report says what an owner would run.
     pub async fn init(store_url: &StoreUrl, table: &str) -> Result<InitReport, Error> {
@@ -182,7 +176,6 @@ impl Timeline {
     /// What the database says of itself and of the timeline.
     ///
     /// # Errors
-    ///
     /// Only if the database does not answer; what the role may not look at is `None` in the answer.
     pub async fn status(&self) -> Result<Status, Error> {
         match &self.0 {
@@ -203,7 +196,6 @@ impl Timeline {
 /// What waits in the spool of a state directory; `None` where there is no spool. Changes nothing.
 ///
 /// # Errors
-///
 /// The spool cannot be read.
 pub async fn spool_status(state_dir: &std::path::Path) -> Result<Option<SpoolStatus>, Error> {
     Spool::inspect(state_dir).await

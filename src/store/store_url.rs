@@ -96,7 +96,6 @@ impl StoreUrl {
     /// precedence over one in the URL.
     ///
     /// # Errors
-    ///
     /// [`Error::Url`], which never repeats the URL's values, as they may hold the password.
     pub fn parse(url: &str, password: Option<Password>) -> Result<Self, Error> {
         if let Some(path) = url.strip_prefix("sqlite:") {

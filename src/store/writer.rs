@@ -57,7 +57,6 @@ impl Writer {
     /// Opens the spool of a state directory. The database is not needed yet.
     ///
     /// # Errors
-    ///
     /// The table's name cannot be used, or the spool cannot be opened. A damaged spool is no error: it is
     /// set aside.
     pub async fn open(
@@ -83,7 +82,6 @@ impl Writer {
     /// is none.
     ///
     /// # Errors
-    ///
     /// The table's name cannot be used, or the spool cannot be opened.
     pub async fn join(
         state_dir: &Path,
@@ -135,7 +133,6 @@ impl Writer {
     /// what it says of the alerts, in the same transaction.
     ///
     /// # Errors
-    ///
     /// The batch could not be kept. After [`Error::is_failing_disk`] nothing is kept any more. After
     /// [`Error::AlertsChanged`] the alerts are to be judged again.
     pub async fn keep(
@@ -164,7 +161,6 @@ impl Writer {
     /// need no spool, and while the disk is full.
     ///
     /// # Errors
-    ///
     /// The spool cannot be opened.
     pub async fn appender(&self) -> Result<Option<SpoolAppender>, Error> {
         let has_room = self.spool.as_ref().is_some_and(|spool| !spool.is_on_reserve());
@@ -177,7 +173,6 @@ impl Writer {
     /// Delivers what waits, the oldest first, within bounds of number and time.
     ///
     /// # Errors
-    ///
     /// The spool cannot be read. That the database is away stands in the receipt.
     pub async fn deliver_some(&mut self) -> Result<Receipt, Error> {
         let mut receipt = Receipt::default();
@@ -188,7 +183,6 @@ impl Writer {
     /// Delivers everything that waits, as far as the database takes it.
     ///
     /// # Errors
-    ///
     /// The spool cannot be read. That the database is away stands in the receipt.
     pub async fn replay(&mut self, mut progress: impl FnMut(Progress) + Send) -> Result<Receipt, Error> {
         let mut receipt = Receipt::default();
@@ -209,7 +203,6 @@ impl Writer {
     /// What is in the spool.
     ///
     /// # Errors
-    ///
     /// The spool cannot be read.
     pub async fn spool_status(&mut self) -> Result<SpoolStatus, Error> {
         self.spool().await?.status().await

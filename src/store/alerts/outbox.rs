@@ -70,7 +70,6 @@ impl Source {
 /// fleetwatt that runs.
 ///
 /// # Errors
-///
 /// A file that is there cannot be read.
 pub async fn stored_alerts(state_dir: &Path, store_url: &StoreUrl) -> Result<StoredAlerts, Error> {
     let mut kept = StoredAlerts::default();
@@ -116,7 +115,6 @@ impl Outbox {
     /// The oldest messages, at most so many.
     ///
     /// # Errors
-    ///
     /// A file cannot be read.
     pub async fn oldest(&mut self, n_most: usize) -> Result<Vec<OutboxMessage>, Error> {
         if !self.done.is_empty()
@@ -143,7 +141,6 @@ impl Outbox {
     /// be removed now is not given again by this outbox, and is removed later.
     ///
     /// # Errors
-    ///
     /// A file cannot be written.
     pub async fn remove(&mut self, ids: impl IntoIterator<Item = String> + Send) -> Result<(), Error> {
         self.done.extend(ids);
