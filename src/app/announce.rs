@@ -7,7 +7,7 @@ use crate::batch::{Line, Urgency};
 use crate::inventory::Host;
 use crate::support::{counted, named};
 
-/// How many hosts of a kind are named in a line.
+/// Hosts of a kind that are named in a line, at most.
 const MAX_NAMED: usize = 5;
 
 /// Writes lines to the log.
@@ -34,7 +34,7 @@ pub(super) fn log_start(settings: &Settings) {
     );
 }
 
-/// What a reload changed: hosts that are new, gone or described in another way.
+/// The change by a reload: hosts that are new, gone or described in another way.
 pub(super) fn difference(before: &[Host], after: &[Host]) -> String {
     fn by_name(hosts: &[Host]) -> BTreeMap<&str, &Host> {
         hosts.iter().map(|host| (host.name.as_str(), host)).collect()

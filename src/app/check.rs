@@ -18,10 +18,10 @@ use crate::reading::AccountReport;
 use crate::store::Status;
 use crate::transport::look;
 
-/// How long stations may take, all steps to them included.
+/// The time for stations, all steps to them included.
 const STATIONS_WITHIN: Duration = Duration::from_secs(60);
 
-/// What became of each step.
+/// The result of each step.
 #[derive(Debug)]
 pub struct CheckReport {
     /// The hosts that were selected, in the order of the inventory.
@@ -43,11 +43,11 @@ pub struct HostCheck {
     pub address: String,
     /// Whether somebody works on it, so that what fails there is no failure of the fleet.
     pub maintenance: bool,
-    /// What became of its steps; `None` if checking it failed in itself.
+    /// The results of its steps; `None` if checking it failed in itself.
     pub checked: Option<Checked>,
 }
 
-/// How many hosts' files are looked at at once: that takes a few short processes each.
+/// Hosts whose files are looked at at once: that takes a few short processes each.
 const LOOKING: usize = 16;
 
 /// Something that keeps hosts from being logged in to, and is on this machine.
@@ -55,7 +55,7 @@ const LOOKING: usize = 16;
 pub struct LocalTrouble {
     /// The hosts, in the order of the inventory.
     pub nodes: Vec<String>,
-    /// What it is, and what to do.
+    /// The trouble, and the remedy.
     pub message: String,
 }
 

@@ -1,5 +1,5 @@
-//! How a cycle is kept, in one way for a poll and for the daemon: it is judged, kept together with what
-//! that says of the alerts, and only then is what was judged and written taken for known.
+//! Keeps a cycle, in one way for a poll and for the daemon: it is judged, kept together with its alerts, and only then
+//! is what was judged and written taken for known.
 
 use super::Error;
 use super::alerts::{Alerting, SystemFacts};
@@ -11,7 +11,7 @@ use crate::store::{self, AlertRecord, Receipt, Record};
 /// The event that is only true of the whole fleet.
 const CLUSTER_TOTAL: &str = "cluster_gpu_power_total";
 
-/// How often a cycle is judged when other processes judge at the same time. There is hardly a second one.
+/// A cycle is judged so often when other processes judge at the same time. There is hardly a second one.
 const MOST_JUDGEMENTS: u32 = 5;
 
 /// A cycle that is closed, and what is to be known beside it.

@@ -78,7 +78,7 @@ pub(super) struct Fingerprint {
     globs: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
-/// What changes when a file is written or another one is put in its place.
+/// The facts that change when a file is written or another one is put in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FileState {
     device: u64,

@@ -11,12 +11,6 @@ use crate::support::state_file;
 /// The file that is locked. Its content is for people: the holder's process number.
 const FILE_NAME: &str = "lock";
 
-/// Holds the state directory until it is dropped.
-#[derive(Debug)]
-pub(super) struct StateLock {
-    _file: File,
-}
-
 /// The other user that a state directory belongs to, if it does. Whatever we wrote there would be in that
 /// user's way.
 pub(super) fn foreign_owner(state_dir: &Path) -> Option<u32> {
@@ -35,8 +29,8 @@ pub(super) fn is_ours(state_dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Takes the lock of a state directory, which is created if it is not there.
-pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
+/// Takes the lock of a state directory, which is created if it is not there. The file holds it until it is dropped.
+pub(super) fn lock_state(state_dir: &Path) -> Result<File, Error> {
     is_ours(state_dir)?;
     let fail = |source| Error::Directory("state", state_dir.to_owned(), source);
     let mut file = state_file::open_lock(state_dir, FILE_NAME).map_err(fail)?;
@@ -54,7 +48,7 @@ pub(super) fn lock_state(state_dir: &Path) -> Result<StateLock, Error> {
         // The lock holds without it, and a database may still take what a full disk does not.
         tracing::debug!(%error, "the lock does not say who holds it");
     }
-    Ok(StateLock { _file: file })
+    Ok(file)
 }
 
 fn note_holder(file: &mut File) -> std::io::Result<()> {

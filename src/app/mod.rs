@@ -75,7 +75,7 @@ pub enum Error {
     /// Each of the names and labels is there, but no host has all that was asked for.
     #[error("no host of the inventory has both the names and the labels that were asked for")]
     NothingSelected,
-    /// What was given is neither a host list nor a pattern, for the reason that goes on from it.
+    /// A text is neither a host list nor a pattern, for the reason that goes on from it.
     #[error("`{0}` {1}")]
     Pattern(String, String),
     /// A secret of this name cannot be read from where it should be.
@@ -90,7 +90,7 @@ pub enum Error {
     /// Nobody is to be told of alerts.
     #[error("the inventory names no webhook for alerts")]
     NoWebhook,
-    /// What is kept of the alerts is of another version.
+    /// The kept state of the alerts is of another version.
     #[error("what is known of the alerts")]
     Alerts(#[source] StateError),
     /// A folder of ours, `state` or `runtime`, cannot be used.
@@ -126,7 +126,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What it is in one line, with the place where an inventory is wrong first.
+    /// The error in one line, with the place where an inventory is wrong first.
     pub(crate) fn in_one_line(&self) -> String {
         if let Self::Inventory(faults) = self {
             let first = faults.iter().next().map(ToString::to_string).unwrap_or_default();

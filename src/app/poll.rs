@@ -20,13 +20,13 @@ use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::reading::{AccountReport, error_chain};
 use crate::store::{self, AlertRecord, Record, Writer};
 
-/// How long closing sessions may take: hosts that hang are left to their own deadlines.
+/// The time for closing sessions: hosts that hang are left to their own deadlines.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
-/// How often it is told how far the cycle has come.
+/// The pause between two reports of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// How long telling of alerts may take; what is left is told by the next run.
+/// The time for telling of alerts; what is left is told by the next run.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
 
 /// The options of a poll.
@@ -167,7 +167,7 @@ async fn keep(
     Ok(Polled { snapshot, kept, is_judged, changes })
 }
 
-/// What became of the batch, and what was raised and cleared. That it is lost is no error here.
+/// The fate of the batch, with what was raised and cleared. That it is lost is no error here.
 fn became(
     committed: Result<(store::Receipt, Vec<Transition>), Error>,
 ) -> Result<(Kept, Vec<Transition>), Error> {
@@ -207,7 +207,7 @@ async fn closed(engine: &mut Engine, mut progress: impl FnMut(u64, u64)) -> Batc
     }
 }
 
-/// What is new, for a log that is asked for.
+/// The news, for a log that is asked for.
 fn changed(
     said: &mut Said,
     request: &PollRequest,
@@ -230,7 +230,7 @@ fn changed(
     })
 }
 
-/// What the stations of the account say. Whoever asks for some hosts does not ask for these.
+/// The answers of the stations of the account. Whoever asks for some hosts does not ask for these.
 async fn stations(settings: &Settings, request: &PollRequest, closes_at: Instant) -> Option<AccountReport> {
     let config = settings.account.as_ref().filter(|_| request.selection.is_whole())?;
     let config = Account { read_only: request.dry_run, ..config.clone() };

@@ -10,8 +10,8 @@ use super::files::Fingerprint;
 use super::{Environment, Error, Settings};
 use crate::output::notify::Webhook;
 
-/// How often the files are looked at. A look is a `stat` for each, which also holds for editors that
-/// rename, for links and for network mounts, where notifications of the kernel do not.
+/// The pause between two looks at the files. A look is a `stat` for each, which also holds for editors that rename,
+/// for links and for network mounts, where notifications of the kernel do not.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 
 /// A file system that takes longer than this over a look is said to hang.
@@ -45,7 +45,7 @@ pub(super) struct Reloaded {
 enum Found {
     /// The files as they are now.
     Looked(Fingerprint),
-    /// What they say, and as they were then.
+    /// Their content, and as they were then.
     Loaded(Box<Result<Reloaded, Error>>, Fingerprint),
 }
 

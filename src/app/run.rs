@@ -1,8 +1,10 @@
 //! The daemon: cycles for ever, whatever happens to the database, the network or the hosts.
 
+use std::future::poll_fn;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -32,7 +34,7 @@ use crate::reading::{AccountReport, StationReading};
 use crate::store::Record;
 use crate::transport::Connections;
 
-/// How long closing down may take from SIGTERM on; systemd would kill us later.
+/// The time for closing down from SIGTERM on; systemd would kill us later.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(4);
 
 /// A cycle asks its hosts over this part of its interval, so that a bastion before them, and this machine, do
@@ -42,7 +44,7 @@ const SPREAD_PART: u32 = 20;
 /// Over how long a cycle asks its hosts at most.
 const MAX_SPREAD: Duration = Duration::from_secs(1);
 
-/// How often the memory of hosts is written at most. It can be learnt anew, so it need not be exact.
+/// The pause between two writes of the memory of hosts, at least. It can be learnt anew, so it need not be exact.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
 
 /// The end of a daemon.
@@ -78,14 +80,21 @@ pub async fn run(settings: Settings, request: RunRequest) -> Result<RunEnd, Erro
     }
     let lock = lock_state(&settings.state_dir)?;
     // Every listener hears every signal.
-    let on_terminal = ends_with_terminal();
-    let hangups =
-        if on_terminal { None } else { Some(signal(SignalKind::hangup()).map_err(Error::Signals)?) };
-    let (mut first, mut second) = (StopSignals::new(on_terminal)?, StopSignals::new(false)?);
+    let stops = [SignalKind::terminate(), SignalKind::interrupt()];
+    let (mut first, mut second) = (listen(&stops)?, listen(&stops)?);
+    let mut hangups = listen(&[SignalKind::hangup()])?;
+    if ends_with_terminal() {
+        // The end of a terminal may send several of those, so the second is not one of them.
+        first.append(&mut hangups);
+    }
     let daemon = Daemon::start(settings, request, hangups).await?;
+    let at_once = async {
+        received(&mut second).await;
+        received(&mut second).await;
+    };
     let end = tokio::select! {
         end = daemon.work(&mut first) => end,
-        () = second.received_twice() => Ok(RunEnd::Aborted),
+        () = at_once => Ok(RunEnd::Aborted),
     };
     drop(lock);
     end
@@ -101,43 +110,15 @@ fn ends_with_terminal() -> bool {
     is_seen && ignored & 1 == 0
 }
 
-/// SIGTERM or SIGINT; SIGHUP, where it ends us. The end of a terminal may send several of those.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Option<Signal>,
+fn listen(kinds: &[SignalKind]) -> Result<Vec<Signal>, Error> {
+    kinds.iter().map(|kind| signal(*kind).map_err(Error::Signals)).collect()
 }
 
-impl StopSignals {
-    fn new(on_terminal: bool) -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(Error::Signals);
-        let hangup = if on_terminal { Some(listen(SignalKind::hangup())?) } else { None };
-        let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-        Ok(Self { terminate, interrupt, hangup })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => (),
-            _ = self.interrupt.recv() => (),
-            () = next(&mut self.hangup) => (),
-        }
-    }
-
-    async fn received_twice(&mut self) {
-        self.received().await;
-        self.received().await;
-    }
-}
-
-/// Waits for a signal, or for ever where none is listened for.
-async fn next(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
-    }
+/// Waits for one of some signals; for ever where there is none.
+async fn received(signals: &mut [Signal]) {
+    let mut is_received =
+        |context: &mut Context<'_>| signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+    poll_fn(|context| if is_received(context) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// Everything that runs.
@@ -147,8 +128,8 @@ struct Daemon {
     connections: Arc<Connections>,
     ticks: Interval,
     watch: Watch,
-    /// The signal that asks for a reload; `None` where SIGHUP ends us.
-    hangups: Option<Signal>,
+    /// The signal that asks for a reload; none where SIGHUP ends us.
+    hangups: Vec<Signal>,
     hand: WriterHandle,
     tasks: JoinSet<Result<(), Error>>,
     alerting: Alerting,
@@ -164,13 +145,13 @@ struct Daemon {
     reload_failed: Option<String>,
     signs_of_life: Option<Interval>,
     saved_at: Instant,
-    /// What the log last said of the fleet.
+    /// The last words of the log on the fleet.
     said: Said,
     error_message: fn(&Error) -> String,
 }
 
 impl Daemon {
-    async fn start(settings: Settings, request: RunRequest, hangups: Option<Signal>) -> Result<Self, Error> {
+    async fn start(settings: Settings, request: RunRequest, hangups: Vec<Signal>) -> Result<Self, Error> {
         let publisher = Publisher::new();
         let subscribers = subscribers(&publisher, &request).await?;
         let RunRequest { named, environment, error_message, .. } = request;
@@ -214,15 +195,15 @@ impl Daemon {
     }
 
     /// Everything that can happen, until a signal ends it.
-    async fn work(mut self, stop: &mut StopSignals) -> Result<RunEnd, Error> {
+    async fn work(mut self, stop: &mut [Signal]) -> Result<RunEnd, Error> {
         loop {
             // No branch loses anything when another one wins: each waits for something that stays.
             tokio::select! {
-                () = stop.received() => return self.shut_down().await,
+                () = received(stop) => return self.shut_down().await,
                 batch = self.engine.closed() => self.close_cycle(batch).await?,
                 _ = self.ticks.tick() => self.open_cycle(),
                 () = due(&mut self.signs_of_life) => tell(&[NotifyState::Watchdog]),
-                () = next(&mut self.hangups) => {
+                () = received(&mut self.hangups) => {
                     tell_reloading();
                     self.watch.ask();
                 }
@@ -347,7 +328,7 @@ impl Daemon {
         self.session = settings.account.clone().map(Session::start);
     }
 
-    /// What came since the last cycle; `None` where there is no session, and nothing left of one.
+    /// The readings since the last cycle; `None` where there is no session, and nothing left of one.
     fn station_report(&mut self) -> Option<AccountReport> {
         let heard_before = std::mem::take(&mut self.heard_before);
         let report = self.session.as_mut().map(Session::report);
@@ -359,7 +340,7 @@ impl Daemon {
         Some(report)
     }
 
-    /// What stations said since the last cycle belongs to none that would still close.
+    /// Readings since the last cycle belong to none that would still close.
     async fn keep_last_readings(&mut self) -> Result<(), Error> {
         let Some(account) = self.station_report().filter(|account| !account.readings.is_empty()) else {
             return Ok(());

@@ -13,7 +13,7 @@ use crate::output::notify::Webhook;
 use crate::reading::error_chain;
 use crate::store::{Password, StoreUrl};
 
-/// How the names of our own variables begin.
+/// The beginning of the names of our own variables.
 const PREFIX: &str = "FLEETWATT_";
 
 /// The variables that are read under this very name; the last two are for tests.
@@ -46,7 +46,7 @@ pub struct Settings {
     pub inventory: Inventory,
     /// The timeline.
     pub store_url: StoreUrl,
-    /// What is remembered between runs: `$STATE_DIRECTORY`, else the XDG state home.
+    /// The memory between runs: `$STATE_DIRECTORY`, else the XDG state home.
     pub state_dir: PathBuf,
     /// Whether `$STATE_DIRECTORY` names it, as systemd does for a service.
     pub has_given_state: bool,
@@ -89,8 +89,7 @@ impl Settings {
         })
     }
 
-    /// Who is told of alerts, if anybody. A webhook that cannot be had is said, and is none: it is no reason to
-    /// read nothing.
+    /// The webhook that is told of alerts, if there is one. One that cannot be had is said, and is none.
     pub(super) fn webhook(&self) -> Option<Webhook> {
         self.named_webhook().unwrap_or_else(|error| {
             tracing::warn!("alerts are told to nobody: {}", error_chain(&error));
@@ -153,7 +152,7 @@ impl Settings {
 pub struct UnreadVariable(pub String);
 
 impl UnreadVariable {
-    /// What a person can do about it.
+    /// The remedy.
     pub fn hint(&self) -> String {
         let name = &self.0;
         let is_near = |known: &&&str| strsim::osa_distance(name, known) <= 3;

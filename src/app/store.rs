@@ -21,7 +21,7 @@ fn may_write(settings: &Settings) -> Result<(), Error> {
     if settings.store_url.is_file() { is_ours(&settings.state_dir) } else { Ok(()) }
 }
 
-/// What the timeline says of itself; `None` where a SQLite timeline is not there yet. Creates nothing.
+/// The status of the timeline; `None` where a SQLite timeline is not there yet. Creates nothing.
 ///
 /// # Errors
 /// The database cannot be reached, or its table does not fit.
@@ -44,7 +44,7 @@ pub async fn store_prune(settings: &Settings, dry_run: bool) -> Result<Pruned, E
     Ok(pruned?)
 }
 
-/// What waits in the spool, if there is one. Needs no database and no lock.
+/// The status of the spool, if there is one. Needs no database and no lock.
 ///
 /// # Errors
 /// The spool cannot be read.

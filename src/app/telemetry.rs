@@ -25,10 +25,10 @@ const PRIORITY_VARIABLE: &str = "FLEETWATT_LOG_PRIORITY";
 /// Lines that may wait for standard error. More of them are dropped.
 const MAX_WAITING: usize = 4_096;
 
-/// How long the last lines may take at the end.
+/// The time for the last lines at the end.
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
 
-/// Who reads the log, and so what is in it without `-v`.
+/// The reader of the log, and so what is in it without `-v`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogOf {
     /// A person at a terminal, who sees the command's own output beside it: warnings.
@@ -157,7 +157,7 @@ where
     }
 }
 
-/// What the thread that writes is given.
+/// A line for the thread that writes.
 #[derive(Debug)]
 enum Line {
     Text(Vec<u8>),

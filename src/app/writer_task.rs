@@ -206,7 +206,7 @@ impl WriterTask {
         done
     }
 
-    /// What a delivery came to. A spool that is damaged or full is the next batch's to mend; only a disk that fails
+    /// Takes note of a delivery. A spool that is damaged or full is the next batch's to mend; only a disk that fails
     /// ends the daemon.
     fn note(&mut self, done: Result<Receipt, store::Error>) -> Result<(), Error> {
         let receipt = match done {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// What is still to be tried, as ranges of rows. Each range that is refused is halved until it is one
+/// The ranges of rows that are still to be tried. Each range that is refused is halved until it is one
 /// row: one bad row of a thousand costs about twenty tries.
 #[derive(Debug)]
 pub(super) struct Bisect {
@@ -18,7 +18,7 @@ impl Bisect {
         bisect
     }
 
-    /// What is to be tried next.
+    /// The range that is to be tried next.
     pub(super) fn next(&mut self) -> Option<Range<usize>> {
         self.untried.pop()
     }

@@ -17,14 +17,14 @@ use crate::support::error::Diagnose;
 /// So many are tried and brought in together.
 const ROWS_A_BATCH: u32 = 1_000;
 
-/// What bringing rows in came to.
+/// The result of bringing rows in.
 #[derive(Debug, Default)]
 pub struct RetryReport {
     /// Rows that the table takes by now. They are in the queue, or in the timeline.
     pub taken: u64,
     /// Rows that it still refuses. They lie aside as before.
     pub refused: u64,
-    /// What was delivered, unless another program has the spool and delivers.
+    /// The delivery, unless another program has the spool and delivers.
     pub receipt: Option<Receipt>,
     /// Why the rest was not tried: the database is away.
     pub stopped_by: Option<Error>,

@@ -24,7 +24,7 @@ use super::{Error, failpoint};
 use crate::batch::BatchId;
 use crate::reading::error_chain;
 
-/// How long a batch that the spool cannot take may keep its cycle waiting.
+/// A batch that the spool cannot take may keep its cycle waiting so long.
 const DIRECT_WITHIN: Duration = Duration::from_secs(20);
 
 /// The event of an alert that was raised or cleared.

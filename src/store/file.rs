@@ -1,4 +1,4 @@
-//! What a SQLite file needs of the file system: a private one, and whether it is still where it was opened.
+//! Opens SQLite files that are private, and tells whether they are still where they were opened.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
-/// How long to wait for another program's transaction.
+/// The wait for another program's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How each file is opened.
+/// The options of each file.
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.
     let file = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
@@ -53,7 +53,7 @@ pub(super) async fn leave(connection: &mut SqliteConnection, identity: Identity,
     }
 }
 
-/// How a file is opened that is only looked at.
+/// The options of a file that is only looked at.
 ///
 /// A file in WAL mode without its `-wal` is nobody's at the moment, and would get files beside it from the
 /// first who reads it: as another user's, they would lock out who works with it. Taken as one that nobody
@@ -104,8 +104,8 @@ impl Identity {
         self.file == numbers(path)
     }
 
-    /// Puts the log of the file that was moved away out of the way, if it stayed behind: SQLite would put its pages into
-    /// whatever file has that name now. An empty one is removed.
+    /// Renames the log of the file that was moved away, if it stayed behind: SQLite would put its pages into whatever
+    /// file has that name now. An empty one is removed.
     fn rename_orphaned_wal(self, path: &Path) -> io::Result<()> {
         let log = with(path, "-wal");
         if self.wal.is_none() || self.wal != numbers(&log) {

@@ -65,7 +65,7 @@ impl Timeline {
     /// hold dots.
     ///
     /// # Errors
-    /// Which step failed, see [`Error`]. [`is_transient`](crate::support::error::Diagnose::is_transient) says whether waiting can help.
+    /// Which step failed, see [`Error`].
     pub async fn open(store_url: &StoreUrl, table: &str) -> Result<Self, Error> {
         let table = TableName::parse(table)?;
         Ok(Self(match store_url.backend() {
@@ -74,8 +74,8 @@ impl Timeline {
         }))
     }
 
-    /// What the timeline says of itself, without creating or changing anything; `None` where a SQLite file is
-    /// not there yet, or has no table yet.
+    /// The status, without creating or changing anything; `None` where a SQLite file is not there yet, or has no
+    /// table yet.
     ///
     /// # Errors
     /// The database does not answer, or its table does not fit.
@@ -173,7 +173,7 @@ impl Timeline {
         }
     }
 
-    /// What the database says of itself and of the timeline.
+    /// The status of the database and of the timeline.
     ///
     /// # Errors
     /// Only if the database does not answer; what the role may not look at is `None` in the answer.
@@ -193,7 +193,7 @@ impl Timeline {
     }
 }
 
-/// What waits in the spool of a state directory; `None` where there is no spool. Changes nothing.
+/// The status of the spool of a state directory; `None` where there is no spool. Changes nothing.
 ///
 /// # Errors
 /// The spool cannot be read.

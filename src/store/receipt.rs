@@ -1,4 +1,4 @@
-//! What a call to the writer did, for whoever made it.
+//! The results of calls to the writer.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use super::Error;
 use super::spool::{Dropped, Rescued};
 use crate::reading::Timestamp;
 
-/// What one call kept and delivered.
+/// The result of a call: what it kept and delivered.
 #[derive(Debug, Default)]
 pub struct Receipt {
     /// Batches that are in the timeline now.
     pub batches: u64,
     /// The rows that came with them.
     pub rows: u64,
-    /// How long the timeline took.
+    /// The time that the timeline took.
     pub took: Duration,
-    /// What is left in the spool.
+    /// The rest in the spool.
     pub backlog: Option<Backlog>,
     /// Rows that the database refused for what is in them; they are laid aside in the spool.
     pub dead_letters: u64,
@@ -25,7 +25,7 @@ pub struct Receipt {
     pub dead_letters_total: u64,
     /// Rows that the database took and of which it shows nothing: a trigger or a rule keeps them.
     pub swallowed: u64,
-    /// What no longer fitted into the spool. An event `spool_dropped` of the same batch says so too.
+    /// The batches that no longer fitted into the spool. An event `spool_dropped` of the same batch says so too.
     pub dropped: Dropped,
     /// The rows of the batch itself.
     pub kept_rows: usize,
@@ -43,18 +43,18 @@ impl Receipt {
     }
 }
 
-/// What is left in the spool.
+/// The rest in the spool.
 #[derive(Debug)]
 pub struct Backlog {
-    /// How many batches; at least.
+    /// The number of batches; at least.
     pub batches: u64,
-    /// How long the oldest has been waiting.
+    /// The age of the oldest.
     pub oldest: Duration,
     /// Why they wait; `None` if this call only had no more time.
     pub error: Option<Error>,
 }
 
-/// How far a replay has come.
+/// The progress of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Batches delivered by now.
@@ -63,10 +63,10 @@ pub struct Progress {
     pub of: u64,
 }
 
-/// What one transaction did.
+/// The result of one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WriteReport {
-    /// How many rows are in the timeline now that were not before; none if the batch was there.
+    /// Rows that are in the timeline now and were not before; none if the batch was there.
     pub rows: u64,
     /// Rows that the database took and of which it shows nothing: a trigger or a rule keeps them.
     pub swallowed: u64,
@@ -74,7 +74,7 @@ pub struct WriteReport {
     pub took: Duration,
 }
 
-/// What pruning did.
+/// The result of pruning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pruned {
     /// Rows that were removed, or would be.
@@ -103,7 +103,7 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// What a cycle may spend on batches of the past: after an outage of a day there are 1,440, and at 30 ms
+    /// The part of a cycle for batches of the past: after an outage of a day there are 1,440, and at 30 ms
     /// each they are delivered within ten cycles of a minute.
     pub(super) const CYCLE: Self = Self { batches: 500, within: Duration::from_secs(5) };
 

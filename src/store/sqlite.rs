@@ -26,20 +26,20 @@ use crate::reading::Timestamp;
 /// `PRAGMA user_version` of the schema made here. A file with a higher one is left alone.
 const SCHEMA_VERSION: i64 = 2;
 
-/// A batch's pages stay in memory until it is committed, 32 MiB of them: with the default of 2 MB a batch of 256 hosts was
-/// written out in the middle, read again and written again. What a statement needs to be undone alone is not written
-/// to a file of its own. The log is folded into the file when it is closed, or has 64 MiB, not at the commit that
+/// A batch's pages stay in memory until it is committed, 32 MiB of them: with the default of 2 MB a batch of 256 hosts
+/// was written out in the middle, read again and written again. What a statement needs to be undone alone is not
+/// written to a file of its own. The log is folded into the file when it is closed, or has 64 MiB, not at the commit that
 /// somebody waits for, and keeps 4 MiB of the disk when it begins anew.
 const TUNING: &str = "PRAGMA cache_size = -32768; PRAGMA temp_store = memory; PRAGMA wal_autocheckpoint = 16384; \
     PRAGMA journal_size_limit = 4194304";
 
-/// How often the log is folded into the file.
+/// The pause between two folds of the log into the file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
 /// Rows per INSERT. Measured: 100 to 1,000 is the fastest; SQLite takes at most 32,766 parameters.
 const ROWS_PER_INSERT: usize = 500;
 
-/// What keeps a batch from being written twice: its row goes in the same transaction.
+/// Keeps a batch from being written twice: its row goes in the same transaction.
 const DELIVERY_LOG: &str = "CREATE TABLE delivered_batch (batch_id TEXT PRIMARY KEY, rows INTEGER NOT NULL, \
     committed_at INTEGER NOT NULL DEFAULT (unixepoch()) /* seconds since 1970, UTC */) WITHOUT ROWID";
 
@@ -66,7 +66,7 @@ impl Opened {
 }
 
 impl Sqlite {
-    /// What the file says of itself; `None` where there is none, or no table in it. Creates nothing.
+    /// The status; `None` where there is none, or no table in it. Creates nothing.
     pub(super) async fn inspect(path: &Path, table: TableName) -> Result<Option<Status>, Error> {
         refuse_schema(&table)?;
         if tokio::fs::metadata(path).await.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
@@ -157,8 +157,8 @@ impl Sqlite {
         Ok(())
     }
 
-    /// What is not to keep a batch waiting: now and then the log is folded into the file, so that it stays small and a
-    /// copy of the file alone has nearly everything.
+    /// Folds the log into the file now and then, so that it stays small and a copy of the file alone has nearly
+    /// everything.
     pub(super) async fn maintain(&self) -> Result<(), Error> {
         let mut opened = self.opened.lock().await;
         if opened.checkpointed_at.elapsed() < CHECKPOINT_EVERY {
@@ -317,33 +317,34 @@ async fn ensure_schema(
     table: &TableName,
 ) -> Result<InitReport, Error> {
     let failed = |source| Error::from_sqlite(path, "create the table", source);
-    let report = |created, delivery_log| InitReport {
-        table: table.to_string(),
-        created,
-        delivery_log,
-        owner_sql: Vec::new(),
-    };
-    let (created, delivery_log) = missing(connection, path, table).await?;
+    let (mut created, mut delivery_log) = missing(connection, path, table).await?;
     let has_alerts = alerts::are_there(connection, Tables::OfTimeline).await.map_err(failed)?;
-    if created.is_empty() && delivery_log.is_empty() && has_alerts {
-        return Ok(report(created, delivery_log));
+    if !created.is_empty() || !delivery_log.is_empty() || !has_alerts {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        // Another process may have been faster.
+        (created, delivery_log) = missing(&mut transaction, path, table).await?;
+        create(&mut transaction, &created, &delivery_log).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
     }
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    // Another process may have been faster.
-    let (created, delivery_log) = missing(&mut transaction, path, table).await?;
-    for statement in created.iter().chain(&delivery_log) {
-        sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *transaction).await.map_err(failed)?;
+    Ok(InitReport { table: table.to_string(), created, delivery_log, owner_sql: Vec::new() })
+}
+
+async fn create(
+    connection: &mut SqliteConnection,
+    timeline: &[String],
+    delivery_log: &[String],
+) -> sqlx::Result<()> {
+    for statement in timeline.iter().chain(delivery_log) {
+        sqlx::query(AssertSqlSafe(statement.as_str())).execute(&mut *connection).await?;
     }
-    alerts::create(&mut transaction, Tables::OfTimeline).await.map_err(failed)?;
-    let version: i64 =
-        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(failed)?;
+    alerts::create(connection, Tables::OfTimeline).await?;
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
     // Version 0 with the table there is a file of somebody else's, whose version is not ours to say.
-    if !created.is_empty() || version != 0 {
+    if !timeline.is_empty() || version != 0 {
         let version = format!("PRAGMA user_version = {SCHEMA_VERSION}");
-        sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await.map_err(failed)?;
+        sqlx::query(AssertSqlSafe(version)).execute(connection).await?;
     }
-    transaction.commit().await.map_err(failed)?;
-    Ok(report(created, delivery_log))
+    Ok(())
 }
 
 /// The statements that create what is not there: the timeline, and the table of delivered batches, which

@@ -1,10 +1,10 @@
-//! What a timeline says of itself, and what `store init` did.
+//! The status of a timeline, and the result of `store init`.
 
 use std::fmt;
 
 use crate::reading::Timestamp;
 
-/// What keeps a batch that has to be sent twice from being in the timeline twice.
+/// The means that keep a batch that has to be sent twice from being in the timeline twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guarantee {
     /// A row of `delivered_batch` is written in the same transaction.
@@ -27,7 +27,7 @@ impl fmt::Display for Guarantee {
     }
 }
 
-/// What the database says of itself and of the timeline.
+/// The status of the database and of the timeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
     /// `SQLite` or `PostgreSQL`.
@@ -56,12 +56,11 @@ pub struct Status {
     pub tls: Option<Option<String>>,
     /// Bytes on disk with the indexes.
     pub size_bytes: Option<u64>,
-    /// What keeps batches from being doubled.
+    /// The means that keep batches from being doubled.
     pub guarantee: Guarantee,
-    /// What the owner of the table could improve, one sentence each, with the SQL.
+    /// Improvements for the owner of the table, one sentence each, with the SQL.
     pub hints: Vec<String>,
-    /// What an owner of the database would run for a table of delivered batches, if there is none that
-    /// this role can use.
+    /// The statements for an owner of the database, if there is no table of delivered batches that this role can use.
     pub owner_sql: Vec<String>,
 }
 
@@ -76,16 +75,16 @@ pub struct ColumnFound {
     pub not_null: bool,
 }
 
-/// What `store init` did.
+/// The result of `store init`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InitReport {
     /// The table, quoted as SQL needs it.
     pub table: String,
-    /// What was created, as SQL; empty if the table was there already.
+    /// The statements that created the table; empty if the table was there already.
     pub created: Vec<String>,
-    /// What was created for the table of delivered batches.
+    /// The statements that created the table of delivered batches.
     pub delivery_log: Vec<String>,
-    /// What an owner of the database would run for it, if this role may not.
+    /// The statements for an owner of the database, if this role may not create it.
     pub owner_sql: Vec<String>,
 }
 

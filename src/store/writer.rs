@@ -38,7 +38,7 @@ pub struct Writer {
     /// `None` until a SQLite timeline needs it.
     spool: Option<Spool>,
     timeline: Option<Timeline>,
-    /// What [`Self::connect`] met; the next delivery does not wait for the same again.
+    /// The error that [`Self::connect`] met; the next delivery does not wait for the same again.
     pub(super) connect_error: Option<Error>,
     has_failing_disk: bool,
     /// Whether the last batch had to be written directly.
@@ -200,7 +200,7 @@ impl Writer {
         self.note_failing_disk(done.map(|()| receipt))
     }
 
-    /// What is in the spool.
+    /// The status of the spool.
     ///
     /// # Errors
     /// The spool cannot be read.
@@ -323,7 +323,7 @@ impl Writer {
         Ok(status.batches == 0)
     }
 
-    /// What a failing disk said was durable may not be, and a second try would not find that out.
+    /// Takes note of a failing disk: what it said was durable may not be, and a second try would not find that out.
     fn note_failing_disk(&mut self, done: Result<Receipt, Error>) -> Result<Receipt, Error> {
         if let Err(error) = &done
             && error.is_failing_disk()

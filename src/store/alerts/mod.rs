@@ -1,4 +1,4 @@
-//! What is kept of the alerts: their state, and the messages that wait for the webhook. Both change in the
+//! The memory of the alerts: their state, and the messages that wait for the webhook. Both change in the
 //! transaction that keeps the batch that changed them, so that a process that is killed forgets neither,
 //! and raises nothing twice.
 //!
@@ -17,10 +17,10 @@ pub use outbox::{Outbox, OutboxMessage, stored_alerts};
 
 use crate::batch::Event;
 
-/// What a batch says of the alerts.
+/// The part of a batch about the alerts.
 #[derive(Debug, Clone, Default)]
 pub struct AlertRecord {
-    /// What was raised and cleared. Written with the batch's own events, or not at all where the rest of
+    /// The alerts that were raised and cleared. Written with the batch's own events, or not at all where the rest of
     /// this cannot be kept.
     pub events: Vec<Event>,
     /// The revision that was judged by; 0 where there was none.
@@ -41,7 +41,7 @@ pub struct StoredAlertState {
     pub text: String,
 }
 
-/// What is kept of the alerts.
+/// The memory of the alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredAlerts {
     /// The newest state; `None` if none was ever kept.

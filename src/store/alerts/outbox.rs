@@ -66,8 +66,8 @@ impl Source {
     }
 }
 
-/// What is kept of the alerts beside a state directory and a timeline. Changes nothing, and works beside a
-/// fleetwatt that runs.
+/// The memory of the alerts beside a state directory and a timeline. Changes nothing, and works beside a fleetwatt
+/// that runs.
 ///
 /// # Errors
 /// A file that is there cannot be read.
@@ -102,7 +102,7 @@ pub struct OutboxMessage {
 #[derive(Debug)]
 pub struct Outbox {
     sources: Vec<Source>,
-    /// What is done with, and could not be removed yet.
+    /// The ids of messages that are done with, and could not be removed yet.
     done: BTreeSet<String>,
 }
 

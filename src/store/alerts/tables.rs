@@ -62,7 +62,10 @@ pub(in crate::store) async fn keep(
         return Ok(Some(newer));
     }
     if let Some(text) = &record.state {
-        put_state(connection, tables, id, record.judged_by + 1, text).await?;
+        let sql = "INSERT INTO {state} VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET \
+                   revision = excluded.revision, batch_id = excluded.batch_id, state = excluded.state";
+        let query = sqlx::query(tables.sql(sql)).bind(record.judged_by + 1).bind(id.to_string()).bind(text);
+        query.execute(&mut *connection).await?;
     }
     for (n, message) in record.messages.iter().enumerate() {
         let sql = "INSERT INTO {outbox} (message_id, message) VALUES (?, ?) ON CONFLICT DO NOTHING";
@@ -79,19 +82,6 @@ pub(in crate::store) async fn keep(
         }
     }
     Ok(None)
-}
-
-async fn put_state(
-    connection: &mut SqliteConnection,
-    tables: Tables,
-    id: BatchId,
-    revision: i64,
-    text: &str,
-) -> sqlx::Result<()> {
-    let sql = "INSERT INTO {state} VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET \
-               revision = excluded.revision, batch_id = excluded.batch_id, state = excluded.state";
-    let query = sqlx::query(tables.sql(sql)).bind(revision).bind(id.to_string()).bind(text);
-    query.execute(connection).await.map(|_| ())
 }
 
 pub(in crate::store) async fn state_of(

@@ -1,4 +1,4 @@
-//! What a batch says of the alerts is kept with it, once, and never without it.
+//! The alerts of a batch are kept with it, once, and never without it.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use crate::store::store_url::Server;
 use crate::support::percent;
 use crate::support::regular_file;
 
-/// How long connecting may take, with TLS and login. sqlx has no deadline of its own.
+/// The time for connecting, with TLS and login. sqlx has no deadline of its own.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// All root certificates of a machine have 250 KB.

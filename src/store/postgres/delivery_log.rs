@@ -1,4 +1,4 @@
-//! How a batch is kept from being written twice, by what this role may do.
+//! Keeps a batch from being written twice, by what this role may do.
 //!
 //! A broken connection leaves it open whether a commit was made, so every batch is sent until the
 //! database says yes. What makes that harmless is decided in the transaction that writes the rows.
@@ -141,7 +141,7 @@ fn lock_key(id: Uuid) -> i64 {
     id.as_u64_pair().1.cast_signed()
 }
 
-/// What an owner of the database would run so that every batch is written exactly once.
+/// The statements that an owner of the database would run so that every batch is written exactly once.
 pub(super) fn owner_sql(role: &str) -> Vec<String> {
     let role = quoted(role);
     vec![

@@ -8,8 +8,8 @@ use crate::store::Error;
 use crate::store::store_url::Server;
 use crate::store::table::{TableName, quoted};
 
-/// How long all of a transaction but its commit may take. The server ends each statement after 30 s;
-/// this is for a network that swallows everything.
+/// The time for all of a transaction but its commit. The server ends each statement after 30 s; this is for a network
+/// that swallows everything.
 const TRANSACTION_WITHIN: Duration = Duration::from_secs(120);
 
 /// A failure within a step.

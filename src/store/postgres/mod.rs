@@ -31,13 +31,13 @@ use connect::{begin, connect};
 use failure::Target;
 use table_mapping::TableMapping;
 
-/// How long after its last use a connection is taken to be alive without asking.
+/// After its last use a connection is taken to be alive so long without asking.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// How long what was found out about the table is taken to hold, unless an error says that it does not.
+/// The findings about the table are taken to hold so long, unless an error says that they do not.
 const TRIED_FOR: Duration = Duration::from_secs(600);
 
-/// How long a commit may take.
+/// The time for a commit.
 const COMMIT_WITHIN: Duration = Duration::from_secs(30);
 
 /// A server, and the connection to it while there is one.
@@ -55,7 +55,7 @@ struct Session {
     connection: PgConnection,
     table: TableMapping,
     guarantee: Guarantee,
-    /// What is odd about the table, one sentence each.
+    /// The oddities of the table, one sentence each.
     warnings: Vec<String>,
     used_at: Instant,
     opened_at: Instant,

@@ -1,4 +1,4 @@
-//! What the server says of itself and of the table. What the role may not see stays unsaid.
+//! The status of the server and of the table. What the role may not see stays unsaid.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;

@@ -154,7 +154,7 @@ fn problems(found: &TableSchema) -> Vec<String> {
     problems
 }
 
-/// What keeps one of the five columns from being written.
+/// The reason why one of the five columns cannot be written.
 fn problem(name: &str, column: Option<&Column>) -> Option<String> {
     let (types, message) = accepted_types(name);
     let Some(Column { sql_type, base_type, .. }) = column else {

@@ -1,4 +1,4 @@
-//! What is there: the table, its columns, and what this role may do, from `pg_catalog`.
+//! The table as it is, its columns, and the rights of this role, from `pg_catalog`.
 //!
 //! Not from `information_schema`, which hides from a role the columns that it has no privilege on.
 //! These catalogs everybody may read, so a role with INSERT and nothing else suffices.

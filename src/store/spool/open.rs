@@ -62,7 +62,7 @@ impl Spool {
         }
     }
 
-    /// What is in the spool of a state directory, if there is one: creates nothing and mends nothing.
+    /// The status of the spool of a state directory, if there is one: creates nothing and mends nothing.
     pub(in crate::store) async fn inspect(state_dir: &Path) -> Result<Option<SpoolStatus>, Error> {
         let path = state_dir.join(FILE_NAME);
         if !path.exists() {
@@ -104,7 +104,7 @@ impl Spool {
         Self::open_file(&path).await.map(|spool| Self { rescued: Some(rescued), ..spool })
     }
 
-    /// What became of a damaged file; said once.
+    /// The fate of a damaged file; said once.
     pub(in crate::store) const fn take_rescued(&mut self) -> Option<Rescued> {
         self.rescued.take()
     }

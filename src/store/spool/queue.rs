@@ -22,7 +22,7 @@ const FREE_PAGES: i64 = 4_096;
 /// Microseconds since 1970.
 pub(super) const NOW: &str = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
 
-/// How much may wait, and how long.
+/// Bounds of what may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpoolLimits {
     /// Bytes of compressed batches. The newest batch is kept even if it alone has more.
@@ -31,7 +31,7 @@ pub struct SpoolLimits {
     pub age: Duration,
 }
 
-/// What had to be dropped because the spool was full or a batch too old.
+/// The loss because the spool was full or a batch too old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
     /// Batches, the oldest ones.
@@ -40,20 +40,20 @@ pub struct Dropped {
     pub rows: u64,
 }
 
-/// What is in the spool.
+/// The content of the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolStatus {
     /// The file.
     pub path: PathBuf,
-    /// How many batches wait.
+    /// Batches that wait.
     pub batches: u64,
     /// The rows in them.
     pub rows: u64,
     /// Their size as they wait, compressed.
     pub bytes: u64,
-    /// How long the oldest has been waiting; `None` if none waits.
+    /// The age of the oldest; `None` if none waits.
     pub oldest: Option<Duration>,
-    /// How often the oldest was tried, and what the database said last.
+    /// The tries of the oldest, and the last words of the database.
     pub last_error: Option<(u64, String)>,
     /// Rows that the database refused for what is in them.
     pub dead_letters: u64,
@@ -74,7 +74,7 @@ pub(in crate::store) struct SpooledBatch {
     pub(in crate::store) records: Result<Vec<Record>, Error>,
 }
 
-/// What became of a spool that was set aside.
+/// The fate of a spool that was set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rescued {
     /// Batches that were saved.
@@ -89,7 +89,7 @@ pub(in crate::store) struct Spool {
     pub(super) path: PathBuf,
     pub(super) connection: SqliteConnection,
     pub(super) identity: Identity,
-    /// What became of the file that was here before, if it was damaged.
+    /// The fate of the file that was here before, if it was damaged.
     pub(super) rescued: Option<Rescued>,
     /// Whether it works in the room that was set aside, as the disk is full: it does not grow.
     pub(super) is_on_reserve: bool,
@@ -194,7 +194,7 @@ impl Spool {
         }
     }
 
-    /// What is in it.
+    /// The content.
     pub(in crate::store) async fn status(&mut self) -> Result<SpoolStatus, Error> {
         let failed = |source| Error::from_spool(&self.path, source);
         let sql = "SELECT count(*), coalesce(sum(rows), 0), coalesce(sum(bytes), 0), min(created_us), \
@@ -251,7 +251,7 @@ pub(super) async fn insert(
     query.execute(connection).await.map(|_| ())
 }
 
-/// What the spool has seen go by, in microseconds: [`clock_at`] from the clock that it reads and what is in `meta`.
+/// The time that the spool has seen go by, in microseconds: [`clock_at`] of the clock that it reads and of `meta`.
 const CLOCK: &str = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER), \
     (SELECT value FROM meta WHERE key = 'clock_us'), (SELECT value FROM meta WHERE key = 'spool_us'), \
     (SELECT max(created_us) FROM batch)";

@@ -22,10 +22,10 @@ const FILLING: &str = "spool.rescue";
 /// The new spool when it is complete.
 const COMPLETE: &str = "spool.rescued";
 
-/// What belongs to a SQLite file, the file itself last.
+/// The endings of the files of a SQLite database, the file itself last.
 const PARTS: [&str; 3] = ["-shm", "-wal", ""];
 
-/// What of `meta` goes on in the new spool.
+/// The numbers of `meta` that go on in the new spool.
 const COUNTED: [&str; 5] =
     ["dropped_total", "lost_total", "dead_letters_dropped_total", "clock_us", "spool_us"];
 
@@ -69,16 +69,8 @@ pub(super) async fn set_aside(path: &Path) -> Result<Rescued, Error> {
         .and_then(|()| swap(path, &complete, &stem));
     let aside = swapped.map_err(|source| Error::from_spool_io(path, source))?;
     let (saved, lost) = (u64::try_from(found.batches.len()).unwrap_or(u64::MAX), found.n_lost());
-    if found.is_complete {
-        tracing::error!(saved, lost, aside = %aside.display(), "spool was damaged and is set aside");
-    } else {
-        tracing::error!(
-            saved,
-            lost,
-            aside = %aside.display(),
-            "spool was damaged and is set aside; more may be lost than can be counted"
-        );
-    }
+    let more = if found.is_complete { "" } else { "; more may be lost than can be counted" };
+    tracing::error!(saved, lost, aside = %aside.display(), "spool was damaged and is set aside{more}");
     Ok(Rescued { saved, lost })
 }
 

@@ -26,7 +26,7 @@ const HEADER: usize = 100;
 const WAL_HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// What the first byte of a page says that it is.
+/// The kind of a page, by its first byte.
 const TABLE_LEAF: u8 = 13;
 const INDEX_LEAF: u8 = 10;
 const INDEX_INTERIOR: u8 = 2;
@@ -34,7 +34,7 @@ const INDEX_INTERIOR: u8 = 2;
 /// The root of the index of ids: the tables are created in one order, and none is ever dropped.
 const INDEX_ROOT: usize = 4;
 
-/// What a map page says of a free page.
+/// The mark of a free page in a map page.
 const FREE: u8 = 2;
 
 /// Bytes of a map page's entry, and how many pages a map page and those it is about are together.
@@ -47,7 +47,7 @@ const N_COLUMNS: usize = 9;
 /// No record is larger: it bounds what a damaged one can make us allocate.
 const MAX_RECORD: usize = 1 << 30;
 
-/// What was found.
+/// The finds.
 #[derive(Debug, Default)]
 pub(super) struct Salvage {
     /// Batches whose checksum holds, by their place in the queue.
@@ -74,8 +74,8 @@ pub(super) struct Batch {
 }
 
 impl Salvage {
-    /// How many batches are known to be lost. Batches leave from the front, so whatever follows the first that
-    /// something speaks of was there.
+    /// The number of batches that are known to be lost. Batches leave from the front, so whatever follows the first
+    /// that something speaks of was there.
     pub(super) fn n_lost(&self) -> u64 {
         let Some(first) = self.known.iter().chain(self.batches.keys()).min() else { return 0 };
         let last = self.known.iter().chain(self.batches.keys()).max().unwrap_or(first);
@@ -290,7 +290,7 @@ fn frames(wal: &File) -> io::Result<BTreeMap<usize, u64>> {
     Ok(found)
 }
 
-/// How much of a record lies in its page, by SQLite's own rule.
+/// The part of a record that lies in its page, by SQLite's own rule.
 fn n_local(length: usize, kind: u8) -> usize {
     let most = if kind == TABLE_LEAF { PAGE - 35 } else { (PAGE - 12) * 64 / 255 - 23 };
     if length <= most {

@@ -79,7 +79,7 @@ async fn drained(spool: &mut Spool) -> Vec<BatchId> {
     ids
 }
 
-/// What `kill -9` leaves: the files as they are, without their last connection's farewell.
+/// The remains after `kill -9`: the files as they are, without their last connection's farewell.
 async fn killed(spool: Spool, from: &TempDir) -> TempDir {
     let to = tempfile::tempdir().unwrap();
     for name in ["spool.db", "spool.db-wal"] {

@@ -57,7 +57,7 @@ impl Sqlite {
     }
 }
 
-/// What was measured before this goes. By SQLite's clock, or by the newest of the rows that were there before the last
+/// The time before which rows go. By SQLite's clock, or by the newest of the rows that were there before the last
 /// batch, if that is earlier: a clock that is far ahead for once removes nothing too early. `n_new` rows came
 /// with that batch; without it, all rows are looked at.
 async fn cutoff(
