@@ -1,12 +1,14 @@
-//! The types of a cycle's product.
+//! The types of a cycle's product, and the last state of the fleet, of which every output is a function.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::Metadata;
+use crate::alert::Transition;
 use crate::reading::{AccountReport, Device, Fault, Outcome, SampleCounts, Span, Timestamp};
 
 /// A batch's identity: a UUID of version 7, so that ids sort by time. It stands in every row's metadata.
@@ -75,4 +77,33 @@ pub struct Event {
     pub metadata: Metadata,
     /// The time of measurement.
     pub at: Timestamp,
+}
+
+/// Everything that a cycle left to be shown. Plain data, cheap to share.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The last closed cycle.
+    pub batch: Arc<Batch>,
+    /// Every alert that is active after it, each as the transition that raised it.
+    pub alerts: Vec<Transition>,
+    /// The store after it took the batch.
+    pub store: StoreState,
+}
+
+/// The state of the way into the timeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreState {
+    /// Number of batches that wait in the spool, and since when the oldest does.
+    pub waiting: Option<(u64, Timestamp)>,
+    /// Since when the database takes nothing, and why.
+    pub away: Option<(Timestamp, String)>,
+    /// Rows that the database refused, which lie aside in the spool.
+    pub dead_letters: u64,
+}
+
+impl From<Batch> for Snapshot {
+    /// A cycle of which no alert and nothing of the store is known.
+    fn from(batch: Batch) -> Self {
+        Self { batch: Arc::new(batch), alerts: Vec::new(), store: StoreState::default() }
+    }
 }

@@ -24,13 +24,16 @@ const MAX_FIELD_BYTES: usize = 16 << 10;
 const MAX_DEPTH: usize = 4;
 
 impl Batch {
-    pub(super) fn push_account(&self, events: &mut Vec<Event>, style: MetadataStyle) {
-        let Some(account) = &self.account else { return };
+    /// The rows of the account alone, which may end between two cycles.
+    pub fn station_events(&self, style: MetadataStyle) -> Vec<Event> {
+        let mut events = Vec::new();
+        let Some(account) = &self.account else { return events };
         for reading in &account.readings {
-            self.push_reading(events, account, reading, style);
+            self.push_reading(&mut events, account, reading, style);
         }
         events.extend(account.stations.iter().map(|status| self.station_up(account, status)));
         events.push(self.account_up(account));
+        events
     }
 
     fn push_reading(

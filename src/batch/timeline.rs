@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::inventory::MetadataStyle;
-use crate::reading::{Device, Power, PowerSamples, Quantity, Role, SafeText, Timestamp};
+use crate::reading::{Device, Power, Quantity, Role, SafeText, Timestamp};
 use crate::support::milliseconds;
 
 use super::entries::Entries;
@@ -32,20 +32,13 @@ impl Batch {
             }
             self.push_node(&mut events, report);
         }
-        self.push_account(&mut events, style);
+        events.extend(self.station_events(style));
         events.push(self.cluster_total());
         if style == MetadataStyle::Slim {
             // What is older is written again anyway, so it need not be kept.
             let yesterday = utc_day(self.started_at) - 1;
             written.retain(|_, (_, utc_day)| *utc_day >= yesterday);
         }
-        events
-    }
-
-    /// The rows of what stations said alone: for a session that ends between two cycles.
-    pub fn station_events(&self, style: MetadataStyle) -> Vec<Event> {
-        let mut events = Vec::new();
-        self.push_account(&mut events, style);
         events
     }
 
@@ -154,18 +147,15 @@ pub(super) fn gpu_sources(report: &HostReport) -> Vec<String> {
         let is_free = |name: &String| !taken.contains(name);
         let by_index = gpu.index().ok().map(u32::to_string).filter(is_free);
         let by_bus = || gpu.bus_id().ok().map(SafeText::to_string).filter(is_free);
-        let by_uuid = || gpu.uuid().ok().map(|uuid| uuid_tail(uuid).to_owned()).filter(is_free);
+        // The last group of a UUID differs between the GPUs of a host.
+        let uuid_tail = || gpu.uuid().ok().and_then(|uuid| uuid.as_str().rsplit('-').next());
+        let by_uuid = || uuid_tail().map(str::to_owned).filter(is_free);
         let free = by_index.or_else(by_bus).or_else(by_uuid);
         let name = free.unwrap_or_else(|| format!("row{row}"));
         sources.push(format!("gpu_{}_{name}", report.node));
         taken.insert(name);
     }
     sources
-}
-
-/// The last group of a UUID, which differs between the GPUs of a host.
-fn uuid_tail(uuid: &SafeText) -> &str {
-    uuid.as_str().rsplit('-').next().unwrap_or_default()
 }
 
 /// Whether these facts are not yet written today; they count as written from here on.
@@ -201,8 +191,15 @@ fn utc_day(at: Timestamp) -> i64 {
 fn sample(gpu: &Device) -> Entries<'_> {
     let mut sample = Entries::new();
     sample.device(gpu, &[Role::Identity, Role::Sample, Role::Extra]);
+    // Their mean is the value itself.
     if let Some(samples) = &gpu.power_samples {
-        put_samples(&mut sample, samples);
+        sample.put("power_min_w", samples.min.watts());
+        sample.put("power_max_w", samples.max.watts());
+        sample.put("power_samples", samples.counts.n_samples);
+        sample.put("power_samples_absent", samples.counts.n_absent);
+        sample.put("power_samples_refused", samples.counts.n_refused);
+        sample.put("power_energy_j", samples.energy.joules());
+        sample.put("power_covered_ms", milliseconds(samples.covered));
     }
     sample
 }
@@ -213,17 +210,6 @@ fn put_facts<'a>(to: &mut Entries<'a>, report: &'a HostReport, gpu: &'a Device) 
     to.text("ip", &report.address);
     to.put("labels", json!(report.labels));
     to.device(gpu, &[Role::Fact]);
-}
-
-/// The entries of the samples of a cycle, beside their mean, which is the value itself.
-fn put_samples(to: &mut Entries<'_>, samples: &PowerSamples) {
-    to.put("power_min_w", samples.min.watts());
-    to.put("power_max_w", samples.max.watts());
-    to.put("power_samples", samples.counts.n_samples);
-    to.put("power_samples_absent", samples.counts.n_absent);
-    to.put("power_samples_refused", samples.counts.n_refused);
-    to.put("power_energy_j", samples.energy.joules());
-    to.put("power_covered_ms", milliseconds(samples.covered));
 }
 
 /// The metadata of `node_up`: how the attempt ended, and what is missing of this host.

@@ -105,22 +105,17 @@ impl Device {
 
     /// The power draw to record: the mean of the last second where the board gives it, since a poll that
     /// is slower than the sensor integrates it best; then the driver's own choice; then the instantaneous value.
-    /// Where it was sampled, the mean of the samples.
+    /// Where it was sampled, the mean of the samples. Without any, the first error of a kind.
     ///
     /// A number that cannot be true is not replaced by another kind: of one sensor, neither is to be believed.
     pub fn power(&self) -> Result<PowerDraw, &Absent> {
         if let Some(samples) = &self.power_samples {
             return Ok(PowerDraw { power: samples.mean, kind: samples.kind });
         }
-        self.power_now(&[PowerKind::Average, PowerKind::Draw, PowerKind::Instant])
-    }
-
-    /// The first of these kinds that there is a value of; else the first error among them.
-    pub fn power_now(&self, kinds: &[PowerKind]) -> Result<PowerDraw, &Absent> {
         let mut error = None;
-        for kind in kinds {
+        for &kind in PowerKind::ALL {
             match self.typed(kind.quantity()) {
-                Ok(power) => return Ok(PowerDraw { power: *power, kind: *kind }),
+                Ok(power) => return Ok(PowerDraw { power: *power, kind }),
                 Err(absent) if absent.reason == Reason::Implausible => return Err(absent),
                 Err(absent) if absent.reason.is_structural() => {}
                 Err(absent) => error = error.or(Some(absent)),
@@ -149,17 +144,11 @@ impl Device {
 
     /// The draw of the limit, rounded to one decimal.
     pub fn power_of_limit(&self) -> Measured<Share> {
-        let draw = self.power().map_err(Absent::clone)?.power.milliwatts();
-        let limit = self.limit()?.milliwatts();
-        let tenths_of_percent = draw
-            .checked_mul(1000)
-            .and_then(|scaled| scaled.checked_add(limit / 2))
-            .and_then(|scaled| scaled.checked_div(limit))
-            .filter(|_| limit > 0);
-        tenths_of_percent
-            .and_then(|tenths| tenths.checked_mul(100))
-            .map(Share::from_millipercent)
-            .ok_or_else(|| Absent::new(Reason::Implausible, &format!("{draw} of {limit} mW")))
+        let draw = i128::from(self.power().map_err(Absent::clone)?.power.milliwatts());
+        let limit = i128::from(self.limit()?.milliwatts());
+        let millipercent = (limit > 0).then(|| (draw * 1000 + limit / 2) / limit * 100);
+        let share = millipercent.and_then(|share| i64::try_from(share).ok()).map(Share::from_millipercent);
+        share.ok_or_else(|| Absent::new(Reason::Implausible, &format!("{draw} of {limit} mW")))
     }
 }
 

@@ -8,7 +8,7 @@ use super::table::table;
 use super::{Energy, Power, Quantity};
 
 table! {
-    /// The kind of a board's power number.
+    /// The kind of a board's power number, the one to prefer first.
     ///
     /// Source: the help texts of drivers 535 to 610 and the NVML reference of `nvmlDeviceGetPowerUsage`.
     #[derive(Serialize, Deserialize)]
