@@ -126,10 +126,8 @@ impl Webhook {
                 }
                 Err(error) => {
                     let pause = backoff.fail();
-                    let wait = match error {
-                        DeliveryError::Status(_, _, Some(wait)) => wait,
-                        _ => jitter::half_to_whole(pause),
-                    };
+                    let asked = if let DeliveryError::Status(_, _, asked) = &error { *asked } else { None };
+                    let wait = asked.unwrap_or_else(|| jitter::half_to_whole(pause));
                     endpoint_state.not_before = Instant::now().checked_add(wait);
                     last = error;
                 }
