@@ -47,7 +47,8 @@ async fn log_in(config: &Account, force: bool) -> Result<String, CloudError> {
     if let Some(login) = cloud.login().filter(|_| !force) {
         return Ok(format!("already logged in{}", until(login, config)));
     }
-    let (email, password) = credentials(config)?;
+    let email = asked(config.email.as_ref(), ask_email)?;
+    let password = asked(config.password.as_ref(), || rpassword::prompt_password("password: "))?;
     let login = cloud.log_in(email.expose(), &password).await?;
     Ok(format!("logged in{}", until(login, config)))
 }
@@ -55,45 +56,31 @@ async fn log_in(config: &Account, force: bool) -> Result<String, CloudError> {
 /// Until when it holds, and what comes then.
 fn until(login: LoggedIn, config: &Account) -> String {
     let until = login.until.map(|until| format!(" until {until}")).unwrap_or_default();
-    match (&config.email, &config.password) {
-        (Some(_), Some(_)) => format!("{until}, then renewed automatically"),
-        _ => {
-            let command = VENDOR.source;
-            format!("{until}; then `fleetwatt {command} login` is needed again, as no password is set")
-        }
+    if config.email.is_some() && config.password.is_some() {
+        return format!("{until}, then renewed automatically");
     }
+    format!("{until}; then `fleetwatt {} login` is needed again, as no password is set", VENDOR.source)
 }
 
-/// Credentials from the settings, and the missing ones from the terminal.
-fn credentials(config: &Account) -> Result<(Secret, Secret), CloudError> {
-    let email = config.email.clone().map_or_else(ask_email, Ok)?;
-    let password = config.password.clone().map_or_else(ask_password, Ok)?;
-    Ok((email, password))
+/// Asks a person for what the settings do not have.
+fn asked(
+    known: Option<&Secret>,
+    ask: impl FnOnce() -> std::io::Result<String>,
+) -> Result<Secret, CloudError> {
+    if let Some(known) = known {
+        return Ok(known.clone());
+    }
+    let answer = if std::io::stdin().is_terminal() { ask().ok() } else { None };
+    answer.filter(|answer| !answer.is_empty()).map(Secret::new).ok_or(CloudError::NoCredentials)
 }
 
-fn ask_email() -> Result<Secret, CloudError> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(CloudError::NoCredentials);
-    }
+fn ask_email() -> std::io::Result<String> {
     let mut stderr = std::io::stderr();
+    write!(stderr, "e-mail address of the {} account: ", VENDOR.label)?;
+    stderr.flush()?;
     let mut line = String::new();
-    let asked =
-        write!(stderr, "e-mail address of the {} account: ", VENDOR.label).and_then(|()| stderr.flush());
-    asked.and_then(|()| stdin.read_line(&mut line)).map_err(|_nobody_there| CloudError::NoCredentials)?;
-    some(line.trim().to_owned())
-}
-
-fn ask_password() -> Result<Secret, CloudError> {
-    if !std::io::stdin().is_terminal() {
-        return Err(CloudError::NoCredentials);
-    }
-    let asked = rpassword::prompt_password("password: ");
-    some(asked.map_err(|_nobody_there| CloudError::NoCredentials)?)
-}
-
-fn some(text: String) -> Result<Secret, CloudError> {
-    if text.is_empty() { Err(CloudError::NoCredentials) } else { Ok(Secret::new(text)) }
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
 }
 
 /// Lists what the account has.

@@ -107,23 +107,16 @@ fn headline(model: &str, frame: &Frame<'_>) -> String {
 
 /// A row for each value of a field, and one for a field without any.
 fn rows(field: &Field<'_>, named: &[NamedValue]) -> Vec<[String; 6]> {
-    let tag = format!("{:02x}", field.tag);
     let kind = field.kind.map_or("", |kind| kind.label()).to_owned();
-    let mut rows: Vec<[String; 6]> = named
-        .iter()
-        .filter(|named| named.tag == field.tag)
-        .map(|NamedValue { name, value, unit, .. }| {
-            let [tag, kind, bytes] = [const { String::new() }; 3];
-            [tag, kind, name.clone(), shown(value), (*unit).to_owned(), bytes]
-        })
-        .collect();
-    if rows.is_empty() {
-        rows.push([const { String::new() }; 6]);
-    }
-    if let Some([tag_cell, kind_cell, .., bytes_cell]) = rows.first_mut() {
-        (*tag_cell, *kind_cell, *bytes_cell) = (tag, kind, bytes_of(field));
-    }
-    rows
+    let mut of_field = Some([format!("{:02x}", field.tag), kind, bytes_of(field)]);
+    let mut row = |[name, value, unit]: [String; 3]| {
+        let [tag, kind, bytes] = of_field.take().unwrap_or_default();
+        [tag, kind, name, value, unit, bytes]
+    };
+    let values = named.iter().filter(|named| named.tag == field.tag);
+    let cells = |named: &NamedValue| [named.name.clone(), shown(&named.value), named.unit.to_owned()];
+    let rows: Vec<_> = values.map(|named| row(cells(named))).collect();
+    if rows.is_empty() { vec![row(Default::default())] } else { rows }
 }
 
 fn bytes_of(field: &Field<'_>) -> String {

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use std::pin::pin;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::account::no_section;
 use super::frame;
 use super::vendor::mqtt::MqttEvent;
 use super::vendor::session::{ListenError, Listener};
-use super::vendor::wire::{self, Body, Message, MsgType};
+use super::vendor::wire::{self, Body, MsgType};
 use crate::battery::{Account, VENDOR};
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
@@ -49,83 +49,76 @@ pub(super) struct Request {
     pub(super) form: Form,
 }
 
-/// Why listening ended.
-#[derive(Debug)]
-enum Ended {
-    /// It was asked to.
-    Heard {
-        /// Number of messages received.
-        n_messages: u64,
-        /// The error that kept us from receiving any, if there was one.
-        hindrance: Option<String>,
-    },
-    /// Nobody reads what is printed.
-    Print(std::io::Error),
-}
-
 /// Listens to the account's stations.
 pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
     let settings = settings_to_read(cli)?;
     let Some(config) = &settings.account else { return Ok(no_section(&settings)) };
-    let job = async { Ok(listen(config, request, print).await) };
-    match block_on(job)? {
-        Ok(Ended::Heard { n_messages: 0, hindrance: Some(hindrance) }) => {
+    let heard = match block_on(async { Ok(listen(config, request).await) })? {
+        Ok(heard) => heard?,
+        Err(error) => (0, Some(error.to_message())),
+    };
+    match heard {
+        (0, Some(hindrance)) => {
             render::eprint_plain_error(&hindrance);
             Ok(Exit::Partial)
         }
-        Ok(Ended::Heard { n_messages: 0, hindrance: None }) => {
+        (0, None) => {
             render::eprint_plain_error(&format!(
                 "nothing was heard: see `fleetwatt {} devices` for who is connected",
                 VENDOR.source
             ));
             Ok(Exit::Nothing)
         }
-        Ok(Ended::Heard { .. }) => Ok(Exit::Ok),
-        Ok(Ended::Print(error)) => Err(Failure::Print(error)),
-        Err(error) => {
-            render::eprint_plain_error(&error.to_message());
-            Ok(Exit::Partial)
-        }
+        _ => Ok(Exit::Ok),
     }
 }
 
-/// Listens, and prints by `print`, until Ctrl-C or the time is over.
+/// Listens and prints until Ctrl-C, the time is over, or nobody reads what is printed. Gives the number of messages,
+/// and the error that kept us from receiving any, if there was one.
 async fn listen(
     config: &Account,
     request: &Request,
-    mut print: impl FnMut(&str) -> std::io::Result<()>,
-) -> Result<Ended, ListenError> {
+) -> Result<std::io::Result<(u64, Option<String>)>, ListenError> {
     let mut listener = Listener::open(config, request.serial.as_deref(), !request.is_passive).await?;
     let names: BTreeMap<SafeText, SafeText> =
         listener.devices.iter().map(|device| (device.serial.clone(), device.name.clone())).collect();
     let mut screen = Screen { names, form: request.form, newest: BTreeMap::new() };
     let mut end = pin!(sleep(request.ends_after.unwrap_or(Duration::MAX)));
-    let n_devices = listener.devices.len();
-    let mut n_messages = 0;
-    let mut hindrance = None;
-    let ended = loop {
+    let (mut n_messages, mut hindrance) = (0, None);
+    let heard = loop {
         let event = tokio::select! {
             event = listener.next_event() => event,
-            () = &mut end => break Ended::Heard { n_messages, hindrance },
-            _ = tokio::signal::ctrl_c() => break Ended::Heard { n_messages, hindrance },
+            () = &mut end => break Ok((n_messages, hindrance)),
+            _ = tokio::signal::ctrl_c() => break Ok((n_messages, hindrance)),
         };
-        match &event {
-            MqttEvent::Ready { refused } if refused.len() < n_devices => hindrance = None,
-            MqttEvent::Ready { refused } => hindrance = Some(refusal(refused)),
-            MqttEvent::Lost { error, .. } => hindrance = Some(error.to_string()),
-            MqttEvent::Message { .. } => (),
-        }
-        n_messages += u64::from(matches!(event, MqttEvent::Message { .. }));
-        let Some(text) = screen.show(&event) else { continue };
-        if let Err(error) = print(&text) {
-            break Ended::Print(error);
+        match event {
+            MqttEvent::Ready { refused } => {
+                if refused.is_empty() {
+                    tracing::info!("connected to the broker");
+                } else {
+                    tracing::warn!("{}", refusal(&refused));
+                }
+                hindrance = (listener.devices.len() <= refused.len()).then(|| refusal(&refused));
+            }
+            MqttEvent::Lost { error, again_in } => {
+                tracing::warn!(?again_in, "{error}");
+                hindrance = Some(error.to_string());
+            }
+            MqttEvent::Message { topic, payload, at } => {
+                n_messages += 1;
+                if let Some(text) = screen.show(&topic, &payload, at)
+                    && let Err(error) = print(&text)
+                {
+                    break Err(error);
+                }
+            }
         }
     };
     listener.end(Instant::now() + Duration::from_secs(1)).await;
-    Ok(ended)
+    Ok(heard)
 }
 
-/// The output of events.
+/// The stations as they are printed.
 #[derive(Debug)]
 struct Screen {
     /// Names by serial number.
@@ -135,7 +128,7 @@ struct Screen {
     newest: BTreeMap<SafeText, BTreeMap<String, (Value, MsgType, Timestamp)>>,
 }
 
-/// The text of a device's event, which comes by itself or through a panel.
+/// The sender of a message, which came by itself or through a panel.
 struct Spoken<'a> {
     serial: &'a SafeText,
     model: &'a str,
@@ -143,42 +136,28 @@ struct Spoken<'a> {
 }
 
 impl Screen {
-    fn show(&mut self, event: &MqttEvent) -> Option<String> {
-        match event {
-            MqttEvent::Ready { refused } if refused.is_empty() => tracing::info!("connected to the broker"),
-            MqttEvent::Ready { refused } => tracing::warn!("{}", refusal(refused)),
-            MqttEvent::Lost { error, again_in } => tracing::warn!(?again_in, "{error}"),
-            MqttEvent::Message { topic, payload, at } => match wire::read_message(topic, payload) {
-                Ok(message) => return self.show_message(&message, *at),
-                Err(error) => tracing::warn!("a message cannot be read: {}", error_chain(&error)),
-            },
-        }
-        None
-    }
-
-    fn show_message(&mut self, message: &Message, at: Timestamp) -> Option<String> {
+    fn show(&mut self, topic: &str, payload: &[u8], at: Timestamp) -> Option<String> {
+        let message = wire::read_message(topic, payload)
+            .inspect_err(|error| tracing::warn!("a message cannot be read: {}", error_chain(error)))
+            .ok()?;
         let spoken = Spoken { serial: &message.serial, model: message.model.as_str(), at };
-        let text = match &message.body {
-            Body::Frame(bytes) => self.show_frame(&spoken, bytes)?,
+        match &message.body {
+            Body::Frame(bytes) => self.show_frame(&spoken, bytes),
             Body::Json(value) => {
-                let decoded = wire::decode_json(spoken.model, value);
-                self.note(&spoken, MsgType::JSON, &decoded.values);
-                self.show_json(&spoken, value, &decoded)
+                let values = wire::decode_json(spoken.model, value).values;
+                let raw = || SafeText::new(&value.to_string()).to_string();
+                let json = |_raw| json!({ "model": spoken.model, "values": values });
+                Some(self.show_values(&spoken, MsgType::JSON, &values, raw, json))
             }
-        };
-        Some(if self.form == Form::Table { self.table(at) } else { text })
+        }
     }
 
     fn show_frame(&mut self, spoken: &Spoken<'_>, bytes: &[u8]) -> Option<String> {
-        let frame = match wire::split(bytes) {
-            Ok(frame) => frame,
-            Err(error) => {
-                tracing::warn!("a frame of {} cannot be read: {error}", spoken.model);
-                return None;
-            }
-        };
-        let decoded = wire::decode(spoken.model, &frame);
-        self.note(spoken, frame.msg_type, &decoded.values);
+        let model = spoken.model;
+        let frame = wire::split(bytes)
+            .inspect_err(|error| tracing::warn!("a frame of {model} cannot be read: {error}"))
+            .ok()?;
+        let decoded = wire::decode(model, &frame);
         for carried in &decoded.embedded {
             let model = carried.model.as_str();
             if let Ok(frame) = wire::split(&carried.frame) {
@@ -186,31 +165,44 @@ impl Screen {
                 self.note(&Spoken { serial: &carried.serial, model, ..*spoken }, frame.msg_type, &values);
             }
         }
-        Some(match self.form {
-            Form::Table => String::new(),
-            Form::Lines { raw: true } => {
-                format!("{} {}\n{}\n", clock(spoken.at), self.name(spoken), frame::text(spoken.model, &frame))
+        let json = |raw| {
+            let mut shown = frame::json(model, &frame);
+            if let (false, Some(object)) = (raw, shown.as_object_mut()) {
+                object.remove("fields");
             }
-            Form::Lines { raw: false } => self.line(spoken, frame.msg_type, &decoded.values),
-            Form::Json { raw } => {
-                let mut shown = frame::json(spoken.model, &frame);
-                if let (false, Some(object)) = (raw, shown.as_object_mut()) {
-                    object.remove("fields");
-                }
-                self.json_line(spoken, shown)
-            }
-        })
+            shown
+        };
+        let raw = || frame::text(model, &frame);
+        Some(self.show_values(spoken, frame.msg_type, &decoded.values, raw, json))
     }
 
-    fn show_json(&self, spoken: &Spoken<'_>, value: &Value, decoded: &wire::Decoded) -> String {
+    /// `raw` are the fields with their bytes for a person; `json` gives the message as an object, with them or
+    /// without.
+    fn show_values(
+        &mut self,
+        spoken: &Spoken<'_>,
+        msg_type: MsgType,
+        values: &BTreeMap<String, Value>,
+        raw: impl FnOnce() -> String,
+        json: impl FnOnce(bool) -> Value,
+    ) -> String {
+        self.note(spoken, msg_type, values);
+        let name = self.names.get(spoken.serial).map_or(spoken.model, SafeText::as_str);
+        let clock = clock(spoken.at);
         match self.form {
-            Form::Table => String::new(),
-            Form::Lines { raw: true } => {
-                format!("{} {}\n{}\n", clock(spoken.at), self.name(spoken), SafeText::new(&value.to_string()))
+            Form::Table => self.table(spoken.at),
+            Form::Lines { raw: true } => format!("{clock} {name}\n{}\n", raw()),
+            Form::Lines { raw: false } => {
+                let values = values.iter().map(|(name, value)| format!(" {name}={}", frame::shown(value)));
+                format!("{clock} {name} {msg_type}{}\n", values.collect::<String>())
             }
-            Form::Lines { raw: false } => self.line(spoken, MsgType::JSON, &decoded.values),
-            Form::Json { .. } => {
-                self.json_line(spoken, json!({ "model": spoken.model, "values": decoded.values }))
+            Form::Json { raw } => {
+                let mut line =
+                    json!({ "at": spoken.at.to_string(), "serial": spoken.serial.as_str(), "name": name });
+                if let (Some(line), Value::Object(shown)) = (line.as_object_mut(), json(raw)) {
+                    line.extend(shown);
+                }
+                format!("{line}\n")
             }
         }
     }
@@ -220,31 +212,6 @@ impl Screen {
         for (name, value) in values {
             newest.insert(name.clone(), (value.clone(), msg_type, spoken.at));
         }
-    }
-
-    fn name(&self, spoken: &Spoken<'_>) -> String {
-        self.names.get(spoken.serial).map_or_else(|| spoken.model.to_owned(), SafeText::to_string)
-    }
-
-    fn line(&self, spoken: &Spoken<'_>, msg_type: MsgType, values: &BTreeMap<String, Value>) -> String {
-        let mut text = format!("{} {} {msg_type}", clock(spoken.at), self.name(spoken));
-        for (name, value) in values {
-            write!(text, " {name}={}", frame::shown(value)).unwrap_or_default();
-        }
-        text.push('\n');
-        text
-    }
-
-    /// One line of JSON: when and who, and what.
-    fn json_line(&self, spoken: &Spoken<'_>, what: Value) -> String {
-        let mut object = Map::new();
-        object.insert("at".to_owned(), json!(spoken.at.to_string()));
-        object.insert("serial".to_owned(), json!(spoken.serial.as_str()));
-        object.insert("name".to_owned(), json!(self.name(spoken)));
-        if let Value::Object(what) = what {
-            object.extend(what);
-        }
-        format!("{}\n", Value::Object(object))
     }
 
     /// All newest values, from the upper left corner of the terminal on.
