@@ -57,24 +57,20 @@ impl Listener {
             let trigger_at = self.trigger_at.filter(|_| self.is_ready);
             tokio::select! {
                 event = self.connection.client.next_event() => {
-                    self.note(&event);
+                    match &event {
+                        MqttEvent::Ready { .. } => {
+                            self.is_ready = true;
+                            self.trigger_at = self.trigger_at.map(|_| Instant::now());
+                        }
+                        MqttEvent::Lost { .. } => self.is_ready = false,
+                        MqttEvent::Message { .. } => (),
+                    }
                     return event;
                 }
                 () = sleep_until(trigger_at.unwrap_or_else(Instant::now)), if trigger_at.is_some() => {
                     self.make_speak();
                 }
             }
-        }
-    }
-
-    fn note(&mut self, event: &MqttEvent) {
-        match event {
-            MqttEvent::Ready { .. } => {
-                self.is_ready = true;
-                self.trigger_at = self.trigger_at.map(|_| Instant::now());
-            }
-            MqttEvent::Lost { .. } => self.is_ready = false,
-            MqttEvent::Message { .. } => (),
         }
     }
 

@@ -1,5 +1,5 @@
-//! What is kept from one session to the next: who is asked, how, and in which mode. Nothing in it is worth
-//! failing for: it can be learnt anew.
+//! The state that outlives a session: who is asked, how, and in which mode. Nothing in it is worth failing for: it
+//! can be learnt anew.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::support::jitter;
 
 const FILE_NAME: &str = "solix-session.json";
 
-/// How many names an account can have at the broker: five digits.
+/// The number of names that an account can have at the broker: five digits.
 pub(super) const N_NAMES: u64 = 100_000;
 
-/// What is kept.
+/// The state of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PersistedSession {
     /// The end of our name at the broker: the same for ever on this installation, and hardly the same on
@@ -25,16 +25,17 @@ pub(super) struct PersistedSession {
     pub(super) client_number: u64,
     /// In fast mode when it ended.
     pub(super) is_fast: bool,
-    /// How many times stations were asked.
+    /// The number of times that stations were asked.
     pub(super) n_polls: u64,
-    /// When the REST interface was asked last, in microseconds since 1970.
-    pub(super) rest_at: Option<i64>,
-    /// What the account has, by serial number.
+    /// When the REST interface was asked last.
+    pub(super) rest_at: Option<Timestamp>,
+    /// The devices of the account, by serial number.
     pub(super) devices: BTreeMap<String, PersistedDevice>,
 }
 
-/// What is kept of one device.
+/// The state of one device.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct PersistedDevice {
     pub(super) model: String,
     pub(super) name: String,
@@ -43,29 +44,21 @@ pub(super) struct PersistedDevice {
     /// Whether the cloud says that it is connected.
     pub(super) online: Option<bool>,
     /// Whether it is only known through a panel that speaks for it.
-    #[serde(default)]
     pub(super) is_passive: bool,
-    /// How it answers.
-    #[serde(default, flatten)]
+    /// Its way to answer.
+    #[serde(flatten)]
     pub(super) learnt: Learnt,
-    /// Since when it is listened for, in microseconds since 1970.
-    #[serde(default)]
-    pub(super) awaited_since: Option<i64>,
+    /// Since when it is listened for.
+    pub(super) awaited_since: Option<Timestamp>,
     /// Whether REST is the way that it is read by.
-    #[serde(default)]
     pub(super) by_rest: bool,
-    /// How many expansion packs it has, if that is known.
-    #[serde(default)]
+    /// The number of its expansion packs, if it is known.
     pub(super) packs: Option<u8>,
-    /// When it said how many packs it has, or did not although it had been made to speak, in microseconds since
-    /// 1970.
-    #[serde(default)]
-    pub(super) packs_sought_at: Option<i64>,
-    /// When it said something last, in microseconds since 1970.
-    #[serde(default)]
-    pub(super) heard_at: Option<i64>,
+    /// When it said how many packs it has, or did not although it had been made to speak.
+    pub(super) packs_sought_at: Option<Timestamp>,
+    /// When it said something last.
+    pub(super) heard_at: Option<Timestamp>,
     /// Whether it ever had the grid.
-    #[serde(default)]
     pub(super) grid_seen: bool,
 }
 
@@ -82,7 +75,7 @@ impl Default for PersistedSession {
 }
 
 impl PersistedSession {
-    /// What an earlier session left, or nothing.
+    /// The state that an earlier session left, or none.
     pub(super) fn load(config: &Config) -> Self {
         match PrivateFile::from_config(config, FILE_NAME).load::<Self>() {
             Ok(persisted) => persisted.unwrap_or_default(),
@@ -122,8 +115,23 @@ impl PersistedDevice {
     pub(super) fn way(&self) -> DataSource {
         if self.by_rest { DataSource::RestApi } else { DataSource::Mqtt }
     }
+}
 
-    pub(super) fn heard_at(&self) -> Option<Timestamp> {
-        self.heard_at.map(Timestamp::from_micros)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::battery::anker::session::requests::RequestMode;
+
+    #[test]
+    fn a_file_that_lacks_newer_fields_is_read() {
+        let text = r#"{"client_number": 7, "is_fast": true, "n_polls": 3, "rest_at": 5, "devices": {"SN": {
+            "model": "A1790P", "name": "Shed", "owner": null, "online": true, "habit": {"triggers_only": 9}}}}"#;
+        let session: PersistedSession = serde_json::from_str(text).unwrap();
+        let device = &session.devices["SN"];
+        assert_eq!(session.rest_at, Some(Timestamp::from_micros(5)));
+        assert_eq!(device.learnt.mode, RequestMode::TriggersOnly(Timestamp::from_micros(9)));
+        assert_eq!((device.heard_at, device.packs, device.online), (None, None, Some(true)));
+        let written = serde_json::to_value(&session).unwrap();
+        assert_eq!(written["devices"]["SN"]["habit"]["triggers_only"], 9);
     }
 }

@@ -1,4 +1,4 @@
-//! What is tried when the broker refuses us, in which order, and how often. Pure.
+//! The remedies when the broker refuses us, their order, and their pauses. Pure.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 /// row the certificate is suspected.
 const SUSPECT_AFTER: u32 = 3;
 
-/// What may help.
+/// A remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecoveryAction {
     /// Nothing that is not being done.
@@ -24,13 +24,15 @@ pub(super) enum RecoveryAction {
     AppName,
 }
 
-/// What was refused so far, and what was tried against it.
+/// The refusals so far, and what was tried against them.
 #[derive(Debug, Default)]
 pub(super) struct BrokerRecovery {
     n_closed: u32,
     renewed_at: Option<Instant>,
-    is_refused_again: bool,
-    app_name_since: Option<Instant>,
+    /// A certificate was refused that had just been renewed.
+    pub(super) is_refused_again: bool,
+    /// The app's form of a name is to be tried.
+    pub(super) uses_app_name: bool,
 }
 
 impl BrokerRecovery {
@@ -43,55 +45,36 @@ impl BrokerRecovery {
     /// A subscription was refused: a new certificate, then the app's name, then nothing for an hour.
     pub(super) fn subscription_refused(&mut self, now: Instant) -> RecoveryAction {
         self.n_closed = 0;
-        if self.may_renew(now) {
-            self.renewed_at = Some(now);
-            self.app_name_since = None;
+        if self.renews(now) {
+            self.uses_app_name = false;
             return RecoveryAction::NewCertificate;
         }
-        if self.app_name_since.is_none() {
-            self.app_name_since = Some(now);
-            return RecoveryAction::AppName;
-        }
-        RecoveryAction::None
+        let is_tried = std::mem::replace(&mut self.uses_app_name, true);
+        if is_tried { RecoveryAction::None } else { RecoveryAction::AppName }
     }
 
     /// The connection was lost, or could not be made.
     pub(super) fn lost(&mut self, kind: MqttErrorKind, now: Instant) -> RecoveryAction {
-        let is_suspect = match kind {
-            MqttErrorKind::Refused | MqttErrorKind::Credentials => true,
-            MqttErrorKind::Closed => {
-                self.n_closed += 1;
-                self.n_closed >= SUSPECT_AFTER
-            }
-            MqttErrorKind::Unreachable
-            | MqttErrorKind::Timeout
-            | MqttErrorKind::BrokerCertificate
-            | MqttErrorKind::Protocol
-            | MqttErrorKind::SubscriptionRefused => false,
-        };
+        self.n_closed += u32::from(kind == MqttErrorKind::Closed);
+        let is_suspect = matches!(kind, MqttErrorKind::Refused | MqttErrorKind::Credentials)
+            || (kind == MqttErrorKind::Closed && self.n_closed >= SUSPECT_AFTER);
         if !is_suspect {
             return RecoveryAction::None;
         }
-        if self.may_renew(now) {
-            self.renewed_at = Some(now);
+        if self.renews(now) {
             return RecoveryAction::NewCertificate;
         }
         self.is_refused_again = kind == MqttErrorKind::Refused;
         RecoveryAction::None
     }
 
-    /// Whether a certificate was refused that had just been renewed.
-    pub(super) fn new_certificate_is_refused(&self) -> bool {
-        self.is_refused_again
-    }
-
-    /// Whether the app's form of a name is to be tried.
-    pub(super) fn uses_app_name(&self) -> bool {
-        self.app_name_since.is_some()
-    }
-
-    fn may_renew(&self, now: Instant) -> bool {
-        self.renewed_at.is_none_or(|at| now.duration_since(at) >= AGAIN_AFTER)
+    /// Whether the certificate is to be renewed now.
+    fn renews(&mut self, now: Instant) -> bool {
+        let may_renew = self.renewed_at.is_none_or(|at| now.duration_since(at) >= AGAIN_AFTER);
+        if may_renew {
+            self.renewed_at = Some(now);
+        }
+        may_renew
     }
 }
 
@@ -108,21 +91,21 @@ mod tests {
     fn a_refused_subscription_is_met_by_a_certificate_then_a_name_then_patience() {
         let mut recovery = BrokerRecovery::default();
         assert_eq!(recovery.subscription_refused(after(0)), RecoveryAction::NewCertificate);
-        assert!(!recovery.uses_app_name());
+        assert!(!recovery.uses_app_name);
         assert_eq!(recovery.subscription_refused(after(1)), RecoveryAction::AppName);
-        assert!(recovery.uses_app_name());
+        assert!(recovery.uses_app_name);
         assert_eq!(recovery.subscription_refused(after(2)), RecoveryAction::None);
         assert_eq!(recovery.subscription_refused(after(3_600)), RecoveryAction::NewCertificate);
-        assert!(!recovery.uses_app_name());
+        assert!(!recovery.uses_app_name);
     }
 
     #[test]
     fn a_refused_certificate_is_renewed_once_an_hour() {
         let mut recovery = BrokerRecovery::default();
         assert_eq!(recovery.lost(MqttErrorKind::Refused, after(0)), RecoveryAction::NewCertificate);
-        assert!(!recovery.new_certificate_is_refused());
+        assert!(!recovery.is_refused_again);
         assert_eq!(recovery.lost(MqttErrorKind::Refused, after(60)), RecoveryAction::None);
-        assert!(recovery.new_certificate_is_refused());
+        assert!(recovery.is_refused_again);
         assert_eq!(recovery.lost(MqttErrorKind::Refused, after(3_600)), RecoveryAction::NewCertificate);
     }
 

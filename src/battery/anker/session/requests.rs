@@ -1,4 +1,4 @@
-//! How one station is asked: a status request first, which is one small answer; only if that stays
+//! The questions to one station: a status request first, which is one small answer; only if that stays
 //! unanswered a realtime trigger, which keeps the device awake and streaming for a while. Pure.
 
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::reading::Timestamp;
 /// After so many status requests in a row that only a trigger answered, the model does not know them.
 const GIVEN_UP_AFTER: u32 = 3;
 
-/// How long a station that does not know status requests is not sent any: new firmware may know them.
+/// A station that does not know status requests is sent one again after this time: new firmware may know them.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest that a station is thought to need to speak after a trigger.
 const LONGEST_NEED: Duration = Duration::from_secs(60);
 
-/// What is left for a station's way beside what it needs.
+/// The margin beside the time that a station needs.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// How long a station has to answer.
+/// The time in which a station has to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnswerTimeout {
     /// So long after a request, and then so long after a trigger.
@@ -29,7 +29,7 @@ pub(super) enum AnswerTimeout {
     Both(Duration),
 }
 
-/// What is to be sent.
+/// The kind of a message to a station.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestKind {
     StatusRequest,
@@ -42,8 +42,8 @@ pub(super) enum RequestKind {
 pub(super) enum RequestMode {
     /// It may; so many in a row were only answered after a trigger.
     Tried(u32),
-    /// It does not, as was found out then, in microseconds since 1970.
-    TriggersOnly(i64),
+    /// It does not, as was found out then.
+    TriggersOnly(Timestamp),
 }
 
 impl Default for RequestMode {
@@ -52,16 +52,15 @@ impl Default for RequestMode {
     }
 }
 
-/// What was learnt of how a station answers. Kept across restarts.
+/// The way in which a station answers, as was learnt. Kept across restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Learnt {
-    #[serde(default, rename = "habit")]
+    #[serde(rename = "habit")]
     pub(super) mode: RequestMode,
-    /// How long after a trigger it spoke, in milliseconds.
-    #[serde(default)]
+    /// The milliseconds from a trigger to its first word.
     pub(super) needs_ms: Option<u64>,
     /// The last question was not answered, neither request nor trigger.
-    #[serde(default)]
     pub(super) is_unanswered: bool,
 }
 
@@ -69,7 +68,7 @@ pub(super) struct Learnt {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct RequestState {
     pub(super) learnt: Learnt,
-    /// What was sent last and is not answered, and until when it is waited for.
+    /// The last message that is not answered, and until when it is waited for.
     open: Option<(RequestKind, Instant)>,
     /// Until when a trigger is waited for, if the question has an end.
     ends_at: Option<Instant>,
@@ -90,17 +89,9 @@ impl RequestState {
             AnswerTimeout::Each(each) => (each, None),
             AnswerTimeout::Both(both) => (self.for_request(both), Some(now + both)),
         };
-        let send = match self.learnt.mode {
-            RequestMode::TriggersOnly(since)
-                if wall.since(Timestamp::from_micros(since)) < TRIED_AGAIN_AFTER =>
-            {
-                RequestKind::Trigger
-            }
-            RequestMode::TriggersOnly(_) | RequestMode::Tried(_) if for_request.is_zero() => {
-                RequestKind::Trigger
-            }
-            RequestMode::TriggersOnly(_) | RequestMode::Tried(_) => RequestKind::StatusRequest,
-        };
+        let knows_none = matches!(self.learnt.mode, RequestMode::TriggersOnly(since) if wall.since(since) < TRIED_AGAIN_AFTER);
+        let is_trigger = knows_none || for_request.is_zero();
+        let send = if is_trigger { RequestKind::Trigger } else { RequestKind::StatusRequest };
         self.ends_at = ends_at;
         self.fell_back = false;
         self.learnt.is_unanswered = true;
@@ -115,7 +106,7 @@ impl RequestState {
         self.triggered_at = (send == RequestKind::Trigger).then_some(wall);
     }
 
-    /// How much of `both` a status request is waited for, so that there is enough left for a trigger. None, if
+    /// The part of `both` for which a status request is waited for, so that enough is left for a trigger. None, if
     /// the station needs all of it, or may.
     fn for_request(&self, both: Duration) -> Duration {
         if self.learnt.is_unanswered {
@@ -165,18 +156,17 @@ impl RequestState {
             let needs = wall.since(triggered_at).min(LONGEST_NEED);
             self.learnt.needs_ms = u64::try_from(needs.as_millis()).ok();
         }
-        let n_unanswered = match self.learnt.mode {
+        let n_before = match self.learnt.mode {
             RequestMode::Tried(n) => n,
             RequestMode::TriggersOnly(_) => 0,
         };
-        self.learnt.mode = match (sent, self.fell_back) {
-            (RequestKind::StatusRequest, _) => RequestMode::Tried(0),
-            (RequestKind::Trigger, false) => self.learnt.mode,
-            (RequestKind::Trigger, true) if n_unanswered + 1 < GIVEN_UP_AFTER => {
-                RequestMode::Tried(n_unanswered + 1)
-            }
-            (RequestKind::Trigger, true) => RequestMode::TriggersOnly(wall.micros()),
-        };
+        if sent == RequestKind::StatusRequest {
+            self.learnt.mode = RequestMode::Tried(0);
+        } else if self.fell_back && n_before + 1 < GIVEN_UP_AFTER {
+            self.learnt.mode = RequestMode::Tried(n_before + 1);
+        } else if self.fell_back {
+            self.learnt.mode = RequestMode::TriggersOnly(wall);
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::reading::{
 /// them over several messages.
 const ONE_READING: Duration = Duration::from_secs(15);
 
-/// How many devices can be known only through a panel: what a panel says is bounded like all else.
+/// So many devices can be known only through a panel: its words are bounded like all else.
 const MAX_PASSIVE: usize = 32;
 
 /// A station is made to speak so often, so that it says how many packs it has: packs come and go.
@@ -29,7 +29,7 @@ const PACKS_SOUGHT_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// One that no panel has spoken for in this long has left.
 const PASSIVE_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How many types of message are told of at most.
+/// So many types of message are told of at most.
 const MAX_LOGGED: usize = 500;
 
 /// One question that is to be sent.
@@ -46,53 +46,43 @@ pub(super) struct Stations {
     tracked: BTreeMap<String, Tracked>,
     pub(super) mode: PollingMode,
     fast_below: Share,
-    /// Which types of message were told of, by model: each is told once.
-    logged: BTreeSet<(String, MsgType)>,
-    /// The same of those that are read in part.
-    logged_partial: BTreeSet<(String, MsgType)>,
+    /// Which types of message were told of, by model: each is told once, and once more if it is read in part.
+    logged: BTreeSet<(String, MsgType, bool)>,
     n_dropped: u64,
 }
 
 /// One station.
 #[derive(Debug)]
 struct Tracked {
-    station: Station,
-    device: PersistedDevice,
+    view: StationView,
     state: DeviceState,
     requests: RequestState,
     /// It was made to speak in this round, so that it says how many packs it has.
     seeks_packs: bool,
-    /// How often stations were asked when it was heard last.
-    heard_pace: Option<Pace>,
-    last: Option<StationReading>,
 }
 
-/// What is known of one station, for whoever reports it later.
+/// The part of a station from which its status follows at any later time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StationView {
     station: Station,
-    last: Option<StationReading>,
-    heard_at: Option<Timestamp>,
-    awaited_since: Timestamp,
-    online: Option<bool>,
-    way: DataSource,
+    device: PersistedDevice,
+    /// The pace at which stations were asked when it was heard last.
     heard_pace: Option<Pace>,
+    last: Option<StationReading>,
 }
 
 impl StationView {
     pub(super) fn status(&self, pace: Pace, now: Timestamp) -> StationStatus {
-        StationStatus {
-            station: self.station.clone(),
-            presence: self.presence(pace, now),
-            last: self.last.clone(),
-        }
+        let (station, last) = (self.station.clone(), self.last.clone());
+        StationStatus { station, presence: self.presence(pace, now), last }
     }
 
     fn presence(&self, pace: Pace, now: Timestamp) -> Presence {
         // Who was heard at a slower pace could not be heard again any sooner.
         let heard = self.heard_pace.map_or(pace.interval, |heard| heard.interval);
         let pace = Pace { interval: pace.interval.max(heard), ..pace };
-        presence(self.heard_at, self.awaited_since, self.online, (self.way, pace), now)
+        let PersistedDevice { heard_at, awaited_since, online, .. } = self.device;
+        presence(heard_at, awaited_since.unwrap_or(now), online, (self.device.way(), pace), now)
     }
 }
 
@@ -107,16 +97,19 @@ impl Stations {
             mode: persisted.mode(),
             fast_below,
             logged: BTreeSet::new(),
-            logged_partial: BTreeSet::new(),
             n_dropped: 0,
         }
     }
 
-    /// What is to be kept of them.
+    /// Notes what is to be kept of them.
     pub(super) fn keep(&self, persisted: &mut PersistedSession) {
+        let device = |tracked: &Tracked| PersistedDevice {
+            learnt: tracked.requests.learnt,
+            ..tracked.view.device.clone()
+        };
         persisted.is_fast = self.mode == PollingMode::Fast;
         persisted.devices =
-            self.tracked.iter().map(|(serial, tracked)| (serial.clone(), tracked.device.clone())).collect();
+            self.tracked.iter().map(|(serial, tracked)| (serial.clone(), device(tracked))).collect();
     }
 
     /// Makes them be what the account has. Says whether other topics are to be listened to now.
@@ -131,11 +124,12 @@ impl Stations {
             is_kind(device.model.as_str(), ModelKind::Panel) && device.wifi_online != Some(false)
         });
         self.tracked.retain(|serial, tracked| {
-            devices.contains_key(serial.as_str()) || (tracked.device.is_passive && tracked.is_recent(now))
+            devices.contains_key(serial.as_str())
+                || (tracked.view.device.is_passive && tracked.is_recent(now))
         });
         for (serial, bound) in devices {
             let mut device =
-                self.tracked.get(serial).map(|tracked| tracked.device.clone()).unwrap_or_default();
+                self.tracked.get(serial).map(|tracked| tracked.view.device.clone()).unwrap_or_default();
             device.model = bound.model.to_string();
             device.name = bound.name.to_string();
             device.owner = bound.owner_user_id.as_ref().map(|owner| owner.expose().to_owned());
@@ -145,14 +139,14 @@ impl Stations {
             device.is_passive = false;
             let station = device.station(serial);
             match self.tracked.get_mut(serial) {
-                Some(tracked) => (tracked.station, tracked.device) = (station, device),
+                Some(tracked) => (tracked.view.station, tracked.view.device) = (station, device),
                 None => drop(self.tracked.insert(serial.to_owned(), Tracked::new(station, device, now))),
             }
         }
         before != self.listened_to()
     }
 
-    /// What makes up the topics that are listened to: another name is no other topic.
+    /// The parts of the topics that are listened to: another name is no other topic.
     fn listened_to(&self) -> Vec<(SafeText, SafeText)> {
         self.subscribed().into_iter().map(|station| (station.serial, station.model)).collect()
     }
@@ -163,22 +157,22 @@ impl Stations {
 
     /// Those that speak for themselves, so that their topics are to be listened to.
     pub(super) fn subscribed(&self) -> Vec<Station> {
-        let own = self.tracked.values().filter(|tracked| !tracked.device.is_passive);
-        own.map(|tracked| tracked.station.clone()).collect()
+        let own = self.tracked.values().filter(|tracked| !tracked.view.device.is_passive);
+        own.map(|tracked| tracked.view.station.clone()).collect()
     }
 
     /// Whether some may belong to a site, of which the REST interface knows more: all but portable stations, and
     /// the one of these that can be part of a home.
     pub(super) fn may_have_site(&self) -> bool {
         self.tracked.values().any(|tracked| {
-            let model = tracked.station.model.as_str();
+            let model = tracked.view.station.model.as_str();
             !is_kind(model, ModelKind::Station) || model == STATION_OF_A_SITE
         })
     }
 
     /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = &Station> {
-        self.tracked.values().map(|tracked| &tracked.station)
+        self.tracked.values().map(|tracked| &tracked.view.station)
     }
 
     /// Takes what the REST interface says of a station. Gives a reading if nothing better is heard of it.
@@ -202,24 +196,22 @@ impl Stations {
         wall: Timestamp,
         timeout: AnswerTimeout,
     ) -> Vec<StationRequest> {
-        let own = self.tracked.values_mut().filter(|tracked| !tracked.device.is_passive);
+        let own = self.tracked.values_mut().filter(|tracked| !tracked.view.device.is_passive);
         own.flat_map(|tracked| tracked.begin(now, wall, timeout)).collect()
     }
 
-    /// What to send to those that have not answered in time.
+    /// The messages to those that have not answered in time.
     pub(super) fn take_overdue(
         &mut self,
         now: Instant,
         wall: Timestamp,
         timeout: AnswerTimeout,
     ) -> Vec<StationRequest> {
-        let mut requests = Vec::new();
-        for tracked in self.tracked.values_mut() {
-            if let Some(send) = tracked.requests.take_overdue(now, wall, timeout) {
-                requests.push(tracked.request(send));
-            }
-        }
-        requests
+        let overdue = |tracked: &mut Tracked| {
+            let send = tracked.requests.take_overdue(now, wall, timeout)?;
+            Some(tracked.request(send))
+        };
+        self.tracked.values_mut().filter_map(overdue).collect()
     }
 
     /// When [`Self::take_overdue`] has something to do.
@@ -256,7 +248,7 @@ impl Stations {
             Body::Frame(frame) => self.take_frame(&serial, &model, frame, at, pace),
             Body::Json(value) => {
                 let decoded = wire::decode_json(&model, value);
-                self.log_new_fields(&model, MsgType::JSON, &decoded);
+                self.log_new_fields(&model, MsgType::JSON, &decoded, false);
                 self.take_values(&serial, &decoded, at, pace).into_iter().collect()
             }
         };
@@ -288,15 +280,12 @@ impl Stations {
         readings
     }
 
-    /// What a frame says. One of which only the beginning could be read says that, and is told of once.
+    /// Decodes a frame. One of which only the beginning could be read is told of once.
     fn decoded(&mut self, model: &str, bytes: &[u8]) -> Option<Decoded> {
         match wire::split(bytes) {
             Ok(frame) if frame.is_checksum_ok => {
                 let decoded = wire::decode(model, &frame);
-                if !frame.is_consistent {
-                    self.log_partial(model, frame.msg_type);
-                }
-                self.log_new_fields(model, frame.msg_type, &decoded);
+                self.log_new_fields(model, frame.msg_type, &decoded, !frame.is_consistent);
                 Some(decoded)
             }
             Ok(frame) => {
@@ -328,7 +317,7 @@ impl Stations {
             tracked.state.set_behind_hub();
             return true;
         }
-        let n_passive = self.tracked.values().filter(|tracked| tracked.device.is_passive).count();
+        let n_passive = self.tracked.values().filter(|tracked| tracked.view.device.is_passive).count();
         if serial.is_empty() || !wire::is_read(model) || n_passive >= MAX_PASSIVE {
             return false;
         }
@@ -348,13 +337,10 @@ impl Stations {
     /// Chooses the mode anew. Only stations that are heard of count: one that is gone must not keep the
     /// others in fast mode for ever.
     pub(super) fn judge_mode(&mut self, pace: Pace, now: Timestamp) {
-        let live = self
-            .tracked
-            .values()
-            .filter(|tracked| matches!(tracked.view().presence(pace, now), Presence::Live));
-        let conditions = live.filter_map(|tracked| {
-            Some(Condition::from_reading(tracked.last.as_ref()?, tracked.device.grid_seen))
-        });
+        let views = self.tracked.values().map(|tracked| &tracked.view);
+        let live = views.filter(|view| view.presence(pace, now) == Presence::Live);
+        let conditions =
+            live.filter_map(|view| Some(Condition::from_reading(view.last.as_ref()?, view.device.grid_seen)));
         let mode = next_mode(self.mode, self.fast_below, conditions);
         if mode != self.mode {
             tracing::info!(from = self.mode.label(), to = mode.label(), "stations are asked at another pace");
@@ -363,33 +349,30 @@ impl Stations {
     }
 
     pub(super) fn views(&self) -> Vec<StationView> {
-        self.tracked.values().map(Tracked::view).collect()
+        self.tracked.values().map(|tracked| tracked.view.clone()).collect()
     }
 
-    /// Tells once of each type of message of a model what is in it.
-    fn log_new_fields(&mut self, model: &str, msg_type: MsgType, decoded: &Decoded) {
-        if self.logged.len() >= MAX_LOGGED || !self.logged.insert((model.to_owned(), msg_type)) {
-            return;
-        }
-        let model = SafeText::new(model);
-        if decoded.is_mapped {
-            let names: Vec<&str> = decoded.values.keys().map(String::as_str).collect();
-            tracing::info!("MQTT fields for {model} ({msg_type}): {}", names.join(", "));
-        } else {
-            tracing::info!(
-                "MQTT message {msg_type} of {model} has no field map; `solix listen --raw` shows it"
+    /// Tells once of each type of message of a model what is in it, and once that frames of it are read in part.
+    fn log_new_fields(&mut self, model: &str, msg_type: MsgType, decoded: &Decoded, is_partial: bool) {
+        let mut is_new = |is_partial| {
+            self.logged.len() < MAX_LOGGED && self.logged.insert((model.to_owned(), msg_type, is_partial))
+        };
+        let name = SafeText::new(model);
+        if is_partial && is_new(true) {
+            tracing::warn!(
+                "frames {msg_type} of {name} are read in part: the fields in them are of an unknown form; \
+                 please report one, as `solix listen --raw` shows it"
             );
         }
-    }
-
-    /// Tells once of each type of message of a model that frames of it are read in part.
-    fn log_partial(&mut self, model: &str, msg_type: MsgType) {
-        if self.logged_partial.len() < MAX_LOGGED && self.logged_partial.insert((model.to_owned(), msg_type))
-        {
-            let model = SafeText::new(model);
-            tracing::warn!(
-                "frames {msg_type} of {model} are read in part: the fields in them are of an unknown form; \
-                 please report one, as `solix listen --raw` shows it"
+        if !is_new(false) {
+            return;
+        }
+        if decoded.is_mapped {
+            let names: Vec<&str> = decoded.values.keys().map(String::as_str).collect();
+            tracing::info!("MQTT fields for {name} ({msg_type}): {}", names.join(", "));
+        } else {
+            tracing::info!(
+                "MQTT message {msg_type} of {name} has no field map; `solix listen --raw` shows it"
             );
         }
     }
@@ -412,23 +395,22 @@ fn is_kind(model: &str, kind: ModelKind) -> bool {
 
 impl Tracked {
     fn new(station: Station, mut device: PersistedDevice, now: Timestamp) -> Self {
-        device.awaited_since =
-            device.awaited_since.filter(|since| *since <= now.micros()).or(Some(now.micros()));
+        device.awaited_since = device.awaited_since.filter(|since| *since <= now).or(Some(now));
         let requests = RequestState::new(device.learnt);
         let mut state = DeviceState::default();
         if let Some(packs) = device.packs {
             state.set_packs(packs);
         }
-        Self { station, device, state, requests, seeks_packs: false, heard_pace: None, last: None }
+        let view = StationView { station, device, heard_pace: None, last: None };
+        Self { view, state, requests, seeks_packs: false }
     }
 
-    /// What to ask now. A station that has not said of late how many packs it has is made to speak, as it says that
+    /// The questions now. A station that has not said of late how many packs it has is made to speak, as it says that
     /// only then.
     fn begin(&mut self, now: Instant, wall: Timestamp, timeout: AnswerTimeout) -> Vec<StationRequest> {
         let send = self.requests.begin(now, wall, timeout);
-        self.device.learnt = self.requests.learnt;
-        let sought_at = self.device.packs_sought_at.map(Timestamp::from_micros);
-        self.seeks_packs = wire::counts_packs_apart(self.station.model.as_str())
+        let sought_at = self.view.device.packs_sought_at;
+        self.seeks_packs = wire::counts_packs_apart(self.view.station.model.as_str())
             && sought_at.is_none_or(|at| wall.since(at) >= PACKS_SOUGHT_EVERY);
         let mut requests = vec![self.request(send)];
         if self.seeks_packs && send != RequestKind::Trigger {
@@ -444,45 +426,45 @@ impl Tracked {
         pace: Pace,
         now: Timestamp,
     ) -> Option<StationReading> {
-        self.device.online = site_reading.online.or(self.device.online);
+        self.view.device.online = site_reading.online.or(self.view.device.online);
         if let Some(packs) = site_reading.n_packs {
             self.state.set_packs(packs);
-            self.device.packs = self.state.n_packs();
+            self.view.device.packs = self.state.n_packs();
         }
-        let is_live = matches!(self.view().presence(pace, now), Presence::Live);
-        if is_live && self.device.way() == DataSource::Mqtt {
+        let is_live = matches!(self.view.presence(pace, now), Presence::Live);
+        if is_live && self.view.device.way() == DataSource::Mqtt {
             return None;
         }
         let heard_at =
             site_reading.reading.as_ref().map(|reading| reading.at).ok().or(site_reading.measured_at);
-        let heard_at = heard_at.map(|at| at.min(now).micros());
-        if self.device.heard_at < heard_at {
-            self.device.heard_at = heard_at;
-            self.device.by_rest = true;
-            self.heard_pace = Some(pace);
+        let heard_at = heard_at.map(|at| at.min(now));
+        if self.view.device.heard_at < heard_at {
+            self.view.device.heard_at = heard_at;
+            self.view.device.by_rest = true;
+            self.view.heard_pace = Some(pace);
         }
         let mut reading = site_reading.reading.clone().ok()?;
-        if self.last.as_ref().is_some_and(|last| reading.at <= last.at) {
+        if self.view.last.as_ref().is_some_and(|last| reading.at <= last.at) {
             return None;
         }
-        reading.station = self.station.clone();
+        reading.station = self.view.station.clone();
         reading.mode = mode;
-        let capacity = wire::capacity(&self.station, &self.state);
+        let capacity = wire::capacity(&self.view.station, &self.state);
         reading.device.set(Quantity::Capacity, capacity.map(Into::into));
-        self.device.grid_seen |= reading.grid == GridState::Present;
-        self.last = Some(reading.clone());
+        self.view.device.grid_seen |= reading.grid == GridState::Present;
+        self.view.last = Some(reading.clone());
         Some(reading)
     }
 
     fn is_recent(&self, now: Timestamp) -> bool {
-        self.device.heard_at().is_some_and(|heard_at| now.since(heard_at) < PASSIVE_FOR)
+        self.view.device.heard_at.is_some_and(|heard_at| now.since(heard_at) < PASSIVE_FOR)
     }
 
     fn request(&self, kind: RequestKind) -> StationRequest {
-        StationRequest { station: self.station.clone(), owner: self.device.owner.clone(), kind }
+        StationRequest { station: self.view.station.clone(), owner: self.view.device.owner.clone(), kind }
     }
 
-    /// What it says now, if that is worth a reading: the answer to a question; anything, if half an interval
+    /// Takes new values. Gives a reading, if they are worth one: the answer to a question; anything, if half an interval
     /// has passed; a grid that went or came back, at once.
     fn take(
         &mut self,
@@ -491,47 +473,33 @@ impl Tracked {
         mode: PollingMode,
         pace: Pace,
     ) -> Option<StationReading> {
-        self.device.heard_at = Some(at.micros());
+        self.view.device.heard_at = Some(at);
         self.state.merge(values, at);
-        self.heard_pace = Some(pace);
-        self.device.packs = self.state.n_packs();
+        self.view.heard_pace = Some(pace);
+        self.view.device.packs = self.state.n_packs();
         if values.contains_key(wire::PACKS) {
             self.seeks_packs = false;
-            self.device.packs_sought_at = Some(at.micros());
+            self.view.device.packs_sought_at = Some(at);
         }
         // An acknowledgement that comes soon after figures must not make these a reading once more.
-        wire::reading(&self.station, &self.state, at, mode).filter(says_something)?;
-        let reading = wire::reading(&self.station, &self.state, at.minus(ONE_READING), mode)?;
-        self.device.grid_seen |= reading.grid == GridState::Present;
+        wire::reading(&self.view.station, &self.state, at, mode).filter(says_something)?;
+        let reading = wire::reading(&self.view.station, &self.state, at.minus(ONE_READING), mode)?;
+        self.view.device.grid_seen |= reading.grid == GridState::Present;
         let is_answer = self.requests.is_open();
-        let is_due = self.last.as_ref().is_none_or(|last| pace.interval / 2 <= at.since(last.at));
-        let is_turn = self
-            .last
-            .as_ref()
-            .is_some_and(|last| last.grid != reading.grid && reading.grid != GridState::Unknown);
+        let last = self.view.last.as_ref();
+        let is_due = last.is_none_or(|last| pace.interval / 2 <= at.since(last.at));
+        let is_turn =
+            last.is_some_and(|last| last.grid != reading.grid && reading.grid != GridState::Unknown);
         self.requests.answered(at);
-        self.device.learnt = self.requests.learnt;
-        self.device.by_rest = false;
+        self.view.device.by_rest = false;
         if self.seeks_packs {
-            self.device.packs_sought_at = Some(at.micros());
+            self.view.device.packs_sought_at = Some(at);
         }
         if !(is_answer || is_due || is_turn) {
             return None;
         }
-        self.last = Some(reading.clone());
+        self.view.last = Some(reading.clone());
         Some(reading)
-    }
-
-    fn view(&self) -> StationView {
-        StationView {
-            station: self.station.clone(),
-            last: self.last.clone(),
-            heard_at: self.device.heard_at(),
-            awaited_since: Timestamp::from_micros(self.device.awaited_since.unwrap_or_default()),
-            online: self.device.online,
-            way: self.device.way(),
-            heard_pace: self.heard_pace,
-        }
     }
 }
 

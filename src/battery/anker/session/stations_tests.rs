@@ -68,7 +68,7 @@ fn one() -> Stations {
     assert!(stations.bind(&[bound(SERIAL, "A1790P")], START));
     let tracked = stations.tracked.get_mut(SERIAL).unwrap();
     tracked.state.set_packs(0);
-    tracked.device.packs_sought_at = Some(START.micros());
+    tracked.view.device.packs_sought_at = Some(START);
     stations
 }
 

@@ -161,11 +161,7 @@ impl Worker {
 
     fn wake_at(&self) -> Instant {
         let requests = self.stations.due().filter(|_| self.ready_since.is_some());
-        [Some(self.next_poll), self.rest_again_at, requests]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(self.next_poll)
+        [self.rest_again_at, requests].into_iter().flatten().fold(self.next_poll, Instant::min)
     }
 
     async fn wake(&mut self) {
@@ -224,7 +220,7 @@ impl Worker {
     /// broker.
     fn is_rest_due(&self) -> bool {
         let every = self.pace().rest_interval();
-        let last = self.persisted.rest_at.map(Timestamp::from_micros);
+        let last = self.persisted.rest_at;
         // A tenth is for intervals that are a little short.
         let is_old = last.is_none_or(|last| last > self.now() || every * 9 / 10 <= self.now().since(last));
         (is_old || self.connection.is_none()) && self.rest_again_at.is_none()
@@ -263,7 +259,7 @@ impl Worker {
             }
             let sites = self.ask_sites(&devices).await?;
             // Only now: what failed is asked for again.
-            self.persisted.rest_at = Some(self.now().micros());
+            self.persisted.rest_at = Some(self.now());
             self.discover(&devices, &sites).await;
         }
         Ok(())
@@ -357,7 +353,7 @@ impl Worker {
     fn name(&self) -> Name {
         let number =
             if self.config.read_only { jitter::number() % N_NAMES } else { self.persisted.client_number };
-        if self.recovery.uses_app_name() { Name::App(number) } else { Name::Usual(number) }
+        if self.recovery.uses_app_name { Name::App(number) } else { Name::Usual(number) }
     }
 
     async fn take(&mut self, event: MqttEvent) {
@@ -402,7 +398,7 @@ impl Worker {
         tracing::warn!(?again_in, "{error}");
         self.ready_since = None;
         let hint = self.recovery.lost(error.kind, Instant::now());
-        self.mqtt_trouble = Some(error.trouble(self.recovery.new_certificate_is_refused()));
+        self.mqtt_trouble = Some(error.trouble(self.recovery.is_refused_again));
         self.apply(hint).await;
     }
 
