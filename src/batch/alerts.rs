@@ -88,21 +88,26 @@ fn gpu_name(report: &HostReport, gpu: &Device, source: &str) -> String {
 }
 
 fn trouble(report: &HostReport, fault: &Fault, sources: &[String]) -> Option<Trouble> {
-    use FaultKind::{BadRow, CutRow, FrozenSensor, Implausible, ImplausiblePower, NotAsked, ToolFailed};
+    use FaultKind as Kind;
     let message = format!("{}: {fault}", report.node);
     let row = fault.gpu.as_ref().and_then(|name| report.gpus.iter().position(|gpu| is_named(gpu, name)));
-    if matches!(fault.kind, Implausible | ImplausiblePower | FrozenSensor) {
-        let source = row.and_then(|row| sources.get(row)).cloned();
-        let source = source.unwrap_or_else(|| format!("node_{}", report.node));
-        return Some(Trouble::Implausible { source, message });
+    let gpu = || gpu_name_of(report, fault, row);
+    // Each kind by name: the compiler asks what a new one means.
+    match fault.kind {
+        Kind::GpuMissing | Kind::GpuLost | Kind::ResetRequired | Kind::UnknownError => {}
+        Kind::NoPermission | Kind::GpuTimeout | Kind::NoPower => {}
+        // All that this tool shows is missing.
+        Kind::ToolFailed => return Some(Trouble::Missing { gpu: report.node.clone(), message }),
+        Kind::NotAsked => return Some(Trouble::NotAsked { gpu: gpu() }),
+        Kind::Implausible | Kind::ImplausiblePower | Kind::FrozenSensor => {
+            let source = row.and_then(|row| sources.get(row)).cloned();
+            let source = source.unwrap_or_else(|| format!("node_{}", report.node));
+            return Some(Trouble::Implausible { source, message });
+        }
+        Kind::BadRow | Kind::CutRow | Kind::KindChanged | Kind::RecoveryAction | Kind::Remark => return None,
+        Kind::PersistenceOff | Kind::Warning | Kind::SamplesLost | Kind::CountedElsewhere => return None,
     }
-    if !fault.kind.costs_a_reading() || matches!(fault.kind, BadRow | CutRow) {
-        return None;
-    }
-    // All that a tool that failed shows is missing.
-    let gpu = if fault.kind == ToolFailed { report.node.clone() } else { gpu_name_of(report, fault, row) };
-    let is_asked = fault.kind != NotAsked;
-    Some(if is_asked { Trouble::Missing { gpu, message } } else { Trouble::NotAsked { gpu } })
+    Some(Trouble::Missing { gpu: gpu(), message })
 }
 
 /// The name of a missing GPU in its alert: its bus id where that is known, so that lost and then missing is

@@ -58,99 +58,99 @@ impl fmt::Display for Fault {
     }
 }
 
+/// The loss that a kind of fault means.
+#[derive(Clone, Copy)]
+enum Loss {
+    /// None: it is a remark.
+    Nothing,
+    /// A reading of this cycle.
+    Reading,
+    /// A GPU's row in the answer, and with it its reading.
+    Row,
+}
+
 table! {
     /// The kinds of [`Fault`].
     FaultKind;
-    /// Its label, what happened, and what a person can do about it.
-    row: (&'static str, &'static str, &'static str);
+    /// What is lost by it, its label, what happened, and what a person can do about it.
+    row: (Loss, &'static str, &'static str, &'static str);
     /// A GPU that was there before, or that the tool names, gave no reading.
-    GpuMissing: ("gpu_missing", "a GPU is missing",
+    GpuMissing: (Loss::Row, "gpu_missing", "a GPU is missing",
         "do what its words ask for (a reset, a reboot, permissions); else look for Xid messages in the host's kernel log; \
          if it was taken out, lower `gpus` in the inventory");
-    BadRow: ("bad_row", "a row could not be read", "run the command by hand there, and compare");
+    BadRow: (Loss::Row, "bad_row", "a row could not be read", "run the command by hand there, and compare");
     /// The answer ends in the middle of a row.
-    CutRow: ("cut_row", "the last row was cut off", "run the command by hand there, and compare");
+    CutRow: (Loss::Row, "cut_row", "the last row was cut off", "run the command by hand there, and compare");
     /// A known GPU that there was no time to ask for.
-    NotAsked: ("not_asked", "a GPU was not asked for lack of time",
+    NotAsked: (Loss::Row, "not_asked", "a GPU was not asked for lack of time",
         "enable persistence mode, so that calls are faster, or raise `timeout`");
     /// A GPU's row is there and says that the board is lost.
-    GpuLost: ("gpu_lost", "a GPU is lost",
+    GpuLost: (Loss::Reading, "gpu_lost", "a GPU is lost",
         "look for Xid messages in the host's kernel log; a reset or reboot is needed");
-    ResetRequired: ("reset_required", "a GPU requires a reset",
+    ResetRequired: (Loss::Reading, "reset_required", "a GPU requires a reset",
         "end what uses it and reset it, or reboot the host");
     /// The driver has an error of no known kind in the place of a GPU's power.
-    UnknownError: ("unknown_error", "a GPU answers with an unknown error",
+    UnknownError: (Loss::Reading, "unknown_error", "a GPU answers with an unknown error",
         "look for Xid messages in the host's kernel log; reset the GPU or reload the driver if it stays");
-    NoPermission: ("no_permission", "a GPU may not be read by this user",
+    NoPermission: (Loss::Reading, "no_permission", "a GPU may not be read by this user",
         "give this user access to the GPU's device files on the host");
-    GpuTimeout: ("gpu_timeout", "the driver had no answer from a GPU in time",
+    GpuTimeout: (Loss::Reading, "gpu_timeout", "the driver had no answer from a GPU in time",
         "look for Xid messages in the host's kernel log; a reset or reboot may be needed");
     /// A GPU that gave its power before gives none now, or gives something that is no number.
-    NoPower: ("no_power", "a GPU gives no power reading any more",
+    NoPower: (Loss::Reading, "no_power", "a GPU gives no power reading any more",
         "compare with the tool's own answer on the host");
-    ImplausiblePower: ("implausible_power", "a GPU's power is implausible and is not recorded",
+    ImplausiblePower: (Loss::Reading, "implausible_power", "a GPU's power is implausible and is not recorded",
         "compare with the tool's own answer on the host");
-    Implausible: ("implausible", "a number is implausible",
+    Implausible: (Loss::Nothing, "implausible", "a number is implausible",
         "compare with the tool's own answer on the host");
     /// A sensor that has not moved by a digit over many readings while the temperature did.
-    FrozenSensor: ("frozen_sensor", "the power sensor seems frozen",
+    FrozenSensor: (Loss::Nothing, "frozen_sensor", "the power sensor seems frozen",
         "reload the driver or reboot the host; until then do not trust this reading");
     /// The recorded power is of another kind than in the cycle before.
-    KindChanged: ("power_kind_changed", "the power reading is of another kind than before",
+    KindChanged: (Loss::Nothing, "power_kind_changed", "the power reading is of another kind than before",
         "compare with the tool's own answer on the host");
     /// The driver asks for a reset, reboot or drain of a GPU that still gives readings.
-    RecoveryAction: ("recovery_action", "the driver asks for a recovery of a GPU",
+    RecoveryAction: (Loss::Nothing, "recovery_action", "the driver asks for a recovery of a GPU",
         "drain the host and do what it asks for");
     /// Persistence mode is off, so each call loads the driver: slow, and it keeps the card awake.
-    PersistenceOff: ("persistence_off", "persistence mode is off, so each poll loads the driver",
+    PersistenceOff: (Loss::Nothing, "persistence_off", "persistence mode is off, so each poll loads the driver",
         "");
     /// The tool has a warning beside its rows, such as that of a corrupted infoROM.
-    Warning: ("warning", "the tool warns",
+    Warning: (Loss::Nothing, "warning", "the tool warns",
         "the readings stand; see what the tool says of this board");
     /// Text beside the rows that is no row: of a login script, a wrapper, or the tool itself.
-    Remark: ("remark", "text beside the readings",
+    Remark: (Loss::Nothing, "remark", "text beside the readings",
         "the readings stand; a login script or a wrapper may print it");
     /// Some of the samples between two cycles could not be read, or were not taken.
-    SamplesLost: ("samples_lost", "samples are missing",
+    SamplesLost: (Loss::Nothing, "samples_lost", "samples are missing",
         "the coverage says how much is missing; a longer `sample` is gentler on the host");
-    ToolFailed: ("tool_failed", "one of the host's tools failed",
+    ToolFailed: (Loss::Reading, "tool_failed", "one of the host's tools failed",
         "run it by hand there; the readings of the others stand");
     /// Another host of the inventory shows the same GPU, and it is in the cluster's sums as that one's.
-    CountedElsewhere: ("counted_elsewhere", "the same GPU as on another host, where it is counted",
+    CountedElsewhere: (Loss::Nothing, "counted_elsewhere", "the same GPU as on another host, where it is counted",
         "if both are names of one machine, take one out of the inventory");
 }
 
 impl FaultKind {
     /// A short, stable label.
     pub const fn label(self) -> &'static str {
-        self.row().0
+        self.row().1
     }
 
     /// Its wording, whichever tool it is.
     pub const fn wording(self) -> Wording {
-        let (_, message, hint) = self.row();
+        let (_, _, message, hint) = self.row();
         Wording { message, hint }
     }
 
     /// Whether it means that a GPU has no row in the answer.
     pub const fn costs_a_row(self) -> bool {
-        matches!(self, Self::GpuMissing | Self::BadRow | Self::CutRow | Self::NotAsked)
+        matches!(self.row().0, Loss::Row)
     }
 
     /// Whether it means that a reading of this cycle is missing, which makes the outcome partial.
     pub const fn costs_a_reading(self) -> bool {
-        let is_powerless = matches!(
-            self,
-            Self::GpuLost
-                | Self::ResetRequired
-                | Self::UnknownError
-                | Self::NoPermission
-                | Self::GpuTimeout
-                | Self::NoPower
-                | Self::ImplausiblePower
-                | Self::ToolFailed
-        );
-        is_powerless || self.costs_a_row()
+        !matches!(self.row().0, Loss::Nothing)
     }
 }
 
