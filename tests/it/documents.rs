@@ -81,7 +81,9 @@ fn every_source_file_that_the_documents_name_is_there() {
     let mut missing = Vec::new();
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "STYLE.md"] {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
-        for name in text.split('`').skip(1).step_by(2).filter(|name| name.contains('/') && name.ends_with(".rs")) {
+        for name in
+            text.split('`').skip(1).step_by(2).filter(|name| name.contains('/') && name.ends_with(".rs"))
+        {
             // A whole path, one within the source, or one within its vendor's folder.
             let places = ["", "src", "src/battery/anker", "tests/it"];
             if !places.iter().any(|place| root.join(place).join(name).is_file()) {
