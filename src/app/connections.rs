@@ -1,6 +1,5 @@
 //! The SSH connections that outlive a run: which there are, and ending them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tokio::task::JoinSet;
@@ -53,23 +52,16 @@ pub async fn close_connections(
 
 fn found(settings: &Settings, runtime: &RuntimeDir) -> Vec<Connection> {
     let mut kept = runtime.kept();
-    let mut nodes: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
-    let mut order = Vec::new();
+    let mut connections: Vec<Connection> = Vec::new();
     for host in &settings.inventory.hosts {
-        let Some(target) = host.ssh_target() else { continue };
-        let socket = runtime.socket(target);
-        if kept.contains_key(&socket) {
-            let names = nodes.entry(socket.clone()).or_default();
-            if names.is_empty() {
-                order.push(socket);
-            }
-            names.push(host.name.clone());
+        let Some(socket) = host.ssh_target().map(|target| runtime.socket(target)) else { continue };
+        let nodes = vec![host.name.clone()];
+        if let Some(kept) = kept.remove(&socket) {
+            connections.push(Connection { nodes, socket, kept });
+        } else if let Some(shared) = connections.iter_mut().find(|known| known.socket == socket) {
+            shared.nodes.extend(nodes);
         }
     }
-    order.extend(kept.keys().filter(|socket| !nodes.contains_key(*socket)).cloned());
-    let connection = |socket: PathBuf| {
-        let kept = kept.remove(&socket)?;
-        Some(Connection { nodes: nodes.remove(&socket).unwrap_or_default(), socket, kept })
-    };
-    order.into_iter().filter_map(connection).collect()
+    let others = kept.into_iter().map(|(socket, kept)| Connection { nodes: Vec::new(), socket, kept });
+    connections.into_iter().chain(others).collect()
 }

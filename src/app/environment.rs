@@ -13,14 +13,8 @@ use crate::support::secret::Secret;
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 /// The environment's variables, as a function so that tests need not change the process's own.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Environment(pub fn(&str) -> Option<OsString>);
-
-impl std::fmt::Debug for Environment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Environment")
-    }
-}
 
 impl Environment {
     /// The process's own.

@@ -78,15 +78,9 @@ pub(super) struct Fingerprint {
     globs: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
-/// The facts that change when a file is written or another one is put in its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct FileState {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
+/// Device, inode, size, and the times of writing and of other changes, with nanoseconds: they change when a file is
+/// written or another one is put in its place.
+type FileState = ([u64; 3], [i64; 4]);
 
 impl RealFiles {
     /// Everything that was read through this, as it was then.
@@ -107,13 +101,8 @@ impl Fingerprint {
 
 fn state_of(path: &Path) -> Option<FileState> {
     let metadata = std::fs::metadata(path).ok()?;
-    Some(FileState {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        size: metadata.size(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
+    let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+    Some(([metadata.dev(), metadata.ino(), metadata.size()], times))
 }
 
 #[cfg(test)]

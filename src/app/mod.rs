@@ -2,7 +2,6 @@
 //!
 //! A job returns what happened as a value; saying it is the business of `cli`.
 
-mod account;
 mod alerts;
 mod announce;
 mod assembly;
@@ -39,7 +38,7 @@ pub use environment::Environment;
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use run::{RunEnd, RunRequest, run};
 pub use selection::HostSelection;
-pub use settings::{RuntimePlace, Settings, UnreadVariable};
+pub use settings::{RuntimePlace, Settings};
 pub use store::{
     spool_status, store_dead_letters, store_discard, store_init, store_prune, store_replay, store_retry,
     store_status,

@@ -208,7 +208,10 @@ impl Daemon {
                     self.watch.ask();
                 }
                 loaded = self.watch.reloaded() => self.take(loaded),
-                Some(ended) = self.tasks.join_next() => return Err(end_of_task(ended)),
+                // One that ends by itself is the end of the daemon: its supervisor starts it anew.
+                Some(ended) = self.tasks.join_next() => {
+                    return ended.map_err(Error::Task).flatten().and(Err(Error::TaskEnded));
+                }
             }
         }
     }
@@ -382,8 +385,7 @@ impl Daemon {
         };
         let writing = async {
             match tokio::time::timeout_at(deadline, tasks.join_next()).await {
-                Ok(Some(Ok(ended))) => ended,
-                Ok(Some(Err(error))) => Err(Error::Task(error)),
+                Ok(Some(ended)) => ended.map_err(Error::Task).flatten(),
                 // Everything is in the spool: the next run delivers it.
                 Ok(None) | Err(_) => Ok(()),
             }
@@ -394,15 +396,6 @@ impl Daemon {
         memory.alerts_before = alerting.before();
         save(&memory, &settings);
         written.map(|()| RunEnd::Stopped)
-    }
-}
-
-/// A task that ends by itself is the end of the daemon: its supervisor starts it anew.
-fn end_of_task(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Error {
-    match ended {
-        Ok(Ok(())) => Error::TaskEnded,
-        Ok(Err(error)) => error,
-        Err(error) => Error::Task(error),
     }
 }
 

@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use super::files::{Fingerprint, RealFiles};
-use super::lock::is_ours;
+use super::lock::{foreign_owner, is_ours};
 use super::{Environment, Error};
 use crate::battery::Account;
 use crate::cycle::Clock;
-use crate::inventory::{self, Inventory, SecretSource, StoreSettings};
+use crate::inventory::{self, Inventory, SecretSource, StationAccount, StoreSettings};
 use crate::output::notify::Webhook;
-use crate::reading::error_chain;
+use crate::reading::{Share, error_chain};
 use crate::store::{Password, StoreUrl};
 
 /// The beginning of the names of our own variables.
@@ -24,6 +24,12 @@ const VARIABLES: [&str; 5] = [
     "FLEETWATT_FAILPOINT",
     "FLEETWATT_SLOW_TESTS",
 ];
+
+/// At or below this state of charge stations are asked more often, where no alert says which one is low.
+const FAST_BELOW: Share = Share::from_millipercent(20_000);
+
+/// The account's country where nothing says another one.
+const COUNTRY: &str = "US";
 
 /// The file name of the default timeline, in the state directory.
 const DEFAULT_DATABASE: &str = "fleetwatt.db";
@@ -75,7 +81,7 @@ impl Settings {
         let store_url = store_url(&inventory.store, &state_dir, environment)?;
         let has_given_state = environment.path("STATE_DIRECTORY").is_some();
         let runtime_dir = runtime_dir(environment);
-        let account = super::account::account(&inventory, &state_dir, environment);
+        let account = account(&inventory, &state_dir, environment);
         Ok(Self {
             inventory_path,
             inventory,
@@ -118,12 +124,22 @@ impl Settings {
         let store = self.inventory.store.password.as_ref();
         let store = store.and_then(|secret| self.environment.secret("database password", secret).err());
         let webhook = self.named_webhook().err();
-        let account = super::account::missing_secrets(&self.inventory, self.environment);
+        // What is not named anywhere need not be there: the kept login may hold.
+        let defaults = StationAccount::default();
+        let account = self.inventory.account.iter().flat_map(|account| {
+            [
+                (Account::EMAIL, &account.user, &defaults.user),
+                (Account::PASSWORD, &account.password, &defaults.password),
+            ]
+        });
+        let account = account.filter(|(_, secret, default)| secret != default);
+        let account = account.filter_map(|(what, secret, _)| self.environment.secret(what, secret).err());
         store.into_iter().chain(webhook).chain(account).collect()
     }
 
-    /// Of the variables of the environment those that are meant for fleetwatt by their name, and that nothing reads.
-    pub fn unread_variables(&self, names: impl IntoIterator<Item = String>) -> Vec<UnreadVariable> {
+    /// Of the variables of the environment those that are meant for fleetwatt by their name, and that nothing reads,
+    /// each with a hint.
+    pub fn unread_variables(&self, names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
         let alerts = self.inventory.alerts.webhook.as_ref().map(|webhook| &webhook.url);
         let account = self.inventory.account.iter().flat_map(|account| [&account.user, &account.password]);
         let secrets: Vec<&SecretSource> =
@@ -135,7 +151,7 @@ impl Settings {
         let mut unread: Vec<String> =
             names.into_iter().filter(|name| name.starts_with(PREFIX) && !is_read(name)).collect();
         unread.sort();
-        unread.into_iter().map(UnreadVariable).collect()
+        unread.into_iter().map(|name| (name.clone(), hint_for_unread(&name))).collect()
     }
 
     /// That the state directory is this user's, where a command is to write to it.
@@ -147,22 +163,35 @@ impl Settings {
     }
 }
 
-/// A variable that is meant for fleetwatt by its name, and that nothing reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadVariable(pub String);
-
-impl UnreadVariable {
-    /// The remedy.
-    pub fn hint(&self) -> String {
-        let name = &self.0;
-        let is_near = |known: &&&str| strsim::osa_distance(name, known) <= 3;
-        match VARIABLES.iter().find(is_near) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!(
-                "take it out; if it holds a secret, name it in the inventory, as `password_env = \"{name}\"` in [store] or `webhook_env` in [alerts]"
-            ),
-        }
+fn hint_for_unread(name: &str) -> String {
+    let is_near = |known: &&&str| strsim::osa_distance(name, known) <= 3;
+    match VARIABLES.iter().find(is_near) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!(
+            "take it out; if it holds a secret, name it in the inventory, as `password_env = \"{name}\"` in [store] or `webhook_env` in [alerts]"
+        ),
     }
+}
+
+/// The account that the inventory has, if it has one. A secret that cannot be had is none: the kept login may
+/// hold.
+fn account(inventory: &Inventory, state_dir: &Path, environment: Environment) -> Option<Account> {
+    let settings = inventory.account.as_ref()?;
+    let country = settings.country.clone().or_else(|| environment.get(Account::COUNTRY_VARIABLE));
+    let secret = |what, secret| {
+        let read = environment.secret(what, secret);
+        read.inspect_err(|error| tracing::debug!(error = error_chain(error), "a secret cannot be had")).ok()
+    };
+    Some(Account {
+        settings: settings.clone(),
+        country: country.unwrap_or_else(|| COUNTRY.to_owned()).to_ascii_uppercase(),
+        email: secret(Account::EMAIL, &settings.user),
+        password: secret(Account::PASSWORD, &settings.password),
+        state_dir: state_dir.to_owned(),
+        fast_below: inventory.alerts.rules.battery_below.unwrap_or(FAST_BELOW),
+        read_only: foreign_owner(state_dir).is_some(),
+        now: || Clock.now(),
+    })
 }
 
 /// The inventory that was named, else the first that is there.

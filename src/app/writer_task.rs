@@ -194,7 +194,7 @@ impl WriterTask {
         let done = writer.keep(id, records, alerts).await;
         self.appender = writer.appender().await.unwrap_or_default();
         match &done {
-            Ok(receipt) => self.judge(receipt),
+            Ok(receipt) => self.state = store_after(receipt, &self.state),
             // What such a disk says is durable may not be.
             Err(error) if error.is_failing_disk() => return done,
             Err(store::Error::AlertsChanged(_)) => return done,
@@ -219,7 +219,7 @@ impl WriterTask {
             }
         };
         let was_away = self.state.away.is_some();
-        self.judge(&receipt);
+        self.state = store_after(&receipt, &self.state);
         match &receipt.backlog {
             None => {
                 self.is_due = false;
@@ -241,10 +241,6 @@ impl WriterTask {
     /// The next delivery is not to come at once.
     fn wait(&mut self) {
         self.not_before = Instant::now() + self.backoff.fail();
-    }
-
-    fn judge(&mut self, receipt: &Receipt) {
-        self.state = store_after(receipt, &self.state);
     }
 
     async fn close(self, writer: Option<Writer>) -> Result<(), Error> {

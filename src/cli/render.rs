@@ -250,9 +250,8 @@ pub(super) fn warnings(settings: &Settings, colour: bool) {
         eprint_line(warnings.trim_end());
     }
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for variable in settings.unread_variables(variables) {
-        let message = format!("nothing reads the variable {}", variable.0);
-        eprint_labelled(Priority::Warning, &message, &variable.hint(), colour);
+    for (name, hint) in settings.unread_variables(variables) {
+        eprint_labelled(Priority::Warning, &format!("nothing reads the variable {name}"), &hint, colour);
     }
     for missing in settings.missing_secrets() {
         let message = format!("cannot be had here: {}", error_chain(&missing));

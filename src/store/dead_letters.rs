@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::Error;
+use super::delivery::as_u64;
 use super::receipt::{Bound, Progress, Receipt, RejectedRow};
 use super::record::{EventRow, Record};
 use super::spool::{DeadLetter, Spool};
@@ -113,8 +114,4 @@ fn of_batch(mut row: EventRow, id: BatchId) -> Record {
         row.metadata = Metadata::of(&metadata);
     }
     Record::Event(row)
-}
-
-fn as_u64(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -248,6 +248,6 @@ impl Writer {
     }
 }
 
-fn as_u64(number: usize) -> u64 {
+pub(super) fn as_u64(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }

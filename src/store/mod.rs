@@ -102,8 +102,7 @@ impl Timeline {
         self.deliver(id, records, None).await
     }
 
-    /// The same, and in a file with what the batch says of the alerts; a server has no place for
-    /// that.
+    /// The same, and in a file with what the batch says of the alerts; a server has no place for that.
     async fn deliver(
         &self,
         id: BatchId,
@@ -125,9 +124,6 @@ impl Timeline {
     }
 
     /// Does what is not to keep a batch waiting: call it when nobody waits.
-    ///
-    /// # Errors
-    /// The file cannot be written.
     async fn maintain(&self) -> Result<(), Error> {
         match &self.0 {
             Driver::Sqlite(sqlite) => sqlite.maintain().await,

@@ -93,16 +93,14 @@ impl Record {
 
     /// Microseconds since 1970 in UTC.
     pub(super) const fn created_at(&self) -> i64 {
-        match self {
-            Self::Event(row) => row.created_at,
-        }
+        let Self::Event(row) = self;
+        row.created_at
     }
 
     /// Whether it is an event of this type.
     pub(super) fn is_event(&self, event_type: &str) -> bool {
-        match self {
-            Self::Event(row) => row.event_type == event_type,
-        }
+        let Self::Event(row) = self;
+        row.event_type == event_type
     }
 }
 

@@ -18,23 +18,18 @@ impl TableName {
     /// Reads `name`, `schema.name`, or the same with parts in double quotes.
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let refuse = |reason| Error::TableName(text.to_owned(), reason);
-        let (first, rest) =
-            part(text).ok_or_else(|| refuse("a part is empty, or a double quote is not closed"))?;
-        let Some(rest) = rest else { return Self { schema: None, name: first }.checked(text) };
-        let (second, rest) =
-            part(rest).ok_or_else(|| refuse("a part is empty, or a double quote is not closed"))?;
-        if rest.is_some() {
-            return Err(refuse("it has more parts than a schema and a name"));
+        let part =
+            |text| part(text).ok_or_else(|| refuse("a part is empty, or a double quote is not closed"));
+        let (first, rest) = part(text)?;
+        let table = match rest.map(part).transpose()? {
+            None => Self { schema: None, name: first },
+            Some((name, None)) => Self { schema: Some(first), name },
+            Some((_, Some(_))) => return Err(refuse("it has more parts than a schema and a name")),
+        };
+        if text.chars().any(char::is_control) {
+            return Err(refuse("it holds a control character"));
         }
-        Self { schema: Some(first), name: second }.checked(text)
-    }
-
-    fn checked(self, text: &str) -> Result<Self, Error> {
-        let parts = [Some(&self.name), self.schema.as_ref()];
-        if parts.iter().flatten().any(|part| part.chars().any(char::is_control)) {
-            return Err(Error::TableName(text.to_owned(), "it holds a control character"));
-        }
-        Ok(self)
+        Ok(table)
     }
 }
 

@@ -152,7 +152,7 @@ impl Writer {
             done => done,
         };
         let mut receipt = self.note_failing_disk(done)?;
-        receipt.rescued = self.spool.as_mut().and_then(Spool::take_rescued);
+        receipt.rescued = self.spool.as_mut().and_then(|spool| spool.rescued.take());
         receipt.kept_rows = records.len();
         Ok(receipt)
     }
@@ -163,7 +163,7 @@ impl Writer {
     /// # Errors
     /// The spool cannot be opened.
     pub async fn appender(&self) -> Result<Option<SpoolAppender>, Error> {
-        let has_room = self.spool.as_ref().is_some_and(|spool| !spool.is_on_reserve());
+        let has_room = self.spool.as_ref().is_some_and(|spool| !spool.is_on_reserve);
         if self.store_url.is_file() || !has_room {
             return Ok(None);
         }
@@ -196,7 +196,7 @@ impl Writer {
             }
             done => done,
         };
-        receipt.rescued = self.spool.as_mut().and_then(Spool::take_rescued);
+        receipt.rescued = self.spool.as_mut().and_then(|spool| spool.rescued.take());
         self.note_failing_disk(done.map(|()| receipt))
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
-use super::queue::{Rescued, Spool, SpoolStatus};
+use super::queue::{Spool, SpoolStatus};
 use super::schema::open_file;
 use super::{rescue, reserve};
 use crate::store::Error;
@@ -54,10 +54,7 @@ impl Spool {
 
     async fn open_or_rescue(path: &Path) -> Result<Self, Error> {
         match Self::open_file(path).await {
-            Err(error) if error.is_damaged_spool() => {
-                let rescued = rescue::set_aside(path).await?;
-                Self::open_file(path).await.map(|spool| Self { rescued: Some(rescued), ..spool })
-            }
+            Err(error) if error.is_damaged_spool() => Self::open_rescued(path).await,
             done => done,
         }
     }
@@ -100,13 +97,12 @@ impl Spool {
     pub(in crate::store) async fn repair(self) -> Result<Self, Error> {
         let path = self.path.clone();
         self.close().await;
-        let rescued = rescue::set_aside(&path).await?;
-        Self::open_file(&path).await.map(|spool| Self { rescued: Some(rescued), ..spool })
+        Self::open_rescued(&path).await
     }
 
-    /// The fate of a damaged file; said once.
-    pub(in crate::store) const fn take_rescued(&mut self) -> Option<Rescued> {
-        self.rescued.take()
+    async fn open_rescued(path: &Path) -> Result<Self, Error> {
+        let rescued = rescue::set_aside(path).await?;
+        Ok(Self { rescued: Some(rescued), ..Self::open_file(path).await? })
     }
 
     /// Whether the file that is open is the one that others find. Costs a `stat`.
@@ -122,11 +118,6 @@ impl Spool {
         );
         file::leave(&mut self.connection, self.identity, &self.path).await;
         self.close().await;
-    }
-
-    /// Whether it works in the room that was set aside for a full disk.
-    pub(in crate::store) const fn is_on_reserve(&self) -> bool {
-        self.is_on_reserve
     }
 
     /// The disk is full: gives the room that was set aside to what has to be removed, and to nothing else.

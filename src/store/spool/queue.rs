@@ -90,9 +90,9 @@ pub(in crate::store) struct Spool {
     pub(super) connection: SqliteConnection,
     pub(super) identity: Identity,
     /// The fate of the file that was here before, if it was damaged.
-    pub(super) rescued: Option<Rescued>,
+    pub(in crate::store) rescued: Option<Rescued>,
     /// Whether it works in the room that was set aside, as the disk is full: it does not grow.
-    pub(super) is_on_reserve: bool,
+    pub(in crate::store) is_on_reserve: bool,
 }
 
 /// `batch_id, rows, crc32, payload` as they stand in the table.

@@ -17,10 +17,9 @@ const SIZE: u64 = 192 << 10;
 /// Sets the room aside, if it is not and the disk has twice as much.
 pub(super) fn keep(spool: &Path) {
     let path = spool.with_file_name(FILE_NAME);
-    if path.exists() || !has_free(spool, 2 * SIZE) {
-        return;
+    if !path.exists() && is_roomy(spool) {
+        allocate(&path, SIZE);
     }
-    allocate(&path, SIZE);
 }
 
 /// Takes the room back that [`release`] gave, as far as it is still there.
@@ -36,14 +35,10 @@ pub(super) fn release(spool: &Path) -> bool {
     std::fs::remove_file(spool.with_file_name(FILE_NAME)).is_ok()
 }
 
-/// Whether the disk has so much room again that none needs to be held back for emergencies.
+/// Whether the disk has so much room that none needs to be held back for emergencies.
 pub(super) fn is_roomy(spool: &Path) -> bool {
-    has_free(spool, 2 * SIZE)
-}
-
-fn has_free(spool: &Path, bytes: u64) -> bool {
     let Some(folder) = spool.parent() else { return false };
-    statvfs(folder).is_ok_and(|disk| bytes <= disk.f_bavail.saturating_mul(disk.f_frsize))
+    statvfs(folder).is_ok_and(|disk| 2 * SIZE <= disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn allocate(path: &Path, bytes: u64) -> bool {

@@ -441,7 +441,7 @@ async fn opened_as(bytes: &[u8]) -> (Option<(u64, u64)>, Vec<BatchId>) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("spool.db"), bytes).unwrap();
     let mut spool = opened(&folder).await;
-    let rescued = spool.take_rescued().map(|rescued| (rescued.saved, rescued.lost));
+    let rescued = spool.rescued.take().map(|rescued| (rescued.saved, rescued.lost));
     assert_eq!(aside(&folder).len(), usize::from(rescued.is_some()));
     assert_eq!(spool.status().await.unwrap().lost_total, rescued.map_or(0, |(_, lost)| lost));
     (rescued, drained(&mut spool).await)

@@ -39,7 +39,7 @@ async fn a_batch_of_a_later_version_waits_with_an_error_and_is_never_lost() {
     writer.close().await;
     // Nor does it count as damaged when something else is.
     let mut spool = opened(&folder).await.repair().await.unwrap();
-    assert_eq!(spool.take_rescued().unwrap(), Rescued { saved: 3, lost: 0 });
+    assert_eq!(spool.rescued.take().unwrap(), Rescued { saved: 3, lost: 0 });
     let batch = spool.oldest().await.unwrap().unwrap();
     assert_eq!(batch.id, id(1));
     assert!(matches!(batch.records.unwrap_err(), Error::UnknownRecord(..)));
