@@ -100,7 +100,9 @@ impl State {
     /// As JSON, to be kept.
     pub fn to_value(&self) -> Value {
         let mut value = json!(self);
-        value["version"] = VERSION.into();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("version".to_owned(), VERSION.into());
+        }
         value
     }
 

@@ -9,12 +9,15 @@ use super::Error;
 use crate::inventory::{Host, HostKeyPolicy, SshTarget};
 use crate::support::counted;
 
+/// A file that cannot be read for a reason, and the hosts that name it.
+type Unread<'a> = (Option<io::Error>, Vec<&'a str>);
+
 /// Says which files cannot be read, each once.
 ///
 /// # Errors
 /// No host can be reached for it.
 pub(super) fn look_at_files(hosts: &[Host]) -> Result<(), Error> {
-    let mut looked_at: BTreeMap<(&'static str, &Path), (Option<io::Error>, Vec<&str>)> = BTreeMap::new();
+    let mut looked_at: BTreeMap<(&'static str, &Path), Unread<'_>> = BTreeMap::new();
     for host in hosts {
         for (key, path) in host.ssh_target().into_iter().flat_map(files_of) {
             let found = looked_at.entry((key, path)).or_insert_with(|| (look(key, path), Vec::new()));

@@ -17,6 +17,9 @@ pub struct Device {
     pub power_samples: Option<Box<PowerSamples>>,
 }
 
+/// A function by which a quantity follows from others.
+type Derive = fn(&Device) -> Measured<Value>;
+
 /// A quantity of a device: a value or why there is none, borrowed where it is stored.
 pub type Known<'a> = Result<Cow<'a, Value>, Cow<'a, Absent>>;
 
@@ -93,8 +96,8 @@ impl Device {
     }
 
     /// The function by which a quantity follows from others; `None` of one that is stored.
-    pub(crate) fn derivation(quantity: Quantity) -> Option<fn(&Self) -> Measured<Value>> {
-        let derived: [(Quantity, fn(&Self) -> Measured<Value>); 4] = [
+    pub(crate) fn derivation(quantity: Quantity) -> Option<Derive> {
+        let derived: [(Quantity, Derive); 4] = [
             (Quantity::Power, |gpu| Ok(gpu.power().map_err(Absent::clone)?.power.into())),
             (Quantity::PowerKind, |gpu| Ok(Value::Label(gpu.power().map_err(Absent::clone)?.kind.label()))),
             (Quantity::PowerLimit, |gpu| gpu.limit().map(Value::from)),

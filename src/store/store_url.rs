@@ -68,6 +68,7 @@ impl fmt::Debug for Password {
 pub struct StoreUrl(Backend);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(super) enum Backend {
     Sqlite(PathBuf),
     Postgres(Server),

@@ -277,16 +277,24 @@ fn exit_code(code: i32) -> Option<i32> {
 
 /// Reads what is there, waiting for something.
 async fn more(pipe: &Receiver, kept: &mut Vec<u8>) -> io::Result<()> {
-    let mut piece = [0_u8; PIECE];
     loop {
         pipe.readable().await?;
-        match pipe.try_read(&mut piece) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(n_read) => return Ok(kept.extend_from_slice(piece.get(..n_read).unwrap_or_default())),
+        match read_now(pipe, kept) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+            read => return read,
         }
     }
+}
+
+/// Apart, so that the buffer is no part of the future of each host that waits.
+fn read_now(pipe: &Receiver, kept: &mut Vec<u8>) -> io::Result<()> {
+    let mut piece = [0_u8; PIECE];
+    let n_read = pipe.try_read(&mut piece)?;
+    if n_read == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    kept.extend_from_slice(piece.get(..n_read).unwrap_or_default());
+    Ok(())
 }
 
 fn remove(path: &Path) {

@@ -79,10 +79,11 @@ async fn create_delivery_log(
     for statement in statements {
         if let Err(error) = sqlx::raw_sql(*statement).execute(&mut *transaction).await {
             transaction.rollback().await?;
-            return match target.sort(LOG_STEP, error.into()) {
-                Error::Permission(..) => Ok((Vec::new(), delivery_log::owner_sql(&role))),
-                error => Err(error.into()),
-            };
+            let error = target.sort(LOG_STEP, error.into());
+            if matches!(error, Error::Permission(..)) {
+                return Ok((Vec::new(), delivery_log::owner_sql(&role)));
+            }
+            return Err(error.into());
         }
     }
     transaction.commit().await.map_err(|error| target.sort_commit(error))?;
