@@ -36,24 +36,18 @@ pub(super) enum Form {
     },
 }
 
-/// A request to listen.
-#[derive(Debug, Clone)]
-pub(super) struct Request {
-    /// Whom to listen to; all if `None`.
-    pub(super) serial: Option<String>,
-    /// Whether stations are left as silent as they are.
-    pub(super) is_passive: bool,
-    /// When it ends; `None` for never.
-    pub(super) ends_after: Option<Duration>,
-    /// The output format.
-    pub(super) form: Form,
-}
-
-/// Listens to the account's stations.
-pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
+/// Listens to the account's stations, or to the one with this serial number, for this time or without an end.
+/// `is_passive` is whether stations are left as silent as they are.
+pub(super) fn run(
+    cli: &Cli,
+    serial: Option<&str>,
+    is_passive: bool,
+    ends_after: Option<Duration>,
+    form: Form,
+) -> Result<Exit, Failure> {
     let settings = settings_to_read(cli)?;
     let Some(config) = &settings.account else { return Ok(no_section(&settings)) };
-    let heard = match block_on(async { Ok(listen(config, request).await) })? {
+    let heard = match block_on(async { Ok(listen(config, serial, is_passive, ends_after, form).await) })? {
         Ok(heard) => heard?,
         Err(error) => (0, Some(error.to_message())),
     };
@@ -77,13 +71,16 @@ pub(super) fn run(cli: &Cli, request: &Request) -> Result<Exit, Failure> {
 /// and the error that kept us from receiving any, if there was one.
 async fn listen(
     config: &Account,
-    request: &Request,
+    serial: Option<&str>,
+    is_passive: bool,
+    ends_after: Option<Duration>,
+    form: Form,
 ) -> Result<std::io::Result<(u64, Option<String>)>, ListenError> {
-    let mut listener = Listener::open(config, request.serial.as_deref(), !request.is_passive).await?;
+    let mut listener = Listener::open(config, serial, !is_passive).await?;
     let names: BTreeMap<SafeText, SafeText> =
         listener.devices.iter().map(|device| (device.serial.clone(), device.name.clone())).collect();
-    let mut screen = Screen { names, form: request.form, newest: BTreeMap::new() };
-    let mut end = pin!(sleep(request.ends_after.unwrap_or(Duration::MAX)));
+    let mut screen = Screen { names, form, newest: BTreeMap::new() };
+    let mut end = pin!(sleep(ends_after.unwrap_or(Duration::MAX)));
     let (mut n_messages, mut hindrance) = (0, None);
     let heard = loop {
         let event = tokio::select! {

@@ -13,7 +13,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use self::account::ListFormat;
-use self::listen::{Form, Request};
+use self::listen::Form;
 use self::vendor::wire::{self, Body, EnvelopeError, FrameError};
 use super::{Failure, print, render};
 use crate::battery::anker as vendor;
@@ -125,8 +125,7 @@ pub(super) fn run(cli: &Cli, command: &BatteryCommand) -> Result<Exit, Failure> 
                 (ListenFormat::Text, false) if is_terminal => Form::Table,
                 (ListenFormat::Text, raw) => Form::Lines { raw: *raw },
             };
-            let (serial, ends_after) = (serial.clone(), *ends_after);
-            listen::run(cli, &Request { serial, is_passive: *passive, ends_after, form })
+            listen::run(cli, serial.as_deref(), *passive, *ends_after, form)
         }
         BatteryCommand::Decode { model, format, frames } => {
             let inputs = if frames.is_empty() { lines_of_stdin()? } else { arguments(frames) };

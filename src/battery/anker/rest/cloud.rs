@@ -8,12 +8,11 @@ use tokio::time::Instant;
 
 use super::cache::{CACHE_FILE, RestCache};
 use super::credentials::{self, CREDENTIALS_FILE, StoredCredentials};
-use super::discovery::field_names;
 use super::endpoint::Endpoint;
 use super::http::Http;
 use super::pace::{Pace, Pacer};
 use super::panel::{self, Day};
-use super::{BoundDevice, CloudError, MqttCredentials, PanelAverage, Scene, Site, device, site};
+use super::{BoundDevice, CloudError, MqttCredentials, PanelAverage, Scene, Site, device, json, site};
 use crate::battery::anker::Config;
 use crate::battery::anker::auth::{AccountId, LOGIN_FILE, Login, PrivateFile, server_key};
 use crate::reading::{SafeText, Timestamp, error_chain};
@@ -217,10 +216,7 @@ impl Cloud {
     }
 
     /// Asks for what `get_device_attrs` gives of a device, so that the log has the names of its fields.
-    ///
-    /// # Errors
-    /// No login, no answer, or one that says no.
-    pub async fn discover_device(&mut self, device: &BoundDevice) -> Result<(), CloudError> {
+    pub(crate) async fn discover_device(&mut self, device: &BoundDevice) -> Result<(), CloudError> {
         let serial = device.serial.as_str();
         let body = json!({"device_sn": serial, "attributes": ["rssi"]});
         self.ask_of(&device.name, serial, Endpoint::DeviceAttributes, &body).await.map(drop)
@@ -289,7 +285,7 @@ impl Cloud {
 
     /// Logs the names of fields of this device or site, each once in the life of this process.
     fn log_new_fields(&mut self, name: &SafeText, id: &str, endpoint: Endpoint, answer: &Value) {
-        let new = self.cache.new_names(endpoint, id, &field_names(answer));
+        let new = self.cache.new_names(endpoint, id, &json::field_names(answer));
         if !new.is_empty() {
             let names = new.into_iter().collect::<Vec<_>>().join(", ");
             tracing::info!("REST API fields for {name} ({endpoint}): {names}");

@@ -109,37 +109,30 @@ pub enum CloudError {
 }
 
 /// Why there is no login before a certain time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Pause {
     /// One login in ten minutes is allowed.
+    #[error("at most one in ten minutes")]
     TooSoon,
     /// Six logins a day are allowed.
+    #[error("at most six a day")]
     DailyLimit,
     /// The server has locked the account (100053).
+    #[error("the server has locked the account after too many logins")]
     Locked,
     /// The server does not accept our key (26070), not even a second one.
+    #[error("the server does not accept our key")]
     KeyRefused,
     /// The last login worked, but its token did not.
+    #[error("the last login worked, but the server did not accept its token")]
     TokenUseless,
     /// Another login took this one's place (26084).
+    #[error("another login took this one's place")]
     KickedOut,
     /// The count of logins was lost, so that one may just have been made.
+    #[error("the count of earlier logins was lost")]
     CountLost,
-}
-
-impl std::fmt::Display for Pause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::TooSoon => "at most one in ten minutes",
-            Self::DailyLimit => "at most six a day",
-            Self::Locked => "the server has locked the account after too many logins",
-            Self::KeyRefused => "the server does not accept our key",
-            Self::TokenUseless => "the last login worked, but the server did not accept its token",
-            Self::KickedOut => "another login took this one's place",
-            Self::CountLost => "the count of earlier logins was lost",
-        })
-    }
 }
 
 /// A status and a code as people read them; nothing where all was well.

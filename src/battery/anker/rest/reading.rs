@@ -91,7 +91,7 @@ pub fn site_readings(
 }
 
 /// Whether nothing is to be had of the panel of this scene, so that its large answers need not be asked for.
-pub(in crate::battery::anker) fn is_panel_offline(devices: &[BoundDevice], scene: &Scene) -> bool {
+pub(crate) fn is_panel_offline(devices: &[BoundDevice], scene: &Scene) -> bool {
     let panel = panel_of(devices, scene);
     panel.is_some_and(|panel| online(bound(devices, &panel), in_scene(scene, &panel)) == Some(false))
 }
@@ -300,6 +300,22 @@ fn note<T: Copy>(
 ) {
     if let Ok(value) = measured {
         fields.insert(name.to_owned(), Value::from(number(*value)));
+    }
+}
+
+/// A line in the log about a station, in the words that people look for in their journals. What the REST interface
+/// does not say is a question mark.
+pub(crate) fn rest_line(station: &Station, reading: &Result<StationReading, NoReading>) -> String {
+    let number = |number: Option<f64>| number.map_or_else(|| "?".to_owned(), |number| format!("{number:.0}"));
+    let watts = |power: Result<&Power, &Absent>| number(power.ok().map(|power| power.watts()));
+    let name = station.called();
+    match reading {
+        Ok(reading) => {
+            let soc = number(reading.device.soc().ok().map(|soc| soc.percent()));
+            let (input, output) = (watts(reading.device.power_input()), watts(reading.device.power_output()));
+            format!("REST API: {name} SOC={soc}% In={input}W Out={output}W")
+        }
+        Err(why) => format!("REST API: {name} SOC=?% In=?W Out=?W ({why})"),
     }
 }
 
@@ -526,5 +542,28 @@ mod tests {
         assert_eq!(socs, [28.0, 24.0]);
         let later = Received { at: received.at.plus(HOUR), ..received };
         assert!(site_readings(&devices, &scene, None, later).iter().all(|word| word.reading.is_err()));
+    }
+
+    #[test]
+    fn a_rest_poll_is_told_in_the_words_that_people_look_for() {
+        let name = SafeText::new("F3800 Plus");
+        let station = Station { serial: SafeText::new("SN"), model: SafeText::new("A1790P"), name };
+        let reading = StationReading {
+            station: station.clone(),
+            at: Timestamp::from_micros(0),
+            source: DataSource::RestApi,
+            mode: PollingMode::Normal,
+            device: Device::all_absent(DeviceKind::Battery, &Absent::not_reported())
+                .with(Quantity::StateOfCharge, Share::from_millipercent(87_000))
+                .with(Quantity::PowerInput, Power::from_milliwatts(411_600)),
+            grid: GridState::Unknown,
+            fields: BTreeMap::new(),
+            raw_keys: Vec::new(),
+        };
+        assert_eq!(rest_line(&station, &Ok(reading)), "REST API: F3800 Plus SOC=87% In=412W Out=?W");
+        assert_eq!(
+            rest_line(&station, &Err(NoReading::Offline)),
+            "REST API: F3800 Plus SOC=?% In=?W Out=?W (it is offline)"
+        );
     }
 }

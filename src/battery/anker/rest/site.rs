@@ -45,15 +45,7 @@ pub struct Scene {
 impl Default for Scene {
     /// A scene that says nothing.
     fn default() -> Self {
-        let absent = || Err(Absent::not_reported());
-        Self {
-            is_fresh: true,
-            updated_time: None,
-            grid_power: absent(),
-            home_load_power: absent(),
-            grid_to_battery_power: absent(),
-            devices: Vec::new(),
-        }
+        parse_scene(&Value::Null)
     }
 }
 

@@ -9,16 +9,6 @@
 //! - The broker ends the first of two connections with the same client id. An installation keeps its id; a dry run, a
 //!   check and a listener take a random one.
 //!
-//! # Layout
-//! | module | what it does |
-//! |---|---|
-//! | `worker` | the loop, with all I/O: REST, broker, timers |
-//! | `connection`, `listen` | a connection to the broker in the account's name; a listener for `solix listen` |
-//! | `stations`, `requests` | per station: what it said, what it is sent next. No I/O, no clock |
-//! | `pace`, `recovery` | the polling mode, staleness; what to try when the broker refuses. No I/O, no clock |
-//! | `persisted` | the state that outlives the process. If it is lost, it is learnt again |
-//! | `rest_log` | lines of the log |
-//!
 //! # Life cycle
 //! [`Session::start`] spawns a task with a `Worker`. Each turn of its loop takes one event: a message of the broker, or
 //! a timer (the next poll, an overdue answer, the next REST request). After each turn it publishes its state in a
@@ -32,7 +22,6 @@ mod pace;
 mod persisted;
 mod recovery;
 mod requests;
-mod rest_log;
 mod stations;
 mod worker;
 

@@ -314,7 +314,7 @@ impl Stations {
     /// panel's to say then.
     fn knows_embedded(&mut self, serial: &str, model: &str, at: Timestamp) -> bool {
         if let Some(tracked) = self.tracked.get_mut(serial) {
-            tracked.state.set_behind_hub();
+            tracked.state.is_behind_hub = true;
             return true;
         }
         let n_passive = self.tracked.values().filter(|tracked| tracked.view.device.is_passive).count();
@@ -329,7 +329,7 @@ impl Stations {
             ..PersistedDevice::default()
         };
         let mut tracked = Tracked::new(device.station(serial), device, at);
-        tracked.state.set_behind_hub();
+        tracked.state.is_behind_hub = true;
         self.tracked.insert(serial.to_owned(), tracked);
         true
     }

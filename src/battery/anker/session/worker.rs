@@ -10,12 +10,12 @@ use super::pace::Pace;
 use super::persisted::{N_NAMES, PersistedSession};
 use super::recovery::{BrokerRecovery, RecoveryAction};
 use super::requests::AnswerTimeout;
-use super::rest_log::rest_line;
 use super::stations::{StationRequest, StationView, Stations};
 use crate::battery::anker::Config;
 use crate::battery::anker::mqtt::{MqttError, MqttErrorKind, MqttEvent};
 use crate::battery::anker::rest::{
-    BoundDevice, Cloud, CloudError, NoReading, Received, Site, SiteReading, is_panel_offline, site_readings,
+    BoundDevice, Cloud, CloudError, NoReading, Received, Site, SiteReading, is_panel_offline, rest_line,
+    site_readings,
 };
 use crate::reading::{
     AccountTrouble, DataSource, PollingMode, SafeText, StationReading, Timestamp, error_chain,

@@ -39,7 +39,7 @@ pub fn reading(
     // A station takes from its AC input and never gives.
     let grid_power =
         if presence == GridEvidence::ByInput { grid_power.and_then(one_way) } else { grid_power };
-    let is_told = !(state.is_behind_hub() && presence == GridEvidence::ByInput);
+    let is_told = !(state.is_behind_hub && presence == GridEvidence::ByInput);
     let grid =
         grid_state(if is_told { presence } else { GridEvidence::Unknown }, &grid_power, &output, &fresh);
     Some(StationReading {
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn of_a_station_behind_a_panel_nothing_is_said_about_the_grid() {
         let mut state = state(f3800(0, 0, 400));
-        state.set_behind_hub();
+        state.is_behind_hub = true;
         let reading = reading(&station("A1790P"), &state, at(100), PollingMode::Normal).unwrap();
         assert_eq!(reading.grid, GridState::Unknown);
     }

@@ -1,4 +1,4 @@
-//! What one device has said so far: the newest value of each name, and when it came.
+//! The state of one device: the newest value of each name, and when it came.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::reading::Timestamp;
 
-/// What says how many expansion packs there are.
+/// The name of the number of expansion packs.
 pub const PACKS: &str = "expansion_packs";
 
 /// The most expansion packs that any model takes is six; a greater number is a misreading.
@@ -19,10 +19,11 @@ pub(super) const MOST_PACKS: u8 = 10;
 /// expansion pack count only if the pack is there.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DeviceState {
-    values: BTreeMap<String, Value>,
-    /// When each of them came.
-    received_at: BTreeMap<String, Timestamp>,
-    is_behind_hub: bool,
+    /// Each value, and when it came; of what another witness says, nothing.
+    values: BTreeMap<String, (Value, Option<Timestamp>)>,
+    /// Whether it is heard only through a hub, such as a station that is wired to a panel. What comes in from the grid
+    /// is then the panel's to say.
+    pub(crate) is_behind_hub: bool,
 }
 
 impl DeviceState {
@@ -30,61 +31,52 @@ impl DeviceState {
     /// order does not replace what is newer, and the same twice is the same once.
     pub fn merge(&mut self, values: &BTreeMap<String, Value>, at: Timestamp) {
         for (name, value) in values {
-            let is_newer = self.received_at.get(name).is_none_or(|known| *known <= at);
+            let is_newer = self.received_at(name).is_none_or(|known| known <= at);
             if is_newer && self.accepts(name, value, values) {
-                self.values.insert(name.clone(), value.clone());
-                self.received_at.insert(name.clone(), at);
+                self.values.insert(name.clone(), (value.clone(), Some(at)));
             }
         }
     }
 
-    /// Says that this device is heard only through a hub, such as a station that is wired to a panel. What
-    /// comes in from the grid is then the panel's to say.
-    pub fn set_behind_hub(&mut self) {
-        self.is_behind_hub = true;
-    }
-
-    /// Whether it is heard only through a hub.
-    pub(super) fn is_behind_hub(&self) -> bool {
-        self.is_behind_hub
-    }
-
-    /// How many expansion packs there are, if that is known: as said, else as many as have a charge.
+    /// The number of its expansion packs, if it is known: as said, else as many as have a charge.
     pub fn n_packs(&self) -> Option<u8> {
-        let said = self.values.get(PACKS).and_then(Value::as_u64).and_then(|said| u8::try_from(said).ok());
+        let said = self.value(PACKS).and_then(Value::as_u64).and_then(|said| u8::try_from(said).ok());
         let seen = || (1..=MOST_PACKS).filter(|pack| self.values.contains_key(&format!("exp_{pack}_soc")));
         said.filter(|said| *said <= MOST_PACKS)
             .or_else(|| u8::try_from(seen().count()).ok().filter(|n| *n > 0))
     }
 
-    /// Says how many expansion packs there are by another witness than the device, whose own word goes before.
+    /// Notes the number of expansion packs by another witness than the device, whose own word goes before.
     /// It is not given as said now.
     pub fn set_packs(&mut self, n_packs: u8) {
-        if !self.received_at.contains_key(PACKS) {
-            self.values.insert(PACKS.to_owned(), Value::from(n_packs));
+        if self.received_at(PACKS).is_none() {
+            self.values.insert(PACKS.to_owned(), (Value::from(n_packs), None));
         }
     }
 
-    /// All values, however old.
-    pub fn values(&self) -> &BTreeMap<String, Value> {
-        &self.values
+    /// A value, however old.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.values.get(name).map(|(value, _)| value)
     }
 
     /// The values that came at `since` or later, each with its time.
     pub fn values_since(&self, since: Timestamp) -> impl Iterator<Item = (&str, &Value, Timestamp)> {
-        self.received_at.iter().filter(move |(_, at)| since <= **at).filter_map(|(name, at)| {
-            let value = self.values.get(name)?;
-            Some((name.as_str(), value, *at))
-        })
+        let values =
+            self.values.iter().filter_map(|(name, (value, at))| Some((name.as_str(), value, (*at)?)));
+        values.filter(move |(.., at)| since <= *at)
+    }
+
+    fn received_at(&self, name: &str) -> Option<Timestamp> {
+        self.values.get(name)?.1
     }
 
     fn accepts(&self, name: &str, value: &Value, others: &BTreeMap<String, Value>) -> bool {
         if is_lifetime_energy(name) {
-            let (new, known) = (value.as_f64(), self.values.get(name).and_then(Value::as_f64));
+            let (new, known) = (value.as_f64(), self.value(name).and_then(Value::as_f64));
             return new.is_some_and(|new| new > 0.0 && known.is_none_or(|known| known <= new));
         }
         let Some(pack) = pack_of(name) else { return true };
-        let number = |name: &str| others.get(name).or_else(|| self.values.get(name)).and_then(Value::as_f64);
+        let number = |name: &str| others.get(name).or_else(|| self.value(name)).and_then(Value::as_f64);
         let soc = number(&format!("exp_{pack}_soc"));
         let counted = number("expansion_packs").map(|n_packs| f64::from(pack) <= n_packs);
         match (counted, soc) {
@@ -119,6 +111,11 @@ mod tests {
         serde_json::from_value(values).unwrap()
     }
 
+    fn all(state: &DeviceState) -> BTreeMap<String, Value> {
+        let all = state.values_since(Timestamp::from_micros(0));
+        all.map(|(name, value, _)| (name.to_owned(), value.clone())).collect()
+    }
+
     fn merged(frames: &[Value]) -> DeviceState {
         let mut state = DeviceState::default();
         for (second, frame) in (0..).zip(frames) {
@@ -130,7 +127,7 @@ mod tests {
     #[test]
     fn a_name_that_a_frame_lacks_keeps_its_value_and_its_age() {
         let state = merged(&[json!({"battery_soc": 80, "temperature": 20}), json!({"battery_soc": 79})]);
-        assert_eq!(state.values(), &values(json!({"battery_soc": 79, "temperature": 20})));
+        assert_eq!(all(&state), values(json!({"battery_soc": 79, "temperature": 20})));
         let fresh: Vec<&str> = state.values_since(at(1)).map(|(name, ..)| name).collect();
         assert_eq!(fresh, ["battery_soc"]);
     }
@@ -146,14 +143,14 @@ mod tests {
     #[test]
     fn a_lifetime_energy_never_falls_and_is_never_zero() {
         let state = merged(&[json!({"pv_yield": 0}), json!({"pv_yield": 5.5}), json!({"pv_yield": 5.4})]);
-        assert_eq!(state.values(), &values(json!({"pv_yield": 5.5})));
+        assert_eq!(all(&state), values(json!({"pv_yield": 5.5})));
     }
 
     #[test]
     fn a_pack_that_is_not_there_has_no_values() {
         let frame = json!({"expansion_packs": 1, "exp_1_soc": 0, "exp_2_soc": 0, "exp_3_soc": 7});
         let state = merged(&[frame]);
-        assert_eq!(state.values(), &values(json!({"expansion_packs": 1, "exp_1_soc": 0, "exp_3_soc": 7})));
+        assert_eq!(all(&state), values(json!({"expansion_packs": 1, "exp_1_soc": 0, "exp_3_soc": 7})));
     }
 
     proptest! {
