@@ -231,8 +231,8 @@ impl State {
         Ok(Self { salt: to_hex(&salt), accounts: BTreeMap::new(), lost_until })
     }
 
-    /// What a clock wrote that was ahead of ours is taken for what is now. Once, and then it is kept: else it would
-    /// be now for ever.
+    /// Takes moments to come, which a clock wrote that was ahead, for now. Once, and then that is kept: else they
+    /// would be now for ever.
     fn set_back(&mut self, now: Timestamp) {
         let latest = now.plus(LONGEST_PAUSE);
         for account in self.accounts.values_mut() {

@@ -25,10 +25,10 @@ const MAX_BYTES: u64 = 1 << 20;
 /// nothing.
 const LOCK_NAME: &str = "solix-login.lock";
 
-/// How often a lock that somebody else holds is tried.
+/// From one try of a lock that somebody else holds to the next.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How long somebody else's login may take: its timeout, twice, and some pace.
+/// The time that somebody else's login may take: its timeout, twice, and some pace.
 const LOCK_WITHIN: Duration = Duration::from_secs(25);
 
 /// One file in the state directory.

@@ -26,10 +26,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const MAX_INCOMING: usize = 256 * 1024;
 const MAX_OUTGOING: usize = 16 * 1024;
 
-/// How much that was heard may wait for the session. A broker that says more waits for us.
+/// So many messages may wait for the session. A broker that says more waits for us.
 const INBOX: usize = 64;
 
-/// How many requests may wait for the connection.
+/// So many requests may wait for the connection.
 const OUTBOX: usize = 64;
 
 /// The pause after the first loss; each further one doubles it, up to the longest.

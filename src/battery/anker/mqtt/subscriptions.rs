@@ -88,7 +88,7 @@ impl Subscriptions {
         &self.refused
     }
 
-    /// How many requests can be under way at once.
+    /// The most requests that can be under way at once.
     pub(super) fn capacity(&self) -> usize {
         self.roots.len() * (1 + NAMED.len())
     }

@@ -13,7 +13,7 @@ use crate::battery::anker::auth::{Attempts, Credentials, KeyPair, Login, take_lo
 use crate::reading::{Timestamp, error_chain};
 use crate::support::secret::Secret;
 
-/// How long no login is tried after the server has not accepted two keys of ours.
+/// No login is tried for this long after the server has not accepted two keys of ours.
 const AFTER_KEYS: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Cloud {

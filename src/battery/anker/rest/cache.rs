@@ -1,4 +1,4 @@
-//! What is known not to work, and what was asked when: polls are processes of their own, a minute apart.
+//! The memory of what does not work, and of when things were asked: polls are processes of their own, a minute apart.
 //!
 //! Nothing here must last. A file that is damaged or cannot be written costs some calls.
 
@@ -16,7 +16,7 @@ use crate::reading::{Timestamp, error_chain};
 /// The file's name in the state directory.
 pub(super) const CACHE_FILE: &str = "solix-rest.json";
 
-/// How long something that is not there is not asked for.
+/// Something that is not there is not asked for in this time.
 const OFF_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// So many outages of a service in a row, and it is taken for one that this region does not have.
@@ -45,7 +45,7 @@ struct Row {
     region: Option<Region>,
     /// Until when something is not asked for, and why.
     off: BTreeMap<String, (Timestamp, Reason)>,
-    /// How often a service was out, in a row.
+    /// The number of outages of a service in a row.
     outages: BTreeMap<String, u32>,
     /// When a site's panel was asked last.
     #[serde(rename = "panel_asked_us")]

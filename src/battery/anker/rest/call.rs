@@ -14,10 +14,10 @@ use super::{CloudError, Pause};
 use crate::battery::anker::auth::{Attempts, Login};
 use crate::reading::error_chain;
 
-/// How long we leave the account to whoever has kicked us out, so that a phone is not kicked out in turn.
+/// We leave the account for this long to whoever has kicked us out, so that a phone is not kicked out in turn.
 const AFTER_KICK: Duration = Duration::from_secs(30 * 60);
 
-/// How long no login is tried after one whose token was not accepted.
+/// No login is tried for this long after one whose token was not accepted.
 const AFTER_USELESS: Duration = Duration::from_secs(60 * 60);
 
 impl Cloud {

@@ -14,7 +14,7 @@ use crate::support::secret::Secret;
 /// The file's name in the state directory.
 pub(super) const CREDENTIALS_FILE: &str = "solix-mqtt.json";
 
-/// How long before its end a certificate is replaced. They are said to hold for ten years.
+/// A certificate is replaced this long before its end. They are said to hold for ten years.
 const REPLACE_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// From one certificate to the next, when the broker refuses them.

@@ -13,7 +13,7 @@ pub struct BoundDevice {
     pub serial: SafeText,
     /// The product code, such as `A1790P`; part of the MQTT topics. Empty where the cloud gives none.
     pub model: SafeText,
-    /// What its owner calls it, else the name of the device, else the product code.
+    /// The owner's name for it, else the name of the device, else the product code.
     pub name: SafeText,
     /// Whether the cloud has a connection to it. A panel's stations have none of their own.
     pub wifi_online: Option<bool>,
@@ -23,7 +23,7 @@ pub struct BoundDevice {
     pub owner_user_id: Option<Secret>,
     /// The firmware, without a leading `v`.
     pub software: Option<SafeText>,
-    /// How well it receives its Wi-Fi, in dBm. A panel has a percentage in this field, which is left out.
+    /// The signal of its Wi-Fi, in dBm. A panel has a percentage in this field, which is left out.
     pub rssi_dbm: Option<i32>,
     /// Where it is, as a POSIX `TZ` string such as `EST5EDT,M3.2.0,M11.1.0`.
     pub time_zone: Option<SafeText>,

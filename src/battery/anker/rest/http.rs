@@ -23,7 +23,7 @@ const MAX_ANSWER: usize = 2 << 20;
 /// All root certificates of a machine have 250 KB.
 const MAX_PEM_BYTES: u64 = 4 << 20;
 
-/// How long a connection may take. Shorter than an answer may, so that a login that found no connection is known
+/// The time that a connection may take. Shorter than that of an answer, so that a login that found no connection is known
 /// not to have been sent.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 

@@ -11,7 +11,7 @@ use crate::support::decimal;
 /// More than any home has; what is above is no measurement.
 const MOST_POWER: Power = Power::from_watts(1_000_000);
 
-/// How deep names are looked for.
+/// The depth to which names are looked for.
 const MAX_DEPTH: usize = 3;
 
 /// So many names are kept of one answer.

@@ -1,4 +1,4 @@
-//! How fast the cloud is asked. The server counts calls of an endpoint and address, and phones count too.
+//! The pace at which the cloud is asked. The server counts calls of an endpoint and address, and phones count too.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -22,9 +22,9 @@ const REST: Duration = Duration::from_secs(65);
 pub struct Pace {
     /// From one call to the next, of whatever endpoint.
     pub between: Duration,
-    /// How long an answer may take.
+    /// The time that an answer may take.
     pub timeout: Duration,
-    /// What is repeated waits for at least this long ...
+    /// A repetition waits for at least this long ...
     pub repeat_after_least: Duration,
     /// ... and for at most this long, at random.
     pub repeat_after_most: Duration,
@@ -42,7 +42,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// How long something waits before it is repeated.
+    /// The pause before a repetition.
     pub(super) fn before_repeat(&self) -> Duration {
         jitter::between(self.repeat_after_least, self.repeat_after_most)
     }
@@ -105,7 +105,7 @@ mod tests {
         repeat_after_most: Duration::from_secs(5),
     };
 
-    /// How long after `now` the next call is due.
+    /// The time from `now` until the next call is due.
     fn wait(pacer: &Pacer, endpoint: Endpoint, now: Instant) -> Duration {
         pacer.due(endpoint, &PACE, now).saturating_duration_since(now)
     }

@@ -29,7 +29,7 @@ pub struct PanelAverage {
     pub discharge_power: Measured<Power>,
     /// From solar panels. Never negative.
     pub solar_power: Measured<Power>,
-    /// What the home uses. Never negative.
+    /// The use of the home. Never negative.
     pub home_power: Measured<Power>,
     /// From the grid. The cloud gives no power into the grid, so that no power from it is a known zero only
     /// where nothing went into it on the whole day.
@@ -95,7 +95,7 @@ pub(super) fn last_slot(day: &Day, hes: &Value, now: Timestamp) -> Option<String
     slots.find(|slot| day.has_begun(slot, now))
 }
 
-/// What the four days say of the last five minutes.
+/// The last five minutes of the four days.
 pub(super) fn average(
     day: &Day,
     hes: &Value,

@@ -23,14 +23,14 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(2 * 60);
 /// A time before this year is what the cloud writes where it has none, also beside numbers that are good.
 const FIRST_YEAR: i16 = 2020;
 
-/// What a site's answers say of one of its devices.
+/// One device of a site, as the site's answers have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteReading {
     /// Whose it is.
     pub station: Station,
     /// Whether the cloud has a connection to it.
     pub online: Option<bool>,
-    /// How many expansion packs it has.
+    /// The number of its expansion packs.
     pub n_packs: Option<u8>,
     /// When its newest numbers were measured, however old they are.
     pub measured_at: Option<Timestamp>,
@@ -67,7 +67,7 @@ pub struct Received {
     pub max_age: Duration,
 }
 
-/// What a site's answers say: of its panel, with the means of five minutes if they were asked for, and of each
+/// The devices in a site's answers: its panel, with the means of five minutes if they were asked for, and each
 /// solarbank. `devices` are those of the account: they name the panel where the scene does not, and say who is
 /// connected and in which time zone.
 pub fn site_readings(
@@ -124,7 +124,7 @@ fn panel_word(
 struct Parts {
     /// The meter's.
     has_meter: bool,
-    /// What the grid gives to batteries.
+    /// The power from the grid to batteries.
     is_only_battery: bool,
 }
 
@@ -174,7 +174,7 @@ fn moment(written: DateTime, zone: Option<&TimeZone>, now: Timestamp) -> Option<
     moments.filter(|moment| *moment <= now.plus(CLOCKS_DIFFER)).max()
 }
 
-/// Who says that a device is connected: the list of devices and the scene. One that says no is believed.
+/// Whether a device is connected by the list of devices and the scene. One that says no is believed.
 fn online(bound: Option<&BoundDevice>, in_scene: Option<&SceneDevice>) -> Option<bool> {
     let words = [bound.and_then(|bound| bound.wifi_online), in_scene.and_then(|device| device.online)];
     words.into_iter().flatten().min()

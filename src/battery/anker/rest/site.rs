@@ -16,7 +16,7 @@ const PANEL_SITE: i64 = 4;
 pub struct Site {
     /// Its identity in other calls.
     pub id: String,
-    /// What its owner calls it.
+    /// The owner's name for it.
     pub name: SafeText,
     /// `power_site_type`: 4 is a power panel; 2, 5, 10 to 12 and 18 to 20 are solarbanks.
     pub kind: Option<i64>,
@@ -24,7 +24,7 @@ pub struct Site {
     pub devices: Vec<Station>,
 }
 
-/// What `get_scen_info` says of a site.
+/// A site as `get_scen_info` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scene {
     /// Whether its numbers are to be shown; the cloud marks old ones (`is_display_data`).
@@ -34,7 +34,7 @@ pub struct Scene {
     pub updated_time: Option<SafeText>,
     /// From the grid by the site's meter, negative into the grid; absent without a meter that is connected.
     pub grid_power: Measured<Power>,
-    /// What the home takes by that meter.
+    /// The power of the home by that meter.
     pub home_load_power: Measured<Power>,
     /// From the grid into its batteries.
     pub grid_to_battery_power: Measured<Power>,
@@ -52,13 +52,13 @@ impl Default for Scene {
 /// One device of a scene. For a panel only `online` is real: its zeros are placeholders and are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SceneDevice {
-    /// Who it is.
+    /// Its identity.
     pub station: Station,
-    /// What it is.
+    /// Its part in the site.
     pub role: Role,
     /// Whether the cloud has a connection to it.
     pub online: Option<bool>,
-    /// How many expansion packs it has.
+    /// The number of its expansion packs.
     pub n_packs: Option<u8>,
     /// The names of its fields.
     pub keys: Vec<String>,
@@ -70,7 +70,7 @@ pub struct SceneDevice {
     pub output_power: Measured<Power>,
 }
 
-/// What a device of a scene is.
+/// The part of a device in a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// A home power panel.
@@ -116,7 +116,7 @@ fn station(fields: &Value, model_key: &str) -> Option<Station> {
     Some(Station { serial, model, name })
 }
 
-/// What a scene says, with the fields that anker-solix-api 3.8.0 knows.
+/// Reads a scene, with the fields that anker-solix-api 3.8.0 knows.
 pub(super) fn parse_scene(data: &Value) -> Scene {
     let solarbanks = data.get("solarbank_info").unwrap_or(&Value::Null);
     let stations = data.get("solarbank_pps_info").unwrap_or(&Value::Null);
@@ -149,7 +149,7 @@ fn not_reported<T>() -> Measured<T> {
     Err(Absent::not_reported())
 }
 
-/// What the site's meter says, if it has one that is connected: without it, the numbers are placeholders.
+/// The site's meter, if it has one that is connected: without it, the numbers are placeholders.
 fn meter(data: &Value) -> Option<&Value> {
     let info = data.get("grid_info")?;
     let is_there = |meter: &Value| json::switch(meter, "status") == Some(true);

@@ -14,7 +14,7 @@ use crate::battery::anker::rest::{BoundDevice, Cloud, CloudError};
 use crate::reading::{SafeText, Station};
 use crate::support::jitter;
 
-/// How long a trigger holds, and when it is renewed. The phone app's hold for five minutes; with these the
+/// A trigger holds for this long, and is renewed before. The phone app's hold for five minutes; with these the
 /// stations sleep again a minute after nobody listens any more.
 const TRIGGER_FOR: Duration = Duration::from_secs(60);
 const RENEWED_AFTER: Duration = Duration::from_secs(55);
@@ -103,13 +103,13 @@ pub enum ListenError {
     /// There is nobody.
     #[error("the account has no device{}", serial.as_ref().map(|serial| format!(" {serial}")).unwrap_or_default())]
     NoDevice {
-        /// Who was asked for.
+        /// The serial number that was asked for.
         serial: Option<SafeText>,
     },
 }
 
 impl ListenError {
-    /// What happened and what to do, for a person.
+    /// The error and its remedy, for a person.
     pub fn to_message(&self) -> String {
         match self {
             Self::Cloud(error) => error.trouble().message,

@@ -50,10 +50,10 @@ pub static VENDOR: Vendor = Vendor {
     ],
 };
 
-/// How many readings may wait to be fetched: more than a cycle of the longest interval brings.
+/// So many readings may wait to be fetched: more than a cycle of the longest interval brings.
 const INBOX: usize = 1_024;
 
-/// How long saying goodbye to the broker may take.
+/// Saying goodbye to the broker may take this long.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A session at work.
@@ -80,7 +80,7 @@ impl Session {
         Self { config, readings, state, stop, task }
     }
 
-    /// What came since the last report, and how the stations stand now.
+    /// The readings since the last report, and the state of the stations now.
     pub fn report(&mut self) -> AccountReport {
         let taken = taken(&mut self.readings);
         if let Some(ended) = self.task.try_join_next() {
@@ -131,7 +131,7 @@ fn cannot_start(knows: &watch::Sender<SessionState>, error: &CloudError) {
     knows.send_modify(|state| state.trouble = Some(error.trouble()));
 }
 
-/// What waits to be fetched, oldest first.
+/// The readings that wait to be fetched, oldest first.
 fn taken(readings: &mut mpsc::Receiver<StationReading>) -> Vec<StationReading> {
     std::iter::from_fn(|| readings.try_recv().ok()).collect()
 }

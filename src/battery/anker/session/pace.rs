@@ -1,10 +1,10 @@
-//! How often stations are asked, and whether they are heard of. Pure.
+//! The pace at which stations are asked, and whether they are heard of. Pure.
 
 use std::time::Duration;
 
 use crate::reading::{DataSource, GridState, PollingMode, Presence, Share, StationReading, Timestamp};
 
-/// How far the state of charge must rise above the threshold until the fast mode ends: a battery whose
+/// The fast mode ends when the state of charge has risen so far above the threshold: a battery whose
 /// charge flutters about the threshold must not switch at each reading.
 const HYSTERESIS: Share = Share::from_millipercent(3_000);
 
@@ -17,7 +17,7 @@ const OFFLINE_AFTER: Duration = Duration::from_secs(10 * 60);
 /// So many intervals without a word make a station stale.
 const STALE_AFTER_INTERVALS: u32 = 2;
 
-/// How often stations are asked at present.
+/// The pace at which stations are asked at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pace {
     /// From one question to a station to the next.
@@ -32,7 +32,7 @@ impl Pace {
         self.interval.saturating_mul(self.rest_every)
     }
 
-    /// How old the last word of a station that is read this way may be: two intervals, and by REST as much more
+    /// The age that the last word of a station that is read this way may have: two intervals, and by REST as much more
     /// as its numbers are old when they come.
     pub(super) fn stale_after(self, way: DataSource) -> Duration {
         match way {
@@ -45,7 +45,7 @@ impl Pace {
     }
 }
 
-/// What of one station decides the mode.
+/// The condition of one station that decides the mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Condition {
     /// Its state of charge, if it is known.
@@ -55,7 +55,7 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// What a reading says of it. A station that never had the grid cannot have lost it; `grid_seen` is
+    /// The condition that a reading tells. A station that never had the grid cannot have lost it; `grid_seen` is
     /// whether this one had.
     pub(super) fn from_reading(reading: &StationReading, grid_seen: bool) -> Self {
         let gives_power = reading.device.power_output().is_ok_and(|power| power.milliwatts() > 0);

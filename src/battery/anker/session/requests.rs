@@ -89,7 +89,10 @@ impl RequestState {
             AnswerTimeout::Each(each) => (each, None),
             AnswerTimeout::Both(both) => (self.for_request(both), Some(now + both)),
         };
-        let knows_none = matches!(self.learnt.mode, RequestMode::TriggersOnly(since) if wall.since(since) < TRIED_AGAIN_AFTER);
+        let knows_none = match self.learnt.mode {
+            RequestMode::TriggersOnly(since) => wall.since(since) < TRIED_AGAIN_AFTER,
+            RequestMode::Tried(_) => false,
+        };
         let is_trigger = knows_none || for_request.is_zero();
         let send = if is_trigger { RequestKind::Trigger } else { RequestKind::StatusRequest };
         self.ends_at = ends_at;

@@ -1,4 +1,4 @@
-//! What becomes of what stations say.
+//! The readings that become of the words of stations.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ const WITHIN: AnswerTimeout = AnswerTimeout::Each(Duration::from_secs(10));
 const SERIAL: &str = "9DNBH3D0PLDBLX1Y";
 const TOPIC: &str = "dt/anker_power/A1790P/9DNBH3D0PLDBLX1Y/param_info";
 
-/// What a station says: its charge, what comes from the grid and the sun, and what it gives.
+/// The figures of a station: its charge, the power from the grid and the sun, and its output.
 #[derive(Clone, Copy)]
 struct Says {
     soc: u8,
@@ -247,7 +247,7 @@ fn a_shared_device_is_asked_in_its_owners_name() {
     assert_eq!(asked[0].kind, RequestKind::StatusRequest);
 }
 
-/// What REST says of the station, measured at that second.
+/// The answer of REST about the station, measured at that second.
 fn site_reading(measured: u64, soc: u8) -> SiteReading {
     let reading = StationReading {
         source: DataSource::RestApi,

@@ -23,10 +23,10 @@ use crate::reading::{
 use crate::support::backoff::Backoff;
 use crate::support::jitter;
 
-/// How long a station has to answer a status request, and then a trigger.
+/// A station has this long to answer a status request, and then a trigger.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a trigger lets a station speak. The shortest that is common: a station that streams is awake.
+/// A trigger lets a station speak for this long. The shortest that is common: a station that streams is awake.
 const TRIGGER_FOR: Duration = Duration::from_secs(60);
 
 /// The same in fast mode, and where a poll ends soon anyway; the shortest that stations take.
@@ -43,15 +43,15 @@ const REST_AGAIN_LONGEST: Duration = Duration::from_secs(15 * 60);
 const MOST_WAITING: usize = 1_024;
 const TAKEN_AT_ONCE: usize = 32;
 
-/// How long a poll waits for the broker, before it listens.
+/// A poll waits for the broker for this long, before it listens.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// What the session knows, for whoever reports it.
+/// The session's knowledge, for whoever reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SessionState {
     pub(super) stations: Vec<StationView>,
     pub(super) trouble: Option<AccountTrouble>,
-    /// How often stations are asked at present.
+    /// The pace at which stations are asked at present.
     pub(super) pace: Pace,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Worker {
     rest_backoff: Backoff,
     rest_again_at: Option<Instant>,
     next_poll: Instant,
-    /// What is only of interest for its names of fields was asked for.
+    /// Answers that are only of interest for their names of fields were asked for.
     has_discovered: bool,
     /// For a poll: how long is listened to stations.
     listens: Option<Duration>,
@@ -280,8 +280,8 @@ impl Worker {
         }
     }
 
-    /// What REST alone knows: panels that are not heard over the broker, and solarbanks. Gives the sites. One that
-    /// fails keeps nobody from the others.
+    /// Asks for what REST alone knows: panels that are not heard over the broker, and solarbanks. Gives the
+    /// sites. One that fails keeps nobody from the others.
     async fn ask_sites(&mut self, devices: &[BoundDevice]) -> Result<Vec<Site>, CloudError> {
         let sites = if self.stations.may_have_site() { self.cloud.sites().await? } else { Vec::new() };
         let (mut message, mut failed) = (Vec::new(), None);
@@ -469,7 +469,7 @@ impl Worker {
         (self.config.now)()
     }
 
-    /// What keeps the session from working. That the cloud is away is none as long as the broker is there,
+    /// The trouble that keeps the session from working. That the cloud is away is none as long as the broker is there,
     /// unless a person has to do something about it.
     fn trouble(&self) -> Option<AccountTrouble> {
         let is_ready = self.ready_since.is_some();

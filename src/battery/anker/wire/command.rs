@@ -6,10 +6,10 @@ use super::frame::{FieldKind, MsgType, build};
 use super::model::resolved;
 use crate::reading::Timestamp;
 
-/// How long devices take a trigger for.
+/// The seconds for which devices take a trigger.
 const TRIGGER: std::ops::RangeInclusive<u64> = 30..=600;
 
-/// What the first field of a request holds.
+/// The content of the first field of a request.
 const REQUEST: u8 = 0x22;
 
 /// The realtime trigger (0057): a frame that makes a device publish every few seconds for `duration`, or

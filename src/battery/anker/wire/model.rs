@@ -7,15 +7,15 @@ use crate::reading::Energy;
 pub struct Model {
     /// The product code, as it stands in topics: `A1790P`.
     pub code: &'static str,
-    /// What the vendor calls it.
+    /// The vendor's name for it.
     pub name: &'static str,
-    /// What kind of device it is.
+    /// Its kind of device.
     pub kind: ModelKind,
-    /// What one battery holds when full, without expansion packs; `None` if it has none.
+    /// The capacity of one battery, without expansion packs; `None` if it has none.
     pub capacity: Option<Energy>,
 }
 
-/// What kind of device a product is.
+/// A kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ModelKind {
     /// A portable power station.

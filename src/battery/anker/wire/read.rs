@@ -20,7 +20,7 @@ const PLAUSIBLE_WATTS: RangeInclusive<f64> = -20_000.0..=20_000.0;
 /// The values of one device that came lately, by name.
 type Fresh<'a> = BTreeMap<&'a str, &'a Value>;
 
-/// What `station` says by those values of `state` that were received at `since` or later. Its time is that
+/// The reading of `station` by those values of `state` that were received at `since` or later. Its time is that
 /// of the newest of them. `None` if there are none. A figure that the model does not have is absent as not
 /// supported, one that it did not say as not reported.
 pub fn reading(

@@ -67,7 +67,7 @@ struct Splitter<'a> {
 /// The best way from a place to the end.
 #[derive(Clone, Copy)]
 struct Way {
-    /// How many tags on it are not above the one before.
+    /// The number of tags on it that are not above the one before.
     n_descents: usize,
     /// Whether the length of the field here has two bytes.
     is_wide: bool,
@@ -110,7 +110,7 @@ impl<'a> Splitter<'a> {
         Some(Way { n_descents: rest.n_descents + usize::from(descends), is_wide, ..rest })
     }
 
-    /// What can be read with lengths of one byte, up to a tag that does not ascend. What follows, and the field
+    /// The fields that can be read with lengths of one byte, up to a tag that does not ascend. What follows, and the field
     /// before it, could be bytes of a value taken for fields.
     fn beginning(&self, start: usize) -> Vec<Field<'a>> {
         let (mut at, mut fields) = (start, Vec::new());
