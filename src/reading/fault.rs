@@ -72,7 +72,7 @@ enum Loss {
 table! {
     /// The kinds of [`Fault`].
     FaultKind;
-    /// What is lost by it, its label, what happened, and what a person can do about it.
+    /// Its loss, its label, what happened, and what a person can do about it.
     row: (Loss, &'static str, &'static str, &'static str);
     /// A GPU that was there before, or that the tool names, gave no reading.
     GpuMissing: (Loss::Row, "gpu_missing", "a GPU is missing",
