@@ -134,11 +134,11 @@ pub(super) fn run(cli: &Cli, command: &BatteryCommand) -> Result<Exit, Failure> 
     }
 }
 
-/// The text of a document to decode, and its origin.
-struct Input {
-    place: String,
-    text: String,
-}
+/// The origin of a document to decode, and its text.
+type Input = (String, String);
+
+/// A decoded document for a person and for a program.
+type Document = (String, Value);
 
 /// Why an input could not be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +159,7 @@ enum DecodeError {
 
 fn decode(model: Option<&str>, format: DecodeFormat, inputs: &[Input]) -> Result<Exit, Failure> {
     let (mut documents, mut n_failed, mut is_call_wrong) = (Vec::new(), 0, false);
-    for Input { place, text } in inputs {
+    for (place, text) in inputs {
         match decode_one(model, text) {
             Ok(document) => documents.push(document),
             Err(error) => {
@@ -185,20 +185,14 @@ fn decode(model: Option<&str>, format: DecodeFormat, inputs: &[Input]) -> Result
 fn rendered(format: DecodeFormat, documents: Vec<Document>) -> String {
     match format {
         DecodeFormat::Text => {
-            let texts: Vec<String> = documents.into_iter().map(|document| document.text).collect();
+            let texts: Vec<String> = documents.into_iter().map(|(text, _)| text).collect();
             texts.join("\n")
         }
         DecodeFormat::Json => {
-            let frames: Vec<Value> = documents.into_iter().map(|document| document.json).collect();
+            let frames: Vec<Value> = documents.into_iter().map(|(_, json)| json).collect();
             format!("{:#}\n", json!({ "schema": DECODE_SCHEMA, "frames": frames }))
         }
     }
-}
-
-/// One decoded input, in the form that was asked for.
-struct Document {
-    text: String,
-    json: Value,
 }
 
 fn decode_one(model: Option<&str>, text: &str) -> Result<Document, DecodeError> {
@@ -217,17 +211,14 @@ fn decode_one(model: Option<&str>, text: &str) -> Result<Document, DecodeError> 
         Body::Frame(bytes) => document_of_frame(model, bytes),
         Body::Json(message) => {
             let values = wire::decode_json(model, message).values;
-            Ok(Document {
-                text: frame::text_of_json(model, &values),
-                json: json!({ "model": model, "values": values }),
-            })
+            Ok((frame::text_of_json(model, &values), json!({ "model": model, "values": values })))
         }
     }
 }
 
 fn document_of_frame(model: &str, bytes: &[u8]) -> Result<Document, DecodeError> {
     let frame = wire::split(bytes)?;
-    Ok(Document { text: frame::text(model, &frame), json: frame::json(model, &frame) })
+    Ok((frame::text(model, &frame), frame::json(model, &frame)))
 }
 
 /// The bytes of a frame as it is written down. In hexadecimal it begins with ff09, in Base64 with /wk.
@@ -243,7 +234,7 @@ fn bytes_of(text: &str) -> Result<Vec<u8>, DecodeError> {
 
 fn arguments(frames: &[String]) -> Vec<Input> {
     let numbered = (1..).zip(frames);
-    numbered.map(|(nth, text)| Input { place: format!("argument {nth}"), text: text.clone() }).collect()
+    numbered.map(|(nth, text)| (format!("argument {nth}"), text.clone())).collect()
 }
 
 /// The lines of standard input that are not blank, each with its number.
@@ -256,7 +247,7 @@ fn lines_of_stdin() -> std::io::Result<Vec<Input>> {
     stdin.lock().take(MOST_INPUT_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    Ok(lines.map(|(nth, line)| Input { place: format!("line {nth}"), text: line.to_owned() }).collect())
+    Ok(lines.map(|(nth, line)| (format!("line {nth}"), line.to_owned())).collect())
 }
 
 /// A product code that has a field map.

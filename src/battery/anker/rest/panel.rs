@@ -8,7 +8,8 @@ use jiff::{Span, ToSpan};
 use serde_json::Value;
 
 use super::json;
-use crate::reading::{Absent, Measured, Power, Reason, SafeText, Share, Timestamp};
+use crate::battery::anker::wire::one_way;
+use crate::reading::{Absent, Measured, Power, SafeText, Share, Timestamp};
 
 /// The last five minutes of a day.
 pub(super) const LAST_SLOT: &str = "23:55";
@@ -105,12 +106,12 @@ pub(super) fn average(
     now: Timestamp,
 ) -> Option<PanelAverage> {
     let slot = last_slot(day, hes, now)?;
-    let soc = entry(hes, "chargeLevel", &slot)
-        .map_or_else(|| Err(Absent::not_reported()), |level| json::percent(level, "value"));
+    let level = entry(hes, "chargeLevel", &slot).ok_or_else(Absent::not_reported);
+    let soc = level.and_then(|level| json::percent(level, "value"));
     let is_never_exported =
         json::watt_hours(grid, "totalExportedEnergy", json::text(grid, "totalExportedEnergyUnit").as_deref())
             == Some(0);
-    let grid_power = positive(power(grid, &slot, 0)).and_then(|power| {
+    let grid_power = power(grid, &slot, 0).and_then(one_way).and_then(|power| {
         let is_known = power != Power::from_watts(0) || is_never_exported;
         if is_known { Ok(power) } else { Err(Absent::not_reported()) }
     });
@@ -120,9 +121,9 @@ pub(super) fn average(
         // Charging has a minus sign, and a place of its own.
         charge_power: power(hes, &slot, 0)
             .map(|power| Power::from_milliwatts(power.milliwatts().saturating_abs())),
-        discharge_power: positive(power(hes, &slot, 1)),
-        solar_power: positive(power(solar, &slot, 0)),
-        home_power: positive(power(home, &slot, 0)),
+        discharge_power: power(hes, &slot, 1).and_then(one_way),
+        solar_power: power(solar, &slot, 0).and_then(one_way),
+        home_power: power(home, &slot, 0).and_then(one_way),
         grid_power,
         keys: json::keys(hes),
         slot: SafeText::new(&format!("{day} {slot}")),
@@ -133,16 +134,7 @@ pub(super) fn average(
 fn power(answer: &Value, slot: &str, n: usize) -> Measured<Power> {
     let unit = json::text(answer, "powerUnit");
     let found = entry(answer, "power", slot).and_then(|entry| json::list(entry, "powerInfos").get(n));
-    found.map_or_else(|| Err(Absent::not_reported()), |info| json::power(info, "value", unit.as_deref()))
-}
-
-fn positive(power: Measured<Power>) -> Measured<Power> {
-    power.and_then(|power| {
-        if power < Power::from_watts(0) {
-            return Err(Absent::new(Reason::Implausible, &power.to_string()));
-        }
-        Ok(power)
-    })
+    json::power(found.ok_or_else(Absent::not_reported)?, "value", unit.as_deref())
 }
 
 fn entry<'a>(answer: &'a Value, list: &str, slot: &str) -> Option<&'a Value> {

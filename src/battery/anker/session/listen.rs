@@ -42,7 +42,7 @@ impl Listener {
         let mut devices = cloud.devices().await?;
         devices.retain(|device| serial.is_none_or(|serial| device.serial.as_str() == serial));
         if devices.is_empty() {
-            return Err(ListenError::NoDevice { serial: serial.map(SafeText::new) });
+            return Err(ListenError::NoDevice(serial.map(SafeText::new)));
         }
         let credentials = cloud.mqtt_credentials().await?;
         let stations: Vec<Station> = devices.iter().map(BoundDevice::station).collect();
@@ -100,12 +100,9 @@ pub enum ListenError {
     /// The broker.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
-    /// There is nobody.
-    #[error("the account has no device{}", serial.as_ref().map(|serial| format!(" {serial}")).unwrap_or_default())]
-    NoDevice {
-        /// The serial number that was asked for.
-        serial: Option<SafeText>,
-    },
+    /// There is nobody, or not the one with this serial number.
+    #[error("the account has no device{}", .0.as_ref().map(|serial| format!(" {serial}")).unwrap_or_default())]
+    NoDevice(Option<SafeText>),
 }
 
 impl ListenError {
@@ -114,7 +111,7 @@ impl ListenError {
         match self {
             Self::Cloud(error) => error.trouble().message,
             Self::Mqtt(error) => error.to_string(),
-            Self::NoDevice { .. } => format!("{self}; `fleetwatt solix devices` lists them"),
+            Self::NoDevice(_) => format!("{self}; `fleetwatt solix devices` lists them"),
         }
     }
 }

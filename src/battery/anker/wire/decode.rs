@@ -82,12 +82,12 @@ fn read_field(maps: &[ValueMap], field: &Field<'_>, named: &mut Vec<NamedValue>)
     for map in maps {
         let value = match map.place {
             Place::Whole => value::whole(map, field),
-            Place::At(offset) => value::part(map, field.value, offset).and_then(|part| part.value),
+            Place::At(offset) => value::part(map, field.value, offset).and_then(|(value, _)| value),
             Place::Bits(offset, mask) => value::bits(field.value, offset, mask),
             Place::After(gap) => {
-                let Some(part) = value::part(map, field.value, end_of_last + gap) else { return };
-                end_of_last = part.end;
-                part.value
+                let Some((value, end)) = value::part(map, field.value, end_of_last + gap) else { return };
+                end_of_last = end;
+                value
             }
             Place::Key(..) => None,
         };

@@ -33,6 +33,7 @@ pub use envelope::{
 pub use frame::{Field, FieldKind, Frame, FrameError, MsgType};
 pub use hex::{from_hex, to_hex};
 pub use model::{Model, ModelKind, is_read, model, models};
+pub(crate) use read::one_way;
 pub use read::{capacity, counts_packs_apart, reading};
 pub use split::split;
 pub use state::{DeviceState, PACKS};

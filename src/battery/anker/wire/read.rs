@@ -78,7 +78,7 @@ fn power(sum: Terms, fresh: &Fresh<'_>) -> Measured<Power> {
 }
 
 /// A power that has one direction only.
-fn one_way(power: Power) -> Measured<Power> {
+pub(crate) fn one_way(power: Power) -> Measured<Power> {
     if power.milliwatts() < 0 {
         return Err(Absent::new(Reason::Implausible, &power.to_string()));
     }

@@ -21,14 +21,6 @@ pub struct NamedValue {
     pub unit: &'static str,
 }
 
-/// A value that stands in a part of a field.
-pub(super) struct Part {
-    /// The value, unless its bytes mean none.
-    pub(super) value: Option<Value>,
-    /// Where the bytes after it begin.
-    pub(super) end: usize,
-}
-
 /// The value of a whole field. The map's type goes before that of the frame, but for structures and floats,
 /// which are what they say. Content without a type byte means nothing, unless the map knows its type.
 pub(super) fn whole(map: &ValueMap, field: &Field<'_>) -> Option<Value> {
@@ -37,8 +29,9 @@ pub(super) fn whole(map: &ValueMap, field: &Field<'_>) -> Option<Value> {
     read(map, kind, field.value)
 }
 
-/// The value that begins at `offset`. `None` if the field ends before it does.
-pub(super) fn part(map: &ValueMap, field: &[u8], offset: usize) -> Option<Part> {
+/// The value that begins at `offset`, unless its bytes mean none, and where the bytes after it begin. `None` if the
+/// field ends before it does.
+pub(super) fn part(map: &ValueMap, field: &[u8], offset: usize) -> Option<(Option<Value>, usize)> {
     let kind = map.form.kind?;
     let bytes = field.get(offset..)?;
     let (start, length) = match (map.form.length, kind) {
@@ -51,7 +44,7 @@ pub(super) fn part(map: &ValueMap, field: &[u8], offset: usize) -> Option<Part> 
         (None, _) => (0, bytes.len()),
     };
     let value = read(map, kind, bytes.get(start..start + length)?);
-    Some(Part { value, end: offset + start + length })
+    Some((value, offset + start + length))
 }
 
 /// The bits of one byte, moved to the right end.
