@@ -1,6 +1,6 @@
 //! Readings of stations that REST alone gives, and what else a site's answers say of its devices.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
@@ -213,74 +213,75 @@ fn panel_reading(
     at: Timestamp,
     raw_keys: Vec<String>,
 ) -> StationReading {
-    let grid = if average.grid_power.as_ref().is_ok_and(|power| Power::from_watts(0) < *power) {
-        GridState::Present
-    } else {
-        GridState::Unknown
-    };
-    let mut fields = BTreeMap::from([("average_slot".to_owned(), Value::from(average.slot.as_str()))]);
-    if let Some(valid_at) = average.valid_at {
-        fields.insert("valid_time".to_owned(), Value::from(valid_at.to_string()));
-    }
     // The names are those of anker-solix-api's `average_power`, in W instead of kW.
-    note(&mut fields, "state_of_charge", &average.soc, Share::percent);
-    note(&mut fields, "charge_power_avg", &average.charge_power, Power::watts);
-    note(&mut fields, "discharge_power_avg", &average.discharge_power, Power::watts);
-    note(&mut fields, "solar_power_avg", &average.solar_power, Power::watts);
-    note(&mut fields, "home_usage_avg", &average.home_power, Power::watts);
-    note(&mut fields, "grid_import_avg", &average.grid_power, Power::watts);
+    let fields = [
+        ("average_slot", Some(Value::from(average.slot.as_str()))),
+        ("valid_time", average.valid_at.map(|valid_at| Value::from(valid_at.to_string()))),
+        ("state_of_charge", percent(&average.soc)),
+        ("charge_power_avg", watts(&average.charge_power)),
+        ("discharge_power_avg", watts(&average.discharge_power)),
+        ("solar_power_avg", watts(&average.solar_power)),
+        ("home_usage_avg", watts(&average.home_power)),
+        ("grid_import_avg", watts(&average.grid_power)),
+    ];
+    let input = sum(&average.grid_power, &average.solar_power);
+    let powers = [&input, &average.home_power, &average.grid_power, &average.solar_power];
+    reading(station, at, &average.soc, powers, fields, raw_keys)
+}
+
+fn battery_reading(scene: &Scene, device: &SceneDevice, parts: Parts, at: Timestamp) -> StationReading {
+    let unknown = Err(Absent::not_reported());
+    let from_grid = if parts.is_only_battery { &scene.grid_to_battery_power } else { &unknown };
+    let is_solar_only = SOLAR_ONLY.contains(&device.station.model.as_str());
+    let input = if is_solar_only { device.solar_power.clone() } else { sum(&device.solar_power, from_grid) };
+    let (grid, home_load) =
+        if parts.has_meter { (&scene.grid_power, &scene.home_load_power) } else { (&unknown, &unknown) };
+    let fields = [
+        ("battery_soc", percent(&device.soc)),
+        ("photovoltaic_power", watts(&device.solar_power)),
+        ("output_power", watts(&device.output_power)),
+        ("grid_to_battery_power", watts(from_grid)),
+        ("home_load_power", watts(home_load)),
+    ];
+    let powers = [&input, &device.output_power, grid, &device.solar_power];
+    reading(device.station.clone(), at, &device.soc, powers, fields, device.keys.clone())
+}
+
+/// `powers` are those of the input, the output, the grid and the sun.
+fn reading(
+    station: Station,
+    at: Timestamp,
+    soc: &Measured<Share>,
+    powers: [&Measured<Power>; 4],
+    fields: impl IntoIterator<Item = (&'static str, Option<Value>)>,
+    raw_keys: Vec<String>,
+) -> StationReading {
+    let [input, output, grid, solar] = powers.map(Clone::clone);
+    let flows = grid.as_ref().is_ok_and(|power| *power != Power::from_watts(0));
+    let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     StationReading {
         station,
         at,
         source: DataSource::RestApi,
         mode: PollingMode::Normal,
         device: Device::all_absent(DeviceKind::Battery, &Absent::not_reported())
-            .measured(Quantity::StateOfCharge, average.soc.clone())
-            .measured(Quantity::PowerInput, sum(&average.grid_power, &average.solar_power))
-            .measured(Quantity::PowerOutput, average.home_power.clone())
-            .measured(Quantity::GridPower, average.grid_power.clone())
-            .measured(Quantity::SolarPower, average.solar_power.clone()),
-        grid,
-        fields,
+            .measured(Quantity::StateOfCharge, soc.clone())
+            .measured(Quantity::PowerInput, input)
+            .measured(Quantity::PowerOutput, output)
+            .measured(Quantity::GridPower, grid)
+            .measured(Quantity::SolarPower, solar),
+        grid: if flows { GridState::Present } else { GridState::Unknown },
+        fields: fields.collect(),
         raw_keys,
     }
 }
 
-fn battery_reading(scene: &Scene, device: &SceneDevice, parts: Parts, at: Timestamp) -> StationReading {
-    let not_reported = || Err(Absent::not_reported());
-    let from_grid = if parts.is_only_battery { scene.grid_to_battery_power.clone() } else { not_reported() };
-    let power_input = if SOLAR_ONLY.contains(&device.station.model.as_str()) {
-        device.solar_power.clone()
-    } else {
-        sum(&device.solar_power, &from_grid)
-    };
-    let (grid_power, home_load_power) = if parts.has_meter {
-        (scene.grid_power.clone(), scene.home_load_power.clone())
-    } else {
-        (not_reported(), not_reported())
-    };
-    let flows = grid_power.as_ref().is_ok_and(|power| *power != Power::from_watts(0));
-    let mut fields = BTreeMap::new();
-    note(&mut fields, "battery_soc", &device.soc, Share::percent);
-    note(&mut fields, "photovoltaic_power", &device.solar_power, Power::watts);
-    note(&mut fields, "output_power", &device.output_power, Power::watts);
-    note(&mut fields, "grid_to_battery_power", &from_grid, Power::watts);
-    note(&mut fields, "home_load_power", &home_load_power, Power::watts);
-    StationReading {
-        station: device.station.clone(),
-        at,
-        source: DataSource::RestApi,
-        mode: PollingMode::Normal,
-        device: Device::all_absent(DeviceKind::Battery, &Absent::not_reported())
-            .measured(Quantity::StateOfCharge, device.soc.clone())
-            .measured(Quantity::PowerInput, power_input)
-            .measured(Quantity::PowerOutput, device.output_power.clone())
-            .measured(Quantity::GridPower, grid_power)
-            .measured(Quantity::SolarPower, device.solar_power.clone()),
-        grid: if flows { GridState::Present } else { GridState::Unknown },
-        fields,
-        raw_keys: device.keys.clone(),
-    }
+fn percent(share: &Measured<Share>) -> Option<Value> {
+    share.as_ref().ok().map(|share| Value::from(share.percent()))
+}
+
+fn watts(power: &Measured<Power>) -> Option<Value> {
+    power.as_ref().ok().map(|power| Value::from(power.watts()))
 }
 
 /// A sum of which a part is missing is missing.
@@ -288,18 +289,6 @@ fn sum(one: &Measured<Power>, two: &Measured<Power>) -> Measured<Power> {
     match (one, two) {
         (Ok(one), Ok(two)) => Ok([*one, *two].into_iter().sum()),
         (Err(absent), _) | (_, Err(absent)) => Err(absent.clone()),
-    }
-}
-
-/// A field, if it was measured.
-fn note<T: Copy>(
-    fields: &mut BTreeMap<String, Value>,
-    name: &str,
-    measured: &Measured<T>,
-    number: fn(T) -> f64,
-) {
-    if let Ok(value) = measured {
-        fields.insert(name.to_owned(), Value::from(number(*value)));
     }
 }
 
@@ -321,6 +310,8 @@ pub(crate) fn rest_line(station: &Station, reading: &Result<StationReading, NoRe
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
