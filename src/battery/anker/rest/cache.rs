@@ -110,15 +110,18 @@ impl RestCache {
         if !std::mem::take(&mut self.is_changed) {
             return;
         }
-        let saved = self.file.save(&self.row);
-        let had_failed = std::mem::replace(&mut self.has_failed, saved.is_err());
-        if let Err(error) = saved
-            && !had_failed
-        {
-            tracing::warn!(
-                error = error_chain(&error),
-                "cannot keep what was learnt of the cloud: it is asked more often"
-            );
+        match self.file.save(&self.row) {
+            Ok(()) => self.has_failed = false,
+            Err(error) if self.has_failed => {
+                tracing::debug!(error = error_chain(&error), "cannot keep what was learnt of the cloud");
+            }
+            Err(error) => {
+                self.has_failed = true;
+                tracing::warn!(
+                    error = error_chain(&error),
+                    "cannot keep what was learnt of the cloud: it is asked more often"
+                );
+            }
         }
     }
 

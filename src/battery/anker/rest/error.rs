@@ -187,6 +187,30 @@ impl CloudError {
             Self::Failed { .. } | Self::UnexpectedResponse { .. } => "call_failed",
         }
     }
+
+    /// The error of credentials that were refused at that time, or, with a code, need a verification.
+    pub(crate) const fn from_refusal(verification: Option<i64>, at: Timestamp) -> Self {
+        match verification {
+            Some(code) => Self::VerificationNeeded(code, at),
+            None => Self::CredentialsRefused(at),
+        }
+    }
+
+    /// Whether a person has to know of it at once: it lasts until they do something, or the vendor has locked
+    /// the account.
+    pub fn needs_person(&self) -> bool {
+        let is_lasting = LASTING_KINDS.contains(&self.kind()) && !matches!(self, Self::Random);
+        is_lasting || matches!(self, Self::LoginPaused { pause: Pause::Locked | Pause::KeyRefused, .. })
+    }
+
+    /// The same, as the session reports what keeps it from working.
+    pub fn trouble(&self) -> AccountTrouble {
+        AccountTrouble {
+            kind: self.kind(),
+            message: format!("{}; {}", SafeText::new(&error_chain(self)), self.hint()),
+            needs_person: self.needs_person(),
+        }
+    }
 }
 
 impl Diagnose for CloudError {
@@ -246,31 +270,5 @@ impl Diagnose for CloudError {
 
     fn is_transient(&self) -> bool {
         !self.needs_person()
-    }
-}
-
-impl CloudError {
-    /// The error of credentials that were refused at that time, or, with a code, need a verification.
-    pub(crate) const fn from_refusal(verification: Option<i64>, at: Timestamp) -> Self {
-        match verification {
-            Some(code) => Self::VerificationNeeded(code, at),
-            None => Self::CredentialsRefused(at),
-        }
-    }
-
-    /// Whether a person has to know of it at once: it lasts until they do something, or the vendor has locked
-    /// the account.
-    pub fn needs_person(&self) -> bool {
-        let is_lasting = LASTING_KINDS.contains(&self.kind()) && !matches!(self, Self::Random);
-        is_lasting || matches!(self, Self::LoginPaused { pause: Pause::Locked | Pause::KeyRefused, .. })
-    }
-
-    /// The same, as the session reports what keeps it from working.
-    pub fn trouble(&self) -> AccountTrouble {
-        AccountTrouble {
-            kind: self.kind(),
-            message: format!("{}; {}", SafeText::new(&error_chain(self)), self.hint()),
-            needs_person: self.needs_person(),
-        }
     }
 }
