@@ -1,5 +1,5 @@
-//! The quantities of devices in one table, which the timeline, JSON, CSV and the text table walk. A quantity that is
-//! added here is in all of them.
+//! The quantities of devices in one table. Metadata, JSON, CSV and the text table walk that of GPUs, so that a quantity
+//! that is added here is in all of them; JSON and the heartbeat's metadata walk that of batteries.
 
 use super::table::table;
 use super::{Energy, Memory, Power, SafeText, Share, Temperature, Value};
