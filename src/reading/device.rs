@@ -8,6 +8,15 @@ use super::{
 };
 
 /// One device, as it answered at one time.
+///
+/// ```
+/// use fleetwatt::reading::{Absent, Device, DeviceKind, Power, Quantity};
+///
+/// let gpu = Device::all_absent(DeviceKind::Gpu, &Absent::not_reported())
+///     .with(Quantity::PowerDraw, Power::from_watts(285));
+/// assert_eq!(gpu.power().map(|draw| draw.power), Ok(Power::from_watts(285)));
+/// assert_eq!(gpu.temperature(), Err(&Absent::not_reported()));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     kind: DeviceKind,

@@ -3,6 +3,13 @@
 use std::error::Error;
 
 /// The error and all its causes. A cause that its error has repeated in its own words stands once.
+///
+/// ```
+/// use fleetwatt::reading::error_chain;
+///
+/// let error = "x".parse::<u8>().unwrap_err();
+/// assert_eq!(error_chain(&error), "invalid digit found in string");
+/// ```
 pub fn error_chain(error: &dyn Error) -> String {
     let mut message = without_source_line(error.to_string());
     let mut cause = error.source();

@@ -16,6 +16,12 @@ impl SafeText {
 
     /// Cleans `text`: line breaks and tabs become one blank, other unsafe characters are dropped, and
     /// what is too long is cut with an ellipsis.
+    ///
+    /// ```
+    /// use fleetwatt::reading::SafeText;
+    ///
+    /// assert_eq!(SafeText::new("\u{1b}[31mno\tdriver\n").as_str(), "[31mno driver");
+    /// ```
     pub fn new(text: &str) -> Self {
         let mut out = String::new();
         let mut n_chars = 0;

@@ -3,6 +3,17 @@
 use std::time::Duration;
 
 /// Pauses that double from the first to the longest, and start from the first after a success.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fleetwatt::support::backoff::Backoff;
+///
+/// let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// assert_eq!((backoff.fail().as_secs(), backoff.fail().as_secs()), (1, 2));
+/// backoff.reset();
+/// assert_eq!(backoff.fail().as_secs(), 1);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,

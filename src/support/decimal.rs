@@ -4,6 +4,13 @@
 ///
 /// `None` for anything else: an exponent, a plus sign, `inf`, `NaN`, a missing digit on either side of the
 /// point, and what does not fit.
+///
+/// ```
+/// use fleetwatt::support::decimal::scaled;
+///
+/// assert_eq!(scaled("285.51", 3), Some(285_510));
+/// assert_eq!(scaled("1e3", 3), None);
+/// ```
 pub fn scaled(text: &str, places: usize) -> Option<i64> {
     parse(text, places).map(|(value, _)| value)
 }
