@@ -97,6 +97,11 @@ impl State {
         self.active.values().filter(|active| active.raised_at.is_some()).count()
     }
 
+    /// Whether so many alerts are followed that no other one is.
+    pub fn is_full(&self) -> bool {
+        self.active.len() >= MAX_ACTIVE_ALERTS
+    }
+
     /// As JSON, to be kept.
     pub fn to_value(&self) -> Value {
         let mut value = json!(self);

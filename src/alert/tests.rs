@@ -346,8 +346,9 @@ fn a_clock_that_is_set_back_keeps_no_alert_waiting() {
 fn more_alerts_than_the_bound_are_not_followed() {
     let names = (0..MAX_ACTIVE_ALERTS + 3).map(|n| silent(&format!("n{n}"))).collect();
     let mut state = State::default();
+    assert!(!state.is_full());
     evaluate(&every_rule(), &mut state, &facts(0, names));
-    assert_eq!(state.active.len(), MAX_ACTIVE_ALERTS);
+    assert_eq!((state.active.len(), state.is_full()), (MAX_ACTIVE_ALERTS, true));
 }
 
 #[test]

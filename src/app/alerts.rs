@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Error, Settings};
-use crate::alert::{Facts, Rule, Rules, Scope, Severity, State, Transition, evaluate};
+use crate::alert::{Facts, MAX_ACTIVE_ALERTS, Rule, Rules, Scope, Severity, State, Transition, evaluate};
 use crate::batch::{Batch, StoreState};
 use crate::cycle::Clock;
 use crate::output::notify::{self, DeliveryError, NotifierHandle, QueuedMessage, Webhook, notifier};
@@ -138,6 +138,11 @@ impl Alerting {
         if let Some(known) = &mut self.known {
             let revision = known.revision + i64::from(known.is_new(&judged));
             *known = Known { state: judged.state, revision, undelivered: Vec::new() };
+            if known.state.is_full() {
+                tracing::error!(
+                    "{MAX_ACTIVE_ALERTS} alerts are followed, and no more: others are not raised until some are over"
+                );
+            }
         }
         judged.transitions
     }
