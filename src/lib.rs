@@ -12,6 +12,7 @@
 //! | 0 | [`reading`] | a value or a reason for each quantity of a device; the outcome of an attempt |
 //! | 0 | [`support`] | what several rooms need: kept files, backoff, jitter, TLS, secrets, the trait of errors |
 //! | 1 | [`probe`] | the exact commands of each tool, and the pure parser of their answers |
+//! | 1 | [`ledger`] | energy by quarter-hour: segments, coverage, uncertainty |
 //! | 1 | [`alert`] | rules and their state machine: facts in, transitions out |
 //! | 2 | [`inventory`] | the fleet as written becomes the fleet as meant |
 //! | 3 | [`batch`] | what one cycle produced, as timeline events, and the snapshot that outputs show |
@@ -27,6 +28,7 @@ pub mod reading;
 pub mod support;
 
 pub mod alert;
+pub mod ledger;
 pub mod probe;
 
 pub mod inventory;

@@ -12,6 +12,7 @@ const RANKS: &[(u8, &str)] = &[
     (0, "reading"),
     (0, "support"),
     (1, "alert"),
+    (1, "ledger"),
     (1, "probe"),
     (2, "inventory"),
     (3, "batch"),

@@ -1,0 +1,20 @@
+//! Energy: from the readings of a series to kilowatt-hours by quarter-hour, with the time that they cover.
+//!
+//! Pure, and integers in millijoules throughout: the same readings in the same order give the same ledger, whether
+//! they come one cycle at a time or from a timeline that is read again.
+//!
+//! A *series* is one flow of energy: the board of a GPU, or a direction of a battery station. The *segment* between two
+//! neighbouring readings of a series has energy where the readings are close enough to each other
+//! ([`SeriesState::advance`]); a longer one is a gap, which is never filled.
+
+mod entry;
+mod quarter;
+mod segment;
+mod series_key;
+mod uncertainty;
+
+pub use entry::{Entry, Method};
+pub use quarter::Quarter;
+pub use segment::{EnergyReading, Sampled, SeriesState};
+pub use series_key::{Flow, SeriesKey};
+pub use uncertainty::{Calibration, Uncertainty};
