@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the energy of an entry came about; an entry that was added up may have several.
+/// The origin of the energy of an entry; an entry that was added up may have several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Method(u8);
@@ -38,7 +38,7 @@ pub struct Entry {
     pub energy_mj: i64,
     /// The covered time, in milliseconds.
     pub covered_ms: i64,
-    /// How many readings, or samples, it is from.
+    /// The number of readings, or samples, that it is from.
     pub samples: i64,
     /// The least of them, in milliwatts.
     pub min_mw: i64,
@@ -49,7 +49,7 @@ pub struct Entry {
     pub variance_mj2: f64,
     /// The time in which the GPU was busy, in milliseconds; `None` if a part of it is not known.
     pub busy_ms: Option<i64>,
-    /// How its energy came about.
+    /// The origin of its energy.
     pub method: Method,
 }
 

@@ -53,7 +53,7 @@ pub struct Sampled {
     pub energy: Energy,
     /// The time that the energy is of.
     pub covered: Duration,
-    /// How many there were.
+    /// Their number.
     pub samples: u64,
     /// The least of them.
     pub min: Power,

@@ -1,7 +1,7 @@
 //! How far an energy may be off: what the board's sensor is worth, and what reading it seldom costs, apart.
 //!
 //! Calibration. The steady-state errors of 20 boards beside an external meter have a root mean square of 4.65 % (mean
-//! -1.6 %, standard deviation 4.5 %, worst +10.9 %; Yang, Adamek and Armour, SC24, arXiv 2312.02741), so that NVIDIA's
+//! -1.6 %, standard deviation 4.5 %, worst +10.9 %; Yang, Adamek and Armour, SC24, arXiv 2312.02741), so that a maker's
 //! "±5 %" is about one standard uncertainty. An error is the design's: it is the same at all times and for all boards
 //! of a model, and independent between models.
 //!
@@ -15,7 +15,7 @@ const SENSOR: f64 = 0.046;
 /// Models whose driver estimates the power: the Quadro K620 is off by -41 %.
 const ESTIMATING: &[&str] = &["Quadro K620"];
 
-/// How good the readings of a board are.
+/// The quality of a board's readings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Calibration {
     /// The factor by which an energy is multiplied to be right on average.
@@ -25,7 +25,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// What is known of boards of a model without measuring them.
+    /// The general figures of a model, for boards that nobody measured.
     pub fn of_model(model: &str) -> Self {
         let estimates = ESTIMATING.iter().any(|estimating| model.contains(estimating));
         Self { gain: 1.0, relative: (!estimates).then_some(SENSOR) }
