@@ -24,7 +24,7 @@ const BUSY_UNITS: i128 = 2 * 1_000 * 100_000;
 /// Readings further apart than this many intervals have a gap between them.
 const MAX_INTERVALS: i64 = 3;
 
-/// How many distances between readings tell the interval.
+/// The number of distances between readings that tell the interval.
 const N_GAPS: usize = 5;
 
 /// Beyond, no distance counts, whatever is configured: 31 days. With [`MAX_MILLIWATTS`] it bounds all sums.

@@ -1,4 +1,4 @@
-//! How far an energy may be off: what the board's sensor is worth, and what reading it seldom costs, apart.
+//! The uncertainty of an energy: the part of the board's sensor, and the part of reading it seldom.
 //!
 //! Calibration. The steady-state errors of 20 boards beside an external meter have a root mean square of 4.65 % (mean
 //! -1.6 %, standard deviation 4.5 %, worst +10.9 %; Yang, Adamek and Armour, SC24, arXiv 2312.02741), so that a maker's
