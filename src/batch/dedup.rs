@@ -26,12 +26,12 @@ pub fn mark_duplicates(reports: &mut [HostReport]) {
 }
 
 impl HostReport {
-    /// Whether this GPU is in the cluster's sums as another host's.
-    pub(super) fn is_counted_elsewhere(&self, gpu: &Device) -> bool {
-        let is_it = |fault: &Fault| {
+    /// The host as whose this GPU is in the cluster's sums and in the ledger, if it is another one.
+    pub(super) fn counted_elsewhere(&self, gpu: &Device) -> Option<&SafeText> {
+        let is_it = |fault: &&Fault| {
             fault.kind == FaultKind::CountedElsewhere && fault.gpu.as_ref() == gpu.uuid().ok()
         };
-        self.faults.iter().any(is_it)
+        self.faults.iter().find(is_it).map(|fault| &fault.evidence)
     }
 }
 

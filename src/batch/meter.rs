@@ -27,6 +27,7 @@ pub struct PowerMeter {
     /// In [`HALF_NANOJOULES_PER_MILLIJOULE`], what the cycles before left over included.
     energy: i128,
     covered: Duration,
+    variance_mj2: u64,
 }
 
 impl PowerMeter {
@@ -42,6 +43,7 @@ impl PowerMeter {
             max: Power::default(),
             energy: 0,
             covered: Duration::ZERO,
+            variance_mj2: 0,
         }
     }
 
@@ -66,6 +68,7 @@ impl PowerMeter {
                 let micros = i128::try_from(gap.as_micros()).unwrap_or_default();
                 let both = i128::from(last.milliwatts()) + i128::from(power.milliwatts());
                 self.energy += both * micros;
+                self.variance_mj2 = self.variance_mj2.saturating_add(variance(last, power, micros));
                 self.covered += gap;
             }
         }
@@ -91,8 +94,16 @@ impl PowerMeter {
             counts,
             energy: Energy::from_millijoules(narrow(whole)),
             covered: std::mem::take(&mut self.covered),
+            variance_mj2: std::mem::take(&mut self.variance_mj2),
         })
     }
+}
+
+/// (Δw·Δt)²/2 of a segment, in square millijoules.
+fn variance(last: Power, power: Power, micros: i128) -> u64 {
+    let rise = i128::from(power.milliwatts()) - i128::from(last.milliwatts());
+    let millijoules = rise.saturating_mul(micros) / 1_000_000;
+    u64::try_from(millijoules.saturating_mul(millijoules) / 2).unwrap_or(u64::MAX)
 }
 
 fn narrow(number: i128) -> i64 {

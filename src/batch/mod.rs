@@ -6,6 +6,7 @@
 mod alerts;
 mod changes;
 mod dedup;
+mod energy;
 mod entries;
 mod event;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod totals;
 
 pub use changes::{Line, Now, Said, Urgency};
 pub use dedup::mark_duplicates;
+pub use energy::{SeriesReading, TimelineReader, TimelineRow};
 pub use entries::Metadata;
 pub use event::{Batch, BatchId, Event, HostReport, Snapshot, StoreState};
 pub use meter::PowerMeter;

@@ -64,6 +64,9 @@ impl Batch {
                 }
             }
         }
+        if let Some(host) = report.counted_elsewhere(gpu) {
+            metadata.text("counted_elsewhere", host.as_str());
+        }
         let metadata = self.stamped(metadata);
         for quantity in gpu.quantities() {
             let Some(event_type) = quantity.columns().event else { continue };
@@ -200,6 +203,7 @@ fn sample(gpu: &Device) -> Entries<'_> {
         sample.put("power_samples_refused", samples.counts.n_refused);
         sample.put("power_energy_j", samples.energy.joules());
         sample.put("power_covered_ms", milliseconds(samples.covered));
+        sample.put("power_variance_mj2", samples.variance_mj2);
     }
     sample
 }

@@ -30,7 +30,7 @@ impl Batch {
         let mut totals = Totals { nodes_expected: self.reports.len(), ..Totals::default() };
         for report in &self.reports {
             let (elsewhere, own): (Vec<_>, Vec<_>) =
-                report.gpus.iter().partition(|gpu| report.is_counted_elsewhere(gpu));
+                report.gpus.iter().partition(|gpu| report.counted_elsewhere(gpu).is_some());
             match report.gpus_known() {
                 Some(n_gpus) => totals.gpus_expected += n_gpus.saturating_sub(elsewhere.len()),
                 None => totals.nodes_without_gpu_count += 1,

@@ -34,7 +34,7 @@ const MAX_GAP_MICROS: i64 = 31 * 86_400 * 1_000_000;
 const MAX_MILLIWATTS: i64 = 1_000_000_000_000;
 
 /// A reading of a series.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EnergyReading {
     /// The time of measurement.
     pub at: Timestamp,
@@ -47,7 +47,7 @@ pub struct EnergyReading {
 }
 
 /// The samples between two readings. They end with the reading, and count in place of the line between the two.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sampled {
     /// Their energy.
     pub energy: Energy,
@@ -60,7 +60,7 @@ pub struct Sampled {
     /// The largest of them.
     pub max: Power,
     /// The variance of their energy in square millijoules, as in [`Entry::variance_mj2`].
-    pub variance_mj2: f64,
+    pub variance_mj2: u64,
 }
 
 /// The end of a series: where its next segment begins. It is durable together with the batch of its last reading.
@@ -231,7 +231,7 @@ fn sampled(samples: &Sampled, to: &Last) -> Vec<(Quarter, Entry)> {
             let part = Entry {
                 energy_mj: until(end) - until(start),
                 covered_ms: end.div_euclid(1_000) - start.div_euclid(1_000),
-                variance_mj2: samples.variance_mj2 * (end - start) as f64 / covered as f64,
+                variance_mj2: samples.variance_mj2 as f64 * (end - start) as f64 / covered as f64,
                 busy_ms: busy,
                 method: Method::SAMPLES,
                 ..Entry::passage()

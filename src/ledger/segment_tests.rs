@@ -114,7 +114,7 @@ fn samples_count_in_place_of_the_line_between_two_means() {
         samples: 45,
         min: Power::from_watts(20),
         max: Power::from_watts(400),
-        variance_mj2: 12.0,
+        variance_mj2: 12,
     };
     let sampled = EnergyReading { samples: Some(samples), ..reading(QUARTER + 15 * SECOND, 155_000) };
     let parts = read_each_minute_until(QUARTER - 45 * SECOND).advance(&sampled, None);

@@ -262,6 +262,7 @@ mod tests {
             counts: SampleCounts { n_samples: 3, ..SampleCounts::default() },
             energy: Energy::from_millijoules(40_000),
             covered: Duration::from_secs(2),
+            variance_mj2: 0,
         }));
         assert_eq!(gpu.power(), Ok(PowerDraw { power: Power::from_watts(20), kind: PowerKind::Instant }));
     }

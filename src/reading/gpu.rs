@@ -62,6 +62,8 @@ pub struct PowerSamples {
     pub energy: Energy,
     /// The time that the energy is of. What lies between samples too far apart is not in it.
     pub covered: Duration,
+    /// The variance of the energy that is due to reading seldom, in square millijoules: (Δw·Δt)²/2 of each segment.
+    pub variance_mj2: u64,
 }
 
 /// Counts of the samples of some GPUs between two cycles.
