@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Batch, HostReport};
-use crate::ledger::{EnergyReading, Flow, Sampled, SeriesKey};
+use crate::ledger::{EnergyReading, Flow, Sampled, SeriesKey, SeriesReading};
 use crate::reading::{
     AccountReport, Energy, Power, PowerSamples, Quantity, SafeText, Share, StationReading, Timestamp,
 };
@@ -20,19 +20,6 @@ const FLOWS: [(Quantity, Flow); 4] = [
     (Quantity::GridPower, Flow::Grid),
     (Quantity::SolarPower, Flow::Solar),
 ];
-
-/// A reading of a series, and where it was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeriesReading {
-    /// The series.
-    pub key: SeriesKey,
-    /// The node of a GPU, or the serial number of a station.
-    pub node: String,
-    /// The model of the GPU or station; empty where it is not known.
-    pub model: String,
-    /// The reading.
-    pub reading: EnergyReading,
-}
 
 /// A row of a timeline, as far as the ledger needs it.
 #[derive(Debug, Clone, Copy)]

@@ -19,7 +19,7 @@ mod totals;
 
 pub use changes::{Line, Now, Said, Urgency};
 pub use dedup::mark_duplicates;
-pub use energy::{SeriesReading, TimelineReader, TimelineRow};
+pub use energy::{TimelineReader, TimelineRow};
 pub use entries::Metadata;
 pub use event::{Batch, BatchId, Event, HostReport, Snapshot, StoreState};
 pub use meter::PowerMeter;

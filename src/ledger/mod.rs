@@ -7,12 +7,14 @@
 //! neighbouring readings of a series has energy where the readings are close enough to each other
 //! ([`SeriesState::advance`]); a longer one is a gap, which is never filled.
 
+mod book;
 mod entry;
 mod quarter;
 mod segment;
 mod series_key;
 mod uncertainty;
 
+pub use book::{Book, Booking, EnergyRow, SeriesReading};
 pub use entry::{Entry, Method};
 pub use quarter::Quarter;
 pub use segment::{EnergyReading, Sampled, SeriesState};

@@ -120,6 +120,11 @@ impl SeriesState {
         parts
     }
 
+    /// The time of its last reading, if it has had one.
+    pub fn last_at(&self) -> Option<Timestamp> {
+        self.last.map(|last| Timestamp::from_micros(last.at_us))
+    }
+
     /// The longest distance that counts, if one is known.
     fn longest(&self, max_gap: Option<Duration>) -> Option<i64> {
         let configured = max_gap.map(|gap| i64::try_from(gap.as_micros()).unwrap_or(i64::MAX));
