@@ -14,6 +14,7 @@
 //! | 1 | [`probe`] | the exact commands of each tool, and the pure parser of their answers |
 //! | 1 | [`ledger`] | energy by quarter-hour: segments, coverage, uncertainty |
 //! | 1 | [`alert`] | rules and their state machine: facts in, transitions out |
+//! | 1 | [`tariff`] | what energy costs at a time: bands, price files, demand and fixed charges, carbon |
 //! | 2 | [`inventory`] | the fleet as written becomes the fleet as meant |
 //! | 3 | [`batch`] | what one cycle produced, as timeline events, and the snapshot that outputs show |
 //! | 4 | [`transport`] | run this argv there, by this deadline; say which step failed |
@@ -30,6 +31,7 @@ pub mod support;
 pub mod alert;
 pub mod ledger;
 pub mod probe;
+pub mod tariff;
 
 pub mod inventory;
 

@@ -10,6 +10,7 @@ mod fault;
 mod gpu;
 mod outcome;
 mod quantity;
+mod quarter;
 mod safe_text;
 mod station;
 mod table;
@@ -25,6 +26,7 @@ pub use fault::{Fault, FaultKind};
 pub use gpu::{PowerDraw, PowerKind, PowerSamples, SampleCounts};
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use quantity::{Columns, DeviceKind, Quantity, Role};
+pub use quarter::Quarter;
 pub use safe_text::{MAX_SAFE_TEXT_CHARS, SafeText};
 pub use station::{
     AccountReport, AccountTrouble, DataSource, GridState, PollingMode, Presence, Runtime, Station,
