@@ -148,7 +148,8 @@ mod tests {
     fn the_hour_that_comes_twice_has_the_same_slots_twice() {
         let berlin = zone("Europe/Berlin");
         let day = day_quarters(date(2026, 10, 25), &berlin);
-        let slots: Vec<u8> = day.start.until(day.end).map(|quarter| LocalQuarter::new(quarter, &berlin).slot).collect();
+        let slots: Vec<u8> =
+            day.start.until(day.end).map(|quarter| LocalQuarter::new(quarter, &berlin).slot).collect();
         assert_eq!(slots.get(8..17).unwrap(), [8, 9, 10, 11, 8, 9, 10, 11, 12]);
     }
 

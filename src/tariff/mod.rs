@@ -3,12 +3,36 @@
 //! A price is resolved for each quarter-hour of UTC by the local calendar of the site. Where none is known, a hole with
 //! its reason stands in its place: nothing is priced at a guess. The caller reads the files and names the zone.
 
+mod battery;
+mod book;
 mod calendar;
+mod carbon;
+mod charges;
 mod invalid;
+mod key_reader;
+pub mod keys;
+mod model;
 mod money;
+mod number;
+mod price;
+mod price_file;
+mod resolver;
+mod series;
+mod site;
 mod window;
 
+pub use battery::{BatteryRule, Charged};
+pub use book::{TABLES, TariffBook};
 pub use calendar::{LocalQuarter, Month, day_quarters};
+pub use carbon::{Carbon, CarbonIntensity, Emission};
+pub use charges::{BillingMonth, DemandCost, LEAST_COVERAGE_PERCENT, QuarterLoad, billing_months};
 pub use invalid::Invalid;
+pub use key_reader::KeyFault;
+pub use model::{Band, DemandCharge, Labels, Prices, Tariff, Tariffs};
 pub use money::{Cost, Currency, Factor, Money, PricePerKwh};
+pub use price::{Hole, Price, Priced, Source};
+pub use price_file::{Column, FileFault, MAX_FILE_BYTES, MAX_ROWS, PriceFile};
+pub use resolver::{HoleSpan, MAX_QUARTERS, PriceTable, Resolver, TableId};
+pub use series::{Overlap, Sample, Series};
+pub use site::{Pue, Site};
 pub use window::{Days, Hours, Months, Window};

@@ -15,7 +15,7 @@ const MICROS: u128 = 1_000_000;
 pub(super) const PLACES: usize = 6;
 
 /// Millijoules in a kilowatt-hour.
-const MILLIJOULES_PER_KWH: i128 = 3_600_000_000;
+pub(super) const MILLIJOULES_PER_KWH: i128 = 3_600_000_000;
 
 /// A currency by its ISO 4217 code, such as `EUR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -187,7 +187,10 @@ impl Cost {
 
     /// The price at which so many millijoules cost this.
     pub(super) fn price_over(self, millijoules: i128) -> Option<PricePerKwh> {
-        (millijoules != 0).then(|| divided(self.0, millijoules)).and_then(|micros| micros.try_into().ok()).map(PricePerKwh)
+        (millijoules != 0)
+            .then(|| divided(self.0, millijoules))
+            .and_then(|micros| micros.try_into().ok())
+            .map(PricePerKwh)
     }
 
     /// So many times this.

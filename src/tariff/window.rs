@@ -56,8 +56,10 @@ impl Days {
     /// # Errors
     /// Anything else.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let hint = "write days or ranges of them, as \"Mon-Fri\" or \"Sat,Sun\"; leave the key out for every day";
-        let bits = named(text, &DAYS, &LONG_DAYS).ok_or_else(|| Invalid::value(text, "not days of the week", hint))?;
+        let hint =
+            "write days or ranges of them, as \"Mon-Fri\" or \"Sat,Sun\"; leave the key out for every day";
+        let bits = named(text, &DAYS, &LONG_DAYS)
+            .ok_or_else(|| Invalid::value(text, "not days of the week", hint))?;
         Ok(u8::try_from(bits).map_or(Self::ALL, Self))
     }
 }
@@ -77,7 +79,8 @@ impl Months {
     /// Anything else.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let hint = "write months or ranges of them, as \"Jun-Sep\" or \"Nov-Feb\"; leave the key out for the whole year";
-        let bits = named(text, &MONTHS, &LONG_MONTHS).ok_or_else(|| Invalid::value(text, "not months", hint))?;
+        let bits =
+            named(text, &MONTHS, &LONG_MONTHS).ok_or_else(|| Invalid::value(text, "not months", hint))?;
         Ok(u16::try_from(bits).map_or(Self::ALL, Self))
     }
 }
@@ -183,7 +186,9 @@ fn runs(bits: u128, count: u32) -> Vec<(u32, u32)> {
         return vec![(0, count.saturating_sub(1))];
     }
     let first = (0..count).filter(|at| has(*at) && !has(at + count - 1));
-    first.map(|at| (at, (at..at + count).take_while(|next| has(*next)).last().unwrap_or(at) % count)).collect()
+    first
+        .map(|at| (at, (at..at + count).take_while(|next| has(*next)).last().unwrap_or(at) % count))
+        .collect()
 }
 
 /// The bits from `first` to `end`, which is excluded, on a ring of `count`.
@@ -198,7 +203,8 @@ fn named(text: &str, names: &[&str], long: &[&str]) -> Option<u128> {
     let find = |name: &str| {
         let name = name.trim();
         let is = |known: &&str| known.eq_ignore_ascii_case(name);
-        let at = names.iter().position(|known| is(&known)).or_else(|| long.iter().position(|known| is(&known)))?;
+        let at =
+            names.iter().position(|known| is(&known)).or_else(|| long.iter().position(|known| is(&known)))?;
         u32::try_from(at).ok()
     };
     text.split(',').try_fold(0, |bits, part| {
@@ -279,7 +285,9 @@ mod tests {
             months: Months::ALL,
         };
         // 2026-11-30 is a Monday, 2026-12-05 a Saturday.
-        let at = |day, slot| night.contains(LocalQuarter { date: date(2026, 11, 30).checked_add(day).unwrap(), slot });
+        let at = |day, slot| {
+            night.contains(LocalQuarter { date: date(2026, 11, 30).checked_add(day).unwrap(), slot })
+        };
         let days = |days: i64| jiff::Span::new().days(days);
         assert_eq!([at(days(0), 0), at(days(0), 23), at(days(0), 24)], [true, true, false]);
         assert_eq!([at(days(4), 87), at(days(4), 88), at(days(5), 0)], [false, true, false]);
