@@ -7,7 +7,7 @@ use super::invalid::Invalid;
 use super::key_reader::{KeyFault, KeyReader};
 use super::keys;
 use super::model::{Band, DemandCharge, Prices, Tariff, Tariffs};
-use super::money::{Factor, PricePerKwh};
+use super::money::{Currency, Factor, PricePerKwh};
 use super::series::Series;
 use super::site::{Pue, Site};
 use super::window::{Days, Hours, Months, Window};
@@ -102,7 +102,7 @@ fn read_tariff(reader: &mut KeyReader<'_, '_>) -> Option<Tariff> {
     reader.require("name", "\"home\"");
     reader.require("currency", "\"EUR\"");
     let name = reader.text("name", "\"home\"", keys::name);
-    let currency = reader.text("currency", "\"EUR\"", super::money::Currency::parse);
+    let currency = reader.text("currency", "\"EUR\"", Currency::parse);
     let from = reader.date("from", "\"2026-01-01\"", keys::date);
     let until = reader.date("until", "\"2027-01-01\"", keys::date);
     let applies_to = reader.labels("applies_to");
@@ -110,7 +110,8 @@ fn read_tariff(reader: &mut KeyReader<'_, '_>) -> Option<Tariff> {
     let fixed_per_month = reader.number("fixed_per_month", "12.50", keys::charge);
     let bands = reader.tables("band", read_band);
     let export = reader.table("export").and_then(|mut export| read_export(&mut export));
-    let demand = reader.tables("demand", read_demand);
+    let mut demand = Vec::new();
+    reader.tables("demand", |charge| read_demand(charge, &mut demand));
     let prices = reader.table("prices").and_then(|mut prices| read_prices(&mut prices));
     check_tariff(reader, from.zip(until).is_some_and(|(from, until)| until <= from));
     let (name, currency) = (name?, currency?);
@@ -184,11 +185,23 @@ fn read_export(export: &mut KeyReader<'_, '_>) -> Option<PricePerKwh> {
     export.number("per_kwh", "0.05", keys::per_kwh)
 }
 
-fn read_demand(demand: &mut KeyReader<'_, '_>) -> Option<DemandCharge> {
-    demand.only(&["per_kw", "days", "hours", "months"]);
+fn read_demand(demand: &mut KeyReader<'_, '_>, before: &mut Vec<DemandCharge>) -> Option<()> {
+    demand.only(&["name", "per_kw", "days", "hours", "months"]);
     demand.require("per_kw", "9.80");
     let window = read_window(demand);
-    Some(DemandCharge { window, per_kw: demand.number("per_kw", "9.80", keys::charge)? })
+    let name = demand.text("name", "\"peak\"", keys::name);
+    let per_kw = demand.number("per_kw", "9.80", keys::charge)?;
+    let is_same = |other: &&mut DemandCharge| name.is_some() && other.name == name;
+    match before.iter_mut().find(is_same) {
+        Some(other) if other.per_kw == per_kw => other.windows.push(window),
+        Some(_) => {
+            let message = "differs from that of the same name, whose hours it would add to";
+            let hint = "write the same `per_kw`, or another `name`";
+            demand.fault_of("per_kw", Invalid::key(message, "two charges", hint));
+        }
+        None => before.push(DemandCharge { name, windows: vec![window], per_kw }),
+    }
+    Some(())
 }
 
 fn read_prices(prices: &mut KeyReader<'_, '_>) -> Option<Prices> {
@@ -268,7 +281,7 @@ g_per_kwh = 380
         let book = TariffBook::parse(WHOLE).unwrap();
         assert_eq!(book.site.timezone.iana_name(), Some("America/Chicago"));
         assert_eq!((book.site.pue.millionths(), book.site.is_pue_known), (1_350_000, true));
-        assert_eq!(book.site.battery, super::super::battery::BatteryRule::Zero);
+        assert_eq!(book.site.battery, crate::tariff::battery::BatteryRule::Zero);
         let [home, market] = book.tariffs.as_slice() else { panic!("two tariffs") };
         assert_eq!(
             (home.from, home.until),

@@ -91,9 +91,9 @@ impl Sum for Emission {
 
 #[cfg(test)]
 mod tests {
-    use super::super::price_file::{Column, PriceFile};
     use super::*;
     use crate::reading::Timestamp;
+    use crate::tariff::price_file::{Column, PriceFile};
 
     #[test]
     fn a_kilowatt_hour_has_the_grams_of_its_intensity() {

@@ -86,11 +86,12 @@ pub struct DemandCost {
 }
 
 impl DemandCharge {
-    /// The charge for the loads of a month; those outside of its window do not count.
+    /// The charge for the loads of a month; those outside of its windows do not count.
     pub fn cost(&self, loads: impl IntoIterator<Item = QuarterLoad>, zone: &TimeZone) -> DemandCost {
         let (mut peak, mut uncovered_peak, mut n_uncovered) = (None, None, 0);
         for load in loads {
-            if !self.window.contains(LocalQuarter::new(load.quarter, zone)) {
+            let local = LocalQuarter::new(load.quarter, zone);
+            if !self.windows.iter().any(|window| window.contains(local)) {
                 continue;
             }
             let highest = if load.is_covered() { &mut peak } else { &mut uncovered_peak };

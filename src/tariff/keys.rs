@@ -26,7 +26,7 @@ const MAX_GRAMS_MICROS: i64 = 100_000 * 1_000_000;
 const MAX_PUE_MICROS: i64 = 10_000_000;
 
 /// The longest name of a tariff or band, in characters.
-const MAX_NAME_CHARS: usize = 100;
+pub(super) const MAX_NAME_CHARS: usize = 100;
 
 const PLAIN: &str = "write a plain decimal number with at most six decimals, as 0.14";
 

@@ -8,6 +8,7 @@ mod book;
 mod calendar;
 mod carbon;
 mod charges;
+pub mod import;
 mod invalid;
 mod key_reader;
 pub mod keys;
@@ -19,6 +20,8 @@ mod price_file;
 mod resolver;
 mod series;
 mod site;
+#[cfg(test)]
+mod vector_tests;
 mod window;
 
 pub use battery::{BatteryRule, Charged};

@@ -54,10 +54,12 @@ pub struct Band {
 }
 
 /// A charge for the highest quarter-hour of a month.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DemandCharge {
-    /// When a quarter counts.
-    pub window: Window,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// When a quarter counts: within any of these.
+    pub windows: Vec<Window>,
     /// For each kilowatt of the peak.
     pub per_kw: Money,
 }

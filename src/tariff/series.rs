@@ -131,9 +131,9 @@ fn push_overlap(
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::price_file::Column;
     use super::*;
     use crate::reading::Timestamp;
+    use crate::tariff::price_file::Column;
 
     fn file(name: &str, rows: &[(&str, &str, &str)]) -> PriceFile {
         let rows =
