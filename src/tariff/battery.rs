@@ -1,6 +1,6 @@
 //! The price of energy that comes out of a battery: that of what charged it, over the round trip.
 
-use super::money::{Cost, PricePerKwh};
+use super::money::{EnergyCost, PricePerKwh};
 use crate::reading::{Energy, Share};
 
 /// Thousandths of a percent in a whole.
@@ -46,7 +46,7 @@ pub struct Charged {
     priced: i128,
     /// Energy without one.
     unpriced: i128,
-    cost: Cost,
+    cost: EnergyCost,
 }
 
 impl Charged {
@@ -56,7 +56,7 @@ impl Charged {
         match price {
             Some(price) => {
                 self.priced = self.priced.saturating_add(millijoules);
-                self.cost += Cost::of(energy, price);
+                self.cost += EnergyCost::of(energy, price);
             }
             None => self.unpriced = self.unpriced.saturating_add(millijoules),
         }

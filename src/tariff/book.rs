@@ -7,9 +7,9 @@ use super::invalid::Invalid;
 use super::key_reader::{KeyFault, KeyReader};
 use super::keys;
 use super::model::{Band, DemandCharge, Prices, Tariff, Tariffs};
-use super::money::{Currency, Factor, PricePerKwh};
-use super::series::Series;
-use super::site::{Pue, Site};
+use super::money::{Currency, PriceFactor, PricePerKwh};
+use super::series::QuarterSeries;
+use super::site::{Pue, SiteSettings};
 use super::window::{Days, Hours, Months, Window};
 
 /// The tables that this room reads.
@@ -19,7 +19,7 @@ pub const TABLES: [&str; 3] = ["site", "tariff", "carbon"];
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TariffBook {
     /// The site.
-    pub site: Site,
+    pub site: SiteSettings,
     /// The tariffs.
     pub tariffs: Tariffs,
     /// The carbon intensity, if it was given.
@@ -72,10 +72,10 @@ impl TariffBook {
     }
 }
 
-fn read_site(site: &mut KeyReader<'_, '_>) -> Site {
+fn read_site(site: &mut KeyReader<'_, '_>) -> SiteSettings {
     site.only(&["timezone", "pue", "battery"]);
-    let default = Site::default();
-    Site {
+    let default = SiteSettings::default();
+    SiteSettings {
         timezone: site.text("timezone", "\"Europe/Berlin\"", keys::timezone).unwrap_or(default.timezone),
         pue: site.number("pue", "1.35", keys::pue).unwrap_or(Pue::ONE),
         is_pue_known: site.has("pue"),
@@ -208,9 +208,9 @@ fn read_prices(prices: &mut KeyReader<'_, '_>) -> Option<Prices> {
     prices.only(&["file", "add", "factor"]);
     prices.require("file", "\"prices/*.csv\"");
     let add = prices.number("add", "0.031", keys::per_kwh).unwrap_or_default();
-    let factor = prices.number("factor", "1.19", keys::factor).unwrap_or(Factor::ONE);
+    let factor = prices.number("factor", "1.19", keys::factor).unwrap_or(PriceFactor::ONE);
     let file = prices.text("file", "\"prices/*.csv\"", keys::file)?;
-    Some(Prices { file, add, factor, series: Series::default() })
+    Some(Prices { file, add, factor, series: QuarterSeries::default() })
 }
 
 fn read_carbon(carbon: &mut KeyReader<'_, '_>) -> Option<Carbon> {
@@ -221,7 +221,7 @@ fn read_carbon(carbon: &mut KeyReader<'_, '_>) -> Option<Carbon> {
     }
     let flat = carbon.number("g_per_kwh", "380", keys::grams_per_kwh).map(Carbon::Flat);
     let file = carbon.text("file", "\"carbon/*.csv\"", keys::file);
-    flat.or(file.map(|file| Carbon::Files { file, series: Series::default() }))
+    flat.or(file.map(|file| Carbon::Files { file, series: QuarterSeries::default() }))
 }
 
 #[cfg(test)]

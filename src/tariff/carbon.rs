@@ -4,7 +4,7 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
 use super::money::{MILLIJOULES_PER_KWH, divided};
-use super::series::{Sample, Series};
+use super::series::{QuarterSeries, SeriesValue};
 use crate::reading::{Energy, Quarter};
 
 /// Millionths of a gram in a milligram.
@@ -36,7 +36,7 @@ pub enum Carbon {
         /// The files, as a shell pattern.
         file: String,
         /// Their values, once their caller has read them.
-        series: Series,
+        series: QuarterSeries,
     },
 }
 
@@ -46,8 +46,8 @@ impl Carbon {
         match self {
             Self::Flat(intensity) => Some(*intensity),
             Self::Files { series, .. } => match series.at(quarter) {
-                Sample::Value(micrograms) => Some(CarbonIntensity(micrograms)),
-                Sample::Missing | Sample::Contradictory => None,
+                SeriesValue::Value(micrograms) => Some(CarbonIntensity(micrograms)),
+                SeriesValue::Missing | SeriesValue::Contradictory => None,
             },
         }
     }
@@ -93,7 +93,7 @@ impl Sum for Emission {
 mod tests {
     use super::*;
     use crate::reading::Timestamp;
-    use crate::tariff::price_file::{Column, PriceFile};
+    use crate::tariff::price_file::{PriceFile, SeriesColumn};
 
     #[test]
     fn a_kilowatt_hour_has_the_grams_of_its_intensity() {
@@ -108,8 +108,8 @@ mod tests {
     #[test]
     fn a_file_of_carbon_has_the_form_of_a_price_file() {
         let text = "start,end,g_per_kwh\n1970-01-01T00:00Z,1970-01-01T01:00Z,412.5\n";
-        let file = PriceFile::parse("carbon/a.csv", text, Column::GramsPerKwh).unwrap();
-        let carbon = Carbon::Files { file: "carbon/*.csv".to_owned(), series: Series::new(&[file]).0 };
+        let file = PriceFile::parse("carbon/a.csv", text, SeriesColumn::GramsPerKwh).unwrap();
+        let carbon = Carbon::Files { file: "carbon/*.csv".to_owned(), series: QuarterSeries::new(&[file]).0 };
         let first = Quarter::at(Timestamp::from_micros(0));
         assert_eq!(carbon.at(first.plus(3)), Some(CarbonIntensity(412_500_000)));
         assert_eq!(carbon.at(first.plus(4)), None);

@@ -1,5 +1,6 @@
 //! One table of a TOML file, read key by key; faults are collected with their spans, and reading goes on.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -8,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::invalid::Invalid;
 use super::model::Labels;
 use crate::reading::SafeText;
+use crate::support::error::Diagnose;
 
 /// The most entries of a list of tables that are read.
 const MAX_ENTRIES: usize = 1_000;
@@ -25,6 +27,16 @@ pub struct KeyFault {
     pub span: Range<usize>,
     /// The fault; its message goes on from the key.
     pub error: Invalid,
+}
+
+impl Diagnose for KeyFault {
+    fn hint(&self) -> Cow<'static, str> {
+        self.error.hint.clone().into()
+    }
+
+    fn is_transient(&self) -> bool {
+        false
+    }
 }
 
 impl KeyFault {
@@ -89,7 +101,12 @@ impl<'i> KeyReader<'_, 'i> {
         self.parsed(key, "a number", example, parse, |value| match value {
             DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
             DeValue::Float(number) => Some(number.as_str().to_owned()),
-            _ => None,
+            DeValue::Integer(_)
+            | DeValue::String(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
         })
     }
 
@@ -98,7 +115,11 @@ impl<'i> KeyReader<'_, 'i> {
         self.parsed(key, "a date", example, parse, |value| match value {
             DeValue::String(text) => Some(text.clone().into_owned()),
             DeValue::Datetime(date) => Some(date.to_string()),
-            _ => None,
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
         })
     }
 

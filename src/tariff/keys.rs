@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use super::battery::BatteryRule;
 use super::carbon::CarbonIntensity;
 use super::invalid::Invalid;
-use super::money::{Factor, Money, PricePerKwh};
+use super::money::{Money, PriceFactor, PricePerKwh};
 use super::number;
 use super::site::Pue;
 
@@ -100,8 +100,8 @@ pub fn charge(text: &str) -> Result<Money, Invalid> {
 ///
 /// # Errors
 /// Anything else, zero, and what is negative.
-pub fn factor(text: &str) -> Result<Factor, Invalid> {
-    let factor = Factor::from_text(&number::plain(text));
+pub fn factor(text: &str) -> Result<PriceFactor, Invalid> {
+    let factor = PriceFactor::from_text(&number::plain(text));
     factor.filter(|factor| (1..=MAX_FACTOR_BILLIONTHS).contains(&factor.billionths())).ok_or_else(|| {
         let hint = "write a number above 0 with at most nine decimals, as 1.19 for a tax of 19 %";
         Invalid::value(text, "not a factor", hint)

@@ -32,10 +32,10 @@ pub use charges::{BillingMonth, DemandCost, LEAST_COVERAGE_PERCENT, QuarterLoad,
 pub use invalid::Invalid;
 pub use key_reader::KeyFault;
 pub use model::{Band, DemandCharge, Labels, Prices, Tariff, Tariffs};
-pub use money::{Cost, Currency, Factor, Money, PricePerKwh};
-pub use price::{Hole, Price, Priced, Source};
-pub use price_file::{Column, FileFault, MAX_FILE_BYTES, MAX_ROWS, PriceFile};
+pub use money::{Currency, EnergyCost, Money, PriceFactor, PricePerKwh};
+pub use price::{Hole, Price, PriceSource, Priced};
+pub use price_file::{FileFault, MAX_FILE_BYTES, MAX_ROWS, PriceFile, SeriesColumn};
 pub use resolver::{HoleSpan, MAX_QUARTERS, PriceTable, Resolver, TableId};
-pub use series::{Overlap, Sample, Series};
-pub use site::{Pue, Site};
+pub use series::{Overlap, QuarterSeries, SeriesValue};
+pub use site::{Pue, SiteSettings};
 pub use window::{Days, Hours, Months, Window};

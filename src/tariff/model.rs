@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 
 use super::calendar::{LocalQuarter, Month};
-use super::money::{Currency, Factor, Money, PricePerKwh};
-use super::price::{Hole, Price, Source};
-use super::series::{Sample, Series};
+use super::money::{Currency, Money, PriceFactor, PricePerKwh};
+use super::price::{Hole, Price, PriceSource};
+use super::series::{QuarterSeries, SeriesValue};
 use super::window::Window;
 use crate::reading::Quarter;
 
@@ -72,21 +72,21 @@ pub struct Prices {
     /// Added to each price, before the factor: grid fees and levies without tax.
     pub add: PricePerKwh,
     /// What each price with its addition is multiplied by: the tax.
-    pub factor: Factor,
+    pub factor: PriceFactor,
     /// The prices of the files, once their caller has read them.
-    pub series: Series,
+    pub series: QuarterSeries,
 }
 
 impl Prices {
     /// The price of a quarter, if one file has it, or all that have it agree.
     fn at(&self, quarter: Quarter, tariff: usize) -> Result<PricePerKwh, Hole> {
         match self.series.at(quarter) {
-            Sample::Value(micros) => {
+            SeriesValue::Value(micros) => {
                 let sum = micros.saturating_add(self.add.micros());
                 Ok(PricePerKwh::from_micros(self.factor.times(sum)))
             }
-            Sample::Missing => Err(Hole::NotInFiles { tariff }),
-            Sample::Contradictory => Err(Hole::Contradiction { tariff }),
+            SeriesValue::Missing => Err(Hole::NotInFiles { tariff }),
+            SeriesValue::Contradictory => Err(Hole::Contradiction { tariff }),
         }
     }
 }
@@ -105,13 +105,14 @@ impl Tariff {
         let price = |per_kwh, source| Price { per_kwh, tariff: own, source };
         let mut bands = (0..).zip(&self.bands);
         if let Some((at, band)) = bands.find(|(_, band)| band.window.contains(local)) {
-            return Ok(price(band.per_kwh, Source::Band(at)));
+            return Ok(price(band.per_kwh, PriceSource::Band(at)));
         }
         match &self.prices {
-            Some(prices) => prices.at(quarter, own).map(|per_kwh| price(per_kwh, Source::File)),
-            None => {
-                self.per_kwh.map(|per_kwh| price(per_kwh, Source::Base)).ok_or(Hole::NoBand { tariff: own })
-            }
+            Some(prices) => prices.at(quarter, own).map(|per_kwh| price(per_kwh, PriceSource::File)),
+            None => self
+                .per_kwh
+                .map(|per_kwh| price(per_kwh, PriceSource::Base))
+                .ok_or(Hole::NoBand { tariff: own }),
         }
     }
 }
@@ -159,9 +160,9 @@ impl Tariffs {
     /// The name of the band that a price is from: its own, `base` for `per_kwh`, `market` for files.
     pub fn band_name(&self, price: &Price) -> &str {
         match price.source {
-            Source::Base => "base",
-            Source::File => "market",
-            Source::Band(at) => {
+            PriceSource::Base => "base",
+            PriceSource::File => "market",
+            PriceSource::Band(at) => {
                 let band = self.0.get(price.tariff).and_then(|tariff| tariff.bands.get(at));
                 band.map_or("", |band| band.name.as_str())
             }

@@ -131,9 +131,9 @@ impl fmt::Display for PricePerKwh {
 
 /// A factor in billionths, such as 1.19 for a tax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Factor(i64);
+pub struct PriceFactor(i64);
 
-impl Factor {
+impl PriceFactor {
     /// Decimals of a billionth.
     const PLACES: usize = 9;
     const ONE_IN_UNITS: i64 = 1_000_000_000;
@@ -161,12 +161,12 @@ impl Factor {
 /// The exact cost of energy: a sum of millijoules times millionths per kilowatt-hour.
 ///
 /// Nothing is rounded while costs are added, so that any split of the energy costs what the whole does. It is rounded
-/// by [`Cost::to_money`] alone, once: the sum of n amounts is off from the amount of the sum by at most n + 1 halves
+/// by [`EnergyCost::to_money`] alone, once: the sum of n amounts is off from the amount of the sum by at most n + 1 halves
 /// of a millionth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Cost(i128);
+pub struct EnergyCost(i128);
 
-impl Cost {
+impl EnergyCost {
     /// Of nothing.
     pub const ZERO: Self = Self(0);
 
@@ -199,7 +199,7 @@ impl Cost {
     }
 }
 
-impl Add for Cost {
+impl Add for EnergyCost {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -207,13 +207,13 @@ impl Add for Cost {
     }
 }
 
-impl AddAssign for Cost {
+impl AddAssign for EnergyCost {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
     }
 }
 
-impl Sum for Cost {
+impl Sum for EnergyCost {
     fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
         costs.fold(Self::ZERO, Add::add)
     }
@@ -256,12 +256,18 @@ mod tests {
 
     #[test]
     fn a_kilowatt_hour_costs_its_price() {
-        assert_eq!(Cost::of(KWH, PricePerKwh(312_345)).to_money(), Money(312_345));
+        assert_eq!(EnergyCost::of(KWH, PricePerKwh(312_345)).to_money(), Money(312_345));
         // 1 mJ at 1.80 is 0.0000005 micro-units times 1000: 1_800_000 / 3.6e9 = 0.0005 micro-units, so 0.
-        assert_eq!(Cost::of(Energy::from_millijoules(1), PricePerKwh(1_800_000)).to_money(), Money(0));
+        assert_eq!(EnergyCost::of(Energy::from_millijoules(1), PricePerKwh(1_800_000)).to_money(), Money(0));
         // 1 J at 1.80: 1000 * 1_800_000 / 3.6e9 = 0.5 micro-units, half away from zero.
-        assert_eq!(Cost::of(Energy::from_millijoules(1_000), PricePerKwh(1_800_000)).to_money(), Money(1));
-        assert_eq!(Cost::of(Energy::from_millijoules(1_000), PricePerKwh(-1_800_000)).to_money(), Money(-1));
+        assert_eq!(
+            EnergyCost::of(Energy::from_millijoules(1_000), PricePerKwh(1_800_000)).to_money(),
+            Money(1)
+        );
+        assert_eq!(
+            EnergyCost::of(Energy::from_millijoules(1_000), PricePerKwh(-1_800_000)).to_money(),
+            Money(-1)
+        );
     }
 
     #[test]
@@ -284,12 +290,12 @@ mod tests {
 
     #[test]
     fn a_factor_is_applied_once_and_stops_at_the_ends() {
-        let vat = Factor::from_text("1.19").unwrap();
+        let vat = PriceFactor::from_text("1.19").unwrap();
         assert_eq!(vat.times(76_670), 91_237); // 91_237.3
         assert_eq!(vat.times(50), 60); // 59.5
         assert_eq!(vat.times(-50), -60);
         assert_eq!(vat.times(i64::MAX), i64::MAX);
-        assert_eq!(Factor::from_text("1.0000000001"), None);
+        assert_eq!(PriceFactor::from_text("1.0000000001"), None);
     }
 
     proptest! {
@@ -299,11 +305,11 @@ mod tests {
             price in -5_000_000..5_000_000_i64,
         ) {
             let price = PricePerKwh(price);
-            let costs = parts.iter().map(|part| Cost::of(Energy::from_millijoules(*part), price));
-            let whole = Cost::of(Energy::from_millijoules(parts.iter().sum()), price);
-            prop_assert_eq!(costs.clone().sum::<Cost>(), whole);
+            let costs = parts.iter().map(|part| EnergyCost::of(Energy::from_millijoules(*part), price));
+            let whole = EnergyCost::of(Energy::from_millijoules(parts.iter().sum()), price);
+            prop_assert_eq!(costs.clone().sum::<EnergyCost>(), whole);
 
-            let rounded: Money = costs.map(Cost::to_money).sum();
+            let rounded: Money = costs.map(EnergyCost::to_money).sum();
             let off = (rounded.micros() - whole.to_money().micros()).unsigned_abs();
             prop_assert!(off * 2 <= parts.len() as u128 + 1, "{off} off");
         }

@@ -1,6 +1,6 @@
 //! The price of a quarter, or why there is none.
 
-use super::money::{Cost, PricePerKwh};
+use super::money::{EnergyCost, PricePerKwh};
 use crate::reading::Energy;
 
 /// The price of a quarter.
@@ -11,12 +11,12 @@ pub struct Price {
     /// The number of its tariff.
     pub tariff: usize,
     /// The part of the tariff that it is from.
-    pub source: Source,
+    pub source: PriceSource,
 }
 
 /// The part of a tariff that a price is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
+pub enum PriceSource {
     /// The tariff's `per_kwh`.
     Base,
     /// A price file.
@@ -53,7 +53,7 @@ pub enum Hole {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Priced {
     /// The exact cost of the energy that has a price.
-    pub cost: Cost,
+    pub cost: EnergyCost,
     /// The energy that has a price.
     pub priced: Energy,
     /// The energy that has none.
@@ -65,7 +65,7 @@ impl Priced {
     pub fn add(&mut self, energy: Energy, price: Result<Price, Hole>) {
         match price {
             Ok(price) => {
-                self.cost += Cost::of(energy, price.per_kwh);
+                self.cost += EnergyCost::of(energy, price.per_kwh);
                 self.priced = sum(self.priced, energy);
             }
             Err(_) => self.unpriced = sum(self.unpriced, energy),

@@ -1,9 +1,11 @@
 //! Price files: CSV with `start,end,price`, times in RFC 3339 with their offset, a row a quarter-hour, half hour or hour.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::number;
 use crate::reading::{Quarter, SafeText, Timestamp};
+use crate::support::error::Diagnose;
 
 /// The most bytes of a file that are worth reading.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
@@ -16,14 +18,14 @@ const MAX_FAULTS: usize = 20;
 
 /// The third column of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Column {
+pub enum SeriesColumn {
     /// `price`: a currency's units per kilowatt-hour.
     Price,
     /// `g_per_kwh`: grams of carbon dioxide per kilowatt-hour.
     GramsPerKwh,
 }
 
-impl Column {
+impl SeriesColumn {
     /// Its name in the first line.
     pub const fn name(self) -> &'static str {
         match self {
@@ -35,7 +37,7 @@ impl Column {
 
 /// A row: a value that holds for one, two or four quarters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct Interval {
     pub(super) start: Quarter,
     pub(super) end: Quarter,
     /// In millionths.
@@ -48,7 +50,7 @@ pub(super) struct Row {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriceFile {
     pub(super) name: String,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<Interval>,
 }
 
 /// A fault of a file, with its line.
@@ -63,6 +65,16 @@ pub struct FileFault {
     pub message: String,
     /// The hint.
     pub hint: String,
+}
+
+impl Diagnose for FileFault {
+    fn hint(&self) -> Cow<'static, str> {
+        self.hint.clone().into()
+    }
+
+    fn is_transient(&self) -> bool {
+        false
+    }
 }
 
 /// A fault without its place.
@@ -83,7 +95,7 @@ impl PriceFile {
     ///
     /// # Errors
     /// Every line that is not such a row, up to a bound; or that the file has more rows than [`MAX_ROWS`].
-    pub fn parse(name: &str, text: &str, column: Column) -> Result<Self, Vec<FileFault>> {
+    pub fn parse(name: &str, text: &str, column: SeriesColumn) -> Result<Self, Vec<FileFault>> {
         let mut file = Self { name: name.to_owned(), rows: Vec::new() };
         let mut faults = Vec::new();
         let mut has_header = false;
@@ -123,7 +135,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
     })
 }
 
-fn header(fields: &[&str], column: Column) -> Result<(), Fault> {
+fn header(fields: &[&str], column: SeriesColumn) -> Result<(), Fault> {
     let wanted = ["start", "end", column.name()];
     let is_header = fields.len() == wanted.len()
         && fields.iter().zip(wanted).all(|(field, name)| field.eq_ignore_ascii_case(name));
@@ -131,12 +143,12 @@ fn header(fields: &[&str], column: Column) -> Result<(), Fault> {
     if is_header { Ok(()) } else { Err(no_header(&found, column)) }
 }
 
-fn no_header(found: &str, column: Column) -> Fault {
+fn no_header(found: &str, column: SeriesColumn) -> Fault {
     let hint = format!("name the columns in the first line: `start,end,{}`", column.name());
     Fault::new(found, hint)
 }
 
-fn row(line: usize, fields: &[&str]) -> Result<Row, Fault> {
+fn row(line: usize, fields: &[&str]) -> Result<Interval, Fault> {
     let [start, end, value] = fields else {
         let hint = "a row has a start, an end and a value with a point, joined by commas";
         return Err(Fault::new(format!("has {} fields instead of 3", fields.len()), hint));
@@ -150,7 +162,7 @@ fn row(line: usize, fields: &[&str]) -> Result<Row, Fault> {
         let hint = "write a decimal number with a point, without unit or currency";
         Fault::new(format!("has \"{}\", which is not a number", SafeText::new(value)), hint)
     })?;
-    Ok(Row { start, end, value, line })
+    Ok(Interval { start, end, value, line })
 }
 
 fn quarter(text: &str) -> Result<Quarter, Fault> {
@@ -171,7 +183,7 @@ fn quarter(text: &str) -> Result<Quarter, Fault> {
     })
 }
 
-impl fmt::Display for Column {
+impl fmt::Display for SeriesColumn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -184,7 +196,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<PriceFile, Vec<FileFault>> {
-        PriceFile::parse("prices/a.csv", text, Column::Price)
+        PriceFile::parse("prices/a.csv", text, SeriesColumn::Price)
     }
 
     #[test]
@@ -243,7 +255,7 @@ mod tests {
             assert_eq!(faults.first().unwrap().to_string(), told);
             assert!(faults.first().unwrap().hint.contains("start,end,price"));
         }
-        assert!(PriceFile::parse("c", "start,end,g_per_kwh\n", Column::GramsPerKwh).is_ok());
+        assert!(PriceFile::parse("c", "start,end,g_per_kwh\n", SeriesColumn::GramsPerKwh).is_ok());
     }
 
     #[test]

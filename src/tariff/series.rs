@@ -4,19 +4,19 @@ use std::fmt;
 use std::ops::Range;
 
 use super::calendar::shown;
-use super::price_file::{PriceFile, Row};
+use super::price_file::{Interval, PriceFile};
 use crate::reading::{Quarter, SafeText};
 
 /// Values of files by quarter-hour, in millionths.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Series {
+pub struct QuarterSeries {
     /// By quarter, each once; no value where rows contradict each other.
     values: Vec<(Quarter, Option<i64>)>,
 }
 
 /// The value of a quarter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sample {
+pub enum SeriesValue {
     /// In millionths.
     Value(i64),
     /// No row has the quarter.
@@ -40,7 +40,7 @@ pub struct Overlap {
     pub is_contradiction: bool,
 }
 
-/// As in `a.csv:2 and b.csv:7 both have 2026-01-01T00:00Z to 2026-01-01T01:00Z, with the same values`.
+/// As in `a.csv:2 and b.csv:7 both have 2026-01-01T00:00:00Z to 2026-01-01T01:00:00Z, with the same values`.
 impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = |(file, line): &(String, usize)| format!("{}:{line}", SafeText::new(file));
@@ -53,7 +53,7 @@ impl fmt::Display for Overlap {
     }
 }
 
-impl Series {
+impl QuarterSeries {
     /// Puts the rows of files together. A row of an hour covers four quarters. Rows that overlap are told, those of
     /// neighbouring quarters and the same two files as one.
     pub fn new(files: &[PriceFile]) -> (Self, Vec<Overlap>) {
@@ -76,10 +76,12 @@ impl Series {
     }
 
     /// The value of a quarter.
-    pub fn at(&self, quarter: Quarter) -> Sample {
+    pub fn at(&self, quarter: Quarter) -> SeriesValue {
         let found =
             self.values.binary_search_by_key(&quarter, |(at, _)| *at).ok().and_then(|at| self.values.get(at));
-        found.map_or(Sample::Missing, |(_, value)| value.map_or(Sample::Contradictory, Sample::Value))
+        found.map_or(SeriesValue::Missing, |(_, value)| {
+            value.map_or(SeriesValue::Contradictory, SeriesValue::Value)
+        })
     }
 
     /// From the first quarter that has a row to behind the last one.
@@ -106,7 +108,7 @@ impl Series {
 fn push_overlap(
     overlaps: &mut Vec<Overlap>,
     at: Quarter,
-    (first, second): ((&PriceFile, &Row), (&PriceFile, &Row)),
+    (first, second): ((&PriceFile, &Interval), (&PriceFile, &Interval)),
     is_contradiction: bool,
 ) {
     if let Some(last) = overlaps.last_mut()
@@ -117,7 +119,7 @@ fn push_overlap(
         last.to = at.next();
         return;
     }
-    let place = |(file, row): (&PriceFile, &Row)| (file.name.clone(), row.line);
+    let place = |(file, row): (&PriceFile, &Interval)| (file.name.clone(), row.line);
     overlaps.push(Overlap {
         from: at,
         to: at.next(),
@@ -133,12 +135,12 @@ mod tests {
 
     use super::*;
     use crate::reading::Timestamp;
-    use crate::tariff::price_file::Column;
+    use crate::tariff::price_file::SeriesColumn;
 
     fn file(name: &str, rows: &[(&str, &str, &str)]) -> PriceFile {
         let rows =
             rows.iter().map(|(start, end, price)| format!("2026-01-01T{start}Z,2026-01-01T{end}Z,{price}\n"));
-        PriceFile::parse(name, &format!("start,end,price\n{}", rows.collect::<String>()), Column::Price)
+        PriceFile::parse(name, &format!("start,end,price\n{}", rows.collect::<String>()), SeriesColumn::Price)
             .unwrap()
     }
 
@@ -149,41 +151,42 @@ mod tests {
 
     #[test]
     fn an_hour_covers_four_quarters_beside_rows_of_15_and_30_minutes() {
-        let (series, overlaps) = Series::new(&[
+        let (series, overlaps) = QuarterSeries::new(&[
             file("b.csv", &[("01:00", "01:15", "0.3"), ("01:15", "01:45", "0.4")]),
             file("a.csv", &[("00:00", "01:00", "0.2")]),
         ]);
         let values = ["00:00", "00:45", "01:00", "01:15", "01:30"].map(|time| series.at(at(time)));
-        assert_eq!(values, [200_000, 200_000, 300_000, 400_000, 400_000].map(Sample::Value));
-        assert_eq!((series.at(at("01:45")), overlaps), (Sample::Missing, vec![]));
+        assert_eq!(values, [200_000, 200_000, 300_000, 400_000, 400_000].map(SeriesValue::Value));
+        assert_eq!((series.at(at("01:45")), overlaps), (SeriesValue::Missing, vec![]));
         assert_eq!(series.span(), Some(at("00:00")..at("01:45")));
     }
 
     #[test]
     fn holes_are_found_within_and_at_both_ends() {
-        let (series, _) = Series::new(&[file("a", &[("01:00", "01:15", "1"), ("01:45", "02:00", "1")])]);
+        let (series, _) =
+            QuarterSeries::new(&[file("a", &[("01:00", "01:15", "1"), ("01:45", "02:00", "1")])]);
         let holes = series.holes(at("00:30")..at("03:00"));
         assert_eq!(holes, [at("00:30")..at("01:00"), at("01:15")..at("01:45"), at("02:00")..at("03:00")]);
         assert_eq!(series.holes(at("01:00")..at("01:15")), []);
-        assert_eq!(Series::default().holes(at("01:00")..at("02:00")), [at("01:00")..at("02:00")]);
-        assert_eq!(Series::default().holes(at("02:00")..at("01:00")), []);
+        assert_eq!(QuarterSeries::default().holes(at("01:00")..at("02:00")), [at("01:00")..at("02:00")]);
+        assert_eq!(QuarterSeries::default().holes(at("02:00")..at("01:00")), []);
     }
 
     #[test]
     fn overlaps_are_told_with_times_files_and_lines_and_contradictions_have_no_value() {
-        let (series, overlaps) = Series::new(&[
+        let (series, overlaps) = QuarterSeries::new(&[
             file("a.csv", &[("00:00", "01:00", "0.2"), ("01:00", "01:15", "0.3")]),
             file("b.csv", &[("00:30", "00:45", "0.2"), ("00:45", "01:00", "0.5"), ("01:00", "01:15", "0.6")]),
         ]);
         let told: Vec<String> = overlaps.iter().map(Overlap::to_string).collect();
         let wanted = [
-            "a.csv:2 and b.csv:2 both have 2026-01-01T00:30Z to 2026-01-01T00:45Z, with the same values",
-            "a.csv:2 and b.csv:3 both have 2026-01-01T00:45Z to 2026-01-01T01:15Z, with different values, so that \
+            "a.csv:2 and b.csv:2 both have 2026-01-01T00:30:00Z to 2026-01-01T00:45:00Z, with the same values",
+            "a.csv:2 and b.csv:3 both have 2026-01-01T00:45:00Z to 2026-01-01T01:15:00Z, with different values, so that \
              neither is taken",
         ];
         assert_eq!(told, wanted);
-        assert_eq!(series.at(at("00:30")), Sample::Value(200_000));
-        assert_eq!(series.at(at("00:45")), Sample::Contradictory);
+        assert_eq!(series.at(at("00:30")), SeriesValue::Value(200_000));
+        assert_eq!(series.at(at("00:45")), SeriesValue::Contradictory);
     }
 
     proptest! {
@@ -194,14 +197,14 @@ mod tests {
             let origin = at("00:00");
             let rows = rows.into_iter().map(|(start, length, value)| {
                 let start = origin.plus(start);
-                Row { start, end: start.plus(length), value, line: 1 }
+                Interval { start, end: start.plus(length), value, line: 1 }
             });
-            let (series, _) = Series::new(&[PriceFile { name: String::new(), rows: rows.collect() }]);
+            let (series, _) = QuarterSeries::new(&[PriceFile { name: String::new(), rows: rows.collect() }]);
             let range = origin.plus(-5)..origin.plus(70);
             let holes = series.holes(range.clone());
             for quarter in range.start.until(range.end) {
                 let is_hole = holes.iter().any(|hole| hole.contains(&quarter));
-                prop_assert_eq!(is_hole, series.at(quarter) == Sample::Missing);
+                prop_assert_eq!(is_hole, series.at(quarter) == SeriesValue::Missing);
             }
             prop_assert!(holes.windows(2).all(|pair| pair[0].end < pair[1].start));
         }

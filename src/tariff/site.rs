@@ -37,7 +37,7 @@ impl Pue {
 
 /// The site of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Site {
+pub struct SiteSettings {
     /// The zone whose days, months and hours count.
     pub timezone: TimeZone,
     /// The power usage effectiveness.
@@ -48,7 +48,7 @@ pub struct Site {
     pub battery: BatteryRule,
 }
 
-impl Default for Site {
+impl Default for SiteSettings {
     fn default() -> Self {
         Self { timezone: TimeZone::UTC, pue: Pue::ONE, is_pue_known: false, battery: BatteryRule::default() }
     }

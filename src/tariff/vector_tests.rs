@@ -56,13 +56,13 @@ fn with_prices(text: &str, csv: &[&str]) -> Tariffs {
         .zip(csv)
         .map(|(at, rows): (u32, _)| {
             let text = format!("start,end,price\n{rows}");
-            PriceFile::parse(&format!("{at}.csv"), &text, Column::Price).unwrap()
+            PriceFile::parse(&format!("{at}.csv"), &text, SeriesColumn::Price).unwrap()
         })
         .collect();
     let mut tariffs = book(text).tariffs;
     for tariff in tariffs.as_mut_slice() {
         if let Some(prices) = &mut tariff.prices {
-            prices.series = Series::new(&files).0;
+            prices.series = QuarterSeries::new(&files).0;
         }
     }
     tariffs
@@ -98,7 +98,7 @@ per_kwh = 0.20
 "#;
 
 #[test]
-fn across_bands() {
+fn energy_on_both_sides_of_a_band_is_priced_by_each() {
     // Wednesday 2026-07-15 in Chicago, 5 hours behind UTC: the peak begins at 21:00Z.
     // Two quarters of 2.5 kWh before it, two in it: 5 * 0.14 + 5 * 0.31 = 0.70 + 1.55 = 2.25.
     let (chicago, tariffs) = (zone("America/Chicago"), book(HOME).tariffs);
@@ -140,7 +140,7 @@ fn the_first_band_that_fits_wins() {
 }
 
 #[test]
-fn over_midnight() {
+fn a_band_over_midnight_holds_on_both_days() {
     // Berlin in winter, an hour before UTC. From 21:00 to 07:00, a kilowatt-hour each quarter: an hour of day, eight of
     // night, one of day: 4 * 0.30 + 32 * 0.20 + 4 * 0.30 = 8.80.
     let quarters = at("2026-01-15T20:00Z")..at("2026-01-16T06:00Z");
@@ -159,7 +159,7 @@ fn a_tariff_begins_at_the_local_midnight_of_its_day() {
 }
 
 #[test]
-fn the_days_on_which_the_clock_is_changed() {
+fn a_band_has_fewer_and_more_quarters_where_the_clock_is_changed() {
     // The night is 00:00 to 06:00 and 22:00 to 24:00 by the clock; a kilowatt-hour each quarter.
     // 2026-03-29 has 92 quarters, 28 of them night: 28 * 0.20 + 64 * 0.30 = 5.60 + 19.20 = 24.80.
     // 2026-10-25 has 100, 36 of them night: 36 * 0.20 + 64 * 0.30 = 7.20 + 19.20 = 26.40.
@@ -177,7 +177,7 @@ fn the_days_on_which_the_clock_is_changed() {
 }
 
 #[test]
-fn zones_of_half_and_quarter_hours() {
+fn a_band_begins_by_the_clock_of_half_hour_and_quarter_hour_zones() {
     let text = "[[tariff]]\nname = \"a\"\ncurrency = \"NPR\"\nper_kwh = 10\n\
                 [[tariff.band]]\nname = \"evening\"\nhours = \"17:00-23:00\"\nper_kwh = 15\n";
     let tariffs = book(text).tariffs;
@@ -192,7 +192,7 @@ fn zones_of_half_and_quarter_hours() {
 }
 
 #[test]
-fn month_ends() {
+fn a_month_is_charged_if_the_range_begins_by_its_first_local_midnight() {
     // A report from 15 January to 10 March in St. John's (-3:30, and -2:30 from 8 March): January is entered late and only
     // shown, February is charged, March as it stands so far.
     let st_johns = zone("America/St_Johns");
@@ -211,7 +211,7 @@ fn month_ends() {
 }
 
 #[test]
-fn fixed_charges_by_the_days_of_a_month() {
+fn a_fixed_charge_is_shared_out_by_the_days_of_the_month() {
     // The second tariff begins on 11 February 2026. The first holds for 10 days of 28, the second for 18:
     // 12.50 * 10 / 28 = 4.464285714…, rounded 4.464286; 14.00 * 18 / 28 = 9.00.
     let text = format!(
@@ -241,7 +241,7 @@ factor = 1.19
 "#;
 
 #[test]
-fn a_negative_price() {
+fn a_negative_price_makes_a_negative_cost() {
     // (-0.05 + 0.031) * 1.19 = -0.02261. An hour at 16 kW: 16 * -0.02261 = -0.36176.
     let tariffs = with_prices(MARKET, &["2026-05-01T11:00Z,2026-05-01T12:00Z,-0.05\n"]);
     let quarters = at("2026-05-01T11:00Z")..at("2026-05-01T12:00Z");
@@ -250,7 +250,7 @@ fn a_negative_price() {
 }
 
 #[test]
-fn hours_and_quarter_hours_mixed() {
+fn files_of_hours_and_quarter_hours_price_one_range() {
     // 2025-09-30, 22:00Z: the day-ahead auction goes from hours to quarter-hours (midnight in Berlin).
     // Four quarters at (0.0931 + 0.031) * 1.19 = 0.147679, then (0.08812 + 0.031) * 1.19 = 0.1417528, rounded 0.141753,
     // and (-0.00501 + 0.031) * 1.19 = 0.0309281, rounded 0.030928. A kilowatt-hour each:
@@ -306,7 +306,7 @@ fn load(quarter: &str, watt_hours: i64, covered_s: u64) -> QuarterLoad {
 }
 
 #[test]
-fn a_demand_peak_that_falls_in_an_uncovered_quarter() {
+fn a_demand_peak_in_an_uncovered_quarter_is_told_and_not_charged() {
     // Chicago in July, 12:00 to 20:00 is 17:00Z to 01:00Z. 3 kWh in a quarter are 12 kW, but only 13 of 15 minutes (87 %) of
     // it were measured; 2.5 kWh with 13.5 minutes (90 %) are 10 kW and count: 10 * 9.80 = 98.00. 5 kWh before noon and
     // at 20:00 do not.
@@ -404,8 +404,8 @@ fn any_tariffs() -> impl Strategy<Value = Tariffs> {
                 format!("{},{},{price}e-3\n", start.start(), end.start())
             })
             .collect();
-        let file =
-            PriceFile::parse("a", &format!("start,end,price\n{}", rows.concat()), Column::Price).unwrap();
+        let file = PriceFile::parse("a", &format!("start,end,price\n{}", rows.concat()), SeriesColumn::Price)
+            .unwrap();
         for tariff in tariffs.as_mut_slice() {
             tariff.until = Some(day);
             tariff.bands = bands
@@ -421,7 +421,7 @@ fn any_tariffs() -> impl Strategy<Value = Tariffs> {
                 })
                 .collect();
             if let Some(prices) = &mut tariff.prices {
-                prices.series = Series::new(std::slice::from_ref(&file)).0;
+                prices.series = QuarterSeries::new(std::slice::from_ref(&file)).0;
             }
         }
         tariffs
@@ -462,14 +462,14 @@ proptest! {
         let quarters = day_quarters(date(2026, 3, 29), &zone);
         let whole = cost(&tariffs, &zone, quarters.clone(), Energy::from_millijoules(parts.iter().sum()));
         // By board, and then by hour of each board.
-        let mut sum = Cost::ZERO;
+        let mut sum = EnergyCost::ZERO;
         let mut rounded = Money::ZERO;
         for part in &parts {
-            let of_hours: Vec<Cost> = (0..23)
+            let of_hours: Vec<EnergyCost> = (0..23)
                 .map(|hour| quarters.start.plus(hour * 4))
                 .map(|hour| cost(&tariffs, &zone, hour..hour.plus(4), Energy::from_millijoules(*part)).cost)
                 .collect();
-            let of_board: Cost = of_hours.into_iter().sum();
+            let of_board: EnergyCost = of_hours.into_iter().sum();
             rounded = rounded + of_board.to_money();
             sum += of_board;
         }

@@ -203,8 +203,7 @@ fn named(text: &str, names: &[&str], long: &[&str]) -> Option<u128> {
     let find = |name: &str| {
         let name = name.trim();
         let is = |known: &&str| known.eq_ignore_ascii_case(name);
-        let at =
-            names.iter().position(|known| is(&known)).or_else(|| long.iter().position(|known| is(&known)))?;
+        let at = names.iter().position(is).or_else(|| long.iter().position(is))?;
         u32::try_from(at).ok()
     };
     text.split(',').try_fold(0, |bits, part| {

@@ -16,7 +16,7 @@ use crate::support::error::Diagnose;
 
 /// A format that is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Format {
+pub enum ImportFormat {
     /// A rate of OpenEI's Utility Rate Database, as JSON.
     Urdb,
     /// Half-hourly unit rates of Octopus Energy, as JSON.
@@ -27,7 +27,7 @@ pub enum Format {
     Entsoe,
 }
 
-impl Format {
+impl ImportFormat {
     /// All formats.
     pub const ALL: [Self; 4] = [Self::Urdb, Self::Octopus, Self::Tibber, Self::Entsoe];
 
@@ -94,12 +94,16 @@ impl Diagnose for ImportError {
 ///
 /// # Errors
 /// A text of another format, and what these tables cannot say without changing the price.
-pub fn import(format: Format, text: &str, options: &ImportOptions<'_>) -> Result<Imported, ImportError> {
+pub fn import(
+    format: ImportFormat,
+    text: &str,
+    options: &ImportOptions<'_>,
+) -> Result<Imported, ImportError> {
     match format {
-        Format::Urdb => urdb::import(text, options),
-        Format::Octopus => octopus::import(text, options),
-        Format::Tibber => tibber::import(text, options),
-        Format::Entsoe => entsoe::import(text, options),
+        ImportFormat::Urdb => urdb::import(text, options),
+        ImportFormat::Octopus => octopus::import(text, options),
+        ImportFormat::Tibber => tibber::import(text, options),
+        ImportFormat::Entsoe => entsoe::import(text, options),
     }
 }
 

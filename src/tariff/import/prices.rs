@@ -4,7 +4,7 @@ use super::ImportError;
 use crate::reading::{Quarter, SafeText, Timestamp};
 use crate::tariff::calendar::shown;
 use crate::tariff::money::PricePerKwh;
-use crate::tariff::price_file::{Column, MAX_ROWS};
+use crate::tariff::price_file::{MAX_ROWS, SeriesColumn};
 
 /// A price and when it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ pub(super) fn price_csv(mut rows: Vec<PriceRow>) -> Result<String, ImportError> 
     if rows.is_empty() {
         return Err(ImportError::new("has no prices", "ask your supplier for a range that has some"));
     }
-    let mut csv = format!("start,end,{}\n", Column::Price);
+    let mut csv = format!("start,end,{}\n", SeriesColumn::Price);
     for row in rows {
         let mut start = row.start;
         while start < row.end {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::urdb_grid::Grid;
 use super::*;
-use crate::tariff::{Column, LocalQuarter, PriceFile, Series, TariffBook, Window};
+use crate::tariff::{LocalQuarter, PriceFile, QuarterSeries, SeriesColumn, TariffBook, Window};
 
 const URDB: &str = include_str!("../../../fixtures/tariff/urdb.json");
 const OCTOPUS: &str = include_str!("../../../fixtures/tariff/octopus.json");
@@ -13,18 +13,18 @@ const ENTSOE: &str = include_str!("../../../fixtures/tariff/entsoe.xml");
 
 const OPTIONS: ImportOptions<'_> = ImportOptions { name: None, price_file: "prices/a.csv", currency: None };
 
-fn imported(format: Format, text: &str) -> Imported {
+fn imported(format: ImportFormat, text: &str) -> Imported {
     let imported = import(format, text, &OPTIONS).unwrap();
     // Whatever is written can be read.
     TariffBook::parse(&imported.toml).unwrap();
     if let Some(prices) = &imported.prices {
-        let file = PriceFile::parse("a.csv", prices, Column::Price).unwrap();
-        assert_eq!(Series::new(&[file]).1, []);
+        let file = PriceFile::parse("a.csv", prices, SeriesColumn::Price).unwrap();
+        assert_eq!(QuarterSeries::new(&[file]).1, []);
     }
     imported
 }
 
-fn refused(format: Format, text: &str) -> String {
+fn refused(format: ImportFormat, text: &str) -> String {
     let error = import(format, text, &OPTIONS).unwrap_err();
     assert!(!error.hint.is_empty() && !error.is_transient());
     error.message
@@ -62,24 +62,24 @@ hours = "12:00-20:00"
 months = "Jun-Sep"
 per_kw = 9.80
 "#;
-    assert_eq!(imported(Format::Urdb, URDB).toml, wanted);
+    assert_eq!(imported(ImportFormat::Urdb, URDB).toml, wanted);
 }
 
 #[test]
 fn a_rate_that_tables_cannot_say_is_refused() {
     let tiered =
         URDB.replace(r#""rate": 0.15754, "sell": 0.05}"#, r#""rate": 0.1, "max": 500}, {"rate": 0.2}"#);
-    assert!(refused(Format::Urdb, &tiered).contains("2 tiers in period 1"));
+    assert!(refused(ImportFormat::Urdb, &tiered).contains("2 tiers in period 1"));
     assert!(
-        refused(Format::Urdb, &URDB.replace("\"unit\": \"kWh\"", "\"unit\": \"kWh daily\""))
+        refused(ImportFormat::Urdb, &URDB.replace("\"unit\": \"kWh\"", "\"unit\": \"kWh daily\""))
             .contains("kWh daily")
     );
-    assert_eq!(refused(Format::Urdb, r#"{"items": []}"#), "has 0 rates");
-    assert!(refused(Format::Urdb, "{}").contains("period 0 in a schedule, of 0"));
-    assert!(refused(Format::Urdb, "[1").contains("is not JSON"));
+    assert_eq!(refused(ImportFormat::Urdb, r#"{"items": []}"#), "has 0 rates");
+    assert!(refused(ImportFormat::Urdb, "{}").contains("period 0 in a schedule, of 0"));
+    assert!(refused(ImportFormat::Urdb, "[1").contains("is not JSON"));
     let flat = r#"{"energyratestructure": [[{"rate": 0.1}]], "fixedchargefirstmeter": 3, "fixedchargeunits": "$/day",
         "flatdemandstructure": [[{"rate": 1}]], "flatdemandunit": "kVA"}"#;
-    let notes = imported(Format::Urdb, flat).notes;
+    let notes = imported(ImportFormat::Urdb, flat).notes;
     assert_eq!(
         notes.get(1..),
         Some(
@@ -93,11 +93,11 @@ fn a_rate_that_tables_cannot_say_is_refused() {
 fn rates_of_octopus_become_pounds_in_the_order_of_time() {
     // 9.90003 p = 0.0990003 GBP, which is 99_000.3 millionths; -2.999955 p = -29_999.55, half away from zero.
     let wanted = "start,end,price\n\
-                  2026-05-25T13:00Z,2026-05-25T13:30Z,-0.03\n\
-                  2026-05-25T21:30Z,2026-05-25T22:00Z,0.099\n\
-                  2026-05-25T22:00Z,2026-05-25T22:30Z,0.122\n\
-                  2026-05-25T22:30Z,2026-05-25T23:00Z,0.141\n";
-    let imported = imported(Format::Octopus, OCTOPUS);
+                  2026-05-25T13:00:00Z,2026-05-25T13:30:00Z,-0.03\n\
+                  2026-05-25T21:30:00Z,2026-05-25T22:00:00Z,0.099\n\
+                  2026-05-25T22:00:00Z,2026-05-25T22:30:00Z,0.122\n\
+                  2026-05-25T22:30:00Z,2026-05-25T23:00:00Z,0.141\n";
+    let imported = imported(ImportFormat::Octopus, OCTOPUS);
     assert_eq!(imported.prices.as_deref(), Some(wanted));
     assert!(imported.toml.ends_with(
         "[[tariff]]\nname = \"octopus\"\ncurrency = \"GBP\"\n[tariff.prices]\nfile = \"prices/a.csv\"\n"
@@ -114,22 +114,25 @@ fn rates_without_an_end_for_other_payers_and_further_pages_are_told() {
     let page = |rates: &[String]| format!(r#"{{"next": "https://…", "results": [{}]}}"#, rates.join(","));
     let (debit, other) = (r#""DIRECT_DEBIT""#, r#""NON_DIRECT_DEBIT""#);
     let until = r#""2026-01-01T04:15:00Z""#;
-    let imported = imported(Format::Octopus, &page(&[rate(debit, until), rate(other, until)]));
+    let imported = imported(ImportFormat::Octopus, &page(&[rate(debit, until), rate(other, until)]));
     // Three hours, a half and a quarter.
     let lines: Vec<String> = imported.prices.unwrap().lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), 6);
     assert_eq!(
         lines.get(4..),
         Some(
-            &["2026-01-01T03:30Z,2026-01-01T04:00Z,0.075", "2026-01-01T04:00Z,2026-01-01T04:15Z,0.075"]
-                .map(str::to_owned)[..]
+            &[
+                "2026-01-01T03:30:00Z,2026-01-01T04:00:00Z,0.075",
+                "2026-01-01T04:00:00Z,2026-01-01T04:15:00Z,0.075"
+            ]
+            .map(str::to_owned)[..]
         )
     );
     assert_eq!(imported.notes.len(), 4);
-    assert_eq!(refused(Format::Octopus, &page(&[rate(debit, "null")])), "has a rate without an end");
-    assert_eq!(refused(Format::Octopus, &page(&[])), "has no prices");
+    assert_eq!(refused(ImportFormat::Octopus, &page(&[rate(debit, "null")])), "has a rate without an end");
+    assert_eq!(refused(ImportFormat::Octopus, &page(&[])), "has no prices");
     assert!(
-        refused(Format::Octopus, &page(&[rate(debit, "\"2026-01-01\"")]))
+        refused(ImportFormat::Octopus, &page(&[rate(debit, "\"2026-01-01\"")]))
             .contains("not a time with its offset")
     );
 }
@@ -137,11 +140,11 @@ fn rates_without_an_end_for_other_payers_and_further_pages_are_told() {
 #[test]
 fn prices_of_tibber_are_as_long_as_their_shortest_distance() {
     let wanted = "start,end,price\n\
-                  2026-03-29T00:30Z,2026-03-29T00:45Z,0.3127\n\
-                  2026-03-29T00:45Z,2026-03-29T01:00Z,0.2999\n\
-                  2026-03-29T01:00Z,2026-03-29T01:15Z,0.1981\n\
-                  2026-03-29T01:15Z,2026-03-29T01:30Z,-0.0042\n";
-    let whole = imported(Format::Tibber, TIBBER);
+                  2026-03-29T00:30:00Z,2026-03-29T00:45:00Z,0.3127\n\
+                  2026-03-29T00:45:00Z,2026-03-29T01:00:00Z,0.2999\n\
+                  2026-03-29T01:00:00Z,2026-03-29T01:15:00Z,0.1981\n\
+                  2026-03-29T01:15:00Z,2026-03-29T01:30:00Z,-0.0042\n";
+    let whole = imported(ImportFormat::Tibber, TIBBER);
     assert_eq!(whole.prices.as_deref(), Some(wanted));
     assert!(whole.toml.contains("currency = \"EUR\""));
 
@@ -151,9 +154,9 @@ fn prices_of_tibber_are_as_long_as_their_shortest_distance() {
     };
     let today = [entry("00", "0.1"), entry("01", "2e-1"), entry("03", "0.3")].join(",");
     let bare = format!(r#"{{"today": [{today}], "range": {{"nodes": [{}]}}}}"#, entry("00", "0.1"));
-    assert_eq!(refused(Format::Tibber, &bare), "does not have the currency of its prices");
+    assert_eq!(refused(ImportFormat::Tibber, &bare), "does not have the currency of its prices");
     let options = ImportOptions { currency: Currency::parse("SEK").ok(), name: Some("a \"b\"\n"), ..OPTIONS };
-    let imported = import(Format::Tibber, &bare, &options).unwrap();
+    let imported = import(ImportFormat::Tibber, &bare, &options).unwrap();
     let starts: Vec<&str> =
         imported.prices.as_deref().unwrap().lines().filter_map(|line| line.get(11..16)).collect();
     assert_eq!(starts, ["23:00", "00:00", "02:00"]);
@@ -174,31 +177,31 @@ fn prices_of_several_homes_or_of_none_are_refused() {
     };
     let homes = |homes: &[String]| format!(r#"{{"viewer": {{"homes": [{}]}}}}"#, homes.join(","));
     assert_eq!(
-        refused(Format::Tibber, &homes(&[home("1"), home("2")])),
+        refused(ImportFormat::Tibber, &homes(&[home("1"), home("2")])),
         "does not have the prices of just one home"
     );
-    assert_eq!(refused(Format::Tibber, "{}"), "does not have the prices of just one home");
-    assert!(refused(Format::Tibber, &homes(&[home("\"x\"")])).contains("in place of a price"));
+    assert_eq!(refused(ImportFormat::Tibber, "{}"), "does not have the prices of just one home");
+    assert!(refused(ImportFormat::Tibber, &homes(&[home("\"x\"")])).contains("in place of a price"));
 }
 
 #[test]
 fn a_document_of_entsoe_goes_from_hours_to_quarter_hours() {
     // The second auction of the same hours is left out; positions 3 and, of the hours, none are missing.
     let wanted = "start,end,price\n\
-                  2025-09-30T20:00Z,2025-09-30T21:00Z,0.10456\n\
-                  2025-09-30T21:00Z,2025-09-30T22:00Z,0.0931\n\
-                  2025-09-30T22:00Z,2025-09-30T22:15Z,0.08812\n\
-                  2025-09-30T22:15Z,2025-09-30T22:30Z,-0.00501\n\
-                  2025-09-30T22:30Z,2025-09-30T22:45Z,-0.00501\n\
-                  2025-09-30T22:45Z,2025-09-30T23:00Z,0.0\n";
-    let whole = imported(Format::Entsoe, ENTSOE);
+                  2025-09-30T20:00:00Z,2025-09-30T21:00:00Z,0.10456\n\
+                  2025-09-30T21:00:00Z,2025-09-30T22:00:00Z,0.0931\n\
+                  2025-09-30T22:00:00Z,2025-09-30T22:15:00Z,0.08812\n\
+                  2025-09-30T22:15:00Z,2025-09-30T22:30:00Z,-0.00501\n\
+                  2025-09-30T22:30:00Z,2025-09-30T22:45:00Z,-0.00501\n\
+                  2025-09-30T22:45:00Z,2025-09-30T23:00:00Z,0.0\n";
+    let whole = imported(ImportFormat::Entsoe, ENTSOE);
     assert_eq!(whole.prices.as_deref(), Some(wanted));
     assert!(whole.notes.iter().any(|note| note.contains("1 periods of other auctions")));
     assert!(whole.notes.iter().any(|note| note.contains("10Y1001A1001A82H")));
 
     // By curve type A01 a position that is missing has no price.
-    let points = imported(Format::Entsoe, &ENTSOE.replace("A03", "A01"));
-    assert!(!points.prices.unwrap().contains("22:30Z,2025-09-30T22:45Z"));
+    let points = imported(ImportFormat::Entsoe, &ENTSOE.replace("A03", "A01"));
+    assert!(!points.prices.unwrap().contains("22:30:00Z,2025-09-30T22:45:00Z"));
     assert!(points.notes.iter().any(|note| note == "Some times have no price."));
 }
 
@@ -206,8 +209,8 @@ fn a_document_of_entsoe_goes_from_hours_to_quarter_hours() {
 fn documents_that_are_not_day_ahead_prices_are_refused() {
     let acknowledgement = "<Acknowledgement_MarketDocument><Reason><code>999</code>\
                            <text>No matching data found</text></Reason></Acknowledgement_MarketDocument>";
-    assert_eq!(refused(Format::Entsoe, acknowledgement), "has no prices: No matching data found");
-    assert!(refused(Format::Entsoe, "{}").contains("is not XML"));
+    assert_eq!(refused(ImportFormat::Entsoe, acknowledgement), "has no prices: No matching data found");
+    assert!(refused(ImportFormat::Entsoe, "{}").contains("is not XML"));
     for (from, to, told) in [
         (">A44<", ">A65<", "of type \"A65\""),
         ("MWH", "KWH", "\"KWH\" instead of MWH"),
@@ -216,18 +219,18 @@ fn documents_that_are_not_day_ahead_prices_are_refused() {
         ("104.56", "n/a", "the price \"n/a\""),
         ("2025-09-30T22:00Z</end>", "2025-09-30T19:00Z</end>", "a period of -4 quarter-hours"),
     ] {
-        assert!(refused(Format::Entsoe, &ENTSOE.replace(from, to)).contains(told), "{told}");
+        assert!(refused(ImportFormat::Entsoe, &ENTSOE.replace(from, to)).contains(told), "{told}");
     }
     let mixed = ENTSOE.replacen("EUR", "GBP", 1);
-    assert_eq!(refused(Format::Entsoe, &mixed), "has prices in several currencies");
+    assert_eq!(refused(ImportFormat::Entsoe, &mixed), "has prices in several currencies");
 }
 
 #[test]
 fn a_deep_document_is_no_deep_stack() {
     let deep = format!("{}{}", "<a>".repeat(200_000), "</a>".repeat(200_000));
-    assert!(import(Format::Entsoe, &deep, &OPTIONS).is_err());
+    assert!(import(ImportFormat::Entsoe, &deep, &OPTIONS).is_err());
     let deep = "[".repeat(200_000);
-    for format in [Format::Urdb, Format::Octopus, Format::Tibber] {
+    for format in [ImportFormat::Urdb, ImportFormat::Octopus, ImportFormat::Tibber] {
         assert!(import(format, &deep, &OPTIONS).is_err());
         assert!(import(format, &"{\"data\":".repeat(200_000), &OPTIONS).is_err());
     }
@@ -269,10 +272,11 @@ proptest! {
         text in "[-0-9.eE\"{}\\[\\],:<>/ a-zT]{0,12}",
     ) {
         for (format, whole) in [
-            (Format::Urdb, URDB), (Format::Octopus, OCTOPUS), (Format::Tibber, TIBBER), (Format::Entsoe, ENTSOE),
+            (ImportFormat::Urdb, URDB), (ImportFormat::Octopus, OCTOPUS), (ImportFormat::Tibber, TIBBER), (ImportFormat::Entsoe, ENTSOE),
         ] {
             let at = at % whole.len();
-            let changed = [&whole[..at], &text, &whole[(at + length).min(whole.len())..]].concat();
+            let end = (at + length).min(whole.len());
+            let changed = [whole.get(..at).unwrap(), &text, whole.get(end..).unwrap()].concat();
             if let Ok(imported) = import(format, &changed, &OPTIONS) {
                 prop_assert!(!imported.toml.is_empty());
             }
