@@ -39,9 +39,9 @@ impl BatteryRule {
     }
 }
 
-/// What went into a battery.
+/// Energy that went into a battery, with its cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Charged {
+pub struct BatteryCharge {
     /// Energy with a price.
     priced: i128,
     /// Energy without one.
@@ -49,7 +49,7 @@ pub struct Charged {
     cost: EnergyCost,
 }
 
-impl Charged {
+impl BatteryCharge {
     /// Adds energy that went in, at its price; `None` if it has none.
     pub fn add(&mut self, energy: Energy, price: Option<PricePerKwh>) {
         let millijoules = i128::from(energy.millijoules());
@@ -95,8 +95,8 @@ mod tests {
     }
 
     /// 6 kWh of the grid at 0.10, then 2 kWh of the sun while the grid takes 0.30 and pays 0.05.
-    fn day(rule: BatteryRule) -> Charged {
-        let mut charged = Charged::default();
+    fn day(rule: BatteryRule) -> BatteryCharge {
+        let mut charged = BatteryCharge::default();
         charged.add(kwh(6), price(100_000));
         charged.add(kwh(2), rule.price_of_sun(price(300_000), price(50_000)));
         charged
@@ -119,8 +119,8 @@ mod tests {
         charged.add(kwh(2), BatteryRule::Opportunity.price_of_sun(price(300_000), None));
         assert_eq!(charged.priced_share(), Share::from_millipercent(80_000));
         assert_eq!(charged.price_out(Share::from_millipercent(100_000)), price(75_000));
-        assert_eq!(Charged::default().price_out(Share::from_millipercent(90_000)), None);
-        assert_eq!(Charged::default().priced_share(), Share::from_millipercent(0));
+        assert_eq!(BatteryCharge::default().price_out(Share::from_millipercent(90_000)), None);
+        assert_eq!(BatteryCharge::default().priced_share(), Share::from_millipercent(0));
         assert_eq!(
             [0, -1, 100_001].map(|share| charged.price_out(Share::from_millipercent(share))),
             [None; 3]
@@ -132,7 +132,7 @@ mod tests {
         fn the_price_is_within_those_of_what_charged_it(
             parts in prop::collection::vec((1..1_000_000_000_000_i64, -500_000..900_000_i64), 1..20),
         ) {
-            let mut charged = Charged::default();
+            let mut charged = BatteryCharge::default();
             parts.iter().for_each(|(energy, micros)| charged.add(Energy::from_millijoules(*energy), price(*micros)));
             let out = charged.price_out(Share::from_millipercent(WHOLE)).unwrap().micros();
             let prices = parts.iter().map(|(_, micros)| *micros);

@@ -9,7 +9,7 @@ use super::keys;
 use super::model::{Band, DemandCharge, Prices, Tariff, Tariffs};
 use super::money::{Currency, PriceFactor, PricePerKwh};
 use super::series::QuarterSeries;
-use super::site::{Pue, SiteSettings};
+use super::site::SiteSettings;
 use super::window::{Days, Hours, Months, Window};
 
 /// The tables that this room reads.
@@ -64,21 +64,18 @@ impl TariffBook {
         let mut faults = Vec::new();
         let raw = document.get_ref();
         KeyReader { raw, span: 0..0, path: String::new(), faults: &mut faults }.only(&TABLES);
-        match Self::read(raw) {
-            Ok(book) if faults.is_empty() => Ok(book),
-            Ok(_) => Err(faults),
-            Err(others) => Err([faults, others].concat()),
-        }
+        let book = Self::read(raw).map_err(|others| faults.extend(others)).unwrap_or_default();
+        // In the order of the file.
+        faults.sort_by_key(|fault| fault.span.start);
+        if faults.is_empty() { Ok(book) } else { Err(faults) }
     }
 }
 
 fn read_site(site: &mut KeyReader<'_, '_>) -> SiteSettings {
     site.only(&["timezone", "pue", "battery"]);
-    let default = SiteSettings::default();
     SiteSettings {
-        timezone: site.text("timezone", "\"Europe/Berlin\"", keys::timezone).unwrap_or(default.timezone),
-        pue: site.number("pue", "1.35", keys::pue).unwrap_or(Pue::ONE),
-        is_pue_known: site.has("pue"),
+        timezone: site.text("timezone", "\"Europe/Berlin\"", keys::timezone),
+        pue: site.number("pue", "1.35", keys::pue),
         battery: site.text("battery", "\"charged\"", keys::battery).unwrap_or_default(),
     }
 }
@@ -279,8 +276,8 @@ g_per_kwh = 380
     #[test]
     fn the_whole_example_is_read() {
         let book = TariffBook::parse(WHOLE).unwrap();
-        assert_eq!(book.site.timezone.iana_name(), Some("America/Chicago"));
-        assert_eq!((book.site.pue.millionths(), book.site.is_pue_known), (1_350_000, true));
+        assert_eq!(book.site.zone().iana_name(), Some("America/Chicago"));
+        assert_eq!(book.site.pue().millionths(), 1_350_000);
         assert_eq!(book.site.battery, crate::tariff::battery::BatteryRule::Zero);
         let [home, market] = book.tariffs.as_slice() else { panic!("two tariffs") };
         assert_eq!(
@@ -308,10 +305,10 @@ g_per_kwh = 380
         let wanted = [
             "2: `site.timezone` is \"Mars\": not a time zone",
             "3: `site.pue` must be a number, not a string",
-            "7: `tariff.per_kw` is an unknown key",
             "6: `tariff.currency` is \"eur\": not the code of a currency",
-            "9: `tariff.from` is \"2026-13-01\": not a day",
+            "7: `tariff.per_kw` is an unknown key",
             "8: `tariff.per_kwh` is \"1e-1\": not a plain number",
+            "9: `tariff.from` is \"2026-13-01\": not a day",
             "10: `tariff.band` has no `per_kwh`",
             "12: `tariff.band.hours` is \"16-21\": not times of the day",
             "13: `tariff.export` has no `per_kwh`",
@@ -336,8 +333,8 @@ g_per_kwh = 380
             "5: `tariff.until` is not after `from`: it is the first day on which the tariff holds no longer",
             "6: `tariff.per_kwh` beside [tariff.prices] would never hold",
             "8: `tariff` has no price",
-            "9: `tariff.name` is \"a\": the name of another tariff",
             "8: `tariff` begins with \"a\" and applies to the same",
+            "9: `tariff.name` is \"a\": the name of another tariff",
             "12: `carbon` needs one of `g_per_kwh` and `file`",
         ];
         assert_eq!(told(text), wanted);

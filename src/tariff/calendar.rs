@@ -1,7 +1,8 @@
 //! Quarters on the local calendar: which day and time of day a quarter is, and which quarters a day or month has.
 //!
-//! The quarters of UTC are those of every zone since 1972, as all offsets since then are whole quarter-hours. A local
-//! day has 96 of them, and 92 or 100 (or 94 or 98) where the clock is changed.
+//! A local day has 96 quarters, and 92 or 100 (or 94 or 98) where the clock is changed: all offsets are whole
+//! quarter-hours, and clocks are changed between two of them. The last exception was St. John's, which changed its
+//! clocks at 00:01 until 2011: there and then a quarter counts to the day in which it begins.
 
 use std::fmt;
 use std::ops::Range;
@@ -167,14 +168,14 @@ mod tests {
     proptest! {
         #[test]
         fn every_quarter_of_a_local_day_has_its_date_and_no_other_has(
-            offset in 0..20_000_i64,
+            offset in 0..6_000_i64,
             name in prop::sample::select(vec![
                 "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Havana",
                 "Africa/Casablanca", "America/Chicago", "Pacific/Apia",
             ]),
         ) {
             let zone = zone(name);
-            let day = date(1975, 1, 1).checked_add(jiff::Span::new().days(offset)).unwrap();
+            let day = date(2012, 1, 1).checked_add(jiff::Span::new().days(offset)).unwrap();
             let quarters = day_quarters(day, &zone);
             for quarter in quarters.start.until(quarters.end) {
                 let local = LocalQuarter::new(quarter, &zone);

@@ -72,7 +72,7 @@ impl QuarterLoad {
     }
 }
 
-/// What a demand charge comes to in a month.
+/// The cost of a demand charge in a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DemandCost {
     /// The highest quarter that was measured well enough, the first of several; `None` if there is none.

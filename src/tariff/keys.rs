@@ -62,9 +62,20 @@ pub fn file(text: &str) -> Result<String, Invalid> {
 /// A name that is not in it.
 pub fn timezone(text: &str) -> Result<TimeZone, Invalid> {
     TimeZone::get(text).map_err(|_| {
-        let hint = "write its IANA name, as \"Europe/Berlin\" or \"America/Chicago\", or \"UTC\"";
+        let hint = city(text).map_or_else(
+            || "write its IANA name, as \"Europe/Berlin\" or \"America/Chicago\", or \"UTC\"".to_owned(),
+            |name| format!("write its IANA name, most likely as \"{name}\""),
+        );
         Invalid::value(text, "not a time zone", hint)
     })
+}
+
+/// The zone that has a city in its name.
+fn city(text: &str) -> Option<String> {
+    let wanted = text.trim().replace(' ', "_");
+    let is_it =
+        |name: &str| name.rsplit_once('/').is_some_and(|(_, city)| city.eq_ignore_ascii_case(&wanted));
+    jiff::tz::db().available().map(|name| name.as_str().to_owned()).find(|name| is_it(name))
 }
 
 /// A local day.
@@ -192,6 +203,7 @@ mod tests {
             "is \"-1\": too low",
         ];
         assert_eq!(told, wanted);
+        assert!(faults.first().unwrap().hint.ends_with("\"Europe/Berlin\""));
         assert!(faults.iter().all(|fault| fault.hint.contains(" as ") || fault.hint.contains("charged")));
     }
 

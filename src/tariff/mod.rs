@@ -1,4 +1,4 @@
-//! What energy costs at a time: tariffs, price files and carbon, in exact integers.
+//! The cost of energy at a time: tariffs, price files and carbon, in exact integers.
 //!
 //! A price is resolved for each quarter-hour of UTC by the local calendar of the site. Where none is known, a hole with
 //! its reason stands in its place: nothing is priced at a guess. The caller reads the files and names the zone.
@@ -24,7 +24,7 @@ mod site;
 mod vector_tests;
 mod window;
 
-pub use battery::{BatteryRule, Charged};
+pub use battery::{BatteryCharge, BatteryRule};
 pub use book::{TABLES, TariffBook};
 pub use calendar::{LocalQuarter, Month, day_quarters};
 pub use carbon::{Carbon, CarbonIntensity, Emission};

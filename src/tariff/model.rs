@@ -71,7 +71,7 @@ pub struct Prices {
     pub file: String,
     /// Added to each price, before the factor: grid fees and levies without tax.
     pub add: PricePerKwh,
-    /// What each price with its addition is multiplied by: the tax.
+    /// Multiplies each price with its addition: the tax.
     pub factor: PriceFactor,
     /// The prices of the files, once their caller has read them.
     pub series: QuarterSeries,

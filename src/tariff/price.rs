@@ -1,5 +1,7 @@
 //! The price of a quarter, or why there is none.
 
+use std::ops::AddAssign;
+
 use super::money::{EnergyCost, PricePerKwh};
 use crate::reading::Energy;
 
@@ -70,6 +72,14 @@ impl Priced {
             }
             Err(_) => self.unpriced = sum(self.unpriced, energy),
         }
+    }
+}
+
+impl AddAssign for Priced {
+    fn add_assign(&mut self, other: Self) {
+        self.cost += other.cost;
+        self.priced = sum(self.priced, other.priced);
+        self.unpriced = sum(self.unpriced, other.unpriced);
     }
 }
 

@@ -35,22 +35,26 @@ impl Pue {
     }
 }
 
-/// The site of an installation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The site of an installation, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SiteSettings {
     /// The zone whose days, months and hours count.
-    pub timezone: TimeZone,
+    pub timezone: Option<TimeZone>,
     /// The power usage effectiveness.
-    pub pue: Pue,
-    /// Whether `pue` was written, or is the default that a report has to name.
-    pub is_pue_known: bool,
+    pub pue: Option<Pue>,
     /// The rule for energy from batteries.
     pub battery: BatteryRule,
 }
 
-impl Default for SiteSettings {
-    fn default() -> Self {
-        Self { timezone: TimeZone::UTC, pue: Pue::ONE, is_pue_known: false, battery: BatteryRule::default() }
+impl SiteSettings {
+    /// The zone, UTC if none was given; a report has to say so.
+    pub fn zone(&self) -> TimeZone {
+        self.timezone.clone().unwrap_or(TimeZone::UTC)
+    }
+
+    /// The power usage effectiveness, 1 if none was given; a report has to say so.
+    pub fn pue(&self) -> Pue {
+        self.pue.unwrap_or(Pue::ONE)
     }
 }
 

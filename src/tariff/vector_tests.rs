@@ -208,6 +208,9 @@ fn a_month_is_charged_if_the_range_begins_by_its_first_local_midnight() {
     let is_charged = |from: Quarter| billing_months(from..range.end, &st_johns).first().unwrap().is_charged;
     assert!(is_charged(at("2026-02-01T03:30Z")) && !is_charged(at("2026-02-01T03:45Z")));
     assert_eq!(billing_months(range.end..range.start, &st_johns), []);
+    let whole = Month::of(date(2026, 2, 1)).quarters(&st_johns);
+    let months = billing_months(whole, &st_johns);
+    assert!(matches!(months.as_slice(), [month] if month.is_charged && month.is_complete));
 }
 
 #[test]
@@ -328,6 +331,9 @@ fn a_demand_peak_in_an_uncovered_quarter_is_told_and_not_charged() {
     // Nothing measured well enough: no peak, and no charge at a guess.
     let demand = charge.cost([load("2026-07-15T18:00Z", 3_000, 0)], &chicago);
     assert_eq!((demand.peak, demand.cost), (None, Money::ZERO));
+    // Nothing was expected, so nothing was measured.
+    let unexpected = QuarterLoad { expected_ms: 0, ..load("2026-07-15T18:00Z", 3_000, 0) };
+    assert_eq!(charge.cost([unexpected], &chicago).peak, None);
     // Not in May.
     assert_eq!(charge.cost([load("2026-05-15T18:00Z", 3_000, 900)], &chicago).peak, None);
 }
@@ -354,6 +360,7 @@ fn the_tariff_of_a_site_is_the_most_special_and_then_the_latest() {
         tariff("all, later", "from = \"2026-06-01\""),
         tariff("lab", "applies_to = { site = \"lab\" }\nuntil = \"2026-09-01\""),
         tariff("lab, room 2", "applies_to = { site = \"lab\", room = \"2\" }\nfrom = \"2026-03-01\""),
+        tariff("room 2", "applies_to = { room = \"2\" }"),
     ];
     let tariffs = book(&text.concat()).tariffs;
     let labels = |pairs: &[(&str, &str)]| -> Labels {
@@ -371,6 +378,7 @@ fn the_tariff_of_a_site_is_the_most_special_and_then_the_latest() {
         (&[("site", "lab"), ("room", "2")], "2026-02-28", "lab"),
         (&[("site", "lab"), ("room", "2")], "2026-03-01", "lab, room 2"),
         (&[("site", "home")], "2026-01-01", "all"),
+        (&[("room", "2")], "2026-01-01", "room 2"),
     ] {
         assert_eq!(holding(pairs, day).as_deref(), Some(wanted), "{pairs:?} {day}");
     }

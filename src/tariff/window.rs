@@ -268,6 +268,7 @@ mod tests {
             ("16:00-21:60", "not times of the day"),
             ("16:0-21:00", "not times of the day"),
             ("16:10-21:00", "prices change at quarter-hours only"),
+            ("16:00-21:10", "prices change at quarter-hours only"),
             ("16:00-16:00", "has no length"),
         ] {
             let error = Hours::parse(bad).unwrap_err();

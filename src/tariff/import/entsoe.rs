@@ -28,7 +28,6 @@ struct Period {
     start: Quarter,
     end: Quarter,
     rows: Vec<PriceRow>,
-    has_holes: bool,
 }
 
 pub(super) fn import(text: &str, options: &ImportOptions<'_>) -> Result<Imported, ImportError> {
@@ -49,9 +48,6 @@ pub(super) fn import(text: &str, options: &ImportOptions<'_>) -> Result<Imported
     );
     if n_left_out > 0 {
         notes.push(format!("Left out: {n_left_out} periods of other auctions for the same times."));
-    }
-    if periods.iter().any(|period| period.has_holes) {
-        notes.push("Some times have no price.".to_owned());
     }
     let rows = periods.into_iter().flat_map(|period| period.rows).collect();
     Ok(toml_text::with_prices("entsoe", currency, price_csv(rows)?, notes, options))
@@ -135,12 +131,11 @@ impl Period {
             return Err(ImportError::new(message, AS_DOWNLOADED));
         }
         let prices = positions(node, n_positions, repeats)?;
-        let has_holes = prices.iter().any(Option::is_none);
         let starts = (0..).map(|at: i64| start.plus(at.saturating_mul(step)));
         let rows = starts
             .zip(prices)
             .filter_map(|(start, price)| Some(PriceRow { start, end: start.plus(step), price: price? }));
-        Ok(Self { start, end, rows: rows.collect(), has_holes })
+        Ok(Self { start, end, rows: rows.collect() })
     }
 }
 

@@ -11,8 +11,16 @@ mod urdb_grid;
 
 use std::borrow::Cow;
 
+use super::book::TariffBook;
+use super::calendar::shown;
 use super::money::Currency;
+use super::price_file::{PriceFile, SeriesColumn};
+use super::series::QuarterSeries;
+use crate::reading::Quarter;
 use crate::support::error::Diagnose;
+
+/// The most times that are noted one by one.
+const MAX_NOTED_TIMES: usize = 5;
 
 /// A format that is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +50,7 @@ impl ImportFormat {
     }
 }
 
-/// What a text does not say.
+/// Choices that a text does not make.
 #[derive(Debug, Clone, Copy)]
 pub struct ImportOptions<'a> {
     /// The name of the tariff; without it that of the rate or of the format.
@@ -60,7 +68,7 @@ pub struct Imported {
     pub toml: String,
     /// The price file, if the format has prices by time.
     pub prices: Option<String>,
-    /// What the tables do not say as the text does, and what is to be added by hand.
+    /// Where the tables differ from the text, and values to be added by hand.
     pub notes: Vec<String>,
 }
 
@@ -99,12 +107,42 @@ pub fn import(
     text: &str,
     options: &ImportOptions<'_>,
 ) -> Result<Imported, ImportError> {
-    match format {
-        ImportFormat::Urdb => urdb::import(text, options),
-        ImportFormat::Octopus => octopus::import(text, options),
-        ImportFormat::Tibber => tibber::import(text, options),
-        ImportFormat::Entsoe => entsoe::import(text, options),
+    let mut imported = match format {
+        ImportFormat::Urdb => urdb::import(text, options)?,
+        ImportFormat::Octopus => octopus::import(text, options)?,
+        ImportFormat::Tibber => tibber::import(text, options)?,
+        ImportFormat::Entsoe => entsoe::import(text, options)?,
+    };
+    if let Some(prices) = &imported.prices {
+        imported.notes.extend(notes_of_prices(prices)?);
     }
+    imported.toml.insert_str(0, &toml_text::comments(&imported.notes));
+    TariffBook::parse(&imported.toml).map_err(|faults| unusable(faults.first()))?;
+    Ok(imported)
+}
+
+/// The times that a price file has no price for between its first and its last, and those that it has two for.
+fn notes_of_prices(prices: &str) -> Result<Vec<String>, ImportError> {
+    let file = PriceFile::parse("prices", prices, SeriesColumn::Price);
+    let file = file.map_err(|faults| unusable(faults.first()))?;
+    let (series, overlaps) = QuarterSeries::new(&[file]);
+    let holes = series.span().map(|span| series.holes(span)).unwrap_or_default();
+    let contradictions = overlaps.iter().filter(|overlap| overlap.is_contradiction);
+    let times = |from: Quarter, to: Quarter| format!("{} to {}.", shown(from), shown(to));
+    let mut notes: Vec<String> =
+        holes.iter().map(|hole| format!("No price: {}", times(hole.start, hole.end))).collect();
+    notes.extend(contradictions.map(|two| format!("Two prices, so none: {}", times(two.from, two.to))));
+    let n_more = notes.len().saturating_sub(MAX_NOTED_TIMES);
+    notes.truncate(MAX_NOTED_TIMES);
+    notes.extend((n_more > 0).then(|| format!("And {n_more} other times without a price.")));
+    Ok(notes)
+}
+
+/// A text whose values are beyond what a tariff may have.
+fn unusable<E: std::fmt::Display + Diagnose>(fault: Option<&E>) -> ImportError {
+    let (message, hint) =
+        fault.map(|fault| (fault.to_string(), fault.hint().into_owned())).unwrap_or_default();
+    ImportError::new(format!("has values that no tariff has: {message}"), hint)
 }
 
 #[cfg(test)]

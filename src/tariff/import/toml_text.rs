@@ -4,11 +4,19 @@ use std::fmt::Display;
 
 use super::{ImportOptions, Imported};
 use crate::reading::SafeText;
+use crate::tariff::keys::MAX_NAME_CHARS;
 use crate::tariff::money::Currency;
 
 /// A text as TOML writes it. Foreign text loses its control characters.
 pub(super) fn quoted(text: &str) -> String {
     toml::Value::from(SafeText::new(text).as_str()).to_string()
+}
+
+/// A name as TOML writes it, cut to what a name may have.
+pub(super) fn quoted_name(text: &str, default: &str) -> String {
+    let text: String = text.chars().take(MAX_NAME_CHARS).collect();
+    let name = SafeText::new(text.trim());
+    quoted(if name.as_str().trim().is_empty() { default } else { name.as_str() })
 }
 
 /// Adds `key = value`.
@@ -36,9 +44,8 @@ pub(super) fn with_prices(
     notes: Vec<String>,
     options: &ImportOptions<'_>,
 ) -> Imported {
-    let mut toml = comments(&notes);
-    toml.push_str("[[tariff]]\n");
-    line(&mut toml, "name", quoted(options.name.unwrap_or(name)));
+    let mut toml = "[[tariff]]\n".to_owned();
+    line(&mut toml, "name", quoted_name(options.name.unwrap_or(name), name));
     line(&mut toml, "currency", quoted(currency.code()));
     toml.push_str("[tariff.prices]\n");
     line(&mut toml, "file", quoted(options.price_file));

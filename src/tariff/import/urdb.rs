@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::toml_text::{comments, line, quoted, window_line};
+use super::toml_text::{line, quoted, quoted_name, window_line};
 use super::urdb_grid::Grid;
 use super::{ImportError, ImportOptions, Imported, raw_json};
 use crate::tariff::money::{Currency, Money, PricePerKwh};
@@ -100,7 +100,7 @@ pub(super) fn import(text: &str, options: &ImportOptions<'_>) -> Result<Imported
     writer.demand()?;
     writer.left_out();
     let Writer { toml, notes, .. } = writer;
-    Ok(Imported { toml: comments(&notes) + &toml, prices: None, notes })
+    Ok(Imported { toml, prices: None, notes })
 }
 
 impl Rate<'_> {
@@ -113,10 +113,9 @@ impl Rate<'_> {
 impl Writer<'_> {
     fn head(&mut self, options: &ImportOptions<'_>) -> Result<(), ImportError> {
         let name = options.name.or(self.rate.name.as_deref()).unwrap_or("urdb");
-        let name: String = name.chars().take(crate::tariff::keys::MAX_NAME_CHARS).collect();
         let currency = options.currency.or_else(|| Currency::parse("USD").ok());
         self.toml.push_str("[[tariff]]\n");
-        line(&mut self.toml, "name", quoted(&name));
+        line(&mut self.toml, "name", quoted_name(name, "urdb"));
         line(&mut self.toml, "currency", quoted(currency.as_ref().map_or("USD", Currency::code)));
         if let Some(from) = self.rate.startdate.and_then(day) {
             line(&mut self.toml, "from", quoted(&from.to_string()));
@@ -165,11 +164,11 @@ impl Writer<'_> {
                 line(&mut self.toml, "per_kwh", per_kwh);
                 continue;
             }
-            let label = rate.energytoulabels.get(*period).filter(|label| !label.trim().is_empty());
-            let name = label.cloned().unwrap_or_else(|| format!("period {period}"));
+            let label = rate.energytoulabels.get(*period).map(String::as_str).unwrap_or_default();
+            let name = quoted_name(label, &format!("period {period}"));
             for window in grid.windows(*period) {
                 bands.push_str("[[tariff.band]]\n");
-                line(&mut bands, "name", quoted(&name));
+                line(&mut bands, "name", &name);
                 window_lines(&mut bands, &window);
                 line(&mut bands, "per_kwh", per_kwh);
             }
