@@ -6,7 +6,8 @@ use roxmltree::{Document, Node};
 
 use super::prices::{PriceRow, price_csv, quarter};
 use super::{ImportError, ImportOptions, Imported, toml_text};
-use crate::reading::{Quarter, SafeText};
+use crate::reading::SafeText;
+use crate::support::counted;
 use crate::tariff::money::{Currency, PricePerKwh};
 use crate::tariff::number;
 use crate::tariff::price_file::MAX_ROWS;
@@ -16,41 +17,49 @@ const THOUSANDTHS: i32 = -3;
 
 const AS_DOWNLOADED: &str = "give the XML of document type A44 as it was downloaded";
 
-/// A series of the document.
-struct TimeSeries<'a, 'i> {
-    node: Node<'a, 'i>,
-    /// The day-ahead auction first, then by the number of the auction; the coupled one has none or the lowest.
-    rank: (bool, u32),
-}
-
-/// A period, with its prices.
-struct Period {
-    start: Quarter,
-    end: Quarter,
-    rows: Vec<PriceRow>,
-}
-
 pub(super) fn import(text: &str, options: &ImportOptions<'_>) -> Result<Imported, ImportError> {
     let document = Document::parse(text.trim_start_matches('\u{feff}'))
         .map_err(|error| ImportError::new(format!("is not XML: {error}"), AS_DOWNLOADED))?;
     let root = document.root_element();
     check_root(root)?;
-    let mut series: Vec<TimeSeries<'_, '_>> = children(root, "TimeSeries").map(TimeSeries::new).collect();
-    series.sort_by_key(|series| series.rank);
+    let (series, others): (Vec<Node<'_, '_>>, Vec<_>) = children(root, "TimeSeries").partition(is_coupled);
+    if series.is_empty() && !others.is_empty() {
+        let hint = "ask again when the coupled day-ahead auction is published, in the afternoon before";
+        return Err(ImportError::new("has prices of other auctions alone", hint));
+    }
     let currency = currency(&series)?;
-    let (periods, n_left_out) = chosen_periods(&series)?;
     let mut notes = vec!["From ENTSO-E: the market's price alone.".to_owned()];
-    if let Some(zone) = series.first().and_then(|series| text_of(series.node, "in_Domain.mRID")) {
+    if let Some(zone) = series.first().and_then(|series| text_of(*series, "in_Domain.mRID")) {
         notes.push(format!("Bidding zone {zone}."));
     }
     notes.push(
         "Write what your supplier adds to each kilowatt-hour as `add`, and the tax as `factor`.".to_owned(),
     );
-    if n_left_out > 0 {
-        notes.push(format!("Left out: {n_left_out} periods of other auctions for the same times."));
+    if !others.is_empty() {
+        notes.push(format!("Left out: {} of other auctions.", counted(others.len(), "series", "series")));
     }
-    let rows = periods.into_iter().flat_map(|period| period.rows).collect();
+    let mut rows = Vec::new();
+    for (period, repeats) in series.iter().flat_map(|series| periods(*series)) {
+        rows.extend(period_rows(period, repeats)?);
+        if rows.len() > MAX_ROWS {
+            break; // Told below.
+        }
+    }
     Ok(toml_text::with_prices("entsoe", currency, price_csv(rows)?, notes, options))
+}
+
+/// Whether a series is of the coupled day-ahead auction. It has no number or 1; Germany and Austria have those of a
+/// smaller auction (EXAA) as number 2, hours before: <https://github.com/EnergieID/entsoe-py/issues/422>.
+fn is_coupled(series: &Node<'_, '_>) -> bool {
+    let auction = text_of(*series, "classificationSequence_AttributeInstanceComponent.position");
+    let is_day_ahead = text_of(*series, "contract_MarketAgreement.type").is_none_or(|kind| kind == "A01");
+    is_day_ahead && auction.is_none_or(|number| number == "1")
+}
+
+/// The periods of a series, with whether a position that is missing repeats the one before.
+fn periods<'a, 'i: 'a>(series: Node<'a, 'i>) -> impl Iterator<Item = (Node<'a, 'i>, bool)> {
+    let repeats = text_of(series, "curveType") == Some("A03");
+    children(series, "Period").map(move |period| (period, repeats))
 }
 
 /// The platform answers a question without result by an acknowledgement with its reason.
@@ -70,8 +79,8 @@ fn check_root(root: Node<'_, '_>) -> Result<(), ImportError> {
     Ok(())
 }
 
-fn currency(series: &[TimeSeries<'_, '_>]) -> Result<Currency, ImportError> {
-    let text = |name| series.iter().map(move |series| text_of(series.node, name).unwrap_or_default());
+fn currency(series: &[Node<'_, '_>]) -> Result<Currency, ImportError> {
+    let text = |name| series.iter().map(move |series| text_of(*series, name).unwrap_or_default());
     if let Some(unit) = text("price_Measure_Unit.name").find(|unit| *unit != "MWH") {
         let message = format!("has prices for \"{}\" instead of MWH", SafeText::new(unit));
         return Err(ImportError::new(message, AS_DOWNLOADED));
@@ -85,58 +94,30 @@ fn currency(series: &[TimeSeries<'_, '_>]) -> Result<Currency, ImportError> {
         .map_err(|invalid| ImportError::new(format!("has a currency that {invalid}"), AS_DOWNLOADED))
 }
 
-/// The periods of the first auction for each time, and how many there are of others.
-fn chosen_periods(series: &[TimeSeries<'_, '_>]) -> Result<(Vec<Period>, usize), ImportError> {
-    let (mut chosen, mut n_left_out) = (Vec::<(Period, (bool, u32))>::new(), 0);
-    for TimeSeries { node, rank } in series {
-        let repeats = text_of(*node, "curveType") == Some("A03");
-        for period in children(*node, "Period") {
-            let period = Period::new(period, repeats)?;
-            let overlaps = |other: &Period| other.start < period.end && period.start < other.end;
-            if chosen.iter().any(|(other, before)| before < rank && overlaps(other)) {
-                n_left_out += 1;
-            } else {
-                chosen.push((period, *rank));
-            }
+/// The prices of a period.
+fn period_rows(period: Node<'_, '_>, repeats: bool) -> Result<Vec<PriceRow>, ImportError> {
+    let interval = child(period, "timeInterval");
+    let time = |name| quarter(interval.and_then(|interval| text_of(interval, name)).unwrap_or_default());
+    let (start, end) = (time("start")?, time("end")?);
+    let step = match text_of(period, "resolution") {
+        Some("PT15M") => 1,
+        Some("PT30M") => 2,
+        Some("PT60M" | "PT1H") => 4,
+        other => {
+            let message = format!("has the resolution \"{}\"", SafeText::new(other.unwrap_or_default()));
+            return Err(ImportError::new(message, "ask for prices by 15, 30 or 60 minutes"));
         }
+    };
+    let n_positions = usize::try_from(end.since(start) / step).unwrap_or_default();
+    if n_positions == 0 || n_positions > MAX_ROWS || end.since(start) % step != 0 {
+        let message = format!("has a period of {} quarter-hours", end.since(start));
+        return Err(ImportError::new(message, AS_DOWNLOADED));
     }
-    Ok((chosen.into_iter().map(|(period, _)| period).collect(), n_left_out))
-}
-
-impl<'a, 'i> TimeSeries<'a, 'i> {
-    fn new(node: Node<'a, 'i>) -> Self {
-        let is_other = text_of(node, "contract_MarketAgreement.type").is_some_and(|kind| kind != "A01");
-        let auction = text_of(node, "classificationSequence_AttributeInstanceComponent.position");
-        Self { node, rank: (is_other, auction.and_then(|number| number.parse().ok()).unwrap_or_default()) }
-    }
-}
-
-impl Period {
-    fn new(node: Node<'_, '_>, repeats: bool) -> Result<Self, ImportError> {
-        let interval = child(node, "timeInterval");
-        let time = |name| quarter(interval.and_then(|interval| text_of(interval, name)).unwrap_or_default());
-        let (start, end) = (time("start")?, time("end")?);
-        let step = match text_of(node, "resolution") {
-            Some("PT15M") => 1,
-            Some("PT30M") => 2,
-            Some("PT60M" | "PT1H") => 4,
-            other => {
-                let message = format!("has the resolution \"{}\"", SafeText::new(other.unwrap_or_default()));
-                return Err(ImportError::new(message, "ask for prices by 15, 30 or 60 minutes"));
-            }
-        };
-        let n_positions = usize::try_from(end.since(start) / step).unwrap_or_default();
-        if n_positions == 0 || n_positions > MAX_ROWS || end.since(start) % step != 0 {
-            let message = format!("has a period of {} quarter-hours", end.since(start));
-            return Err(ImportError::new(message, AS_DOWNLOADED));
-        }
-        let prices = positions(node, n_positions, repeats)?;
-        let starts = (0..).map(|at: i64| start.plus(at.saturating_mul(step)));
-        let rows = starts
-            .zip(prices)
-            .filter_map(|(start, price)| Some(PriceRow { start, end: start.plus(step), price: price? }));
-        Ok(Self { start, end, rows: rows.collect() })
-    }
+    let starts = (0..).map(|at: i64| start.plus(at.saturating_mul(step)));
+    let rows = starts.zip(positions(period, n_positions, repeats)?);
+    let rows =
+        rows.filter_map(|(start, price)| Some(PriceRow { start, end: start.plus(step), price: price? }));
+    Ok(rows.collect())
 }
 
 /// The price of each position; those that are missing have that of the one before, if the curve type says so.

@@ -189,7 +189,7 @@ fn a_document_of_entsoe_goes_from_hours_to_quarter_hours() {
                   2025-09-30T22:45:00Z,2025-09-30T23:00:00Z,0.0\n";
     let whole = imported(ImportFormat::Entsoe, ENTSOE);
     assert_eq!(whole.prices.as_deref(), Some(wanted));
-    assert!(whole.notes.iter().any(|note| note.contains("1 periods of other auctions")));
+    assert!(whole.notes.iter().any(|note| note == "Left out: 1 series of other auctions."));
     assert!(whole.notes.iter().any(|note| note.contains("10Y1001A1001A82H")));
 
     // By curve type A01 a position that is missing has no price.
@@ -215,6 +215,13 @@ fn documents_that_are_not_day_ahead_prices_are_refused() {
     ] {
         assert!(refused(ImportFormat::Entsoe, &ENTSOE.replace(from, to)).contains(told), "{told}");
     }
+    // The coupled auction is not published yet.
+    let early = ENTSOE.replace(
+        "<curveType>",
+        "<contract_MarketAgreement.type>A07</contract_MarketAgreement.type><curveType>",
+    );
+    let early = early.replace("<contract_MarketAgreement.type>A01</contract_MarketAgreement.type>", "");
+    assert_eq!(refused(ImportFormat::Entsoe, &early), "has prices of other auctions alone");
     let mixed = ENTSOE.replacen("EUR", "GBP", 1);
     assert_eq!(refused(ImportFormat::Entsoe, &mixed), "has prices in several currencies");
 }
