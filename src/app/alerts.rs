@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -11,6 +12,7 @@ use super::{Error, Settings};
 use crate::alert::{Facts, MAX_ACTIVE_ALERTS, Rule, Rules, Scope, Severity, State, Transition, evaluate};
 use crate::batch::{Batch, StoreState};
 use crate::cycle::Clock;
+use crate::ledger::{Book, EnergyRow};
 use crate::output::notify::{self, DeliveryError, NotifierHandle, QueuedMessage, Webhook, notifier};
 use crate::reading::error_chain;
 use crate::store::{self, AlertRecord, StoreUrl, StoredAlertState};
@@ -40,6 +42,15 @@ struct Known {
     revision: i64,
     /// Messages that an earlier version could not send.
     undelivered: Vec<Transition>,
+    /// The ends of the ledger's series.
+    book: Book,
+}
+
+/// The part of the kept state that is the ledger's.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct KeptLedger {
+    ledger: Book,
 }
 
 /// The facts beside the cycle itself, for the rules.
@@ -54,7 +65,10 @@ pub(super) struct SystemFacts {
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) transitions: Vec<Transition>,
+    /// The energies that the cycle adds to the ledger.
+    pub(super) energies: Vec<EnergyRow>,
     state: State,
+    book: Book,
 }
 
 impl Alerting {
@@ -94,12 +108,13 @@ impl Alerting {
     pub(super) fn take_over(&mut self, kept: Option<StoredAlertState>) {
         let known = match kept {
             Some(StoredAlertState { revision, text }) => {
-                Known { state: state_of(&text), revision, undelivered: Vec::new() }
+                Known { state: state_of(&text), revision, undelivered: Vec::new(), book: book_of(&text) }
             }
             None => Known {
                 state: state_of(&self.before.to_string()),
                 revision: 0,
                 undelivered: Transition::undelivered_in(&self.before),
+                book: Book::default(),
             },
         };
         self.known = Some(known);
@@ -118,7 +133,9 @@ impl Alerting {
         };
         let mut state = known.state.clone();
         let transitions = evaluate(&self.rules, &mut state, &facts);
-        Some(Judged { transitions, state })
+        let booking = known.book.book(&batch.series_readings(), None);
+        let book = known.book.after(&booking, batch.started_at);
+        Some(Judged { transitions, energies: booking.rows, state, book })
     }
 
     /// The record that is kept with the batch.
@@ -128,7 +145,7 @@ impl Alerting {
         AlertRecord {
             events: batch.alert_events(&judged.transitions),
             judged_by: known.revision,
-            state: known.is_new(judged).then(|| judged.state.to_value().to_string()),
+            state: known.is_new(judged).then(|| judged.to_text()),
             messages: messages.map(|transition| json!(transition).to_string()).collect(),
         }
     }
@@ -137,7 +154,7 @@ impl Alerting {
     pub(super) fn accept(&mut self, judged: Judged) -> Vec<Transition> {
         if let Some(known) = &mut self.known {
             let revision = known.revision + i64::from(known.is_new(&judged));
-            *known = Known { state: judged.state, revision, undelivered: Vec::new() };
+            *known = Known { state: judged.state, revision, undelivered: Vec::new(), book: judged.book };
             if known.state.is_full() {
                 tracing::error!(
                     "{MAX_ACTIVE_ALERTS} alerts are followed, and no more: others are not raised until some are over"
@@ -172,8 +189,27 @@ impl Alerting {
 impl Known {
     /// Whether what was judged is another state than the kept one.
     fn is_new(&self, judged: &Judged) -> bool {
-        self.revision == 0 || self.state != judged.state
+        self.revision == 0 || self.state != judged.state || self.book != judged.book
     }
+}
+
+impl Judged {
+    /// The state of the alerts, and with it the ends of the ledger's series.
+    fn to_text(&self) -> String {
+        let mut state = self.state.to_value();
+        if let Some(object) = state.as_object_mut() {
+            object.insert("ledger".to_owned(), json!(self.book));
+        }
+        state.to_string()
+    }
+}
+
+fn book_of(text: &str) -> Book {
+    let kept: KeptLedger = serde_json::from_str(text).unwrap_or_else(|error| {
+        tracing::error!(%error, "the ends of the ledger's series cannot be read: each series begins again");
+        KeptLedger::default()
+    });
+    kept.ledger
 }
 
 fn state_of(text: &str) -> State {

@@ -50,7 +50,9 @@ pub(super) async fn commit(
         let judged = judging.and_then(|alerting| alerting.judge(batch, cycle.scope, cycle.system.clone()));
         let record = judging.zip(judged.as_ref()).map(|(alerting, judged)| alerting.record(batch, judged));
         tracing::debug!(events = events.len(), "batch made");
-        match submit(batch.id, Record::from_events(&events), record).await {
+        let mut records = Record::from_events(&events);
+        records.extend(judged.iter().flat_map(|judged| Record::from_energies(&judged.energies)));
+        match submit(batch.id, records, record).await {
             Ok(receipt) => {
                 log_kept(batch.id, &receipt);
                 *written = newly_written;

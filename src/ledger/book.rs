@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{EnergyReading, Entry, Quarter, SeriesKey, SeriesState};
-use crate::reading::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{EnergyReading, Entry, SeriesKey, SeriesState};
+use crate::reading::{Quarter, Timestamp};
 
 /// A series that was not read for this long begins again.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(31 * 24);
@@ -38,7 +40,8 @@ pub struct EnergyRow {
 }
 
 /// The end of each series, by its name. It is durable together with the rows that brought it there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Book(BTreeMap<String, SeriesState>);
 
 /// The rows of some readings, and the ends of their series, which hold once the rows are durable.
@@ -51,11 +54,6 @@ pub struct Booking {
 }
 
 impl Book {
-    /// A ledger whose series end here.
-    pub fn new(ends: impl IntoIterator<Item = (String, SeriesState)>) -> Self {
-        Self(ends.into_iter().collect())
-    }
-
     /// Books readings, of each series in the order of time. `max_gap` is as in [`SeriesState::advance`].
     pub fn book(&self, readings: &[SeriesReading], max_gap: Option<Duration>) -> Booking {
         let mut booking = Booking::default();
@@ -78,18 +76,13 @@ impl Book {
         booking
     }
 
-    /// Takes over the ends of what is durable now.
-    pub fn accept(&mut self, booking: Booking) {
-        self.0.extend(booking.ends);
-    }
-
-    /// Forgets the series that were not read for a month, and gives their names.
-    pub fn forget(&mut self, now: Timestamp) -> Vec<String> {
-        let is_old = |end: &SeriesState| end.last_at().is_none_or(|at| now.since(at) > FORGOTTEN_AFTER);
-        let old: Vec<String> =
-            self.0.iter().filter(|(_, end)| is_old(end)).map(|(series, _)| series.clone()).collect();
-        self.0.retain(|_, end| !is_old(end));
-        old
+    /// The ledger after a booking, without the series that were not read for a month at `now`.
+    #[must_use]
+    pub fn after(&self, booking: &Booking, now: Timestamp) -> Self {
+        let mut book = self.clone();
+        book.0.extend(booking.ends.iter().map(|(series, end)| (series.clone(), end.clone())));
+        book.0.retain(|_, end| end.last_at().is_some_and(|at| now.since(at) <= FORGOTTEN_AFTER));
+        book
     }
 }
 
@@ -121,8 +114,8 @@ mod tests {
         let mut rows = Vec::new();
         for cycle in cycles {
             let booking = book.book(cycle, Some(Duration::from_secs(180)));
-            rows.extend(booking.rows.clone());
-            book.accept(booking);
+            book = book.after(&booking, Timestamp::from_micros(0));
+            rows.extend(booking.rows);
         }
         rows
     }
@@ -150,22 +143,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_over_before_it_is_durable() {
-        let mut book = Book::default();
-        book.accept(book.book(&[reading("GPU-1", "n", 0, 100)], None));
-        let before = book.clone();
-        let lost = book.book(&[reading("GPU-1", "n", MINUTE, 100)], None);
-        assert_eq!((book == before, lost.ends.len()), (true, 1));
+    fn a_series_that_is_gone_is_forgotten_after_a_month() {
+        let month = 31 * 1_440 * MINUTE;
+        let book = Book::default();
+        let booking = book.book(&[reading("GPU-1", "n", 0, 1), reading("GPU-2", "n", month, 1)], None);
+        let after = |now| book.after(&booking, Timestamp::from_micros(now)).0.into_keys().collect::<Vec<_>>();
+        assert_eq!(after(month), ["gpu:GPU-1", "gpu:GPU-2"]);
+        assert_eq!(after(month + 1), ["gpu:GPU-2"]);
     }
 
     #[test]
-    fn a_series_that_is_gone_is_forgotten_after_a_month() {
-        let mut book = Book::default();
-        book.accept(
-            book.book(&[reading("GPU-1", "n", 0, 1), reading("GPU-2", "n", 31 * 1_440 * MINUTE, 1)], None),
-        );
-        assert_eq!(book.forget(Timestamp::from_micros(31 * 1_440 * MINUTE + 1)), ["gpu:GPU-1"]);
-        assert_eq!(book.forget(Timestamp::from_micros(31 * 1_440 * MINUTE + 1)), [""; 0]);
+    fn a_book_is_its_own_json() {
+        let book = Book::default();
+        let book = book.after(&book.book(&[reading("GPU-1", "n", 0, 100)], None), Timestamp::from_micros(0));
+        let text = serde_json::to_string(&book).unwrap();
+        assert_eq!(serde_json::from_str::<Book>(&text).unwrap(), book);
     }
 
     proptest! {

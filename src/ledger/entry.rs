@@ -40,10 +40,10 @@ pub struct Entry {
     pub covered_ms: i64,
     /// The number of readings, or samples, that it is from.
     pub samples: i64,
-    /// The least of them, in milliwatts.
-    pub min_mw: i64,
+    /// The least of them, in milliwatts; `None` where there is none.
+    pub min_mw: Option<i64>,
     /// The largest of them, in milliwatts.
-    pub max_mw: i64,
+    pub max_mw: Option<i64>,
     /// The variance of the energy that is due to reading seldom, in square millijoules: the sum of (Δw·Δt)²/2 over its
     /// segments. Its root is a standard uncertainty.
     pub variance_mj2: f64,
@@ -60,8 +60,8 @@ impl Entry {
             energy_mj: 0,
             covered_ms: 0,
             samples: 1,
-            min_mw: milliwatts,
-            max_mw: milliwatts,
+            min_mw: Some(milliwatts),
+            max_mw: Some(milliwatts),
             variance_mj2: 0.0,
             busy_ms: Some(0),
             method: Method::from_bits(0),
@@ -70,7 +70,7 @@ impl Entry {
 
     /// Energy without a reading: a segment that ends in a later quarter.
     pub(super) const fn passage() -> Self {
-        Self { samples: 0, min_mw: i64::MAX, max_mw: i64::MIN, ..Self::reading(0) }
+        Self { samples: 0, min_mw: None, max_mw: None, ..Self::reading(0) }
     }
 
     /// Both together.
@@ -80,8 +80,8 @@ impl Entry {
             energy_mj: self.energy_mj.saturating_add(other.energy_mj),
             covered_ms: self.covered_ms.saturating_add(other.covered_ms),
             samples: self.samples.saturating_add(other.samples),
-            min_mw: self.min_mw.min(other.min_mw),
-            max_mw: self.max_mw.max(other.max_mw),
+            min_mw: self.min_mw.into_iter().chain(other.min_mw).min(),
+            max_mw: self.max_mw.into_iter().chain(other.max_mw).max(),
             variance_mj2: self.variance_mj2 + other.variance_mj2,
             busy_ms: self.busy_ms.zip(other.busy_ms).map(|(one, two)| one.saturating_add(two)),
             method: self.method.and(other.method),

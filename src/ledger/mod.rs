@@ -9,14 +9,12 @@
 
 mod book;
 mod entry;
-mod quarter;
 mod segment;
 mod series_key;
 mod uncertainty;
 
 pub use book::{Book, Booking, EnergyRow, SeriesReading};
 pub use entry::{Entry, Method};
-pub use quarter::Quarter;
 pub use segment::{EnergyReading, Sampled, SeriesState};
 pub use series_key::{Flow, SeriesKey};
 pub use uncertainty::{Calibration, Uncertainty};

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Method, Quarter};
-use crate::reading::{Energy, Power, Share, Timestamp};
+use super::{Entry, Method};
+use crate::reading::{Energy, Power, Quarter, Share, Timestamp};
 
 /// Half a nanojoule, the unit of sums, in a millijoule.
 const HALF_NANOJOULES: i128 = 2_000_000;
@@ -250,8 +250,8 @@ fn sampled(samples: &Sampled, to: &Last) -> Vec<(Quarter, Entry)> {
 fn own_samples(samples: &Sampled) -> Entry {
     Entry {
         samples: i64::try_from(samples.samples).unwrap_or(i64::MAX),
-        min_mw: samples.min.milliwatts(),
-        max_mw: samples.max.milliwatts(),
+        min_mw: Some(samples.min.milliwatts()),
+        max_mw: Some(samples.max.milliwatts()),
         ..Entry::reading(0)
     }
 }

@@ -135,9 +135,10 @@ impl Writer {
         {
             return Err(error);
         }
-        // Alerts that are told are remembered in the spool, so these are told with a batch that fits there.
-        let records: Vec<Record> =
-            records.iter().filter(|record| !record.is_event(ALERT_EVENT)).cloned().collect();
+        // Alerts that are told are remembered in the spool, and so are the ends of the ledger's series: these are told
+        // and counted with a batch that fits there.
+        let is_apart = |record: &Record| record.is_event(ALERT_EVENT) || matches!(record, Record::Energy(_));
+        let records: Vec<Record> = records.iter().filter(|record| !is_apart(record)).cloned().collect();
         let done = match timeout(DIRECT_WITHIN, self.deliver_directly(id, records, &mut receipt)).await {
             Ok(done) => done,
             Err(_) => Err(Error::Timeout("insert", None)),

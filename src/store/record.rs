@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::batch::{Event, Metadata};
+use crate::ledger::{EnergyRow, Entry};
 
 /// One record of a batch.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +19,27 @@ use crate::batch::{Event, Metadata};
 pub enum Record {
     /// A row of the timeline.
     Event(EventRow),
+    /// The figures of a series in a quarter-hour, which are added to those of its ledger.
+    Energy(EnergyRecord),
+}
+
+/// The figures of a series in a quarter-hour, as they wait in the spool.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnergyRecord {
+    record: EnergyTag,
+    pub(super) series: String,
+    pub(super) node: String,
+    pub(super) model: String,
+    /// The beginning of the quarter, in microseconds since 1970 in UTC.
+    pub(super) quarter: i64,
+    #[serde(flatten)]
+    pub(super) entry: Entry,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum EnergyTag {
+    Energy,
 }
 
 /// A row of the timeline, as it is inserted and as it waits in the spool.
@@ -55,7 +77,18 @@ struct Tag {
 
 /// The events of a batch, which go to a table of their own.
 pub(super) fn events(records: &[Record]) -> Vec<&EventRow> {
-    records.iter().map(|Record::Event(row)| row).collect()
+    records
+        .iter()
+        .filter_map(|record| if let Record::Event(row) = record { Some(row) } else { None })
+        .collect()
+}
+
+/// The energies of a batch, which go to the ledger.
+pub(super) fn energies(records: &[Record]) -> Vec<&EnergyRecord> {
+    records
+        .iter()
+        .filter_map(|record| if let Record::Energy(row) = record { Some(row) } else { None })
+        .collect()
 }
 
 impl Record {
@@ -82,25 +115,44 @@ impl Record {
         records
     }
 
+    /// The records of a booking.
+    pub fn from_energies(rows: &[EnergyRow]) -> Vec<Self> {
+        let record = |row: &EnergyRow| {
+            Self::Energy(EnergyRecord {
+                record: EnergyTag::Energy,
+                series: without_nul(&row.series),
+                node: without_nul(&row.node),
+                model: without_nul(&row.model),
+                quarter: row.quarter.start().micros(),
+                entry: row.entry,
+            })
+        };
+        rows.iter().map(record).collect()
+    }
+
     /// Reads a record of the spool.
     pub(super) fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
         let damaged = |_| Unreadable::Damaged;
         match serde_json::from_slice(json).map_err(damaged)? {
             Tag { record: None } => serde_json::from_slice(json).map(Self::Event).map_err(damaged),
+            Tag { record: Some(kind) } if kind == "energy" => {
+                serde_json::from_slice(json).map(Self::Energy).map_err(damaged)
+            }
             Tag { record: Some(kind) } => Err(Unreadable::UnknownKind(kind)),
         }
     }
 
     /// Microseconds since 1970 in UTC.
     pub(super) const fn created_at(&self) -> i64 {
-        let Self::Event(row) = self;
-        row.created_at
+        match self {
+            Self::Event(row) => row.created_at,
+            Self::Energy(row) => row.quarter,
+        }
     }
 
     /// Whether it is an event of this type.
     pub(super) fn is_event(&self, event_type: &str) -> bool {
-        let Self::Event(row) = self;
-        row.event_type == event_type
+        matches!(self, Self::Event(row) if row.event_type == event_type)
     }
 }
 
@@ -132,9 +184,13 @@ fn without_nul(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
+    use crate::ledger::{Book, Booking, EnergyReading, SeriesKey, SeriesReading};
+    use crate::reading::Power;
     use crate::reading::Timestamp;
 
     #[test]
@@ -148,7 +204,7 @@ mod tests {
             at: Timestamp::from_micros(7),
         };
         let records = Record::from_events(&[event]);
-        let Record::Event(row) = &records[0];
+        let Record::Event(row) = &records[0] else { unreachable!() };
         assert_eq!((row.event_type.as_str(), row.source.as_str()), ("node_up", "node_ab"));
         assert_eq!((row.value, row.created_at), (None, 7));
         let read: Value = serde_json::from_str(row.metadata.text()).unwrap();
@@ -156,17 +212,47 @@ mod tests {
     }
 
     #[test]
+    fn an_energy_comes_out_of_the_spool_as_it_went_in() {
+        let mut book = Booking::default();
+        let key = SeriesKey::Gpu { uuid: "GPU-\0 1".to_owned() };
+        let reading = |at, milliwatts| EnergyReading {
+            at: Timestamp::from_micros(at),
+            power: Power::from_milliwatts(milliwatts),
+            busy: None,
+            samples: None,
+        };
+        let of = |reading| SeriesReading {
+            key: key.clone(),
+            node: "n".to_owned(),
+            model: "H100".to_owned(),
+            reading,
+        };
+        let readings = [of(reading(0, 123_457)), of(reading(1_234_567, 98_765))];
+        book.rows.extend(Book::default().book(&readings, Some(Duration::from_secs(2))).rows);
+        let records = Record::from_energies(&book.rows);
+        let json = serde_json::to_string(&records[0]).unwrap();
+        assert!(
+            json.starts_with(
+                r#"{"record":"energy","series":"gpu:GPU- 1","node":"n","model":"H100","quarter":0,"#
+            ),
+            "{json}"
+        );
+        let Record::Energy(read) = Record::from_json(json.as_bytes()).unwrap() else { unreachable!() };
+        assert_eq!(read.entry, book.rows[0].entry);
+    }
+
+    #[test]
     fn a_record_without_a_tag_is_an_event_and_one_of_another_kind_is_named() {
         let event = br#"{"event_type":"node_up","source":"s","value":1.0,"metadata":{},"created_at":7}"#;
-        let Record::Event(row) = Record::from_json(event).unwrap();
+        let Record::Event(row) = Record::from_json(event).unwrap() else { unreachable!() };
         assert_eq!((row.event_type.as_str(), row.created_at), ("node_up", 7));
         assert_eq!(serde_json::to_string(&Record::Event(row)).unwrap().as_bytes(), event);
         // It is not misread, even if it has all that an event has.
         let later =
-            br#"{"record":"energy","event_type":"x","source":"s","value":1.0,"metadata":{},"created_at":7}"#;
-        let unknown = Unreadable::UnknownKind("energy".to_owned());
+            br#"{"record":"curve","event_type":"x","source":"s","value":1.0,"metadata":{},"created_at":7}"#;
+        let unknown = Unreadable::UnknownKind("curve".to_owned());
         assert_eq!(Record::from_json(later).unwrap_err(), unknown);
-        assert_eq!(Record::from_json(br#"{"record":"energy","series":1}"#).unwrap_err(), unknown);
+        assert_eq!(Record::from_json(br#"{"record":"curve","series":1}"#).unwrap_err(), unknown);
         for damaged in [&br#"{"event_type":"x"}"#[..], b"{}", b"[]", br#"{"record":1}"#, b"{"] {
             assert_eq!(Record::from_json(damaged).unwrap_err(), Unreadable::Damaged);
         }

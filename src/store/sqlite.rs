@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: every commit is synced before it is reported. That costs one sync a
 //! cycle; `NORMAL` could lose the last commits with the power.
 
+mod energy;
 mod prune;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use super::alerts::tables::{self as alerts, Tables};
 use super::bisect::Bisect;
 use super::file::{self, Identity, create_private, read_only};
 use super::receipt::{RejectedRow, WriteReport};
-use super::record::{Record, events};
+use super::record::{Record, energies, events};
 use super::table::{COLUMNS, TableName, quoted};
 use super::{ColumnFound, Error, FileTrouble, Guarantee, InitReport, Status, failpoint};
 use crate::batch::BatchId;
@@ -140,7 +141,7 @@ impl Sqlite {
         let n_rows = insert(&mut transaction, &self.table, records).await.map_err(failed("insert"))?;
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         transaction.commit().await.map_err(failed("commit"))?;
-        let swallowed = u64::try_from(records.len()).unwrap_or(u64::MAX).saturating_sub(n_rows);
+        let swallowed = u64::try_from(events(records).len()).unwrap_or(u64::MAX).saturating_sub(n_rows);
         Ok(WriteReport { rows: n_rows, swallowed, took: started.elapsed() })
     }
 
@@ -289,6 +290,7 @@ async fn insert(
         // A statement of 2,500 parameters is not worth a place in the cache of statements.
         n_rows += query.build().persistent(false).execute(&mut *connection).await?.rows_affected();
     }
+    energy::add(connection, &energies(records)).await?;
     Ok(n_rows)
 }
 
@@ -319,7 +321,8 @@ async fn ensure_schema(
     let failed = |source| Error::from_sqlite(path, "create the table", source);
     let (mut created, mut delivery_log) = missing(connection, path, table).await?;
     let has_alerts = alerts::are_there(connection, Tables::OfTimeline).await.map_err(failed)?;
-    if !created.is_empty() || !delivery_log.is_empty() || !has_alerts {
+    let has_ledger = energy::is_there(connection).await.map_err(failed)?;
+    if !created.is_empty() || !delivery_log.is_empty() || !has_alerts || !has_ledger {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         // Another process may have been faster.
         (created, delivery_log) = missing(&mut transaction, path, table).await?;
@@ -338,6 +341,7 @@ async fn create(
         sqlx::query(AssertSqlSafe(statement.as_str())).execute(&mut *connection).await?;
     }
     alerts::create(connection, Tables::OfTimeline).await?;
+    energy::create(connection).await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
     // Version 0 with the table there is a file of somebody else's, whose version is not ours to say.
     if !timeline.is_empty() || version != 0 {

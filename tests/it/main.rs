@@ -27,6 +27,7 @@ mod kept_shell;
 #[path = "../kills/kills.rs"]
 mod kills;
 mod kills_self;
+mod ledger;
 mod ledger_traces;
 mod loop_marks;
 mod pgbouncer;

@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::connect::begin;
+use super::energy;
 use super::failure::Fault;
 use super::table_mapping::TableMapping;
 use crate::batch::BatchId;
@@ -144,12 +145,13 @@ fn lock_key(id: Uuid) -> i64 {
 /// The statements that an owner of the database would run so that every batch is written exactly once.
 pub(super) fn owner_sql(role: &str) -> Vec<String> {
     let role = quoted(role);
-    vec![
-        format!("{SCHEMA};"),
-        format!("{TABLE};"),
-        format!(
-            "GRANT USAGE ON SCHEMA fleetwatt TO {role}; \
-             GRANT SELECT, INSERT, DELETE ON fleetwatt.delivered_batch TO {role};"
-        ),
-    ]
+    let mut statements = vec![format!("{SCHEMA};"), format!("{TABLE};")];
+    statements.extend(energy::TABLES.iter().map(|(_, statement)| format!("{statement};")));
+    statements.push(format!(
+        "GRANT USAGE ON SCHEMA fleetwatt TO {role}; \
+         GRANT SELECT, INSERT, DELETE ON fleetwatt.delivered_batch TO {role}; \
+         GRANT {} ON fleetwatt.series, fleetwatt.node, fleetwatt.energy TO {role};",
+        energy::RIGHTS
+    ));
+    statements
 }

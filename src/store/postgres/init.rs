@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 
 use super::connect::begin;
 use super::failure::{Fault, Target};
-use super::{delivery_log, table_schema};
+use super::{delivery_log, energy, table_schema};
 use crate::store::table::{TableName, quoted};
 use crate::store::{Error, InitReport};
 
@@ -18,7 +18,7 @@ const LOG_STEP: &str = "create the table of delivered batches";
 
 pub(super) async fn create(connection: &mut PgConnection, target: &Target) -> Result<InitReport, Error> {
     let (table, created) = target.run(TABLE_STEP, create_table(connection, target)).await?;
-    let (delivery_log, owner_sql) = target.run(LOG_STEP, create_delivery_log(connection, target)).await?;
+    let (delivery_log, owner_sql) = target.run(LOG_STEP, create_own_tables(connection, target)).await?;
     Ok(InitReport { table, created, delivery_log, owner_sql })
 }
 
@@ -58,25 +58,23 @@ fn refused(error: Error, target: &Target) -> Error {
 }
 
 /// The statements that were run, and those that an owner would have to run if this role may not.
-async fn create_delivery_log(
+async fn create_own_tables(
     connection: &mut PgConnection,
     target: &Target,
 ) -> Result<(Vec<String>, Vec<String>), Fault> {
     let mut transaction = begin(connection).await?;
     let sql = "SELECT current_user::text, to_regnamespace('fleetwatt') IS NOT NULL, \
-               EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-               WHERE n.nspname = 'fleetwatt' AND c.relname = 'delivered_batch')";
-    let (role, has_schema, is_there): (String, bool, bool) =
+               ARRAY(SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = 'fleetwatt')";
+    let (role, has_schema, there): (String, bool, Vec<String>) =
         sqlx::query_as(sql).persistent(false).fetch_one(&mut *transaction).await?;
-    if is_there {
-        transaction.rollback().await?;
-        let is_usable = delivery_log::is_usable(connection).await?;
-        return Ok((Vec::new(), if is_usable { Vec::new() } else { delivery_log::owner_sql(&role) }));
-    }
     // IF NOT EXISTS would ask for the right to create a schema although there is one.
-    let statements: &[&'static str] =
-        if has_schema { &[delivery_log::TABLE] } else { &[delivery_log::SCHEMA, delivery_log::TABLE] };
-    for statement in statements {
+    let schema = (!has_schema).then_some(delivery_log::SCHEMA);
+    let tables = std::iter::once(("delivered_batch", delivery_log::TABLE)).chain(energy::TABLES);
+    let missing = tables.filter(|(name, _)| !there.iter().any(|table| table == name));
+    let statements: Vec<&'static str> =
+        schema.into_iter().chain(missing.map(|(_, statement)| statement)).collect();
+    for statement in &statements {
         if let Err(error) = sqlx::raw_sql(*statement).execute(&mut *transaction).await {
             transaction.rollback().await?;
             let error = target.sort(LOG_STEP, error.into());
@@ -87,7 +85,9 @@ async fn create_delivery_log(
         }
     }
     transaction.commit().await.map_err(|error| target.sort_commit(error))?;
-    Ok((statements.iter().map(|statement| (*statement).to_owned()).collect(), Vec::new()))
+    let is_usable = delivery_log::is_usable(connection).await? && energy::is_usable(connection).await?;
+    let owner_sql = if is_usable { Vec::new() } else { delivery_log::owner_sql(&role) };
+    Ok((statements.into_iter().map(str::to_owned).collect(), owner_sql))
 }
 
 /// The table, the index for panels of one source, and the small one for panels of the whole fleet.

@@ -6,6 +6,7 @@
 
 mod connect;
 mod delivery_log;
+mod energy;
 mod failure;
 mod init;
 mod rejected_rows;
@@ -22,7 +23,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::receipt::{RejectedRow, WriteReport};
-use super::record::Record;
+use super::record::{Record, energies, events};
 use super::store_url::Server;
 use super::table::TableName;
 use super::{Error, Guarantee, InitReport, Status, failpoint};
@@ -55,6 +56,8 @@ struct Session {
     connection: PgConnection,
     table: TableMapping,
     guarantee: Guarantee,
+    /// Whether this role keeps the ledger.
+    has_ledger: bool,
     /// The oddities of the table, one sentence each.
     warnings: Vec<String>,
     used_at: Instant,
@@ -152,8 +155,9 @@ impl Session {
         for warning in &warnings {
             tracing::debug!(table = table.name, "{warning}");
         }
+        let has_ledger = target.run("look for the ledger", energy::is_usable(&mut connection)).await?;
         let now = Instant::now();
-        Ok(Self { connection, table, guarantee, warnings, used_at: now, opened_at: now })
+        Ok(Self { connection, table, guarantee, has_ledger, warnings, used_at: now, opened_at: now })
     }
 
     async fn write(
@@ -163,11 +167,11 @@ impl Session {
         records: &[Record],
     ) -> Result<WriteReport, Error> {
         self.table.check_lengths(records)?;
-        let all = u64::try_from(records.len()).unwrap_or(u64::MAX);
-        let (table, guarantee, connection) = (&self.table, self.guarantee, &mut self.connection);
+        let all = u64::try_from(events(records).len()).unwrap_or(u64::MAX);
+        let Self { table, guarantee, has_ledger, connection, .. } = self;
         let work = async move {
             let mut transaction = begin(connection).await?;
-            let is_new = match guarantee {
+            let is_new = match *guarantee {
                 Guarantee::DeliveryLog => delivery_log::enter(&mut transaction, id, records.len()).await?,
                 Guarantee::Lookup => delivery_log::is_absent(&mut transaction, table, id, records).await?,
                 Guarantee::AtLeastOnce => true,
@@ -180,6 +184,9 @@ impl Session {
             if n_rows != all && table.may_select {
                 // A trigger may have put them elsewhere, as those of partitions before PostgreSQL 10 do.
                 n_rows = delivery_log::n_there(&mut transaction, table, id, records).await?.max(n_rows);
+            }
+            if *has_ledger {
+                energy::add(&mut transaction, &energies(records)).await?;
             }
             Ok(Some((transaction, n_rows.min(all))))
         };

@@ -81,7 +81,10 @@ impl Spool {
         let dead_letters: Vec<(i64, String, String, String, i64)> =
             sqlx::query_as(sql).bind(id).bind(limit).fetch_all(&mut self.connection).await.map_err(failed)?;
         let letter = |(id, batch, json, error, at_us): (_, _, String, _, _)| {
-            let row = Record::from_json(json.as_bytes()).ok().map(|Record::Event(row)| row);
+            let row = match Record::from_json(json.as_bytes()) {
+                Ok(Record::Event(row)) => Some(row),
+                Ok(Record::Energy(_)) | Err(_) => None,
+            };
             DeadLetter { id, batch, row, error, refused_at: Timestamp::from_micros(at_us) }
         };
         Ok(dead_letters.into_iter().map(letter).collect())

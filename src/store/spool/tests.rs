@@ -60,7 +60,7 @@ pub(super) async fn append(
     limits: SpoolLimits,
 ) -> Result<Dropped, Error> {
     let note = |dropped: Dropped| {
-        let Record::Event(note) = rows(n, 1).remove(0);
+        let Record::Event(note) = rows(n, 1).remove(0) else { unreachable!() };
         Record::Event(EventRow { source: format!("dropped {} {}", dropped.batches, dropped.rows), ..note })
     };
     spool.append(id(n), &rows(n, n_rows), limits, note, None).await

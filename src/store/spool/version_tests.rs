@@ -9,7 +9,7 @@ use crate::store::{Error, StoreUrl, Writer};
 
 /// Appends a batch that a later version wrote, with a kind of record that there is not in this one.
 async fn append_of_a_later_version(spool: &mut Spool, n: usize) {
-    let records = [json!({"record": "energy", "series": 1, "energy_mj": 7}), json!({"event_type": "x"})];
+    let records = [json!({"record": "curve", "series": 1, "energy_mj": 7}), json!({"event_type": "x"})];
     let now = advance_clock(&mut spool.connection).await.unwrap();
     let packed = Packed::of(id(n), &records);
     insert(&mut spool.connection, now, id(n), records.len(), packed).await.unwrap();
@@ -31,7 +31,7 @@ async fn a_batch_of_a_later_version_waits_with_an_error_and_is_never_lost() {
         assert_eq!((receipt.batches, receipt.dead_letters, backlog.batches), (n_delivered, 0, 2));
         let error = backlog.error.unwrap();
         assert!(matches!(error, Error::UnknownRecord(..)));
-        assert!(error.to_string().contains("records of kind `energy`"), "{error}");
+        assert!(error.to_string().contains("records of kind `curve`"), "{error}");
     }
     // A new batch is kept behind it.
     let receipt = writer.keep(id(3), &rows(3, 1), None).await.unwrap();
