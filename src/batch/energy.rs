@@ -45,7 +45,7 @@ pub struct TimelineReader {
     flows: BTreeMap<&'static str, Flow>,
 }
 
-/// What the metadata of a row says, as far as the ledger needs it.
+/// The part of a row's metadata that the ledger needs.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct Facts {
