@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use fleetwatt::batch::{TimelineReader, TimelineRow};
-use fleetwatt::ledger::Book;
-use fleetwatt::reading::Timestamp;
+use fleetwatt::batch::{BatchId, TimelineReader, TimelineRow};
+use fleetwatt::ledger::{Book, EnergyReading, SeriesKey, SeriesReading};
+use fleetwatt::reading::{Power, Share, Timestamp};
+use fleetwatt::store::{Record, StoreUrl, Timeline};
+use uuid::Uuid;
 
+use crate::postgres::Database;
 use crate::program::{Home, signal};
 
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -116,4 +119,74 @@ fn after_four_kills_it_is_what_follows_from_the_timeline() {
 #[test]
 fn so_it_is_where_hosts_are_sampled_between_cycles() {
     lives("sample = \"200ms\"");
+}
+
+/// The energies of some minutes at 100 W, from the third reading on half known to be busy.
+fn energies(minutes: std::ops::Range<i64>) -> Vec<Record> {
+    let reading = |minute: i64| SeriesReading {
+        key: SeriesKey::Gpu { uuid: "GPU-1".to_owned() },
+        node: "a".to_owned(),
+        model: if minute == 0 { String::new() } else { "H100".to_owned() },
+        reading: EnergyReading {
+            at: Timestamp::from_micros(minute * 60_000_000),
+            power: Power::from_watts(100 + i32::try_from(minute).unwrap()),
+            busy: (minute > 16).then_some(Share::from_millipercent(50_000)),
+            samples: None,
+        },
+    };
+    let readings: Vec<_> = minutes.map(reading).collect();
+    Record::from_energies(&Book::default().book(&readings, Some(Duration::from_secs(60))).rows)
+}
+
+type PostgresRow = (String, String, String, i64, i64, i32, i32, i32, i32, Option<i32>);
+
+async fn rows_in(database: &Database) -> Vec<PostgresRow> {
+    let sql = "SELECT s.key, s.model, n.name, extract(epoch FROM quarter)::int8, energy_mj, covered_ms, samples, min_mw, \
+               max_mw, busy_ms FROM fleetwatt.energy e JOIN fleetwatt.series s ON s.id = e.series \
+               JOIN fleetwatt.node n ON n.id = e.node ORDER BY 4";
+    sqlx::query_as(sql).fetch_all(&mut database.admin().await).await.unwrap()
+}
+
+#[tokio::test]
+async fn in_postgresql_batches_add_up_and_one_that_comes_twice_counts_once() {
+    let database = Database::new(
+        "ledger_sums",
+        "CREATE ROLE ledger_sums LOGIN; GRANT CREATE ON SCHEMA public TO ledger_sums; \
+                                  GRANT CREATE ON DATABASE ledger_sums TO ledger_sums",
+    )
+    .await;
+    let store_url = StoreUrl::parse(&database.url("ledger_sums", ""), None).unwrap();
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
+    for (id, minutes) in [(1, 0..11), (1, 0..11), (2, 10..21)] {
+        timeline.write(BatchId(Uuid::from_u128(id)), &energies(minutes)).await.unwrap();
+    }
+    let name = |quarter| ("gpu:GPU-1".to_owned(), "H100".to_owned(), "a".to_owned(), quarter);
+    let row = |quarter, energy, covered, samples, min, max, busy| {
+        let (series, model, node, quarter) = name(quarter);
+        (series, model, node, quarter, energy, covered, samples, min, max, busy)
+    };
+    // 900 s at a mean of 107.5 W, of which nobody said how busy it was; 300 s at 117.5 W, busy in part of it.
+    assert_eq!(
+        rows_in(&database).await,
+        [
+            row(0, 96_750_000, 900_000, 16, 100_000, 114_000, None),
+            row(900, 35_250_000, 300_000, 6, 115_000, 120_000, None),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_keep_a_ledger_still_writes_its_batches() {
+    let table = "CREATE TABLE unified_timeline (event_type text, source text, value float8, metadata jsonb, created_at timestamptz)";
+    let sql = format!(
+        "{table}; CREATE ROLE ledger_none LOGIN; GRANT SELECT, INSERT ON unified_timeline TO ledger_none"
+    );
+    let database = Database::new("ledger_none", &sql).await;
+    let store_url = StoreUrl::parse(&database.url("ledger_none", ""), None).unwrap();
+    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
+    let report = timeline.write(BatchId(Uuid::from_u128(1)), &energies(0..11)).await.unwrap();
+    assert_eq!((report.rows, report.swallowed), (0, 0));
+    let init = Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    assert!(init.owner_sql.iter().any(|sql| sql.contains("fleetwatt.energy")), "{:?}", init.owner_sql);
 }
