@@ -51,7 +51,11 @@ pub(super) async fn commit(
         let record = judging.zip(judged.as_ref()).map(|(alerting, judged)| alerting.record(batch, judged));
         tracing::debug!(events = events.len(), "batch made");
         let mut records = Record::from_events(&events);
-        records.extend(judged.iter().flat_map(|judged| Record::from_energies(&judged.energies)));
+        match &judged {
+            Some(judged) => records.extend(Record::from_energies(&judged.energies)),
+            // Its readings are not where the next cycle of the ledger begins.
+            None => records.iter_mut().for_each(Record::leave_out_of_ledger),
+        }
         match submit(batch.id, records, record).await {
             Ok(receipt) => {
                 log_kept(batch.id, &receipt);

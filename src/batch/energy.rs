@@ -55,6 +55,7 @@ struct Facts {
     gpu_model: Option<String>,
     gpu_utilization_pct: Option<f64>,
     counted_elsewhere: Option<String>,
+    ledger: Option<bool>,
     device_sn: Option<String>,
     device_model: Option<String>,
     power_samples: Option<u64>,
@@ -161,7 +162,7 @@ impl TimelineReader {
 
     fn gpu(&self, row: &TimelineRow<'_>) -> Option<SeriesReading> {
         let own = Facts::read(row.metadata);
-        if own.counted_elsewhere.is_some() {
+        if own.counted_elsewhere.is_some() || own.ledger == Some(false) {
             return None;
         }
         let kept = self.facts.get(row.source);
@@ -187,7 +188,7 @@ impl TimelineReader {
     fn station(&self, row: &TimelineRow<'_>) -> Option<SeriesReading> {
         let flow = *self.flows.get(row.event_type)?;
         let facts = Facts::read(row.metadata);
-        let serial = facts.device_sn?;
+        let serial = facts.device_sn.filter(|_| facts.ledger != Some(false))?;
         Some(SeriesReading {
             key: SeriesKey::Station { serial: serial.clone(), flow },
             node: serial,
@@ -343,6 +344,7 @@ mod tests {
         assert_eq!((read.key.to_string().as_str(), read.node.as_str()), ("gpu_redfin", "redfin"));
         assert_eq!((read.reading.power, read.reading.busy), (Power::from_milliwatts(231_400), None));
         assert_eq!(foreign(1.0, "not JSON").unwrap().node, "redfin");
+        assert_eq!(foreign(1.0, r#"{"ledger": false, "node": "n"}"#), None, "no ledger has it");
         assert!(foreign(f64::NAN, "{}").is_none() && foreign(1e300, "{}").is_none());
     }
 

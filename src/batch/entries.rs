@@ -23,6 +23,15 @@ impl Metadata {
         Self(Arc::from(text.expect("an object with string keys is always JSON")))
     }
 
+    /// The same object with one more entry, which it does not have.
+    #[must_use]
+    pub fn with(&self, key: &'static str, value: bool) -> Self {
+        let rest = self.text().trim_start_matches('{');
+        let comma = if rest.starts_with('}') { "" } else { "," };
+        let text = RawValue::from_string(format!("{{\"{key}\":{value}{comma}{rest}"));
+        text.map_or_else(|_| self.clone(), |text| Self(Arc::from(text)))
+    }
+
     /// The JSON.
     pub fn text(&self) -> &str {
         self.0.get()
@@ -155,5 +164,12 @@ mod tests {
         let read: Metadata = serde_json::from_str(&stored).unwrap();
         assert_eq!((read.text(), read.is_clone_of(&metadata)), (metadata.text(), false));
         assert!(metadata.clone().is_clone_of(&metadata));
+    }
+
+    #[test]
+    fn an_entry_more_stands_before_the_others() {
+        let with = |object: Json| Metadata::of(&object).with("ledger", false).text().to_owned();
+        assert_eq!(with(json!({"watts": 7, "text": "{"})), r#"{"ledger":false,"text":"{","watts":7}"#);
+        assert_eq!(with(json!({})), r#"{"ledger":false}"#);
     }
 }

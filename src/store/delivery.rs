@@ -138,7 +138,8 @@ impl Writer {
         // Alerts that are told are remembered in the spool, and so are the ends of the ledger's series: these are told
         // and counted with a batch that fits there.
         let is_apart = |record: &Record| record.is_event(ALERT_EVENT) || matches!(record, Record::Energy(_));
-        let records: Vec<Record> = records.iter().filter(|record| !is_apart(record)).cloned().collect();
+        let mut records: Vec<Record> = records.iter().filter(|record| !is_apart(record)).cloned().collect();
+        records.iter_mut().for_each(Record::leave_out_of_ledger);
         let done = match timeout(DIRECT_WITHIN, self.deliver_directly(id, records, &mut receipt)).await {
             Ok(done) => done,
             Err(_) => Err(Error::Timeout("insert", None)),

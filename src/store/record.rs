@@ -130,6 +130,13 @@ impl Record {
         rows.iter().map(record).collect()
     }
 
+    /// Says in an event that no ledger has its reading: it was kept without the energies of its batch.
+    pub fn leave_out_of_ledger(&mut self) {
+        if let Self::Event(row) = self {
+            row.metadata = row.metadata.with("ledger", false);
+        }
+    }
+
     /// Reads a record of the spool.
     pub(super) fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
         let damaged = |_| Unreadable::Damaged;

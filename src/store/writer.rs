@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::alerts::AlertRecord;
 use super::receipt::{Backlog, Bound, Progress, Receipt};
-use super::record::{EventRow, Record};
+use super::record::{EventRow, Record, events};
 use super::spool::{Dropped, Spool, SpoolLimits, SpoolStatus};
 use super::table::TableName;
 use super::{Error, FileTrouble, StoreUrl, Timeline, failpoint};
@@ -153,7 +153,7 @@ impl Writer {
         };
         let mut receipt = self.note_failing_disk(done)?;
         receipt.rescued = self.spool.as_mut().and_then(|spool| spool.rescued.take());
-        receipt.kept_rows = records.len();
+        receipt.kept_rows = events(records).len();
         Ok(receipt)
     }
 
@@ -356,7 +356,7 @@ impl SpoolAppender {
     ) -> Result<Receipt, Error> {
         let records = with_alerts(records, alerts);
         let dropped = append(&mut self.spool, self.limits, id, &records, alerts).await?;
-        Ok(Receipt { dropped, kept_rows: records.len(), ..Receipt::default() })
+        Ok(Receipt { dropped, kept_rows: events(&records).len(), ..Receipt::default() })
     }
 
     /// Closes the spool. All that was appended is durable already.

@@ -9,8 +9,9 @@ use crate::store::alerts::tables::{self as alerts, Tables};
 use crate::store::file::{connect, create_private};
 use crate::store::{Error, FileTrouble};
 
-/// The version in `meta`. A file with a higher one is left alone.
-const SCHEMA_VERSION: i64 = 1;
+/// The version in `meta`. A file with a higher one is left alone. Version 2 may have energies in its batches, which a
+/// fleetwatt that only knows version 1 takes for damage.
+const SCHEMA_VERSION: i64 = 2;
 
 /// Up to this many pages of 4 KiB the whole file is checked on opening, which takes some milliseconds.
 const CHECKED_PAGES: i64 = 2_048;
@@ -37,7 +38,7 @@ CREATE TABLE dead_letter (
   at_us INTEGER NOT NULL
 );
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO meta VALUES ('schema_version', 1), ('dropped_total', 0), ('lost_total', 0);";
+INSERT INTO meta VALUES ('schema_version', 2), ('dropped_total', 0), ('lost_total', 0);";
 
 /// Opens the file, and creates it and its tables if they are not there.
 pub(super) async fn open_file(path: &Path) -> Result<SqliteConnection, Error> {
@@ -83,6 +84,9 @@ async fn prepare(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>>
             return Ok(None);
         }
     }
+    let sql = "UPDATE meta SET value = ? WHERE key = 'schema_version' AND value < ?";
+    let query = sqlx::query(sql).bind(SCHEMA_VERSION).bind(SCHEMA_VERSION);
+    query.execute(&mut *connection).await?;
     let sql = "SELECT value FROM meta WHERE key = 'schema_version'";
     sqlx::query_scalar(sql).fetch_optional(connection).await
 }
