@@ -1,6 +1,8 @@
 //! The ledger beside an external meter: the energy that it gives for recorded loads is within the uncertainty that it
 //! states, and that uncertainty says something.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
