@@ -16,6 +16,7 @@
 //! | 1 | [`alert`] | rules and their state machine: facts in, transitions out |
 //! | 1 | [`tariff`] | what energy costs at a time: bands, price files, demand and fixed charges, carbon |
 //! | 2 | [`inventory`] | the fleet as written becomes the fleet as meant |
+//! | 2 | [`report`] | rows of the ledger, prices and carbon become the figures that people read |
 //! | 3 | [`batch`] | what one cycle produced, as timeline events, and the snapshot that outputs show |
 //! | 4 | [`transport`] | run this argv there, by this deadline; say which step failed |
 //! | 4 | [`battery`] | battery stations by vendor: login, REST, MQTT, frames; its product is readings |
@@ -34,6 +35,7 @@ pub mod probe;
 pub mod tariff;
 
 pub mod inventory;
+pub mod report;
 
 pub mod batch;
 

@@ -13,6 +13,8 @@ impl Method {
     pub const READINGS: Self = Self(1);
     /// From samples between two readings.
     pub const SAMPLES: Self = Self(2);
+    /// Of a whole local day: its quarters were rolled up, and their times are gone.
+    pub const DAY: Self = Self(4);
 
     /// From the bits in which a database keeps it.
     pub const fn from_bits(bits: u8) -> Self {
@@ -22,6 +24,11 @@ impl Method {
     /// The bits in which a database keeps it.
     pub const fn bits(self) -> u8 {
         self.0
+    }
+
+    /// Whether all of `other` is in it.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 
     /// Both together.

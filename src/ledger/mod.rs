@@ -9,12 +9,14 @@
 
 mod book;
 mod entry;
+mod numbered;
 mod segment;
 mod series_key;
 mod uncertainty;
 
 pub use book::{Book, Booking, EnergyRow, SeriesReading};
 pub use entry::{Entry, Method};
+pub use numbered::{Names, NumberedRow, SeriesName};
 pub use segment::{EnergyReading, Sampled, SeriesState};
 pub use series_key::{Flow, SeriesKey};
 pub use uncertainty::{Calibration, Uncertainty};

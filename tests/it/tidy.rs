@@ -15,6 +15,7 @@ const RANKS: &[(u8, &str)] = &[
     (1, "ledger"),
     (1, "probe"),
     (1, "tariff"),
+    (2, "report"),
     (2, "inventory"),
     (3, "batch"),
     (4, "transport"),
