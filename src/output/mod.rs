@@ -1,6 +1,7 @@
 //! Outputs of the last [`Snapshot`](crate::batch::Snapshot), one format a file. `notify` also sends alerts.
 
 mod csv;
+pub mod figures;
 mod json;
 pub mod notify;
 mod publisher;

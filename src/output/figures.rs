@@ -1,0 +1,528 @@
+//! Numbers and words of a report, the same in its text and on its page.
+//!
+//! A number has thousands with commas, a decimal point, U+2212 as its minus sign, and a no-break space before its unit. A
+//! share that is neither nothing nor everything is never rounded to it.
+
+use std::fmt;
+
+use crate::report::Moment;
+
+/// The space before a unit, at which no line breaks.
+pub const NBSP: char = '\u{a0}';
+
+/// The minus sign.
+const MINUS: char = '\u{2212}';
+
+/// A cell to which its column does not apply.
+pub const NOT_APPLICABLE: &str = "–";
+
+/// Hours from which a duration is told in days.
+const MIN_HOURS_OF_DAYS: f64 = 48.0;
+
+/// Months as days are called by.
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// A number with its unit. Shown with a no-break space between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    /// The number.
+    pub number: String,
+    /// The unit, such as `kWh`.
+    pub unit: &'static str,
+}
+
+impl Figure {
+    fn new(value: f64, decimals: usize, unit: &'static str) -> Self {
+        Self { number: number(value, decimals), unit }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{NBSP}{}", self.number, self.unit)
+    }
+}
+
+/// A number with so many decimals: `18,694.5`, `−2`. What rounds to zero has no sign.
+pub fn number(value: f64, decimals: usize) -> String {
+    let digits = format!("{:.decimals$}", value.abs());
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits.as_str(), ""));
+    let mut text = String::new();
+    if value < 0.0 && digits.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) {
+        text.push(MINUS);
+    }
+    let n_digits = whole.len();
+    for (idx, digit) in whole.chars().enumerate() {
+        if idx > 0 && (n_digits - idx).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if !fraction.is_empty() {
+        text.push('.');
+        text.push_str(fraction);
+    }
+    text
+}
+
+/// A count: `50,470`.
+pub fn count(n: usize) -> String {
+    let digits = n.to_string();
+    let n_digits = digits.len();
+    let with_comma = |(idx, digit): (usize, char)| {
+        let comma = (idx > 0 && (n_digits - idx).is_multiple_of(3)).then_some(',');
+        comma.into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(with_comma).collect()
+}
+
+/// Whether a value has reached a bound when it is shown with so many decimals: 9.996 is `10.00`.
+fn reaches(value: f64, bound: f64, decimals: i32) -> bool {
+    value.abs() >= bound - 0.5 * 10_f64.powi(-decimals)
+}
+
+/// An energy in kWh without its unit: no decimals from 1,000, one from 10, two below.
+pub fn energy_number(kwh: f64) -> String {
+    let decimals = if reaches(kwh, 1000.0, 1) {
+        0
+    } else if reaches(kwh, 10.0, 2) {
+        1
+    } else {
+        2
+    };
+    number(kwh, decimals)
+}
+
+/// An energy: `18,694 kWh`.
+pub fn energy(kwh: f64) -> Figure {
+    Figure { number: energy_number(kwh), unit: "kWh" }
+}
+
+/// An energy in a sentence: in MWh from 1,000 kWh.
+pub fn energy_in_words(kwh: f64) -> Figure {
+    if reaches(kwh, 1000.0, 1) { Figure::new(kwh / 1000.0, 1, "MWh") } else { energy(kwh) }
+}
+
+/// A power: `4 W`, `42.7 kW`, `425 kW`, `1.02 MW`.
+pub fn power(watts: f64) -> Figure {
+    if reaches(watts, 1e6, -3) {
+        Figure::new(watts / 1e6, 2, "MW")
+    } else if reaches(watts, 1e5, -2) {
+        Figure::new(watts / 1000.0, 0, "kW")
+    } else if reaches(watts, 1000.0, 0) {
+        Figure::new(watts / 1000.0, 1, "kW")
+    } else {
+        Figure::new(watts, 0, "W")
+    }
+}
+
+/// An expanded uncertainty (k = 2) with two significant digits and without its sign: `1,700`, `9.0`, `0.012`.
+pub fn uncertainty(value: f64) -> String {
+    let mut decimals = 0;
+    let mut scaled = value.abs();
+    while scaled > 0.0 && scaled < 9.95 && decimals < 6 {
+        scaled *= 10.0;
+        decimals += 1;
+    }
+    let mut step = 1.0;
+    while scaled / step >= 99.5 {
+        step *= 10.0;
+    }
+    if step > 1.0 {
+        return number((value / step).round() * step, 0);
+    }
+    number(value, decimals)
+}
+
+/// The sign of a currency, or its code and a space.
+fn sign(currency: &str) -> String {
+    let sign = match currency {
+        "USD" => "$",
+        "EUR" => "€",
+        "GBP" => "£",
+        "JPY" => "¥",
+        "INR" => "₹",
+        "KRW" => "₩",
+        "UAH" => "₴",
+        "ILS" => "₪",
+        code => return format!("{code}{NBSP}"),
+    };
+    sign.to_owned()
+}
+
+/// An amount whose digits are there already.
+fn signed(digits: &str, currency: &str) -> String {
+    let (minus, digits) = digits.strip_prefix(MINUS).map_or(("", digits), |rest| ("\u{2212}", rest));
+    format!("{minus}{}{digits}", sign(currency))
+}
+
+/// Money: `$1,834.50`, `−€0.20`, `CHF 12.00`.
+pub fn money(amount: f64, currency: &str) -> String {
+    signed(&number(amount, 2), currency)
+}
+
+/// The expanded uncertainty of money, with two significant digits: `$200`, `$9.50`.
+pub fn money_uncertainty(amount: f64, currency: &str) -> String {
+    let digits = uncertainty(amount);
+    let has_one_decimal = digits.split_once('.').is_some_and(|(_, fraction)| fraction.len() == 1);
+    signed(&if has_one_decimal { digits + "0" } else { digits }, currency)
+}
+
+/// The price of a kilowatt-hour: `$0.072/kWh`.
+pub fn price(per_kwh: f64, currency: &str) -> String {
+    signed(&number(per_kwh, 3), currency) + "/kWh"
+}
+
+/// A share, from 0 to 1: `17 %`, `9.1 %`, `<1 %`, `99.2 %`, `>99.9 %`. Only nothing is `0 %`, and only everything `100 %`.
+pub fn share(share: f64) -> String {
+    let percent = share * 100.0;
+    let text = if percent <= 0.0 {
+        "0".to_owned()
+    } else if percent < 1.0 {
+        "<1".to_owned()
+    } else if percent >= 100.0 {
+        "100".to_owned()
+    } else if reaches(percent, 100.0, 1) {
+        ">99.9".to_owned()
+    } else if percent > 99.0 || !reaches(percent, 10.0, 1) {
+        number(percent, 1)
+    } else {
+        number(percent, 0)
+    };
+    format!("{text}{NBSP}%")
+}
+
+/// A share in a narrow column, without decimals: `17 %`, `9 %`, `<1 %`, `>99 %`.
+pub fn whole_share(share: f64) -> String {
+    let percent = share * 100.0;
+    let text = if percent > 0.0 && percent < 1.0 {
+        "<1".to_owned()
+    } else if percent < 100.0 && reaches(percent, 100.0, 0) {
+        ">99".to_owned()
+    } else {
+        number(percent, 0)
+    };
+    format!("{text}{NBSP}%")
+}
+
+/// The measured part of a time, from 0 to 1, with one decimal: `99.4 %`, `>99.9 %`, `<0.1 %`.
+pub fn measured(share: f64) -> String {
+    let percent = share * 100.0;
+    let text = if percent > 0.0 && percent < 0.1 {
+        "<0.1".to_owned()
+    } else if percent < 100.0 && reaches(percent, 100.0, 1) {
+        ">99.9".to_owned()
+    } else {
+        number(percent, 1)
+    };
+    format!("{text}{NBSP}%")
+}
+
+/// Whether so little was measured that a reader is warned: below 99 %.
+pub fn is_poorly_measured(share: f64) -> bool {
+    share < 0.99
+}
+
+/// Carbon dioxide: `140 kg`, `7.0 t`.
+pub fn co2(kg: f64) -> Figure {
+    if reaches(kg, 1000.0, 0) {
+        Figure::new(kg / 1000.0, 1, "t")
+    } else if reaches(kg, 10.0, 1) {
+        Figure::new(kg, 0, "kg")
+    } else {
+        Figure::new(kg, 1, "kg")
+    }
+}
+
+/// Hours without a unit, such as GPU-hours: no decimals from 1,000, one below, `<0.1` of what would be nothing.
+pub fn hours(hours: f64) -> String {
+    if reaches(hours, 1000.0, 1) {
+        number(hours, 0)
+    } else if hours > 0.0 && !reaches(hours, 0.1, 1) {
+        "<0.1".to_owned()
+    } else {
+        number(hours, 1)
+    }
+}
+
+/// A duration: `0.25 h`, `1.5 h`, `2.4 days`.
+pub fn duration(hours: f64) -> Figure {
+    if reaches(hours, MIN_HOURS_OF_DAYS, 1) {
+        Figure::new(hours / 24.0, 1, "days")
+    } else if reaches(hours, 1.0, 2) {
+        Figure::new(hours, 1, "h")
+    } else {
+        Figure::new(hours, 2, "h")
+    }
+}
+
+/// The time between two moments, in hours.
+pub fn hours_between(from: &Moment, to: &Moment) -> f64 {
+    from.0.duration_until(&to.0).as_secs_f64() / 3600.0
+}
+
+/// The name of a month.
+fn month(at: &Moment) -> &'static str {
+    let idx = usize::try_from(at.0.month() - 1).unwrap_or_default();
+    MONTHS.get(idx).copied().unwrap_or_default()
+}
+
+/// The month by its first three letters.
+fn short_month(at: &Moment) -> &'static str {
+    month(at).get(..3).unwrap_or_default()
+}
+
+/// The day of the week.
+fn weekday(at: &Moment) -> &'static str {
+    use jiff::civil::Weekday;
+    match at.0.weekday() {
+        Weekday::Monday => "Monday",
+        Weekday::Tuesday => "Tuesday",
+        Weekday::Wednesday => "Wednesday",
+        Weekday::Thursday => "Thursday",
+        Weekday::Friday => "Friday",
+        Weekday::Saturday => "Saturday",
+        Weekday::Sunday => "Sunday",
+    }
+}
+
+/// The time of day: `02:15`.
+pub fn clock(at: &Moment) -> String {
+    format!("{:02}:{:02}", at.0.hour(), at.0.minute())
+}
+
+/// A day in a table: `12 Nov`.
+pub fn day(at: &Moment) -> String {
+    format!("{} {}", at.0.day(), short_month(at))
+}
+
+/// A day with its weekday: `Thu 12 Nov`.
+pub fn weekday_day(at: &Moment) -> String {
+    format!("{} {}", weekday(at).get(..3).unwrap_or_default(), day(at))
+}
+
+/// A day in a sentence: `Wednesday 25 November`.
+pub fn day_in_words(at: &Moment) -> String {
+    format!("{} {} {}", weekday(at), at.0.day(), month(at))
+}
+
+/// A day with its year: `28 October 2026`.
+pub fn date(at: &Moment) -> String {
+    format!("{} {} {}", at.0.day(), month(at), at.0.year())
+}
+
+/// A month with its year: `Nov 2026`.
+pub fn month_year(at: &Moment) -> String {
+    format!("{} {}", short_month(at), at.0.year())
+}
+
+/// A time: `12 Nov 02:15`.
+pub fn time(at: &Moment) -> String {
+    format!("{} {}", day(at), clock(at))
+}
+
+/// A time with its weekday: `Mon 2 Nov 20:30`.
+pub fn weekday_time(at: &Moment) -> String {
+    format!("{} {}", weekday_day(at), clock(at))
+}
+
+/// A range of times: `19 Nov 14:30–16:00`, `25 Nov 18:45 – 27 Nov 00:00`; with the years where they differ.
+pub fn times(from: &Moment, to: &Moment) -> String {
+    if from.0.date() == to.0.date() {
+        format!("{}–{}", time(from), clock(to))
+    } else if from.0.year() == to.0.year() {
+        format!("{} – {}", time(from), time(to))
+    } else {
+        let with_year = |at: &Moment| format!("{} {} {}", day(at), at.0.year(), clock(at));
+        format!("{} – {}", with_year(from), with_year(to))
+    }
+}
+
+/// Whether a moment is the beginning of a local day, in a zone whose clocks may begin it at one o'clock.
+fn is_day_start(at: &Moment) -> bool {
+    at.0.start_of_day().is_ok_and(|start| start == at.0)
+}
+
+/// The period of a report: `28 October – 26 November 2026` of whole days, with times of day of others.
+pub fn period(from: &Moment, to: &Moment) -> String {
+    let has_times = !(is_day_start(from) && is_day_start(to)) || from.0 >= to.0;
+    if has_times {
+        return if from.0.date() == to.0.date() {
+            format!("{}, {}–{}", date(from), clock(from), clock(to))
+        } else {
+            format!("{} {} – {} {}", date(from), clock(from), date(to), clock(to))
+        };
+    }
+    let last = to.0.checked_sub(jiff::Span::new().hours(12)).map_or_else(|_| to.clone(), Moment);
+    if from.0.date() == last.0.date() {
+        date(from)
+    } else if from.0.year() != last.0.year() {
+        format!("{} – {}", date(from), date(&last))
+    } else if from.0.month() != last.0.month() {
+        format!("{} {} – {}", from.0.day(), month(from), date(&last))
+    } else {
+        format!("{}–{}", from.0.day(), date(&last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Moment {
+        Moment(format!("{text}[America/Chicago]").parse().unwrap())
+    }
+
+    /// Without no-break spaces, so that the expected texts can be typed.
+    fn plain(text: impl fmt::Display) -> String {
+        text.to_string().replace(NBSP, " ")
+    }
+
+    #[test]
+    fn thousands_have_commas_and_only_what_is_not_zero_a_minus_sign() {
+        assert_eq!(
+            [(0.0, 0), (999.0, 0), (1000.0, 0), (1_234_567.891, 2), (-1234.5, 1), (-0.004, 2)]
+                .map(|(value, decimals)| number(value, decimals)),
+            ["0", "999", "1,000", "1,234,567.89", "−1,234.5", "0.00"]
+        );
+        assert_eq!(
+            [0, 12, 999, 1000, 50_470, 1_234_567].map(count),
+            ["0", "12", "999", "1,000", "50,470", "1,234,567"]
+        );
+    }
+
+    #[test]
+    fn an_energy_has_fewer_decimals_the_larger_it_is_shown() {
+        assert_eq!(
+            [0.0, 0.054, 9.994, 9.996, 97.66, 999.94, 999.96, 18_694.49].map(energy).map(plain),
+            [
+                "0.00 kWh",
+                "0.05 kWh",
+                "9.99 kWh",
+                "10.0 kWh",
+                "97.7 kWh",
+                "999.9 kWh",
+                "1,000 kWh",
+                "18,694 kWh"
+            ]
+        );
+        assert_eq!(
+            [999.9, 18_694.5, 247_336.0].map(energy_in_words).map(plain),
+            ["999.9 kWh", "18.7 MWh", "247.3 MWh"]
+        );
+    }
+
+    #[test]
+    fn a_power_is_in_the_unit_in_which_it_is_short() {
+        assert_eq!(
+            [0.0, 42.6, 999.4, 999.6, 4_391.0, 99_940.0, 99_960.0, 425_300.0, 999_600.0, 1_023_000.0]
+                .map(power)
+                .map(plain),
+            ["0 W", "43 W", "999 W", "1.0 kW", "4.4 kW", "99.9 kW", "100 kW", "425 kW", "1.00 MW", "1.02 MW"]
+        );
+    }
+
+    #[test]
+    fn an_uncertainty_has_two_significant_digits() {
+        assert_eq!(
+            [1700.0, 1749.0, 290.0, 99.4, 99.6, 38.0, 9.96, 9.0, 0.25, 0.012, 0.0].map(uncertainty),
+            ["1,700", "1,700", "290", "99", "100", "38", "10", "9.0", "0.25", "0.012", "0"]
+        );
+    }
+
+    #[test]
+    fn money_has_the_sign_of_its_currency_or_its_code() {
+        assert_eq!(money(2225.434, "USD"), "$2,225.43");
+        assert_eq!(money(-0.2, "EUR"), "−€0.20");
+        assert_eq!(money(-0.001, "EUR"), "€0.00");
+        assert_eq!(plain(money(12.0, "CHF")), "CHF 12.00");
+        assert_eq!(money_uncertainty(200.0, "USD"), "$200");
+        assert_eq!(money_uncertainty(9.5, "USD"), "$9.50");
+        assert_eq!(money_uncertainty(0.012, "USD"), "$0.012");
+        assert_eq!(price(0.0717, "USD"), "$0.072/kWh");
+    }
+
+    #[test]
+    fn a_share_is_never_rounded_to_nothing_or_everything() {
+        assert_eq!(
+            [0.0, 0.0004, 0.0099, 0.01, 0.0914, 0.0999, 0.172, 0.99, 0.9912, 0.9994, 0.9999, 1.0]
+                .map(share)
+                .map(plain),
+            [
+                "0 %", "<1 %", "<1 %", "1.0 %", "9.1 %", "10 %", "17 %", "99 %", "99.1 %", "99.9 %",
+                ">99.9 %", "100 %"
+            ]
+        );
+        assert_eq!(
+            [0.0, 0.0004, 0.0914, 0.172, 0.9999, 1.0].map(whole_share).map(plain),
+            ["0 %", "<1 %", "9 %", "17 %", ">99 %", "100 %"]
+        );
+        assert_eq!(
+            [0.0, 0.0004, 0.5, 0.9943, 0.9994, 0.9996, 1.0].map(measured).map(plain),
+            ["0.0 %", "<0.1 %", "50.0 %", "99.4 %", "99.9 %", ">99.9 %", "100.0 %"]
+        );
+    }
+
+    #[test]
+    fn carbon_is_in_tonnes_and_a_time_in_days_where_they_are_large() {
+        assert_eq!(
+            [0.04, 9.96, 139.6, 999.6, 7040.0].map(co2).map(plain),
+            ["0.0 kg", "10 kg", "140 kg", "1.0 t", "7.0 t"]
+        );
+        assert_eq!(
+            [0.25, 1.0, 1.5, 47.9, 48.0, 58.5].map(duration).map(plain),
+            ["0.25 h", "1.0 h", "1.5 h", "47.9 h", "2.0 days", "2.4 days"]
+        );
+        assert_eq!(
+            [0.0, 0.01, 13.94, 999.96, 50_470.0].map(hours),
+            ["0.0", "<0.1", "13.9", "1,000", "50,470"]
+        );
+    }
+
+    #[test]
+    fn times_name_a_day_once_and_a_year_where_it_is_needed() {
+        let (from, to) = (at("2026-11-19T14:30"), at("2026-11-19T16:00"));
+        assert_eq!(times(&from, &to), "19 Nov 14:30–16:00");
+        assert_eq!(times(&at("2026-11-25T18:45"), &at("2026-11-27T00:00")), "25 Nov 18:45 – 27 Nov 00:00");
+        assert_eq!(
+            times(&at("2026-12-31T18:45"), &at("2027-01-01T00:00")),
+            "31 Dec 2026 18:45 – 1 Jan 2027 00:00"
+        );
+        assert_eq!(weekday_time(&from), "Thu 19 Nov 14:30");
+        assert_eq!(day_in_words(&from), "Thursday 19 November");
+        assert_eq!(month_year(&from), "Nov 2026");
+        assert!((hours_between(&from, &to) - 1.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_period_of_whole_days_ends_with_its_last_day() {
+        let of = |from: &str, to: &str| period(&at(from), &at(to));
+        assert_eq!(of("2026-10-28T00:00", "2026-11-27T00:00"), "28 October – 26 November 2026");
+        assert_eq!(of("2026-11-01T00:00", "2026-11-02T00:00"), "1 November 2026");
+        assert_eq!(of("2026-11-01T00:00", "2026-12-01T00:00"), "1–30 November 2026");
+        assert_eq!(of("2025-11-01T00:00", "2026-12-01T00:00"), "1 November 2025 – 30 November 2026");
+    }
+
+    #[test]
+    fn a_period_of_hours_has_its_times() {
+        let of = |from: &str, to: &str| period(&at(from), &at(to));
+        assert_eq!(of("2026-11-27T14:30", "2026-11-27T15:30"), "27 November 2026, 14:30–15:30");
+        assert_eq!(
+            of("2026-10-28T09:12", "2026-11-27T09:12"),
+            "28 October 2026 09:12 – 27 November 2026 09:12"
+        );
+    }
+}
