@@ -3,6 +3,8 @@
 //! What is `None` is not known or does not apply, and is left out of the JSON; nothing stands in for it. Energies, powers
 //! and times are of what was measured: what is not measured is in no figure but `unmeasured_h`.
 
+use std::fmt;
+
 use serde::{Serialize, Serializer};
 
 /// The name and version of the JSON.
@@ -48,10 +50,16 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment(pub jiff::ZonedDateTime);
 
+/// RFC 3339 to the second: `2026-10-28T00:00:00-05:00`.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.strftime("%Y-%m-%dT%H:%M:%S%:z"))
+    }
+}
+
 impl Serialize for Moment {
-    /// RFC 3339 to the second: `2026-10-28T00:00:00-05:00`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+        serializer.collect_str(self)
     }
 }
 
