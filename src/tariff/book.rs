@@ -5,15 +5,13 @@ use toml::de::DeTable;
 use super::carbon::Carbon;
 use super::invalid::Invalid;
 use super::key_reader::{KeyFault, KeyReader};
+use super::key_tables::{BAND, CARBON, DEMAND, EXPORT, PRICES, SITE, TABLES, TARIFF};
 use super::keys;
 use super::model::{Band, DemandCharge, Prices, Tariff, Tariffs};
 use super::money::{Currency, PriceFactor, PricePerKwh};
 use super::series::QuarterSeries;
 use super::site::SiteSettings;
 use super::window::{Days, Hours, Months, Window};
-
-/// The tables that this room reads.
-pub const TABLES: [&str; 3] = ["site", "tariff", "carbon"];
 
 /// All that a file says of prices and carbon. Its price files are still to be read by its caller.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -72,7 +70,7 @@ impl TariffBook {
 }
 
 fn read_site(site: &mut KeyReader<'_, '_>) -> SiteSettings {
-    site.only(&["timezone", "pue", "battery"]);
+    site.only(&SITE.names());
     SiteSettings {
         timezone: site.text("timezone", "\"Europe/Berlin\"", keys::timezone),
         pue: site.number("pue", "1.35", keys::pue),
@@ -80,22 +78,8 @@ fn read_site(site: &mut KeyReader<'_, '_>) -> SiteSettings {
     }
 }
 
-const TARIFF_KEYS: [&str; 11] = [
-    "name",
-    "currency",
-    "from",
-    "until",
-    "applies_to",
-    "per_kwh",
-    "fixed_per_month",
-    "band",
-    "export",
-    "demand",
-    "prices",
-];
-
 fn read_tariff(reader: &mut KeyReader<'_, '_>) -> Option<Tariff> {
-    reader.only(&TARIFF_KEYS);
+    reader.only(&TARIFF.names());
     reader.require("name", "\"home\"");
     reader.require("currency", "\"EUR\"");
     let name = reader.text("name", "\"home\"", keys::name);
@@ -159,7 +143,7 @@ fn check_beside(reader: &mut KeyReader<'_, '_>, tariff: &Tariff, before: &[Tarif
 }
 
 fn read_band(band: &mut KeyReader<'_, '_>) -> Option<Band> {
-    band.only(&["name", "days", "hours", "months", "per_kwh"]);
+    band.only(&BAND.names());
     band.require("name", "\"peak\"");
     band.require("per_kwh", "0.31");
     let window = read_window(band);
@@ -177,13 +161,13 @@ fn read_window(reader: &mut KeyReader<'_, '_>) -> Window {
 }
 
 fn read_export(export: &mut KeyReader<'_, '_>) -> Option<PricePerKwh> {
-    export.only(&["per_kwh"]);
+    export.only(&EXPORT.names());
     export.require("per_kwh", "0.05");
     export.number("per_kwh", "0.05", keys::per_kwh)
 }
 
 fn read_demand(demand: &mut KeyReader<'_, '_>, before: &mut Vec<DemandCharge>) -> Option<()> {
-    demand.only(&["name", "per_kw", "days", "hours", "months"]);
+    demand.only(&DEMAND.names());
     demand.require("per_kw", "9.80");
     let window = read_window(demand);
     let name = demand.text("name", "\"peak\"", keys::name);
@@ -202,7 +186,7 @@ fn read_demand(demand: &mut KeyReader<'_, '_>, before: &mut Vec<DemandCharge>) -
 }
 
 fn read_prices(prices: &mut KeyReader<'_, '_>) -> Option<Prices> {
-    prices.only(&["file", "add", "factor"]);
+    prices.only(&PRICES.names());
     prices.require("file", "\"prices/*.csv\"");
     let add = prices.number("add", "0.031", keys::per_kwh).unwrap_or_default();
     let factor = prices.number("factor", "1.19", keys::factor).unwrap_or(PriceFactor::ONE);
@@ -211,7 +195,7 @@ fn read_prices(prices: &mut KeyReader<'_, '_>) -> Option<Prices> {
 }
 
 fn read_carbon(carbon: &mut KeyReader<'_, '_>) -> Option<Carbon> {
-    carbon.only(&["g_per_kwh", "file"]);
+    carbon.only(&CARBON.names());
     if carbon.has("g_per_kwh") == carbon.has("file") {
         let hint = "write either `g_per_kwh = 380` or `file = \"carbon/*.csv\"`";
         carbon.fault(Invalid::key("needs one of `g_per_kwh` and `file`", "one of them", hint));
