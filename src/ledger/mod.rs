@@ -8,6 +8,7 @@
 //! ([`SeriesState::advance`]); a longer one is a gap, which is never filled.
 
 mod book;
+mod calibrations;
 mod entry;
 mod numbered;
 mod segment;
@@ -15,6 +16,7 @@ mod series_key;
 mod uncertainty;
 
 pub use book::{Book, Booking, EnergyRow, SeriesReading};
+pub use calibrations::{Calibrations, MeasuredBoard};
 pub use entry::{Entry, Method};
 pub use numbered::{Names, NumberedRow, SeriesName};
 pub use segment::{EnergyReading, Sampled, SeriesState};
