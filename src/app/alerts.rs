@@ -1,6 +1,7 @@
 //! Alerts of a cycle: the rules judged, their events for the batch, and whom to tell. The jobs of `alerts`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,6 +25,8 @@ const TEST_WORDS: &str = "this is a test of fleetwatt's webhook; nothing is wron
 #[derive(Debug)]
 pub(super) struct Alerting {
     rules: Rules,
+    /// The longest time between two readings that the ledger counts as measured.
+    max_gap: Option<Duration>,
     state_dir: PathBuf,
     store_url: StoreUrl,
     /// Whether anybody is to be told: messages wait also for a webhook whose URL cannot be had now.
@@ -76,6 +79,7 @@ impl Alerting {
     pub(super) fn new(settings: &Settings, before: Value) -> Self {
         Self {
             rules: settings.inventory.alerts.rules.clone(),
+            max_gap: settings.inventory.energy.ledger.max_gap,
             state_dir: settings.state_dir.clone(),
             store_url: settings.store_url.clone(),
             has_webhook: settings.inventory.alerts.webhook.is_some(),
@@ -87,6 +91,7 @@ impl Alerting {
     /// Takes the rules of another inventory; what is raised stays so until they say otherwise.
     pub(super) fn adopt(&mut self, settings: &Settings) {
         self.rules = settings.inventory.alerts.rules.clone();
+        self.max_gap = settings.inventory.energy.ledger.max_gap;
         self.has_webhook = settings.inventory.alerts.webhook.is_some();
     }
 
@@ -133,7 +138,7 @@ impl Alerting {
         };
         let mut state = known.state.clone();
         let transitions = evaluate(&self.rules, &mut state, &facts);
-        let booking = known.book.book(&batch.series_readings(), None);
+        let booking = known.book.book(&batch.series_readings(), self.max_gap);
         let book = known.book.after(&booking, batch.started_at);
         Some(Judged { transitions, energies: booking.rows, state, book })
     }

@@ -183,7 +183,7 @@ fn bounded(thousandths: i64, most: i64, unit: &str, hint: &str) -> Result<(), Va
 const MAX_THOUSANDTHS: i64 = 1_000_000_000_000_000;
 
 /// A number with at most three decimals, in thousandths, and the unit behind it.
-fn quantity(text: &str) -> Option<(i64, &str)> {
+pub(super) fn quantity(text: &str) -> Option<(i64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let thousandths = decimal::scaled_exactly(number, 3).filter(|one| *one < MAX_THOUSANDTHS)?;

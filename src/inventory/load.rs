@@ -10,8 +10,10 @@ use toml::de::{DeTable, DeValue};
 use super::alerts::{check_station_rules, default_rules};
 use super::check;
 use super::diagnostic::{DiagnosticSink, Diagnostics, Text, ValueError, shown_path};
+use super::energy::{read_calibrations, read_tariff_book};
 use super::host_entry::{RawHost, read_defaults, read_host, selector};
 use super::host_options::HostOptions;
+use super::ledger::check_max_gap;
 use super::location::{Location, Spanned};
 use super::model::{Inventory, Origin};
 use super::resolve::resolve;
@@ -19,10 +21,14 @@ use super::secret_keys::find_secrets;
 use super::section::{Input, Section, Table};
 use super::sections::{Sections, Stations};
 use super::select::Selector;
-use super::tables::{ACCOUNT, ALERTS, CYCLE, DEFAULTS, HOST, STORE, TOP};
+use super::tables::{ACCOUNT, ALERTS, CYCLE, DEFAULTS, HOST, LEDGER, STORE, TOP};
 use super::unknown_keys::open;
 use super::vendor;
 use crate::reading::SafeText;
+
+/// Keys that only the first file may have.
+const OF_THE_WHOLE_FLEET: [&str; 10] =
+    ["cycle", "store", "alerts", vendor::KEY, "exclude", "ledger", "calibration", "site", "tariff", "carbon"];
 
 /// Access to files, which the caller implements.
 pub trait Files {
@@ -179,14 +185,24 @@ impl Reader {
             section.read_settings(&mut sections);
             check_station_rules(&mut section, &mut sections.alerts.rules, sections.stations);
         }
+        if let Some(mut section) = self.section(input, table, "ledger", &LEDGER) {
+            section.read_settings(&mut sections);
+            check_max_gap(&mut section, &sections);
+        }
+        sections.energy.calibrations = read_calibrations(input, table, &mut self.sink);
+        sections.energy.tariff_book = read_tariff_book(input, table, &mut self.sink);
         self.sections = sections;
     }
 
     /// Reports the sections of an included file that hold for the whole fleet.
     fn refuse_settings(&mut self, input: Input<'_>, table: &DeTable<'_>) {
-        for name in ["cycle", "store", "alerts", vendor::KEY, "exclude"] {
+        for name in OF_THE_WHOLE_FLEET {
             if let Some((key, _)) = table.get_key_value(name) {
-                let shown = if name == "exclude" { "`exclude`" } else { &format!("[{name}]") };
+                let shown = match name {
+                    "exclude" => "`exclude`",
+                    "tariff" | "calibration" => &format!("[[{name}]]"),
+                    _ => &format!("[{name}]"),
+                };
                 let hint = format!("move {shown} to the file that includes the others");
                 let error = ValueError::new(
                     format!("{shown} in an included file"),
@@ -263,6 +279,7 @@ impl Reader {
             store: self.sections.store,
             alerts: self.sections.alerts,
             account: has_stations.then_some(self.sections.account),
+            energy: self.sections.energy,
         })
     }
 }

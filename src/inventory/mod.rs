@@ -5,9 +5,11 @@ mod account;
 mod alerts;
 mod check;
 mod diagnostic;
+mod energy;
 mod host_entry;
 mod host_options;
 mod hostlist;
+mod ledger;
 mod load;
 mod location;
 mod model;
@@ -24,11 +26,14 @@ mod tables;
 mod unknown_keys;
 mod vendor;
 
+use crate::tariff;
+
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{Files, load};
 pub use model::{
-    AccountServer, AlertSettings, CycleSettings, Host, HostKeyPolicy, Inventory, MetadataStyle, Origin,
-    SecretSource, SshTarget, StationAccount, StoreSettings, Target, WebhookFormat, WebhookSettings,
+    AccountServer, AlertSettings, CycleSettings, EnergySettings, Host, HostKeyPolicy, Inventory,
+    LedgerSettings, MetadataStyle, Origin, SecretSource, SshTarget, StationAccount, StoreSettings, Target,
+    WebhookFormat, WebhookSettings,
 };
 pub use select::{Selection, Selector};
 
@@ -36,5 +41,6 @@ pub use select::{Selection, Selector};
 pub fn keys() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
     use tables::{DEFAULTS, SECTIONS, TOP};
     let tables = [&TOP, &DEFAULTS].into_iter().chain(SECTIONS);
-    tables.map(|table| (table.title, table.keys().map(|key| (key.name, key.help)).collect())).collect()
+    let own = tables.map(|table| (table.title, table.keys().map(|key| (key.name, key.help)).collect()));
+    own.chain(tariff::KEY_TABLES.map(|table| (table.title, table.keys.to_vec()))).collect()
 }

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use super::diagnostic::Diagnostics;
 use crate::alert::Rules;
+use crate::ledger::Calibrations;
 use crate::probe::Tool;
+use crate::reading::Share;
+use crate::tariff::TariffBook;
 
 /// A fleet of at least one host, with the settings written beside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Inventory {
     /// The hosts, in the order of the file, ranges expanded; names are unique.
     pub hosts: Vec<Host>,
@@ -26,6 +29,8 @@ pub struct Inventory {
     pub alerts: AlertSettings,
     /// The account of stations, if it is there and enabled.
     pub account: Option<StationAccount>,
+    /// The settings of energy and cost.
+    pub energy: EnergySettings,
 }
 
 /// One host of the fleet.
@@ -154,6 +159,29 @@ pub struct AlertSettings {
     pub rules: Rules,
     /// The webhook that alerts are sent to, if any.
     pub webhook: Option<WebhookSettings>,
+}
+
+/// The settings that make energy, cost and carbon of readings: `[ledger]`, `[[calibration]]`, `[site]`, `[[tariff]]`, `[carbon]`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EnergySettings {
+    /// `[ledger]`.
+    pub ledger: LedgerSettings,
+    /// `[[calibration]]`.
+    pub calibrations: Calibrations,
+    /// `[site]`, `[[tariff]]` and `[carbon]`. Price files are not read yet; their patterns are relative to the first file
+    /// of the inventory.
+    pub tariff_book: TariffBook,
+}
+
+/// `[ledger]`: how energies are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerSettings {
+    /// The longest time between two readings that is measured; `None` for three intervals, learnt from the readings.
+    pub max_gap: Option<Duration>,
+    /// The age from which quarter-hours are rolled up to local days.
+    pub keep_quarters: Duration,
+    /// The mean utilization of a quarter-hour below which a GPU is idle.
+    pub idle_below: Share,
 }
 
 /// Where alerts are sent.
@@ -317,6 +345,17 @@ impl Default for StoreSettings {
             spool_size: 1 << 30,
             spool_age: Duration::from_secs(30 * 24 * 60 * 60),
             keep: None,
+        }
+    }
+}
+
+impl Default for LedgerSettings {
+    fn default() -> Self {
+        Self {
+            max_gap: None,
+            // Two whole months, so that a month can be looked at by the hour when its bill comes.
+            keep_quarters: Duration::from_secs(62 * 24 * 60 * 60),
+            idle_below: Share::from_millipercent(5_000),
         }
     }
 }

@@ -279,7 +279,13 @@ impl Section<'_, '_> {
         }
     }
 
-    fn wrong_type(&mut self, key: &str, value: &TomlSpanned<DeValue<'_>>, expected: &str, example: &str) {
+    pub(super) fn wrong_type(
+        &mut self,
+        key: &str,
+        value: &TomlSpanned<DeValue<'_>>,
+        expected: &str,
+        example: &str,
+    ) {
         // A value may be a secret; only its type is told.
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::location::Location;
-use super::model::{AlertSettings, CycleSettings, StationAccount, StoreSettings};
+use super::model::{AlertSettings, CycleSettings, EnergySettings, StationAccount, StoreSettings};
 
-/// `[cycle]`, `[store]`, `[alerts]` and the section of the account, each with its defaults until it is read.
+/// `[cycle]`, `[store]`, `[alerts]`, the section of the account and those of energy, each with its defaults until it
+/// is read.
 #[derive(Debug, Default)]
 pub(super) struct Sections {
     pub(super) cycle: Cycle,
@@ -14,6 +15,7 @@ pub(super) struct Sections {
     pub(super) account: StationAccount,
     /// Whether there is an account of stations, and whether it is enabled.
     pub(super) stations: Stations,
+    pub(super) energy: EnergySettings,
 }
 
 /// `[cycle]` as read.

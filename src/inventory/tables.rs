@@ -8,6 +8,7 @@ use super::alerts::{charge, gpu_power, power, temperature};
 use super::alerts::{read_grid, read_webhook, station_silent_for};
 use super::check;
 use super::diagnostic::ValueError;
+use super::ledger::{idle_below, keep_quarters};
 use super::location::{Spanned, put};
 use super::place;
 use super::section::{Key, Read, Section, Table};
@@ -31,9 +32,11 @@ pub(super) static CYCLE: Table = Table { title: "in [cycle]", keys: &[CYCLE_KEYS
 pub(super) static STORE: Table = Table { title: "in [store]", keys: &[STORE_KEYS] };
 pub(super) static ALERTS: Table = Table { title: "in [alerts]", keys: &[ALERTS_KEYS] };
 pub(super) static ACCOUNT: Table = Table { title: vendor::TITLE, keys: &[ACCOUNT_KEYS] };
+pub(super) static LEDGER: Table = Table { title: "in [ledger]", keys: &[LEDGER_KEYS] };
+pub(super) static CALIBRATION: Table = Table { title: "in [[calibration]]", keys: &[CALIBRATION_KEYS] };
 
 /// The tables that a key may have to be moved to.
-pub(super) static SECTIONS: [&Table; 5] = [&HOST, &CYCLE, &STORE, &ALERTS, &ACCOUNT];
+pub(super) static SECTIONS: [&Table; 7] = [&HOST, &CYCLE, &STORE, &ALERTS, &ACCOUNT, &LEDGER, &CALIBRATION];
 
 /// `"name": Form, "meaning" [other names] => field = method of Section;`. A field of `ssh` or `host` is an
 /// option of hosts, any other is in [`Sections`]. A key without a field is read with another one.
@@ -97,6 +100,11 @@ keys! { TOP_KEYS =
     "store": Other, "Where the readings go. Without it: an SQLite file in the state directory."
         [storage database db timeline postgres postgresql sqlite];
     "alerts": Other, "When somebody is told." [alert alerting alarm alarms];
+    "ledger": Other, "How the energy of each quarter-hour is kept." [energy];
+    "calibration": Other, "A model or a board whose error was measured." [calibrations];
+    "site": Other, "The time zone, what cooling adds, and the price of energy from a battery." [location];
+    "tariff": Other, "What a kilowatt-hour costs, and when." [tariffs price prices];
+    "carbon": Other, "The carbon dioxide of a kilowatt-hour." [co2];
 }
 
 keys! { HOST_KEYS =
@@ -219,6 +227,25 @@ keys! { ALERTS_KEYS =
     "webhook_credential": Other, "The systemd credential with the webhook's URL.";
     "webhook_format": Text("json"), "\"json\" (the default), \"slack\", \"ntfy\" or \"alertmanager\".";
     "webhook_timeout": Quantity(Time, "10s"), "How long one request may take.";
+}
+
+keys! { LEDGER_KEYS =
+    "max_gap": Quantity(Time, "3m"),
+        "The longest time between two readings that counts as measured; three intervals without it."
+        [gap longest_gap] => energy.ledger.max_gap = parsed(check::duration);
+    "keep_quarters": Quantity(Days, "62d"),
+        "The age from which quarter-hours are made into days, such as 62d; at least 1d."
+        [keep retention retain keep_for] => energy.ledger.keep_quarters = parsed(keep_quarters);
+    "idle_below": Quantity(Percent, "5%"), "A GPU is idle whose mean utilization is lower, such as 5%."
+        [idle] => energy.ledger.idle_below = parsed(idle_below);
+}
+
+keys! { CALIBRATION_KEYS =
+    "model": Public("NVIDIA A100-SXM4-80GB"), "The model as nvidia-smi names it; all of its boards." [gpu_model];
+    "uuid": Public("GPU-…"), "One board, by its UUID." [gpu_uuid gpu id];
+    "gain": Number("1.03"), "The true energy for one that is read; 1 without it." [factor scale];
+    "uncertainty": Number("0.01"),
+        "The standard uncertainty (k=1) that remains, as a share of the energy: 0.01 or \"1%\"." [error];
 }
 
 keys! { ACCOUNT_KEYS =

@@ -11,12 +11,10 @@ use super::snippet::is_secret_word;
 use super::tables::{ACCOUNT, DEFAULTS, HOST, SECTIONS, TOP};
 use super::vendor;
 use crate::reading::SafeText;
+use crate::tariff::KEY_TABLES;
 
 /// Keys under which somebody may write the account's e-mail address itself.
 const EMAIL_KEYS: &[&str] = &["user", "username", "email", "mail", "account"];
-
-/// Sections that are planned. Ignoring them would let somebody rely on an alert that never fires.
-const PLANNED: &[&str] = &["tariff"];
 
 /// Abbreviations that people use.
 const SHORT: &[(&str, &str)] = &[("temp", "temperature"), ("pwr", "power"), ("crit", "critical")];
@@ -46,13 +44,6 @@ fn key_error(key: &str, table: &Table) -> Option<ValueError> {
         return None;
     }
     let title = table.title;
-    if title == TOP.title && PLANNED.contains(&key) {
-        return Some(ValueError::new(
-            format!("[{key}] is planned; this version does not read it yet"),
-            "not read yet",
-            format!("take the section [{key}] out for now: nothing would come of it"),
-        ));
-    }
     if title == ACCOUNT.title && EMAIL_KEYS.contains(&key) {
         let hint = format!(
             "say where it is by user_env, user_file or user_credential; without them it is in the variable {}",
@@ -76,11 +67,11 @@ fn secrets_of(title: &str) -> &'static str {
 
 /// The hint for a key that this table may not have, if the intended key can be told.
 pub(super) fn suggested(key: &str, table: &Table) -> Option<String> {
-    if let Some(home) = home_of(key) {
-        return Some(format!("`{key}` belongs {home}"));
-    }
     if let Some(ours) = synonym(key, table) {
         return Some(called(ours, table));
+    }
+    if let Some(home) = home_of(key) {
+        return Some(format!("`{key}` belongs {home}"));
     }
     if let Some(near) = nearest(key, &table.names()) {
         return Some(format!("did you mean {}?", as_written(near, table)));
@@ -114,6 +105,7 @@ fn called(ours: &str, table: &Table) -> String {
 fn as_written(key: &str, table: &Table) -> String {
     match key {
         "host" if table.title == TOP.title => "[[host]], in double brackets, one for each host".to_owned(),
+        "tariff" | "calibration" if table.title == TOP.title => format!("[[{key}]], in double brackets"),
         "include" | "exclude" => format!("`{key}`"),
         _ if table.title == TOP.title => format!("[{key}]"),
         _ => format!("`{key}`"),
@@ -125,8 +117,10 @@ fn home_of(key: &str) -> Option<&'static str> {
     if DEFAULTS.key(key).is_some() {
         return Some("in [defaults] or a [[host]]");
     }
-    let home = SECTIONS.iter().find(|table| table.key(key).is_some())?;
-    Some(if home.title == HOST.title { "in a [[host]]" } else { home.title })
+    if let Some(home) = SECTIONS.iter().find(|table| table.key(key).is_some()) {
+        return Some(if home.title == HOST.title { "in a [[host]]" } else { home.title });
+    }
+    KEY_TABLES.iter().find(|table| table.names().contains(&key)).map(|table| table.title)
 }
 
 /// The key of this table that somebody calls otherwise.
@@ -219,6 +213,7 @@ mod tests {
             ("ip", &HOST, "`address`"),
             ("StrictHostKeyChecking", &DEFAULTS, "`host_key`"),
             ("alert", &TOP, "[alerts]"),
+            ("prices", &TOP, "[[tariff]]"),
             ("storage", &TOP, "[store]"),
             ("node", &TOP, "[[host]]"),
         ] {
@@ -231,6 +226,7 @@ mod tests {
     fn a_key_of_another_section_is_sent_there_under_either_name() {
         assert!(suggested("interval", &HOST).unwrap().contains("in [cycle]"));
         assert!(suggested("user", &TOP).unwrap().contains("[defaults]"));
+        assert!(suggested("per_kwh", &TOP).unwrap().contains("in [[tariff]]"));
         assert_eq!(
             suggested("ip", &DEFAULTS).unwrap(),
             "here it is called `address`, and belongs in a [[host]]"

@@ -19,6 +19,7 @@ mod golden;
 mod gpu_cases;
 mod inventory;
 mod inventory_alerts;
+mod inventory_energy;
 mod inventory_fleet;
 mod inventory_machines;
 mod inventory_solix;
