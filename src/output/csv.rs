@@ -96,7 +96,7 @@ fn joined(texts: impl Iterator<Item = String>) -> String {
 }
 
 /// Foreign text with a quote before what would start a formula in a spreadsheet.
-fn as_text(text: &str) -> String {
+pub(super) fn as_text(text: &str) -> String {
     // The full-width forms count as formulas in some locales.
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) {
         format!("'{text}")

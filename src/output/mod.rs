@@ -1,10 +1,12 @@
-//! Outputs of the last [`Snapshot`](crate::batch::Snapshot), one format a file. `notify` also sends alerts.
+//! Outputs of the last [`Snapshot`](crate::batch::Snapshot), one format a file; `report` are those of a report, and
+//! `notify` also sends alerts.
 
 mod csv;
 pub mod figures;
 mod json;
 pub mod notify;
 mod publisher;
+pub mod report;
 mod snapshot_socket;
 mod status_line;
 mod text;

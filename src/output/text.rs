@@ -13,10 +13,10 @@ use crate::reading::Power;
 
 const INDENT: &str = "    ";
 
-const PLAIN: Style = Style::new();
-const HEAD: Style = Style::new().bold();
+pub(super) const PLAIN: Style = Style::new();
+pub(super) const HEAD: Style = Style::new().bold();
 const BAD: Style = AnsiColor::Red.on_default();
-const CARE: Style = AnsiColor::Yellow.on_default();
+pub(super) const CARE: Style = AnsiColor::Yellow.on_default();
 
 /// The form of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,7 +73,7 @@ fn grouped(power: Power) -> String {
 }
 
 impl TextOptions {
-    fn paint(&self, style: Style, text: &str) -> String {
+    pub(super) fn paint(&self, style: Style, text: &str) -> String {
         if self.colour && style != PLAIN { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 }
@@ -111,7 +111,7 @@ fn wrap(line: &str, width: Option<u16>) -> String {
 }
 
 /// The text, cut to so many columns with an ellipsis.
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

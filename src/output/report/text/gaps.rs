@@ -1,0 +1,91 @@
+//! The times that were not measured: the largest with their reasons, then the rest.
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::Page;
+use crate::output::figures;
+use crate::output::text::{CARE, cut};
+use crate::report::{Gap, Report};
+
+/// The most gaps that have a line of their own.
+const MAX_GAPS: usize = 5;
+
+const HEADING: &str = "NOT MEASURED";
+const HOURS: &str = "GPU-HOURS";
+
+/// Columns between two columns.
+const GAP: usize = 2;
+
+/// The longest name of what was not measured.
+const MAX_WHAT: usize = 28;
+
+/// A line: what, when, why, and its GPU-hours.
+struct Line {
+    what: String,
+    when: String,
+    reason: String,
+    hours: f64,
+}
+
+/// A line a gap, and one for each rest; they sum to what is missing. Nothing if nothing is.
+pub(super) fn gaps(report: &Report, page: &Page) -> String {
+    if report.gaps.is_empty() {
+        return String::new();
+    }
+    let lines = lines(&report.gaps);
+    let width_of = |of: fn(&Line) -> &String| {
+        let spread = lines.iter().filter(|line| !line.when.is_empty());
+        spread.map(|line| of(line).width()).max().unwrap_or_default()
+    };
+    let what = width_of(|line| &line.what).min(MAX_WHAT);
+    let when = width_of(|line| &line.when);
+    let hours = lines.iter().map(|line| figures::hours(line.hours).width()).max().unwrap_or_default();
+    let hours = hours.max(HOURS.len());
+    let head = page.options.paint(CARE.bold(), HEADING);
+    let mut text = format!("{head}{HOURS:>width$}\n", width = page.width.saturating_sub(HEADING.len()));
+    for line in &lines {
+        let head = if line.when.is_empty() {
+            format!("{}{}", cut(&line.what, page.width / 2), " ".repeat(GAP))
+        } else {
+            let name = cut(&line.what, what);
+            let pad = " ".repeat(what - name.width() + GAP);
+            let pad_when = " ".repeat(when - line.when.width() + GAP);
+            format!("{name}{pad}{}{pad_when}", line.when)
+        };
+        text += &format!("{}\n", with_hours(&head, line, hours, page));
+    }
+    text
+}
+
+fn with_hours(head: &str, line: &Line, hours: usize, page: &Page) -> String {
+    let room = page.width.saturating_sub(head.width() + hours + 1);
+    let left = format!("{head}{}", cut(&line.reason, room));
+    let left = cut(left.trim_end(), page.width.saturating_sub(hours + 1));
+    let number = figures::hours(line.hours);
+    let pad = " ".repeat(page.width.saturating_sub(left.width() + number.width()));
+    format!("{left}{pad}{number}")
+}
+
+/// The largest gaps, the smaller ones as one, and what is spread over the range.
+fn lines(gaps: &[Gap]) -> Vec<Line> {
+    let (numbered, rests): (Vec<&Gap>, Vec<&Gap>) = gaps.iter().partition(|gap| gap.number.is_some());
+    let (shown, smaller) = numbered.split_at(numbered.len().min(MAX_GAPS));
+    let line = |gap: &&Gap| Line {
+        what: gap.what.clone(),
+        when: gap
+            .from
+            .as_ref()
+            .zip(gap.to.as_ref())
+            .map(|(from, to)| figures::times(from, to))
+            .unwrap_or_default(),
+        reason: gap.reason.clone(),
+        hours: gap.gpu_hours,
+    };
+    let smaller = (!smaller.is_empty()).then(|| Line {
+        what: format!("{} smaller ones", smaller.len()),
+        when: String::new(),
+        reason: "in --format json, each with its reason".to_owned(),
+        hours: smaller.iter().map(|gap| gap.gpu_hours).sum(),
+    });
+    shown.iter().map(line).chain(smaller).chain(rests.iter().map(line)).collect()
+}

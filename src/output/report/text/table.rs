@@ -1,0 +1,322 @@
+//! The table of the groups with its total, and the charges below it, which end where the costs do.
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::{Cell, Page, decimals};
+use crate::output::figures::{self, NBSP, NOT_APPLICABLE};
+use crate::output::text::cut;
+use crate::report::{Charge, ChargeKind, Cost, Report, Row};
+
+/// Columns between two columns of the table.
+const GAP: usize = 2;
+
+/// The longest bar; a shorter one than the least is not worth its place.
+const MAX_BAR: usize = 40;
+const MIN_BAR: usize = 4;
+
+/// A name keeps at least so many columns.
+const MIN_NAME: usize = 12;
+
+/// The columns of the table, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Name,
+    Gpus,
+    Energy,
+    Uncertainty,
+    Bar,
+    Share,
+    Idle,
+    Cost,
+    Filled,
+    Billed,
+    Measured,
+}
+
+const COLUMNS: [Column; 11] = [
+    Column::Name,
+    Column::Gpus,
+    Column::Energy,
+    Column::Uncertainty,
+    Column::Bar,
+    Column::Share,
+    Column::Idle,
+    Column::Cost,
+    Column::Filled,
+    Column::Billed,
+    Column::Measured,
+];
+
+/// The order in which a narrow terminal goes without columns.
+const GIVEN_UP: [Column; 6] =
+    [Column::Bar, Column::Idle, Column::Share, Column::Gpus, Column::Uncertainty, Column::Measured];
+
+/// A column as it is shown.
+#[derive(Debug)]
+struct Shown {
+    column: Column,
+    width: usize,
+    /// Columns to its left.
+    gap: usize,
+    heading: String,
+    /// A cell a row, and that of the total.
+    cells: Vec<Cell>,
+}
+
+/// The table and the charges.
+pub(super) fn table(report: &Report, page: &Page) -> String {
+    let mut columns = fit(all(report), page);
+    draw_bars(&mut columns, report);
+    let width: usize = columns.iter().map(|shown| shown.gap + shown.width).sum();
+    let mut text = line(&columns, |shown| Cell::from(shown.heading.clone()), page, true);
+    for idx in 0..report.rows.len() {
+        text += &line(&columns, |shown| shown.cells.get(idx).cloned().unwrap_or_default(), page, false);
+    }
+    text += &format!("{}\n", "─".repeat(width));
+    text += &line(&columns, |shown| shown.cells.last().cloned().unwrap_or_default(), page, false);
+    text + &charges(report, cost_edge(&columns).unwrap_or(width))
+}
+
+/// The column at which costs end.
+fn cost_edge(columns: &[Shown]) -> Option<usize> {
+    let place = columns.iter().position(|shown| shown.column == Column::Cost)?;
+    Some(columns.iter().take(place + 1).map(|shown| shown.gap + shown.width).sum())
+}
+
+/// The columns that have anything to show, each as wide as its cells.
+fn all(report: &Report) -> Vec<Shown> {
+    let rows = || report.rows.iter().chain([&report.total]);
+    let is_shown = |column: Column| match column {
+        Column::Idle => rows().any(|row| row.idle_kwh.is_some()),
+        Column::Cost => rows().any(|row| row.energy_cost.is_some()),
+        Column::Filled => report.total.filled_kwh.is_some(),
+        Column::Billed => report.total.billed_kwh.is_some(),
+        Column::Uncertainty => rows().any(|row| row.u_kwh.is_some() || row.estimated_kwh.is_some()),
+        Column::Name | Column::Gpus | Column::Energy | Column::Bar | Column::Share | Column::Measured => true,
+    };
+    let shown = |column: Column| {
+        let cells: Vec<Cell> = rows().map(|row| cell(column, row, report)).collect();
+        let heading = heading(column, report);
+        let widest = cells.iter().map(Cell::width).max().unwrap_or_default();
+        let gap = match column {
+            Column::Name => 0,
+            Column::Share => 1,
+            _ => GAP,
+        };
+        let width = if column == Column::Share { widest } else { widest.max(heading.width()) };
+        Shown { column, width, gap, heading, cells }
+    };
+    COLUMNS.into_iter().filter(|column| is_shown(*column)).map(shown).collect()
+}
+
+fn heading(column: Column, report: &Report) -> String {
+    match column {
+        Column::Name => {
+            let by = |by: &String| by.strip_prefix("label:").unwrap_or(by).to_uppercase();
+            return report.scope.by.iter().map(by).collect::<Vec<_>>().join(" / ");
+        }
+        Column::Gpus => "GPUS",
+        Column::Energy => "kWh",
+        Column::Uncertainty => "±",
+        Column::Bar => "SHARE",
+        // Above the bar, which is left of it.
+        Column::Share => "",
+        Column::Idle => "IDLE",
+        Column::Cost => "COST",
+        Column::Filled => "FILLED",
+        Column::Billed => "BILLED",
+        Column::Measured => "MEASURED",
+    }
+    .to_owned()
+}
+
+fn cell(column: Column, row: &Row, report: &Report) -> Cell {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| NOT_APPLICABLE.to_owned());
+    let energy = |kwh: f64| figures::number(kwh, decimals(report.total.energy_kwh));
+    match column {
+        Column::Name => row.group.clone(),
+        Column::Gpus => row.gpus.to_string(),
+        Column::Energy => energy(row.energy_kwh),
+        Column::Uncertainty => match row.u_kwh {
+            None if row.estimated_kwh.is_some() => "estimate".to_owned(),
+            u => or_none(u.map(figures::uncertainty)),
+        },
+        Column::Bar => String::new(),
+        Column::Share => or_none(row.share.map(figures::whole_share)),
+        Column::Idle => {
+            let share = row.idle_kwh.filter(|_| row.energy_kwh > 0.0).map(|kwh| kwh / row.energy_kwh);
+            or_none(share.map(figures::whole_share))
+        }
+        Column::Cost => {
+            let cost = row.energy_cost.zip(row.currency.as_deref());
+            or_none(cost.map(|(cost, currency)| figures::money(cost, currency)))
+        }
+        Column::Filled => or_none(row.filled_kwh.map(energy)),
+        Column::Billed => or_none(row.billed_kwh.map(energy)),
+        Column::Measured => {
+            let is_warning = row.measured_share.is_some_and(figures::is_poorly_measured);
+            return Cell { text: or_none(row.measured_share.map(figures::measured)), is_warning };
+        }
+    }
+    .into()
+}
+
+/// Goes without columns until the rest fits, shortens names, and gives the bars the room that is left.
+fn fit(mut columns: Vec<Shown>, page: &Page) -> Vec<Shown> {
+    if !page.has_bars {
+        give_up(&mut columns, Column::Bar);
+    }
+    for next in GIVEN_UP.map(Some).into_iter().chain([None]) {
+        let name = columns.first().map_or(0, |shown| shown.width);
+        let has_bar = columns.iter().any(|shown| shown.column == Column::Bar);
+        let others = width_beside_name_and_bar(&columns);
+        let least_bar = if has_bar { MIN_BAR } else { 0 };
+        let room = page.width.saturating_sub(others + least_bar);
+        match next {
+            Some(column) if room < name.min(MIN_NAME) => give_up(&mut columns, column),
+            _ => {
+                let name = name.min(room.max(1));
+                set_widths(&mut columns, name, page.width.saturating_sub(others + name).min(MAX_BAR));
+                break;
+            }
+        }
+    }
+    columns
+}
+
+fn give_up(columns: &mut Vec<Shown>, column: Column) {
+    columns.retain(|shown| shown.column != column);
+    // Without a bar before it the share has the heading.
+    if column == Column::Bar
+        && let Some(share) = columns.iter_mut().find(|shown| shown.column == Column::Share)
+    {
+        share.heading = "SHARE".to_owned();
+        share.gap = GAP;
+        share.width = share.width.max(share.heading.width());
+    }
+}
+
+fn width_beside_name_and_bar(columns: &[Shown]) -> usize {
+    let is_fixed = |shown: &&Shown| !matches!(shown.column, Column::Name | Column::Bar);
+    let gaps: usize = columns.iter().map(|shown| shown.gap).sum();
+    gaps + columns.iter().filter(is_fixed).map(|shown| shown.width).sum::<usize>()
+}
+
+fn set_widths(columns: &mut [Shown], name: usize, bar: usize) {
+    for shown in columns {
+        match shown.column {
+            Column::Name => shown.width = name,
+            Column::Bar => shown.width = bar,
+            _ => (),
+        }
+    }
+}
+
+/// Fills the column of bars, which begin at zero and end at the largest row.
+fn draw_bars(columns: &mut [Shown], report: &Report) {
+    let largest = report.rows.iter().map(|row| row.energy_kwh).fold(0.0, f64::max);
+    if let Some(shown) = columns.iter_mut().find(|shown| shown.column == Column::Bar) {
+        let width = shown.width;
+        let bar = |row: &Row| Cell::from(bar(row.energy_kwh, largest, width));
+        shown.cells = report.rows.iter().map(bar).chain([Cell::default()]).collect();
+    }
+}
+
+/// A bar to the nearest half of a column, and of at least one for what is not nothing.
+fn bar(value: f64, largest: f64, width: usize) -> String {
+    if value <= 0.0 || largest <= 0.0 {
+        return String::new();
+    }
+    let is_reached = |n_halves: &usize| part(2 * n_halves - 1, 4 * width) <= value / largest;
+    let n_halves = (1..=2 * width).take_while(is_reached).count().max(1);
+    format!("{}{}", "━".repeat(n_halves / 2), if n_halves.is_multiple_of(2) { "" } else { "╸" })
+}
+
+/// The part that is `n` of so many.
+fn part(n: usize, of: usize) -> f64 {
+    let number = |n: usize| u32::try_from(n).map_or(0.0, f64::from);
+    number(n) / number(of).max(1.0)
+}
+
+/// A line of the table, with a line break at its end.
+fn line(columns: &[Shown], cell: impl Fn(&Shown) -> Cell, page: &Page, is_head: bool) -> String {
+    let mut text = String::new();
+    for shown in columns {
+        let mut cell = cell(shown);
+        cell.text = cut(&cell.text, shown.width);
+        let pad = " ".repeat(shown.width.saturating_sub(cell.width()));
+        let painted = if is_head { page.head(&cell.text) } else { cell.paint(page) };
+        let is_left = matches!(shown.column, Column::Name | Column::Bar);
+        text += &" ".repeat(shown.gap);
+        text += &if is_left { painted + &pad } else { pad + &painted };
+    }
+    format!("{}\n", text.trim_end())
+}
+
+/// Demand and fixed charges and the cost of all, which end at a column; nothing where the energy is all that costs.
+fn charges(report: &Report, edge: usize) -> String {
+    let several = report.costs.len() > 1;
+    let mut text = String::new();
+    for cost in &report.costs {
+        let money = |amount: f64| figures::money(amount, &cost.currency);
+        let of = if several { format!(", {}", cost.currency) } else { String::new() };
+        if several {
+            text += &charge_line(&format!("energy{of}"), &money(cost.energy_cost), edge);
+        } else if cost.charges.is_empty() {
+            continue;
+        }
+        for charge in cost.charges.iter().filter(|charge| charge.kind == ChargeKind::Demand) {
+            text += &demand(charge, cost, report, edge);
+        }
+        text += &fixed(cost, edge);
+        text += &charge_line(&format!("cost{of}"), &money(cost.cost), edge);
+    }
+    text
+}
+
+fn demand(charge: &Charge, cost: &Cost, report: &Report, edge: usize) -> String {
+    let money = |amount: f64| figures::money(amount, &cost.currency);
+    let is_one_tariff = cost.charges.iter().all(|other| other.tariff == charge.tariff);
+    let tariff = if is_one_tariff { String::new() } else { format!(", {}", charge.tariff) };
+    let so_far = if charge.is_complete { "" } else { " so far" };
+    let peak = charge.peak_kw.zip(charge.peak_at.as_ref()).map(|(kw, at)| {
+        let price = charge.per_kw.map(|price| format!(" at {}", money(price))).unwrap_or_default();
+        format!("{}{price}, {}", figures::power(kw * 1000.0), figures::weekday_time(at))
+    });
+    let peak = peak.unwrap_or_else(|| format!("no quarter was measured to 90{NBSP}%"));
+    let label = format!("demand, {}{so_far}{tariff}: {peak}", month(&charge.month, report));
+    let amount = money(charge.cost);
+    if charge.is_charged {
+        charge_line(&label, &amount, edge)
+    } else {
+        charge_line(&format!("not charged: {label}"), &format!("({amount})"), edge)
+    }
+}
+
+/// The fixed charges together, those that are charged and those that are not.
+fn fixed(cost: &Cost, edge: usize) -> String {
+    let fixed = |is_charged: bool| {
+        let is_it =
+            move |charge: &&Charge| charge.kind == ChargeKind::Fixed && charge.is_charged == is_charged;
+        let amounts: Vec<f64> = cost.charges.iter().filter(is_it).map(|charge| charge.cost).collect();
+        (!amounts.is_empty()).then(|| figures::money(amounts.iter().sum(), &cost.currency))
+    };
+    let charged = fixed(true).map(|amount| charge_line("fixed charges", &amount, edge));
+    let shown =
+        fixed(false).map(|amount| charge_line("not charged: fixed charges", &format!("({amount})"), edge));
+    charged.into_iter().chain(shown).collect()
+}
+
+fn charge_line(label: &str, amount: &str, edge: usize) -> String {
+    let room = edge.saturating_sub(amount.width() + GAP);
+    let label = cut(label, room);
+    let pad = " ".repeat(edge.saturating_sub(label.width() + amount.width()));
+    format!("{label}{pad}{amount}\n")
+}
+
+/// `November`, with its year in a report of several.
+fn month(month: &str, report: &Report) -> String {
+    let form = if report.from.0.year() == report.to.0.year() { "%B" } else { "%B %Y" };
+    let first = format!("{month}-01").parse::<jiff::civil::Date>();
+    first.map_or_else(|_| month.to_owned(), |first| first.strftime(form).to_string())
+}
