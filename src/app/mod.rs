@@ -8,6 +8,7 @@ mod assembly;
 mod check;
 mod commit;
 mod connections;
+mod demo;
 mod environment;
 mod files;
 mod lock;
@@ -33,6 +34,7 @@ pub use announce::log_lines;
 pub use assembly::can_start_threads;
 pub use check::{CheckReport, HostCheck, LocalTrouble, check, check_files};
 pub use connections::{Connection, close_connections, kept_connections};
+pub use demo::{History, HistoryRequest, demo_history};
 pub use environment::Environment;
 
 pub use poll::{Kept, PollRequest, Polled, poll};
@@ -92,9 +94,12 @@ pub enum Error {
     /// The kept state of the alerts is of another version.
     #[error("what is known of the alerts")]
     Alerts(#[source] StateError),
-    /// A folder of ours, `state` or `runtime`, cannot be used.
+    /// A folder of ours, `state`, `runtime` or `demo`, cannot be used.
     #[error("the {} directory `{}`", .0, .1.display())]
     Directory(&'static str, PathBuf, #[source] io::Error),
+    /// The folder for played days has something in it.
+    #[error("`{}` is there already, and has something in it: nothing is written there", .0.display())]
+    DemoFolder(PathBuf),
     /// The state directory belongs to another user, of this number.
     #[error("the state directory `{}` belongs to user {}, and this is user {}: nothing is written", .0.display(), .1, rustix::process::geteuid().as_raw())]
     StateOwner(PathBuf, u32),
@@ -166,6 +171,10 @@ impl Diagnose for Error {
             }
             Self::Directory("runtime", ..) => {
                 "set RUNTIME_DIRECTORY to a folder of this user's own, such as /run/fleetwatt"
+            }
+            Self::Directory("demo", ..) => "name another folder, in which this user may write",
+            Self::DemoFolder(_) => {
+                "name another folder, or remove this one if its played days are not needed"
             }
             Self::Directory(..) => "set STATE_DIRECTORY to a folder that this user may write to",
             Self::StateOwner(_, owner) => {

@@ -1,11 +1,13 @@
 //! The command line. Its doc comments are the help that people read.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::battery::BatteryCommand;
 use crate::app::{HostSelection, LogOf};
+use crate::reading::Timestamp;
 
 /// Agentless power monitoring for GPU fleets and the batteries behind them
 ///
@@ -86,6 +88,20 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         Some(_) | None => Err("write a label as key=value, such as rack=a1"),
     }
+}
+
+/// The shortest and longest interval of played cycles.
+const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_mins(15);
+
+fn interval(text: &str) -> Result<Duration, &'static str> {
+    let interval = humantime::parse_duration(text).ok().filter(|interval| INTERVALS.contains(interval));
+    interval.ok_or("write a time from 10s to 15m, such as 5m")
+}
+
+fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    let instant: jiff::Timestamp =
+        text.parse().map_err(|_| "write a time with its offset, such as 2026-11-27T06:00:00Z")?;
+    Ok(Timestamp::from_micros(instant.as_microsecond()))
 }
 
 #[derive(Debug, Subcommand)]
@@ -181,6 +197,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: BatteryCommand,
     },
+    /// A played fleet, to try reports on
+    Demo {
+        #[command(subcommand)]
+        command: DemoCommand,
+    },
     /// Print the completions of a shell
     ///
     /// Exit code: 0 printed.
@@ -210,10 +231,39 @@ impl Command {
             | Self::Alerts { .. }
             | Self::Store { .. }
             | Self::Battery { .. }
+            | Self::Demo { .. }
             | Self::Completions { .. }
             | Self::Man { .. } => LogOf::Command,
         }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DemoCommand {
+    /// Play some days of a fleet of 12 nodes with 70 GPUs and a battery station
+    ///
+    /// Creates a folder with an inventory, the scene files that answer for its hosts, and a timeline in SQLite with its
+    /// ledger: days and nights of work, and all that goes wrong in a month. Nothing of it is measured. The same seed and
+    /// the same end give the same days. A folder that has something in it is left alone.
+    ///
+    /// Exit code: 0 it is there; 1 it cannot be written; 2 the call is wrong, or the folder has something in it.
+    History {
+        /// The folder
+        #[arg(value_name = "FOLDER", default_value = "fleetwatt-demo")]
+        folder: PathBuf,
+        /// Number of days
+        #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=400))]
+        days: u32,
+        /// From one cycle to the next, 10s to 15m
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = interval)]
+        interval: Duration,
+        /// The time of the last cycle, as 2026-11-27T06:00:00Z [default: now]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
+        until: Option<Timestamp>,
+        /// Other days for another number
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -102,6 +102,7 @@ impl Exit {
             | app::Error::Timeline(store::Error::RetentionUnsupported)
             | app::Error::HostFile { .. }
             | app::Error::StateOwner { .. }
+            | app::Error::DemoFolder(_)
             | app::Error::Webhook(_)
             | app::Error::NoWebhook => Self::Usage,
             app::Error::Timeline(

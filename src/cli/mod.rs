@@ -4,6 +4,7 @@ mod alerts;
 mod args;
 mod battery;
 mod dead_letters;
+mod demo;
 mod exit;
 mod list;
 mod man;
@@ -124,6 +125,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Connections { command } => connections(cli, command),
         Command::Store { command } => store(cli, command),
         Command::Battery { command } => battery::run(cli, command),
+        Command::Demo { command } => demo::run(command),
     }
 }
 

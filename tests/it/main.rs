@@ -10,6 +10,7 @@ mod cloud;
 mod cloud_self;
 mod corpus;
 mod dead_letters;
+mod demo_history;
 mod documents;
 mod faults;
 #[path = "../fleet/fleet.rs"]
@@ -29,6 +30,7 @@ mod kept_shell;
 mod kills;
 mod kills_self;
 mod ledger;
+mod ledger_rows;
 mod ledger_traces;
 mod loop_marks;
 mod pgbouncer;
