@@ -89,6 +89,9 @@ pub enum Error {
     /// Another process judged the alerts since they were read; with what is known now. Nothing was written.
     #[error("another fleetwatt has judged the alerts meanwhile")]
     AlertsChanged(StoredAlertState),
+    /// There is no ledger beside the timeline that this role may read.
+    #[error("there is no ledger beside the timeline that may be read")]
+    NoLedger,
     /// Any other answer of the database.
     #[error("the database failed ({0})")]
     Other(&'static str, #[source] sqlx::Error),
@@ -209,6 +212,17 @@ impl Error {
         }
     }
 
+    /// The same, where it was read without sqlx.
+    pub(super) fn from_rusqlite(path: &Path, step: &'static str, source: rusqlite::Error) -> Self {
+        let code = source.sqlite_error().map(|error| error.extended_code);
+        let trouble = code.and_then(FileTrouble::of_code);
+        let source = sqlx::Error::AnyDriverError(Box::new(source));
+        match trouble {
+            Some(trouble) => Self::File(path.to_owned(), trouble, Some(source)),
+            None => Self::Other(step, source),
+        }
+    }
+
     /// A trouble of the spool that nobody else reported.
     pub(super) fn spool(path: &Path, trouble: FileTrouble) -> Self {
         Self::Spool(path.to_owned(), Some(trouble), None)
@@ -310,6 +324,9 @@ impl Diagnose for Error {
             Self::Spool(_, trouble, _) => spool_hint(*trouble),
             Self::UnknownRecord(..) => {
                 "run the newer fleetwatt that wrote them; the batch and those behind it wait in the spool"
+            }
+            Self::NoLedger => {
+                "run `fleetwatt store init`, or let an owner run what it prints; until then reports are derived from the timeline"
             }
             Self::AlertsChanged(_) => "nothing: the next cycle judges by what is known now",
             _ => self.server_hint(),

@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use rusqlite::OpenFlags;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
@@ -61,6 +64,35 @@ pub(super) async fn leave(connection: &mut SqliteConnection, identity: Identity,
 pub(super) fn read_only(path: &Path) -> SqliteConnectOptions {
     let is_in_use = std::fs::metadata(with(path, "-wal")).is_ok_and(|wal| wal.len() > 0);
     options(path).create_if_missing(false).read_only(true).immutable(!is_in_use)
+}
+
+/// The same for `rusqlite`, and for reading that takes some time: who may take part in the work on the file does, so
+/// that nobody folds the log into it meanwhile.
+pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<rusqlite::Connection> {
+    let is_in_use = std::fs::metadata(with(path, "-wal")).is_ok_and(|wal| wal.len() > 0);
+    let user = rustix::process::geteuid();
+    let is_ours = user.is_root() || std::fs::metadata(path).is_ok_and(|file| file.uid() == user.as_raw());
+    if !is_in_use && !is_ours {
+        return open_read_only(path, "&immutable=1");
+    }
+    match open_read_only(path, "") {
+        // The folder may be one in which nobody can write.
+        Err(_) if !is_in_use => open_read_only(path, "&immutable=1"),
+        opened => opened,
+    }
+}
+
+fn open_read_only(path: &Path, parameters: &str) -> rusqlite::Result<rusqlite::Connection> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let encoded = percent_encode(absolute.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        rusqlite::Connection::open_with_flags(format!("file:{encoded}?mode=ro{parameters}"), flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Only now is the file opened.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
 }
 
 /// An empty file for this user alone, unless there is one; SQLite gives its other files the same mode.

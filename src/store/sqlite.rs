@@ -5,6 +5,9 @@
 
 mod energy;
 mod prune;
+mod reader;
+
+pub(super) use reader::SqliteReader;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -30,6 +30,7 @@ mod kept_shell;
 mod kills;
 mod kills_self;
 mod ledger;
+mod ledger_reader;
 mod ledger_rows;
 mod ledger_traces;
 mod loop_marks;

@@ -4,11 +4,13 @@
 //! transaction mode, partitioned tables and the PostgreSQL-likes work. The catalogs are those of
 //! PostgreSQL 12 and newer.
 
+mod binary_copy;
 mod connect;
 mod delivery_log;
 mod energy;
 mod failure;
 mod init;
+mod reader;
 mod rejected_rows;
 mod status;
 mod table_mapping;
@@ -31,6 +33,8 @@ use crate::batch::BatchId;
 use connect::{begin, connect};
 use failure::Target;
 use table_mapping::TableMapping;
+
+pub(super) use reader::PostgresReader;
 
 /// After its last use a connection is taken to be alive so long without asking.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);

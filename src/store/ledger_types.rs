@@ -1,0 +1,106 @@
+//! The answers of a [`LedgerReader`](super::LedgerReader), and the events that it reads.
+
+use crate::reading::{Quarter, Timestamp};
+
+/// The event of each cycle of the whole fleet, and its source.
+pub(super) const CYCLE: (&str, &str) = ("cluster_gpu_power_total", "gpu_cluster");
+
+/// The event that says how asking a node ended.
+pub(super) const NODE_UP: &str = "node_up";
+
+/// The event of an alert that was raised or cleared.
+pub(super) const ALERT: &str = "alert";
+
+/// The most rows of `node_up` among which a failure is looked for: a day at one a minute.
+pub(super) const MAX_ATTEMPTS: i64 = 1_440;
+
+/// The most alerts that are read.
+pub(super) const MAX_ALERTS: i64 = 10_000;
+
+/// The most states of charge that are read: ten years of one station by the hour.
+pub(super) const MAX_CHARGES: i64 = 100_000;
+
+/// A ledger's place: whether its tables are there, and what this role may do with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerAccess {
+    /// There is none.
+    Missing,
+    /// It is there and this role may not read it.
+    Forbidden,
+    /// It can be read.
+    ReadOnly,
+    /// It can be read, and is kept by this role.
+    ReadWrite,
+}
+
+impl LedgerAccess {
+    /// Whether it can be read.
+    pub const fn is_readable(self) -> bool {
+        matches!(self, Self::ReadOnly | Self::ReadWrite)
+    }
+}
+
+/// The last row of a series before some quarter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastSeen {
+    /// The number of the series.
+    pub series: i64,
+    /// The number of the node where it was.
+    pub node: i64,
+    /// The quarter of that row.
+    pub quarter: Quarter,
+}
+
+/// A failed attempt to ask a node. Its texts are harmless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFailure {
+    /// When.
+    pub at: Timestamp,
+    /// The label of its outcome, such as `connect_failed`.
+    pub outcome: String,
+    /// The failure in words, for a person.
+    pub message: String,
+}
+
+/// The state of charge of a station over some quarters, in percent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChargeSpan {
+    /// The source of its events.
+    pub source: String,
+    /// The first quarter.
+    pub from: Quarter,
+    /// The lowest.
+    pub min: f64,
+    /// The highest.
+    pub max: f64,
+    /// The mean of its readings.
+    pub mean: f64,
+}
+
+/// An alert that was raised or cleared. Its texts are harmless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertEvent {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was raised; else it was cleared.
+    pub is_raised: bool,
+    /// The source that it is about.
+    pub source: String,
+    /// Tells alerts apart: the one that clears has the key of the one that raised.
+    pub key: String,
+    /// The rule.
+    pub rule: String,
+    /// `warning` or `critical`.
+    pub severity: String,
+    /// The trouble in words, for a person.
+    pub message: String,
+}
+
+/// A row of an alert as it is in the timeline.
+#[derive(Debug)]
+pub(super) struct AlertRow {
+    pub(super) at: Timestamp,
+    pub(super) source: String,
+    pub(super) value: Option<f64>,
+    pub(super) metadata: String,
+}

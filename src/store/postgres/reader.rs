@@ -1,0 +1,341 @@
+//! Reads the ledger and the timeline of a server. The rows of the ledger come by binary COPY.
+
+use std::ops::Range;
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::binary_copy::{BinaryCopy, Fields};
+use super::connect::{self, begin, connect};
+use super::failure::{Fault, Target};
+use super::table_schema::{self, TableSchema};
+use crate::ledger::{Entry, Method, Names, NumberedRow, SeriesName};
+use crate::reading::{Quarter, Timestamp};
+use crate::store::Error;
+use crate::store::ledger_types::{
+    ALERT, AlertRow, CYCLE, ChargeSpan, LastSeen, LedgerAccess, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES,
+    NODE_UP,
+};
+use crate::store::store_url::Server;
+use crate::store::table::TableName;
+
+/// The number of the ledger's tables, of those that may be read, and of those that may be written.
+const ACCESS: &str = "\
+WITH t AS (SELECT c.oid, has_schema_privilege(n.oid, 'USAGE') AS may_use FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'fleetwatt' AND c.relname IN ('series', 'node', 'energy'))
+SELECT count(*), count(*) FILTER (WHERE may_use AND has_table_privilege(oid, 'SELECT')),
+  count(*) FILTER (WHERE may_use AND has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE')) FROM t";
+
+/// Looks up the two ends of each series by the primary key.
+const SPAN: &str = "\
+SELECT (extract(epoch FROM min(e.first)) * 1000000)::int8, (extract(epoch FROM max(e.last)) * 1000000)::int8
+FROM fleetwatt.series s CROSS JOIN LATERAL (SELECT
+  (SELECT min(quarter) FROM fleetwatt.energy WHERE series = s.id) AS first,
+  (SELECT max(quarter) FROM fleetwatt.energy WHERE series = s.id) AS last) e";
+
+const LAST_SEEN: &str = "\
+SELECT s.id::int8, l.node::int8, (extract(epoch FROM l.quarter) * 1000000)::int8
+FROM fleetwatt.series s CROSS JOIN LATERAL (SELECT e.node, e.quarter FROM fleetwatt.energy e
+  WHERE e.series = s.id AND e.quarter < timestamptz 'epoch' + $1 * interval '1 microsecond'
+  ORDER BY e.quarter DESC, e.node DESC LIMIT 1) l";
+
+const LEDGER_STEP: &str = "read the ledger";
+const TIMELINE_STEP: &str = "read the timeline";
+
+/// A connection that only reads.
+#[derive(Debug)]
+pub(in crate::store) struct PostgresReader {
+    target: Target,
+    connection: PgConnection,
+    timeline: ReadableTable,
+    pub(in crate::store) access: LedgerAccess,
+}
+
+/// A table that may be another's, as far as reading needs to know it.
+#[derive(Debug)]
+struct ReadableTable {
+    /// As SQL.
+    name: String,
+    may_select: bool,
+    /// The type of `created_at`: without a zone it holds UTC.
+    time_type: &'static str,
+}
+
+impl ReadableTable {
+    fn of(found: &TableSchema) -> Self {
+        let is_zoned = found
+            .columns
+            .iter()
+            .any(|column| column.name == "created_at" && column.base_type == "timestamptz");
+        Self {
+            name: found.sql_name(),
+            may_select: found.may_select && found.may_use_schema,
+            time_type: if is_zoned { "timestamptz" } else { "timestamp" },
+        }
+    }
+
+    /// A parameter in microseconds as a value of `created_at`.
+    fn time(&self, parameter: &str) -> String {
+        format!("{} 'epoch' + {parameter} * interval '1 microsecond'", self.time_type)
+    }
+
+    /// Selects from the rows of an event type (`$1`) in a time (`$2` to `$3`): the sources are found one after the other
+    /// in the index, and the time of each as well.
+    fn of_each_source(&self, columns: &str) -> String {
+        let Self { name, .. } = self;
+        format!(
+            "WITH RECURSIVE s (source) AS (SELECT min(source::text) FROM {name} WHERE event_type = $1 UNION ALL \
+             SELECT (SELECT min(source::text) FROM {name} WHERE event_type = $1 AND source > s.source) FROM s \
+             WHERE s.source IS NOT NULL) \
+             SELECT {columns} FROM s JOIN {name} t ON t.source = s.source WHERE t.event_type = $1 \
+             AND t.created_at >= {} AND t.created_at < {}",
+            self.time("$2"),
+            self.time("$3"),
+        )
+    }
+}
+
+impl PostgresReader {
+    pub(in crate::store) async fn open(server: &Server, table: TableName) -> Result<Self, Error> {
+        let target = Target { server: server.clone(), table };
+        let mut connection = connect(server).await?;
+        let lookup = table_schema::table(&mut connection, &target.table);
+        let timeline = ReadableTable::of(&target.run("look up the table", lookup).await?);
+        let access = target.run("look for the ledger", access(&mut connection)).await?;
+        Ok(Self { target, connection, timeline, access })
+    }
+
+    pub(in crate::store) async fn names(&mut self) -> Result<Names, Error> {
+        let connection = &mut self.connection;
+        let work = async move {
+            let mut transaction = begin(connection).await?;
+            let series = "SELECT id::int8, key, model FROM fleetwatt.series";
+            let series: Vec<(i64, String, String)> =
+                sqlx::query_as(series).persistent(false).fetch_all(&mut *transaction).await?;
+            let nodes = "SELECT id::int8, name FROM fleetwatt.node";
+            let nodes: Vec<(i64, String)> =
+                sqlx::query_as(nodes).persistent(false).fetch_all(&mut *transaction).await?;
+            transaction.rollback().await?;
+            let named = |(id, key, model)| (id, SeriesName { key, model });
+            Ok(Names { series: series.into_iter().map(named).collect(), nodes: nodes.into_iter().collect() })
+        };
+        self.target.run("read the ledger's names", work).await
+    }
+
+    pub(in crate::store) async fn span(&mut self) -> Result<Option<Range<Quarter>>, Error> {
+        let connection = &mut self.connection;
+        let work = async move {
+            let mut transaction = begin(connection).await?;
+            let ends: (Option<i64>, Option<i64>) =
+                sqlx::query_as(SPAN).persistent(false).fetch_one(&mut *transaction).await?;
+            transaction.rollback().await?;
+            Ok(ends.0.zip(ends.1).map(|(first, last)| quarter(first)..quarter(last).next()))
+        };
+        self.target.run(LEDGER_STEP, work).await
+    }
+
+    pub(in crate::store) async fn rows(
+        &mut self,
+        quarters: Range<Quarter>,
+        on_row: &mut (impl FnMut(NumberedRow) + Send),
+    ) -> Result<(), Error> {
+        // COPY takes no parameters; these are numbers.
+        let at = |quarter: Quarter| {
+            format!("timestamptz 'epoch' + {} * interval '1 microsecond'", quarter.start().micros())
+        };
+        let sql = format!(
+            "COPY (SELECT series, node, quarter, energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2, busy_ms, \
+             method FROM fleetwatt.energy WHERE quarter >= {} AND quarter < {}) TO STDOUT (FORMAT binary)",
+            at(quarters.start),
+            at(quarters.end),
+        );
+        let connection = &mut self.connection;
+        let work = async move {
+            let mut transaction = begin(connection).await?;
+            copy(&mut transaction, &sql, numbered, on_row).await?;
+            Ok(transaction.rollback().await?)
+        };
+        self.target.run(LEDGER_STEP, work).await
+    }
+
+    pub(in crate::store) async fn last_seen(&mut self, before: Quarter) -> Result<Vec<LastSeen>, Error> {
+        let connection = &mut self.connection;
+        let work = async move {
+            let mut transaction = begin(connection).await?;
+            let query = sqlx::query_as(LAST_SEEN).bind(before.start().micros()).persistent(false);
+            let rows: Vec<(i64, i64, i64)> = query.fetch_all(&mut *transaction).await?;
+            transaction.rollback().await?;
+            let seen = |(series, node, at)| LastSeen { series, node, quarter: quarter(at) };
+            Ok(rows.into_iter().map(seen).collect())
+        };
+        self.target.run(LEDGER_STEP, work).await
+    }
+
+    pub(in crate::store) async fn first_failure(
+        &mut self,
+        source: &str,
+        time: Range<Timestamp>,
+    ) -> Result<Option<(Timestamp, String)>, Error> {
+        let table = self.timeline()?;
+        let sql = format!(
+            "SELECT {MICROS}, metadata FROM (SELECT created_at, metadata::text, value FROM {} WHERE event_type = $1 \
+             AND source = $4 AND created_at >= {} AND created_at < {} ORDER BY created_at LIMIT {MAX_ATTEMPTS}) u \
+             WHERE value = 0 LIMIT 1",
+            table.name,
+            table.time("$2"),
+            table.time("$3"),
+        );
+        let rows: Vec<(i64, Option<String>)> =
+            self.select(sql, NODE_UP, time, Some(Bound::Text(source))).await?;
+        let found = rows.into_iter().next();
+        Ok(found.map(|(at, metadata)| (Timestamp::from_micros(at), metadata.unwrap_or_default())))
+    }
+
+    pub(in crate::store) async fn was_running(&mut self, time: Range<Timestamp>) -> Result<bool, Error> {
+        let table = self.timeline()?;
+        let (event_type, source) = CYCLE;
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {} WHERE event_type = $1 AND source = $4 AND created_at >= {} \
+             AND created_at < {})",
+            table.name,
+            table.time("$2"),
+            table.time("$3"),
+        );
+        let rows: Vec<(bool,)> = self.select(sql, event_type, time, Some(Bound::Text(source))).await?;
+        Ok(rows.first().is_some_and(|row| row.0))
+    }
+
+    pub(in crate::store) async fn charges(
+        &mut self,
+        event_type: &str,
+        time: Range<Timestamp>,
+        step_micros: i64,
+    ) -> Result<Vec<ChargeSpan>, Error> {
+        let columns = format!(
+            "t.source::text, {MICROS_OF_T} / $4 * $4, min(t.value)::float8, max(t.value)::float8, avg(t.value)::float8"
+        );
+        let sql = format!(
+            "{} AND t.value IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2 LIMIT {MAX_CHARGES}",
+            self.timeline()?.of_each_source(&columns)
+        );
+        let rows: Vec<(String, i64, f64, f64, f64)> =
+            self.select(sql, event_type, time, Some(Bound::Number(step_micros))).await?;
+        let span =
+            |(source, from, min, max, mean)| ChargeSpan { source, from: quarter(from), min, max, mean };
+        Ok(rows.into_iter().map(span).collect())
+    }
+
+    pub(in crate::store) async fn alerts(&mut self, time: Range<Timestamp>) -> Result<Vec<AlertRow>, Error> {
+        let columns = format!("{MICROS_OF_T}, t.source::text, t.value::float8, t.metadata::text");
+        let sql = format!("{} ORDER BY 1 LIMIT {MAX_ALERTS}", self.timeline()?.of_each_source(&columns));
+        let rows: Vec<(i64, String, Option<f64>, Option<String>)> =
+            self.select(sql, ALERT, time, None).await?;
+        let row = |(at, source, value, metadata): (i64, _, _, Option<String>)| AlertRow {
+            at: Timestamp::from_micros(at),
+            source,
+            value,
+            metadata: metadata.unwrap_or_default(),
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    pub(in crate::store) async fn close(self) {
+        connect::close(self.connection).await;
+    }
+
+    /// The timeline, if this role may read it.
+    fn timeline(&self) -> Result<&ReadableTable, Error> {
+        if self.timeline.may_select {
+            return Ok(&self.timeline);
+        }
+        let grant = self.target.grant("SELECT ON", &self.timeline.name);
+        Err(Error::Permission(TIMELINE_STEP, vec![grant], None))
+    }
+
+    /// The rows of a statement about an event type (`$1`) in a time (`$2` to `$3`).
+    async fn select<T>(
+        &mut self,
+        sql: String,
+        event_type: &str,
+        time: Range<Timestamp>,
+        more: Option<Bound<'_>>,
+    ) -> Result<Vec<T>, Error>
+    where
+        T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+    {
+        let connection = &mut self.connection;
+        let work = async move {
+            let mut transaction = begin(connection).await?;
+            let query = sqlx::query_as(AssertSqlSafe(sql)).bind(event_type);
+            let query = query.bind(time.start.micros()).bind(time.end.micros());
+            let query = match more {
+                Some(Bound::Text(text)) => query.bind(text),
+                Some(Bound::Number(number)) => query.bind(number),
+                None => query,
+            };
+            let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
+            transaction.rollback().await?;
+            Ok(rows)
+        };
+        self.target.run(TIMELINE_STEP, work).await
+    }
+}
+
+/// A fourth parameter.
+enum Bound<'a> {
+    Text(&'a str),
+    Number(i64),
+}
+
+/// A time as microseconds since 1970; without a zone it is UTC.
+const MICROS: &str = "(extract(epoch FROM created_at) * 1000000)::int8";
+const MICROS_OF_T: &str = "(extract(epoch FROM t.created_at) * 1000000)::int8";
+
+async fn access(connection: &mut PgConnection) -> Result<LedgerAccess, Fault> {
+    let mut transaction = begin(connection).await?;
+    let counts: (i64, i64, i64) =
+        sqlx::query_as(ACCESS).persistent(false).fetch_one(&mut *transaction).await?;
+    transaction.rollback().await?;
+    Ok(match counts {
+        (3, 3, 3) => LedgerAccess::ReadWrite,
+        (3, 3, _) => LedgerAccess::ReadOnly,
+        (3, ..) => LedgerAccess::Forbidden,
+        _ => LedgerAccess::Missing,
+    })
+}
+
+/// Gives the rows of a binary COPY.
+async fn copy<T>(
+    connection: &mut PgConnection,
+    sql: &str,
+    decode: impl Fn(&mut Fields<'_>) -> Option<T>,
+    mut on_row: impl FnMut(T),
+) -> sqlx::Result<()> {
+    let mut stream = connection.copy_out_raw(sql).await?;
+    let mut copy = BinaryCopy::default();
+    let malformed = |error| sqlx::Error::Decode(Box::new(error));
+    while let Some(chunk) = std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await {
+        copy.feed(&chunk?, &decode, &mut on_row).map_err(malformed)?;
+    }
+    copy.finish().map_err(malformed)
+}
+
+fn numbered(fields: &mut Fields<'_>) -> Option<NumberedRow> {
+    let (series, node) = (i64::from(fields.int4()?), i64::from(fields.int4()?));
+    let quarter = Quarter::at(fields.timestamptz()?);
+    let entry = Entry {
+        energy_mj: fields.int8()?,
+        covered_ms: i64::from(fields.int4()?),
+        samples: i64::from(fields.int4()?),
+        min_mw: fields.nullable_int4()?.map(i64::from),
+        max_mw: fields.nullable_int4()?.map(i64::from),
+        variance_mj2: f64::from(fields.float4()?),
+        busy_ms: fields.nullable_int4()?.map(i64::from),
+        method: Method::from_bits(u8::try_from(fields.int2()?).ok()?),
+    };
+    Some(NumberedRow { series, node, quarter, entry })
+}
+
+const fn quarter(micros: i64) -> Quarter {
+    Quarter::at(Timestamp::from_micros(micros))
+}

@@ -1,0 +1,302 @@
+//! Reads the ledger and the timeline of a file, by `rusqlite`: rows come without a channel and an allocation for each
+//! value.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use crate::ledger::{Entry, Method, Names, NumberedRow, SeriesName};
+use crate::reading::{Quarter, Timestamp};
+use crate::store::ledger_types::{
+    ALERT, AlertRow, CYCLE, ChargeSpan, LastSeen, LedgerAccess, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES,
+    NODE_UP,
+};
+use crate::store::table::TableName;
+use crate::store::{Error, file};
+
+/// Rows that are handed over at once; they stay in the processor's cache.
+const ROWS_A_CHUNK: usize = 1_024;
+
+/// Chunks that may wait.
+const MAX_CHUNKS: usize = 8;
+
+const TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
+    AND name IN ('fleetwatt_series', 'fleetwatt_node', 'fleetwatt_energy')";
+
+const ROWS: &str = "SELECT node, quarter, energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2, busy_ms, method \
+    FROM fleetwatt_energy WHERE series = ?1 AND quarter >= ?2 AND quarter < ?3";
+
+const LAST_SEEN: &str = "SELECT node, quarter FROM fleetwatt_energy WHERE series = ?1 AND quarter < ?2 \
+    ORDER BY quarter DESC, node DESC LIMIT 1";
+
+/// Looks up the two ends of each series by the primary key.
+const SPAN: &str = "SELECT \
+    min((SELECT min(quarter) FROM fleetwatt_energy WHERE series = s.id)), \
+    max((SELECT max(quarter) FROM fleetwatt_energy WHERE series = s.id)) FROM fleetwatt_series AS s";
+
+/// A file that is open.
+#[derive(Debug)]
+pub(in crate::store) struct SqliteReader {
+    path: PathBuf,
+    table: TableName,
+    connection: Arc<Mutex<Connection>>,
+    pub(in crate::store) access: LedgerAccess,
+}
+
+impl SqliteReader {
+    /// `None` where there is no file, or no timeline in it.
+    pub(in crate::store) async fn open(path: &Path, table: TableName) -> Result<Option<Self>, Error> {
+        super::refuse_schema(&table)?;
+        if tokio::fs::metadata(path).await.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let (path, name) = (path.to_owned(), table.name.clone());
+        let at = path.clone();
+        let opened = blocking(&path, "open", move || {
+            let connection = file::open_to_read(&at)?;
+            connection.execute_batch("PRAGMA cache_size = -16384; PRAGMA mmap_size = 1073741824")?;
+            let sql = "SELECT count(*) FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE";
+            let has_timeline: i64 = connection.query_row(sql, [name], |row| row.get(0))?;
+            let n_tables: i64 = connection.query_row(TABLES, [], |row| row.get(0))?;
+            Ok((has_timeline > 0).then_some((connection, n_tables == 3)))
+        });
+        Ok(opened.await?.map(|(connection, has_ledger)| Self {
+            path,
+            table,
+            connection: Arc::new(Mutex::new(connection)),
+            access: if has_ledger { LedgerAccess::ReadWrite } else { LedgerAccess::Missing },
+        }))
+    }
+
+    pub(in crate::store) async fn names(&mut self) -> Result<Names, Error> {
+        self.read("read the ledger's names", |connection| {
+            let mut names = Names::default();
+            let mut series = connection.prepare("SELECT id, key, model FROM fleetwatt_series")?;
+            let mut rows = series.query([])?;
+            while let Some(row) = rows.next()? {
+                names.series.insert(row.get(0)?, SeriesName { key: row.get(1)?, model: row.get(2)? });
+            }
+            let mut nodes = connection.prepare("SELECT id, name FROM fleetwatt_node")?;
+            let mut rows = nodes.query([])?;
+            while let Some(row) = rows.next()? {
+                names.nodes.insert(row.get(0)?, row.get(1)?);
+            }
+            Ok(names)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn span(&mut self) -> Result<Option<Range<Quarter>>, Error> {
+        self.read("read the ledger", |connection| {
+            let ends: (Option<i64>, Option<i64>) =
+                connection.query_row(SPAN, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(ends.0.zip(ends.1).map(|(first, last)| quarter(first)..quarter(last).next()))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn rows(
+        &mut self,
+        quarters: Range<Quarter>,
+        on_row: &mut (impl FnMut(NumberedRow) + Send),
+    ) -> Result<(), Error> {
+        let (sender, mut chunks) = mpsc::channel(MAX_CHUNKS);
+        let reading = self.read("read the ledger", move |connection| {
+            let mut chunk = Vec::with_capacity(ROWS_A_CHUNK);
+            each_row(connection, quarters, |row| {
+                chunk.push(row);
+                // Nobody takes them any more if this call was given up.
+                chunk.len() < ROWS_A_CHUNK
+                    || sender
+                        .blocking_send(std::mem::replace(&mut chunk, Vec::with_capacity(ROWS_A_CHUNK)))
+                        .is_ok()
+            })?;
+            sender.blocking_send(chunk).unwrap_or_default();
+            Ok(())
+        });
+        let taking = async {
+            while let Some(chunk) = chunks.recv().await {
+                chunk.into_iter().for_each(&mut *on_row);
+            }
+        };
+        tokio::join!(reading, taking).0
+    }
+
+    pub(in crate::store) async fn last_seen(&mut self, before: Quarter) -> Result<Vec<LastSeen>, Error> {
+        self.read("read the ledger", move |connection| {
+            let mut found = Vec::new();
+            let mut statement = connection.prepare(LAST_SEEN)?;
+            for series in all_series(connection)? {
+                let seen =
+                    |row: &Row<'_>| Ok(LastSeen { series, node: row.get(0)?, quarter: quarter(row.get(1)?) });
+                let last = statement.query_row(params![series, before.start().micros()], seen).optional()?;
+                found.extend(last);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn first_failure(
+        &mut self,
+        source: String,
+        time: Range<Timestamp>,
+    ) -> Result<Option<(Timestamp, String)>, Error> {
+        let sql = format!(
+            "SELECT created_at, metadata FROM (SELECT created_at, metadata, value FROM {} WHERE event_type = '{NODE_UP}' \
+             AND source = ?1 AND created_at >= ?2 AND created_at < ?3 ORDER BY created_at LIMIT {MAX_ATTEMPTS}) \
+             WHERE value = 0 LIMIT 1",
+            self.table
+        );
+        self.read("read the timeline", move |connection| {
+            let found = |row: &Row<'_>| Ok((Timestamp::from_micros(row.get(0)?), row.get(1)?));
+            let bounds = params![source, time.start.micros(), time.end.micros()];
+            connection.query_row(&sql, bounds, found).optional()
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn was_running(&mut self, time: Range<Timestamp>) -> Result<bool, Error> {
+        let (event_type, source) = CYCLE;
+        let sql = format!(
+            "SELECT EXISTS (SELECT 1 FROM {} WHERE event_type = '{event_type}' AND source = '{source}' \
+             AND created_at >= ?1 AND created_at < ?2)",
+            self.table
+        );
+        self.read("read the timeline", move |connection| {
+            connection.query_row(&sql, [time.start.micros(), time.end.micros()], |row| row.get(0))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn charges(
+        &mut self,
+        event_type: &'static str,
+        time: Range<Timestamp>,
+        step_micros: i64,
+    ) -> Result<Vec<ChargeSpan>, Error> {
+        let sql = format!(
+            "{} AND t.value IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2 LIMIT {MAX_CHARGES}",
+            self.of_each_source("t.source, t.created_at / ?4 * ?4, min(t.value), max(t.value), avg(t.value)"),
+        );
+        self.read("read the timeline", move |connection| {
+            let mut statement = connection.prepare(&sql)?;
+            let bounds = params![event_type, time.start.micros(), time.end.micros(), step_micros];
+            let found = statement.query_map(bounds, |row| {
+                Ok(ChargeSpan {
+                    source: row.get(0)?,
+                    from: quarter(row.get(1)?),
+                    min: row.get(2)?,
+                    max: row.get(3)?,
+                    mean: row.get(4)?,
+                })
+            })?;
+            found.collect()
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn alerts(&mut self, time: Range<Timestamp>) -> Result<Vec<AlertRow>, Error> {
+        let sql = format!(
+            "{} ORDER BY t.created_at LIMIT {MAX_ALERTS}",
+            self.of_each_source("t.created_at, t.source, t.value, t.metadata"),
+        );
+        self.read("read the timeline", move |connection| {
+            let mut statement = connection.prepare(&sql)?;
+            let found =
+                statement.query_map(params![ALERT, time.start.micros(), time.end.micros()], |row| {
+                    Ok(AlertRow {
+                        at: Timestamp::from_micros(row.get(0)?),
+                        source: row.get(1)?,
+                        value: row.get(2)?,
+                        metadata: row.get(3)?,
+                    })
+                })?;
+            found.collect()
+        })
+        .await
+    }
+
+    /// Selects from the rows of an event type (`?1`) in a time (`?2` to `?3`): the sources are found one after the other
+    /// in the index, and the time of each as well.
+    fn of_each_source(&self, columns: &str) -> String {
+        let table = &self.table;
+        format!(
+            "WITH RECURSIVE s (source) AS (SELECT min(source) FROM {table} WHERE event_type = ?1 UNION ALL \
+             SELECT (SELECT min(source) FROM {table} WHERE event_type = ?1 AND source > s.source) FROM s \
+             WHERE s.source IS NOT NULL) \
+             SELECT {columns} FROM s CROSS JOIN {table} AS t WHERE t.event_type = ?1 AND t.source = s.source \
+             AND t.created_at >= ?2 AND t.created_at < ?3"
+        )
+    }
+
+    /// Does some reading on a thread on which it may wait.
+    async fn read<T: Send + 'static>(
+        &self,
+        step: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let connection = Arc::clone(&self.connection);
+        blocking(&self.path, step, move || work(&connection.lock().unwrap_or_else(PoisonError::into_inner)))
+            .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    step: &'static str,
+    work: impl FnOnce() -> rusqlite::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    match spawn_blocking(work).await {
+        Ok(done) => done.map_err(|source| Error::from_rusqlite(path, step, source)),
+        Err(error) => Err(Error::Other(step, sqlx::Error::AnyDriverError(Box::new(error)))),
+    }
+}
+
+/// Gives each row of some quarters, series by series, until `on_row` says that it is enough.
+fn each_row(
+    connection: &Connection,
+    quarters: Range<Quarter>,
+    mut on_row: impl FnMut(NumberedRow) -> bool,
+) -> rusqlite::Result<()> {
+    let (from, to) = (quarters.start.start().micros(), quarters.end.start().micros());
+    let mut statement = connection.prepare(ROWS)?;
+    for series in all_series(connection)? {
+        let mut rows = statement.query([series, from, to])?;
+        while let Some(row) = rows.next()? {
+            if !on_row(numbered(series, row)?) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn all_series(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = connection.prepare("SELECT id FROM fleetwatt_series")?;
+    let numbers = statement.query_map([], |row| row.get(0))?;
+    numbers.collect()
+}
+
+/// A row of [`ROWS`].
+fn numbered(series: i64, row: &Row<'_>) -> rusqlite::Result<NumberedRow> {
+    let entry = Entry {
+        energy_mj: row.get(2)?,
+        covered_ms: row.get(3)?,
+        samples: row.get(4)?,
+        min_mw: row.get(5)?,
+        max_mw: row.get(6)?,
+        variance_mj2: row.get(7)?,
+        busy_ms: row.get(8)?,
+        method: Method::from_bits(row.get(9)?),
+    };
+    Ok(NumberedRow { series, node: row.get(0)?, quarter: quarter(row.get(1)?), entry })
+}
+
+const fn quarter(micros: i64) -> Quarter {
+    Quarter::at(Timestamp::from_micros(micros))
+}
