@@ -23,17 +23,20 @@ async fn kill(postgres: Option<String>) -> Found {
     run(plan).await
 }
 
-#[tokio::test]
-async fn each_alert_is_in_a_sqlite_timeline_once_and_told_over_ten_kills() {
-    let found = kill(None).await;
-    assert_eq!(found.faults, Vec::<String>::new(), "{found:?}");
-    assert!(found.n_events > 0 && found.n_events == found.n_told, "{found:?}");
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_and_energies_of_a_sqlite_timeline_are_whole_after_ten_kills() {
+    held(&kill(None).await);
 }
 
-#[tokio::test]
-async fn each_alert_is_in_a_postgresql_timeline_once_and_told_over_ten_kills() {
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_and_energies_of_a_postgresql_timeline_are_whole_after_ten_kills() {
     let database = Database::new("kills", TABLE).await;
-    let found = kill(Some(database.url("postgres", ""))).await;
+    held(&kill(Some(database.url("postgres", ""))).await);
+}
+
+/// Each alert event is there once and was told, and the ledger is what follows from the timeline.
+fn held(found: &Found) {
     assert_eq!(found.faults, Vec::<String>::new(), "{found:?}");
     assert!(found.n_events > 0 && found.n_events == found.n_told, "{found:?}");
+    assert!(found.energy_mj > 0 && found.covered_ms > 0, "{found:?}");
 }

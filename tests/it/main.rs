@@ -12,10 +12,14 @@ mod corpus;
 mod dead_letters;
 mod demo_history;
 mod documents;
+#[path = "../kills/energies.rs"]
+mod energies;
 mod faults;
 #[path = "../fleet/fleet.rs"]
 mod fleet;
 mod fleet_self;
+#[path = "../kills/gate.rs"]
+mod gate;
 mod golden;
 mod gpu_cases;
 mod inventory;
@@ -31,7 +35,6 @@ mod kills;
 mod kills_self;
 mod ledger;
 mod ledger_reader;
-mod ledger_rows;
 mod ledger_traces;
 mod loop_marks;
 mod pgbouncer;

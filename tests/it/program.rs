@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sqlx::ConnectOptions;
 
+use crate::energies::Energies;
 use crate::fleet::Fleet;
 
 /// State, sockets and home of a fleetwatt that shares nothing with any other.
@@ -134,6 +135,12 @@ impl Home {
                 rows => rows.unwrap(),
             }
         })
+    }
+
+    /// The energies of the SQLite timeline.
+    pub(crate) fn energies(&self) -> Energies {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(Energies::of_file(&self.path("s/fleetwatt.db")))
     }
 
     /// Every path below the home, with the size of what is a file.

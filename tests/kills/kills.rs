@@ -1,6 +1,7 @@
-//! Daemons that are killed at random moments while alerts are raised and cleared and the webhook comes and
-//! goes; and what must hold afterwards, judged from the database and from the webhook's own record: each
-//! alert event is in the timeline exactly once, and each message was at the webhook at least once.
+//! Daemons that are killed at random moments while alerts are raised and cleared, the webhook and the database come
+//! and go, and a second process delivers what waits at the same time; and what must hold afterwards, judged from the
+//! database and from the webhook's own record: each alert event is in the timeline exactly once, each message was at
+//! the webhook at least once, and the ledger is what follows from the timeline, to the millijoule.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 #![allow(clippy::disallowed_methods, reason = "a test starts and kills what it tests")]
@@ -17,6 +18,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use tokio::time::sleep;
 
+use crate::energies::Energies;
+use crate::gate::Gate;
 use crate::webhook::{Mood, Told, Webhook};
 
 /// A timeline as an installation has it.
@@ -30,6 +33,9 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(50);
 
 const N_HOSTS: usize = 3;
+
+/// How long a file waits for its lock before a batch goes to the spool, and somewhat more.
+const LOCKED_FOR: Duration = Duration::from_millis(5_500);
 
 /// What is done to one daemon.
 #[derive(Debug, Clone)]
@@ -60,6 +66,11 @@ pub(crate) struct Found {
     pub(crate) n_told: usize,
     /// Those that were there more than once.
     pub(crate) n_told_again: usize,
+    /// How often a second process delivered what waited.
+    pub(crate) n_replays: u32,
+    /// The energy and the covered time of the ledger.
+    pub(crate) energy_mj: i64,
+    pub(crate) covered_ms: i64,
     /// What does not hold.
     pub(crate) faults: Vec<String>,
 }
@@ -88,15 +99,21 @@ impl Chance {
 struct Stage {
     plan: Plan,
     webhook: Webhook,
+    gate: Gate,
     chance: Chance,
     is_hot: [bool; N_HOSTS],
+    n_replays: u32,
 }
 
 /// Does all of it.
 pub(crate) async fn run(plan: Plan) -> Found {
     let webhook = Webhook::start().await;
     let chance = Chance(plan.seed);
-    let mut stage = Stage { plan, webhook, chance, is_hot: [false; N_HOSTS] };
+    let gate = match &plan.postgres {
+        Some(url) => Gate::before(url).await,
+        None => Gate::of_file(&plan.dir.join("s/fleetwatt.db")),
+    };
+    let mut stage = Stage { plan, webhook, gate, chance, is_hot: [false; N_HOSTS], n_replays: 0 };
     stage.set();
     for _ in 0..stage.plan.n_kills {
         stage.live_and_be_killed().await;
@@ -109,8 +126,7 @@ impl Stage {
     fn set(&self) {
         let hosts: Vec<String> =
             (0..N_HOSTS).map(|n| format!("[[host]]\nname = \"n{n}\"\nscripted = \"n{n}.toml\"\n")).collect();
-        let store = self.plan.postgres.as_ref();
-        let store = store.map(|url| format!("[store]\nurl = \"{url}\"\n")).unwrap_or_default();
+        let store = format!("[store]\nurl = \"{}\"\n", self.gate.url());
         let interval = humantime::format_duration(self.plan.interval);
         let timeout = humantime::format_duration(self.plan.interval * 9 / 10);
         let text = format!(
@@ -122,7 +138,7 @@ impl Stage {
         for n in 0..N_HOSTS {
             self.write_scene(n);
         }
-        assert!(self.command(&["store", "init"]).status().unwrap().success());
+        assert!(self.succeeds(&["store", "init"]));
     }
 
     /// In one step, so that nobody reads half of it.
@@ -143,25 +159,54 @@ impl Stage {
         command
     }
 
+    /// Runs the program to its end, beside the proxy that it needs.
+    fn succeeds(&self, args: &[&str]) -> bool {
+        tokio::task::block_in_place(|| self.command(args).status().unwrap().success())
+    }
+
     fn start(&self) -> Child {
         let log = File::options().create(true).append(true).open(self.plan.dir.join("run.log")).unwrap();
         self.command(&["run"]).stderr(log).spawn().unwrap()
     }
 
-    /// One life: hosts become hot and cool, the webhook comes and goes, and then it is over.
+    /// One life: hosts become hot and cool, the webhook and the database come and go, and then it is over.
     async fn live_and_be_killed(&mut self) {
+        let mut second = if self.chance.below(5) == 0 { self.second_deliverer() } else { None };
         let mut child = self.start();
-        let life = self.chance.below_millis(self.plan.interval * 2 + Duration::from_millis(300));
+        let mut life = self.chance.below_millis(self.plan.interval * 2 + Duration::from_millis(300));
+        if self.gate.is_closed() && self.plan.postgres.is_none() && self.chance.below(4) == 0 {
+            life += LOCKED_FOR;
+        }
         let ends_at = Instant::now() + life;
         while Instant::now() < ends_at {
-            self.step();
+            self.step().await;
             sleep(STEP.min(ends_at.saturating_duration_since(Instant::now()))).await;
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        for one in [Some(&mut child), second.as_mut()].into_iter().flatten() {
+            one.kill().unwrap();
+            one.wait().unwrap();
+        }
     }
 
-    fn step(&mut self) {
+    /// A process that delivers a copy of what waits, beside the daemon, as after a spool was put back from a backup.
+    fn second_deliverer(&mut self) -> Option<Child> {
+        let (own, copy) = (self.plan.dir.join("s"), self.plan.dir.join("copy"));
+        std::fs::remove_dir_all(&copy).unwrap_or_default();
+        std::fs::create_dir(&copy).unwrap();
+        for name in ["spool.db", "spool.db-wal"] {
+            if own.join(name).exists() {
+                std::fs::copy(own.join(name), copy.join(name)).unwrap();
+            }
+        }
+        if !copy.join("spool.db").exists() {
+            return None;
+        }
+        self.n_replays += 1;
+        let log = File::options().create(true).append(true).open(self.plan.dir.join("copy.log")).unwrap();
+        Some(self.command(&["store", "replay"]).env("STATE_DIRECTORY", copy).stderr(log).spawn().unwrap())
+    }
+
+    async fn step(&mut self) {
         if self.chance.below(6) == 0 {
             let host = self.chance.below(N_HOSTS);
             self.is_hot[host] ^= true;
@@ -171,6 +216,14 @@ impl Stage {
             let moods = [Mood::Takes, Mood::Takes, Mood::Breaks, Mood::TakesAndDies, Mood::Refuses];
             self.webhook.set(moods[self.chance.below(moods.len())]);
         }
+        match self.gate.is_closed() {
+            true if self.chance.below(12) == 0 => self.gate.open().await,
+            false if self.chance.below(40) == 0 => self.gate.close().await,
+            true | false => {}
+        }
+        if self.chance.below(20) == 0 {
+            self.gate.lose_answers(self.chance.below(4) == 0);
+        }
     }
 
     /// All hosts cool, the webhook there, and nobody is killed: now everything comes to its end.
@@ -178,6 +231,10 @@ impl Stage {
         self.is_hot = [false; N_HOSTS];
         (0..N_HOSTS).for_each(|host| self.write_scene(host));
         self.webhook.set(Mood::Takes);
+        self.gate.lose_answers(false);
+        if self.gate.is_closed() {
+            self.gate.open().await;
+        }
         let n_cycles = self.cycles().await;
         let mut child = self.start();
         let deadline = Instant::now() + SETTLED_WITHIN;
@@ -193,6 +250,12 @@ impl Stage {
         if !status.success() {
             faults.push(format!("the last life ended with {status}"));
         }
+        if !self.succeeds(&["store", "replay"]) {
+            faults.push("something still waits in the spool".to_owned());
+        }
+        let energies = self.energies().await;
+        faults.extend(energies.differences());
+        let (energy_mj, covered_ms) = energies.total();
         let (events, told) = (self.events().await, self.webhook.told());
         let different: BTreeSet<&Told> = told.iter().collect();
         Found {
@@ -200,6 +263,9 @@ impl Stage {
             n_events: events.len(),
             n_told: different.len(),
             n_told_again: told.len() - different.len(),
+            n_replays: self.n_replays,
+            energy_mj,
+            covered_ms,
             faults,
         }
     }
@@ -223,6 +289,13 @@ impl Stage {
         faults.extend(events.difference(&told).map(|one| format!("the webhook was not told: {one:?}")));
         faults.extend(told.difference(&events).map(|one| format!("not in the timeline: {one:?}")));
         faults
+    }
+
+    async fn energies(&self) -> Energies {
+        match &self.plan.postgres {
+            Some(url) => Energies::of_server(url).await,
+            None => Energies::of_file(&self.plan.dir.join("s/fleetwatt.db")).await,
+        }
     }
 
     /// How many cycles are in the timeline.

@@ -1,9 +1,14 @@
 //! A thousand kills of the daemon at random moments, and then the proof that each alert event is in the
-//! timeline exactly once, and that the webhook was told each of them: `tests/kills/run`.
+//! timeline exactly once, that the webhook was told each of them, and that the ledger is what follows from
+//! the timeline: `tests/kills/run`.
 
+mod energies;
+mod gate;
 mod kills;
 #[path = "../it/postgres.rs"]
 mod postgres;
+#[path = "../it/spool_proxy.rs"]
+mod spool_proxy;
 mod webhook;
 
 use std::io::{self, Write};
@@ -17,7 +22,7 @@ use tokio::task::JoinSet;
 use kills::{Found, Plan};
 use postgres::Database;
 
-/// Kills daemons, half of them with SQLite and half with PostgreSQL, while alerts come and go.
+/// Kills daemons, half of them with SQLite and half with PostgreSQL, while alerts and their databases come and go.
 #[derive(Parser)]
 struct Args {
     /// How often one is killed, all daemons together.
@@ -83,6 +88,9 @@ async fn kill_all(args: &Args) -> io::Result<bool> {
         all.n_events += found.n_events;
         all.n_told += found.n_told;
         all.n_told_again += found.n_told_again;
+        all.n_replays += found.n_replays;
+        all.energy_mj += found.energy_mj;
+        all.covered_ms += found.covered_ms;
         all.faults.extend(found.faults);
     }
     let mut out = io::stdout().lock();
@@ -92,13 +100,16 @@ async fn kill_all(args: &Args) -> io::Result<bool> {
     writeln!(
         out,
         "seed {}: {} kills of {} daemons, {} alert events in the timelines, {} of them told, {} more than once; \
-         {} faults; {} s",
+         {} mJ in {} ms in the ledgers; {} second deliverers; {} faults; {} s",
         args.seed,
         all.n_kills,
         args.daemons,
         all.n_events,
         all.n_told,
         all.n_told_again,
+        all.energy_mj,
+        all.covered_ms,
+        all.n_replays,
         all.faults.len(),
         began_at.elapsed().as_secs()
     )?;
