@@ -1,8 +1,37 @@
 //! Reports: rows of the ledger, prices and carbon become the figures that people read.
 //!
-//! Pure: the caller brings the rows, the names, the tariffs and what is known of gaps. Every form that is shown (text, CSV,
-//! JSON, page) is made from one [`Report`] and nothing else.
+//! Pure: the caller brings the rows, the names, the tariffs and what is known of gaps. A [`Tally`] takes the rows,
+//! [`Measured`] says what is missing in them, and [`Measured::report`] makes the report. Every form that is shown (text,
+//! CSV, JSON, page) is made from one [`Report`] and nothing else.
 
+mod axis;
+mod bill;
+mod calendar;
+mod costs;
+mod data;
+mod facts;
+mod figures;
+mod fleet;
+mod gaps;
+mod lane;
+mod measured;
 mod model;
+mod names;
+mod notes;
+mod presence;
+mod prices;
+mod question;
+#[cfg(test)]
+mod report_tests;
+mod rows;
+mod sums;
+mod tally;
+#[cfg(test)]
+mod world;
 
+pub use facts::{Facts, LastSeen, MAX_SEEN_BEFORE};
+pub use gaps::{GapReason, GapScope, MAX_GAPS, OpenGap};
+pub use measured::{Measured, Told};
 pub use model::*;
+pub use question::{BadQuestion, Bill, By, Question, Stack};
+pub use tally::Tally;

@@ -1,0 +1,307 @@
+//! The boards of a report with their rows: named, calibrated, and with the time in which they were expected.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::calendar::Calendar;
+use super::facts::{Facts, LastSeen, MAX_SEEN_BEFORE};
+use super::lane::Lane;
+use super::presence::{Expected, Presence, of_board};
+use super::tally::Tally;
+use crate::ledger::SeriesName;
+use crate::reading::{Quarter, SafeText};
+use crate::tariff::Labels;
+
+/// The beginning of the names of stations' series.
+const STATION: &str = "station:";
+
+/// The beginning of the names of boards' series.
+const GPU: &str = "gpu:";
+
+/// Characters of a UUID that tell boards apart: `GPU-7f9a1c00`.
+const SHORT_UUID: usize = 12;
+
+/// The boards of a report.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fleet {
+    pub(super) nodes: Vec<Node>,
+    pub(super) models: Vec<String>,
+    pub(super) designs: Vec<Design>,
+    pub(super) boards: Vec<Board>,
+    /// The parts of boards on nodes, by board.
+    pub(super) parts: Vec<Part>,
+    /// The flows of stations.
+    pub(super) flows: Vec<StationFlow>,
+    /// The energy of rolled-up days that are not wholly in the range, in millijoules.
+    pub(super) cut_mj: i64,
+    /// The first quarter that is not past, within the range; its end if all are.
+    pub(super) running: usize,
+}
+
+/// A node.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) labels: Labels,
+}
+
+/// Boards whose errors are the same.
+#[derive(Debug, Clone)]
+pub(super) struct Design {
+    pub(super) name: String,
+    /// The standard uncertainty as a share; `None` of an estimate.
+    pub(super) relative: Option<f64>,
+}
+
+/// A board.
+#[derive(Debug, Clone)]
+pub(super) struct Board {
+    pub(super) series: i64,
+    pub(super) name: String,
+    /// Its name on its node: `GPU 6`.
+    pub(super) short: String,
+    /// The beginning of its UUID, or its place.
+    identity: String,
+    pub(super) model: usize,
+    pub(super) design: usize,
+    /// The node where it was last.
+    pub(super) node: usize,
+}
+
+/// A board on a node.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) board: usize,
+    pub(super) node: usize,
+    pub(super) lane: Lane,
+    pub(super) presence: Presence,
+}
+
+/// A flow of a station.
+#[derive(Debug, Clone)]
+pub(super) struct StationFlow {
+    pub(super) serial: String,
+    pub(super) model: String,
+    pub(super) flow: String,
+    pub(super) lane: Lane,
+}
+
+/// A series with all its rows.
+#[derive(Debug)]
+struct Candidate {
+    lanes: Vec<Lane>,
+    /// Its first and last quarter with a row.
+    seen: Option<(usize, usize)>,
+    before: Option<LastSeen>,
+    /// The number of the node where it was last.
+    node: i64,
+    /// Whether another board has taken its place.
+    is_replaced: bool,
+}
+
+impl Fleet {
+    pub(super) fn new(tally: Tally, facts: &Facts<'_>, calendar: &Calendar) -> Self {
+        let (lanes, cut_mj) = tally.into_lanes();
+        let running = calendar.number(Quarter::at(facts.now));
+        let mut builder = Builder::new(Self { cut_mj, running, ..Self::default() }, *facts);
+        let candidates = candidates(lanes, facts, calendar);
+        let (flows, mut boards): (Vec<_>, Vec<_>) = candidates
+            .into_iter()
+            .partition(|candidate| builder.key(candidate.series()).starts_with(STATION));
+        flows.into_iter().for_each(|flow| builder.add_flow(flow));
+        mark_replaced(&mut boards);
+        boards.into_iter().for_each(|board| builder.add_board(board));
+        builder.fleet.tell_apart();
+        builder.fleet
+    }
+
+    /// The values of a label, in the order of their names.
+    pub(super) fn label_values(&self, key: &str) -> BTreeSet<String> {
+        let nodes: BTreeSet<usize> = self.parts.iter().map(|part| part.node).collect();
+        let nodes = nodes.into_iter().filter_map(|node| self.nodes.get(node));
+        nodes.filter_map(|node| node.labels.get(key).cloned()).collect()
+    }
+
+    /// Boards of one name get their identity beside it.
+    fn tell_apart(&mut self) {
+        let mut counts = BTreeMap::<String, usize>::new();
+        self.boards.iter().for_each(|board| *counts.entry(board.name.clone()).or_default() += 1);
+        for board in &mut self.boards {
+            if counts.get(&board.name).is_some_and(|count| *count > 1) {
+                board.name = format!("{} ({})", board.name, board.identity);
+            }
+        }
+    }
+}
+
+impl Candidate {
+    fn series(&self) -> i64 {
+        self.lanes.first().map_or(0, |lane| lane.series)
+    }
+
+    /// When it is expected, up to the quarter that is running. `None` if it never was.
+    fn expected(&self, is_in_inventory: bool, running: usize) -> Option<Expected> {
+        let is_gone = !is_in_inventory || self.is_replaced;
+        let start = if self.before.is_some() { 0 } else { self.seen?.0 };
+        let behind = self.seen.map(|(_, last)| last + 1);
+        let end = if is_gone { behind?.min(running) } else { running };
+        let is_gone = is_gone && behind.is_some_and(|behind| behind <= running);
+        Some(Expected { quarters: start..end.max(start), is_new: self.before.is_none(), is_gone })
+    }
+}
+
+/// Lanes by series, with a lane for each series that was seen before the range and not in it.
+fn candidates(lanes: Vec<Lane>, facts: &Facts<'_>, calendar: &Calendar) -> Vec<Candidate> {
+    let mut by_series = BTreeMap::<i64, Vec<Lane>>::new();
+    lanes.into_iter().for_each(|lane| by_series.entry(lane.series).or_default().push(lane));
+    let first = calendar.range().start;
+    let is_recent = |seen: &LastSeen| first.since(seen.quarter) <= MAX_SEEN_BEFORE;
+    let before = facts.seen_before.iter().filter(|(_, seen)| is_recent(seen));
+    let before: BTreeMap<i64, LastSeen> = before.map(|(series, seen)| (*series, *seen)).collect();
+    for (series, seen) in &before {
+        let none = || vec![Lane::new(*series, seen.node, calendar.quarters().end)];
+        by_series.entry(*series).or_insert_with(none);
+    }
+    let candidate = |(series, lanes): (i64, Vec<Lane>)| {
+        let seen = lanes.iter().filter_map(|lane| lane.seen);
+        let seen = seen.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+        let last = lanes.iter().max_by_key(|lane| (lane.seen.map(|seen| seen.1), lane.node));
+        let node = last.map_or(0, |lane| lane.node);
+        Candidate { seen, before: before.get(&series).copied(), node, lanes, is_replaced: false }
+    };
+    by_series.into_iter().map(candidate).collect()
+}
+
+/// Pairs boards that end with boards that are new on the same node behind their end: a board that was exchanged is not
+/// missed. One that was not seen in the range at all may have been exchanged before it, and is missed.
+fn mark_replaced(boards: &mut [Candidate]) {
+    let first = |board: &Candidate| board.seen.map(|seen| seen.0);
+    let new: Vec<&Candidate> = boards.iter().filter(|board| board.before.is_none()).collect();
+    let mut begun: Vec<_> = new.iter().filter_map(|board| Some((first(board)?, board.node))).collect();
+    begun.sort_unstable();
+    let mut ended: Vec<_> =
+        (0..).zip(boards.iter()).filter_map(|(at, board)| Some((board.seen?.1, at))).collect();
+    ended.sort_unstable();
+    let mut replaced = BTreeSet::<usize>::new();
+    for (first, node) in begun {
+        let is_free = |(last, at): &&(usize, usize)| {
+            *last <= first
+                && !replaced.contains(at)
+                && boards.get(*at).is_some_and(|board| board.node == node)
+        };
+        // Itself it never is, unless it has nothing but one row.
+        let is_older = |(_, at): &&(usize, usize)| {
+            boards.get(*at).and_then(|board| board.seen).is_some_and(|seen| seen.0 < first)
+        };
+        if let Some((_, at)) = ended.iter().filter(is_free).find(is_older) {
+            replaced.insert(*at);
+        }
+    }
+    for at in replaced {
+        if let Some(board) = boards.get_mut(at) {
+            board.is_replaced = true;
+        }
+    }
+}
+
+/// A fleet that is being put together.
+struct Builder<'a> {
+    fleet: Fleet,
+    facts: Facts<'a>,
+    nodes: BTreeMap<i64, usize>,
+}
+
+impl<'a> Builder<'a> {
+    const fn new(fleet: Fleet, facts: Facts<'a>) -> Self {
+        Self { fleet, facts, nodes: BTreeMap::new() }
+    }
+
+    fn named(&self, series: i64) -> Option<&'a SeriesName> {
+        self.facts.names.series.get(&series)
+    }
+
+    fn key(&self, series: i64) -> &'a str {
+        self.named(series).map_or("", |name| name.key.as_str())
+    }
+
+    fn model(&self, series: i64) -> String {
+        let model = self.named(series).map_or("", |name| name.model.as_str());
+        if model.is_empty() { "unknown model".to_owned() } else { SafeText::new(model).as_str().to_owned() }
+    }
+
+    fn add_flow(&mut self, flow: Candidate) {
+        let series = flow.series();
+        let key = self.key(series).strip_prefix(STATION).unwrap_or_default();
+        let (serial, name) = key.rsplit_once(':').unwrap_or((key, ""));
+        let model = self.model(series);
+        for lane in flow.lanes {
+            let (serial, flow) = (SafeText::new(serial).as_str().to_owned(), name.to_owned());
+            self.fleet.flows.push(StationFlow { serial, model: model.clone(), flow, lane });
+        }
+    }
+
+    fn add_board(&mut self, board: Candidate) {
+        let names = self.facts.names;
+        let is_in_inventory =
+            names.nodes.get(&board.node).is_some_and(|node| self.facts.nodes.contains_key(node));
+        let Some(expected) = board.expected(is_in_inventory, self.fleet.running) else { return };
+        let (series, key) = (board.series(), self.key(board.series()));
+        let model = self.model(series);
+        let uuid = key.strip_prefix(GPU).filter(|uuid| !uuid.contains('/'));
+        let raw_model = self.named(series).map_or("", |name| name.model.as_str());
+        let (design, calibration) = self.facts.calibrations.of(uuid, raw_model);
+        let design = place(
+            &mut self.fleet.designs,
+            |known| known.name == design,
+            || Design { name: design.to_owned(), relative: calibration.relative },
+        );
+        let model = place(&mut self.fleet.models, |known| *known == model, || model.clone());
+        let node = self.node(board.node);
+        let (short, identity) = self.short_name(series, key);
+        let on_node = self.fleet.nodes.get(node).map_or("", |node| node.name.as_str());
+        let name = if key.starts_with(GPU) { format!("{on_node} {short}") } else { short.clone() };
+        let number = self.fleet.boards.len();
+        self.fleet.boards.push(Board { series, name, short, identity, model, design, node });
+        let presences = of_board(&board.lanes, &expected);
+        for (mut lane, presence) in board.lanes.into_iter().zip(presences) {
+            if (calibration.gain - 1.0).abs() > f64::EPSILON {
+                lane.multiply(calibration.gain);
+            }
+            let node = self.node(lane.node);
+            self.fleet.parts.push(Part { board: number, node, lane, presence });
+        }
+    }
+
+    /// The number of a node in the fleet.
+    fn node(&mut self, id: i64) -> usize {
+        if let Some(known) = self.nodes.get(&id) {
+            return *known;
+        }
+        let raw = self.facts.names.nodes.get(&id);
+        let name = raw.map_or_else(|| format!("node {id}"), |raw| SafeText::new(raw).as_str().to_owned());
+        let labels = raw.and_then(|raw| self.facts.nodes.get(raw)).cloned().unwrap_or_default();
+        self.fleet.nodes.push(Node { name, labels });
+        let number = self.fleet.nodes.len() - 1;
+        self.nodes.insert(id, number);
+        number
+    }
+
+    /// The name of a board on its node, and its identity.
+    fn short_name(&self, series: i64, key: &str) -> (String, String) {
+        let own =
+            key.strip_prefix(GPU).map_or(key, |own| own.split_once('/').map_or(own, |(_, place)| place));
+        let own = SafeText::new(own);
+        let is_uuid = key.starts_with(GPU) && !key.contains('/');
+        let n_chars = if is_uuid { SHORT_UUID } else { usize::MAX };
+        let identity: String = own.as_str().chars().take(n_chars).collect();
+        let index = self.facts.indices.get(&series).map(|index| format!("GPU {index}"));
+        (index.unwrap_or_else(|| identity.clone()), identity)
+    }
+}
+
+/// The place of something in a list, where it is put if it is not there.
+fn place<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> usize {
+    list.iter().position(is_it).unwrap_or_else(|| {
+        list.push(new());
+        list.len() - 1
+    })
+}

@@ -1,0 +1,209 @@
+//! The time in which a board should have been measured, and what of it was not.
+//!
+//! A board is expected from the quarter of its first row until the end of the range, or of what is past of it; from the
+//! beginning of the range if it was seen before. Where its node has left the inventory, or another board has taken its
+//! place, it is expected until its last row. The quarter in which a board begins or ends, and the one that is running,
+//! count as far as they were measured. What was not measured belongs to the node where the board was last.
+
+use std::ops::Range;
+
+use super::lane::{Lane, QUARTER_MS};
+
+/// When a board is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Expected {
+    /// The quarters.
+    pub(super) quarters: Range<usize>,
+    /// Whether the board was not seen before them.
+    pub(super) is_new: bool,
+    /// Whether the board is gone after them.
+    pub(super) is_gone: bool,
+}
+
+impl Expected {
+    /// Whether a part of the time counts only as far as it was measured.
+    fn is_edge(&self, part: &Range<usize>) -> bool {
+        (self.is_new && part.start <= self.quarters.start) || (self.is_gone && self.quarters.end <= part.end)
+    }
+}
+
+/// Neighbouring quarters that miss the same time each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// The quarters.
+    pub(super) quarters: Range<usize>,
+    /// Milliseconds that were not measured, in each.
+    pub(super) each_ms: u32,
+}
+
+/// The presence of a board on one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Presence {
+    /// The quarters in which the board was expected there.
+    pub(super) alive: Vec<Range<usize>>,
+    /// What was not measured of them.
+    pub(super) missing: Vec<Missing>,
+    /// What was not measured of rolled-up days, in milliseconds.
+    pub(super) missing_days: Vec<(Range<usize>, i64)>,
+}
+
+impl Presence {
+    /// Whether the board was expected there.
+    pub(super) fn is_alive(&self, quarter: usize) -> bool {
+        self.alive.iter().any(|span| span.contains(&quarter))
+    }
+
+    fn add_alive(&mut self, quarters: Range<usize>) {
+        match self.alive.last_mut().filter(|last| last.end == quarters.start) {
+            Some(last) => last.end = quarters.end,
+            None => self.alive.push(quarters),
+        }
+    }
+
+    fn add_missing(&mut self, quarter: usize, each_ms: u32) {
+        let last = self.missing.last_mut();
+        match last.filter(|last| last.quarters.end == quarter && last.each_ms == each_ms) {
+            Some(last) => last.quarters.end = quarter + 1,
+            None => self.missing.push(Missing { quarters: quarter..quarter + 1, each_ms }),
+        }
+    }
+}
+
+/// The presence of a board in each of its lanes.
+pub(super) fn of_board(lanes: &[Lane], expected: &Expected) -> Vec<Presence> {
+    let mut presences = vec![Presence::default(); lanes.len()];
+    let mut owner = first_owner(lanes);
+    let mut quarter = expected.quarters.start;
+    while quarter < expected.quarters.end {
+        let part = day_at(lanes, quarter).unwrap_or(quarter..quarter + 1);
+        let part = quarter..part.end.min(expected.quarters.end).max(quarter + 1);
+        let covered = covered_ms(lanes, &part);
+        owner = next_owner(lanes, &part, owner);
+        if let Some(presence) = presences.get_mut(owner) {
+            let whole = i64::from(QUARTER_MS).saturating_mul(i64::try_from(part.len()).unwrap_or(0));
+            let missing = if expected.is_edge(&part) { 0 } else { (whole - covered).max(0) };
+            let is_day = part.len() > 1;
+            if is_day && missing > 0 {
+                presence.missing_days.push((part.clone(), missing));
+            } else if missing > 0 {
+                presence.add_missing(quarter, u32::try_from(missing).unwrap_or(QUARTER_MS));
+            }
+            presence.add_alive(part.clone());
+        }
+        quarter = part.end;
+    }
+    presences
+}
+
+/// The lane with the first row; the first of all if none has any.
+fn first_owner(lanes: &[Lane]) -> usize {
+    let seen = lanes.iter().enumerate().filter_map(|(at, lane)| Some((lane.seen?.0, at)));
+    seen.min().map_or(0, |(_, at)| at)
+}
+
+/// The lane where the board was last within a part of the time: where it changes, the one that it went to.
+fn next_owner(lanes: &[Lane], part: &Range<usize>, owner: usize) -> usize {
+    if lanes.len() < 2 {
+        return owner;
+    }
+    let is_covered = |lane: &Lane| covered_ms(std::slice::from_ref(lane), part) > 0;
+    let mut others = lanes.iter().enumerate().filter(|(at, lane)| *at != owner && is_covered(lane));
+    // Of a board that comes back within a part, the later lane would be another: the one that goes on.
+    let goes_on = |lane: &Lane| covered_ms(std::slice::from_ref(lane), &(part.end..part.end + 1)) > 0;
+    if lanes.get(owner).is_some_and(goes_on) { owner } else { others.next().map_or(owner, |(at, _)| at) }
+}
+
+/// The covered time of quarters and of days that begin in them.
+fn covered_ms(lanes: &[Lane], part: &Range<usize>) -> i64 {
+    let of_lane = |lane: &Lane| {
+        let quarters: i64 = part.clone().map(|quarter| i64::from(lane.covered_ms(quarter))).sum();
+        let days = lane.days.iter().filter(|day| part.contains(&day.quarters.start));
+        quarters.saturating_add(days.map(|day| i64::from(day.cell.covered_ms)).sum())
+    };
+    lanes.iter().map(of_lane).sum()
+}
+
+/// The rolled-up day that has a quarter.
+fn day_at(lanes: &[Lane], quarter: usize) -> Option<Range<usize>> {
+    let in_lane = |lane: &Lane| {
+        let after = lane.days.partition_point(|day| day.quarters.start <= quarter);
+        let day = lane.days.get(after.checked_sub(1)?)?;
+        day.quarters.contains(&quarter).then(|| day.quarters.clone())
+    };
+    lanes.iter().find_map(in_lane)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Entry, Method};
+
+    fn entry(covered_ms: i64) -> Entry {
+        Entry {
+            energy_mj: covered_ms,
+            covered_ms,
+            samples: 1,
+            min_mw: None,
+            max_mw: None,
+            variance_mj2: 0.0,
+            busy_ms: None,
+            method: Method::READINGS,
+        }
+    }
+
+    /// A lane of eight quarters, with the covered seconds of some of them.
+    fn lane(node: i64, covered: &[(usize, i64)]) -> Lane {
+        let mut lane = Lane::new(1, node, 8);
+        covered.iter().for_each(|(quarter, seconds)| lane.add(*quarter, &entry(seconds * 1_000)));
+        lane
+    }
+
+    fn whole(quarters: Range<usize>) -> Expected {
+        Expected { quarters, is_new: false, is_gone: false }
+    }
+
+    #[test]
+    fn the_edges_of_a_new_and_of_a_gone_board_count_as_far_as_they_were_measured() {
+        let lanes = [lane(1, &[(2, 60), (3, 900), (5, 600), (6, 300)])];
+        let expected = Expected { quarters: 2..7, is_new: true, is_gone: true };
+        let presence = &of_board(&lanes, &expected)[0];
+        assert_eq!(presence.alive, [2..7]);
+        let missing = |quarters: Range<usize>, each_ms| Missing { quarters, each_ms };
+        assert_eq!(presence.missing, [missing(4..5, 900_000), missing(5..6, 300_000)]);
+    }
+
+    #[test]
+    fn a_board_that_moves_is_expected_once_and_its_gap_is_where_it_was_last() {
+        let lanes = [lane(1, &[(0, 900), (1, 300)]), lane(2, &[(3, 500), (4, 900)])];
+        let [old, new] = &of_board(&lanes, &whole(0..6))[..] else { panic!() };
+        assert_eq!((&old.alive[..], &new.alive[..]), (&[0..3][..], &[3..6][..]));
+        let missing = |quarters: Range<usize>, each_ms| Missing { quarters, each_ms };
+        assert_eq!(old.missing, [missing(1..2, 600_000), missing(2..3, 900_000)]);
+        assert_eq!(new.missing, [missing(3..4, 400_000), missing(5..6, 900_000)]);
+    }
+
+    #[test]
+    fn a_quarter_that_two_nodes_share_misses_what_neither_measured() {
+        let lanes = [lane(1, &[(0, 900), (1, 400)]), lane(2, &[(1, 300), (2, 900)])];
+        let [old, new] = &of_board(&lanes, &whole(0..3))[..] else { panic!() };
+        assert_eq!((&old.alive[..], &new.alive[..]), (&[0..1][..], &[1..3][..]));
+        assert_eq!((old.missing.len(), new.missing[0].each_ms), (0, 200_000));
+    }
+
+    #[test]
+    fn a_day_that_was_rolled_up_misses_a_time_of_its_own() {
+        let mut one = lane(1, &[(0, 900), (7, 900)]);
+        one.add_day(2..6, &entry(3_000_000));
+        let presence = &of_board(&[one], &whole(0..8))[0];
+        // Four quarters are 3,600,000 ms.
+        assert_eq!(presence.missing_days, [(2..6, 600_000)]);
+        let quarters: Vec<_> = presence.missing.iter().map(|missing| missing.quarters.clone()).collect();
+        assert_eq!((quarters, &presence.alive[..]), (vec![1..2, 6..7], &[0..8][..]));
+    }
+
+    #[test]
+    fn a_board_without_a_row_misses_all_its_time() {
+        let presence = &of_board(&[lane(1, &[])], &whole(0..8))[0];
+        assert_eq!(presence.missing, [Missing { quarters: 0..8, each_ms: 900_000 }]);
+    }
+}
