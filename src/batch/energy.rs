@@ -43,6 +43,8 @@ pub struct TimelineReader {
     facts: BTreeMap<String, Facts>,
     /// The event types of stations, and the flow that each is.
     flows: BTreeMap<&'static str, Flow>,
+    /// Whether rows count too that say that no ledger has their reading.
+    counts_all: bool,
 }
 
 /// The part of a row's metadata that the ledger needs.
@@ -140,7 +142,19 @@ impl TimelineReader {
             let (_, flow) = FLOWS.into_iter().find(|(flow, _)| flow == quantity)?;
             Some((*event_type, flow))
         };
-        Self { facts: BTreeMap::new(), flows: figures.iter().filter_map(flow).collect() }
+        Self { flows: figures.iter().filter_map(flow).collect(), ..Self::default() }
+    }
+
+    /// The same for a timeline that has no ledger: rows of a poll by hand, which say that no ledger has them, count too.
+    #[must_use]
+    pub const fn without_ledger(mut self) -> Self {
+        self.counts_all = true;
+        self
+    }
+
+    /// Whether a ledger has a row with this metadata.
+    fn counts(&self, facts: &Facts) -> bool {
+        self.counts_all || facts.ledger != Some(false)
     }
 
     /// The event types that matter to the ledger.
@@ -162,7 +176,7 @@ impl TimelineReader {
 
     fn gpu(&self, row: &TimelineRow<'_>) -> Option<SeriesReading> {
         let own = Facts::read(row.metadata);
-        if own.counted_elsewhere.is_some() || own.ledger == Some(false) {
+        if own.counted_elsewhere.is_some() || !self.counts(&own) {
             return None;
         }
         let kept = self.facts.get(row.source);
@@ -188,7 +202,8 @@ impl TimelineReader {
     fn station(&self, row: &TimelineRow<'_>) -> Option<SeriesReading> {
         let flow = *self.flows.get(row.event_type)?;
         let facts = Facts::read(row.metadata);
-        let serial = facts.device_sn.filter(|_| facts.ledger != Some(false))?;
+        let is_counted = self.counts(&facts);
+        let serial = facts.device_sn.filter(|_| is_counted)?;
         Some(SeriesReading {
             key: SeriesKey::Station { serial: serial.clone(), flow },
             node: serial,

@@ -8,12 +8,14 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
+use super::derivation::{Derivation, DerivationRules};
 use super::ledger_types::{AlertEvent, AlertRow, ChargeSpan, LastSeen, LedgerAccess, NodeFailure};
 use super::postgres::PostgresReader;
 use super::sqlite::SqliteReader;
 use super::store_url::Backend;
 use super::table::TableName;
 use super::{Error, StoreUrl};
+use crate::batch::TimelineReader;
 use crate::ledger::{Names, NumberedRow};
 use crate::reading::{Quarter, SafeText, Timestamp};
 
@@ -89,6 +91,38 @@ impl LedgerReader {
         match &mut self.0 {
             Reader::Sqlite(sqlite) => sqlite.rows(quarters, &mut on_row).await,
             Reader::Postgres(postgres) => postgres.rows(quarters, &mut on_row).await,
+        }
+    }
+
+    /// Gives the rows that follow from the timeline, for where there is no ledger, and their names. No row comes twice.
+    ///
+    /// # Errors
+    /// The timeline cannot be read; some rows may have been given.
+    pub async fn derive(
+        &mut self,
+        quarters: Range<Quarter>,
+        rules: &DerivationRules,
+        mut on_row: impl FnMut(NumberedRow) + Send,
+    ) -> Result<Names, Error> {
+        let derivation = Derivation::new(quarters, rules, self.access() != LedgerAccess::Missing);
+        match &mut self.0 {
+            Reader::Sqlite(sqlite) => sqlite.derive(derivation, &mut on_row).await,
+            Reader::Postgres(postgres) => postgres.derive(derivation, &mut on_row).await,
+        }
+    }
+
+    /// The times of the first and the last row of the timeline from which energy follows; `None` where there is none.
+    ///
+    /// # Errors
+    /// The timeline cannot be read.
+    pub async fn timeline_ends(
+        &mut self,
+        rules: &DerivationRules,
+    ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let event_types = TimelineReader::new(rules.figures).event_types().collect();
+        match &mut self.0 {
+            Reader::Sqlite(sqlite) => sqlite.timeline_ends(event_types).await,
+            Reader::Postgres(postgres) => postgres.timeline_ends(&event_types).await,
         }
     }
 

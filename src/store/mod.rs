@@ -13,7 +13,9 @@ mod alerts;
 mod bisect;
 mod dead_letters;
 mod delivery;
+mod derivation;
 mod error;
+mod event_pages;
 mod failpoint;
 mod file;
 mod ledger;
@@ -32,6 +34,7 @@ use std::time::Duration;
 
 pub use alerts::{AlertRecord, Outbox, OutboxMessage, StoredAlertState, StoredAlerts, stored_alerts};
 pub use dead_letters::{RetryReport, dead_letters, discard_dead_letters};
+pub use derivation::DerivationRules;
 pub use error::{Error, FileTrouble};
 pub use ledger::LedgerReader;
 pub use ledger_types::{AlertEvent, ChargeSpan, LastSeen, LedgerAccess, NodeFailure};

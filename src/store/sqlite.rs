@@ -4,6 +4,7 @@
 //! cycle; `NORMAL` could lose the last commits with the power.
 
 mod energy;
+mod events;
 mod prune;
 mod reader;
 

@@ -15,14 +15,14 @@ use uuid::Uuid;
 use crate::postgres::Database;
 
 const MINUTE: i64 = 60_000_000;
-const TABLE: &str = "unified_timeline";
+pub(crate) const TABLE: &str = "unified_timeline";
 
 /// After 2026-01-01T00:00:00Z.
-fn at(minute: i64) -> Timestamp {
+pub(crate) fn at(minute: i64) -> Timestamp {
     Timestamp::from_micros(1_767_225_600_000_000 + minute * MINUTE)
 }
 
-fn quarter(number: i64) -> Quarter {
+pub(crate) fn quarter(number: i64) -> Quarter {
     Quarter::at(at(0)).plus(number)
 }
 
@@ -156,11 +156,11 @@ async fn tells_what_the_timeline_says_beside_it(mut reader: LedgerReader) {
     reader.close().await;
 }
 
-fn file(folder: &tempfile::TempDir) -> StoreUrl {
+pub(crate) fn file(folder: &tempfile::TempDir) -> StoreUrl {
     StoreUrl::sqlite(folder.path().join("time line?#%.db"))
 }
 
-async fn server(name: &'static str, sql: &str) -> StoreUrl {
+pub(crate) async fn server(name: &'static str, sql: &str) -> StoreUrl {
     let role = format!("CREATE ROLE {name} LOGIN; GRANT CREATE ON DATABASE {name} TO {name};");
     let database =
         Database::new(name, &format!("{role} GRANT CREATE ON SCHEMA public TO {name}; {sql}")).await;

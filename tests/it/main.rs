@@ -34,6 +34,7 @@ mod kept_shell;
 mod kills;
 mod kills_self;
 mod ledger;
+mod ledger_derive;
 mod ledger_reader;
 mod ledger_traces;
 mod loop_marks;

@@ -4,6 +4,8 @@
 //! Format: <https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4>, numbers in network order, times in
 //! microseconds since 2000.
 
+use sqlx::postgres::PgConnection;
+
 use crate::reading::Timestamp;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -53,12 +55,11 @@ pub(super) struct Fields<'a> {
 }
 
 impl BinaryCopy {
-    /// Takes the next chunk, and gives each row that is whole. `decode` takes all fields of a tuple.
-    pub(super) fn feed<T>(
+    /// Takes the next chunk, and gives each tuple that is whole. `take` takes all its fields; `None` if they are others.
+    pub(super) fn feed(
         &mut self,
         chunk: &[u8],
-        decode: impl Fn(&mut Fields<'_>) -> Option<T>,
-        mut on_row: impl FnMut(T),
+        mut take: impl FnMut(&mut Fields<'_>) -> Option<()>,
     ) -> Result<(), Malformed> {
         let mut joined = std::mem::take(&mut self.begun);
         let bytes = if joined.is_empty() {
@@ -74,8 +75,7 @@ impl BinaryCopy {
                 Part::Header => self.stage = Stage::Tuples,
                 Part::End => self.stage = Stage::Ended,
                 Part::Tuple(mut fields) => {
-                    let row = decode(&mut fields).filter(|_| fields.left == 0);
-                    on_row(row.ok_or(Malformed)?);
+                    take(&mut fields).filter(|()| fields.left == 0).ok_or(Malformed)?;
                 }
             }
         }
@@ -139,7 +139,7 @@ fn bounded(length: u32) -> Result<usize, Malformed> {
 
 /// Each gives the next field; `None` if it is not of that type. The inner `None` is NULL.
 impl<'a> Fields<'a> {
-    fn next<const BYTES: usize>(&mut self) -> Option<Option<[u8; BYTES]>> {
+    fn bytes(&mut self) -> Option<Option<&'a [u8]>> {
         self.left = self.left.checked_sub(1)?;
         let (length, rest) = self.bytes.split_first_chunk::<4>()?;
         let length = i32::from_be_bytes(*length);
@@ -147,9 +147,27 @@ impl<'a> Fields<'a> {
             self.bytes = rest;
             return Some(None);
         }
-        let (value, rest): (&'a [u8; BYTES], _) = rest.split_first_chunk::<BYTES>()?;
+        let (value, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
         self.bytes = rest;
-        (usize::try_from(length) == Ok(BYTES)).then_some(Some(*value))
+        Some(Some(value))
+    }
+
+    fn next<const BYTES: usize>(&mut self) -> Option<Option<[u8; BYTES]>> {
+        match self.bytes()? {
+            None => Some(None),
+            Some(value) => value.try_into().ok().map(Some),
+        }
+    }
+
+    pub(super) fn nullable_text(&mut self) -> Option<Option<&'a str>> {
+        match self.bytes()? {
+            None => Some(None),
+            Some(value) => str::from_utf8(value).ok().map(Some),
+        }
+    }
+
+    pub(super) fn nullable_float8(&mut self) -> Option<Option<f64>> {
+        Some(self.next()?.map(f64::from_be_bytes))
     }
 
     pub(super) fn int2(&mut self) -> Option<i16> {
@@ -175,6 +193,21 @@ impl<'a> Fields<'a> {
     pub(super) fn timestamptz(&mut self) -> Option<Timestamp> {
         self.int8()?.checked_add(EPOCH_MICROS).map(Timestamp::from_micros)
     }
+}
+
+/// Gives the tuples of a statement, which is `COPY … TO STDOUT (FORMAT binary)`.
+pub(super) async fn copy(
+    connection: &mut PgConnection,
+    sql: &str,
+    mut take: impl FnMut(&mut Fields<'_>) -> Option<()>,
+) -> sqlx::Result<()> {
+    let mut stream = connection.copy_out_raw(sql).await?;
+    let mut copy = BinaryCopy::default();
+    let malformed = |error| sqlx::Error::Decode(Box::new(error));
+    while let Some(chunk) = std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await {
+        copy.feed(&chunk?, &mut take).map_err(malformed)?;
+    }
+    copy.finish().map_err(malformed)
 }
 
 #[cfg(test)]
@@ -215,7 +248,7 @@ mod tests {
     fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Row>, Malformed> {
         let (mut copy, mut rows) = (BinaryCopy::default(), Vec::new());
         for chunk in chunks {
-            copy.feed(chunk, decode, |row| rows.push(row))?;
+            copy.feed(chunk, |fields| decode(fields).map(|row| rows.push(row)))?;
         }
         copy.finish().map(|()| rows)
     }
@@ -237,7 +270,7 @@ mod tests {
     fn a_field_too_many_is_refused() {
         let mut copy = BinaryCopy::default();
         let stream = encoded(&[(1, 2, None, 3.0, 4, 5)]);
-        assert_eq!(copy.feed(&stream, |fields| fields.int4(), |_| ()), Err(Malformed));
+        assert_eq!(copy.feed(&stream, |fields| fields.int4().map(drop)), Err(Malformed));
     }
 
     proptest! {

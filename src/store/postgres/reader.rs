@@ -5,13 +5,17 @@ use std::ops::Range;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::binary_copy::{BinaryCopy, Fields};
+use super::binary_copy::{Fields, copy};
 use super::connect::{self, begin, connect};
 use super::failure::{Fault, Target};
-use super::table_schema::{self, TableSchema};
+use super::readable_table::ReadableTable;
+use super::{events, table_schema};
+use crate::batch::TimelineRow;
 use crate::ledger::{Entry, Method, Names, NumberedRow, SeriesName};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::Error;
+use crate::store::derivation::Derivation;
+use crate::store::event_pages::EventPages;
 use crate::store::ledger_types::{
     ALERT, AlertRow, CYCLE, ChargeSpan, LastSeen, LedgerAccess, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES,
     NODE_UP,
@@ -49,50 +53,6 @@ pub(in crate::store) struct PostgresReader {
     connection: PgConnection,
     timeline: ReadableTable,
     pub(in crate::store) access: LedgerAccess,
-}
-
-/// A table that may be another's, as far as reading needs to know it.
-#[derive(Debug)]
-struct ReadableTable {
-    /// As SQL.
-    name: String,
-    may_select: bool,
-    /// The type of `created_at`: without a zone it holds UTC.
-    time_type: &'static str,
-}
-
-impl ReadableTable {
-    fn of(found: &TableSchema) -> Self {
-        let is_zoned = found
-            .columns
-            .iter()
-            .any(|column| column.name == "created_at" && column.base_type == "timestamptz");
-        Self {
-            name: found.sql_name(),
-            may_select: found.may_select && found.may_use_schema,
-            time_type: if is_zoned { "timestamptz" } else { "timestamp" },
-        }
-    }
-
-    /// A parameter in microseconds as a value of `created_at`.
-    fn time(&self, parameter: &str) -> String {
-        format!("{} 'epoch' + {parameter} * interval '1 microsecond'", self.time_type)
-    }
-
-    /// Selects from the rows of an event type (`$1`) in a time (`$2` to `$3`): the sources are found one after the other
-    /// in the index, and the time of each as well.
-    fn of_each_source(&self, columns: &str) -> String {
-        let Self { name, .. } = self;
-        format!(
-            "WITH RECURSIVE s (source) AS (SELECT min(source::text) FROM {name} WHERE event_type = $1 UNION ALL \
-             SELECT (SELECT min(source::text) FROM {name} WHERE event_type = $1 AND source > s.source) FROM s \
-             WHERE s.source IS NOT NULL) \
-             SELECT {columns} FROM s JOIN {name} t ON t.source = s.source WHERE t.event_type = $1 \
-             AND t.created_at >= {} AND t.created_at < {}",
-            self.time("$2"),
-            self.time("$3"),
-        )
-    }
 }
 
 impl PostgresReader {
@@ -152,10 +112,55 @@ impl PostgresReader {
         let connection = &mut self.connection;
         let work = async move {
             let mut transaction = begin(connection).await?;
-            copy(&mut transaction, &sql, numbered, on_row).await?;
+            copy(&mut transaction, &sql, |fields| numbered(fields).map(&mut *on_row)).await?;
             Ok(transaction.rollback().await?)
         };
         self.target.run(LEDGER_STEP, work).await
+    }
+
+    /// The rows that follow from the timeline.
+    pub(in crate::store) async fn derive(
+        &mut self,
+        mut derivation: Derivation,
+        on_row: &mut (impl FnMut(NumberedRow) + Send),
+    ) -> Result<Names, Error> {
+        self.timeline()?;
+        let (types, mut pages) = (derivation.event_types(), EventPages::new(&derivation.time()));
+        while let Some(page) = pages.page() {
+            let connection = &mut self.connection;
+            let sql = events::page(&self.timeline, &types, &page);
+            let (noted, taken) = (&mut pages, &mut derivation);
+            let work = async {
+                let mut transaction = begin(connection).await?;
+                let each = |event: &TimelineRow<'_>| {
+                    noted.saw(event.at);
+                    taken.take(event, &mut *on_row);
+                };
+                events::each(&mut transaction, &sql, each).await?;
+                Ok(transaction.rollback().await?)
+            };
+            self.target.run(TIMELINE_STEP, work).await?;
+            pages.turn();
+        }
+        Ok(derivation.finish(on_row))
+    }
+
+    /// The times of the first and the last row of some event types.
+    pub(in crate::store) async fn timeline_ends(
+        &mut self,
+        event_types: &[&str],
+    ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let sql = events::ends(self.timeline()?, event_types);
+        let connection = &mut self.connection;
+        let work = async move {
+            let mut transaction = begin(connection).await?;
+            let query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false);
+            let ends: (Option<i64>, Option<i64>) = query.fetch_one(&mut *transaction).await?;
+            transaction.rollback().await?;
+            let at = Timestamp::from_micros;
+            Ok(ends.0.zip(ends.1).map(|(first, last)| (at(first), at(last))))
+        };
+        self.target.run(TIMELINE_STEP, work).await
     }
 
     pub(in crate::store) async fn last_seen(&mut self, before: Quarter) -> Result<Vec<LastSeen>, Error> {
@@ -302,22 +307,6 @@ async fn access(connection: &mut PgConnection) -> Result<LedgerAccess, Fault> {
         (3, ..) => LedgerAccess::Forbidden,
         _ => LedgerAccess::Missing,
     })
-}
-
-/// Gives the rows of a binary COPY.
-async fn copy<T>(
-    connection: &mut PgConnection,
-    sql: &str,
-    decode: impl Fn(&mut Fields<'_>) -> Option<T>,
-    mut on_row: impl FnMut(T),
-) -> sqlx::Result<()> {
-    let mut stream = connection.copy_out_raw(sql).await?;
-    let mut copy = BinaryCopy::default();
-    let malformed = |error| sqlx::Error::Decode(Box::new(error));
-    while let Some(chunk) = std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await {
-        copy.feed(&chunk?, &decode, &mut on_row).map_err(malformed)?;
-    }
-    copy.finish().map_err(malformed)
 }
 
 fn numbered(fields: &mut Fields<'_>) -> Option<NumberedRow> {

@@ -9,8 +9,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::events::{each_event, ends};
 use crate::ledger::{Entry, Method, Names, NumberedRow, SeriesName};
 use crate::reading::{Quarter, Timestamp};
+use crate::store::derivation::Derivation;
 use crate::store::ledger_types::{
     ALERT, AlertRow, CYCLE, ChargeSpan, LastSeen, LedgerAccess, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES,
     NODE_UP,
@@ -104,26 +106,34 @@ impl SqliteReader {
         quarters: Range<Quarter>,
         on_row: &mut (impl FnMut(NumberedRow) + Send),
     ) -> Result<(), Error> {
-        let (sender, mut chunks) = mpsc::channel(MAX_CHUNKS);
-        let reading = self.read("read the ledger", move |connection| {
-            let mut chunk = Vec::with_capacity(ROWS_A_CHUNK);
-            each_row(connection, quarters, |row| {
-                chunk.push(row);
-                // Nobody takes them any more if this call was given up.
-                chunk.len() < ROWS_A_CHUNK
-                    || sender
-                        .blocking_send(std::mem::replace(&mut chunk, Vec::with_capacity(ROWS_A_CHUNK)))
-                        .is_ok()
+        self.stream("read the ledger", on_row, |connection, rows| each_row(connection, quarters, rows)).await
+    }
+
+    /// The rows that follow from the timeline.
+    pub(in crate::store) async fn derive(
+        &mut self,
+        mut derivation: Derivation,
+        on_row: &mut (impl FnMut(NumberedRow) + Send),
+    ) -> Result<Names, Error> {
+        let table = self.table.clone();
+        self.stream("read the timeline", on_row, move |connection, rows| {
+            let (types, time) = (derivation.event_types(), derivation.time());
+            each_event(connection, &table, &types, &time, |event| {
+                derivation.take(event, |row| rows.push(row));
+                rows.are_wanted
             })?;
-            sender.blocking_send(chunk).unwrap_or_default();
-            Ok(())
-        });
-        let taking = async {
-            while let Some(chunk) = chunks.recv().await {
-                chunk.into_iter().for_each(&mut *on_row);
-            }
-        };
-        tokio::join!(reading, taking).0
+            Ok(derivation.finish(|row| rows.push(row)))
+        })
+        .await
+    }
+
+    /// From the time of the first row of some event types to that of the last one.
+    pub(in crate::store) async fn timeline_ends(
+        &mut self,
+        event_types: Vec<&'static str>,
+    ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let table = self.table.clone();
+        self.read("read the timeline", move |connection| ends(connection, &table, &event_types)).await
     }
 
     pub(in crate::store) async fn last_seen(&mut self, before: Quarter) -> Result<Vec<LastSeen>, Error> {
@@ -234,6 +244,28 @@ impl SqliteReader {
         )
     }
 
+    /// Hands over the rows that some reading gives.
+    async fn stream<T: Send + 'static>(
+        &self,
+        step: &'static str,
+        on_row: &mut (impl FnMut(NumberedRow) + Send),
+        work: impl FnOnce(&Connection, &mut RowSender) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, mut chunks) = mpsc::channel(MAX_CHUNKS);
+        let reading = self.read(step, move |connection| {
+            let mut rows = RowSender { chunk: Vec::with_capacity(ROWS_A_CHUNK), sender, are_wanted: true };
+            let done = work(connection, &mut rows)?;
+            rows.send();
+            Ok(done)
+        });
+        let taking = async {
+            while let Some(chunk) = chunks.recv().await {
+                chunk.into_iter().for_each(&mut *on_row);
+            }
+        };
+        tokio::join!(reading, taking).0
+    }
+
     /// Does some reading on a thread on which it may wait.
     async fn read<T: Send + 'static>(
         &self,
@@ -257,20 +289,39 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Gives each row of some quarters, series by series, until `on_row` says that it is enough.
-fn each_row(
-    connection: &Connection,
-    quarters: Range<Quarter>,
-    mut on_row: impl FnMut(NumberedRow) -> bool,
-) -> rusqlite::Result<()> {
-    let (from, to) = (quarters.start.start().micros(), quarters.end.start().micros());
+/// Rows on their way out of the thread that reads them.
+struct RowSender {
+    chunk: Vec<NumberedRow>,
+    sender: mpsc::Sender<Vec<NumberedRow>>,
+    /// Not any more, if the call was given up.
+    are_wanted: bool,
+}
+
+impl RowSender {
+    fn push(&mut self, row: NumberedRow) {
+        self.chunk.push(row);
+        if self.chunk.len() == ROWS_A_CHUNK {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(ROWS_A_CHUNK));
+        self.are_wanted &= self.sender.blocking_send(chunk).is_ok();
+    }
+}
+
+/// Gives each row of some quarters, series by series.
+fn each_row(connection: &Connection, quarters: Range<Quarter>, to: &mut RowSender) -> rusqlite::Result<()> {
+    let (from, until) = (quarters.start.start().micros(), quarters.end.start().micros());
     let mut statement = connection.prepare(ROWS)?;
     for series in all_series(connection)? {
-        let mut rows = statement.query([series, from, to])?;
+        let mut rows = statement.query([series, from, until])?;
         while let Some(row) = rows.next()? {
-            if !on_row(numbered(series, row)?) {
-                return Ok(());
-            }
+            to.push(numbered(series, row)?);
+        }
+        if !to.are_wanted {
+            break;
         }
     }
     Ok(())
