@@ -32,6 +32,13 @@ pub(super) fn mean_w(millijoules: i64, milliseconds: i64) -> Option<f64> {
     (milliseconds > 0).then(|| millijoules as f64 / milliseconds as f64)
 }
 
+/// The measured share of a time; `None` of no time.
+#[allow(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
+pub(super) fn measured_share(covered_ms: i64, missing_ms: i64) -> Option<f64> {
+    let expected = covered_ms + missing_ms;
+    (expected > 0).then(|| covered_ms as f64 / expected as f64)
+}
+
 /// An amount of money in units of its currency.
 #[allow(clippy::cast_precision_loss, reason = "2^53 millionths are nine thousand millions")]
 pub(super) fn amount(money: Money) -> f64 {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::axis::Axis;
 use super::bill::shares;
+use super::charts::charts;
 use super::costs::{Costs, price_rank};
 use super::data::Data;
 use super::facts::Facts;
@@ -90,6 +91,9 @@ impl<'a> Measured<'a> {
         let uncounted =
             summed(data, (&all, &all), |_| true).first().map_or(0, |group| group.sums.uncounted_mj);
         notes.extend(notes::on_carbon(data, uncounted));
+        let alerts = told.alerts.clone();
+        let charts = self.question.charts.as_ref().map(|stack| charts(data, stack, total.energy_mj, alerts));
+        let charts = charts.map(Box::new);
         Ok(Report {
             schema: SCHEMA,
             from: data.calendar.moment(0),
@@ -103,7 +107,7 @@ impl<'a> Measured<'a> {
             supply: None,
             gaps: self.gaps.told(data, &told.reasons),
             notes,
-            charts: None,
+            charts,
         })
     }
 

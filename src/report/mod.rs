@@ -7,10 +7,13 @@
 mod axis;
 mod bill;
 mod calendar;
+mod charts;
 mod costs;
 mod data;
 mod facts;
 mod figures;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod fleet;
 mod gaps;
 mod lane;
@@ -18,12 +21,14 @@ mod measured;
 mod model;
 mod names;
 mod notes;
+mod periods;
 mod presence;
 mod prices;
 mod question;
 #[cfg(test)]
 mod report_tests;
 mod rows;
+mod stack;
 mod sums;
 mod tally;
 #[cfg(test)]

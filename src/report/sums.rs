@@ -4,7 +4,7 @@ use std::ops::{AddAssign, Range};
 
 use super::axis::{Axis, Line};
 use super::data::Data;
-use super::figures::mean_w;
+use super::figures::{mean_w, measured_share};
 use super::fleet::Part;
 use super::lane::{Cell, QUARTER_MS};
 use super::prices::Slot;
@@ -174,10 +174,8 @@ impl Sums {
     }
 
     /// The measured share of the time; `None` of no time.
-    #[allow(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
     pub(super) fn measured_share(&self) -> Option<f64> {
-        let expected = self.covered_ms + self.missing_ms;
-        (expected > 0).then(|| self.covered_ms as f64 / expected as f64)
+        measured_share(self.covered_ms, self.missing_ms)
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use jiff::tz::TimeZone;
 
 use super::{
-    BadQuestion, Bill, By, Facts, GapReason, LastSeen, Measured, Question, Report, Row, Stack, Tally, Told,
+    BadQuestion, Bill, By, Facts, GapReason, LastSeen, Measured, Question, Report, Row, Tally, Told,
 };
 use crate::ledger::{Calibrations, Entry, Method, Names, NumberedRow, SeriesName};
 use crate::reading::{Quarter, Share, Timestamp};
@@ -162,11 +162,6 @@ impl World {
     pub(crate) fn now(mut self, quarters: i64, seconds: i64) -> Self {
         let start = self.question.range.start.plus(quarters).start();
         self.now = Timestamp::from_micros(start.micros() + seconds * 1_000_000);
-        self
-    }
-
-    pub(crate) fn charts(mut self) -> Self {
-        self.question.charts = Some(Stack::Auto);
         self
     }
 
