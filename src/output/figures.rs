@@ -280,9 +280,14 @@ fn month(at: &Moment) -> &'static str {
     MONTHS.get(idx).copied().unwrap_or_default()
 }
 
-/// The month by its first three letters.
-fn short_month(at: &Moment) -> &'static str {
+/// The month by its first three letters: `Nov`.
+pub fn month_name(at: &Moment) -> &'static str {
     month(at).get(..3).unwrap_or_default()
+}
+
+/// The day of the week by its first three letters: `Thu`.
+pub fn weekday_name(at: &Moment) -> &'static str {
+    weekday(at).get(..3).unwrap_or_default()
 }
 
 /// The day of the week.
@@ -306,12 +311,12 @@ pub fn clock(at: &Moment) -> String {
 
 /// A day in a table: `12 Nov`.
 pub fn day(at: &Moment) -> String {
-    format!("{} {}", at.0.day(), short_month(at))
+    format!("{} {}", at.0.day(), month_name(at))
 }
 
 /// A day with its weekday: `Thu 12 Nov`.
 pub fn weekday_day(at: &Moment) -> String {
-    format!("{} {}", weekday(at).get(..3).unwrap_or_default(), day(at))
+    format!("{} {}", weekday_name(at), day(at))
 }
 
 /// A day in a sentence: `Wednesday 25 November`.
@@ -326,7 +331,7 @@ pub fn date(at: &Moment) -> String {
 
 /// A month with its year: `Nov 2026`.
 pub fn month_year(at: &Moment) -> String {
-    format!("{} {}", short_month(at), at.0.year())
+    format!("{} {}", month_name(at), at.0.year())
 }
 
 /// A time: `12 Nov 02:15`.

@@ -5,6 +5,7 @@ mod csv;
 pub mod figures;
 mod json;
 pub mod notify;
+mod page;
 mod publisher;
 pub mod report;
 mod snapshot_socket;
@@ -13,6 +14,7 @@ mod text;
 
 pub use csv::csv;
 pub use json::{SCHEMA, json, json_line};
+pub use page::page;
 pub use publisher::{Publisher, Snapshots};
 pub use snapshot_socket::{SnapshotSocket, SocketError};
 pub use status_line::status_line;

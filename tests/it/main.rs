@@ -38,6 +38,7 @@ mod ledger_derive;
 mod ledger_reader;
 mod ledger_traces;
 mod loop_marks;
+mod page;
 mod pgbouncer;
 mod poll;
 mod postgres;

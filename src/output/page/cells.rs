@@ -1,0 +1,150 @@
+//! Figures and foreign names in HTML.
+//!
+//! A figure that is rounded has the report's value beside it (`data-v`, and in `data-k` the factor by which the shown number
+//! is multiplied to get it), so that a program finds both.
+
+use maud::{Markup, Render, html};
+
+use crate::output::figures::{self, Figure, NBSP, NOT_APPLICABLE};
+use crate::reading::SafeText;
+
+/// A figure as it is shown, and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Shown {
+    value: f64,
+    pub(super) number: String,
+    pub(super) unit: &'static str,
+    factor: Option<f64>,
+}
+
+impl Shown {
+    /// A figure whose shown number is the value, rounded.
+    fn plain(value: f64, number: String) -> Self {
+        Self { value, number, unit: "", factor: None }
+    }
+
+    /// A figure in a unit that may be larger than `base`, in which the value is.
+    fn in_unit(value: f64, figure: Figure, base: &str) -> Self {
+        let factor = size(figure.unit) / size(base);
+        let factor = ((factor - 1.0).abs() > f64::EPSILON).then_some(factor);
+        Self { value, number: figure.number, unit: figure.unit, factor }
+    }
+
+    /// The number and its unit.
+    pub(super) fn text(&self) -> String {
+        if self.unit.is_empty() { self.number.clone() } else { format!("{}{NBSP}{}", self.number, self.unit) }
+    }
+
+    /// A cell of a table.
+    pub(super) fn cell(&self, class: &str) -> Markup {
+        let class = (!class.is_empty()).then_some(class);
+        html! { td class=[class] data-v=(self.value) data-k=[self.factor] { (self.text()) } }
+    }
+
+    /// Large, with its unit beside it: in a tile.
+    pub(super) fn large(&self) -> Markup {
+        html! {
+            b data-v=(self.value) data-k=[self.factor] { (self.number) }
+            @if !self.unit.is_empty() { span { (self.unit) } }
+        }
+    }
+
+    /// Emphasized.
+    pub(super) fn bold(&self) -> Markup {
+        html! { b data-v=(self.value) data-k=[self.factor] { (self.text()) } }
+    }
+}
+
+impl Render for Shown {
+    fn render(&self) -> Markup {
+        html! { span data-v=(self.value) data-k=[self.factor] { (self.text()) } }
+    }
+}
+
+/// The size of a unit among those of its kind.
+fn size(unit: &str) -> f64 {
+    match unit {
+        "MW" | "MWh" => 1e6,
+        "kW" | "kWh" | "t" => 1e3,
+        "days" => 24.0,
+        _ => 1.0,
+    }
+}
+
+/// An energy in a table, whose heading has the unit.
+pub(super) fn energy(kwh: f64) -> Shown {
+    Shown::plain(kwh, figures::energy_number(kwh))
+}
+
+/// An energy with its unit.
+pub(super) fn energy_with_unit(kwh: f64) -> Shown {
+    Shown::in_unit(kwh, figures::energy(kwh), "kWh")
+}
+
+/// An energy of a sentence.
+pub(super) fn energy_in_words(kwh: f64) -> Shown {
+    Shown::in_unit(kwh, figures::energy_in_words(kwh), "kWh")
+}
+
+/// A power that is kept in watts.
+pub(super) fn watts(watts: f64) -> Shown {
+    Shown::in_unit(watts, figures::power(watts), "W")
+}
+
+/// A power that is kept in kilowatts.
+pub(super) fn kilowatts(kw: f64) -> Shown {
+    Shown::in_unit(kw, figures::power(kw * 1000.0), "kW")
+}
+
+/// An uncertainty, with its sign.
+pub(super) fn uncertainty(value: f64) -> Shown {
+    Shown::plain(value, format!("±{NBSP}{}", figures::uncertainty(value)))
+}
+
+pub(super) fn money(amount: f64, currency: &str) -> Shown {
+    Shown::plain(amount, figures::money(amount, currency))
+}
+
+pub(super) fn price(per_kwh: f64, currency: &str) -> Shown {
+    Shown::plain(per_kwh, figures::price(per_kwh, currency))
+}
+
+pub(super) fn share(share: f64) -> Shown {
+    Shown { factor: Some(0.01), ..Shown::plain(share, figures::share(share)) }
+}
+
+pub(super) fn measured(share: f64) -> Shown {
+    Shown { factor: Some(0.01), ..Shown::plain(share, figures::measured(share)) }
+}
+
+pub(super) fn co2(kg: f64) -> Shown {
+    Shown::in_unit(kg, figures::co2(kg), "kg")
+}
+
+/// Hours without their unit, such as GPU-hours.
+pub(super) fn hours(hours: f64) -> Shown {
+    Shown::plain(hours, figures::hours(hours))
+}
+
+/// A duration that is kept in hours.
+pub(super) fn duration(hours: f64) -> Shown {
+    Shown::in_unit(hours, figures::duration(hours), "h")
+}
+
+/// A cell of a figure, or one to which its column does not apply.
+pub(super) fn cell_or_dash(shown: Option<Shown>, class: &str) -> Markup {
+    match shown {
+        Some(shown) => shown.cell(class),
+        None => html! { td class=[(!class.is_empty()).then_some(class)] { (NOT_APPLICABLE) } },
+    }
+}
+
+/// A foreign name or message: harmless, and in a direction of its own.
+pub(super) fn name(text: &str) -> Markup {
+    html! { bdi { (SafeText::new(text).as_str()) } }
+}
+
+/// Foreign text of an attribute.
+pub(super) fn plain_name(text: &str) -> String {
+    SafeText::new(text).as_str().to_owned()
+}

@@ -1,0 +1,111 @@
+//! Times that were not measured, and why.
+
+use maud::{Markup, html};
+
+use super::cells::{self, cell_or_dash, name};
+use super::scale::css_percent;
+use super::span::Span;
+use crate::output::figures;
+use crate::report::{Gap, Report};
+
+/// The most gaps that have a row of their own.
+const MAX_ROWS: usize = 12;
+
+pub(super) fn section(report: &Report) -> Markup {
+    html! {
+        section #gaps {
+            h2 { "What was not measured" }
+            @if report.gaps.is_empty() && report.total.unmeasured_h <= 0.0 {
+                p.ok { "Every GPU was measured all the time." }
+            } @else {
+                (note(report))
+                (table(report))
+            }
+        }
+    }
+}
+
+fn note(report: &Report) -> Markup {
+    let total = &report.total;
+    html! {
+        p.note {
+            (cells::hours(total.unmeasured_h)) " GPU-hours"
+            @if let Some(share) = total.measured_share { " (" (figures::share(1.0 - share)) ")" }
+            " have no reading. Their energy is in no figure on this page: it is unknown, not zero. "
+            @if total.filled_kwh.is_none() {
+                code { "--fill mean" } " adds an estimate in a column of its own."
+            }
+        }
+    }
+}
+
+fn table(report: &Report) -> Markup {
+    let span = Span { from: &report.from, to: &report.to };
+    let (numbered, rests): (Vec<&Gap>, Vec<&Gap>) = report.gaps.iter().partition(|gap| gap.number.is_some());
+    let (shown, shorter) = numbered.split_at(numbered.len().min(MAX_ROWS));
+    html! {
+        div.tw {
+            table.list.plain.gaps {
+                thead { tr {
+                    th scope="col" { "No." }
+                    th.l scope="col" { "What" }
+                    th.l scope="col" { "When" }
+                    th.l.tl.w scope="col" { "In the period" }
+                    th.w scope="col" { "For" }
+                    th scope="col" { "GPU-hours" }
+                    th.l scope="col" { "Why" }
+                } }
+                tbody {
+                    @for gap in shown { (row(gap, &span)) }
+                    @if !shorter.is_empty() { (shorter_row(shorter)) }
+                    @for gap in rests { (row(gap, &span)) }
+                }
+            }
+        }
+    }
+}
+
+fn row(gap: &Gap, span: &Span<'_>) -> Markup {
+    let times = gap.from.as_ref().zip(gap.to.as_ref());
+    html! {
+        tr.more[gap.number.is_none()] id=[gap.number.map(|number| format!("gap-{number}"))] {
+            th scope="row" { @if let Some(number) = gap.number { span.gn { (number) } } }
+            td.l { (name(&gap.what)) }
+            td.l.when {
+                @match times {
+                    Some((from, to)) => (figures::times(from, to)),
+                    None => "spread over the period",
+                }
+            }
+            td.tl.w {
+                @if let Some((from, to)) = times {
+                    @let (left, right) = (span.percent(from), span.percent(to));
+                    div { em style={"left:" (css_percent(left)) "%;width:max(3px," (css_percent(right - left)) "%)"} {} }
+                }
+            }
+            td.w {
+                @match times {
+                    Some((from, to)) => (figures::duration(figures::hours_between(from, to))),
+                    None => (figures::NOT_APPLICABLE),
+                }
+            }
+            (cell_or_dash((gap.gpu_hours > 0.0).then(|| cells::hours(gap.gpu_hours)), ""))
+            td.l.why { (name(&gap.reason)) @if let Some(hint) = &gap.hint { small { (name(hint)) } } }
+        }
+    }
+}
+
+fn shorter_row(gaps: &[&Gap]) -> Markup {
+    let hours: f64 = gaps.iter().map(|gap| gap.gpu_hours).sum();
+    html! {
+        tr.more {
+            th scope="row" {}
+            td.l { (figures::count(gaps.len())) " shorter gaps" }
+            td.l.when { "spread over the period" }
+            td.tl.w {}
+            td.w { (figures::NOT_APPLICABLE) }
+            td { (figures::hours(hours)) }
+            td.l.why { "various" }
+        }
+    }
+}

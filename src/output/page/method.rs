@@ -1,0 +1,107 @@
+//! Where the figures come from, and which sections are not there.
+
+use maud::{Markup, html};
+
+use super::cells::{self, name};
+use crate::output::figures::{self, NBSP};
+use crate::report::{Charge, ChargeKind, Cost, Report};
+
+pub(super) fn section(report: &Report) -> Markup {
+    html! {
+        section #method {
+            h2 { "Method" }
+            div.cols {
+                p {
+                    b { "Boundary. " }
+                    "Energy of GPU boards as the driver reports it, on the side of direct current. Processors, fans and power supplies are not in it."
+                }
+                p {
+                    b { "Energy. " }
+                    "Trapezoids between neighbouring readings, in whole millijoules, kept by quarter-hour. A time of more than "
+                    "three intervals without a reading is not measured, and nothing is filled in."
+                }
+                p { b { "Uncertainty. " } (uncertainty(report)) }
+                p { b { "Cost. " } (cost(report)) }
+                p {
+                    b { "Rounding. " }
+                    "Each figure is rounded on its own; a total is the sum of what was not rounded. All figures are in "
+                    code { "report --format json" } "."
+                }
+                @if let Some(supply) = &report.supply { p { b { "Battery. " } (name(&supply.battery_rule)) } }
+                @if !report.notes.is_empty() {
+                    p { b { "Notes. " } @for note in &report.notes { (name(note)) " " } }
+                }
+                @let absent = absent(report);
+                @if !absent.is_empty() { p { b { "Not on this page. " } (absent.join("; ")) "." } }
+            }
+        }
+    }
+}
+
+fn uncertainty(report: &Report) -> Markup {
+    let total = &report.total;
+    let percent = |share: f64| format!("{}{NBSP}%", figures::number(share * 100.0, 1));
+    html! {
+        "± is k" (NBSP) "=" (NBSP) "2, about 95" (NBSP) "% of cases"
+        @if let Some(share) = total.u_calibration_share { "; calibration " (percent(share)) }
+        @if let Some(share) = total.u_sampling_share { "; sampling " (percent(share)) }
+        ". Boards of one model err together, those of different models apart."
+        @if let Some(kwh) = total.estimated_kwh.filter(|kwh| *kwh > 0.0) {
+            " " (cells::energy_with_unit(kwh)) " are estimates of drivers without a sensor, and have no ±."
+        }
+    }
+}
+
+fn cost(report: &Report) -> Markup {
+    if report.costs.is_empty() {
+        return html! { "No tariff is set, so there is no cost." };
+    }
+    html! {
+        "Prices are applied when the report is made. Mean prices: "
+        @for (idx, band) in report.bands.iter().filter(|band| band.mean_price.is_some()).enumerate() {
+            @if idx > 0 { ", " }
+            (name(&band.name)) " "
+            @if let (Some(price), Some(currency)) = (band.mean_price, &band.currency) { (cells::price(price, currency)) }
+        }
+        "."
+        @for cost in &report.costs { @for charge in &cost.charges { " " (charge_in_words(charge, cost)) } }
+    }
+}
+
+fn charge_in_words(charge: &Charge, cost: &Cost) -> Markup {
+    let kind = match charge.kind {
+        ChargeKind::Demand => "Demand",
+        ChargeKind::Fixed => "Fixed",
+    };
+    html! {
+        (kind) " of " (charge.month) ", " (name(&charge.tariff)) ": "
+        @if let (Some(peak), Some(price)) = (charge.peak_kw, charge.per_kw) {
+            (cells::kilowatts(peak))
+            @if let Some(at) = &charge.peak_at { " (" (figures::time(at)) ")" }
+            " at " (cells::money(price, &cost.currency)) ", "
+        }
+        (cells::money(charge.cost, &cost.currency))
+        @if !charge.is_charged { "; not in the cost, since the period begins later" }
+        @else if !charge.is_complete { "; the month is not over" }
+        "."
+    }
+}
+
+/// The sections that are not there, each with its reason.
+fn absent(report: &Report) -> Vec<&'static str> {
+    let charts = report.charts.as_deref();
+    let mut absent = vec!["who used it: the owners of jobs are not known"];
+    if charts.is_none() {
+        absent.push("charts: they were not asked for");
+    }
+    if charts.is_some_and(|charts| charts.week.is_none()) {
+        absent.push("hours of the week: from seven days on");
+    }
+    if report.supply.is_none() {
+        absent.push("supply and battery: there is no battery station");
+    }
+    if charts.is_some_and(|charts| charts.alerts.is_empty()) {
+        absent.push("alerts: none was raised");
+    }
+    absent
+}

@@ -1,0 +1,322 @@
+//! The page of a report: foreign text is inert, paths are the energy, and every figure is that of the JSON.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    reason = "helpers of tests are tests too"
+)]
+
+mod chromium;
+mod sample;
+mod screen;
+
+use fleetwatt::output::page;
+use fleetwatt::report::{AlertRow, Report};
+use regex::Regex;
+
+use sample::Plan;
+
+/// A hostile name that a template has to escape, others that would be long or backward.
+fn hostile_names() -> Vec<String> {
+    vec![
+        "<img src=x onerror=\"document.title='owned'\">".to_owned(),
+        "</script><script>document.title='owned'</script>".to_owned(),
+        "a".repeat(200),
+        "\u{202e}שלום עולם abc".to_owned(),
+        "' onmouseover='document.title=1' \"x|y&amp;".to_owned(),
+    ]
+}
+
+/// A month in which one node is missing for nine hours, and all for one.
+fn month() -> Plan {
+    let mut plan = Plan::month(&[
+        "hgx-01", "hgx-02", "hgx-03", "hgx-04", "hgx-05", "hgx-06", "hgx-07", "hgx-08", "hgx-09",
+    ]);
+    plan.holes = vec![(2, 1449..1485)];
+    plan.holes.extend((0..9).map(|node| (node, 2150..2154)));
+    plan.has_station = true;
+    plan.alerts = vec![
+        alert(&plan, true, "hgx-03", "host silent for 5 min: connection timed out"),
+        alert(&plan, false, "hgx-02 GPU 4", "temperature 87 °C, above 85 °C"),
+    ];
+    plan
+}
+
+fn alert(plan: &Plan, is_critical: bool, subject: &str, message: &str) -> AlertRow {
+    AlertRow {
+        from: plan.at("2026-11-12T02:15"),
+        to: (!is_critical).then(|| plan.at("2026-11-12T11:15")),
+        is_critical,
+        rule: "host_silent".to_owned(),
+        subject: subject.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+/// The same fleet, with all names hostile.
+fn hostile() -> Plan {
+    let mut plan = month();
+    let names = hostile_names();
+    plan.nodes = names.clone();
+    plan.holes = vec![(0, 100..140)];
+    plan.alerts = names.iter().map(|name| alert(&plan, true, name, name)).collect();
+    plan
+}
+
+/// The paths of a level of the plot, the highest first.
+fn paths(html: &str, level: &str) -> Vec<String> {
+    let plot = html.split(&format!("<svg class=\"{level}")).nth(1).unwrap().split("</svg>").next().unwrap();
+    Regex::new(r#" d="([^"]*)""#).unwrap().captures_iter(plot).map(|found| found[1].to_owned()).collect()
+}
+
+/// The heights of a path by column, in units.
+fn columns(path: &str, top: i64) -> Vec<(usize, i64)> {
+    let step = Regex::new(r"([A-Za-z])(-?\d+)(?: (-?\d+))?").unwrap();
+    let (mut x, mut y, mut found) = (0, top, vec![]);
+    for part in step.captures_iter(path) {
+        let number: i64 = part[2].parse().unwrap();
+        match &part[1] {
+            "M" => (x, y) = (usize::try_from(number).unwrap(), part[3].parse().unwrap()),
+            "V" => y = number,
+            "v" => y += number,
+            "h" => {
+                let n = usize::try_from(number).unwrap();
+                found.extend((x..x + n).map(|column| (column, top - y)));
+                x += n;
+            }
+            other => panic!("{other} is not a step"),
+        }
+    }
+    found
+}
+
+/// The energy below the highest path of a level, in kWh.
+fn energy_below(html: &str, level: &str, hours: f64) -> f64 {
+    let near = html.split("<svg class=\"near").nth(1).unwrap();
+    let unit: f64 = Regex::new(r#"data-unit="(\d+)""#).unwrap().captures(near).unwrap()[1].parse().unwrap();
+    let top: i64 =
+        Regex::new(r#"viewBox="0 0 [\d.]+ (\d+)""#).unwrap().captures(near).unwrap()[1].parse().unwrap();
+    let units: i64 = columns(&paths(html, level)[0], top).iter().map(|(_, height)| height).sum();
+    units as f64 * unit * hours / 1000.0
+}
+
+#[test]
+fn the_area_of_the_near_path_is_the_energy_and_that_of_the_far_path_nearly() {
+    let report = month().report();
+    let html = page(&report);
+    let energy = report.total.energy_kwh;
+    let near = energy_below(&html, "near", 0.25);
+    assert!((near / energy - 1.0).abs() < 1e-4, "{near} for {energy}");
+    let far = energy_below(&html, "far", 0.25 * 4.0);
+    assert!((far / energy - 1.0).abs() < 5e-3, "{far} for {energy}");
+}
+
+#[test]
+fn the_highest_quarter_is_on_the_line_of_the_far_level() {
+    let html = page(&month().report());
+    let highest = |path: &str| columns(path, 5_000).iter().map(|(_, height)| *height).max();
+    let line = paths(&html, "far").pop().unwrap();
+    assert_eq!(highest(&line), highest(&paths(&html, "near")[0]));
+}
+
+#[test]
+fn a_member_that_was_not_measured_has_no_height_and_a_hatch_is_behind_it() {
+    let mut plan = month();
+    plan.nodes.truncate(3);
+    plan.holes = vec![(2, 1449..1485)];
+    let html = page(&plan.report());
+    let near = paths(&html, "near");
+    // hgx-03 draws the least of the three: it is on top.
+    let heights = |path: &str| columns(path, 5_000).into_iter().map(|(_, height)| height).collect::<Vec<_>>();
+    let (all, two) = (heights(&near[0]), heights(&near[1]));
+    assert_eq!(all[1449..1485], two[1449..1485]);
+    assert!(all[1448] > two[1448] && all[1485] > two[1485]);
+    // 1,449 and 36 of 28 days and an hour in quarters: 2,692.
+    assert!(html.contains(r#"<em class="hatch" style="left:53.826%;width:max(2px,1.337%)">"#));
+    assert!(html.contains(r#"data-none="1449+36""#));
+}
+
+#[test]
+fn where_nothing_was_measured_the_paths_are_cut() {
+    let html = page(&month().report());
+    let cut: Vec<usize> =
+        columns(&paths(&html, "near")[0], 5_000).into_iter().map(|(column, _)| column).collect();
+    assert!(cut.contains(&2149) && cut.contains(&2154));
+    assert!(!(2150..2154).any(|column| cut.contains(&column)));
+}
+
+#[test]
+fn no_path_has_a_slope() {
+    let html = page(&month().report());
+    for path in Regex::new(r#" d="([^"]*)""#).unwrap().captures_iter(&html) {
+        assert!(path[1].chars().all(|c| !c.is_ascii_alphabetic() || "MVvHhz".contains(c)), "{}", &path[1]);
+    }
+}
+
+#[test]
+fn the_page_names_no_address() {
+    for plan in [month(), hostile()] {
+        let html = page(&plan.report());
+        let text = html.replace("&lt;img src=x", "");
+        for word in ["http:", "https:", "//", "url(", "@import", "src=", "<link", "<iframe", "javascript:"] {
+            assert!(!text.contains(word), "{word}");
+        }
+    }
+}
+
+#[test]
+fn hostile_names_are_text_and_no_element() {
+    let html = page(&hostile().report());
+    assert_eq!(html.matches("<script").count(), 1);
+    assert_eq!(html.matches("</script").count(), 1);
+    assert!(!html.contains("<img") && !html.contains('\u{202e}'));
+    assert!(html.contains("&lt;/script&gt;&lt;script&gt;"));
+}
+
+#[test]
+fn only_the_pages_own_script_may_run() {
+    use base64::Engine;
+    use sha2::Digest;
+    let html = page(&month().report());
+    let script = html.split("<script>").nth(1).unwrap().split("</script>").next().unwrap();
+    let hash = base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(script));
+    assert!(
+        html.contains(&format!("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}';"))
+    );
+}
+
+/// All numbers of a JSON value.
+fn numbers(value: &serde_json::Value, found: &mut Vec<f64>) {
+    match value {
+        serde_json::Value::Number(number) => found.push(number.as_f64().unwrap()),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| numbers(item, found)),
+        serde_json::Value::Object(fields) => fields.values().for_each(|item| numbers(item, found)),
+        _ => {}
+    }
+}
+
+/// Figures of a page: the value, the factor of what is shown, and what is shown.
+fn shown(html: &str) -> Vec<(f64, f64, String)> {
+    let figure =
+        Regex::new(r#"<(\w+)[^>]* data-v="([^"]+)"(?: data-k="([^"]+)")?[^>]*>(.*?)</(?:td|b|span)>"#)
+            .unwrap();
+    let tag = Regex::new("<[^>]*>").unwrap();
+    let factor = |text: Option<regex::Match<'_>>| text.map_or(1.0, |text| text.as_str().parse().unwrap());
+    figure
+        .captures_iter(html)
+        .map(|found| {
+            let text = tag.replace_all(&found[4], "").replace("&lt;", "<").replace("&gt;", ">");
+            (found[2].parse().unwrap(), factor(found.get(3)), text)
+        })
+        .collect()
+}
+
+/// Checks that each figure is a number of the JSON, and is shown within half of its last digit.
+fn assert_figures_are_those_of_the_json(report: &Report, html: &str) {
+    let mut known = vec![];
+    numbers(&serde_json::to_value(report).unwrap(), &mut known);
+    let digits = Regex::new(r"\d[\d,]*(?:\.(\d+))?").unwrap();
+    let figures = shown(html);
+    assert!(figures.len() > 20, "{}", figures.len());
+    for (value, factor, text) in figures {
+        assert!(
+            known.iter().any(|known| (known - value).abs() <= 1e-12 * value.abs()),
+            "{value} ({text}) is not in the JSON"
+        );
+        if text.contains("not measured") {
+            continue;
+        }
+        let found = digits.captures(&text).unwrap_or_else(|| panic!("{text} has no number"));
+        let decimals = found.get(1).map_or(0, |fraction| fraction.as_str().len());
+        let shown: f64 = found[0].replace(',', "").parse().unwrap();
+        let value = value.abs() / factor;
+        let is_right = match text.chars().next() {
+            Some('<') => value < shown,
+            Some('>') => value > shown,
+            // Of two significant digits: half of the last of them.
+            Some('±') => (shown - value).abs() <= value * 0.05 + 1e-9,
+            _ => (shown - value).abs() <= 0.5 * 10_f64.powi(-i32::try_from(decimals).unwrap()) + 1e-9,
+        };
+        assert!(is_right, "{text} is not {value}");
+    }
+}
+
+#[test]
+fn every_figure_is_a_number_of_the_json_rounded() {
+    for plan in [month(), hostile()] {
+        let report = plan.report();
+        assert_figures_are_those_of_the_json(&report, &page(&report));
+    }
+}
+
+#[test]
+fn without_a_tariff_there_is_no_money() {
+    let html = page(&Plan { currencies: vec![], ..month() }.report());
+    assert!(html.contains("no tariff set") && html.contains("<h2>Energy by day</h2>"));
+    assert!(!html.contains('$') && !html.contains(">Cost</th>"));
+}
+
+#[test]
+fn two_currencies_have_a_tile_and_a_chart_each_and_no_sum() {
+    let report = Plan { currencies: vec!["USD", "EUR"], ..month() }.report();
+    let html = page(&report);
+    assert!(html.contains("Cost in USD") && html.contains("Cost in EUR"));
+    assert!(html.contains("Cost of energy, USD") && html.contains("Cost of energy, EUR"));
+    assert_eq!(html.matches("<div class=\"kpi\">").count(), 6);
+    assert_figures_are_those_of_the_json(&report, &html);
+}
+
+#[test]
+fn an_hour_of_one_gpu_has_no_zoom_and_no_week() {
+    let mut plan = Plan { from: "2026-11-19T14:00", to: "2026-11-19T15:00", gpus_of_a_node: 1, ..month() };
+    (plan.nodes, plan.holes, plan.has_station) = (vec!["bluefin".to_owned()], vec![], false);
+    let html = page(&plan.report());
+    assert!(html.contains("<h1>19 November 2026, 14:00–15:00</h1>"));
+    assert!(html.contains("1.0\u{a0}h, America/Chicago · 1 node, 1 GPU"));
+    assert!(!html.contains("type=\"radio\"") && !html.contains("id=\"week\""));
+    assert!(html.contains("Every GPU was measured all the time."));
+}
+
+#[test]
+fn days_of_23_and_25_hours_say_so() {
+    let autumn = Plan { from: "2026-10-29T00:00", to: "2026-11-05T00:00", holes: vec![], ..month() };
+    assert!(page(&autumn.report()).contains("Sun 1 Nov (25\u{a0}h)"));
+    let spring = Plan { from: "2027-03-10T00:00", to: "2027-03-17T00:00", holes: vec![], ..month() };
+    assert!(page(&spring.report()).contains("Sun 14 Mar (23\u{a0}h)"));
+}
+
+#[test]
+fn a_node_of_which_nothing_was_measured_has_words_and_no_zero() {
+    let mut plan = month();
+    plan.holes = vec![(8, 0..2692)];
+    let html = page(&plan.report());
+    let nodes = html.split("id=\"nodes\"").nth(1).unwrap();
+    let row = nodes.split("<bdi>hgx-09</bdi>").nth(1).unwrap().split("</tr>").next().unwrap();
+    assert!(row.contains("not measured") && !row.contains("0.00"), "{row}");
+}
+
+#[test]
+fn above_forty_nodes_the_first_stand_alone_and_all_in_details() {
+    let mut plan = month();
+    plan.nodes = (0..60).map(|idx| format!("hgx-{idx:03}")).collect();
+    plan.holes = vec![];
+    let html = page(&plan.report());
+    assert!(html.contains("35 more nodes") && html.contains("All 60 nodes"));
+}
+
+#[test]
+fn a_report_without_charts_is_a_page_without_them() {
+    let report = Report { charts: None, ..month().report() };
+    let html = page(&report);
+    assert!(html.contains("charts: they were not asked for") && !html.contains("<svg"));
+}
+
+#[test]
+fn eight_hundred_gpus_for_thirty_days_are_below_two_megabytes() {
+    let mut plan = Plan { to: "2026-11-27T00:00", ..month() };
+    plan.nodes = (0..100).map(|idx| format!("hgx-{idx:03}")).collect();
+    plan.holes = (0..100).map(|node| (node, node * 25..node * 25 + 1)).collect();
+    let size = page(&plan.report()).len();
+    assert!(size < 2_000_000, "{size}");
+}
