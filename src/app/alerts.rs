@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use super::today::DayMeter;
 use super::{Error, Settings};
 use crate::alert::{Facts, MAX_ACTIVE_ALERTS, Rule, Rules, Scope, Severity, State, Transition, evaluate};
-use crate::batch::{Batch, StoreState};
+use crate::batch::{Batch, StoreState, Today};
 use crate::cycle::Clock;
-use crate::ledger::{Book, EnergyRow};
+use crate::ledger::{Book, DayTotals, EnergyRow};
 use crate::output::notify::{self, DeliveryError, NotifierHandle, QueuedMessage, Webhook, notifier};
 use crate::reading::error_chain;
 use crate::store::{self, AlertRecord, StoreUrl, StoredAlertState};
@@ -27,6 +28,7 @@ pub(super) struct Alerting {
     rules: Rules,
     /// The longest time between two readings that the ledger counts as measured.
     max_gap: Option<Duration>,
+    meter: DayMeter,
     state_dir: PathBuf,
     store_url: StoreUrl,
     /// Whether anybody is to be told: messages wait also for a webhook whose URL cannot be had now.
@@ -45,15 +47,18 @@ struct Known {
     revision: i64,
     /// Messages that an earlier version could not send.
     undelivered: Vec<Transition>,
-    /// The ends of the ledger's series.
-    book: Book,
+    ledger: KeptLedger,
 }
 
 /// The part of the kept state that is the ledger's.
-#[derive(Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 struct KeptLedger {
-    ledger: Book,
+    /// The ends of the ledger's series.
+    #[serde(rename = "ledger")]
+    book: Book,
+    /// The day so far.
+    today: DayTotals,
 }
 
 /// The facts beside the cycle itself, for the rules.
@@ -71,7 +76,7 @@ pub(super) struct Judged {
     /// The energies that the cycle adds to the ledger.
     pub(super) energies: Vec<EnergyRow>,
     state: State,
-    book: Book,
+    ledger: KeptLedger,
 }
 
 impl Alerting {
@@ -80,6 +85,7 @@ impl Alerting {
         Self {
             rules: settings.inventory.alerts.rules.clone(),
             max_gap: settings.inventory.energy.ledger.max_gap,
+            meter: DayMeter::new(settings),
             state_dir: settings.state_dir.clone(),
             store_url: settings.store_url.clone(),
             has_webhook: settings.inventory.alerts.webhook.is_some(),
@@ -93,6 +99,7 @@ impl Alerting {
         self.rules = settings.inventory.alerts.rules.clone();
         self.max_gap = settings.inventory.energy.ledger.max_gap;
         self.has_webhook = settings.inventory.alerts.webhook.is_some();
+        self.meter = DayMeter::new(settings);
     }
 
     /// Reads what is kept of the alerts, unless it is known. What cannot be read is not taken for nothing:
@@ -113,13 +120,13 @@ impl Alerting {
     pub(super) fn take_over(&mut self, kept: Option<StoredAlertState>) {
         let known = match kept {
             Some(StoredAlertState { revision, text }) => {
-                Known { state: state_of(&text), revision, undelivered: Vec::new(), book: book_of(&text) }
+                Known { state: state_of(&text), revision, undelivered: Vec::new(), ledger: ledger_of(&text) }
             }
             None => Known {
                 state: state_of(&self.before.to_string()),
                 revision: 0,
                 undelivered: Transition::undelivered_in(&self.before),
-                book: Book::default(),
+                ledger: KeptLedger::default(),
             },
         };
         self.known = Some(known);
@@ -138,9 +145,12 @@ impl Alerting {
         };
         let mut state = known.state.clone();
         let transitions = evaluate(&self.rules, &mut state, &facts);
-        let booking = known.book.book(&batch.series_readings(), self.max_gap);
-        let book = known.book.after(&booking, batch.started_at);
-        Some(Judged { transitions, energies: booking.rows, state, book })
+        let booking = known.ledger.book.book(&batch.series_readings(), self.max_gap);
+        let ledger = KeptLedger {
+            book: known.ledger.book.after(&booking, batch.started_at),
+            today: self.meter.after(&known.ledger.today, &booking.rows, batch.started_at),
+        };
+        Some(Judged { transitions, energies: booking.rows, state, ledger })
     }
 
     /// The record that is kept with the batch.
@@ -159,7 +169,7 @@ impl Alerting {
     pub(super) fn accept(&mut self, judged: Judged) -> Vec<Transition> {
         if let Some(known) = &mut self.known {
             let revision = known.revision + i64::from(known.is_new(&judged));
-            *known = Known { state: judged.state, revision, undelivered: Vec::new(), book: judged.book };
+            *known = Known { state: judged.state, revision, undelivered: Vec::new(), ledger: judged.ledger };
             if known.state.is_full() {
                 tracing::error!(
                     "{MAX_ACTIVE_ALERTS} alerts are followed, and no more: others are not raised until some are over"
@@ -172,6 +182,12 @@ impl Alerting {
     /// Every alert that is raised.
     pub(super) fn firing(&self) -> Vec<Transition> {
         self.known.as_ref().map(|known| known.state.firing()).unwrap_or_default()
+    }
+
+    /// The day so far at the end of a cycle of the whole fleet, if it is added up here.
+    pub(super) fn today(&self, batch: &Batch) -> Option<Today> {
+        let totals = &self.known.as_ref()?.ledger.today;
+        self.meter.today(totals, batch.started_at, batch.totals().gpus_expected)
     }
 
     /// The alerts for `hosts.json`: those that it had, until they are kept with the batches.
@@ -194,7 +210,7 @@ impl Alerting {
 impl Known {
     /// Whether what was judged is another state than the kept one.
     fn is_new(&self, judged: &Judged) -> bool {
-        self.revision == 0 || self.state != judged.state || self.book != judged.book
+        self.revision == 0 || self.state != judged.state || self.ledger != judged.ledger
     }
 }
 
@@ -203,18 +219,18 @@ impl Judged {
     fn to_text(&self) -> String {
         let mut state = self.state.to_value();
         if let Some(object) = state.as_object_mut() {
-            object.insert("ledger".to_owned(), json!(self.book));
+            object.insert("ledger".to_owned(), json!(self.ledger.book));
+            object.insert("today".to_owned(), json!(self.ledger.today));
         }
         state.to_string()
     }
 }
 
-fn book_of(text: &str) -> Book {
-    let kept: KeptLedger = serde_json::from_str(text).unwrap_or_else(|error| {
+fn ledger_of(text: &str) -> KeptLedger {
+    serde_json::from_str(text).unwrap_or_else(|error| {
         tracing::error!(%error, "the ends of the ledger's series cannot be read: each series begins again");
         KeptLedger::default()
-    });
-    kept.ledger
+    })
 }
 
 fn state_of(text: &str) -> State {

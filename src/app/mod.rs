@@ -22,6 +22,7 @@ mod settings;
 mod store;
 mod supervisor;
 mod telemetry;
+mod today;
 mod writer_task;
 
 use std::borrow::Cow;

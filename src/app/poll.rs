@@ -115,7 +115,9 @@ pub async fn poll(
     if request.dry_run {
         let (batch, _) = cycle.await;
         alerting.read().await;
-        return Ok(Polled::unjudged(Snapshot { alerts: alerting.firing(), ..batch.into() }, Kept::DryRun));
+        let today = alerting.today(&batch);
+        let snapshot = Snapshot { alerts: alerting.firing(), today, ..batch.into() };
+        return Ok(Polled::unjudged(snapshot, Kept::DryRun));
     }
     // The database's own login runs beside the cycle, so that it costs the cycle nothing.
     let ((batch, memory), writer) = tokio::join!(cycle, connected(settings));
@@ -163,7 +165,8 @@ async fn keep(
         Kept::Durable(receipt) => store_after(receipt, &store),
         Kept::DryRun | Kept::Lost(_) => store,
     };
-    let snapshot = Snapshot { batch: Arc::new(batch), alerts: alerting.firing(), store };
+    let today = alerting.today(&batch).filter(|_| scope == Scope::Whole);
+    let snapshot = Snapshot { batch: Arc::new(batch), alerts: alerting.firing(), store, today };
     Ok(Polled { snapshot, kept, is_judged, changes })
 }
 
@@ -226,6 +229,7 @@ fn changed(
         transitions,
         n_alerts: alerting.n_firing(),
         n_waiting: left.map_or(0, |left| left.batches),
+        today: alerting.today(batch).as_ref(),
         store: Some(error.as_deref().map_or(Ok(()), Err)),
     })
 }

@@ -244,7 +244,8 @@ impl Daemon {
             alert_notifier.wake(&self.alerting);
         }
         let (alerts, store) = (self.alerting.firing(), self.hand.store.clone());
-        self.publisher.publish(Snapshot { batch, alerts, store });
+        let today = self.alerting.today(&batch);
+        self.publisher.publish(Snapshot { batch, alerts, store, today });
         if self.saved_at.elapsed() >= SAVE_EVERY {
             self.save();
         }
@@ -255,7 +256,9 @@ impl Daemon {
     fn say_changes(&mut self, batch: &Batch, transitions: &[Transition]) {
         let n_alerts = self.alerting.n_firing();
         let n_waiting = self.hand.store.waiting.map_or(0, |(n_batches, _)| n_batches);
-        let now = Now { batch, scope: Scope::Whole, transitions, n_alerts, n_waiting, store: None };
+        let today = self.alerting.today(batch);
+        let today = today.as_ref();
+        let now = Now { batch, scope: Scope::Whole, transitions, n_alerts, n_waiting, today, store: None };
         log_lines(&self.said.changes(&now));
     }
 

@@ -11,7 +11,7 @@ use crate::reading::{AccountReport, Fault, Presence, SafeText, StationStatus, Ti
 use crate::support::{counted, named};
 
 use super::problems::{N_NAMED, Problem, Weight, grouped};
-use super::{Batch, HostReport};
+use super::{Batch, HostReport, Today};
 
 /// More hosts than this with the same news are one line.
 const MAX_ALIKE: usize = 5;
@@ -55,6 +55,8 @@ pub struct Now<'a> {
     pub n_alerts: usize,
     /// Number of batches that wait in the spool.
     pub n_waiting: u64,
+    /// The day so far.
+    pub today: Option<&'a Today>,
     /// Whether the store takes what it is given, or why it does not; `None` where somebody else says so.
     pub store: Option<Result<(), &'a str>>,
 }
@@ -316,6 +318,9 @@ fn summary(now: &Now<'_>) -> String {
         if let Some(Ok(soc)) = status.last.as_ref().map(|last| last.device.soc()) {
             text.push_str(&format!(", {} at {soc}", status.station.called()));
         }
+    }
+    if let Some(today) = now.today {
+        text.push_str(&format!(", today {today}"));
     }
     if now.n_alerts > 0 {
         text.push_str(&format!(", {}", counted(now.n_alerts, "alert", "alerts")));

@@ -42,7 +42,15 @@ fn lines(said: &mut Said, batch: &Batch) -> Vec<String> {
 }
 
 fn now<'a>(batch: &'a Batch, transitions: &'a [Transition]) -> Now<'a> {
-    Now { batch, scope: Scope::Whole, transitions, n_alerts: 0, n_waiting: 0, store: Some(Ok(())) }
+    Now {
+        batch,
+        scope: Scope::Whole,
+        transitions,
+        n_alerts: 0,
+        n_waiting: 0,
+        today: None,
+        store: Some(Ok(())),
+    }
 }
 
 fn transition(source: &str, severity: Severity, raised: bool) -> Transition {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::Metadata;
+use super::{Metadata, Today};
 use crate::alert::Transition;
 use crate::reading::{AccountReport, Device, Fault, Outcome, SampleCounts, Span, Timestamp};
 
@@ -88,6 +88,8 @@ pub struct Snapshot {
     pub alerts: Vec<Transition>,
     /// The store after it took the batch.
     pub store: StoreState,
+    /// The day so far; `None` where nobody adds it up.
+    pub today: Option<Today>,
 }
 
 /// The state of the way into the timeline.
@@ -104,6 +106,6 @@ pub struct StoreState {
 impl From<Batch> for Snapshot {
     /// A cycle of which no alert and nothing of the store is known.
     fn from(batch: Batch) -> Self {
-        Self { batch: Arc::new(batch), alerts: Vec::new(), store: StoreState::default() }
+        Self { batch: Arc::new(batch), alerts: Vec::new(), store: StoreState::default(), today: None }
     }
 }

@@ -15,6 +15,7 @@ mod meter;
 mod problems;
 mod stations;
 mod timeline;
+mod today;
 mod totals;
 
 pub use changes::{Line, Now, Said, Urgency};
@@ -26,4 +27,5 @@ pub use meter::PowerMeter;
 pub use problems::{Group, Problem, Weight, grouped};
 pub(crate) use stations::bounded_fields;
 pub use timeline::InventorySent;
+pub use today::Today;
 pub use totals::Totals;

@@ -9,6 +9,7 @@
 
 mod book;
 mod calibrations;
+mod day;
 mod entry;
 mod numbered;
 mod rebuild;
@@ -18,6 +19,7 @@ mod uncertainty;
 
 pub use book::{Book, Booking, EnergyRow, SeriesReading};
 pub use calibrations::{Calibrations, MeasuredBoard};
+pub use day::DayTotals;
 pub use entry::{Entry, Method};
 pub use numbered::{Names, NumberedRow, SeriesName};
 pub use rebuild::Rebuild;

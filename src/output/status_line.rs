@@ -10,8 +10,9 @@ use crate::support::counted;
 pub fn status_line(snapshot: &Snapshot) -> String {
     let totals = snapshot.batch.totals();
     let power = totals.power.map_or_else(|| "no power reading".to_owned(), |power| power.to_string());
+    let today = snapshot.today.as_ref().map(|today| format!(", today {today}")).unwrap_or_default();
     format!(
-        "{} of {} nodes, {}, {power}{}; {}",
+        "{} of {} nodes, {}, {power}{today}{}; {}",
         totals.nodes_reporting,
         totals.nodes_expected,
         counted(totals.gpus_reporting, "GPU", "GPUs"),
@@ -58,6 +59,20 @@ mod tests {
         insta::assert_snapshot!(
             status_line(&batch.into()),
             @"4 of 5 nodes, 10 GPUs, 4794.0 W; F3800 Plus at 87 %; nothing waits for the store"
+        );
+    }
+
+    #[test]
+    fn the_day_so_far_stands_behind_the_power() {
+        let today = crate::batch::Today {
+            energy: crate::reading::Energy::from_millijoules(148_320_000_000),
+            costs: Vec::new(),
+            measured: None,
+        };
+        let snapshot = Snapshot { today: Some(today), ..fixtures::fleet().into() };
+        assert_eq!(
+            status_line(&snapshot),
+            "4 of 5 nodes, 10 GPUs, 4794.0 W, today 41.2 kWh; nothing waits for the store"
         );
     }
 

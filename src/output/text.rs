@@ -8,8 +8,8 @@ mod table;
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::batch::{Batch, Snapshot};
-use crate::reading::Power;
+use crate::batch::Snapshot;
+use crate::support::with_thousands;
 
 const INDENT: &str = "    ";
 
@@ -36,40 +36,27 @@ pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
     }
     if !batch.reports.is_empty() {
         parts.insert(0, table::table(batch, options));
-        parts.push(options.paint(HEAD, &cluster_line(batch)) + "\n");
+        parts.push(options.paint(HEAD, &cluster_line(snapshot)) + "\n");
     }
     parts.retain(|part| !part.is_empty());
     let stations = |account| stations::stations(account, batch.started_at, options);
     parts.join("\n") + &batch.account.as_ref().map(stations).unwrap_or_default()
 }
 
-fn cluster_line(batch: &Batch) -> String {
+fn cluster_line(Snapshot { batch, today, .. }: &Snapshot) -> String {
     let totals = batch.totals();
     let known = if totals.nodes_without_gpu_count > 0 { "known " } else { "" };
-    let power = totals.power.map_or_else(|| "no power reading".to_owned(), grouped);
+    let power = totals
+        .power
+        .map_or_else(|| "no power reading".to_owned(), |power| with_thousands(&power.to_string()));
+    let today = today.as_ref().map(|today| format!("; today {today}")).unwrap_or_default();
     let n_maintained = batch.reports.iter().filter(|report| report.maintenance).count();
     let maintained =
         if n_maintained > 0 { format!(" ({n_maintained} in maintenance)") } else { String::new() };
     format!(
-        "Cluster: {} of {} nodes{maintained}, {} of {} {known}GPUs, {power}",
+        "Cluster: {} of {} nodes{maintained}, {} of {} {known}GPUs, {power}{today}",
         totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting, totals.gpus_expected
     )
-}
-
-/// Watts with commas between the thousands.
-fn grouped(power: Power) -> String {
-    let plain = power.to_string();
-    let n_whole = plain.chars().take_while(|c| *c != '.').count();
-    let mut grouped = String::new();
-    for (place, c) in plain.chars().enumerate() {
-        let digits_left = n_whole.saturating_sub(place);
-        let after_digit = grouped.ends_with(|last: char| last.is_ascii_digit());
-        if digits_left > 0 && digits_left.is_multiple_of(3) && after_digit {
-            grouped.push(',');
-        }
-        grouped.push(c);
-    }
-    grouped
 }
 
 impl TextOptions {
@@ -131,7 +118,8 @@ pub(super) fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::fixtures;
+    use crate::batch::{Batch, Today, fixtures};
+    use crate::reading::{Energy, Share};
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
 
@@ -230,11 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_grouped() {
-        assert_eq!(grouped(Power::from_milliwatts(8_412_500)), "8,412.5 W");
-        assert_eq!(grouped(Power::from_milliwatts(412_500)), "412.5 W");
-        assert_eq!(grouped(Power::from_milliwatts(1_234_567_890)), "1,234,567.9 W");
-        assert_eq!(grouped(Power::from_milliwatts(-412_500)), "-412.5 W");
+    fn the_day_so_far_stands_behind_the_power() {
+        let today = Today {
+            energy: Energy::from_millijoules(148_320_000_000),
+            costs: Vec::new(),
+            measured: Some(Share::from_millipercent(98_900)),
+        };
+        let snapshot = Snapshot { today: Some(today), ..fixtures::fleet().into() };
+        assert!(text(&snapshot, &WIDE).ends_with("GPUs, 4,794.0 W; today 41.2 kWh, 98.9 % measured\n"));
     }
 
     #[test]

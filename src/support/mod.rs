@@ -21,6 +21,21 @@ pub(crate) fn counted(n: impl TryInto<u64>, one: &str, several: &str) -> String 
     format!("{n} {}", if n == 1 { one } else { several })
 }
 
+/// A decimal number with commas between the thousands of its whole part.
+pub(crate) fn with_thousands(plain: &str) -> String {
+    let n_whole = plain.chars().take_while(|c| *c != '.').count();
+    let mut grouped = String::new();
+    for (place, c) in plain.chars().enumerate() {
+        let digits_left = n_whole.saturating_sub(place);
+        let after_digit = grouped.ends_with(|last: char| last.is_ascii_digit());
+        if digits_left > 0 && digits_left.is_multiple_of(3) && after_digit {
+            grouped.push(',');
+        }
+        grouped.push(c);
+    }
+    grouped
+}
+
 /// The first `n_shown` names, and how many more there are.
 pub(crate) fn named(names: &[&str], n_shown: usize) -> String {
     let shown = names.get(..n_shown).unwrap_or(names);
@@ -48,6 +63,13 @@ pub(crate) fn stable_hash(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let texts =
+            ["8412.5 W", "412.5 W", "1234567.9 W", "-412.5 W", "1235", "-1230.00"].map(with_thousands);
+        assert_eq!(texts, ["8,412.5 W", "412.5 W", "1,234,567.9 W", "-412.5 W", "1,235", "-1,230.00"]);
+    }
 
     #[test]
     fn one_is_singular_and_the_others_are_not() {

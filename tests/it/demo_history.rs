@@ -67,6 +67,35 @@ fn a_poll_goes_on_with_the_same_boards() {
     assert_eq!(polled.code, Some(3));
 }
 
+/// The energy of the boards since a local midnight, as the ledger has it.
+fn kwh_since(home: &Home, midnight: &jiff::ZonedDateTime) -> f64 {
+    let from_us = midnight.timestamp().as_microsecond();
+    let rows = home.query::<(i64, i64)>(
+        "SELECT e.quarter, e.energy_mj FROM fleetwatt_energy e JOIN fleetwatt_series s ON s.id = e.series \
+         WHERE s.key LIKE 'gpu:%'",
+    );
+    let millijoules: i64 = rows.iter().filter(|row| from_us <= row.0).map(|row| row.1).sum();
+    f64::from(i32::try_from(millijoules / 1_000_000).unwrap()) / 3_600.0
+}
+
+#[test]
+fn a_poll_says_the_energy_of_the_day_with_its_cost() {
+    let home = Home::new();
+    assert_eq!(play(&home, &["--days", "2"]).code, Some(0));
+    let polled = home.poll(&home.path("s/fleet.toml"), &[]);
+    let said = polled.stdout.lines().find_map(|line| line.split_once(" W; today ")).unwrap().1;
+    let figures: Vec<&str> = said.split(", ").collect();
+    let chicago = jiff::tz::TimeZone::get("America/Chicago").unwrap();
+    let midnight = jiff::ZonedDateTime::now().with_time_zone(chicago).start_of_day().unwrap();
+    let kwh: f64 = figures[0].trim_end_matches(" kWh").replace(',', "").parse().unwrap();
+    let ledger = kwh_since(&home, &midnight);
+    assert!((kwh - ledger).abs() < 0.6, "{kwh} kWh said, {ledger} kWh in the ledger");
+    // Between the lowest and the highest price of the two tariffs.
+    let dollars: f64 = figures[1].trim_end_matches(" USD").replace(',', "").parse().unwrap();
+    assert!(0.07 * kwh < dollars && dollars < 0.35 * kwh, "{said}");
+    assert!(figures[2].ends_with(" % measured"), "{said}");
+}
+
 #[test]
 fn an_interval_that_is_none_is_refused_with_words() {
     let home = Home::new();

@@ -18,6 +18,7 @@ pub(super) fn stable(text: &str, home: &Home) -> String {
     let rules = [
         // Said only where it was a second or more.
         (r"(again|no answer)(, after| for) \d+(ms|s|m|h|days?|months?|years?)( \d+[a-z]+)*\b", "$1"),
+        (r"today [\d.,]+ kWh(, [\d.,]+ [A-Z]{3})*, \S+ % measured", "today <energy>"),
         (r"SQLite \d+\.\d+\.\d+", "SQLite <version>"),
         (r"\b\d+ bytes\b", "<size> bytes"),
         (r"\.sh \d+ ", ".sh <size> "),

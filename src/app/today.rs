@@ -1,0 +1,103 @@
+//! The energy and cost of the local day so far, from the rows that each cycle adds to the ledger.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use jiff::tz::TimeZone;
+
+use super::Settings;
+use crate::batch::Today;
+use crate::ledger::{Calibrations, DayTotals, EnergyRow};
+use crate::reading::{Energy, Quarter, Share, Timestamp};
+use crate::tariff::{Currency, Labels, LocalQuarter, Money, Priced, Resolver, TariffBook, day_quarters};
+
+/// Adds up the day.
+#[derive(Debug)]
+pub(super) struct DayMeter {
+    zone: TimeZone,
+    calibrations: Calibrations,
+    tariffs: TariffBook,
+    /// The labels of each node that a tariff asks for, as JSON: nodes of one group have one price.
+    groups: BTreeMap<String, String>,
+}
+
+impl DayMeter {
+    /// With the prices and labels of these settings.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let energy = &settings.inventory.energy;
+        let tariffs = &energy.tariff_book;
+        let asked = |key: &String| {
+            tariffs.tariffs.as_slice().iter().any(|tariff| tariff.applies_to.contains_key(key))
+        };
+        let group = |labels: &Labels| {
+            let labels: BTreeMap<_, _> = labels.iter().filter(|(key, _)| asked(key)).collect();
+            serde_json::to_string(&labels).unwrap_or_default()
+        };
+        let hosts = settings.inventory.hosts.iter();
+        Self {
+            zone: tariffs.site.zone(),
+            calibrations: energy.calibrations.clone(),
+            tariffs: tariffs.clone(),
+            groups: hosts.map(|host| (host.name.clone(), group(&host.labels))).collect(),
+        }
+    }
+
+    /// The totals of the day of an instant, with the rows of its cycle.
+    pub(super) fn after(&self, totals: &DayTotals, rows: &[EnergyRow], at: Timestamp) -> DayTotals {
+        let rows: Vec<EnergyRow> = rows.iter().map(|row| self.calibrated(row)).collect();
+        let group = |row: &EnergyRow| self.groups.get(&row.node).map_or("{}", String::as_str);
+        totals.after(&self.day(at), rows.iter().map(|row| (group(row), row)))
+    }
+
+    /// The day so far in words and numbers, with so many GPUs that should have been measured; `None` if nothing
+    /// of it was measured.
+    pub(super) fn today(&self, totals: &DayTotals, at: Timestamp, gpus_expected: usize) -> Option<Today> {
+        let day = self.day(at);
+        if !totals.is_of(&day) || totals.covered_ms() == 0 {
+            return None;
+        }
+        let elapsed = i64::try_from(at.since(day.start.start()).as_millis()).ok()?;
+        let whole = elapsed.saturating_mul(i64::try_from(gpus_expected).ok()?);
+        let measured = totals.covered_ms().saturating_mul(100_000).checked_div(whole);
+        let energy = totals.energies().map(|(_, _, energy)| energy.millijoules()).sum();
+        Some(Today {
+            energy: Energy::from_millijoules(energy),
+            costs: self.costs(totals, day),
+            measured: measured.map(|share| Share::from_millipercent(share.min(100_000))),
+        })
+    }
+
+    /// The cost by currency; nothing where a part has no price.
+    fn costs(&self, totals: &DayTotals, day: Range<Quarter>) -> Vec<(Currency, Money)> {
+        let TariffBook { site, tariffs, .. } = &self.tariffs;
+        let mut resolver = Resolver::new(tariffs, day, &self.zone);
+        let mut costs: BTreeMap<Currency, Priced> = BTreeMap::new();
+        for (group, quarter, energy) in totals.energies() {
+            let labels: Labels = serde_json::from_str(group).unwrap_or_default();
+            let table = resolver.site(&labels);
+            let price = resolver.table(table).and_then(|table| table.at(quarter).ok());
+            let tariff = price.and_then(|price| tariffs.as_slice().get(price.tariff));
+            let Some((price, tariff)) = price.zip(tariff) else { return Vec::new() };
+            costs.entry(tariff.currency).or_default().add(site.pue().apply(energy), Ok(price));
+        }
+        costs.into_iter().map(|(currency, priced)| (currency, priced.cost.to_money())).collect()
+    }
+
+    /// The quarters of the local day of an instant.
+    fn day(&self, at: Timestamp) -> Range<Quarter> {
+        day_quarters(LocalQuarter::new(Quarter::at(at), &self.zone).date, &self.zone)
+    }
+
+    /// A row with the energy that a board's own measurement makes of it.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "a gain has fewer digits than a float"
+    )]
+    fn calibrated(&self, row: &EnergyRow) -> EnergyRow {
+        let mut row = row.clone();
+        let (_, calibration) = self.calibrations.of(row.series.strip_prefix("gpu:"), &row.model);
+        row.entry.energy_mj = (row.entry.energy_mj as f64 * calibration.gain).round() as i64;
+        row
+    }
+}
