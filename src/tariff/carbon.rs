@@ -1,9 +1,10 @@
 //! Carbon: how much carbon dioxide a kilowatt-hour stands for, and what energy adds up to.
 
+use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
-use super::money::{MILLIJOULES_PER_KWH, divided};
+use super::money::{MILLIJOULES_PER_KWH, divided, exact_text};
 use super::series::{QuarterSeries, SeriesValue};
 use crate::reading::{Energy, Quarter};
 
@@ -23,6 +24,13 @@ impl CarbonIntensity {
     /// In millionths of a gram per kilowatt-hour.
     pub const fn micrograms(self) -> i64 {
         self.0
+    }
+}
+
+/// In grams per kilowatt-hour, as in `380.5`.
+impl fmt::Display for CarbonIntensity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&exact_text(self.0.into(), 0))
     }
 }
 

@@ -157,10 +157,10 @@ impl Tariffs {
         self.0.get(tariff).ok_or(Hole::NoTariff)?.price(tariff, quarter, local)
     }
 
-    /// The name of the band that a price is from: its own, `base` for `per_kwh`, `market` for files.
+    /// The name of the band that a price is from: its own, `standard` for `per_kwh`, `market` for files.
     pub fn band_name(&self, price: &Price) -> &str {
         match price.source {
-            PriceSource::Base => "base",
+            PriceSource::Base => "standard",
             PriceSource::File => "market",
             PriceSource::Band(at) => {
                 let band = self.0.get(price.tariff).and_then(|tariff| tariff.bands.get(at));

@@ -231,7 +231,7 @@ pub(super) fn exact_text(micros: i128, least: usize) -> String {
     let text = rounded_text(micros, PLACES);
     let most = text.len().saturating_sub(PLACES).saturating_add(least);
     let end = text.trim_end_matches('0').len().max(most);
-    text.get(..end).unwrap_or(&text).to_owned()
+    text.get(..end).unwrap_or(&text).trim_end_matches('.').to_owned()
 }
 
 /// Millionths as a decimal number with so many decimals, rounded half away from zero.

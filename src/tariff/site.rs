@@ -1,9 +1,11 @@
 //! The site: its time zone, what its cooling adds, and its rule for batteries.
 
+use std::fmt;
+
 use jiff::tz::TimeZone;
 
 use super::battery::BatteryRule;
-use super::money::divided;
+use super::money::{divided, exact_text};
 use crate::reading::Energy;
 
 /// Power usage effectiveness: the energy of a whole site for that of its machines, in millionths, at least 1.
@@ -32,6 +34,13 @@ impl Pue {
         let whole = i128::from(energy.millijoules()) * i128::from(self.0);
         let millijoules = divided(whole, Self::ONE_IN_MILLIONTHS.into());
         Energy::from_millijoules(i64::try_from(millijoules).unwrap_or(i64::MAX))
+    }
+}
+
+/// As in `1.35`.
+impl fmt::Display for Pue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&exact_text(self.0.into(), 1))
     }
 }
 

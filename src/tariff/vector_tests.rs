@@ -117,12 +117,12 @@ fn energy_on_both_sides_of_a_band_is_priced_by_each() {
         ],
     );
     let wanted = [
-        ("0.14", "base"),
+        ("0.14", "standard"),
         ("0.31", "peak"),
         ("0.31", "peak"),
-        ("0.14", "base"),
-        ("0.14", "base"),
-        ("0.14", "base"),
+        ("0.14", "standard"),
+        ("0.14", "standard"),
+        ("0.14", "standard"),
     ];
     assert_eq!(found, wanted.map(|(price, band)| (price.to_owned(), band.to_owned())));
 }

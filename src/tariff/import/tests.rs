@@ -68,7 +68,7 @@ fn a_rate_that_tables_cannot_say_is_refused() {
             .contains("kWh daily")
     );
     assert_eq!(refused(ImportFormat::Urdb, r#"{"items": []}"#), "has 0 rates");
-    assert!(refused(ImportFormat::Urdb, "{}").contains("period 0 in a schedule, of 0"));
+    assert!(refused(ImportFormat::Urdb, "{}").contains("has no `energyratestructure`"));
     assert!(refused(ImportFormat::Urdb, "[1").contains("is not JSON"));
     let flat = r#"{"energyratestructure": [[{"rate": 0.1}]], "fixedchargefirstmeter": 3, "fixedchargeunits": "$/day",
         "flatdemandstructure": [[{"rate": 1}]], "flatdemandunit": "kVA"}"#;

@@ -92,6 +92,10 @@ pub(super) fn import(text: &str, options: &ImportOptions<'_>) -> Result<Imported
         return Err(ImportError::new(message, "ask for one rate by its label, with `getpage`"));
     };
     let rate: Rate<'_> = raw_json::parse(item.get(), "a rate of OpenEI's Utility Rate Database")?;
+    if rate.energyratestructure.is_empty() {
+        let message = "has no `energyratestructure`: it is no rate of OpenEI's Utility Rate Database, or one without prices";
+        return Err(ImportError::new(message, "give the JSON of one rate, with `detail=full`"));
+    }
     let mut writer = Writer { rate: &rate, toml: String::new(), notes: Vec::new() };
     writer.notes.push(format!("From OpenEI's Utility Rate Database: {}", rate.title()));
     writer.head(options)?;
