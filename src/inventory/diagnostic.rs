@@ -14,9 +14,22 @@ use crate::support::counted;
 /// Columns that a rendered error may take; quoted lines are shorter than that already.
 const TERM_WIDTH: usize = 160;
 
-/// Everything that is wrong with an inventory, or its warnings, in the order of the files and lines.
+/// Everything that is wrong with an inventory or a file of tariffs, or its warnings, in the order of the files and lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    told: Vec<Diagnostic>,
+    of: Subject,
+}
+
+/// The files that diagnostics are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Subject {
+    /// An inventory.
+    #[default]
+    Inventory,
+    /// A file that has tariffs alone.
+    Tariffs,
+}
 
 /// One thing that is wrong with an inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +57,7 @@ pub struct Diagnostic {
 impl Diagnostics {
     /// The diagnostics in the order of the files and lines.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.0.iter()
+        self.told.iter()
     }
 
     /// All diagnostics as rustc prints them, and last the number of errors; empty where there are none.
@@ -53,7 +66,11 @@ impl Diagnostics {
         let mut out: String = self.iter().map(|one| renderer.render(&[one.group()]) + "\n\n").collect();
         let n_faults = self.iter().filter(|diagnostic| !diagnostic.is_warning).count();
         if n_faults > 0 {
-            let title = format!("the inventory has {}", counted(n_faults, "fault", "faults"));
+            let subject = match self.of {
+                Subject::Inventory => "the inventory has",
+                Subject::Tariffs => "the tariffs have",
+            };
+            let title = format!("{subject} {}", counted(n_faults, "fault", "faults"));
             out += &renderer.render(&[Group::with_title(Level::ERROR.primary_title(title))]);
             out.push('\n');
         }
@@ -194,7 +211,7 @@ impl DiagnosticSink {
     }
 
     /// The errors, if there are any, else the warnings.
-    pub(super) fn into_result(mut self, texts: &mut [Text]) -> Result<Diagnostics, Diagnostics> {
+    pub(super) fn into_result(mut self, texts: &mut [Text], of: Subject) -> Result<Diagnostics, Diagnostics> {
         for location in self.hidden {
             if let (Some(text), Some((start, end))) = (texts.get_mut(location.file), location.span) {
                 text.secrets.push(start..end);
@@ -205,7 +222,7 @@ impl DiagnosticSink {
         self.reported.retain(|(_, error)| !(is_wrong && error.is_warning));
         self.reported.sort_by(|(a, _), (b, _)| a.cmp(b));
         let told = self.reported.into_iter().filter_map(|(at, error)| diagnostic(&at, error, texts));
-        let told = Diagnostics(told.collect());
+        let told = Diagnostics { told: told.collect(), of };
         if is_wrong { Err(told) } else { Ok(told) }
     }
 }
@@ -256,7 +273,7 @@ mod tests {
         let mut sink = DiagnosticSink::default();
         sink.push(Location::new(0, &(3..4)), ValueError::new("second", "", ""));
         sink.push(Location::new(0, &(0..1)), ValueError::new("first", "", ""));
-        let diagnostics = sink.into_result(&mut texts).unwrap_err();
+        let diagnostics = sink.into_result(&mut texts, Subject::Inventory).unwrap_err();
         assert_eq!(
             diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect::<Vec<_>>(),
             ["first", "second"]
@@ -265,6 +282,7 @@ mod tests {
 
     #[test]
     fn nothing_wrong_is_no_faults() {
-        assert_eq!(DiagnosticSink::default().into_result(&mut []), Ok(Diagnostics::default()));
+        let result = DiagnosticSink::default().into_result(&mut [], Subject::Inventory);
+        assert_eq!(result, Ok(Diagnostics::default()));
     }
 }

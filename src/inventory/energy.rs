@@ -16,7 +16,7 @@ use super::tables::CALIBRATION;
 use super::unknown_keys::open;
 use crate::ledger::{Calibration, Calibrations, MeasuredBoard};
 use crate::support::decimal;
-use crate::tariff::TariffBook;
+use crate::tariff::{KeyFault, TariffBook};
 
 /// In millionths. No board reads less than a tenth, or ten times as much.
 const GAINS: RangeInclusive<i64> = 100_000..=10_000_000;
@@ -30,18 +30,20 @@ pub(super) fn read_tariff_book(
     table: &DeTable<'_>,
     sink: &mut DiagnosticSink,
 ) -> TariffBook {
-    let faults = match TariffBook::read(table) {
-        Ok(book) => return book,
-        Err(faults) => faults,
-    };
-    for fault in faults {
+    TariffBook::read(table).unwrap_or_else(|mut faults| {
         // The error of a secret's key is noted for the whole document at once.
-        if !fault.key.rsplit('.').next().is_some_and(is_secret_key) {
-            let error = ValueError::new(fault.to_string(), &fault.error.label, fault.error.hint.as_str());
-            sink.push(Location::new(input.file, &fault.span), error);
-        }
+        faults.retain(|fault| !fault.key.rsplit('.').next().is_some_and(is_secret_key));
+        push_faults(input.file, faults, sink);
+        TariffBook::default()
+    })
+}
+
+/// Reports faults of tariffs.
+pub(super) fn push_faults(file: usize, faults: Vec<KeyFault>, sink: &mut DiagnosticSink) {
+    for fault in faults {
+        let error = ValueError::new(fault.to_string(), &fault.error.label, fault.error.hint.as_str());
+        sink.push(Location::new(file, &fault.span), error);
     }
-    TariffBook::default()
 }
 
 /// Reads every `[[calibration]]`.

@@ -9,8 +9,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::alerts::{check_station_rules, default_rules};
 use super::check;
-use super::diagnostic::{DiagnosticSink, Diagnostics, Text, ValueError, shown_path};
-use super::energy::{read_calibrations, read_tariff_book};
+use super::diagnostic::{DiagnosticSink, Diagnostics, Subject, Text, ValueError, shown_path};
+use super::energy::{push_faults, read_calibrations, read_tariff_book};
 use super::host_entry::{RawHost, read_defaults, read_host, selector};
 use super::host_options::HostOptions;
 use super::ledger::check_max_gap;
@@ -25,6 +25,7 @@ use super::tables::{ACCOUNT, ALERTS, CYCLE, DEFAULTS, HOST, LEDGER, STORE, TOP};
 use super::unknown_keys::open;
 use super::vendor;
 use crate::reading::SafeText;
+use crate::tariff::TariffBook;
 
 /// Keys that only the first file may have.
 const OF_THE_WHOLE_FLEET: [&str; 10] =
@@ -54,6 +55,25 @@ pub fn load(path: &Path, files: &dyn Files) -> Result<Inventory, Diagnostics> {
         pending.append(&mut included);
     }
     reader.finish()
+}
+
+/// Reads a file that has nothing but `[site]`, `[[tariff]]` and `[carbon]`.
+///
+/// # Errors
+///
+/// It cannot be read; everything that is wrong in it.
+pub fn load_tariffs(path: &Path, files: &dyn Files) -> Result<TariffBook, Diagnostics> {
+    let mut sink = DiagnosticSink::default();
+    let text = files.read(path).unwrap_or_else(|error| {
+        sink.push(Location::whole_file(0), unreadable(path, &error));
+        String::new()
+    });
+    let book = TariffBook::parse(&text).unwrap_or_else(|faults| {
+        push_faults(0, faults, &mut sink);
+        TariffBook::default()
+    });
+    let mut texts = [Text::new(path.to_owned(), text)];
+    sink.into_result(&mut texts, Subject::Tariffs).map(|_| book)
 }
 
 /// A file yet to be read.
@@ -107,11 +127,7 @@ impl Reader {
 
     fn unreadable(&mut self, path: PathBuf, included_at: Option<Location>, error: &io::Error) {
         self.may_have_hosts = true;
-        let error = ValueError::new(
-            format!("cannot read `{}`: {}", shown_path(&path), SafeText::new(&error.to_string())),
-            "names a file that cannot be read",
-            "check that the file exists, is UTF-8 text and that this user may read it",
-        );
+        let error = unreadable(&path, error);
         let location = included_at.unwrap_or_else(|| {
             self.texts.push(Text::new(path, String::new()));
             Location::whole_file(0)
@@ -261,7 +277,7 @@ impl Reader {
             self.sink.push(Location::whole_file(0), error);
         }
         let resolved = resolve(&self.hosts, &self.exclude, &self.sections.cycle, &mut self.sink);
-        let warnings = self.sink.into_result(&mut self.texts)?;
+        let warnings = self.sink.into_result(&mut self.texts, Subject::Inventory)?;
         let origin = |location: &Location| {
             let text = self.texts.get(location.file)?;
             Some(Origin { file: text.path.clone(), line: text.position(location).0 })
@@ -282,6 +298,14 @@ impl Reader {
             energy: self.sections.energy,
         })
     }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ValueError {
+    ValueError::new(
+        format!("cannot read `{}`: {}", shown_path(path), SafeText::new(&error.to_string())),
+        "names a file that cannot be read",
+        "check that the file exists, is UTF-8 text and that this user may read it",
+    )
 }
 
 /// The files that a file includes.

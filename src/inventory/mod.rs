@@ -29,7 +29,7 @@ mod vendor;
 use crate::tariff;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use load::{Files, load};
+pub use load::{Files, load, load_tariffs};
 pub use model::{
     AccountServer, AlertSettings, CycleSettings, EnergySettings, Host, HostKeyPolicy, Inventory,
     LedgerSettings, MetadataStyle, Origin, SecretSource, SshTarget, StationAccount, StoreSettings, Target,
