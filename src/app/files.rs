@@ -48,7 +48,8 @@ impl Files for RealFiles {
     }
 }
 
-fn found(pattern: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files that a pattern finds, sorted.
+pub(super) fn found(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     let pattern = pattern.to_str().ok_or_else(|| io::Error::other("the pattern is not UTF-8"))?;
     let found = glob::glob(pattern).map_err(io::Error::other)?;
     let found: io::Result<Vec<PathBuf>> =
@@ -61,7 +62,7 @@ fn found(pattern: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// All of standard input, which ends.
-fn stdin(most: u64) -> io::Result<String> {
+pub(super) fn stdin(most: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|n_bytes| most < n_bytes) {

@@ -14,6 +14,8 @@ mod files;
 mod lock;
 mod poll;
 mod preflight;
+mod price_error;
+mod prices;
 mod reload;
 mod run;
 mod runtime;
@@ -21,6 +23,9 @@ mod selection;
 mod settings;
 mod store;
 mod supervisor;
+mod tariff_check;
+mod tariff_day;
+mod tariff_import;
 mod telemetry;
 mod today;
 mod writer_task;
@@ -39,6 +44,8 @@ pub use demo::{History, HistoryRequest, demo_history};
 pub use environment::Environment;
 
 pub use poll::{Kept, PollRequest, Polled, poll};
+pub use price_error::PriceError;
+pub use prices::{LoadedTariffs, PriceWarning, load_tariffs};
 pub use run::{RunEnd, RunRequest, run};
 pub use selection::HostSelection;
 pub use settings::{RuntimePlace, Settings};
@@ -46,6 +53,9 @@ pub use store::{
     spool_status, store_dead_letters, store_discard, store_init, store_prune, store_replay, store_retry,
     store_status,
 };
+pub use tariff_check::{CarbonSummary, TariffOverview, TariffSummary, check_tariffs};
+pub use tariff_day::{Day, DayQuarter, NoPrice, SiteDay, TariffDay, TariffDayRequest, tariff_day};
+pub use tariff_import::import_tariff;
 pub use telemetry::{Log, LogOf, Priority, log_to_stderr, stderr_is_journal};
 
 use crate::alert::StateError;
@@ -68,6 +78,9 @@ pub enum Error {
     /// The inventory has faults.
     #[error("the inventory has faults")]
     Inventory(#[source] Box<inventory::Diagnostics>),
+    /// Prices cannot be had.
+    #[error(transparent)]
+    Prices(#[from] PriceError),
     /// No host of the inventory has a name like that; nor like so many others of the same list.
     #[error("no host of the inventory matches `{}`{}", .0, if *.1 == 0 { String::new() } else { format!(", nor {} more", .1) })]
     NoSuchHost(String, usize),
@@ -150,6 +163,7 @@ impl Diagnose for Error {
             }
             Self::InventoryOfStdin => "write it to a file, and name that one",
             Self::Inventory(_) => "",
+            Self::Prices(error) => return error.hint(),
             Self::NoSuchHost(..) | Self::NoSuchLabel(_) | Self::NothingSelected => {
                 "`fleetwatt check --list` lists the hosts of the inventory with their labels"
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::battery::BatteryCommand;
+use super::tariff::TariffCommand;
 use crate::app::{HostSelection, LogOf};
 use crate::reading::Timestamp;
 
@@ -83,7 +84,7 @@ impl Select {
     }
 }
 
-fn label(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn label(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         Some(_) | None => Err("write a label as key=value, such as rack=a1"),
@@ -191,6 +192,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: StoreCommand,
     },
+    /// The prices of electricity, and tariffs of other formats
+    Tariff {
+        #[command(subcommand)]
+        command: TariffCommand,
+    },
     /// The Anker Solix account and its battery stations
     #[command(name = "solix")]
     Battery {
@@ -230,6 +236,7 @@ impl Command {
             | Self::Connections { .. }
             | Self::Alerts { .. }
             | Self::Store { .. }
+            | Self::Tariff { .. }
             | Self::Battery { .. }
             | Self::Demo { .. }
             | Self::Completions { .. }

@@ -93,6 +93,7 @@ impl Exit {
             app::Error::NoInventory { .. }
             | app::Error::InventoryOfStdin
             | app::Error::Inventory(_)
+            | app::Error::Prices(_)
             | app::Error::NoSuchHost { .. }
             | app::Error::NoSuchLabel { .. }
             | app::Error::NothingSelected

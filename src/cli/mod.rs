@@ -9,6 +9,7 @@ mod exit;
 mod list;
 mod man;
 mod render;
+mod tariff;
 
 use std::io::{IsTerminal, Write};
 use std::num::NonZero;
@@ -124,6 +125,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Alerts { format, command } => alerts::run(cli, *format, command.as_ref()),
         Command::Connections { command } => connections(cli, command),
         Command::Store { command } => store(cli, command),
+        Command::Tariff { command } => tariff::run(cli, command),
         Command::Battery { command } => battery::run(cli, command),
         Command::Demo { command } => demo::run(command),
     }
@@ -143,10 +145,15 @@ fn check(
         (true, ListFormat::Json) => list::json(&settings.inventory, &hosts)?,
         (false, _) => render::settings(&settings),
     })?;
+    let mut tariff_warnings = Vec::new();
     if !list {
+        let tariffs = app::check_tariffs(&settings).map_err(app::Error::from)?;
+        print(&tariff::overview(&tariffs))?;
+        tariff_warnings = tariffs.warnings;
         print(&render::local_troubles(&block_on(async { Ok(app::check_files(&hosts).await) })?))?;
     }
     render::warnings(&settings, colour_stderr(cli.colour));
+    render::price_warnings(&tariff_warnings, colour_stderr(cli.colour));
     if !connect {
         return Ok(Exit::Ok);
     }

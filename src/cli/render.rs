@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::app::{self, CheckReport, Connection, HostCheck, LocalTrouble, Priority, Settings, WebhookAnswer};
+use crate::app::{
+    self, CheckReport, Connection, HostCheck, LocalTrouble, PriceError, PriceWarning, Priority, Settings,
+    WebhookAnswer,
+};
 use crate::battery::VENDOR;
 use crate::inventory::Target;
 use crate::output::TextOptions;
@@ -15,6 +18,7 @@ use crate::reading::{AccountReport, Outcome, StationStatus, error_chain};
 use crate::store::{self, Backlog, InitReport, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status};
 use crate::support::counted;
 use crate::support::error::Diagnose;
+use crate::tariff::FileFault;
 
 /// Interval at which a line of progress is renewed.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -52,8 +56,12 @@ pub(super) fn error(error: &app::Error, colour: bool) {
 
 /// The same as text, without a line break at its end.
 pub(super) fn error_message(error: &app::Error, colour: bool) -> String {
-    if let app::Error::Inventory(faults) = error {
+    if let app::Error::Inventory(faults) | app::Error::Prices(PriceError::Tables(faults)) = error {
         return faults.render(colour).trim_end().to_owned();
+    }
+    if let app::Error::Prices(PriceError::Rows(faults)) = error {
+        let told = |fault: &FileFault| labelled(Priority::Error, &fault.to_string(), &fault.hint(), colour);
+        return faults.iter().map(told).collect::<Vec<_>>().join("\n");
     }
     labelled(Priority::Error, &error_chain(error), &error.hint(), colour)
 }
@@ -256,6 +264,13 @@ pub(super) fn warnings(settings: &Settings, colour: bool) {
     for missing in settings.missing_secrets() {
         let message = format!("cannot be had here: {}", error_chain(&missing));
         eprint_labelled(Priority::Warning, &message, &missing.hint(), colour);
+    }
+}
+
+/// Prints warnings about tariffs and their files.
+pub(super) fn price_warnings(warnings: &[PriceWarning], colour: bool) {
+    for PriceWarning { message, hint } in warnings {
+        eprint_labelled(Priority::Warning, message, hint, colour);
     }
 }
 

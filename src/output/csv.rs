@@ -52,18 +52,21 @@ static COLUMNS: LazyLock<Vec<(usize, &'static str, Cell)>> = LazyLock::new(|| {
 /// The batch as CSV with a header line. An absent cell is empty, and `absent` says why.
 pub fn csv(snapshot: &Snapshot) -> String {
     let batch = &snapshot.batch;
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
-    let mut write = |record: Vec<String>| {
-        writer.write_record(record).expect("records of one length, written to memory, cannot fail");
-    };
-    write(COLUMNS.iter().map(|(_, name, _)| (*name).to_owned()).collect());
+    let mut rows = vec![COLUMNS.iter().map(|(_, name, _)| (*name).to_owned()).collect()];
     for report in &batch.reports {
         if report.gpus.is_empty() {
-            write(record(&Row { batch, report, gpu: None }));
+            rows.push(record(&Row { batch, report, gpu: None }));
         }
-        for gpu in &report.gpus {
-            write(record(&Row { batch, report, gpu: Some(gpu) }));
-        }
+        rows.extend(report.gpus.iter().map(|gpu| record(&Row { batch, report, gpu: Some(gpu) })));
+    }
+    csv_rows(&rows)
+}
+
+/// Rows of one length as CSV, cells in quotes where that is needed.
+pub fn csv_rows(rows: &[Vec<String>]) -> String {
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row).expect("records of one length, written to memory, cannot fail");
     }
     let bytes = writer.into_inner().expect("flushing to memory cannot fail");
     String::from_utf8(bytes).expect("only text was written")
@@ -96,7 +99,7 @@ fn joined(texts: impl Iterator<Item = String>) -> String {
 }
 
 /// Foreign text with a quote before what would start a formula in a spreadsheet.
-pub(super) fn as_text(text: &str) -> String {
+pub fn as_text(text: &str) -> String {
     // The full-width forms count as formulas in some locales.
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) {
         format!("'{text}")

@@ -12,7 +12,7 @@ mod snapshot_socket;
 mod status_line;
 mod text;
 
-pub use csv::csv;
+pub use csv::{as_text as csv_text, csv, csv_rows};
 pub use json::{SCHEMA, json, json_line};
 pub use page::page;
 pub use publisher::{Publisher, Snapshots};

@@ -67,6 +67,7 @@ mod store_postgres;
 mod store_sqlite;
 mod store_story;
 mod streams;
+mod tariff;
 mod this_machine;
 mod tidy;
 #[cfg(feature = "test-tools")]
