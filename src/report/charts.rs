@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::calendar::Unit;
 use super::data::Data;
 use super::figures::kwh;
-use super::model::{AlertRow, Charts, MAX_BOARD_ROWS, NodeRow, Row};
+use super::model::{AlertRow, Charts, MAX_BOARD_ROWS, NodeRow, Row, SupplyCharts};
 use super::periods::{periods, week};
 use super::question::{By, Stack};
 use super::rows::{add_identity, rows};
@@ -17,7 +17,13 @@ use super::sums::summed;
 const LEAST_OF_DAY: f64 = 0.02;
 
 /// The charts of a report.
-pub(super) fn charts(data: &Data, stack: &Stack, total_mj: i64, alerts: Vec<AlertRow>) -> Charts {
+pub(super) fn charts(
+    data: &Data,
+    stack: &Stack,
+    total_mj: i64,
+    supply: Option<SupplyCharts>,
+    alerts: Vec<AlertRow>,
+) -> Charts {
     let has_boards = data.fleet.boards.len() <= MAX_BOARD_ROWS;
     Charts {
         nodes: nodes(data, total_mj),
@@ -25,7 +31,7 @@ pub(super) fn charts(data: &Data, stack: &Stack, total_mj: i64, alerts: Vec<Aler
         power: power_stack(data, stack, total_mj),
         periods: periods(data),
         week: week(data),
-        supply: None,
+        supply,
         alerts,
     }
 }

@@ -9,12 +9,15 @@ use super::costs::{Costs, price_rank};
 use super::data::Data;
 use super::facts::Facts;
 use super::figures::kwh;
+use super::flows::stations;
 use super::gaps::{GapReason, Gaps, OpenGap};
 use super::model::{AlertRow, Report, Row, SCHEMA, Scope};
 use super::notes;
 use super::question::{BadQuestion, Bill, By, Question};
 use super::rows::{KeyedRow, add_identity, rows, total};
 use super::sums::{Group, Sums, summed};
+use super::supply::supply;
+use super::supply_charts::{ChargeSpan, supply_charts};
 use super::tally::Tally;
 
 /// The most groups of a report.
@@ -34,6 +37,10 @@ pub struct Measured<'a> {
 pub struct Told {
     /// The reasons of [`Measured::gaps`], in their order.
     pub reasons: Vec<Option<GapReason>>,
+    /// The states of charge of stations in the range, for its charts.
+    pub charge: Vec<ChargeSpan>,
+    /// Hours that the batteries last at the present draw.
+    pub battery_hours: Option<f64>,
     /// Alerts that were raised in the range, in the order of time.
     pub alerts: Vec<AlertRow>,
 }
@@ -74,7 +81,7 @@ impl<'a> Measured<'a> {
         if let [by @ (By::Node | By::Gpu)] = self.question.by.as_slice() {
             add_identity(data, by, &axes.0, &mut rows);
         }
-        let mut notes = notes::on_energy(data, &total.row, self.question.is_filled);
+        let mut notes = notes::on_energy(data, &total.row);
         if self.question.is_filled {
             self.fill(&axes, &mut rows, &mut total);
         }
@@ -91,9 +98,11 @@ impl<'a> Measured<'a> {
         let uncounted =
             summed(data, (&all, &all), |_| true).first().map_or(0, |group| group.sums.uncounted_mj);
         notes.extend(notes::on_carbon(data, uncounted));
-        let alerts = told.alerts.clone();
-        let charts = self.question.charts.as_ref().map(|stack| charts(data, stack, total.energy_mj, alerts));
-        let charts = charts.map(Box::new);
+        let stations = stations(data);
+        let charts = self.question.charts.as_ref().map(|stack| {
+            let supply = supply_charts(data, &stations, &told.charge);
+            Box::new(charts(data, stack, total.energy_mj, supply, told.alerts.clone()))
+        });
         Ok(Report {
             schema: SCHEMA,
             from: data.calendar.moment(0),
@@ -104,7 +113,7 @@ impl<'a> Measured<'a> {
             total: total.row,
             costs: costs.costs,
             bands: costs.bands,
-            supply: None,
+            supply: supply(data, &self.facts, &stations, told.battery_hours),
             gaps: self.gaps.told(data, &told.reasons),
             notes,
             charts,

@@ -8,6 +8,8 @@ mod axis;
 mod bill;
 mod calendar;
 mod charts;
+#[cfg(test)]
+mod cost_tests;
 mod costs;
 mod data;
 mod facts;
@@ -15,8 +17,11 @@ mod figures;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod fleet;
+mod flows;
 mod gaps;
 mod lane;
+#[cfg(test)]
+mod law_tests;
 mod measured;
 mod model;
 mod names;
@@ -30,6 +35,8 @@ mod report_tests;
 mod rows;
 mod stack;
 mod sums;
+mod supply;
+mod supply_charts;
 mod tally;
 #[cfg(test)]
 mod world;
@@ -39,4 +46,5 @@ pub use gaps::{GapReason, GapScope, MAX_GAPS, OpenGap};
 pub use measured::{Measured, Told};
 pub use model::*;
 pub use question::{BadQuestion, Bill, By, Question, Stack};
+pub use supply_charts::ChargeSpan;
 pub use tally::Tally;

@@ -300,6 +300,12 @@ pub struct Supply {
     pub measured_share: Option<f64>,
     /// The rule by which energy from the battery is priced.
     pub battery_rule: String,
+    /// The price of a kilowatt-hour out of the battery by that rule; `None` where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub battery_price: Option<f64>,
+    /// The currency of that price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
 }
 
 /// The figures of the page's charts, and its tables of nodes, boards and alerts.
@@ -347,7 +353,7 @@ pub struct PowerStack {
     pub quarters_per_column: usize,
     /// Number of columns; the first one begins at the report's `from`, and the last may be cut by its end.
     pub columns: usize,
-    /// For each column: the measured part of all boards that were expected, 0 to 1.
+    /// For each column: the measured part of all boards that were expected, 0 to 1; 1 where none was.
     pub measured: Vec<f64>,
 }
 

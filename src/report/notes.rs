@@ -1,6 +1,6 @@
 //! The remarks of a report that belong to its figures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::data::Data;
@@ -12,31 +12,18 @@ use crate::tariff::{Pue, SiteSettings, Tariffs};
 /// The most times that a remark lists.
 const MAX_TIMES: usize = 3;
 
-/// The remarks on the energy and its uncertainty.
-pub(super) fn on_energy(data: &Data, total: &Row, is_filled: bool) -> Vec<String> {
-    let mut notes = vec!["Energy is that of GPU boards, on their DC side.".to_owned()];
-    if let Some((calibration, sampling)) = total.u_calibration_share.zip(total.u_sampling_share) {
-        let (calibration, sampling) = (calibration * 100.0, sampling * 100.0);
-        notes.push(format!("± is k = 2: calibration {calibration:.1} %, sampling {sampling:.1} %."));
-    }
-    if let Some(estimated) = total.estimated_kwh {
-        notes
-            .push(format!("{estimated:.1} kWh are estimates of a driver, of which no uncertainty is known."));
-    }
-    if total.unmeasured_h > 0.0 {
-        notes.push(match is_filled {
-            false => "Time that was not measured is in no figure; `--fill mean` estimates it in a column of its own.",
-            true => "Time that was not measured is in no figure but its own column, at the mean of each board.",
-        }
-        .to_owned());
-    }
-    if data.fleet.cut_mj != 0 {
-        let cut = kwh(data.fleet.cut_mj);
-        notes.push(format!(
+/// The remarks on the energy.
+pub(super) fn on_energy(data: &Data, total: &Row) -> Vec<String> {
+    let estimated = total.estimated_kwh.map(|estimated| {
+        format!("{estimated:.1} kWh are estimates of a driver, of which no uncertainty is known.")
+    });
+    let cut = kwh(data.fleet.cut_mj);
+    let cut = (data.fleet.cut_mj != 0).then(|| {
+        format!(
             "{cut:.1} kWh of days that were rolled up are left out: the range does not have those days whole."
-        ));
-    }
-    notes
+        )
+    });
+    estimated.into_iter().chain(cut).collect()
 }
 
 /// The remarks on the site: its zone and what its cooling adds.
@@ -48,8 +35,10 @@ pub(super) fn on_site(data: &Data, site: &SiteSettings) -> Vec<String> {
     }
     if data.prices.has_tariffs || data.prices.has_carbon {
         notes.push(match site.pue {
-            Some(pue) => format!("Cost and CO2 are of the energy times a PUE of {}.", shown(pue)),
-            None => "Cost and CO2 are of the boards' energy alone: `[site]` has no `pue`.".to_owned(),
+            Some(pue) => format!("PUE {}: cost and CO2 are of the boards' energy times it.", shown(pue)),
+            None => {
+                "PUE 1.0, as `[site]` has no `pue`: cost and CO2 are of the boards' energy alone.".to_owned()
+            }
         });
     }
     notes
@@ -66,7 +55,7 @@ fn shown(pue: Pue) -> String {
 /// The remarks on months that are shown and not charged.
 pub(super) fn on_months(costs: &[Cost]) -> Vec<String> {
     let charges = costs.iter().flat_map(|cost| &cost.charges).filter(|charge| !charge.is_charged);
-    let months: std::collections::BTreeSet<&str> = charges.map(|charge| charge.month.as_str()).collect();
+    let months: BTreeSet<&str> = charges.map(|charge| charge.month.as_str()).collect();
     let note = |month: &&str| {
         format!(
             "Demand and fixed charges of {month} are shown and not charged: the report begins within that month."

@@ -172,7 +172,7 @@ pub(super) fn grid_prices(book: &TariffBook, labels: &Labels, calendar: &Calenda
 }
 
 /// The prices of a quarter at the grid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct GridPrice {
     pub(super) bought: Option<PricePerKwh>,
     pub(super) sold: Option<PricePerKwh>,

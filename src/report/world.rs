@@ -144,6 +144,14 @@ impl World {
         self
     }
 
+    /// A flow of a station with this serial number, at a mean power in each quarter.
+    pub(crate) fn flow(mut self, serial: &str, flow: &str, quarters: Range<i64>, watts: i64) -> Self {
+        for quarter in quarters {
+            self.add(serial, &format!("station:{serial}:{flow}"), "F3800", quarter, entry(watts, 900_000));
+        }
+        self
+    }
+
     pub(crate) fn add(&mut self, node: &str, key: &str, model: &str, quarter: i64, entry: Entry) {
         let (series, node) = (self.series(key, model), self.node_id(node));
         let quarter = self.question.range.start.plus(quarter);

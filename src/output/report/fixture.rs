@@ -216,6 +216,8 @@ pub(super) fn supply() -> Supply {
         hours_left: Some(5.25),
         measured_share: Some(0.991),
         battery_rule: "charged".to_owned(),
+        battery_price: None,
+        currency: None,
     }
 }
 

@@ -383,6 +383,8 @@ fn supply() -> Supply {
         hours_left: Some(7.25),
         measured_share: Some(0.9931),
         battery_rule: "Energy from the battery is priced by what charged it.".to_owned(),
+        battery_price: None,
+        currency: None,
     }
 }
 

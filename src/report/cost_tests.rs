@@ -1,0 +1,296 @@
+//! Costs, carbon and supply of ledgers that are written by hand, with their arithmetic.
+
+use super::world::{World, row};
+use super::{ChargeKind, ChargeSpan, Report};
+
+/// 0.10 in general, 0.30 from 16:00 to 20:00, 0.50 for carbon.
+const BANDS: &str = r#"
+[site]
+timezone = "Europe/Berlin"
+[[tariff]]
+name = "home"
+currency = "EUR"
+per_kwh = 0.10
+[[tariff.band]]
+name = "peak"
+hours = "16:00-20:00"
+per_kwh = 0.30
+[carbon]
+g_per_kwh = 400
+"#;
+
+/// A day of Berlin's winter: 96 quarters.
+fn day() -> World {
+    World::new("2026-11-12T00:00", "2026-11-13T00:00", "Europe/Berlin").node("a", "").node("b", "")
+}
+
+fn near(one: f64, other: f64) -> bool {
+    (one - other).abs() < 1e-9 * other.abs().max(1.0)
+}
+
+#[track_caller]
+fn assert_near(one: f64, other: f64) {
+    assert!(near(one, other), "{one} is not {other}");
+}
+
+fn note<'a>(report: &'a Report, part: &str) -> &'a str {
+    report.notes.iter().find(|note| note.contains(part)).unwrap_or_else(|| panic!("{:?}", report.notes))
+}
+
+#[test]
+fn energy_costs_its_price_in_each_band_and_has_its_carbon() {
+    let report = day().tariffs(BANDS).steady("a", "GPU-1", 0..96, 1_000).report();
+    // 20 h at 0.10 and 4 h at 0.30 are 2.00 + 1.20; 24 kWh of 400 g are 9.6 kg.
+    let total = &report.total;
+    assert_near(total.energy_cost.unwrap(), 3.20);
+    assert_near(total.co2_kg.unwrap(), 9.6);
+    assert_eq!((total.currency.as_deref(), total.unpriced_kwh), (Some("EUR"), None));
+    let bands: Vec<_> = report.bands.iter().map(|band| (band.name.as_str(), band.energy_kwh)).collect();
+    assert_eq!(bands, [("standard", 20.0), ("peak", 4.0)]);
+    assert_near(report.bands[1].mean_price.unwrap(), 0.30);
+    let [cost] = &report.costs[..] else { panic!() };
+    assert_near(cost.cost, 3.20);
+    // 9.2 % of 3.20 are 0.2944.
+    assert_eq!((cost.u_cost, cost.charges.len()), (Some(0.29), 0));
+    let by_band = day().tariffs(BANDS).steady("a", "GPU-1", 0..96, 1_000).by("band").report();
+    let groups: Vec<_> = by_band.rows.iter().map(|row| row.group.as_str()).collect();
+    assert_eq!(groups, ["standard", "peak"]);
+}
+
+#[test]
+fn idle_energy_costs_the_price_of_its_time() {
+    // 16:00 to 18:00 at 100 W: 0.2 kWh at 0.30.
+    let world = day().tariffs(BANDS).steady("a", "GPU-1", 0..64, 400).idle("a", "GPU-1", 64..72, 100);
+    assert_near(world.report().total.idle_cost.unwrap(), 0.06);
+}
+
+#[test]
+fn what_cooling_adds_is_in_cost_and_carbon_and_not_in_energy() {
+    let toml = BANDS.replace("[site]", "[site]\npue = 1.5");
+    let report = day().tariffs(&toml).steady("a", "GPU-1", 0..96, 1_000).report();
+    assert_near(report.total.energy_kwh, 24.0);
+    assert_near(report.total.energy_cost.unwrap(), 4.80);
+    assert_near(report.total.co2_kg.unwrap(), 14.4);
+    assert!(note(&report, "PUE").starts_with("PUE 1.5: "));
+}
+
+#[test]
+fn a_negative_price_makes_energy_cheaper() {
+    let toml = BANDS.replace("0.30", "-0.05");
+    let report = day().tariffs(&toml).steady("a", "GPU-1", 0..96, 1_000).report();
+    // 2.00 - 0.20.
+    assert_near(report.total.energy_cost.unwrap(), 1.80);
+    let bands: Vec<_> = report.bands.iter().map(|band| band.name.as_str()).collect();
+    assert_eq!(bands, ["peak", "standard"]);
+}
+
+#[test]
+fn currencies_have_a_cost_each_and_are_never_summed() {
+    let toml = r#"
+[[tariff]]
+name = "north"
+currency = "EUR"
+applies_to = { site = "north" }
+per_kwh = 0.20
+[[tariff]]
+name = "south"
+currency = "USD"
+applies_to = { site = "south" }
+per_kwh = 0.10
+fixed_per_month = 30
+"#;
+    let world = World::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(toml);
+    let world = world.node("a", "north").node("b", "south");
+    let report = world.steady("a", "GPU-1", 0..96, 1_000).steady("b", "GPU-2", 0..96, 500).report();
+    assert_eq!((report.total.energy_cost, report.total.currency.clone()), (None, None));
+    let costs: Vec<_> = report.costs.iter().map(|cost| (cost.currency.as_str(), cost.energy_cost)).collect();
+    assert_eq!(costs[0].0, "EUR");
+    assert_near(costs[0].1, 4.80);
+    assert_near(costs[1].1, 1.20);
+    // The whole month's charge, as it stands.
+    assert_near(report.costs[1].fixed_cost, 30.0);
+    assert_near(report.costs[1].cost, 31.20);
+    assert_eq!(report.costs[0].charges.len(), 0);
+    assert_near(row(&report, "a").energy_cost.unwrap(), 4.80);
+}
+
+#[test]
+fn energy_without_a_price_is_told_with_its_times_and_not_priced() {
+    let toml = r#"
+[[tariff]]
+name = "night"
+currency = "EUR"
+[[tariff.band]]
+name = "night"
+hours = "22:00-06:00"
+per_kwh = 0.10
+"#;
+    let report = day().tariffs(toml).steady("a", "GPU-1", 0..96, 1_000).report();
+    // 8 h have a price.
+    assert_near(report.total.energy_cost.unwrap(), 0.80);
+    assert_eq!(report.total.unpriced_kwh, Some(16.0));
+    let last = report.bands.last().unwrap();
+    assert_eq!((last.name.as_str(), last.energy_cost), ("no price", None));
+    assert_eq!(
+        note(&report, "have no price"),
+        "16.0 kWh have no price: no band of tariff \"night\" fits, and it has no per_kwh, 2026-11-12 06:00 to \
+         2026-11-12 22:00; give the tariff a `per_kwh`, or a band for these hours."
+    );
+}
+
+const DEMAND: &str = r#"
+[[tariff]]
+name = "hall"
+currency = "USD"
+per_kwh = 0.10
+fixed_per_month = 12.50
+[[tariff.demand]]
+per_kw = 9.80
+hours = "12:00-20:00"
+"#;
+
+#[test]
+fn the_highest_quarter_of_a_month_that_counts_costs_its_kilowatts() {
+    // From the middle of October to the 3rd of November, in quarters.
+    let world = World::new("2026-10-16T00:00", "2026-11-03T00:00", "UTC").tariffs(DEMAND).node("a", "");
+    let november = 16 * 96;
+    let world = world
+        .steady("a", "GPU-1", 0..november + 10, 400)
+        // 02:30 does not count, 12:00 does, and of 13:00 only 80 % were measured.
+        .steady("a", "GPU-1", november + 10..november + 11, 2_000)
+        .steady("a", "GPU-1", november + 11..november + 48, 400)
+        .steady("a", "GPU-1", november + 48..november + 49, 600)
+        .steady("a", "GPU-1", november + 49..november + 52, 400)
+        .covered("a", "GPU-1", november + 52..november + 53, 1_000, 720_000)
+        .steady("a", "GPU-1", november + 53..november + 192, 400);
+    let report = world.report();
+    let [cost] = &report.costs[..] else { panic!() };
+    let charge = |kind: ChargeKind, month: &str| {
+        let mut charges = cost.charges.iter().filter(|charge| charge.kind == kind && charge.month == month);
+        charges.next().cloned().unwrap()
+    };
+    let demand = charge(ChargeKind::Demand, "2026-11");
+    // 0.6 kW at 9.80.
+    assert_near(demand.cost, 5.88);
+    assert_near(demand.peak_kw.unwrap(), 0.6);
+    assert_eq!(demand.peak_at.unwrap().to_string(), "2026-11-01T12:00:00+00:00");
+    assert!(demand.is_charged && !demand.is_complete);
+    // October began before the report.
+    let shown = charge(ChargeKind::Demand, "2026-10");
+    assert!(!shown.is_charged && shown.is_complete);
+    assert_near(cost.demand_cost, 5.88);
+    assert_near(cost.fixed_cost, 12.50);
+    assert_near(cost.cost, cost.energy_cost + 5.88 + 12.50);
+    // 1,000 W for 720 of 900 s.
+    let higher = note(&report, "may be higher");
+    assert!(higher.contains("2026-11-01T13:00:00+00:00") && higher.contains("0.8 kW"), "{higher}");
+    assert!(note(&report, "shown and not charged").contains("2026-10"));
+}
+
+#[test]
+fn a_month_of_which_no_quarter_was_measured_well_has_no_demand_charge() {
+    let world = World::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(DEMAND).node("a", "");
+    let report = world.day("a", "GPU-1", 0, 400, 24).report();
+    assert!(report.costs[0].charges.iter().all(|charge| charge.kind == ChargeKind::Fixed));
+    assert!(note(&report, "is not known").contains("no quarter-hour that counts was measured to 90 %"));
+    // The day has one price.
+    assert_near(report.costs[0].energy_cost, 0.96);
+}
+
+#[test]
+fn a_rolled_up_day_with_several_prices_has_none() {
+    let report = day().tariffs(BANDS).day("a", "GPU-1", 0, 1_000, 24).report();
+    assert_eq!((report.total.energy_cost, report.total.unpriced_kwh), (None, Some(24.0)));
+    assert!(note(&report, "rolled up").contains("keep_quarters"));
+    assert_near(report.total.co2_kg.unwrap(), 9.6);
+}
+
+/// A station with a load of 1 kW: in the first 8 quarters 2 kW of sun, then 8 of 1.5 kW from the grid, then 8 of nothing.
+fn station() -> World {
+    let world =
+        day().tariffs(&BANDS.replace("[[tariff.band]]", "export = { per_kwh = 0.05 }\n[[tariff.band]]"));
+    world
+        .steady("a", "GPU-1", 0..96, 500)
+        .flow("X1", "out", 0..24, 1_000)
+        .flow("X1", "in", 0..8, 2_000)
+        .flow("X1", "in", 8..16, 1_500)
+        .flow("X1", "in", 16..24, 0)
+        .flow("X1", "solar", 0..8, 2_000)
+        .flow("X1", "solar", 8..24, 0)
+        .flow("X1", "grid", 0..8, 0)
+        .flow("X1", "grid", 8..16, 1_500)
+        .flow("X1", "grid", 16..24, 0)
+}
+
+#[test]
+fn a_station_tells_from_where_its_load_came() {
+    let report = station().report();
+    let supply = report.supply.unwrap();
+    // 2 h each: the sun 2 + 2 kWh, the grid 2 + 1 kWh, the battery 2 kWh of the 3 that went in.
+    assert_near(supply.load_kwh, 6.0);
+    assert_near(supply.sun_direct_kwh, 2.0);
+    assert_near(supply.grid_direct_kwh, 2.0);
+    assert_near(supply.battery_out_kwh, 2.0);
+    assert_near(supply.battery_in_kwh, 3.0);
+    assert_near(supply.round_trip.unwrap(), 2.0 / 3.0);
+    // A third of what went in was the grid's: 1 - (2 + 2/3) / 6.
+    assert_near(supply.self_sufficiency.unwrap(), 1.0 - (2.0 + 2.0 / 3.0) / 6.0);
+    assert_eq!((supply.stations, supply.measured_share), (vec!["F3800 X1".to_owned()], Some(0.25)));
+    // No flow of it is energy of a GPU.
+    assert_near(report.total.energy_kwh, 12.0);
+}
+
+#[test]
+fn energy_of_a_battery_costs_what_charged_it_over_the_round_trip() {
+    // 3 kWh at 0.10, of which 2 came out (66.667 %): 0.15. For the sun at the price of export: (0.10 + 2 x 0.05) / 3 / 2/3. The
+    // efficiency has a thousandth of a percent.
+    let price = |battery: &str| {
+        let mut world = station();
+        world.book.site.battery = crate::tariff::keys::battery(battery).unwrap();
+        let supply = world.report().supply.unwrap();
+        assert_eq!(supply.currency.as_deref(), Some("EUR"));
+        supply.battery_price.unwrap()
+    };
+    assert!((price("charged") - 0.15).abs() < 3e-6 && (price("opportunity") - 0.10).abs() < 3e-6);
+    assert!((price("zero") - 0.05).abs() < 3e-6);
+}
+
+#[test]
+fn quarters_in_which_a_flow_is_missing_are_in_no_figure_of_the_supply() {
+    let mut world = station();
+    let grid = world.series("station:X1:grid", "");
+    let from = world.question.range.start.plus(20);
+    world.rows.retain(|row| row.series != grid || row.quarter < from);
+    assert_near(world.report().supply.unwrap().load_kwh, 5.0);
+}
+
+#[test]
+fn a_short_report_has_the_supply_by_quarter_and_its_charge() {
+    let mut world = station();
+    world.question.charts = Some(super::Stack::Auto);
+    let start = world.question.range.start;
+    let charge = |at: i64, min: f64, max: f64| ChargeSpan { from: start.plus(at), min, max, mean: max };
+    world.told.charge = vec![charge(3, 40.0, 45.0), charge(3, 38.0, 44.0), charge(-1, 1.0, 2.0)];
+    let charts = world.report().charts.unwrap().supply.unwrap();
+    assert_eq!((charts.bars.len(), charts.mean_day.len()), (96, 0));
+    let bar = &charts.bars[3];
+    assert_near(bar.sun_kwh + bar.into_battery_kwh, 0.5);
+    assert_eq!((charts.charge[3], charts.charge[4]), (Some((38.0, 45.0)), None));
+    assert!(bar.is_whole && !charts.bars[24].is_whole);
+}
+
+#[test]
+fn a_mean_day_is_of_the_quarters_that_were_measured() {
+    let mut world = World::new("2026-11-12T00:00", "2026-11-17T00:00", "UTC").node("a", "");
+    world.question.charts = Some(super::Stack::Auto);
+    for day in 0..3 {
+        let quarters = day * 96..day * 96 + 4;
+        world = world.flow("X1", "out", quarters.clone(), 900).flow("X1", "in", quarters.clone(), 900);
+        world = world.flow("X1", "solar", quarters.clone(), 600).flow("X1", "grid", quarters, 300);
+    }
+    let charts = world.report().charts.unwrap().supply.unwrap();
+    assert_eq!((charts.bars.len(), charts.mean_day.len()), (5, 24));
+    assert_near(charts.mean_day[0].sun_kwh, 0.6);
+    assert_near(charts.mean_day[0].grid_kwh, 0.3);
+    assert!(charts.mean_day[0].is_whole && !charts.mean_day[1].is_whole);
+}
