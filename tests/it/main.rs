@@ -14,6 +14,7 @@ mod demo_history;
 mod documents;
 #[path = "../kills/energies.rs"]
 mod energies;
+mod fake_clock;
 mod faults;
 #[path = "../fleet/fleet.rs"]
 mod fleet;
@@ -34,6 +35,7 @@ mod kept_shell;
 mod kills;
 mod kills_self;
 mod ledger;
+mod ledger_by_hand;
 mod ledger_derive;
 mod ledger_reader;
 mod ledger_traces;
