@@ -44,7 +44,7 @@ pub(super) fn section(charts: &Charts) -> Markup {
 fn row(alert: &AlertRow) -> Markup {
     html! {
         tr {
-            th scope="row" { (figures::time(&alert.from)) }
+            th.when scope="row" { (figures::time(&alert.from)) }
             td {
                 @match &alert.to {
                     Some(to) => (figures::duration(figures::hours_between(&alert.from, to))),

@@ -30,7 +30,7 @@ fn note(report: &Report) -> Markup {
     html! {
         p.note {
             (cells::hours(total.unmeasured_h)) " GPU-hours"
-            @if let Some(share) = total.measured_share { " (" (figures::share(1.0 - share)) ")" }
+            @if let Some(share) = total.measured_share { " (" (figures::measured(1.0 - share)) ")" }
             " have no reading. Their energy is in no figure on this page: it is unknown, not zero. "
             @if total.filled_kwh.is_none() {
                 code { "--fill mean" } " adds an estimate in a column of its own."

@@ -279,15 +279,14 @@ impl Power<'_> {
         let (Some(kw), Some(at)) = (total.peak_quarter_kw, &total.peak_quarter_at) else { return html! {} };
         let left = self.span.percent(at) + 50.0 / (self.span.hours() * 4.0);
         let bottom = self.scale.percent(kw * 1000.0);
-        let side = if left < 6.0 {
-            "peak left"
-        } else if left > 94.0 {
-            "peak right"
-        } else {
-            "peak"
+        let side = match left {
+            left if left < 6.0 => " left",
+            left if left > 94.0 => " right",
+            _ => "",
         };
+        let below = if bottom > 92.0 { " under" } else { "" };
         html! {
-            span.under[bottom > 92.0] class=(side) style={"left:" (css_percent(left)) "%;bottom:" (css_percent(bottom)) "%"} {
+            span class={"peak" (side) (below)} style={"left:" (css_percent(left)) "%;bottom:" (css_percent(bottom)) "%"} {
                 (cells::kilowatts(kw).bold())
             }
         }

@@ -26,6 +26,9 @@ const MAX_LABELS_OF_A_PHONE: usize = 6;
 /// A label right of this would be cut at the edge: it stands left of its tick.
 const LAST_PERCENT_OF_LABELS: f64 = 91.0;
 
+/// Two labels nearer than this would touch on a phone, of which the second stands left of its tick.
+const MIN_PERCENT_TO_LAST: f64 = 29.0;
+
 /// A range of time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span<'a> {
@@ -179,6 +182,11 @@ fn thinned(mut ticks: Vec<Tick>) -> Vec<Tick> {
         let every_other = ticks.iter_mut().filter(|tick| tick.weight == Weight::Major).skip(1).step_by(2);
         every_other.for_each(|tick| tick.is_wide_only = true);
     }
+    let mut majors = ticks.iter_mut().filter(|tick| tick.weight == Weight::Major && !tick.is_wide_only).rev();
+    if let (Some(last), Some(before)) = (majors.next(), majors.next()) {
+        let touches = last.percent - before.percent < MIN_PERCENT_TO_LAST;
+        last.is_wide_only = touches && last.percent > LAST_PERCENT_OF_LABELS;
+    }
     ticks
 }
 
@@ -251,6 +259,15 @@ mod tests {
             ["19 Nov", "03:00", "06:00", "09:00", "12:00", "15:00", "18:00", "21:00"]
         );
         assert_eq!(labels("2026-11-19T14:30", "2026-11-19T15:30"), ["14:30", "14:45", "15:00", "15:15"]);
+    }
+
+    #[test]
+    fn a_last_label_that_would_touch_the_one_before_is_left_out_on_a_phone() {
+        let (from, to) = (at("2026-10-28T00:00"), at("2026-11-25T00:00"));
+        let ticks = Span { from: &from, to: &to }.ticks();
+        let wide_only: Vec<&str> =
+            ticks.iter().filter(|tick| tick.is_wide_only).map(|tick| tick.label.as_str()).collect();
+        assert_eq!(wide_only, ["23 Nov"]);
     }
 
     #[test]
