@@ -306,6 +306,58 @@ fn above_forty_nodes_the_first_stand_alone_and_all_in_details() {
 }
 
 #[test]
+fn a_day_is_told_by_hours() {
+    let plan = Plan { from: "2026-11-19T00:00", to: "2026-11-20T00:00", holes: vec![], ..month() };
+    let html = page(&plan.report());
+    assert!(html.contains("Energy and cost by hour") && html.contains("By quarter-hour, kWh"));
+    assert_eq!(html.split("Cost of energy, USD").next().unwrap().matches("<div class=\"bar\"").count(), 24);
+}
+
+#[test]
+fn four_hundred_days_have_columns_of_hours_and_a_zoom_to_no_day() {
+    let mut plan = Plan { from: "2025-11-01T00:00", to: "2026-12-06T00:00", holes: vec![], ..month() };
+    plan.nodes.truncate(2);
+    let html = page(&plan.report());
+    assert!(html.contains("each step is the mean of 4\u{a0}hours"), "{}", html.len());
+    assert!(!html.contains(">day</label>") && html.len() < 1_000_000, "{}", html.len());
+    assert!(html.contains("<h1>1 November 2025 – 5 December 2026</h1>"));
+}
+
+#[test]
+fn stations_alone_have_their_figures_and_none_of_boards() {
+    let mut report = month().report();
+    report.scope.gpus = 0;
+    (report.costs, report.gaps) = (vec![], vec![]);
+    let html = page(&report);
+    assert!(html.contains("There is no GPU in this period. The stations delivered"));
+    assert!(html.contains("<dt>Delivered</dt>") && html.contains("Supply and battery"));
+    assert!(!html.contains("<dt>Energy</dt>") && !html.contains("id=\"power\""));
+}
+
+#[test]
+fn a_month_of_which_nothing_was_measured_has_no_zero() {
+    let mut plan = month();
+    plan.nodes.truncate(2);
+    plan.holes = (0..2).map(|node| (node, 0..2692)).collect();
+    let html = page(&plan.report());
+    assert!(html.contains("Nothing was measured in this period, of 16 GPUs."));
+    assert!(!html.contains(">0.00<") && !html.contains("$0.00<"), "a zero");
+}
+
+#[test]
+fn a_day_of_which_nothing_was_measured_has_no_zero() {
+    let mut plan = month();
+    plan.nodes.truncate(2);
+    // The second day.
+    plan.holes = (0..2).map(|node| (node, 96..192)).collect();
+    let html = page(&plan.report());
+    let table = html.split("Table: each day").nth(1).unwrap();
+    let row = table.split("Thu 29 Oct").nth(1).unwrap().split("</tr>").next().unwrap();
+    assert!(row.contains("not measured") && !row.contains("0.00"), "{row}");
+    assert!(html.contains("title=\"Thu 29 Oct: not measured\""));
+}
+
+#[test]
 fn a_report_without_charts_is_a_page_without_them() {
     let report = Report { charts: None, ..month().report() };
     let html = page(&report);

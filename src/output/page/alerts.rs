@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::cells::name;
+use super::cells::{name, sentence};
 use super::marks::{MAX_ALERTS, most_severe};
 use crate::output::figures;
 use crate::report::{AlertRow, Charts};
@@ -55,7 +55,7 @@ fn row(alert: &AlertRow) -> Markup {
                 @if alert.is_critical { span.sev.critical { "critical" } } @else { span.sev.warning { "warning" } }
             }
             td.l { (name(&alert.subject)) }
-            td.l.why { (name(&alert.message)) }
+            td.l { (sentence(&alert.message)) }
         }
     }
 }

@@ -7,6 +7,7 @@ use maud::{Markup, Render, html};
 
 use crate::output::figures::{self, Figure, NBSP, NOT_APPLICABLE};
 use crate::reading::SafeText;
+use crate::report::Row;
 
 /// A figure as it is shown, and its value.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,12 +140,46 @@ pub(super) fn cell_or_dash(shown: Option<Shown>, class: &str) -> Markup {
     }
 }
 
+/// Whether nothing was measured of it, so that its energy is not known.
+pub(super) fn is_unmeasured(row: &Row) -> bool {
+    row.measured_share.is_some_and(|share| share <= 0.0) && row.energy_kwh <= 0.0
+}
+
 /// A foreign name or message: harmless, and in a direction of its own.
 pub(super) fn name(text: &str) -> Markup {
     html! { bdi { (SafeText::new(text).as_str()) } }
 }
 
+/// A sentence of the product, with foreign words in it; what stands between backticks is code.
+pub(super) fn sentence(text: &str) -> Markup {
+    let text = plain_name(text);
+    let parts = text.split('`').enumerate();
+    html! { bdi { @for (idx, part) in parts { @if idx % 2 == 1 { code { (part) } } @else { (part) } } } }
+}
+
 /// Foreign text of an attribute.
 pub(super) fn plain_name(text: &str) -> String {
     SafeText::new(text).as_str().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_has_its_value_and_the_factor_of_what_is_shown() {
+        let text = |shown: Shown| shown.cell("").into_string().replace(NBSP, " ");
+        assert_eq!(text(watts(4370.8)), r#"<td data-v="4370.8" data-k="1000">4.4 kW</td>"#);
+        assert_eq!(text(kilowatts(0.5449)), r#"<td data-v="0.5449" data-k="0.001">545 W</td>"#);
+        assert_eq!(text(kilowatts(40.6)), r#"<td data-v="40.6">40.6 kW</td>"#);
+        assert_eq!(text(share(0.172)), r#"<td data-v="0.172" data-k="0.01">17 %</td>"#);
+        assert_eq!(text(co2(7040.0)), r#"<td data-v="7040" data-k="1000">7.0 t</td>"#);
+        assert_eq!(text(duration(58.5)), r#"<td data-v="58.5" data-k="24">2.4 days</td>"#);
+    }
+
+    #[test]
+    fn code_in_a_sentence_is_code_and_markup_in_it_is_text() {
+        let text = sentence("try `a <b>` & wait").into_string();
+        assert_eq!(text, "<bdi>try <code>a &lt;b&gt;</code> &amp; wait</bdi>");
+    }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::cells::{self, cell_or_dash, name};
+use super::cells::{self, cell_or_dash, name, sentence};
 use super::scale::css_percent;
 use super::span::Span;
 use crate::output::figures;
@@ -69,7 +69,9 @@ fn row(gap: &Gap, span: &Span<'_>) -> Markup {
     let times = gap.from.as_ref().zip(gap.to.as_ref());
     html! {
         tr.more[gap.number.is_none()] id=[gap.number.map(|number| format!("gap-{number}"))] {
-            th scope="row" { @if let Some(number) = gap.number { span.gn { (number) } } }
+            th scope="row" {
+                @match gap.number { Some(number) => span.gn { (number) }, None => span.vh { "others" } }
+            }
             td.l { (name(&gap.what)) }
             td.l.when {
                 @match times {
@@ -90,7 +92,7 @@ fn row(gap: &Gap, span: &Span<'_>) -> Markup {
                 }
             }
             (cell_or_dash((gap.gpu_hours > 0.0).then(|| cells::hours(gap.gpu_hours)), ""))
-            td.l.why { (name(&gap.reason)) @if let Some(hint) = &gap.hint { small { (name(hint)) } } }
+            td.l { (sentence(&gap.reason)) @if let Some(hint) = &gap.hint { small { (sentence(hint)) } } }
         }
     }
 }
@@ -99,13 +101,13 @@ fn shorter_row(gaps: &[&Gap]) -> Markup {
     let hours: f64 = gaps.iter().map(|gap| gap.gpu_hours).sum();
     html! {
         tr.more {
-            th scope="row" {}
+            th scope="row" { span.vh { "others" } }
             td.l { (figures::count(gaps.len())) " shorter gaps" }
             td.l.when { "spread over the period" }
             td.tl.w {}
             td.w { (figures::NOT_APPLICABLE) }
             td { (figures::hours(hours)) }
-            td.l.why { "various" }
+            td.l { "various" }
         }
     }
 }

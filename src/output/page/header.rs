@@ -49,6 +49,17 @@ fn counted(n: usize, one: &str, several: &str) -> String {
 }
 
 fn lead(report: &Report) -> Markup {
+    if report.scope.gpus == 0 {
+        return html! {
+            "There is no GPU in this period."
+            @if let Some(supply) = &report.supply {
+                " The stations delivered " (cells::energy_in_words(supply.load_kwh).bold()) "."
+            }
+        };
+    }
+    if cells::is_unmeasured(&report.total) {
+        return html! { "Nothing was measured in this period, of " (counted(report.scope.gpus, "GPU", "GPUs")) "." (down(report)) };
+    }
     html! {
         "The GPUs used " (cells::energy_in_words(report.total.energy_kwh).bold())
         @for (idx, cost) in report.costs.iter().enumerate() {

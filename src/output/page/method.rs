@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::cells::{self, name};
+use super::cells::{self, name, sentence};
 use crate::output::figures::{self, NBSP};
 use crate::report::{Charge, ChargeKind, Cost, Report};
 
@@ -20,7 +20,11 @@ pub(super) fn section(report: &Report) -> Markup {
                     "Trapezoids between neighbouring readings, in whole millijoules, kept by quarter-hour. A time of more than "
                     "three intervals without a reading is not measured, and nothing is filled in."
                 }
-                p { b { "Uncertainty. " } (uncertainty(report)) }
+                p {
+                    b { "Uncertainty. " }
+                    "± is k" (NBSP) "=" (NBSP) "2, about 95" (NBSP) "% of cases, from the calibration of the boards and the time between "
+                    "readings. Boards of one model err together, those of different models apart."
+                }
                 p { b { "Cost. " } (cost(report)) }
                 p {
                     b { "Rounding. " }
@@ -29,25 +33,11 @@ pub(super) fn section(report: &Report) -> Markup {
                 }
                 @if let Some(supply) = &report.supply { p { b { "Battery. " } (name(&supply.battery_rule)) } }
                 @if !report.notes.is_empty() {
-                    p { b { "Notes. " } @for note in &report.notes { (name(note)) " " } }
+                    p { b { "Notes. " } @for note in &report.notes { (sentence(note)) " " } }
                 }
                 @let absent = absent(report);
                 @if !absent.is_empty() { p { b { "Not on this page. " } (absent.join("; ")) "." } }
             }
-        }
-    }
-}
-
-fn uncertainty(report: &Report) -> Markup {
-    let total = &report.total;
-    let percent = |share: f64| format!("{}{NBSP}%", figures::number(share * 100.0, 1));
-    html! {
-        "± is k" (NBSP) "=" (NBSP) "2, about 95" (NBSP) "% of cases"
-        @if let Some(share) = total.u_calibration_share { "; calibration " (percent(share)) }
-        @if let Some(share) = total.u_sampling_share { "; sampling " (percent(share)) }
-        ". Boards of one model err together, those of different models apart."
-        @if let Some(kwh) = total.estimated_kwh.filter(|kwh| *kwh > 0.0) {
-            " " (cells::energy_with_unit(kwh)) " are estimates of drivers without a sensor, and have no ±."
         }
     }
 }

@@ -71,15 +71,18 @@ fn policy() -> String {
 }
 
 fn sections(report: &Report) -> Markup {
+    let has_boards = report.scope.gpus > 0;
     html! {
         @if let Some(charts) = report.charts.as_deref() {
-            (power::section(report, charts))
-            (periods::section(report, charts))
-            @if let Some(week) = &charts.week { (week::section(week)) }
+            @if has_boards && !cells::is_unmeasured(&report.total) {
+                (power::section(report, charts))
+                (periods::section(report, charts))
+                @if let Some(week) = &charts.week { (week::section(week)) }
+            }
             (supply::section(report, charts))
-            (nodes::section(report, charts))
+            @if has_boards { (nodes::section(report, charts)) }
         }
-        (gaps::section(report))
+        @if has_boards || !report.gaps.is_empty() { (gaps::section(report)) }
         @if let Some(charts) = report.charts.as_deref() { (alerts::section(charts)) }
         (method::section(report))
     }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::cells::{self, Shown, cell_or_dash, name, plain_name};
+use super::cells::{self, Shown, cell_or_dash, is_unmeasured, name, plain_name};
 use super::scale::{css_percent, float_count};
 use super::span::{MIN_DAYS_TO_ZOOM, Span};
 use crate::output::figures::{self, NBSP};
@@ -130,11 +130,6 @@ fn models(row: &Row) -> String {
     row.models.iter().map(model).collect::<Vec<_>>().join(", ")
 }
 
-/// Nothing was measured of it.
-fn is_unmeasured(row: &Row) -> bool {
-    row.measured_share.is_some_and(|share| share <= 0.0) && row.energy_kwh <= 0.0
-}
-
 /// The energy with its uncertainty, and the bar.
 fn energy_cells(row: &Row, columns: Columns) -> Markup {
     let idle = row.idle_kwh.unwrap_or_default().clamp(0.0, row.energy_kwh.max(0.0));
@@ -244,17 +239,25 @@ fn rest(nodes: &[NodeRow], columns: Columns) -> Markup {
 /// The last row of the body, not a footer: a footer would be printed on every page.
 fn total(report: &Report, columns: Columns) -> Markup {
     let total = &report.total;
-    let cost =
-        total.energy_cost.zip(total.currency.as_deref()).map(|(cost, currency)| cells::money(cost, currency));
+    let is_known = !is_unmeasured(total);
+    let cost = total
+        .energy_cost
+        .filter(|_| is_known)
+        .zip(total.currency.as_deref())
+        .map(|(cost, currency)| cells::money(cost, currency));
     let idle =
         total.idle_kwh.filter(|_| total.energy_kwh > 0.0).map(|idle| figures::share(idle / total.energy_kwh));
-    let several: Vec<Shown> =
-        report.costs.iter().map(|cost| cells::money(cost.energy_cost, &cost.currency)).collect();
+    let several: Vec<Shown> = report
+        .costs
+        .iter()
+        .filter(|_| is_known)
+        .map(|cost| cells::money(cost.energy_cost, &cost.currency))
+        .collect();
     html! {
         tr.tot {
             th scope="row" { "All " (figures::count(report.scope.nodes)) " nodes" }
-            (cells::energy(total.energy_kwh).cell(""))
-            (cell_or_dash(total.u_kwh.map(cells::uncertainty), "pm"))
+            @if is_known { (cells::energy(total.energy_kwh).cell("")) } @else { td { span.na { "not measured" } } }
+            (cell_or_dash(total.u_kwh.filter(|_| is_known).map(cells::uncertainty), "pm"))
             td.bc.w {}
             @if columns.days.is_some() { td.spc.w {} }
             (cell_or_dash(total.mean_w.map(cells::watts), "w"))
@@ -263,6 +266,7 @@ fn total(report: &Report, columns: Columns) -> Markup {
             @if columns.cost {
                 @match cost {
                     Some(cost) => (cost.cell("")),
+                    None if several.is_empty() => td { (figures::NOT_APPLICABLE) },
                     None => td { @for (idx, one) in several.iter().enumerate() { @if idx > 0 { br; } (one) } },
                 }
             }

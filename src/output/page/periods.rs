@@ -126,6 +126,9 @@ impl Section<'_> {
     }
 
     fn energy_bar(&self, bar: &PeriodBar) -> Bar {
+        if is_unmeasured(bar) {
+            return self.empty_bar(bar);
+        }
         let value = |part: &Part<'_>| part.sum(&bar.parts_kwh);
         let text = |part: &Part<'_>| format!("{} {}", part.label, figures::energy(value(part)));
         let parts: Vec<String> = self.parts.iter().map(text).collect();
@@ -155,6 +158,9 @@ impl Section<'_> {
     }
 
     fn cost_bar(&self, bar: &PeriodBar, currency: &str) -> Bar {
+        if is_unmeasured(bar) {
+            return self.empty_bar(bar);
+        }
         let costs = self.costs_in(bar, currency);
         let text = |part: &Part<'_>| format!("{} {}", part.label, figures::money(part.sum(&costs), currency));
         let priced = || self.parts.iter().filter(|part| part.class != "np");
@@ -178,6 +184,11 @@ impl Section<'_> {
 
     fn label(&self, bar: &PeriodBar) -> String {
         label(bar, &self.periods.unit)
+    }
+
+    /// A bar of which nothing was measured.
+    fn empty_bar(&self, bar: &PeriodBar) -> Bar {
+        Bar { title: format!("{}: not measured", self.label(bar)), ..self.mark(bar) }
     }
 
     /// A bar without parts, marked if it was not measured whole.
@@ -234,7 +245,7 @@ impl Section<'_> {
         html! {
             details {
                 summary { "Table: each " (self.periods.unit) }
-                div.tw {
+                div.tw tabindex="0" role="region" aria-label={"Each " (self.periods.unit)} {
                     table.num {
                         thead { tr {
                             th scope="col" { (heading(&self.periods.unit)) }
@@ -259,6 +270,17 @@ impl Section<'_> {
                 html! { td { (figures::energy_number(sum)) } }
             }
         };
+        if is_unmeasured(bar) {
+            let n_others = self.currencies.len() + if has_parts { self.parts.len() } else { 0 };
+            return html! {
+                tr {
+                    th scope="row" { (self.label(bar)) }
+                    td { span.na { "not measured" } }
+                    @for _ in 0..n_others { td { (figures::NOT_APPLICABLE) } }
+                    (cell_or_dash(bar.measured_share.map(cells::measured), ""))
+                }
+            };
+        }
         html! {
             tr {
                 th scope="row" { (self.label(bar)) }
@@ -276,6 +298,11 @@ impl Section<'_> {
             }
         }
     }
+}
+
+/// Whether nothing of a period was measured.
+pub(super) fn is_unmeasured(bar: &PeriodBar) -> bool {
+    bar.measured_share.is_some_and(|share| share <= 0.0)
 }
 
 fn unmeasured_in_words(bar: &PeriodBar) -> String {

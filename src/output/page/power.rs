@@ -326,7 +326,7 @@ impl Power<'_> {
         html! {
             details {
                 summary { "Table: energy by " (periods.unit) " and " (by) ", kWh" }
-                div.tw {
+                div.tw tabindex="0" role="region" aria-label={"Energy by " (periods.unit) " and " (by)} {
                     table.num {
                         thead { tr {
                             th scope="col" { (super::periods::heading(&periods.unit)) }
@@ -355,7 +355,8 @@ impl Power<'_> {
                         }
                     }
                 }
-                (cells::energy(bar.energy_kwh).cell(""))
+                @if super::periods::is_unmeasured(bar) { td { span.na { "not measured" } } }
+                @else { (cells::energy(bar.energy_kwh).cell("")) }
             }
         }
     }

@@ -28,13 +28,7 @@ impl Tile {
 }
 
 pub(super) fn tiles(report: &Report) -> Markup {
-    let mut tiles = vec![energy(report)];
-    tiles.extend(costs(report));
-    tiles.push(measured(report));
-    tiles.push(peak(report));
-    let others = [co2(report), self_sufficiency(report), idle(report), mean(report)];
-    let n_free = N_TILES.saturating_sub(tiles.len());
-    tiles.extend(others.into_iter().flatten().take(n_free));
+    let tiles = if report.scope.gpus == 0 { of_stations(report) } else { of_boards(report) };
     html! {
         dl.kpis aria-label="Headline figures" {
             @for tile in &tiles {
@@ -45,6 +39,32 @@ pub(super) fn tiles(report: &Report) -> Markup {
             }
         }
     }
+}
+
+fn of_boards(report: &Report) -> Vec<Tile> {
+    let mut tiles = vec![energy(report)];
+    tiles.extend(costs(report));
+    tiles.push(measured(report));
+    tiles.push(peak(report));
+    let others = [co2(report), self_sufficiency(report), idle(report), mean(report)];
+    let n_free = N_TILES.saturating_sub(tiles.len());
+    tiles.extend(others.into_iter().flatten().take(n_free));
+    tiles
+}
+
+/// Of a report that has stations and no boards.
+fn of_stations(report: &Report) -> Vec<Tile> {
+    let Some(supply) = &report.supply else { return vec![] };
+    let energy =
+        |heading, kwh, remark: &str| Tile::new(heading, &cells::energy_with_unit(kwh), html! { (remark) });
+    let mut tiles = vec![energy("Delivered", supply.load_kwh, "by the stations")];
+    tiles.extend(self_sufficiency(report));
+    tiles.push(energy("Sun", supply.solar_kwh, "from the panels"));
+    tiles.push(energy("Grid", supply.grid_kwh, "into the stations"));
+    if let Some(share) = supply.measured_share {
+        tiles.push(Tile::new("Measured", &cells::measured(share), html! { "of the time" }));
+    }
+    tiles
 }
 
 /// `(k = 2)` with its meaning.
@@ -71,10 +91,16 @@ fn energy(report: &Report) -> Tile {
             "; " (cells::energy_with_unit(kwh)) " by the meter"
         }
     };
+    if cells::is_unmeasured(total) {
+        return Tile::of_words("Energy", "not measured", html! { "GPU boards" });
+    }
     Tile::new("Energy", &cells::energy_with_unit(total.energy_kwh), remark)
 }
 
 fn costs(report: &Report) -> Vec<Tile> {
+    if cells::is_unmeasured(&report.total) {
+        return vec![Tile::of_words("Cost", "not known", html! { "nothing was measured" })];
+    }
     if report.costs.is_empty() {
         let remark = html! { "a " code { "[[tariff]]" } " in the inventory gives the cost" };
         return vec![Tile::of_words("Cost", "no tariff set", remark)];
