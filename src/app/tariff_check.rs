@@ -1,5 +1,6 @@
 //! The tariffs of an inventory, and what is most likely not intended with them: for `check`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use jiff::ZonedDateTime;
@@ -153,6 +154,7 @@ fn about_hosts(book: &TariffBook, hosts: &[Host], today: Date) -> Vec<PriceWarni
             PriceWarning::new(message, "correct `applies_to`, or give its hosts these labels")
         })
         .collect();
+    warnings.extend(rivals(book, hosts, today));
     let is_without =
         |host: &&Host| book.tariffs.holding(&book.tariffs.of_site(&host.labels), today).is_none();
     let without: Vec<&Host> = hosts.iter().filter(is_without).collect();
@@ -163,6 +165,30 @@ fn about_hosts(book: &TariffBook, hosts: &[Host], today: Date) -> Vec<PriceWarni
         warnings.push(PriceWarning::new(message, hint));
     }
     warnings
+}
+
+/// Tariffs of which only their place in the file says which one holds for a host: one warning for each pair.
+fn rivals(book: &TariffBook, hosts: &[Host], today: Date) -> Vec<PriceWarning> {
+    let tariffs = &book.tariffs;
+    let name = |number: usize| tariffs.as_slice().get(number).map_or("", |tariff| tariff.name.as_str());
+    let mut pairs = BTreeMap::new();
+    for host in hosts {
+        let of_site = tariffs.of_site(&host.labels);
+        for rival in tariffs.rivals(&of_site, today) {
+            let holding = tariffs.holding(&of_site, today);
+            pairs.entry((holding, rival)).or_insert(host.name.as_str());
+        }
+    }
+    let warning = |((holding, rival), host): ((Option<usize>, usize), &str)| {
+        let [first, second] = [holding.map_or("", name), name(rival)].map(SafeText::new);
+        let message =
+            format!("tariffs \"{first}\" and \"{second}\" fit `{host}` equally well: the first one holds");
+        PriceWarning::new(
+            message,
+            "give the one that is to hold a label more in `applies_to`, or a later `from`",
+        )
+    };
+    pairs.into_iter().map(warning).collect()
 }
 
 /// Times without a value within a series, and an end before that of today.
@@ -279,6 +305,20 @@ mod tests {
         ];
         assert_eq!(told(&tables, &[], &[host("n1", "a"), host("n2", "c")]), wanted);
         assert_eq!(told(&tables, &[], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn tariffs_that_fit_equally_well_are_told_once() {
+        let tables = format!(
+            "{SITE}[[tariff]]\nname = \"a\"\ncurrency = \"EUR\"\nper_kwh = 1\napplies_to = {{ site = \"a\" }}\n\
+             [[tariff]]\nname = \"b\"\ncurrency = \"EUR\"\nper_kwh = 1\napplies_to = {{ rack = \"b\" }}\n"
+        );
+        let mut hosts = [host("n1", "a"), host("n2", "a")];
+        hosts.iter_mut().for_each(|host| {
+            host.labels.insert("rack".to_owned(), "b".to_owned());
+        });
+        let wanted = "tariffs \"a\" and \"b\" fit `n1` equally well: the first one holds";
+        assert_eq!(told(&tables, &[], &hosts), [wanted]);
     }
 
     #[test]

@@ -308,6 +308,16 @@ g_per_kwh = 380
     }
 
     #[test]
+    fn a_key_under_another_name_is_told_ours_where_it_can_stand() {
+        let text = "[site]\ntz = \"UTC\"\nprice = 1\n\
+                    [[tariff]]\nname = \"a\"\ncurrency = \"EUR\"\nper_kwh = 1\nprice = 0.3\n";
+        let faults = TariffBook::parse(text).unwrap_err();
+        let hints: Vec<&str> = faults.iter().map(|fault| fault.error.hint.as_str()).collect();
+        let none = "take it out; keys here are timezone, pue, battery";
+        assert_eq!(hints, ["write `timezone`", none, "write `per_kwh`"]);
+    }
+
+    #[test]
     fn keys_that_contradict_each_other_are_told() {
         let text = "[[tariff]]\nname = \"a\"\ncurrency = \"EUR\"\nfrom = 2026-02-01\nuntil = 2026-02-01\n\
                     per_kwh = 1\nprices = { file = \"x\" }\n\

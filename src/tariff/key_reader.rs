@@ -17,6 +17,22 @@ const MAX_ENTRIES: usize = 1_000;
 /// Edits between a key and the one that was most likely intended.
 const MAX_EDITS: usize = 2;
 
+/// Other names that people use for a key.
+const SYNONYMS: [(&str, &str); 12] = [
+    ("price", "per_kwh"),
+    ("price_per_kwh", "per_kwh"),
+    ("rate", "per_kwh"),
+    ("standing_charge", "fixed_per_month"),
+    ("fixed", "fixed_per_month"),
+    ("to", "until"),
+    ("labels", "applies_to"),
+    ("tz", "timezone"),
+    ("files", "file"),
+    ("path", "file"),
+    ("tax", "factor"),
+    ("vat", "factor"),
+];
+
 /// A fault of a key, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}` {}", error.message)]
@@ -80,8 +96,9 @@ impl<'i> KeyReader<'_, 'i> {
         let raw = self.raw;
         for key in raw.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let name: &str = key.get_ref();
-            let near = known.iter().find(|other| strsim::damerau_levenshtein(name, other) <= MAX_EDITS);
-            let hint = match near {
+            let meant = SYNONYMS.iter().find(|(other, ours)| *other == name && known.contains(ours));
+            let near = || known.iter().find(|other| strsim::damerau_levenshtein(name, other) <= MAX_EDITS);
+            let hint = match meant.map(|(_, ours)| ours).or_else(near) {
                 Some(near) => format!("write `{near}`"),
                 None => format!("take it out; keys here are {}", known.join(", ")),
             };

@@ -152,6 +152,20 @@ impl Tariffs {
         ranked.map(|(number, _)| number)
     }
 
+    /// The tariffs that would hold on a day just as well as the one that does ([`Tariffs::holding`]): only their place in
+    /// the file decides.
+    pub fn rivals(&self, of_site: &[usize], date: Date) -> Vec<usize> {
+        let Some(holding) = self.holding(of_site, date).and_then(|number| self.0.get(number)) else {
+            return Vec::new();
+        };
+        let is_rival = |tariff: &Tariff| {
+            tariff.name != holding.name
+                && tariff.holds_on(date)
+                && (tariff.applies_to.len(), tariff.from) == (holding.applies_to.len(), holding.from)
+        };
+        of_site.iter().copied().filter(|number| self.0.get(*number).is_some_and(is_rival)).collect()
+    }
+
     /// The price of a quarter by a tariff.
     pub(super) fn price(&self, tariff: usize, quarter: Quarter, local: LocalQuarter) -> Result<Price, Hole> {
         self.0.get(tariff).ok_or(Hole::NoTariff)?.price(tariff, quarter, local)

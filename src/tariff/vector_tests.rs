@@ -159,6 +159,30 @@ fn a_tariff_begins_at_the_local_midnight_of_its_day() {
 }
 
 #[test]
+fn a_tariff_ends_at_the_local_midnight_of_its_until() {
+    let text = "[[tariff]]\nname = \"old\"\ncurrency = \"EUR\"\nuntil = 2026-07-01\nper_kwh = 0.30\n\
+                [[tariff]]\nname = \"new\"\ncurrency = \"EUR\"\nfrom = 2026-07-01\nper_kwh = 0.20\n";
+    // Midnight in Berlin is 22:00Z. An hour before and one after, 1 kWh a quarter: 4 * 0.30 + 4 * 0.20 = 2.00.
+    let quarters = at("2026-06-30T21:00Z")..at("2026-06-30T23:00Z");
+    assert_eq!(money(cost(&book(text).tariffs, &zone("Europe/Berlin"), quarters, wh(1_000))), "2.00");
+}
+
+#[test]
+fn two_tariffs_that_fit_equally_well_are_rivals() {
+    let text = "[[tariff]]\nname = \"all\"\ncurrency = \"EUR\"\nper_kwh = 1\n\
+                [[tariff]]\nname = \"site\"\ncurrency = \"EUR\"\nper_kwh = 1\napplies_to = { site = \"a\" }\n\
+                [[tariff]]\nname = \"rack\"\ncurrency = \"EUR\"\nper_kwh = 1\napplies_to = { rack = \"b\" }\n";
+    let tariffs = book(text).tariffs;
+    let rivals = |labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        tariffs.rivals(&tariffs.of_site(&labels), date(2026, 1, 1))
+    };
+    assert_eq!(rivals(&[("site", "a"), ("rack", "b")]), [2]);
+    assert_eq!(rivals(&[("site", "a")]), [0; 0]);
+    assert_eq!(rivals(&[]), [0; 0]);
+}
+
+#[test]
 fn a_band_has_fewer_and_more_quarters_where_the_clock_is_changed() {
     // The night is 00:00 to 06:00 and 22:00 to 24:00 by the clock; a kilowatt-hour each quarter.
     // 2026-03-29 has 92 quarters, 28 of them night: 28 * 0.20 + 64 * 0.30 = 5.60 + 19.20 = 24.80.
