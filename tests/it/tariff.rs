@@ -359,3 +359,19 @@ fn an_import_reads_standard_input_by_the_name_of_a_hyphen() {
     let output = command.stdin(std::fs::File::open(fixture("entsoe.xml")).unwrap()).output().unwrap();
     assert!(output.status.success() && output.stdout.starts_with(b"start,end,price\n"));
 }
+
+/// The block of the README that begins with this line, without its fences.
+fn of_readme(first_line: &str) -> String {
+    let readme = std::fs::read_to_string(format!("{}/README.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let at = readme.find(first_line).unwrap();
+    readme[at..].split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn the_readme_shows_what_its_tariffs_give() {
+    let shown = of_readme("$ fleetwatt tariff show");
+    let (call, wanted) = shown.split_once('\n').unwrap();
+    let args: Vec<&str> = call.split(' ').skip(4).collect();
+    let ran = show(&Home::new(), &of_readme("[site]\ntimezone"), &args);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), wanted), "{}", ran.stderr);
+}
