@@ -11,6 +11,7 @@ mod connections;
 mod demo;
 mod environment;
 mod files;
+mod ledger;
 mod lock;
 mod poll;
 mod preflight;
@@ -42,6 +43,7 @@ pub use check::{CheckReport, HostCheck, LocalTrouble, check, check_files};
 pub use connections::{Connection, close_connections, kept_connections};
 pub use demo::{History, HistoryRequest, demo_history};
 pub use environment::Environment;
+pub use ledger::{LedgerRange, LedgerStatus, ledger_rebuild, ledger_status};
 
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use price_error::PriceError;

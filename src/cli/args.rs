@@ -192,6 +192,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: StoreCommand,
     },
+    /// The ledger of energies beside the timeline
+    Ledger {
+        #[command(subcommand)]
+        command: LedgerCommand,
+    },
     /// The prices of electricity, and tariffs of other formats
     Tariff {
         #[command(subcommand)]
@@ -236,6 +241,7 @@ impl Command {
             | Self::Connections { .. }
             | Self::Alerts { .. }
             | Self::Store { .. }
+            | Self::Ledger { .. }
             | Self::Tariff { .. }
             | Self::Battery { .. }
             | Self::Demo { .. }
@@ -294,6 +300,37 @@ pub(super) enum AlertsCommand {
     ///
     /// Exit code: 0 it was taken; 1 it was not; 2 the inventory names no webhook.
     Test,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LedgerCommand {
+    /// Show the ledger: from when to when, how large, whether this role may write it
+    ///
+    /// Exit code: 0 the database answers; 1 it does not; 2 the settings are wrong.
+    Status {
+        /// Output format
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: ListFormat,
+    },
+    /// Compute the ledger again from the timeline, and say what differs
+    ///
+    /// Takes in what was in the timeline before there was a ledger, also what another program wrote. What does not follow
+    /// from the timeline stays: quarter-hours from before its first row, and days that were rolled up. It may run beside a
+    /// daemon or a timer, whose cycles wait in the spool meanwhile.
+    ///
+    /// Exit code: 0 done, or nothing differs; 1 there is no ledger, or the database does not let itself be read or
+    /// changed; 2 the settings are wrong.
+    Rebuild {
+        /// Only quarter-hours that begin then or later, as 2026-11-27T06:00:00Z [default: all of the timeline]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
+        from: Option<Timestamp>,
+        /// Only quarter-hours that end then or earlier [default: until now]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
+        to: Option<Timestamp>,
+        /// Only say what differs
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ mod battery;
 mod dead_letters;
 mod demo;
 mod exit;
+mod ledger;
 mod list;
 mod man;
 mod render;
@@ -125,6 +126,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Alerts { format, command } => alerts::run(cli, *format, command.as_ref()),
         Command::Connections { command } => connections(cli, command),
         Command::Store { command } => store(cli, command),
+        Command::Ledger { command } => ledger::run(cli, command),
         Command::Tariff { command } => tariff::run(cli, command),
         Command::Battery { command } => battery::run(cli, command),
         Command::Demo { command } => demo::run(command),

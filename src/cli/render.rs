@@ -15,7 +15,9 @@ use crate::battery::VENDOR;
 use crate::inventory::Target;
 use crate::output::TextOptions;
 use crate::reading::{AccountReport, Outcome, StationStatus, error_chain};
-use crate::store::{self, Backlog, InitReport, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status};
+use crate::store::{
+    self, Backlog, InitReport, LedgerAccess, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status,
+};
 use crate::support::counted;
 use crate::support::error::Diagnose;
 use crate::tariff::FileFault;
@@ -292,6 +294,7 @@ pub(super) fn check(report: &CheckReport) -> String {
             let (kind, table_kind, table) = (&status.kind, &status.table_kind, &status.table);
             lines.push(("store", format!("{OK}{kind} {version}, {table_kind} {table}")));
             lines.push(("", format!("{MORE}delivery {}", status.guarantee)));
+            lines.push(("", format!("{MORE}ledger {}", ledger_access(status.ledger))));
             let hints = status.hints.iter().cloned().chain(owner_lines(&status.owner_sql));
             lines.extend(hints.map(|hint| ("", format!("{MORE}{hint}"))));
         }
@@ -381,7 +384,8 @@ fn owner_lines(owner_sql: &[String]) -> Vec<String> {
     if owner_sql.is_empty() {
         return Vec::new();
     }
-    let message = "for a table of delivered batches let an owner of the database run:".to_owned();
+    let message =
+        "for a table of delivered batches and a ledger let an owner of the database run:".to_owned();
     std::iter::once(message).chain(owner_sql.iter().map(|statement| format!("  {statement}"))).collect()
 }
 
@@ -451,6 +455,7 @@ pub(super) fn store_status(status: &Status) -> String {
     lines.push(format!("columns   {}", columns.collect::<Vec<_>>().join(", ")));
     lines.push(format!("rights    insert {}, select {}", yes(status.may_insert), yes(status.may_select)));
     lines.push(format!("delivery  {}", status.guarantee));
+    lines.push(format!("ledger    {}", ledger_access(status.ledger)));
     if let Some(tls) = &status.tls {
         lines.push(format!("TLS       {}", tls.as_deref().unwrap_or("no: the connection is in clear")));
     }
@@ -467,6 +472,22 @@ pub(super) fn store_status(status: &Status) -> String {
     lines.extend(status.hints.iter().map(|hint| format!("advice    {hint}")));
     lines.extend(owner_lines(&status.owner_sql));
     lines.join("\n") + "\n"
+}
+
+/// The advice where there is no ledger that can be read.
+pub(super) const NO_LEDGER_ADVICE: &str = "run `fleetwatt store init`, or let an owner of the database run what it prints; \
+    then `fleetwatt ledger rebuild` takes in the timeline";
+
+/// Whether there is a ledger, and what follows for reports.
+pub(super) const fn ledger_access(access: LedgerAccess) -> &'static str {
+    match access {
+        LedgerAccess::ReadWrite => "there, and kept by this role",
+        LedgerAccess::ReadOnly => "there, and this role may only read it",
+        LedgerAccess::Forbidden => {
+            "there, and this role may not read it: reports are derived from the timeline, which takes longer"
+        }
+        LedgerAccess::Missing => "none: reports are derived from the timeline, which takes longer",
+    }
 }
 
 const fn yes(is_so: bool) -> &'static str {

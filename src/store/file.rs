@@ -83,15 +83,25 @@ pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<rusqlite::Connection
 }
 
 fn open_read_only(path: &Path, parameters: &str) -> rusqlite::Result<rusqlite::Connection> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let encoded = percent_encode(absolute.as_os_str().as_bytes(), NON_ALPHANUMERIC);
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        rusqlite::Connection::open_with_flags(format!("file:{encoded}?mode=ro{parameters}"), flags)?;
+    let connection = open_as(path, &format!("?mode=ro{parameters}"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Only now is the file opened.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+fn open_as(path: &Path, parameters: &str, mode: OpenFlags) -> rusqlite::Result<rusqlite::Connection> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let encoded = percent_encode(absolute.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+    let flags = mode | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    rusqlite::Connection::open_with_flags(format!("file:{encoded}{parameters}"), flags)
+}
+
+/// The same to write in it. The file is in WAL mode already.
+pub(super) fn open_to_write(path: &Path, busy_timeout: Duration) -> rusqlite::Result<rusqlite::Connection> {
+    let connection = open_as(path, "?mode=rw", OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(busy_timeout)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -32768")?;
     Ok(connection)
 }
 

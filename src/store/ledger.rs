@@ -9,7 +9,9 @@ use std::ops::Range;
 use serde::Deserialize;
 
 use super::derivation::{Derivation, DerivationRules};
-use super::ledger_types::{AlertEvent, AlertRow, ChargeSpan, LastSeen, LedgerAccess, NodeFailure};
+use super::ledger_types::{
+    AlertEvent, AlertRow, ChargeSpan, LastSeen, LedgerAccess, LedgerSize, NodeFailure,
+};
 use super::postgres::PostgresReader;
 use super::sqlite::SqliteReader;
 use super::store_url::Backend;
@@ -74,6 +76,18 @@ impl LedgerReader {
         match &mut self.0 {
             Reader::Sqlite(sqlite) => sqlite.span().await,
             Reader::Postgres(postgres) => postgres.span().await,
+        }
+    }
+
+    /// The size of the ledger.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn size(&mut self) -> Result<LedgerSize, Error> {
+        self.need_ledger()?;
+        match &mut self.0 {
+            Reader::Sqlite(sqlite) => sqlite.size().await,
+            Reader::Postgres(postgres) => postgres.size().await,
         }
     }
 

@@ -1,6 +1,14 @@
 //! The answers of a [`LedgerReader`](super::LedgerReader), and the events that it reads.
 
+use crate::ledger::Method;
 use crate::reading::{Quarter, Timestamp};
+
+/// The figures of a row of the ledger.
+pub(super) const SUMS: &str = "energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2, busy_ms, method";
+
+/// The same as columns of a table, in the types of both databases.
+pub(super) const ENERGY_COLUMNS: &str = "energy_mj bigint NOT NULL, covered_ms int NOT NULL, samples int NOT NULL, \
+    min_mw int, max_mw int, variance_mj2 real NOT NULL, busy_ms int, method smallint NOT NULL";
 
 /// The event of each cycle of the whole fleet, and its source.
 pub(super) const CYCLE: (&str, &str) = ("cluster_gpu_power_total", "gpu_cluster");
@@ -38,6 +46,39 @@ impl LedgerAccess {
     pub const fn is_readable(self) -> bool {
         matches!(self, Self::ReadOnly | Self::ReadWrite)
     }
+}
+
+/// The size of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerSize {
+    /// Number of series.
+    pub series: u64,
+    /// Number of nodes and stations.
+    pub nodes: u64,
+    /// Number of rows.
+    pub rows: u64,
+    /// Number of local days whose quarters were rolled up.
+    pub days: u64,
+    /// Bytes on disk with the indexes; `None` where the database does not say.
+    pub bytes: Option<u64>,
+}
+
+impl LedgerSize {
+    /// From numbers of a database.
+    pub(super) fn of((series, nodes, rows, days): (i64, i64, i64, i64), bytes: Option<i64>) -> Self {
+        let count = |number| u64::try_from(number).unwrap_or(0);
+        let (series, nodes, rows, days) = (count(series), count(nodes), count(rows), count(days));
+        Self { series, nodes, rows, days, bytes: bytes.map(count) }
+    }
+}
+
+/// Counts series, nodes, rows, and days that were rolled up; `prefix` stands before the names of the tables.
+pub(super) fn counting(prefix: &str) -> String {
+    let day = Method::DAY.bits();
+    format!(
+        "SELECT (SELECT count(*) FROM {prefix}series), (SELECT count(*) FROM {prefix}node), count(*), \
+         count(DISTINCT CASE WHEN method & {day} = {day} THEN quarter END) FROM {prefix}energy"
+    )
 }
 
 /// The last row of a series before some quarter.

@@ -21,6 +21,7 @@ mod file;
 mod ledger;
 mod ledger_types;
 mod postgres;
+mod rebuild;
 mod receipt;
 mod record;
 mod spool;
@@ -37,7 +38,8 @@ pub use dead_letters::{RetryReport, dead_letters, discard_dead_letters};
 pub use derivation::DerivationRules;
 pub use error::{Error, FileTrouble};
 pub use ledger::LedgerReader;
-pub use ledger_types::{AlertEvent, ChargeSpan, LastSeen, LedgerAccess, NodeFailure};
+pub use ledger_types::{AlertEvent, ChargeSpan, LastSeen, LedgerAccess, LedgerSize, NodeFailure};
+pub use rebuild::{Difference, KeptQuarters, LedgerTotals, RebuildReport, RebuildRequest};
 pub use receipt::{Backlog, Progress, Pruned, Receipt, WriteReport};
 pub use record::{EventRow, Record};
 pub use spool::{DeadLetter, Dropped, Rescued, SpoolLimits, SpoolStatus, n_rows_of_payload};
@@ -193,6 +195,24 @@ impl Timeline {
             Driver::Sqlite(sqlite) => sqlite.close().await,
             Driver::Postgres(postgres) => postgres.close().await,
         }
+    }
+}
+
+/// Computes the ledger again from the timeline, and says what differs. A dry run writes nothing. `progress` is given how
+/// many quarters are done, of how many.
+///
+/// # Errors
+/// There is no ledger, it cannot be written, or the timeline cannot be read. Nothing was written.
+pub async fn rebuild_ledger(
+    store_url: &StoreUrl,
+    table: &str,
+    request: RebuildRequest,
+    progress: impl FnMut(u64, u64) + Send + 'static,
+) -> Result<RebuildReport, Error> {
+    let table = TableName::parse(table)?;
+    match store_url.backend() {
+        Backend::Sqlite(path) => sqlite::rebuild(path, table, request, progress).await,
+        Backend::Postgres(server) => postgres::rebuild(server, table, request, progress).await,
     }
 }
 

@@ -7,8 +7,10 @@ mod energy;
 mod events;
 mod prune;
 mod reader;
+mod rebuild;
 
 pub(super) use reader::SqliteReader;
+pub(super) use rebuild::rebuild;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,7 +26,7 @@ use super::file::{self, Identity, create_private, read_only};
 use super::receipt::{RejectedRow, WriteReport};
 use super::record::{Record, energies, events};
 use super::table::{COLUMNS, TableName, quoted};
-use super::{ColumnFound, Error, FileTrouble, Guarantee, InitReport, Status, failpoint};
+use super::{ColumnFound, Error, FileTrouble, Guarantee, InitReport, LedgerAccess, Status, failpoint};
 use crate::batch::BatchId;
 use crate::reading::Timestamp;
 
@@ -219,6 +221,7 @@ impl Sqlite {
         let newest = format!("SELECT max(created_at) FROM {table}");
         let newest: Option<i64> =
             sqlx::query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await?;
+        let has_ledger = energy::is_there(connection).await?;
         Ok(Status {
             kind: "SQLite",
             store_url: format!("sqlite:{}", self.path.display()),
@@ -233,6 +236,7 @@ impl Sqlite {
             tls: None,
             size_bytes: Some(prune::size(connection).await?),
             guarantee: Guarantee::DeliveryLog,
+            ledger: if has_ledger { LedgerAccess::ReadWrite } else { LedgerAccess::Missing },
             hints: Vec::new(),
             owner_sql: Vec::new(),
         })

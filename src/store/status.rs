@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::ledger_types::LedgerAccess;
 use crate::reading::Timestamp;
 
 /// The means that keep a batch that has to be sent twice from being in the timeline twice.
@@ -58,9 +59,12 @@ pub struct Status {
     pub size_bytes: Option<u64>,
     /// The means that keep batches from being doubled.
     pub guarantee: Guarantee,
+    /// Whether there is a ledger, which reports are read from.
+    pub ledger: LedgerAccess,
     /// Improvements for the owner of the table, one sentence each, with the SQL.
     pub hints: Vec<String>,
-    /// The statements for an owner of the database, if there is no table of delivered batches that this role can use.
+    /// The statements for an owner of the database, if there is no table of delivered batches or no ledger that this role
+    /// can use.
     pub owner_sql: Vec<String>,
 }
 

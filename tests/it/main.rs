@@ -38,6 +38,7 @@ mod ledger;
 mod ledger_by_hand;
 mod ledger_derive;
 mod ledger_reader;
+mod ledger_rebuild;
 mod ledger_traces;
 mod loop_marks;
 mod page;

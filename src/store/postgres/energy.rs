@@ -31,7 +31,7 @@ pub(super) const TABLES: [(&str, &str); 3] = [
 ];
 
 /// The rights that this role needs on each of them.
-pub(super) const RIGHTS: &str = "SELECT, INSERT, UPDATE";
+pub(super) const RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE";
 
 const LOOKUP: &str = "\
 SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -72,7 +72,7 @@ ON CONFLICT (series, quarter, node) DO UPDATE SET energy_mj = e.energy_mj + excl
   method = e.method | excluded.method";
 
 /// Rows in a statement.
-const ROWS_PER_INSERT: usize = 5_000;
+pub(super) const ROWS_PER_INSERT: usize = 5_000;
 
 /// Whether the tables are there, and this role may write them.
 pub(super) async fn is_usable(connection: &mut PgConnection) -> Result<bool, Fault> {
@@ -80,6 +80,15 @@ pub(super) async fn is_usable(connection: &mut PgConnection) -> Result<bool, Fau
     let n_tables: i64 = sqlx::query_scalar(LOOKUP).persistent(false).fetch_one(&mut *transaction).await?;
     transaction.rollback().await?;
     Ok(n_tables == 3)
+}
+
+/// Whether this role may also replace rows, and roll them up to days.
+pub(super) async fn may_delete(connection: &mut PgConnection) -> Result<bool, Fault> {
+    let sql = "SELECT coalesce(has_table_privilege(to_regclass('fleetwatt.energy'), 'DELETE'), false)";
+    let mut transaction = begin(connection).await?;
+    let may_delete = sqlx::query_scalar(sql).persistent(false).fetch_one(&mut *transaction).await?;
+    transaction.rollback().await?;
+    Ok(may_delete)
 }
 
 /// Adds energies to the ledger, within the transaction that is open.
@@ -115,12 +124,12 @@ pub(super) async fn add(connection: &mut PgConnection, rows: &[&EnergyRecord]) -
     Ok(())
 }
 
-fn int_of(number: i64) -> i32 {
+pub(super) fn int_of(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX })
 }
 
 /// A variance in the precision of its column, and what a `real` can hold.
 #[allow(clippy::cast_possible_truncation, reason = "the range is bounded")]
-fn single(variance: f64) -> f32 {
+pub(super) fn single(variance: f64) -> f32 {
     variance.clamp(0.0, 1e30) as f32
 }

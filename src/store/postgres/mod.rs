@@ -13,6 +13,7 @@ mod failure;
 mod init;
 mod readable_table;
 mod reader;
+mod rebuild;
 mod rejected_rows;
 mod status;
 mod table_mapping;
@@ -37,6 +38,7 @@ use failure::Target;
 use table_mapping::TableMapping;
 
 pub(super) use reader::PostgresReader;
+pub(super) use rebuild::rebuild;
 
 /// After its last use a connection is taken to be alive so long without asking.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);

@@ -17,8 +17,8 @@ use crate::store::Error;
 use crate::store::derivation::Derivation;
 use crate::store::event_pages::EventPages;
 use crate::store::ledger_types::{
-    ALERT, AlertRow, CYCLE, ChargeSpan, LastSeen, LedgerAccess, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES,
-    NODE_UP,
+    ALERT, AlertRow, CYCLE, ChargeSpan, LastSeen, LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS,
+    MAX_CHARGES, NODE_UP, counting,
 };
 use crate::store::store_url::Server;
 use crate::store::table::TableName;
@@ -42,6 +42,10 @@ SELECT s.id::int8, l.node::int8, (extract(epoch FROM l.quarter) * 1000000)::int8
 FROM fleetwatt.series s CROSS JOIN LATERAL (SELECT e.node, e.quarter FROM fleetwatt.energy e
   WHERE e.series = s.id AND e.quarter < timestamptz 'epoch' + $1 * interval '1 microsecond'
   ORDER BY e.quarter DESC, e.node DESC LIMIT 1) l";
+
+const BYTES: &str = "\
+SELECT sum(pg_total_relation_size(c.oid))::int8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'fleetwatt' AND c.relname IN ('series', 'node', 'energy')";
 
 const LEDGER_STEP: &str = "read the ledger";
 const TIMELINE_STEP: &str = "read the timeline";
@@ -90,6 +94,20 @@ impl PostgresReader {
                 sqlx::query_as(SPAN).persistent(false).fetch_one(&mut *transaction).await?;
             transaction.rollback().await?;
             Ok(ends.0.zip(ends.1).map(|(first, last)| quarter(first)..quarter(last).next()))
+        };
+        self.target.run(LEDGER_STEP, work).await
+    }
+
+    pub(in crate::store) async fn size(&mut self) -> Result<LedgerSize, Error> {
+        let connection = &mut self.connection;
+        let work = async move {
+            let mut transaction = begin(connection).await?;
+            let query = sqlx::query_as(AssertSqlSafe(counting("fleetwatt."))).persistent(false);
+            let counts: (i64, i64, i64, i64) = query.fetch_one(&mut *transaction).await?;
+            let bytes: Option<i64> =
+                sqlx::query_scalar(BYTES).persistent(false).fetch_one(&mut *transaction).await?;
+            transaction.rollback().await?;
+            Ok(LedgerSize::of(counts, bytes))
         };
         self.target.run(LEDGER_STEP, work).await
     }
@@ -296,7 +314,7 @@ enum Bound<'a> {
 const MICROS: &str = "(extract(epoch FROM created_at) * 1000000)::int8";
 const MICROS_OF_T: &str = "(extract(epoch FROM t.created_at) * 1000000)::int8";
 
-async fn access(connection: &mut PgConnection) -> Result<LedgerAccess, Fault> {
+pub(super) async fn access(connection: &mut PgConnection) -> Result<LedgerAccess, Fault> {
     let mut transaction = begin(connection).await?;
     let counts: (i64, i64, i64) =
         sqlx::query_as(ACCESS).persistent(false).fetch_one(&mut *transaction).await?;

@@ -7,9 +7,10 @@ use super::connect::begin;
 use super::delivery_log::owner_sql;
 use super::failure::Fault;
 use super::init::{index_by_source, index_by_time};
+use super::reader;
 use super::table_mapping::TableMapping;
 use crate::reading::Timestamp;
-use crate::store::{Guarantee, Status};
+use crate::store::{Guarantee, LedgerAccess, Status};
 
 const FACTS: &str = "\
 SELECT current_setting('server_version'), inet_client_addr() IS NOT NULL,
@@ -37,6 +38,8 @@ pub(super) async fn ask(
     let hints = hints(table, &query.fetch_all(&mut *transaction).await?);
     transaction.rollback().await?;
     let (recent, newest) = if table.may_select { counts(connection, table).await? } else { (None, None) };
+    let ledger = reader::access(connection).await?;
+    let is_complete = guarantee == Guarantee::DeliveryLog && ledger == LedgerAccess::ReadWrite;
     Ok(Status {
         kind: "PostgreSQL",
         store_url,
@@ -52,11 +55,9 @@ pub(super) async fn ask(
         tls: is_over_network.then_some(tls),
         size_bytes: size.and_then(|size| u64::try_from(size).ok()),
         guarantee,
+        ledger,
         hints,
-        owner_sql: match guarantee {
-            Guarantee::DeliveryLog => Vec::new(),
-            Guarantee::Lookup | Guarantee::AtLeastOnce => owner_sql(&table.role),
-        },
+        owner_sql: if is_complete { Vec::new() } else { owner_sql(&table.role) },
     })
 }
 

@@ -14,8 +14,8 @@ use crate::ledger::{Entry, Method, Names, NumberedRow, SeriesName};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::derivation::Derivation;
 use crate::store::ledger_types::{
-    ALERT, AlertRow, CYCLE, ChargeSpan, LastSeen, LedgerAccess, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES,
-    NODE_UP,
+    ALERT, AlertRow, CYCLE, ChargeSpan, LastSeen, LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS,
+    MAX_CHARGES, NODE_UP, counting,
 };
 use crate::store::table::TableName;
 use crate::store::{Error, file};
@@ -39,6 +39,10 @@ const LAST_SEEN: &str = "SELECT node, quarter FROM fleetwatt_energy WHERE series
 const SPAN: &str = "SELECT \
     min((SELECT min(quarter) FROM fleetwatt_energy WHERE series = s.id)), \
     max((SELECT max(quarter) FROM fleetwatt_energy WHERE series = s.id)) FROM fleetwatt_series AS s";
+
+/// The pages of the tables and their indexes.
+const BYTES: &str = "SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN (SELECT name FROM sqlite_schema \
+    WHERE tbl_name IN ('fleetwatt_series', 'fleetwatt_node', 'fleetwatt_energy'))";
 
 /// A file that is open.
 #[derive(Debug)]
@@ -97,6 +101,18 @@ impl SqliteReader {
             let ends: (Option<i64>, Option<i64>) =
                 connection.query_row(SPAN, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(ends.0.zip(ends.1).map(|(first, last)| quarter(first)..quarter(last).next()))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn size(&mut self) -> Result<LedgerSize, Error> {
+        self.read("read the ledger", |connection| {
+            let counts = connection.query_row(&counting("fleetwatt_"), [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+            // A SQLite of another make may not say it.
+            let bytes = connection.query_row(BYTES, [], |row| row.get(0)).unwrap_or_default();
+            Ok(LedgerSize::of(counts, bytes))
         })
         .await
     }

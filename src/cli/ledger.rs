@@ -1,0 +1,227 @@
+//! `ledger`: its status, and computing it again.
+
+use serde_json::{Value, json};
+
+use super::args::{Cli, LedgerCommand, ListFormat};
+use super::exit::Exit;
+use super::{Failure, block_on, print, render, say, settings, settings_to_read};
+use crate::app::{self, LedgerRange, LedgerStatus, Settings};
+use crate::output::figures::{count, energy_number};
+use crate::reading::{Quarter, SafeText, Timestamp};
+use crate::store::{Difference, KeptQuarters, LedgerAccess, LedgerSize, RebuildReport};
+use crate::support::counted;
+
+/// The name and version of the shape of `ledger status --format json`.
+const SCHEMA: &str = "fleetwatt.ledger_status/1";
+
+pub(super) fn run(cli: &Cli, command: &LedgerCommand) -> Result<Exit, Failure> {
+    match command {
+        LedgerCommand::Status { format } => {
+            let settings = settings_to_read(cli)?;
+            let status = block_on(app::ledger_status(&settings))?;
+            say(match (format, status) {
+                (ListFormat::Text, Some(status)) => text(&status, &settings),
+                (ListFormat::Text, None) => render::no_timeline(&settings),
+                (ListFormat::Json, status) => as_json(status.as_ref()),
+            })
+        }
+        LedgerCommand::Rebuild { from, to, dry_run } => {
+            let settings = if *dry_run { settings_to_read(cli)? } else { settings(cli)? };
+            let range = LedgerRange { from: *from, to: *to };
+            let progress = render::progress("quarter-hours");
+            let report = block_on(app::ledger_rebuild(&settings, range, *dry_run, progress))?;
+            print(&match report {
+                Some(report) => rebuilt(&report, *dry_run),
+                None => render::no_timeline(&settings),
+            })?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn text(status: &LedgerStatus, settings: &Settings) -> String {
+    let mut lines = vec![
+        format!("ledger    {}", render::ledger_access(status.access)),
+        format!("location  {}", settings.store_url),
+    ];
+    if let Some(span) = &status.span {
+        lines.push(format!("from      {}", span.start.start()));
+        lines.push(format!("to        {}", span.end.start()));
+    }
+    if let Some(LedgerSize { series, nodes, rows, days, bytes }) = &status.size {
+        lines.push(format!(
+            "content   {}, {}",
+            counted(*series, "series", "series"),
+            counted(*nodes, "node", "nodes")
+        ));
+        lines.push(format!("rows      {}", grouped(*rows)));
+        if *days > 0 {
+            lines.push(format!("days      {} rolled up from quarter-hours", grouped(*days)));
+        }
+        lines.extend(bytes.map(|bytes| format!("size      {bytes} bytes")));
+    }
+    lines.push(match status.timeline {
+        Some((first, last)) => format!("timeline  power from {first} to {last}"),
+        None => "timeline  no power in it, or not readable".to_owned(),
+    });
+    lines.extend(advice(status).map(|advice| format!("advice    {advice}")));
+    lines.join("\n") + "\n"
+}
+
+/// What to do where a part of the timeline is in no ledger.
+fn advice(status: &LedgerStatus) -> Option<&'static str> {
+    if !status.access.is_readable() {
+        return Some(render::NO_LEDGER_ADVICE);
+    }
+    let (first, _) = status.timeline?;
+    let begins_later = status.span.as_ref().is_none_or(|span| Quarter::at(first) < span.start);
+    begins_later.then_some("the timeline begins earlier: `fleetwatt ledger rebuild` takes it in")
+}
+
+fn as_json(status: Option<&LedgerStatus>) -> String {
+    let Some(status) = status else { return document(&json!({ "schema": SCHEMA, "access": null })) };
+    let size = status.size.as_ref();
+    let time = |at: Timestamp| at.to_string();
+    document(&json!({
+        "schema": SCHEMA,
+        "access": access_label(status.access),
+        "from": status.span.as_ref().map(|span| time(span.start.start())),
+        "to": status.span.as_ref().map(|span| time(span.end.start())),
+        "series": size.map(|size| size.series),
+        "nodes": size.map(|size| size.nodes),
+        "rows": size.map(|size| size.rows),
+        "rolled_up_days": size.map(|size| size.days),
+        "bytes": size.and_then(|size| size.bytes),
+        "timeline_from": status.timeline.map(|(first, _)| time(first)),
+        "timeline_to": status.timeline.map(|(_, last)| time(last)),
+    }))
+}
+
+fn document(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+const fn access_label(access: LedgerAccess) -> &'static str {
+    match access {
+        LedgerAccess::Missing => "missing",
+        LedgerAccess::Forbidden => "forbidden",
+        LedgerAccess::ReadOnly => "read_only",
+        LedgerAccess::ReadWrite => "read_write",
+    }
+}
+
+/// The result of `ledger rebuild`, or of its dry run.
+fn rebuilt(report: &RebuildReport, dry_run: bool) -> String {
+    let Some(quarters) = &report.quarters else {
+        return "nothing follows from the timeline there: the ledger stays as it is\n".to_owned();
+    };
+    let RebuildReport { kept, before, after, n_different, differences, .. } = report;
+    let mut lines =
+        vec![format!("from      {}", quarters.start.start()), format!("to        {}", quarters.end.start())];
+    if let Some(why) = kept {
+        lines.push(format!("kept      earlier quarter-hours stay as they are: {}", why_kept(*why)));
+    }
+    let total = |rows, energy| format!("{} kWh in {} rows", kwh(energy), grouped(rows));
+    lines.push(format!("before    {}", total(before.rows, before.energy_mj)));
+    lines.push(format!("computed  {}", total(after.rows, after.energy_mj)));
+    if *n_different == 0 {
+        lines.push("differ    none: the ledger is what follows from the timeline".to_owned());
+    } else {
+        let done =
+            if dry_run { "; nothing was written, as this is a dry run" } else { ", and are right now" };
+        lines.push(format!("differ    {}{done}", counted(*n_different, "row", "rows")));
+    }
+    lines.extend(differences.iter().map(difference));
+    lines.join("\n") + "\n"
+}
+
+const fn why_kept(why: KeptQuarters) -> &'static str {
+    match why {
+        KeptQuarters::BeforeTimeline => "the timeline begins later",
+        KeptQuarters::RolledUp => "they were rolled up to days",
+    }
+}
+
+fn difference(one: &Difference) -> String {
+    let (series, day) = (SafeText::new(&one.series), one.day.to_string());
+    let day = day.split('T').next().unwrap_or_default();
+    let rows = counted(one.rows, "row", "rows");
+    format!("          {day}  {series}: {} kWh, was {} ({rows})", kwh(one.after_mj), kwh(one.before_mj))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+fn kwh(millijoules: i64) -> String {
+    energy_number(millijoules as f64 / 3.6e9)
+}
+
+fn grouped(number: u64) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::LedgerTotals;
+
+    fn quarter(number: i64) -> Quarter {
+        Quarter::at(Timestamp::from_micros(1_767_225_600_000_000)).plus(number)
+    }
+
+    fn report() -> RebuildReport {
+        RebuildReport {
+            quarters: Some(quarter(0)..quarter(8)),
+            kept: Some(KeptQuarters::BeforeTimeline),
+            before: LedgerTotals { rows: 1_230, energy_mj: 3_600_000_000 },
+            after: LedgerTotals { rows: 1_234, energy_mj: 7_200_000_000 },
+            n_different: 4,
+            differences: vec![Difference {
+                series: "gpu:GPU-1\u{1b}".to_owned(),
+                day: quarter(0).start(),
+                before_mj: 0,
+                after_mj: 3_600_000_000,
+                rows: 4,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_rebuild_says_what_was_what_is_and_where_it_differs_most() {
+        let expected = "\
+from      2026-01-01T00:00:00.000000Z
+to        2026-01-01T02:00:00.000000Z
+kept      earlier quarter-hours stay as they are: the timeline begins later
+before    1.00 kWh in 1,230 rows
+computed  2.00 kWh in 1,234 rows
+differ    4 rows, and are right now
+          2026-01-01  gpu:GPU-1: 1.00 kWh, was 0.00 (4 rows)
+";
+        assert_eq!(rebuilt(&report(), false), expected);
+    }
+
+    #[test]
+    fn a_dry_run_says_that_nothing_was_written() {
+        assert!(rebuilt(&report(), true).contains("4 rows; nothing was written, as this is a dry run\n"));
+    }
+
+    #[test]
+    fn a_ledger_that_is_right_is_said_to_be() {
+        let report = RebuildReport { n_different: 0, differences: Vec::new(), kept: None, ..report() };
+        assert!(
+            rebuilt(&report, false)
+                .ends_with("differ    none: the ledger is what follows from the timeline\n")
+        );
+    }
+
+    #[test]
+    fn a_timeline_that_begins_before_its_ledger_is_told_how_it_gets_in() {
+        let status = |span| LedgerStatus {
+            access: LedgerAccess::ReadWrite,
+            size: None,
+            span,
+            timeline: Some((quarter(3).start(), quarter(9).start())),
+        };
+        assert_eq!(advice(&status(Some(quarter(3)..quarter(9)))), None);
+        assert!(advice(&status(Some(quarter(4)..quarter(9)))).unwrap().contains("ledger rebuild"));
+        assert!(advice(&status(None)).unwrap().contains("ledger rebuild"));
+    }
+}

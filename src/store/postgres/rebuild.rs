@@ -1,0 +1,244 @@
+//! Computes the ledger of a server again.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
+use tokio::time::timeout;
+
+use super::connect::{self, connect};
+use super::failure::{Fault, Target};
+use super::readable_table::ReadableTable;
+use super::{energy, events, reader, table_schema};
+use crate::batch::TimelineRow;
+use crate::ledger::{Entry, Method, Names, NumberedRow};
+use crate::reading::{Quarter, Timestamp};
+use crate::store::Error;
+use crate::store::derivation::Derivation;
+use crate::store::event_pages::EventPages;
+use crate::store::ledger_types::{LedgerAccess, SUMS};
+use crate::store::rebuild::{
+    DifferenceRow, Plan, PlanFacts, RebuildReport, RebuildRequest, RebuildSql, TotalsRow, tables_of_session,
+};
+use crate::store::store_url::Server;
+use crate::store::table::TableName;
+
+/// The time for all of it: ten million rows take less than a minute.
+const WITHIN: Duration = Duration::from_secs(3_600);
+
+/// One state of the timeline, which is that after the lock.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout = '30s'; \
+    SET LOCAL statement_timeout = '20min'";
+
+/// Nobody adds to it meanwhile, and everybody may read it. In the order in which a batch comes to them.
+const LOCK: &str =
+    "LOCK TABLE fleetwatt.series, fleetwatt.node, fleetwatt.energy IN SHARE ROW EXCLUSIVE MODE";
+
+/// Adds up what comes twice, as samples may.
+const STAGE: &str = "ON CONFLICT (series, quarter, node) DO UPDATE SET energy_mj = r.energy_mj + excluded.energy_mj, \
+    covered_ms = r.covered_ms + excluded.covered_ms, samples = r.samples + excluded.samples, \
+    variance_mj2 = r.variance_mj2 + excluded.variance_mj2, busy_ms = r.busy_ms + excluded.busy_ms, \
+    min_mw = least(r.min_mw, excluded.min_mw), max_mw = greatest(r.max_mw, excluded.max_mw), \
+    method = r.method | excluded.method";
+
+const STEP: &str = "compute the ledger";
+
+/// Computes a ledger that is there. `progress` is given how many quarters are done, of how many.
+pub(in crate::store) async fn rebuild(
+    server: &Server,
+    table: TableName,
+    request: RebuildRequest,
+    progress: impl FnMut(u64, u64) + Send,
+) -> Result<RebuildReport, Error> {
+    let target = Target { server: server.clone(), table };
+    let mut connection = connect(server).await?;
+    let work = compute(&mut connection, &target, &request, progress);
+    let done = timeout(WITHIN, work).await.unwrap_or(Err(Error::Timeout(STEP, None).into()));
+    let report = done.map_err(|fault| target.sort(STEP, fault));
+    connect::close(connection).await;
+    report
+}
+
+async fn compute(
+    connection: &mut PgConnection,
+    target: &Target,
+    request: &RebuildRequest,
+    progress: impl FnMut(u64, u64) + Send,
+) -> Result<RebuildReport, Fault> {
+    let table = ReadableTable::of(&table_schema::table(connection, &target.table).await?);
+    check_rights(connection, target, &table, request.dry_run).await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
+    if !request.dry_run {
+        sqlx::raw_sql(LOCK).execute(&mut *transaction).await?;
+    }
+    let report = in_transaction(&mut transaction, &table, request, progress).await?;
+    if request.dry_run {
+        transaction.rollback().await?;
+    } else {
+        transaction.commit().await.map_err(|error| target.sort_commit(error))?;
+    }
+    Ok(report)
+}
+
+async fn check_rights(
+    connection: &mut PgConnection,
+    target: &Target,
+    table: &ReadableTable,
+    dry_run: bool,
+) -> Result<(), Fault> {
+    if !table.may_select {
+        let grants = vec![target.grant("SELECT ON", &table.name)];
+        return Err(Error::Permission(STEP, grants, None).into());
+    }
+    let access = reader::access(connection).await?;
+    if !access.is_readable() {
+        return Err(Error::NoLedger.into());
+    }
+    let may_write = dry_run || (access == LedgerAccess::ReadWrite && energy::may_delete(connection).await?);
+    if !may_write {
+        let right = format!("{} ON", energy::RIGHTS);
+        let tables = "fleetwatt.series, fleetwatt.node, fleetwatt.energy";
+        return Err(Error::Permission(STEP, vec![target.grant(&right, tables)], None).into());
+    }
+    Ok(())
+}
+
+async fn in_transaction(
+    transaction: &mut PgConnection,
+    table: &ReadableTable,
+    request: &RebuildRequest,
+    progress: impl FnMut(u64, u64) + Send,
+) -> Result<RebuildReport, Fault> {
+    let epoch = Quarter::at(Timestamp::from_micros(0));
+    let event_types = Derivation::new(epoch..epoch, &request.rules, true).event_types();
+    let facts = plan_facts(transaction, table, &event_types).await?;
+    let plan = Plan::of(request, &facts);
+    let Some(quarters) = plan.quarters.clone() else { return Ok(RebuildReport::empty(plan)) };
+    for statement in tables_of_session("timestamptz", " ON COMMIT DROP") {
+        run(transaction, statement).await?;
+    }
+    let mut derivation = Derivation::new(quarters.clone(), &request.rules, true);
+    stage(transaction, table, &mut derivation, (quarters.start, quarters.end), progress).await?;
+    let mut rest = Vec::new();
+    let names = derivation.finish(|row| rest.push(row));
+    insert(transaction, &rest).await?;
+    name(transaction, &names).await?;
+    let at = |quarter: Quarter| {
+        format!("timestamptz 'epoch' + {} * interval '1 microsecond'", quarter.start().micros())
+    };
+    let sql = RebuildSql {
+        prefix: "fleetwatt.",
+        day: "CAST(floor(extract(epoch FROM quarter) / 86400) AS bigint)",
+        in_range: format!("quarter >= {} AND quarter < {}", at(quarters.start), at(quarters.end)),
+    };
+    let query = sqlx::query_as(AssertSqlSafe(sql.totals())).persistent(false);
+    let totals: TotalsRow = query.fetch_one(&mut *transaction).await?;
+    let query = sqlx::query_as(AssertSqlSafe(sql.differences())).persistent(false);
+    let differences: Vec<DifferenceRow> = query.fetch_all(&mut *transaction).await?;
+    if !request.dry_run {
+        for statement in sql.replace() {
+            run(transaction, statement).await?;
+        }
+    }
+    Ok(RebuildReport::new(plan, totals, differences))
+}
+
+async fn run(connection: &mut PgConnection, statement: String) -> sqlx::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
+}
+
+async fn plan_facts(
+    connection: &mut PgConnection,
+    table: &ReadableTable,
+    event_types: &[&str],
+) -> sqlx::Result<PlanFacts> {
+    let sql = format!(
+        "SELECT (extract(epoch FROM min(quarter)) * 1000000)::int8, \
+         (extract(epoch FROM max(quarter) FILTER (WHERE method & {0} = {0})) * 1000000)::int8 FROM fleetwatt.energy",
+        Method::DAY.bits()
+    );
+    let query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false);
+    let (first, last_day): (Option<i64>, Option<i64>) = query.fetch_one(&mut *connection).await?;
+    let query = sqlx::query_as(AssertSqlSafe(events::ends(table, event_types))).persistent(false);
+    let ends: (Option<i64>, Option<i64>) = query.fetch_one(connection).await?;
+    let at = Timestamp::from_micros;
+    let quarter = |micros: Option<i64>| micros.map(|micros| Quarter::at(at(micros)));
+    Ok(PlanFacts {
+        timeline: ends.0.zip(ends.1).map(|(first, last)| (at(first), at(last))),
+        first: quarter(first),
+        last_day: quarter(last_day),
+    })
+}
+
+/// Computes the rows into the table of the session, page by page.
+async fn stage(
+    connection: &mut PgConnection,
+    table: &ReadableTable,
+    derivation: &mut Derivation,
+    (start, end): (Quarter, Quarter),
+    mut progress: impl FnMut(u64, u64) + Send,
+) -> sqlx::Result<()> {
+    let n_quarters = u64::try_from(end.since(start)).unwrap_or(0);
+    let (types, mut pages) = (derivation.event_types(), EventPages::new(&derivation.time()));
+    let mut rows = Vec::new();
+    while let Some(page) = pages.page() {
+        let sql = events::page(table, &types, &page);
+        let each = |event: &TimelineRow<'_>| {
+            pages.saw(event.at);
+            derivation.take(event, |row| rows.push(row));
+        };
+        events::each(connection, &sql, each).await?;
+        insert(connection, &rows).await?;
+        rows.clear();
+        pages.turn();
+        let reached = Quarter::at(Timestamp::from_micros(page.time.end));
+        progress(u64::try_from(reached.since(start)).unwrap_or(0).min(n_quarters), n_quarters);
+    }
+    Ok(())
+}
+
+async fn insert(connection: &mut PgConnection, rows: &[NumberedRow]) -> sqlx::Result<()> {
+    let sql = format!(
+        "INSERT INTO rebuilt AS r (series, node, quarter, {SUMS}) SELECT s, n, \
+         timestamptz 'epoch' + q * interval '1 microsecond', e, c, p, l, g, v, b, m \
+         FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int4[], $6::int4[], $7::int4[], $8::int4[], \
+         $9::float4[], $10::int4[], $11::int2[]) AS u (s, n, q, e, c, p, l, g, v, b, m) {STAGE}"
+    );
+    for chunk in rows.chunks(energy::ROWS_PER_INSERT) {
+        let long = |of: fn(&NumberedRow) -> i64| chunk.iter().map(of).collect::<Vec<_>>();
+        let int = |of: fn(&Entry) -> i64| {
+            chunk.iter().map(|row| energy::int_of(of(&row.entry))).collect::<Vec<i32>>()
+        };
+        let maybe = |of: fn(&Entry) -> Option<i64>| {
+            chunk.iter().map(|row| of(&row.entry).map(energy::int_of)).collect::<Vec<Option<i32>>>()
+        };
+        let query = sqlx::query(AssertSqlSafe(sql.as_str()))
+            .bind(long(|row| row.series))
+            .bind(long(|row| row.node))
+            .bind(long(|row| row.quarter.start().micros()))
+            .bind(long(|row| row.entry.energy_mj))
+            .bind(int(|entry| entry.covered_ms))
+            .bind(int(|entry| entry.samples))
+            .bind(maybe(|entry| entry.min_mw))
+            .bind(maybe(|entry| entry.max_mw))
+            .bind(chunk.iter().map(|row| energy::single(row.entry.variance_mj2)).collect::<Vec<_>>())
+            .bind(maybe(|entry| entry.busy_ms))
+            .bind(chunk.iter().map(|row| i16::from(row.entry.method.bits())).collect::<Vec<_>>());
+        query.persistent(false).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn name(connection: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
+    let sql = "INSERT INTO rebuilt_series SELECT * FROM unnest($1::int8[], $2::text[], $3::text[])";
+    let query = sqlx::query(sql)
+        .bind(names.series.keys().copied().collect::<Vec<_>>())
+        .bind(names.series.values().map(|name| name.key.as_str()).collect::<Vec<_>>())
+        .bind(names.series.values().map(|name| name.model.as_str()).collect::<Vec<_>>());
+    query.persistent(false).execute(&mut *connection).await?;
+    let sql = "INSERT INTO rebuilt_node SELECT * FROM unnest($1::int8[], $2::text[])";
+    let query = sqlx::query(sql)
+        .bind(names.nodes.keys().copied().collect::<Vec<_>>())
+        .bind(names.nodes.values().map(String::as_str).collect::<Vec<_>>());
+    query.persistent(false).execute(connection).await.map(drop)
+}
