@@ -34,8 +34,8 @@ enum Keys {
     Part(Vec<u32>),
     /// By quarter.
     Quarter(Vec<u32>),
-    /// By table of prices and quarter.
-    Slot(Vec<Vec<u32>>),
+    /// By table of prices and quarter, and by band where each belongs to one group.
+    Slot(Vec<Vec<u32>>, Vec<u32>),
 }
 
 /// The groups of a part.
@@ -128,26 +128,36 @@ impl Axis {
             Some(currency) if is_several(&band.name) => format!("{} ({})", band.name, prices.code(currency)),
             _ => band.name.clone(),
         };
-        Self::slots(prices, prices.bands.iter().map(name).collect(), 0, |slot| slot.band)
+        let of_band = (0..prices.bands.len()).map(number).collect();
+        Self::slots(prices, prices.bands.iter().map(name).collect(), 0, of_band, |slot| slot.band)
     }
 
-    /// By currency of the tariff that holds; the last is that of none.
+    /// By currency of the price; the last is that of no price.
     pub(super) fn currencies(prices: &Prices) -> Self {
         let none = prices.currencies.len();
         let names = (0..=none).map(|currency| prices.code(currency)).collect();
-        Self::slots(prices, names, none, move |slot| slot.currency.unwrap_or(none))
+        let of_band = prices.bands.iter().map(|band| band.currency.unwrap_or(none));
+        let of_band: Vec<u32> = of_band.map(number).collect();
+        let key = |slot: &Slot| of_band.get(slot.band).map_or(none, |key| index(*key));
+        Self::slots(prices, names, none, of_band.clone(), key)
     }
 
     /// By number of the tariff that holds, of so many; the last is that of none.
     pub(super) fn tariffs(prices: &Prices, n_tariffs: usize) -> Self {
         let names = vec![String::new(); n_tariffs + 1];
-        Self::slots(prices, names, n_tariffs, move |slot| slot.tariff.unwrap_or(n_tariffs))
+        Self::slots(prices, names, n_tariffs, Vec::new(), move |slot| slot.tariff.unwrap_or(n_tariffs))
     }
 
-    fn slots(prices: &Prices, names: Vec<String>, mixed: usize, key: impl Fn(&Slot) -> usize) -> Self {
+    fn slots(
+        prices: &Prices,
+        names: Vec<String>,
+        mixed: usize,
+        of_band: Vec<u32>,
+        key: impl Fn(&Slot) -> usize,
+    ) -> Self {
         let tables = (0..prices.n_tables()).map(|table| prices.table(table));
         let keys = tables.map(|table| table.iter().map(|slot| number(key(slot))).collect()).collect();
-        Self { keys: Keys::Slot(keys), names, spans: Vec::new(), mixed, kept: None }
+        Self { keys: Keys::Slot(keys, of_band), names, spans: Vec::new(), mixed, kept: None }
     }
 
     fn parts(names: Vec<String>, keys: impl Iterator<Item = usize>) -> Self {
@@ -183,7 +193,7 @@ impl Axis {
             Keys::All => Keys::All,
             Keys::Part(keys) => Keys::Part(changed(keys)),
             Keys::Quarter(keys) => Keys::Quarter(changed(keys)),
-            Keys::Slot(tables) => Keys::Slot(tables.iter().map(changed).collect()),
+            Keys::Slot(tables, of_band) => Keys::Slot(tables.iter().map(changed).collect(), changed(of_band)),
         };
         let names = kept.iter().filter_map(|old| self.names.get(*old).cloned()).chain([rest]).collect();
         let spans = kept.iter().filter_map(|old| self.spans.get(*old).cloned()).collect();
@@ -202,7 +212,45 @@ impl Axis {
             Keys::All => Line::One(0),
             Keys::Part(keys) => Line::One(keys.get(part).map_or(0, |key| index(*key))),
             Keys::Quarter(keys) => Line::Each(keys, self.mixed),
-            Keys::Slot(tables) => Line::Each(tables.get(table).map_or(&[], Vec::as_slice), self.mixed),
+            Keys::Slot(tables, _) => Line::Each(tables.get(table).map_or(&[], Vec::as_slice), self.mixed),
+        }
+    }
+
+    /// The group of a part in a band, of an axis that is no time.
+    pub(super) fn of_base(&self, part: usize, band: usize) -> usize {
+        match &self.keys {
+            Keys::All | Keys::Quarter(_) => 0,
+            Keys::Part(keys) => keys.get(part).map_or(0, |key| index(*key)),
+            Keys::Slot(_, of_band) => of_band.get(band).map_or(self.mixed, |key| index(*key)),
+        }
+    }
+
+    /// The group of a part where it has one.
+    pub(super) fn of_part(&self, part: usize) -> usize {
+        match &self.keys {
+            Keys::Part(keys) => keys.get(part).map_or(0, |key| index(*key)),
+            Keys::All | Keys::Quarter(_) | Keys::Slot(..) => 0,
+        }
+    }
+
+    /// The groups that a quarter may belong to by its price; 1 where it is one.
+    pub(super) const fn n_slots(&self) -> usize {
+        if matches!(self.keys, Keys::Slot(..)) { self.names.len() } else { 1 }
+    }
+
+    /// The one of them in a quarter of a table of prices.
+    pub(super) fn slot(&self, table: usize, quarter: usize) -> usize {
+        let Keys::Slot(tables, _) = &self.keys else { return 0 };
+        let key = tables.get(table).and_then(|keys| keys.get(quarter));
+        key.map_or(self.mixed, |key| index(*key))
+    }
+
+    /// The group of a part's group, a slot and a quarter.
+    pub(super) fn key(&self, of_part: usize, slot: usize, quarter: usize) -> usize {
+        match &self.keys {
+            Keys::All | Keys::Part(_) => of_part,
+            Keys::Slot(..) => slot,
+            Keys::Quarter(keys) => keys.get(quarter).map_or(self.mixed, |key| index(*key)),
         }
     }
 

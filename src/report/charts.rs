@@ -6,12 +6,12 @@ use super::axis::Axis;
 use super::calendar::Unit;
 use super::data::Data;
 use super::figures::kwh;
+use super::groups::summed;
 use super::model::{AlertRow, Charts, MAX_BOARD_ROWS, NodeRow, Row, SupplyCharts};
 use super::periods::{periods, week};
 use super::question::{By, Stack};
 use super::rows::{add_identity, rows};
 use super::stack::power_stack;
-use super::sums::summed;
 
 /// The least part of a day that has to be measured for it to be shown.
 const LEAST_OF_DAY: f64 = 0.02;

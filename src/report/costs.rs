@@ -3,9 +3,11 @@
 use super::axis::Axis;
 use super::data::Data;
 use super::figures::{amount, kwh, two_digits};
+use super::groups::{Group, summed};
+use super::loads::each_load;
 use super::model::{Band, Charge, ChargeKind, Cost};
 use super::rows::site_cost;
-use super::sums::{Group, each_load, summed};
+
 use crate::reading::{Energy, Power};
 use crate::tariff::{
     BillingMonth, DemandCost, Labels, Money, PricePerKwh, QuarterLoad, Tariffs, billing_months,
@@ -59,8 +61,8 @@ fn cost(data: &Data, currency: usize, energy: Option<&Group>, dues: &[Due]) -> C
     };
     let (demand_cost, fixed_cost) = (charged(ChargeKind::Demand), charged(ChargeKind::Fixed));
     let relative = sums.filter(|sums| sums.energy_mj != 0 && sums.energy_mj != sums.estimated_mj);
-    let relative =
-        relative.map(|sums| sums.uncertainty(data).expanded_mj() / 3.6e9 / kwh(sums.energy_mj).abs());
+    let relative = relative
+        .map(|sums| sums.uncertainty(&data.fleet.designs).expanded_mj() / 3.6e9 / kwh(sums.energy_mj).abs());
     let idle = of_currency.filter(|_| sums.is_some_and(|sums| sums.idle_mj.is_some()));
     Cost {
         currency: data.prices.code(currency),

@@ -3,9 +3,10 @@
 use super::calendar::Calendar;
 use super::facts::Facts;
 use super::fleet::Fleet;
-use super::lane::Cell;
 use super::prices::Prices;
+use super::sums::Sums;
 use super::tally::Tally;
+use super::walk::{Walk, board_means};
 use crate::reading::Share;
 
 /// The boards, their rows and their prices.
@@ -15,6 +16,17 @@ pub(super) struct Data {
     pub(super) fleet: Fleet,
     pub(super) prices: Prices,
     idle_below: Share,
+    means_mw: Vec<f64>,
+    /// The sums of each part by band, of which all groups that are no times consist.
+    pub(super) bases: Vec<Base>,
+}
+
+/// The sums of a board on a node in a band.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Base {
+    pub(super) part: usize,
+    pub(super) band: usize,
+    pub(super) sums: Sums,
 }
 
 impl Data {
@@ -22,13 +34,31 @@ impl Data {
         let calendar = Calendar::new(tally.range().clone(), tally.zone().clone());
         let fleet = Fleet::new(tally, facts, &calendar);
         let prices = Prices::new(facts.tariffs, &fleet.nodes, &calendar);
-        Self { calendar, fleet, prices, idle_below: facts.idle_below }
+        let means_mw = board_means(&fleet);
+        let mut data =
+            Self { calendar, fleet, prices, idle_below: facts.idle_below, means_mw, bases: Vec::new() };
+        data.bases = bases(&data.walk());
+        data
     }
 
-    /// Whether a board was idle in the time of a cell, if that is known.
-    pub(super) fn is_idle(&self, cell: &Cell) -> Option<bool> {
-        const WHOLE: i64 = 100_000;
-        let busy = i64::from(cell.busy_ms()?) * WHOLE;
-        Some(busy < self.idle_below.millipercent().saturating_mul(cell.covered_ms.into()))
+    /// The way over the rows.
+    pub(super) fn walk(&self) -> Walk<'_> {
+        let Self { fleet, prices, idle_below, means_mw, .. } = self;
+        Walk { fleet, prices, idle_below: *idle_below, means_mw }
     }
+}
+
+fn bases(walk: &Walk<'_>) -> Vec<Base> {
+    let mut bases = Vec::new();
+    for (number, part) in walk.fleet.parts.iter().enumerate() {
+        let mut of_band = vec![None; walk.prices.bands.len()];
+        walk.add(part, |_, slot, add| {
+            if let Some(sums) = of_band.get_mut(slot.band) {
+                add(sums.get_or_insert_with(Sums::default));
+            }
+        });
+        let bands = of_band.into_iter().enumerate();
+        bases.extend(bands.filter_map(|(band, sums)| Some(Base { part: number, band, sums: sums? })));
+    }
+    bases
 }

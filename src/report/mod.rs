@@ -19,9 +19,11 @@ pub(crate) mod fixtures;
 mod fleet;
 mod flows;
 mod gaps;
+mod groups;
 mod lane;
 #[cfg(test)]
 mod law_tests;
+mod loads;
 mod measured;
 mod model;
 mod names;
@@ -38,6 +40,7 @@ mod sums;
 mod supply;
 mod supply_charts;
 mod tally;
+mod walk;
 #[cfg(test)]
 mod world;
 

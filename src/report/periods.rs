@@ -7,10 +7,12 @@ use super::calendar::Unit;
 use super::costs::price_rank;
 use super::data::Data;
 use super::figures::{hours, kwh, measured_share, quarter_kw};
+use super::groups::summed;
+use super::loads::each_load;
 use super::model::{PeriodBar, Periods, Week};
 use super::prices::NO_PRICE;
 use super::rows::site_cost;
-use super::sums::{Sums, each_load, summed};
+use super::sums::Sums;
 use crate::tariff::{EnergyCost, LEAST_COVERAGE_PERCENT};
 
 /// The days of a week, below which there is no heat map.

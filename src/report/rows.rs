@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use super::axis::Axis;
 use super::data::Data;
 use super::figures::{amount, hours, kwh, quarter_kw, two_digits};
+use super::groups::{Group, span_of, summed};
+use super::loads::add_peaks;
 use super::model::{ModelCount, Moment, Row};
 use super::question::By;
-use super::sums::{Group, Sums, add_peaks, span_of, summed};
+use super::sums::Sums;
 use crate::tariff::{EnergyCost, LEAST_COVERAGE_PERCENT, Pue};
 
 /// A row with the keys of its group.
@@ -136,7 +138,7 @@ impl Shares {
         if sums.energy_mj == 0 || sums.estimated_mj == sums.energy_mj {
             return Self::default();
         }
-        let uncertainty = sums.uncertainty(data);
+        let uncertainty = sums.uncertainty(&data.fleet.designs);
         let energy = (sums.energy_mj as f64).abs();
         let u_kwh = uncertainty.expanded_mj() / 3_600_000_000.0;
         Self {

@@ -7,11 +7,13 @@ use std::ops::Range;
 use super::axis::Axis;
 use super::data::Data;
 use super::figures::kwh;
+use super::groups::{Group, summed};
 use super::lane::QUARTER_MS;
+use super::loads::each_load;
 use super::model::{PowerStack, StackMember};
 use super::question::{By, Stack};
 use super::rows::share;
-use super::sums::{each_load, summed};
+
 use crate::support::counted;
 
 /// The most members that stand alone.
@@ -57,7 +59,7 @@ pub(super) fn power_stack(data: &Data, stack: &Stack, total_mj: i64) -> PowerSta
 /// The groups with their energies and names, the largest first.
 fn sizes(data: &Data, axis: &Axis) -> Vec<(Reverse<i64>, String, usize)> {
     let all = Axis::all();
-    let size = |group: super::sums::Group| {
+    let size = |group: Group| {
         let (key, name) = (group.keys.0, axis.names.get(group.keys.0).cloned().unwrap_or_default());
         (Reverse(group.sums.energy_mj), name, key)
     };
