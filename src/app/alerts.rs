@@ -185,7 +185,8 @@ impl Alerting {
     }
 
     /// The day so far at the end of a cycle of the whole fleet, if it is added up here.
-    pub(super) fn today(&self, batch: &Batch) -> Option<Today> {
+    pub(super) async fn today(&mut self, batch: &Batch) -> Option<Today> {
+        self.meter.read_prices().await;
         let totals = &self.known.as_ref()?.ledger.today;
         self.meter.today(totals, batch.started_at, batch.totals().gpus_expected)
     }

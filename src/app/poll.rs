@@ -14,7 +14,7 @@ use super::store::open_writer;
 use super::writer_task::store_after;
 use super::{Error, HostSelection, Settings};
 use crate::alert::{Scope, Transition};
-use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreState};
+use crate::batch::{Batch, BatchId, Line, Now, Said, Snapshot, StoreState, Today};
 use crate::battery::{Account, ask_once};
 use crate::cycle::{Clock, Engine, Memory, closes_after};
 use crate::reading::{AccountReport, error_chain};
@@ -115,7 +115,7 @@ pub async fn poll(
     if request.dry_run {
         let (batch, _) = cycle.await;
         alerting.read().await;
-        let today = alerting.today(&batch);
+        let today = alerting.today(&batch).await;
         let snapshot = Snapshot { alerts: alerting.firing(), today, ..batch.into() };
         return Ok(Polled::unjudged(snapshot, Kept::DryRun));
     }
@@ -150,10 +150,13 @@ async fn keep(
         memory.retain(&settings.inventory.hosts);
     }
     let (kept, transitions) = became(kept)?;
+    let is_said = !request.changes_only || memory.said.owes_summary(&batch);
+    let today = if is_said && scope == Scope::Whole { alerting.today(&batch).await } else { None };
     let mut changes = Vec::new();
     let rest = async {
         if let Kept::Durable(receipt) = &kept {
-            changes = changed(&mut memory.said, request, &batch, receipt, (&transitions, &alerting));
+            let now = (&batch, &transitions[..], today.as_ref());
+            changes = changed(&mut memory.said, request, now, receipt, alerting.n_firing());
             memory.alerts_before = alerting.before();
             send_alerts(settings, &alerting).await;
         }
@@ -165,7 +168,6 @@ async fn keep(
         Kept::Durable(receipt) => store_after(receipt, &store),
         Kept::DryRun | Kept::Lost(_) => store,
     };
-    let today = alerting.today(&batch).filter(|_| scope == Scope::Whole);
     let snapshot = Snapshot { batch: Arc::new(batch), alerts: alerting.firing(), store, today };
     Ok(Polled { snapshot, kept, is_judged, changes })
 }
@@ -214,9 +216,9 @@ async fn closed(engine: &mut Engine, mut progress: impl FnMut(u64, u64)) -> Batc
 fn changed(
     said: &mut Said,
     request: &PollRequest,
-    batch: &Batch,
+    (batch, transitions, today): (&Batch, &[Transition], Option<&Today>),
     receipt: &store::Receipt,
-    (transitions, alerting): (&[Transition], &Alerting),
+    n_alerts: usize,
 ) -> Vec<Line> {
     if !request.changes_only {
         return Vec::new();
@@ -227,9 +229,9 @@ fn changed(
         batch,
         scope: request.scope(),
         transitions,
-        n_alerts: alerting.n_firing(),
+        n_alerts,
         n_waiting: left.map_or(0, |left| left.batches),
-        today: alerting.today(batch).as_ref(),
+        today,
         store: Some(error.as_deref().map_or(Ok(()), Err)),
     })
 }

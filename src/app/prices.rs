@@ -79,12 +79,12 @@ pub fn load_tariffs(
 }
 
 /// The folder that relative paths in a file start from.
-fn folder_of(file: &Path) -> PathBuf {
+pub(super) fn folder_of(file: &Path) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).to_owned()
 }
 
 /// Reads all files that the tables name.
-fn read_files(mut book: TariffBook, base: &Path) -> Result<LoadedTariffs, PriceError> {
+pub(super) fn read_files(mut book: TariffBook, base: &Path) -> Result<LoadedTariffs, PriceError> {
     let mut warnings = Vec::new();
     let mut faults = Vec::new();
     for tariff in book.tariffs.as_mut_slice() {

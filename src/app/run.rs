@@ -25,7 +25,7 @@ use super::supervisor::{due, show_status, signs_of_life, tell, tell_reloading};
 use super::writer_task::{WriterHandle, WriterTask};
 use super::{Environment, Error, Settings};
 use crate::alert::{Scope, Transition};
-use crate::batch::{Batch, BatchId, Now, Said, Snapshot};
+use crate::batch::{Batch, BatchId, Now, Said, Snapshot, Today};
 use crate::battery::{Session, VENDOR};
 use crate::cycle::{Clock, Engine, closes_after};
 use crate::inventory::Host;
@@ -239,12 +239,12 @@ impl Daemon {
             Err(Error::Timeline(error)) if !error.is_failing_disk() => Vec::new(),
             Err(error) => return Err(error),
         };
-        self.say_changes(&batch, &transitions);
+        let today = self.alerting.today(&batch).await;
+        self.say_changes(&batch, &transitions, today.as_ref());
         if let Some(alert_notifier) = self.alert_notifier.as_ref().filter(|_| !transitions.is_empty()) {
             alert_notifier.wake(&self.alerting);
         }
         let (alerts, store) = (self.alerting.firing(), self.hand.store.clone());
-        let today = self.alerting.today(&batch);
         self.publisher.publish(Snapshot { batch, alerts, store, today });
         if self.saved_at.elapsed() >= SAVE_EVERY {
             self.save();
@@ -253,11 +253,9 @@ impl Daemon {
     }
 
     /// The store's own coming and going is said by the writer, which knows it first.
-    fn say_changes(&mut self, batch: &Batch, transitions: &[Transition]) {
+    fn say_changes(&mut self, batch: &Batch, transitions: &[Transition], today: Option<&Today>) {
         let n_alerts = self.alerting.n_firing();
         let n_waiting = self.hand.store.waiting.map_or(0, |(n_batches, _)| n_batches);
-        let today = self.alerting.today(batch);
-        let today = today.as_ref();
         let now = Now { batch, scope: Scope::Whole, transitions, n_alerts, n_waiting, today, store: None };
         log_lines(&self.said.changes(&now));
     }

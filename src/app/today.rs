@@ -2,21 +2,39 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 
 use super::Settings;
+use super::price_error::PriceError;
+use super::prices::{LoadedTariffs, folder_of, read_files};
 use crate::batch::Today;
 use crate::ledger::{Calibrations, DayTotals, EnergyRow};
-use crate::reading::{Energy, Quarter, Share, Timestamp};
+use crate::reading::{Energy, Quarter, Share, Timestamp, error_chain};
 use crate::tariff::{Currency, Labels, LocalQuarter, Money, Priced, Resolver, TariffBook, day_quarters};
+
+/// Price files are read again after this time: those of tomorrow come once a day.
+const READ_AGAIN_AFTER: Duration = Duration::from_hours(1);
+
+/// A cycle waits so long for price files; they may be on a disk that hangs.
+const WAIT_FOR_PRICES: Duration = Duration::from_millis(250);
 
 /// Adds up the day.
 #[derive(Debug)]
 pub(super) struct DayMeter {
     zone: TimeZone,
     calibrations: Calibrations,
-    tariffs: TariffBook,
+    /// As the inventory has them, and the folder of their price files.
+    written: (TariffBook, PathBuf),
+    /// With their price files; `None` until they are read.
+    tariffs: Option<TariffBook>,
+    loading: Option<JoinHandle<Result<LoadedTariffs, PriceError>>>,
+    /// When the last reading of price files began.
+    loaded_at: Option<Instant>,
     /// The labels of each node that a tariff asks for, as JSON: nodes of one group have one price.
     groups: BTreeMap<String, String>,
 }
@@ -37,8 +55,35 @@ impl DayMeter {
         Self {
             zone: tariffs.site.zone(),
             calibrations: energy.calibrations.clone(),
-            tariffs: tariffs.clone(),
+            written: (tariffs.clone(), folder_of(&settings.inventory_path)),
+            tariffs: None,
+            loading: None,
+            loaded_at: None,
             groups: hosts.map(|host| (host.name.clone(), group(&host.labels))).collect(),
+        }
+    }
+
+    /// Reads the prices, if they were not read lately. To be called before [`Self::today`].
+    pub(super) async fn read_prices(&mut self) {
+        let (written, base) = &self.written;
+        if written.tariffs.as_slice().iter().all(|tariff| tariff.prices.is_none()) {
+            self.tariffs.get_or_insert_with(|| written.clone());
+            return;
+        }
+        if self.loading.is_none() && self.loaded_at.is_none_or(|at| READ_AGAIN_AFTER <= at.elapsed()) {
+            self.loaded_at = Some(Instant::now());
+            let (book, base) = (TariffBook { carbon: None, ..written.clone() }, base.clone());
+            self.loading = Some(tokio::task::spawn_blocking(move || read_files(book, &base)));
+        }
+        let Some(loading) = &mut self.loading else { return };
+        let Ok(loaded) = timeout(WAIT_FOR_PRICES, loading).await else { return };
+        self.loading = None;
+        match loaded {
+            Ok(Ok(loaded)) => self.tariffs = Some(loaded.book),
+            Ok(Err(error)) => {
+                tracing::warn!(error = error_chain(&error), "the day so far is said without its cost");
+            }
+            Err(error) => tracing::debug!(%error, "price files were not read"),
         }
     }
 
@@ -69,10 +114,12 @@ impl DayMeter {
 
     /// The cost by currency; nothing where a part has no price.
     fn costs(&self, totals: &DayTotals, day: Range<Quarter>) -> Vec<(Currency, Money)> {
-        let TariffBook { site, tariffs, .. } = &self.tariffs;
+        let Some(TariffBook { site, tariffs, .. }) = &self.tariffs else { return Vec::new() };
         let mut resolver = Resolver::new(tariffs, day, &self.zone);
         let mut costs: BTreeMap<Currency, Priced> = BTreeMap::new();
-        for (group, quarter, energy) in totals.energies() {
+        // A quarter that has only begun needs no price yet.
+        let energies = totals.energies().filter(|(.., energy)| *energy != Energy::default());
+        for (group, quarter, energy) in energies {
             let labels: Labels = serde_json::from_str(group).unwrap_or_default();
             let table = resolver.site(&labels);
             let price = resolver.table(table).and_then(|table| table.at(quarter).ok());

@@ -117,13 +117,18 @@ impl Said {
             lines.extend(self.trouble(account));
         }
         lines.extend(now.store.and_then(|store| self.store(store, now.n_waiting, at)));
-        // A clock that was set back is no reason to be silent for longer.
-        let is_due = self.summary_us.is_none_or(|said| at < said || at.since(said) >= SUMMARY_EVERY);
-        if is_due && now.scope == Scope::Whole {
+        if now.scope == Scope::Whole && self.owes_summary(now.batch) {
             self.summary_us = Some(at);
             lines.push(Urgency::Info.line(summary(now)));
         }
         lines
+    }
+
+    /// Whether the next cycle of the whole fleet is summed up in a line.
+    pub fn owes_summary(&self, batch: &Batch) -> bool {
+        let at = batch.closed_at();
+        // A clock that was set back is no reason to be silent for longer.
+        self.summary_us.is_none_or(|said| at < said || at.since(said) >= SUMMARY_EVERY)
     }
 
     fn hosts(&mut self, now: &Now<'_>, at: Timestamp) -> Vec<Line> {

@@ -34,10 +34,13 @@ impl fmt::Display for Today {
 fn in_words(measured: Share) -> String {
     match measured.millipercent() {
         ..=0 => "0 %".to_owned(),
-        1..100 => "<0.1 %".to_owned(),
+        1..50 => "<0.1 %".to_owned(),
         100_000.. => "100 %".to_owned(),
-        99_901.. => ">99.9 %".to_owned(),
-        between => format!("{}.{} %", between / 1_000, between % 1_000 / 100),
+        99_950.. => ">99.9 %".to_owned(),
+        between => {
+            let tenths = (between + 50) / 100;
+            format!("{}.{} %", tenths / 10, tenths % 10)
+        }
     }
 }
 
@@ -71,8 +74,8 @@ mod tests {
 
     #[test]
     fn a_share_is_neither_all_nor_nothing_unless_it_is() {
-        let shares = [0, 1, 100, 99_900, 99_901, 99_999, 100_000]
+        let shares = [0, 49, 50, 91_667, 99_949, 99_950, 99_999, 100_000]
             .map(|share| in_words(Share::from_millipercent(share)));
-        assert_eq!(shares, ["0 %", "<0.1 %", "0.1 %", "99.9 %", ">99.9 %", ">99.9 %", "100 %"]);
+        assert_eq!(shares, ["0 %", "<0.1 %", "0.1 %", "91.7 %", "99.9 %", ">99.9 %", ">99.9 %", "100 %"]);
     }
 }

@@ -28,13 +28,18 @@ type Sum = (String, String, i64, i64, i64);
 impl Played {
     /// Hosts that are answered from scenes; `None`, which is said, without a C compiler.
     fn new(hosts: &[&str]) -> Option<Self> {
+        Self::with(hosts, "")
+    }
+
+    /// The same with more in the inventory.
+    fn with(hosts: &[&str], more: &str) -> Option<Self> {
         let home = Home::new();
         let Some(clock) = FakeClock::new(&home.path("")) else {
             say("passed over: there is no C compiler");
             return None;
         };
         let host = |host: &&str| format!("[[host]]\nname = \"{host}\"\nscripted = \"{host}.toml\"\n");
-        home.inventory(&hosts.iter().map(host).collect::<String>());
+        home.inventory(&(hosts.iter().map(host).collect::<String>() + more));
         let home = clock.variables().iter().fold(home, |home, (name, value)| home.with(name, value));
         Some(Self { home, clock })
     }
@@ -51,11 +56,12 @@ impl Played {
         std::fs::write(self.home.path(&format!("{host}.toml")), text).unwrap();
     }
 
-    /// A poll so many minutes after midnight, with this exit code.
-    fn poll_at(&self, minute: i64, code: i32) {
+    /// A poll so many minutes after midnight, with this exit code; gives its text.
+    fn poll_at(&self, minute: i64, code: i32) -> String {
         self.clock.stop_at(MIDNIGHT + minute * MINUTE);
         let polled = self.home.poll(&self.home.path("inventory.toml"), &[]);
         assert_eq!(polled.code, Some(code), "minute {minute}: {}{}", polled.stdout, polled.stderr);
+        polled.stdout
     }
 
     /// The sums of the ledger by series and node.
@@ -82,11 +88,11 @@ fn a_board_that_moves_to_another_node_goes_on_there() {
     let Some(played) = Played::new(&["a", "b"]) else { return };
     played.boards("a", &[("X", 100), ("Y", 300)], "");
     played.boards("b", &[("Z", 50)], "");
-    (0..=3).for_each(|minute| played.poll_at(minute, 0));
+    (0..=3).for_each(|minute| drop(played.poll_at(minute, 0)));
     played.boards("a", &[("Y", 300)], "");
     played.boards("b", &[("Z", 50), ("X", 200)], "");
     // One board less than it ever showed is a fault of `a`.
-    (4..=7).for_each(|minute| played.poll_at(minute, 3));
+    (4..=7).for_each(|minute| drop(played.poll_at(minute, 3)));
     let expected = [
         // Minutes 1 to 3: 2 * 60 s * 100 W.
         sum("X", "a", 12_000, 120, 4),
@@ -104,9 +110,9 @@ fn a_board_that_moves_to_another_node_goes_on_there() {
 fn boards_that_change_their_places_keep_their_energies() {
     let Some(played) = Played::new(&["a"]) else { return };
     played.boards("a", &[("X", 100), ("Y", 300)], "");
-    (0..=2).for_each(|minute| played.poll_at(minute, 0));
+    (0..=2).for_each(|minute| drop(played.poll_at(minute, 0)));
     played.boards("a", &[("Y", 300), ("X", 100)], "");
-    (3..=6).for_each(|minute| played.poll_at(minute, 0));
+    (3..=6).for_each(|minute| drop(played.poll_at(minute, 0)));
     // Minutes 1 to 6: 5 * 60 s * 100 W, and 5 * 60 s * 300 W.
     assert_eq!(played.sums(), [sum("X", "a", 30_000, 300, 7), sum("Y", "a", 90_000, 300, 7)]);
     let sources: BTreeSet<(String,)> = played
@@ -171,4 +177,17 @@ fn a_node_that_is_down_for_nine_hours_costs_its_own_time_alone() {
     );
     assert_eq!(down, [(36, 1)], "each attempt says why");
     played.holds();
+}
+
+#[test]
+fn the_day_so_far_is_priced_by_its_files() {
+    let tariff =
+        "[[tariff]]\nname = \"market\"\ncurrency = \"EUR\"\n[tariff.prices]\nfile = \"prices.csv\"\n";
+    let Some(played) = Played::with(&["a"], tariff) else { return };
+    let prices = "start,end,price\n2026-11-24T00:00Z,2026-11-24T02:00Z,0.10\n2026-11-24T02:00Z,2026-11-24T03:00Z,0.40\n";
+    std::fs::write(played.home.path("prices.csv"), prices).unwrap();
+    played.boards("a", &["A", "B", "C", "D", "E", "F", "G", "H"].map(|letter| (letter, 400)), "");
+    let text = (0..=12).map(|quarter| played.poll_at(15 * quarter, 0)).last().unwrap();
+    // From 00:15 to 03:00 at 3.2 kW: 7 quarters at 0.10 and 4 at 0.40 for 0.8 kWh each; 11 of 12 quarters.
+    assert!(text.ends_with("; today 8.80 kWh, 1.84 EUR, 91.7 % measured\n"), "{text}");
 }
