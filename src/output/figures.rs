@@ -339,6 +339,11 @@ pub fn time(at: &Moment) -> String {
     format!("{} {}", day(at), clock(at))
 }
 
+/// A time with its year: `12 Nov 2026 02:15`.
+pub fn time_with_year(at: &Moment) -> String {
+    format!("{} {} {}", day(at), at.0.year(), clock(at))
+}
+
 /// A time with its weekday: `Mon 2 Nov 20:30`.
 pub fn weekday_time(at: &Moment) -> String {
     format!("{} {}", weekday_day(at), clock(at))
@@ -351,8 +356,16 @@ pub fn times(from: &Moment, to: &Moment) -> String {
     } else if from.0.year() == to.0.year() {
         format!("{} – {}", time(from), time(to))
     } else {
-        let with_year = |at: &Moment| format!("{} {} {}", day(at), at.0.year(), clock(at));
-        format!("{} – {}", with_year(from), with_year(to))
+        times_with_years(from, to)
+    }
+}
+
+/// A range of times with the year: `19 Nov 2026 14:30–16:00`.
+pub fn times_with_years(from: &Moment, to: &Moment) -> String {
+    if from.0.date() == to.0.date() {
+        format!("{}–{}", time_with_year(from), clock(to))
+    } else {
+        format!("{} – {}", time_with_year(from), time_with_year(to))
     }
 }
 
@@ -506,6 +519,7 @@ mod tests {
             times(&at("2026-12-31T18:45"), &at("2027-01-01T00:00")),
             "31 Dec 2026 18:45 – 1 Jan 2027 00:00"
         );
+        assert_eq!(times_with_years(&from, &to), "19 Nov 2026 14:30–16:00");
         assert_eq!(weekday_time(&from), "Thu 19 Nov 14:30");
         assert_eq!(day_in_words(&from), "Thursday 19 November");
         assert_eq!(month_year(&from), "Nov 2026");

@@ -12,7 +12,7 @@ mod sample;
 mod screen;
 
 use fleetwatt::output::page;
-use fleetwatt::report::{AlertRow, Report};
+use fleetwatt::report::{AlertRow, Band, Report};
 use regex::Regex;
 
 use sample::Plan;
@@ -321,6 +321,56 @@ fn four_hundred_days_have_columns_of_hours_and_a_zoom_to_no_day() {
     assert!(html.contains("each step is the mean of 4\u{a0}hours"), "{}", html.len());
     assert!(!html.contains(">day</label>") && html.len() < 1_000_000, "{}", html.len());
     assert!(html.contains("<h1>1 November 2025 – 5 December 2026</h1>"));
+    // A day of the year comes twice.
+    assert!(html.contains("12 Nov 2026 02:15"));
+}
+
+#[test]
+fn the_mean_day_begins_at_midnight_though_the_period_does_not() {
+    let plan = Plan { from: "2026-10-28T09:15", to: "2026-11-25T09:15", holes: vec![], ..month() };
+    let html = page(&plan.report());
+    let mean_day = html.split("Mean day, kW").nth(1).unwrap();
+    assert!(mean_day.split("title=\"").nth(1).unwrap().starts_with("00:00: load"));
+    assert!(html.contains("<h1>28 October 2026 09:15 – 25 November 2026 09:15</h1>"));
+}
+
+#[test]
+fn energy_without_a_price_is_a_part_of_its_own() {
+    let mut report = month().report();
+    report.total.unpriced_kwh = Some(30.0);
+    report.bands.push(Band {
+        name: "no price".to_owned(),
+        energy_kwh: 30.0,
+        energy_cost: None,
+        currency: None,
+        mean_price: None,
+    });
+    let charts = report.charts.as_mut().unwrap();
+    charts.periods.parts.push("no price".to_owned());
+    for bar in &mut charts.periods.bars {
+        bar.parts_kwh.push(1.0);
+        bar.parts_cost.push(None);
+    }
+    let html = page(&report);
+    assert!(html.contains("30.0\u{a0}kWh</span> have no price and no cost."));
+    let is_outlined = |chart: &str| chart.split("</figure>").next().unwrap().contains("class=\"np\"");
+    assert!(is_outlined(html.split("Energy, kWh").nth(1).unwrap()));
+    assert!(!is_outlined(html.split("Cost of energy, USD").nth(1).unwrap()));
+    assert_figures_are_those_of_the_json(&report, &html);
+}
+
+#[test]
+fn what_is_filled_in_and_what_is_billed_have_columns_of_their_own() {
+    let mut report = month().report();
+    for row in
+        report.charts.as_mut().unwrap().nodes.iter_mut().map(|node| &mut node.row).chain([&mut report.total])
+    {
+        (row.filled_kwh, row.billed_kwh) = (Some(12.3), Some(2_345.6));
+    }
+    let html = page(&report);
+    assert!(html.contains("Filled, kWh") && html.contains("Billed, kWh"));
+    assert!(html.contains("an estimate of what was not measured"));
+    assert_figures_are_those_of_the_json(&report, &html);
 }
 
 #[test]

@@ -4,10 +4,12 @@ use maud::{Markup, html};
 
 use super::cells::{name, sentence};
 use super::marks::{MAX_ALERTS, most_severe};
+use super::span::Span;
 use crate::output::figures;
-use crate::report::{AlertRow, Charts};
+use crate::report::{AlertRow, Charts, Report};
 
-pub(super) fn section(charts: &Charts) -> Markup {
+pub(super) fn section(report: &Report, charts: &Charts) -> Markup {
+    let span = Span { from: &report.from, to: &report.to };
     let alerts = &charts.alerts;
     if alerts.is_empty() {
         return html! {};
@@ -34,17 +36,17 @@ pub(super) fn section(charts: &Charts) -> Markup {
                         th.l scope="col" { "About" }
                         th.l scope="col" { "Message" }
                     } }
-                    tbody { @for alert in most_severe(alerts) { (row(alert)) } }
+                    tbody { @for alert in most_severe(alerts) { (row(alert, &span)) } }
                 }
             }
         }
     }
 }
 
-fn row(alert: &AlertRow) -> Markup {
+fn row(alert: &AlertRow, span: &Span<'_>) -> Markup {
     html! {
         tr {
-            th.when scope="row" { (figures::time(&alert.from)) }
+            th.when scope="row" { (span.time(&alert.from)) }
             td {
                 @match &alert.to {
                     Some(to) => (figures::duration(figures::hours_between(&alert.from, to))),

@@ -75,7 +75,7 @@ fn row(gap: &Gap, span: &Span<'_>) -> Markup {
             td.l { (name(&gap.what)) }
             td.l.when {
                 @match times {
-                    Some((from, to)) => (figures::times(from, to)),
+                    Some((from, to)) => (span.times(from, to)),
                     None => "spread over the period",
                 }
             }

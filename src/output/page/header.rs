@@ -105,6 +105,7 @@ fn dearest_day(report: &Report) -> Markup {
 }
 
 fn down(report: &Report) -> Markup {
+    let span = Span { from: &report.from, to: &report.to };
     let nodes = report.charts.iter().flat_map(|charts| &charts.nodes);
     let since = |node: &'_ NodeRow| node.row.down_since.clone();
     let down: Vec<(&str, Moment)> =
@@ -118,7 +119,7 @@ fn down(report: &Report) -> Markup {
         span.bad {
             @for (idx, (node, since)) in down.iter().take(MAX_NAMED_DOWN).enumerate() {
                 @if idx > 0 { ", " }
-                (name(node)) @if idx == 0 { " has been down" } " since " (figures::time(since))
+                (name(node)) @if idx == 0 { " has been down" } " since " (span.time(since))
             }
             @if n_more > 0 { ", and " (counted(n_more, "more node is down", "more nodes are down")) }
             "."

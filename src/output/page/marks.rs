@@ -7,7 +7,6 @@ use super::cells::plain_name;
 use super::scale::{css_percent, float_count};
 use super::span::Span;
 use super::stack::runs;
-use crate::output::figures;
 use crate::report::{AlertRow, Gap, PowerStack};
 
 /// The most gaps that have a number below the plot.
@@ -26,9 +25,9 @@ const MIN_UNMEASURED: f64 = 0.01;
 const MIN_DISTANCE: f64 = 2.8;
 
 /// A gap in words: its nodes, and its time.
-pub(super) fn gap_in_words(gap: &Gap) -> Option<String> {
+pub(super) fn gap_in_words(gap: &Gap, span: &Span<'_>) -> Option<String> {
     let (from, to) = (gap.from.as_ref()?, gap.to.as_ref()?);
-    Some(format!("{}, {}", plain_name(&gap.what), figures::times(from, to)))
+    Some(format!("{}, {}", plain_name(&gap.what), span.times(from, to)))
 }
 
 /// The place and width of columns in per cent; the last column may be cut by the end of the range.
@@ -81,14 +80,14 @@ pub(super) fn numbers(gaps: &[Gap], span: &Span<'_>) -> Markup {
     html! {
         div.marks {
             @for (place, number, gap) in numbered(gaps, span) {
-                a.gm href={"#gap-" (number)} style={"left:" (css_percent(place)) "%"} title=(title(gap)) { (number) }
+                a.gm href={"#gap-" (number)} style={"left:" (css_percent(place)) "%"} title=(title(gap, span)) { (number) }
             }
         }
     }
 }
 
-fn title(gap: &Gap) -> String {
-    format!("{}: {}", gap_in_words(gap).unwrap_or_default(), plain_name(&gap.reason))
+fn title(gap: &Gap, span: &Span<'_>) -> String {
+    format!("{}: {}", gap_in_words(gap, span).unwrap_or_default(), plain_name(&gap.reason))
 }
 
 /// The most severe alerts, the earliest first.
@@ -105,7 +104,7 @@ pub(super) fn alerts(alerts: &[AlertRow], span: &Span<'_>) -> Markup {
     html! {
         @for alert in most_severe(alerts) {
             a.al.critical[alert.is_critical] href="#alerts" style={"left:" (css_percent(span.percent(&alert.from))) "%"}
-                title={(plain_name(&alert.subject)) ": " (plain_name(&alert.message)) ", " (figures::time(&alert.from))} {
+                title={(plain_name(&alert.subject)) ": " (plain_name(&alert.message)) ", " (span.time(&alert.from))} {
                 @if alert.is_critical { "▼" } @else { "▽" }
             }
         }

@@ -29,7 +29,7 @@ pub(super) fn section(report: &Report) -> Markup {
                 p {
                     b { "Rounding. " }
                     "Each figure is rounded on its own; a total is the sum of what was not rounded. All figures are in "
-                    code { "report --format json" } "."
+                    code { "report --format json --charts" } "."
                 }
                 @if let Some(supply) = &report.supply { p { b { "Battery. " } (name(&supply.battery_rule)) } }
                 @if !report.notes.is_empty() {

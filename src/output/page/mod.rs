@@ -83,7 +83,7 @@ fn sections(report: &Report) -> Markup {
             @if has_boards { (nodes::section(report, charts)) }
         }
         @if has_boards || !report.gaps.is_empty() { (gaps::section(report)) }
-        @if let Some(charts) = report.charts.as_deref() { (alerts::section(charts)) }
+        @if let Some(charts) = report.charts.as_deref() { (alerts::section(report, charts)) }
         (method::section(report))
     }
 }

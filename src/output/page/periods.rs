@@ -60,7 +60,7 @@ pub(super) fn label(bar: &PeriodBar, unit: &str) -> String {
             format!("{} ({}{NBSP}h)", figures::weekday_day(at), figures::number(bar.hours, decimals))
         }
         "day" => figures::weekday_day(at),
-        "week" => figures::day(at),
+        "week" => format!("{} {}", figures::day(at), at.0.year()),
         _ => figures::month_year(at),
     }
 }

@@ -68,17 +68,9 @@ fn whole(watts: f64) -> i64 {
     format!("{:.0}", watts.ceil()).parse().unwrap_or_default()
 }
 
-/// The grouping in words, in singular and plural.
-fn grouping(by: &str) -> (String, String) {
-    match by {
-        "node" => ("node".to_owned(), "nodes".to_owned()),
-        "model" => ("model".to_owned(), "models".to_owned()),
-        "site" => ("site".to_owned(), "sites".to_owned()),
-        other => {
-            let key = plain_name(other.strip_prefix("label:").unwrap_or(other));
-            (key.clone(), format!("groups by {key}"))
-        }
-    }
+/// The grouping in words: `node`, or the key of a label.
+fn grouping(by: &str) -> String {
+    plain_name(by.strip_prefix("label:").unwrap_or(by))
 }
 
 /// A number of quarter-hours: `60 minutes`, `4 hours`.
@@ -122,7 +114,7 @@ impl Power<'_> {
         let quarters = self.stack.quarters_per_column;
         html! {
             (self.unit().0)
-            @if self.stack.members.len() > 1 { ", stacked by " (grouping(&self.stack.by).0) }
+            @if self.stack.members.len() > 1 { ", stacked by " (grouping(&self.stack.by)) }
             @if quarters > 1 { "; each step is the mean of " (minutes(quarters)) }
             @if self.n_far > 1 {
                 "; the line is the highest " @if quarters == 1 { "quarter-hour" } @else { (minutes(quarters)) }
@@ -146,8 +138,13 @@ impl Power<'_> {
             text.push_str(&format!(" and at most {}", figures::power(peak * 1000.0)));
         }
         text.push('.');
-        let gaps: Vec<String> =
-            self.report.gaps.iter().filter_map(marks::gap_in_words).take(marks::MAX_GAPS).collect();
+        let gaps: Vec<String> = self
+            .report
+            .gaps
+            .iter()
+            .filter_map(|gap| marks::gap_in_words(gap, &self.span))
+            .take(marks::MAX_GAPS)
+            .collect();
         if !gaps.is_empty() {
             text.push_str(&format!(" Times that were not measured: {}.", gaps.join("; ")));
         }
@@ -172,7 +169,7 @@ impl Power<'_> {
         html! {
             figure.plot.zoomable aria-labelledby="power-title" aria-describedby="power-words" {
                 figcaption.vh #power-title {
-                    "Power by " (grouping(&self.stack.by).0) ", " (figures::period(&self.report.from, &self.report.to))
+                    "Power by " (grouping(&self.stack.by)) ", " (figures::period(&self.report.from, &self.report.to))
                 }
                 p.vh #power-words { (self.description()) }
                 @if week.is_some() || day.is_some() {
@@ -322,7 +319,7 @@ impl Power<'_> {
     fn table(&self) -> Markup {
         let periods = &self.charts.periods;
         let members = &self.stack.members;
-        let by = grouping(&self.stack.by).0;
+        let by = grouping(&self.stack.by);
         html! {
             details {
                 summary { "Table: energy by " (periods.unit) " and " (by) ", kWh" }

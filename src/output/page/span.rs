@@ -29,6 +29,9 @@ const LAST_PERCENT_OF_LABELS: f64 = 91.0;
 /// Two labels nearer than this would touch on a phone, of which the second stands left of its tick.
 const MIN_PERCENT_TO_LAST: f64 = 29.0;
 
+/// Days above which a day of the year may come twice.
+const MAX_DAYS_WITHOUT_YEARS: f64 = 360.0;
+
 /// A range of time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span<'a> {
@@ -81,6 +84,21 @@ impl Span<'_> {
 
     pub(super) fn days(&self) -> f64 {
         self.hours() / 24.0
+    }
+
+    /// Whether days of the year repeat in it.
+    fn has_years(&self) -> bool {
+        self.days() > MAX_DAYS_WITHOUT_YEARS
+    }
+
+    /// A time in it, with the year where it is needed.
+    pub(super) fn time(&self, at: &Moment) -> String {
+        if self.has_years() { figures::time_with_year(at) } else { figures::time(at) }
+    }
+
+    /// A range of times in it, with the years where they are needed.
+    pub(super) fn times(&self, from: &Moment, to: &Moment) -> String {
+        if self.has_years() { figures::times_with_years(from, to) } else { figures::times(from, to) }
     }
 
     /// The place of a moment; what is outside is at the edge.
@@ -200,6 +218,23 @@ pub(super) fn ticks_of_bars(beginnings: &[&Moment], unit: &str) -> Vec<Tick> {
         Some(Tick { percent, weight: Weight::Major, weekday: None, label, is_wide_only: false })
     };
     thinned(beginnings.iter().enumerate().filter_map(tick).collect())
+}
+
+/// Labels of the 24 hours of a day.
+pub(super) fn ticks_of_a_day() -> Vec<Tick> {
+    let tick = |hour: usize| Tick {
+        percent: float_count(hour) / 24.0 * 100.0,
+        weight: Weight::Major,
+        weekday: None,
+        label: hour_of_day(hour),
+        is_wide_only: false,
+    };
+    [0, 6, 12, 18].map(tick).to_vec()
+}
+
+/// An hour of the day: `06:00`.
+pub(super) fn hour_of_day(hour: usize) -> String {
+    format!("{hour:02}:00")
 }
 
 fn label_of_bar(at: &Moment, unit: &str, n: usize, idx: usize) -> Option<String> {

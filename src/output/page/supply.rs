@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::bars::{Bar, BarChart, Part, density};
 use super::cells::{self, name};
 use super::scale::css_percent;
-use super::span::ticks_of_bars;
+use super::span::{hour_of_day, ticks_of_a_day, ticks_of_bars};
 use crate::output::figures;
 use crate::report::{Charts, Report, Supply, SupplyBar, SupplyCharts};
 
@@ -108,9 +108,8 @@ fn mean_day(charts: &SupplyCharts) -> Markup {
         .mean_day
         .iter()
         .enumerate()
-        .map(|(idx, one)| bar(one, &figures::clock(&one.from), "kW", &charge(idx)))
+        .map(|(idx, one)| bar(one, &hour_of_day(idx), "kW", &charge(idx)))
         .collect();
-    let beginnings: Vec<_> = charts.mean_day.iter().map(|bar| &bar.from).collect();
     let ranges: Vec<Option<(f64, f64)>> =
         charts.charge_by_hour.iter().map(|mean| mean.map(|mean| (0.0, mean))).collect();
     BarChart {
@@ -118,7 +117,7 @@ fn mean_day(charts: &SupplyCharts) -> Markup {
         units: ("kW", "MW"),
         description: "Mean power by source and hour; each bar has its figures as its title.",
         bars: &bars,
-        ticks: &ticks_of_bars(&beginnings, "hour"),
+        ticks: &ticks_of_a_day(),
         strip: Some(strip("charge, mean (0–100 %)", &ranges)),
     }
     .render()

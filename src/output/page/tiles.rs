@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::cells::{self, Shown};
+use super::span::Span;
 use crate::output::figures::{self, NBSP};
 use crate::report::{Cost, Report};
 
@@ -145,7 +146,8 @@ fn peak(report: &Report) -> Tile {
     let mean = html! { @if let Some(watts) = total.mean_w { "mean " (cells::watts(watts)) } };
     match (total.peak_quarter_kw, &total.peak_quarter_at) {
         (Some(kw), Some(at)) => {
-            let remark = html! { (figures::weekday_time(at)) @if total.mean_w.is_some() { "; " } (mean) };
+            let span = Span { from: &report.from, to: &report.to };
+            let remark = html! { (figures::weekday_name(at)) " " (span.time(at)) @if total.mean_w.is_some() { "; " } (mean) };
             Tile::new("Peak quarter-hour", &cells::kilowatts(kw), remark)
         }
         _ => {
