@@ -265,6 +265,15 @@ fn quarters_in_which_a_flow_is_missing_are_in_no_figure_of_the_supply() {
 }
 
 #[test]
+fn a_flow_that_is_told_no_longer_leaves_the_others_and_days_are_in_no_figure() {
+    let mut world = station().day("X1", "station:X1:load", 0, 1_000, 24).seen("X1", "station:X1:grid_in", 5);
+    let report = world.report();
+    assert!(note(&report, "rolled up are in no figure of the supply").ends_with("by quarter-hour."));
+    world.rows.retain(|row| row.entry.method != crate::ledger::Method::DAY);
+    assert_near(world.report().supply.unwrap().load_kwh, 6.0);
+}
+
+#[test]
 fn a_short_report_has_the_supply_by_quarter_and_its_charge() {
     let mut world = station();
     world.question.charts = Some(super::Stack::Auto);

@@ -233,7 +233,8 @@ impl<'a> Builder<'a> {
         let key = self.key(series).strip_prefix(STATION).unwrap_or_default();
         let (serial, name) = key.rsplit_once(':').unwrap_or((key, ""));
         let model = self.model(series);
-        for lane in flow.lanes {
+        // One that was told before the range and not in it is not told.
+        for lane in flow.lanes.into_iter().filter(|lane| lane.seen.is_some()) {
             let (serial, flow) = (SafeText::new(serial).as_str().to_owned(), name.to_owned());
             self.fleet.flows.push(StationFlow { serial, model: model.clone(), flow, lane });
         }

@@ -99,6 +99,7 @@ impl<'a> Measured<'a> {
         let uncounted =
             summed(data, (&all, &all), |_| true).first().map_or(0, |group| group.sums.uncounted_mj);
         notes.extend(notes::on_carbon(data, uncounted));
+        notes.extend(notes::on_supply(data));
         let stations = stations(data);
         let charts = self.question.charts.as_ref().map(|stack| {
             let supply = supply_charts(data, &stations, &told.charge);

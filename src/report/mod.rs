@@ -7,6 +7,8 @@
 mod axis;
 mod bill;
 mod calendar;
+#[cfg(test)]
+mod chart_tests;
 mod charts;
 #[cfg(test)]
 mod cost_tests;

@@ -132,6 +132,16 @@ fn times(data: &Data, quarters: &BTreeMap<usize, (usize, i64)>) -> String {
     }
 }
 
+/// The remark on stations whose days were rolled up.
+pub(super) fn on_supply(data: &Data) -> Option<String> {
+    let has_days = data.fleet.flows.iter().any(|flow| !flow.lane.days.is_empty());
+    has_days.then(|| {
+        "Days of stations that were rolled up are in no figure of the supply: the sources of a load are known by \
+         quarter-hour."
+            .to_owned()
+    })
+}
+
 /// The remark on energy without a carbon intensity.
 pub(super) fn on_carbon(data: &Data, uncounted_mj: i64) -> Option<String> {
     let is_partly = data.prices.has_carbon && uncounted_mj != 0;
