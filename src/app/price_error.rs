@@ -41,7 +41,7 @@ impl Diagnose for PriceError {
         Cow::Borrowed(match self {
             Self::Tables(_) => "",
             Self::File(..) => {
-                "let `file` find regular files that this user may read, 64 MiB of a tariff together at most"
+                "let `file` find regular files that this user may read, 64 MiB and 400,000 rows of a tariff at most"
             }
             Self::Rows(faults) => return faults.first().map(Diagnose::hint).unwrap_or_default(),
             Self::NoTariff => {

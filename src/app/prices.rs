@@ -9,11 +9,15 @@ use crate::inventory;
 use crate::reading::SafeText;
 use crate::support::regular_file;
 use crate::tariff::{
-    Carbon, FileFault, MAX_FILE_BYTES, PriceFile, QuarterSeries, SeriesColumn, SiteSettings, TariffBook,
+    Carbon, FileFault, MAX_FILE_BYTES, MAX_ROWS, PriceFile, QuarterSeries, SeriesColumn, SiteSettings,
+    TariffBook,
 };
 
 /// The most files of a tariff: more than three years, a file a day.
 const MAX_FILES: usize = 1_200;
+
+/// After so many faults no more files are read.
+const MAX_FAULTS: usize = 20;
 
 /// The most overlaps of a tariff's files that are told one by one.
 const MAX_TOLD: usize = 5;
@@ -114,15 +118,26 @@ impl Reader<'_> {
     /// The values of all files that a pattern finds.
     fn series(&mut self, pattern: &str, column: SeriesColumn) -> Result<QuarterSeries, PriceError> {
         let mut files = Vec::new();
-        let mut n_left = MAX_FILE_BYTES;
+        let (mut n_left, mut n_rows) = (MAX_FILE_BYTES, 0);
         for path in self.paths(pattern)? {
             let text = u64::try_from(n_left).map_err(std::io::Error::other);
             let text = text.and_then(|most| regular_file::read_text(&path, most));
             let text = text.map_err(|error| PriceError::File(path.clone(), error))?;
             n_left = n_left.saturating_sub(text.len());
             match PriceFile::parse(&path.display().to_string(), &text, column) {
-                Ok(file) => files.push(file),
+                Ok(file) => {
+                    n_rows += file.n_rows();
+                    if n_rows > MAX_ROWS {
+                        let error =
+                            format!("the files of `{pattern}` have more than {MAX_ROWS} rows together");
+                        return Err(PriceError::File(path, std::io::Error::other(error)));
+                    }
+                    files.push(file);
+                }
                 Err(faults) => self.faults.extend(faults),
+            }
+            if self.faults.len() >= MAX_FAULTS {
+                break;
             }
         }
         let (series, overlaps) = QuarterSeries::new(&files);

@@ -90,6 +90,11 @@ impl Fault {
 }
 
 impl PriceFile {
+    /// Number of its rows.
+    pub const fn n_rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Parses the text of a file. Empty lines and those that begin with `#` are passed over; the first other one names
     /// the columns. A value may have more decimals than six, or an exponent, and is rounded to a millionth.
     ///

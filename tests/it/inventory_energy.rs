@@ -63,6 +63,19 @@ fn everything_that_makes_energy_and_cost_is_in_one_place() {
 }
 
 #[test]
+fn the_commented_tariff_of_the_federation_loads_when_the_marks_are_taken_away() {
+    let path = format!("{}/inventory/federation.toml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, from_site) = text.split_once("# [site]").unwrap();
+    let (section, _) = from_site.split_once("\n\n").unwrap();
+    let inventory = good(&format!("{HOST}[site]{}", section.replace("\n# ", "\n")));
+    assert_eq!(inventory.warnings.iter().count(), 0);
+    assert_eq!(inventory.energy.tariff_book.tariffs.as_slice()[0].bands.len(), 1);
+    let (_, calibration) = inventory.energy.calibrations.of(None, "NVIDIA GeForce RTX 5070");
+    assert_eq!((calibration.gain, calibration.relative), (1.03, Some(0.01)));
+}
+
+#[test]
 fn without_any_of_it_the_defaults_hold() {
     let energy = good(HOST).energy;
     let ledger = LedgerSettings {
