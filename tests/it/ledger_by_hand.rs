@@ -184,7 +184,8 @@ fn the_day_so_far_is_priced_by_its_files() {
     let tariff =
         "[[tariff]]\nname = \"market\"\ncurrency = \"EUR\"\n[tariff.prices]\nfile = \"prices.csv\"\n";
     let Some(played) = Played::with(&["a"], tariff) else { return };
-    let prices = "start,end,price\n2026-11-24T00:00Z,2026-11-24T02:00Z,0.10\n2026-11-24T02:00Z,2026-11-24T03:00Z,0.40\n";
+    let prices = "start,end,price\n2026-11-24T00:00Z,2026-11-24T01:00Z,0.10\n\
+                  2026-11-24T01:00Z,2026-11-24T02:00Z,0.10\n2026-11-24T02:00Z,2026-11-24T03:00Z,0.40\n";
     std::fs::write(played.home.path("prices.csv"), prices).unwrap();
     played.boards("a", &["A", "B", "C", "D", "E", "F", "G", "H"].map(|letter| (letter, 400)), "");
     let text = (0..=12).map(|quarter| played.poll_at(15 * quarter, 0)).last().unwrap();
