@@ -3,8 +3,8 @@
 use super::lock::{is_ours, lock_state};
 use super::{Error, Settings};
 use crate::store::{
-    self, DeadLetter, InitReport, Progress, Pruned, Receipt, RetryReport, SpoolLimits, SpoolStatus, Status,
-    Timeline, Writer,
+    self, DeadLetter, InitReport, Progress, Pruned, Receipt, RetryReport, RollUp, SpoolLimits, SpoolStatus,
+    Status, Timeline, Writer,
 };
 
 /// Creates the timeline's table where there is none.
@@ -114,7 +114,9 @@ pub(super) async fn open_writer(settings: &Settings) -> Result<Writer, store::Er
     if keep.is_some() && !settings.store_url.is_file() {
         return Err(store::Error::RetentionUnsupported);
     }
-    Ok(writer.with_retention(keep))
+    let energy = &settings.inventory.energy;
+    let roll_up = RollUp { keep: energy.ledger.keep_quarters, zone: energy.tariff_book.site.zone() };
+    Ok(writer.with_retention(keep).with_roll_up(roll_up))
 }
 
 fn limits(settings: &Settings) -> SpoolLimits {

@@ -24,6 +24,7 @@ mod postgres;
 mod rebuild;
 mod receipt;
 mod record;
+mod roll_up;
 mod spool;
 mod sqlite;
 mod status;
@@ -42,6 +43,7 @@ pub use ledger_types::{AlertEvent, ChargeSpan, LastSeen, LedgerAccess, LedgerSiz
 pub use rebuild::{Difference, KeptQuarters, LedgerTotals, RebuildReport, RebuildRequest};
 pub use receipt::{Backlog, Progress, Pruned, Receipt, WriteReport};
 pub use record::{EventRow, Record};
+pub use roll_up::RollUp;
 pub use spool::{DeadLetter, Dropped, Rescued, SpoolLimits, SpoolStatus, n_rows_of_payload};
 pub use status::{ColumnFound, Guarantee, InitReport, Status};
 pub use store_url::{Password, StoreUrl};
@@ -157,6 +159,18 @@ impl Timeline {
         match &self.0 {
             Driver::Sqlite(sqlite) => sqlite.prune_step(keep, n_new).await,
             Driver::Postgres(_) => Err(Error::RetentionUnsupported),
+        }
+    }
+
+    /// Rolls old quarter-hours of the ledger up to local days, a part of them at a time; says how many rows there were. A
+    /// ledger that this role may not change stays as it is.
+    ///
+    /// # Errors
+    /// The database does not answer, or refuses.
+    pub async fn roll_up_step(&self, rule: &RollUp) -> Result<usize, Error> {
+        match &self.0 {
+            Driver::Sqlite(sqlite) => sqlite.roll_up_step(rule).await,
+            Driver::Postgres(postgres) => postgres.roll_up_step(rule).await,
         }
     }
 

@@ -8,6 +8,7 @@ mod events;
 mod prune;
 mod reader;
 mod rebuild;
+mod roll_up;
 
 pub(super) use reader::SqliteReader;
 pub(super) use rebuild::rebuild;

@@ -21,7 +21,7 @@ use super::receipt::{Backlog, Bound, Progress, Receipt};
 use super::record::{EventRow, Record, events};
 use super::spool::{Dropped, Spool, SpoolLimits, SpoolStatus};
 use super::table::TableName;
-use super::{Error, FileTrouble, StoreUrl, Timeline, failpoint};
+use super::{Error, FileTrouble, RollUp, StoreUrl, Timeline, failpoint};
 use crate::batch::{BatchId, Metadata};
 use crate::reading::error_chain;
 
@@ -47,6 +47,8 @@ pub struct Writer {
     pub(super) swallows: bool,
     /// Rows of a SQLite timeline that are older are removed by and by.
     keep: Option<Duration>,
+    /// Old quarters of the ledger become days by and by.
+    roll_up: Option<RollUp>,
     /// The rows of the last batch.
     pub(super) n_new: u64,
     /// Another program works with the same spool, and delivers what is in it.
@@ -108,6 +110,7 @@ impl Writer {
             written_directly: false,
             swallows: false,
             keep: None,
+            roll_up: None,
             n_new: 0,
             is_shared: false,
         })
@@ -215,12 +218,29 @@ impl Writer {
         {
             tracing::warn!(error = error_chain(&error), "timeline is not tidied");
         }
-        let (Some(keep), Some(timeline)) = (self.keep, &self.timeline) else { return };
+        let Some(timeline) = &self.timeline else { return };
+        if let Some(rule) = &self.roll_up {
+            match timeline.roll_up_step(rule).await {
+                Ok(0) => {}
+                Ok(rows) => tracing::debug!(rows, "old quarter-hours rolled up to days"),
+                Err(error) => {
+                    tracing::warn!(error = error_chain(&error), "old quarter-hours are not rolled up");
+                }
+            }
+        }
+        let Some(keep) = self.keep else { return };
         match timeline.prune_step(keep, self.n_new).await {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "old rows removed"),
             Err(error) => tracing::warn!(error = error_chain(&error), "old rows are not removed"),
         }
+    }
+
+    /// The same, and old quarters of the ledger are rolled up to days by and by.
+    #[must_use]
+    pub fn with_roll_up(mut self, rule: RollUp) -> Self {
+        self.roll_up = Some(rule);
+        self
     }
 
     /// The same, and rows that are older than this are removed by and by from a timeline in SQLite.

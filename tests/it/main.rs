@@ -39,6 +39,7 @@ mod ledger_by_hand;
 mod ledger_derive;
 mod ledger_reader;
 mod ledger_rebuild;
+mod ledger_roll_up;
 mod ledger_traces;
 mod loop_marks;
 mod page;

@@ -1,6 +1,7 @@
 //! The ledger beside the timeline, in the schema that is fleetwatt's own: the energy of each series by quarter-hour.
 //! Where this role may not write it, a batch is written without.
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::connect::begin;
@@ -54,6 +55,14 @@ const NAME_NODES: &str = "\
 INSERT INTO fleetwatt.node (name) SELECT DISTINCT v.name FROM unnest($1::text[]) AS v (name)
 WHERE NOT EXISTS (SELECT FROM fleetwatt.node n WHERE n.name = v.name) ORDER BY v.name ON CONFLICT DO NOTHING";
 
+/// Adds what is there to what comes. NULL is what is not known, and stays so.
+pub(super) const ON_CONFLICT: &str = "\
+ON CONFLICT (series, quarter, node) DO UPDATE SET energy_mj = e.energy_mj + excluded.energy_mj,
+  covered_ms = e.covered_ms + excluded.covered_ms, samples = e.samples + excluded.samples,
+  min_mw = least(e.min_mw, excluded.min_mw), max_mw = greatest(e.max_mw, excluded.max_mw),
+  variance_mj2 = e.variance_mj2 + excluded.variance_mj2, busy_ms = e.busy_ms + excluded.busy_ms,
+  method = e.method | excluded.method";
+
 /// In the order of the key, so that two who write the same rows do not wait for each other in a circle.
 const ADD: &str = "\
 INSERT INTO fleetwatt.energy AS e (series, quarter, node, energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2,
@@ -64,12 +73,7 @@ FROM unnest($1::text[], $2::int8[], $3::text[], $4::int8[], $5::int4[], $6::int4
   $10::int4[], $11::int2[])
   AS v (series, quarter, node, energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2, busy_ms, method)
 JOIN fleetwatt.series s ON s.key = v.series JOIN fleetwatt.node n ON n.name = v.node
-ORDER BY s.id, v.quarter, n.id
-ON CONFLICT (series, quarter, node) DO UPDATE SET energy_mj = e.energy_mj + excluded.energy_mj,
-  covered_ms = e.covered_ms + excluded.covered_ms, samples = e.samples + excluded.samples,
-  min_mw = least(e.min_mw, excluded.min_mw), max_mw = greatest(e.max_mw, excluded.max_mw),
-  variance_mj2 = e.variance_mj2 + excluded.variance_mj2, busy_ms = e.busy_ms + excluded.busy_ms,
-  method = e.method | excluded.method";
+ORDER BY s.id, v.quarter, n.id ";
 
 /// Rows in a statement.
 pub(super) const ROWS_PER_INSERT: usize = 5_000;
@@ -107,7 +111,7 @@ pub(super) async fn add(connection: &mut PgConnection, rows: &[&EnergyRecord]) -
             query.execute(&mut *connection).await?;
         }
         sqlx::query(NAME_NODES).bind(&nodes).persistent(false).execute(&mut *connection).await?;
-        let query = sqlx::query(ADD)
+        let query = sqlx::query(AssertSqlSafe([ADD, ON_CONFLICT].concat()))
             .bind(&series)
             .bind(chunk.iter().map(|row| row.quarter).collect::<Vec<_>>())
             .bind(&nodes)

@@ -15,6 +15,7 @@ mod readable_table;
 mod reader;
 mod rebuild;
 mod rejected_rows;
+mod roll_up;
 mod status;
 mod table_mapping;
 mod table_schema;

@@ -7,9 +7,10 @@ use super::connect::begin;
 use super::delivery_log::owner_sql;
 use super::failure::Fault;
 use super::init::{index_by_source, index_by_time};
-use super::reader;
 use super::table_mapping::TableMapping;
+use super::{energy, reader};
 use crate::reading::Timestamp;
+use crate::store::table::quoted;
 use crate::store::{Guarantee, LedgerAccess, Status};
 
 const FACTS: &str = "\
@@ -35,10 +36,16 @@ pub(super) async fn ask(
     let (version, is_over_network, tls, size): (_, bool, _, Option<i64>) =
         query.fetch_one(&mut *transaction).await?;
     let query = sqlx::query_scalar(INDEXES).bind(table.oid).persistent(false);
-    let hints = hints(table, &query.fetch_all(&mut *transaction).await?);
+    let mut hints = hints(table, &query.fetch_all(&mut *transaction).await?);
     transaction.rollback().await?;
     let (recent, newest) = if table.may_select { counts(connection, table).await? } else { (None, None) };
     let ledger = reader::access(connection).await?;
+    if ledger == LedgerAccess::ReadWrite && !energy::may_delete(connection).await? {
+        let role = quoted(&table.role);
+        hints.push(format!(
+            "old quarter-hours of the ledger are not rolled up to days without: GRANT DELETE ON fleetwatt.energy TO {role};"
+        ));
+    }
     let is_complete = guarantee == Guarantee::DeliveryLog && ledger == LedgerAccess::ReadWrite;
     Ok(Status {
         kind: "PostgreSQL",

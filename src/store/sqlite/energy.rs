@@ -18,7 +18,7 @@ const TABLES: &str = "CREATE TABLE IF NOT EXISTS fleetwatt_series (id INTEGER PR
 const ROWS_PER_INSERT: usize = 500;
 
 /// Adds what is there to what comes. NULL is what is not known, and stays so.
-const ADD: &str = " ON CONFLICT (series, quarter, node) DO UPDATE SET energy_mj = energy_mj + excluded.energy_mj, \
+pub(super) const ADD: &str = " ON CONFLICT (series, quarter, node) DO UPDATE SET energy_mj = energy_mj + excluded.energy_mj, \
     covered_ms = covered_ms + excluded.covered_ms, samples = samples + excluded.samples, \
     min_mw = min(coalesce(min_mw, excluded.min_mw), coalesce(excluded.min_mw, min_mw)), \
     max_mw = max(coalesce(max_mw, excluded.max_mw), coalesce(excluded.max_mw, max_mw)), \

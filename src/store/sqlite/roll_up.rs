@@ -1,0 +1,96 @@
+//! Old quarters of a file's ledger become local days.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection};
+
+use super::{Sqlite, energy};
+use crate::ledger::{Entry, Method, rolled_up};
+use crate::reading::{Quarter, Timestamp};
+use crate::store::Error;
+use crate::store::ledger_types::SUMS;
+use crate::store::roll_up::{QUARTERS_A_SERIES, ROWS_A_STEP, RollUp, SERIES_A_STEP, TakenRow, taken};
+
+/// The newest quarter: a clock that is far ahead for once rolls up nothing too early.
+const NEWEST: &str = "SELECT min(CAST(unixepoch('subsec') * 1000000 AS INTEGER), \
+    coalesce(max((SELECT max(quarter) FROM fleetwatt_energy WHERE series = s.id)), 0)) FROM fleetwatt_series AS s";
+
+impl Sqlite {
+    /// Rolls up old quarters of some series; says how many rows there were.
+    pub(in crate::store) async fn roll_up_step(&self, rule: &RollUp) -> Result<usize, Error> {
+        let failed = |source| Error::from_sqlite(&self.path, "roll up old quarter-hours", source);
+        let connection = &mut self.opened.lock().await.connection;
+        step(connection, rule).await.map_err(failed)
+    }
+}
+
+async fn step(connection: &mut SqliteConnection, rule: &RollUp) -> sqlx::Result<usize> {
+    let now = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
+    let now: i64 = sqlx::query_scalar(now).fetch_one(&mut *connection).await?;
+    if candidates(connection, rule.cutoff(Timestamp::from_micros(now))).await?.is_empty() {
+        return Ok(0);
+    }
+    let newest: i64 = sqlx::query_scalar(NEWEST).fetch_one(&mut *connection).await?;
+    let cutoff = rule.cutoff(Timestamp::from_micros(newest));
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut n_rows = 0;
+    for (series, first) in candidates(&mut transaction, cutoff).await? {
+        let first = Quarter::at(Timestamp::from_micros(first));
+        let end = first.plus(QUARTERS_A_SERIES).min(cutoff);
+        n_rows += roll_up(&mut transaction, series, (first, end), rule).await?;
+        if n_rows > ROWS_A_STEP {
+            break;
+        }
+    }
+    transaction.commit().await?;
+    Ok(n_rows)
+}
+
+/// Some series that are drawn by lot, of those that have old quarters, and the first of these.
+async fn candidates(connection: &mut SqliteConnection, cutoff: Quarter) -> sqlx::Result<Vec<(i64, i64)>> {
+    let sql = format!(
+        "SELECT id, first FROM (SELECT s.id, (SELECT min(quarter) FROM fleetwatt_energy WHERE series = s.id \
+         AND quarter < ? AND method & {day} = 0) AS first FROM (SELECT id FROM fleetwatt_series WHERE id > \
+         (SELECT abs(random() % (max(id) + {SERIES_A_STEP})) FROM fleetwatt_series) - {SERIES_A_STEP} \
+         ORDER BY id LIMIT {SERIES_A_STEP}) AS s) WHERE first IS NOT NULL",
+        day = Method::DAY.bits()
+    );
+    sqlx::query_as(AssertSqlSafe(sql)).bind(cutoff.start().micros()).fetch_all(connection).await
+}
+
+/// Takes quarters of a series out and adds them to their days; says how many rows there were.
+async fn roll_up(
+    connection: &mut SqliteConnection,
+    series: i64,
+    (first, end): (Quarter, Quarter),
+    rule: &RollUp,
+) -> sqlx::Result<usize> {
+    let sql = format!(
+        "DELETE FROM fleetwatt_energy WHERE series = ? AND quarter >= ? AND quarter < ? AND method & {} = 0 \
+         RETURNING node, quarter, {SUMS}",
+        Method::DAY.bits()
+    );
+    let query = sqlx::query_as(AssertSqlSafe(sql)).bind(series);
+    let query = query.bind(first.start().micros()).bind(end.start().micros());
+    let rows: Vec<TakenRow> = query.fetch_all(&mut *connection).await?;
+    let n_rows = rows.len();
+    for ((day, node), entry) in rolled_up(rows.into_iter().map(taken), &rule.zone) {
+        add(connection, series, (day, node), &entry).await?;
+    }
+    Ok(n_rows)
+}
+
+async fn add(
+    connection: &mut SqliteConnection,
+    series: i64,
+    (day, node): (Quarter, i64),
+    entry: &Entry,
+) -> sqlx::Result<()> {
+    let sql = format!(
+        "INSERT INTO fleetwatt_energy (series, node, quarter, {SUMS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?){}",
+        energy::ADD
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(series).bind(node).bind(day.start().micros());
+    let query = query.bind(entry.energy_mj).bind(entry.covered_ms).bind(entry.samples);
+    let query = query.bind(entry.min_mw).bind(entry.max_mw).bind(entry.variance_mj2).bind(entry.busy_ms);
+    query.bind(i64::from(entry.method.bits())).execute(connection).await.map(drop)
+}
