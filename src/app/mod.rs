@@ -18,6 +18,7 @@ mod preflight;
 mod price_error;
 mod prices;
 mod reload;
+mod report;
 mod run;
 mod runtime;
 mod selection;
@@ -48,6 +49,7 @@ pub use ledger::{LedgerRange, LedgerStatus, ledger_rebuild, ledger_status};
 pub use poll::{Kept, PollRequest, Polled, poll};
 pub use price_error::PriceError;
 pub use prices::{LoadedTariffs, PriceWarning, load_tariffs};
+pub use report::{NoEnergy, Period, PeriodFault, ReportOutcome, ReportRequest, report};
 pub use run::{RunEnd, RunRequest, run};
 pub use selection::HostSelection;
 pub use settings::{RuntimePlace, Settings};
@@ -65,8 +67,10 @@ use crate::inventory;
 use crate::output::SocketError;
 use crate::output::notify::WebhookError;
 use crate::reading::error_chain;
+use crate::report::BadQuestion;
 use crate::store as timeline;
 use crate::support::error::Diagnose;
+use crate::support::state_file::WriteError;
 
 /// Why a job could not be done at all.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +144,15 @@ pub enum Error {
     /// `store prune` without `[store] keep`.
     #[error("the inventory does not say how long rows are kept")]
     NoKeep,
+    /// The range of a report is none.
+    #[error(transparent)]
+    Period(PeriodFault),
+    /// The file of a report cannot be written.
+    #[error("the report")]
+    Output(#[source] WriteError),
+    /// A report cannot be made as it was asked for.
+    #[error(transparent)]
+    Question(BadQuestion),
     /// The timeline.
     #[error("the timeline")]
     Timeline(#[from] timeline::Error),
@@ -209,6 +222,9 @@ impl Diagnose for Error {
             Self::Signals(_) => "check the limits of this process",
             Self::TaskEnded | Self::Task(_) => "this is a defect of fleetwatt: please report it with the log",
             Self::NoKeep => "write `keep = \"90d\"` in [store]",
+            Self::Output(_) => "name a file in a folder that is there and that this user may write to",
+            Self::Period(error) => return error.hint(),
+            Self::Question(error) => return error.hint(),
             Self::Timeline(error) => return error.hint(),
         })
     }

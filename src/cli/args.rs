@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use super::battery::BatteryCommand;
+use super::report_args::ReportArgs;
+use super::select::Select;
 use super::tariff::TariffCommand;
-use crate::app::{HostSelection, LogOf};
+use crate::app::LogOf;
 use crate::reading::Timestamp;
 
 /// Agentless power monitoring for GPU fleets and the batteries behind them
@@ -64,33 +66,6 @@ pub(super) enum ListFormat {
     Json,
 }
 
-/// Which hosts are meant.
-#[derive(Debug, Args)]
-pub(super) struct Select {
-    /// Only these hosts: names, ranges and patterns, joined by commas; may be given several times
-    ///
-    /// `node[001-016],login1` are names, all of which must be in the inventory; what has `*` or `?` in it is
-    /// a pattern as a shell knows it: 'rack1-*'.
-    #[arg(long = "host", value_name = "HOSTS")]
-    hosts: Vec<String>,
-    /// Only hosts with this label; several keys must all be there, several values of one key are a choice
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
-    labels: Vec<(String, String)>,
-}
-
-impl Select {
-    pub(super) fn selection(&self) -> HostSelection {
-        HostSelection { hosts: self.hosts.clone(), labels: self.labels.clone() }
-    }
-}
-
-pub(super) fn label(text: &str) -> Result<(String, String), &'static str> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        Some(_) | None => Err("write a label as key=value, such as rack=a1"),
-    }
-}
-
 /// The shortest and longest interval of played cycles.
 const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_mins(15);
 
@@ -145,6 +120,15 @@ pub(super) enum Command {
         #[arg(long, value_name = "PATH")]
         snapshot_socket: Option<PathBuf>,
     },
+    /// Show the energy, the cost and what was not measured, of a range and by group
+    ///
+    /// The energy of each group has its uncertainty (k=2) and the part of the time that was measured; what was not
+    /// measured is in no figure, and is listed with its reasons. Prices are those of the inventory now: after an edit the
+    /// same range costs what the new tariff says. All forms have the same figures.
+    ///
+    /// Exit code: 0 shown; 1 there is no energy in this range, or the database does not answer; 2 the call, the
+    /// inventory or a price file is wrong.
+    Report(Box<ReportArgs>),
     /// Check the inventory, the settings, and what hosts are logged in to with
     ///
     /// Says how many hosts there are, and where the store, the state and the sockets are. Looks at key files,
@@ -237,6 +221,7 @@ impl Command {
             Self::Run { .. } => LogOf::Daemon,
             Self::Poll { quiet: true, .. } => LogOf::Timer,
             Self::Poll { quiet: false, .. }
+            | Self::Report(_)
             | Self::Check { .. }
             | Self::Connections { .. }
             | Self::Alerts { .. }

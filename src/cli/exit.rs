@@ -105,12 +105,15 @@ impl Exit {
             | app::Error::StateOwner { .. }
             | app::Error::DemoFolder(_)
             | app::Error::Webhook(_)
-            | app::Error::NoWebhook => Self::Usage,
+            | app::Error::NoWebhook
+            | app::Error::Period(_)
+            | app::Error::Question(_) => Self::Usage,
             app::Error::Timeline(
                 store::Error::Url { .. } | store::Error::TableName { .. } | store::Error::Password { .. },
             )
             | app::Error::SnapshotSocket { .. } => Self::Usage,
             app::Error::Directory { .. }
+            | app::Error::Output(_)
             | app::Error::Alerts(_)
             | app::Error::Threads(_)
             | app::Error::Signals(_)

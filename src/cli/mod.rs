@@ -10,6 +10,9 @@ mod ledger;
 mod list;
 mod man;
 mod render;
+mod report;
+mod report_args;
+mod select;
 mod tariff;
 
 use std::io::{IsTerminal, Write};
@@ -120,6 +123,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
                 RunEnd::Aborted => Exit::Nothing,
             })
         }
+        Command::Report(args) => report::run(cli, args),
         Command::Check { connect, list, format, select } => {
             check(cli, *connect, *list, *format, &select.selection())
         }

@@ -193,6 +193,27 @@ pub(super) fn progress(of_what: &'static str) -> impl FnMut(u64, u64) + Send {
     }
 }
 
+/// Time after which it is worth a line that something takes its time.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// Shows on a terminal how many rows were read, where that takes longer than a second; at the end, which is `None`, the
+/// line is taken away.
+pub(super) fn row_progress() -> impl FnMut(Option<u64>) + Send {
+    let is_terminal = std::io::stderr().is_terminal();
+    let started_at = Instant::now();
+    let mut shown_at = None::<Instant>;
+    move |n_rows| {
+        let is_due = shown_at.map_or(started_at.elapsed() >= SLOW_AFTER, |at| at.elapsed() >= PROGRESS_EVERY);
+        let line = match n_rows {
+            Some(n_rows) if is_terminal && is_due => format!("{n_rows} rows of the ledger"),
+            None if shown_at.is_some() => String::new(),
+            Some(_) | None => return,
+        };
+        shown_at = Some(Instant::now());
+        write!(std::io::stderr(), "\r{line}\x1b[K").unwrap_or_default();
+    }
+}
+
 /// The result of `check` without connecting.
 pub(super) fn settings(settings: &Settings) -> String {
     let hosts = &settings.inventory.hosts;

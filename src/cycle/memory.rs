@@ -109,6 +109,16 @@ pub struct MemoryError {
 }
 
 impl Memory {
+    /// The indices of boards on their hosts, as last seen, by UUID.
+    pub fn gpu_indices(&self) -> impl Iterator<Item = (&str, u32)> {
+        let tools = self
+            .hosts
+            .values()
+            .flat_map(|host| std::iter::once(&host.default_tool).chain(host.tools.values()));
+        let gpus = tools.flat_map(|tool| &tool.profile.gpus);
+        gpus.filter_map(|(uuid, known)| Some((uuid.as_str(), known.index?)))
+    }
+
     /// Reads it from the state directory. None there is an empty one.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The one way to write a file that is kept, whole or not at all: a new file beside the old one is synced and
 //! takes its name, then the folder is synced. An error leaves the old content, and so does a power cut, or
-//! the new one. Every file is for its owner alone (mode 0600), whether it holds a secret or not.
+//! the new one. Every file is for its owner alone (mode 0600), whether it holds a secret or not, but for one that a
+//! person asked for.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -10,6 +11,10 @@ use std::time::Duration;
 
 /// The end of a new file's name until it takes its place.
 const NEW: &str = ".new";
+
+/// The modes of files, before the umask.
+const OWNER_ONLY: u32 = 0o600;
+const FOR_OTHERS: u32 = 0o666;
 
 /// A new file that is so much older than the last one was left by a process that was killed.
 const LEFT_AFTER: Duration = Duration::from_secs(60);
@@ -30,7 +35,16 @@ pub struct WriteError {
 /// # Errors
 /// Any step fails.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), WriteError> {
-    replace(path, content).map_err(|source| WriteError { path: path.to_owned(), source })
+    replace(path, content, OWNER_ONLY).map_err(|source| WriteError { path: path.to_owned(), source })
+}
+
+/// Writes a file that a person asked for, to be passed on: others may read it as far as the umask lets them. Its folder
+/// is there.
+///
+/// # Errors
+/// Any step fails.
+pub fn write_for_others(path: &Path, content: &[u8]) -> Result<(), WriteError> {
+    replace(path, content, FOR_OTHERS).map_err(|source| WriteError { path: path.to_owned(), source })
 }
 
 /// Renames a file that cannot be used to `….damaged`, so that a person can look at it.
@@ -62,14 +76,14 @@ pub fn open_lock(folder: &Path, name: &str) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(name))
 }
 
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let folder = folder_of(path);
     let prefix = prefix_of(path)?;
     // Removed again when a step fails, so that a full disk does not get fuller.
     let mut new = tempfile::Builder::new()
         .prefix(&prefix)
         .suffix(NEW)
-        .permissions(Permissions::from_mode(0o600))
+        .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder)?;
     // No buffer in between: what it could not write would be lost when it is dropped.
     new.write_all(content)?;

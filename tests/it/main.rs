@@ -47,6 +47,8 @@ mod pgbouncer;
 mod poll;
 mod postgres;
 mod program;
+mod report;
+mod report_stores;
 mod run;
 mod sampling;
 mod sampling_ssh;

@@ -9,8 +9,9 @@ use clap::{Subcommand, ValueEnum};
 
 pub(super) use overview::text as overview;
 
-use super::args::{Cli, label};
+use super::args::Cli;
 use super::exit::Exit;
+use super::select::label;
 use super::{Failure, colour_stderr, print, render, say, settings};
 use crate::app::{self, Day, TariffDayRequest};
 use crate::tariff::Currency;

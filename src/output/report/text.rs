@@ -240,35 +240,9 @@ fn supply(report: &Report, page: &Page) -> String {
     format!("{}\n{}", page.head("SUPPLY"), page.paragraph(&format!("{stations} {sentence}.")))
 }
 
-/// What a reader has to know of the figures.
+/// The remarks, which say what a reader has to know of the figures.
 fn footer(report: &Report, page: &Page) -> String {
-    let total = &report.total;
-    let mut sentences = Vec::new();
-    match (total.u_calibration_share, total.u_sampling_share) {
-        (Some(calibration), Some(sampling)) => sentences.push(format!(
-            "± is k = 2: calibration {}, sampling {}.",
-            figures::measured(calibration),
-            figures::measured(sampling)
-        )),
-        _ if total.u_kwh.is_some() => sentences.push("± is k = 2.".to_owned()),
-        _ => (),
-    }
-    if total.unmeasured_h > 0.0 {
-        sentences.push(match total.filled_kwh {
-            Some(kwh) => format!(
-                "What was not measured is in no figure but FILLED, which estimates {} at the mean of the rest.",
-                figures::energy(kwh)
-            ),
-            None => {
-                "What was not measured is in no figure; --fill mean estimates it in a column of its own.".to_owned()
-            }
-        });
-    }
-    let mut text = page.paragraph(&sentences.join(" "));
-    for note in &report.notes {
-        text += &page.paragraph(note);
-    }
-    text
+    page.paragraph(&report.notes.join(" "))
 }
 
 /// The decimals of a report's energies, by their sum: one, and more of a sum that would be near nothing.

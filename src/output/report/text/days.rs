@@ -96,7 +96,8 @@ fn column(value: f64, highest: f64) -> &'static str {
 
 /// The lowest and the highest: `467 to 732`.
 fn range(periods: &Periods) -> String {
-    let lowest = periods.bars.iter().map(|bar| bar.energy_kwh).fold(f64::INFINITY, f64::min);
+    let measured = periods.bars.iter().filter(|bar| bar.measured_share.is_some_and(|share| share > 0.0));
+    let lowest = measured.map(|bar| bar.energy_kwh).fold(highest(periods), f64::min);
     let highest = highest(periods);
     let decimals = if highest >= 100.0 { 0 } else { super::decimals(highest) };
     format!("{} to {}", figures::number(lowest, decimals), figures::number(highest, decimals))

@@ -16,8 +16,8 @@ const HOURS: &str = "GPU-HOURS";
 /// Columns between two columns.
 const GAP: usize = 2;
 
-/// The longest name of what was not measured.
-const MAX_WHAT: usize = 28;
+/// The most columns of the names of what was not measured in a line of 80; of wider ones some more.
+const MAX_WHAT: usize = 16;
 
 /// A line: what, when, why, and its GPU-hours.
 struct Line {
@@ -37,7 +37,7 @@ pub(super) fn gaps(report: &Report, page: &Page) -> String {
         let spread = lines.iter().filter(|line| !line.when.is_empty());
         spread.map(|line| of(line).width()).max().unwrap_or_default()
     };
-    let what = width_of(|line| &line.what).min(MAX_WHAT);
+    let what = width_of(|line| &line.what).min(MAX_WHAT + page.width.saturating_sub(80) / 4);
     let when = width_of(|line| &line.when);
     let hours = lines.iter().map(|line| figures::hours(line.hours).width()).max().unwrap_or_default();
     let hours = hours.max(HOURS.len());

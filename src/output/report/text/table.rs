@@ -133,7 +133,10 @@ fn heading(column: Column, report: &Report) -> String {
 fn cell(column: Column, row: &Row, report: &Report) -> Cell {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NOT_APPLICABLE.to_owned());
     let energy = |kwh: f64| figures::number(kwh, decimals(report.total.energy_kwh));
+    // An energy of nothing measured is not known, and not 0.
+    let is_unknown = row.measured_share == Some(0.0);
     match column {
+        Column::Energy | Column::Share if is_unknown => or_none(None),
         Column::Name => row.group.clone(),
         Column::Gpus => row.gpus.to_string(),
         Column::Energy => energy(row.energy_kwh),
@@ -265,46 +268,52 @@ fn charges(report: &Report, edge: usize) -> String {
         } else if cost.charges.is_empty() {
             continue;
         }
-        for charge in cost.charges.iter().filter(|charge| charge.kind == ChargeKind::Demand) {
-            text += &demand(charge, cost, report, edge);
-        }
-        text += &fixed(cost, edge);
+        text += &demand(cost, report, true, edge);
+        text += &fixed(cost, true, edge);
         text += &charge_line(&format!("cost{of}"), &money(cost.cost), edge);
+        // Shown in brackets: they are in no sum.
+        text += &demand(cost, report, false, edge);
+        text += &fixed(cost, false, edge);
     }
     text
 }
 
-fn demand(charge: &Charge, cost: &Cost, report: &Report, edge: usize) -> String {
-    let money = |amount: f64| figures::money(amount, &cost.currency);
-    let is_one_tariff = cost.charges.iter().all(|other| other.tariff == charge.tariff);
-    let tariff = if is_one_tariff { String::new() } else { format!(", {}", charge.tariff) };
-    let so_far = if charge.is_complete { "" } else { " so far" };
-    let peak = charge.peak_kw.zip(charge.peak_at.as_ref()).map(|(kw, at)| {
-        let price = charge.per_kw.map(|price| format!(" at {}", money(price))).unwrap_or_default();
-        format!("{}{price}, {}", figures::power(kw * 1000.0), figures::weekday_time(at))
-    });
-    let peak = peak.unwrap_or_else(|| format!("no quarter was measured to 90{NBSP}%"));
-    let label = format!("demand, {}{so_far}{tariff}: {peak}", month(&charge.month, report));
-    let amount = money(charge.cost);
-    if charge.is_charged {
-        charge_line(&label, &amount, edge)
-    } else {
-        charge_line(&format!("not charged: {label}"), &format!("({amount})"), edge)
-    }
+/// The demand charges that are charged, or those that are not.
+fn demand(cost: &Cost, report: &Report, is_charged: bool, edge: usize) -> String {
+    let is_demand = |charge: &&Charge| charge.kind == ChargeKind::Demand && charge.is_charged == is_charged;
+    let line = |charge: &Charge| {
+        let is_one_tariff = cost.charges.iter().all(|other| other.tariff == charge.tariff);
+        let tariff = if is_one_tariff { String::new() } else { format!(", {}", charge.tariff) };
+        let at = if is_charged { figures::weekday_time } else { figures::time };
+        let peak = charge.peak_kw.zip(charge.peak_at.as_ref()).map(|(kw, peak_at)| {
+            let price = charge.per_kw.map(|price| format!(" at {}", figures::money(price, &cost.currency)));
+            format!("{}{}, {}", figures::power(kw * 1000.0), price.unwrap_or_default(), at(peak_at))
+        });
+        let peak = peak.unwrap_or_else(|| format!("no quarter was measured to 90{NBSP}%"));
+        let label = format!("demand, {}{tariff}: {peak}", month(&charge.month, report));
+        bracketed_line(&label, &figures::money(charge.cost, &cost.currency), is_charged, edge)
+    };
+    cost.charges.iter().filter(is_demand).map(line).collect()
 }
 
-/// The fixed charges together, those that are charged and those that are not.
-fn fixed(cost: &Cost, edge: usize) -> String {
-    let fixed = |is_charged: bool| {
-        let is_it =
-            move |charge: &&Charge| charge.kind == ChargeKind::Fixed && charge.is_charged == is_charged;
-        let amounts: Vec<f64> = cost.charges.iter().filter(is_it).map(|charge| charge.cost).collect();
-        (!amounts.is_empty()).then(|| figures::money(amounts.iter().sum(), &cost.currency))
-    };
-    let charged = fixed(true).map(|amount| charge_line("fixed charges", &amount, edge));
-    let shown =
-        fixed(false).map(|amount| charge_line("not charged: fixed charges", &format!("({amount})"), edge));
-    charged.into_iter().chain(shown).collect()
+/// The sum of the fixed charges that are charged, or of those that are not; nothing where there is none.
+fn fixed(cost: &Cost, is_charged: bool, edge: usize) -> String {
+    let is_fixed = |charge: &&Charge| charge.kind == ChargeKind::Fixed && charge.is_charged == is_charged;
+    let amounts: Vec<f64> = cost.charges.iter().filter(is_fixed).map(|charge| charge.cost).collect();
+    if amounts.is_empty() {
+        return String::new();
+    }
+    let amount = figures::money(amounts.iter().sum(), &cost.currency);
+    bracketed_line("fixed charges", &amount, is_charged, edge)
+}
+
+/// A line of a charge, in brackets if it is only shown.
+fn bracketed_line(label: &str, amount: &str, is_charged: bool, edge: usize) -> String {
+    if is_charged {
+        charge_line(label, amount, edge)
+    } else {
+        charge_line(&format!("({label})"), &format!("({amount})"), edge)
+    }
 }
 
 fn charge_line(label: &str, amount: &str, edge: usize) -> String {

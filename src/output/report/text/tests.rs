@@ -62,7 +62,7 @@ fn a_month_by_node_reads_like_this() {
     bluefin       1      30.7    2.8  ╸              <1 %  27 %      $5.19    99.7 %
     ────────────────────────────────────────────────────────────────────────────────
     total        70  18,694.5  1,700                100 %   9 %  $1,834.50    99.4 %
-    demand, November so far: 38.6 kW at $9.80, Wed 4 Nov 19:15     $378.43
+    demand, November: 38.6 kW at $9.80, Wed 4 Nov 19:15            $378.43
     fixed charges                                                   $12.50
     cost                                                         $2,225.43
 
@@ -77,9 +77,9 @@ fn a_month_by_node_reads_like_this() {
     hgx-05 GPU 6  22 Nov 09:00 – 24 Nov 02:00  GPU is lost (fell off the…       41.0
     single readings  time-outs of single polls                                  13.9
 
-    ± is k = 2: calibration 9.2 %, sampling 0.1 %. What was not measured is in no
-    figure; --fill mean estimates it in a column of its own.
-    PUE 1.0.
+    Energy is that of GPU boards, on their DC side. ± is k = 2: calibration 9.2 %,
+    sampling 0.1 %. Time that was not measured is in no figure; `--fill mean`
+    estimates it in a column of its own.
     "#);
 }
 
@@ -147,7 +147,7 @@ fn without_a_tariff_nothing_costs_anything() {
 }
 
 #[test]
-fn a_charge_of_a_month_that_began_earlier_is_shown_and_not_charged() {
+fn a_charge_of_a_month_that_began_earlier_is_in_brackets() {
     let mut report = fixture::month();
     let shown_only = Charge {
         kind: ChargeKind::Demand,
@@ -163,7 +163,7 @@ fn a_charge_of_a_month_that_began_earlier_is_shown_and_not_charged() {
     report.costs[0].charges.push(shown_only);
     let text = shown(&report, None);
     assert!(
-        text.contains("not charged: demand, October: 40.0 kW at $9.80, Fri 30 Oct…  ($392.00)\n"),
+        text.contains("(demand, October: 40.0 kW at $9.80, 30 Oct 20:00)            ($392.00)\n"),
         "{text}"
     );
 }
@@ -227,4 +227,18 @@ fn a_range_of_hours_says_so() {
         text.starts_with("Energy of GPU boards, 28 October 2026, 00:00–01:30\n1.5 h, America/Chicago;"),
         "{text}"
     );
+}
+
+#[test]
+fn an_energy_of_which_nothing_was_measured_is_not_zero() {
+    let mut report = month();
+    report.rows[11] = Row { measured_share: Some(0.0), share: Some(0.0), ..fixture::row("bluefin", 1, 0.0) };
+    let periods = &mut report.charts.as_mut().unwrap().periods;
+    periods.bars[3].energy_kwh = 0.0;
+    periods.bars[3].measured_share = Some(0.0);
+    let text = shown(&report, None);
+    let row = text.lines().find(|line| line.starts_with("bluefin")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells, ["bluefin", "1", "–", "–", "–", "–", "–", "0.0", "%"]);
+    assert!(text.contains("███ ████▇█") && text.contains("467 to 732"), "{text}");
 }

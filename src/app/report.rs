@@ -1,0 +1,389 @@
+//! `report`: the rows of the ledger in a range, or of the timeline where there is no ledger, with prices, names and the
+//! reasons of gaps.
+
+mod alerts;
+mod period;
+mod reasons;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+
+use super::prices::{LoadedTariffs, load_tariffs};
+use super::{Error, HostSelection, Settings};
+use crate::battery::VENDOR;
+use crate::cycle::Memory;
+use crate::ledger::{Names, NumberedRow, SeriesName};
+use crate::reading::{Quantity, Quarter, Timestamp};
+use crate::report::{
+    Bill, By, ChargeSpan, Facts, GapScope, LastSeen, MAX_SEEN_BEFORE, Measured, Moment, Question, Report,
+    Stack, Tally, Told,
+};
+use crate::store::{self, AlertEvent, DerivationRules, LedgerReader};
+use crate::tariff::{Labels, TariffBook};
+use alerts::alert_rows;
+
+pub use period::{Period, PeriodFault};
+
+/// Rows between two calls that tell the progress.
+const ROWS_PER_CALL: u64 = 50_000;
+
+/// The beginning of the names of stations' series.
+const STATION: &str = "station:";
+
+/// The event of how many hours a station's battery lasts, and the quarters after which one is too old.
+const RUNTIME: &str = "battery_runtime_estimate";
+const RUNTIME_AGE: i64 = 4;
+
+/// The question of a report.
+#[derive(Debug, Clone)]
+pub struct ReportRequest {
+    /// The range.
+    pub period: Period,
+    /// The groupings of its rows.
+    pub by: Vec<By>,
+    /// Whether what was not measured is estimated, in a column of its own.
+    pub is_filled: bool,
+    /// Energies that meters said, to be shared out.
+    pub bills: Vec<Bill>,
+    /// The most rows.
+    pub top: Option<usize>,
+    /// The charts that are wanted, if any are.
+    pub charts: Option<Stack>,
+    /// A file of tariffs in the place of the inventory's.
+    pub tariff: Option<PathBuf>,
+    /// The hosts.
+    pub selection: HostSelection,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// The answer to the question.
+#[derive(Debug)]
+pub enum ReportOutcome {
+    /// The report.
+    Report(Box<Report>),
+    /// There is no energy in the range.
+    NoEnergy(Box<NoEnergy>),
+}
+
+/// A range without energy, and where there is some.
+#[derive(Debug)]
+pub struct NoEnergy {
+    /// The beginning of the range.
+    pub from: Moment,
+    /// The end of the range.
+    pub to: Moment,
+    /// The IANA name of the zone.
+    pub timezone: String,
+    /// The beginning of the ledger, if there is one.
+    pub ledger_from: Option<Moment>,
+    /// The first reading of the timeline, if it is known.
+    pub timeline_from: Option<Moment>,
+}
+
+/// The parts of a report that are known before any row is read.
+struct Plan<'a> {
+    settings: &'a Settings,
+    question: Question,
+    book: TariffBook,
+    /// The hosts with their labels; for a report of some hosts, those.
+    nodes: BTreeMap<String, Labels>,
+    /// Whether the report is of these nodes alone.
+    is_selection: bool,
+    now: Timestamp,
+    notes: Vec<String>,
+}
+
+/// The rows of the range, added up, and the names that belong to them.
+struct Rows {
+    names: Names,
+    sum: RowSum,
+    seen_before: BTreeMap<i64, LastSeen>,
+}
+
+/// Rows, added up.
+struct RowSum {
+    tally: Tally,
+    n_rows: u64,
+    /// Whether any time was measured.
+    has_energy: bool,
+}
+
+/// The first quarters of the ledger and of the timeline, as far as they are known.
+#[derive(Debug, Clone, Copy)]
+struct Begins {
+    ledger: Option<Quarter>,
+    timeline: Option<Quarter>,
+}
+
+impl RowSum {
+    fn add(&mut self, row: &NumberedRow, progress: &mut impl FnMut(Option<u64>)) {
+        self.n_rows += 1;
+        if self.n_rows.is_multiple_of(ROWS_PER_CALL) {
+            progress(Some(self.n_rows));
+        }
+        self.has_energy |= row.entry.covered_ms > 0;
+        self.tally.add(row);
+    }
+}
+
+/// Makes a report. `progress` is given how many rows were read, and `None` at the end.
+///
+/// # Errors
+/// The range is none, a host is none, prices cannot be read, or the database does not answer.
+pub async fn report(
+    settings: &Settings,
+    request: &ReportRequest,
+    mut progress: impl FnMut(Option<u64>) + Send,
+) -> Result<ReportOutcome, Error> {
+    let plan = Plan::new(settings, request)?;
+    let table = &settings.inventory.store.table;
+    let Some(mut reader) = LedgerReader::open(&settings.store_url, table).await? else {
+        return Ok(plan.no_energy(Begins { ledger: None, timeline: None }));
+    };
+    let outcome = plan.outcome(&mut reader, &mut progress).await;
+    progress(None);
+    reader.close().await;
+    outcome
+}
+
+impl<'a> Plan<'a> {
+    fn new(settings: &'a Settings, request: &ReportRequest) -> Result<Self, Error> {
+        let LoadedTariffs { book, warnings } = load_tariffs(Some(settings), request.tariff.as_deref())?;
+        let zone = book.site.zone();
+        let range = request.period.quarters(request.now, &zone).map_err(Error::Period)?;
+        let hosts = request.selection.of(&settings.inventory)?;
+        let question = Question {
+            range,
+            zone,
+            by: request.by.clone(),
+            is_filled: request.is_filled,
+            bills: request.bills.clone(),
+            top: request.top,
+            charts: request.charts.clone(),
+        };
+        Ok(Self {
+            settings,
+            question,
+            book,
+            nodes: hosts.iter().map(|host| (host.name.clone(), host.labels.clone())).collect(),
+            is_selection: !request.selection.is_whole(),
+            now: request.now,
+            notes: warnings.iter().map(|warning| format!("{}: {}.", warning.message, warning.hint)).collect(),
+        })
+    }
+
+    async fn outcome(
+        &self,
+        reader: &mut LedgerReader,
+        progress: &mut (impl FnMut(Option<u64>) + Send),
+    ) -> Result<ReportOutcome, Error> {
+        let has_ledger = reader.access().is_readable();
+        let rows = if has_ledger {
+            self.rows_of_ledger(reader, progress).await?
+        } else {
+            self.rows_of_timeline(reader, progress).await?
+        };
+        let begins = self.begins(reader, has_ledger).await?;
+        if !rows.sum.has_energy {
+            return Ok(self.no_energy(begins));
+        }
+        let indices = self.indices(&rows.names);
+        let facts = Facts {
+            names: &rows.names,
+            nodes: &self.nodes,
+            indices: &indices,
+            tariffs: &self.book,
+            calibrations: &self.settings.inventory.energy.calibrations,
+            idle_below: self.settings.inventory.energy.ledger.idle_below,
+            seen_before: &rows.seen_before,
+            now: self.now,
+        };
+        let measured = Measured::new(rows.sum.tally, &self.question, facts);
+        let told = self.told(reader, &measured, &rows.names).await?;
+        let mut report = measured.report(&told).map_err(Error::Question)?;
+        report.notes.extend(self.note_on_ledger(has_ledger, begins));
+        report.notes.extend(self.notes.iter().cloned());
+        Ok(ReportOutcome::Report(Box::new(report)))
+    }
+
+    async fn rows_of_ledger(
+        &self,
+        reader: &mut LedgerReader,
+        progress: &mut (impl FnMut(Option<u64>) + Send),
+    ) -> Result<Rows, Error> {
+        let names = reader.names().await?;
+        let is_asked = self.is_asked(&names);
+        let range = &self.question.range;
+        let mut sum = self.sum();
+        let on_row = |row: NumberedRow| {
+            if is_asked(row.node) {
+                sum.add(&row, progress);
+            }
+        };
+        reader.rows(range.clone(), on_row).await?;
+        let last_seen = reader.last_seen(range.start).await?.into_iter();
+        let is_recent = |seen: &store::LastSeen| range.start.since(seen.quarter) <= MAX_SEEN_BEFORE;
+        let last_seen = last_seen.filter(|seen| is_recent(seen) && is_asked(seen.node));
+        let seen_before = last_seen
+            .map(|seen| (seen.series, LastSeen { quarter: seen.quarter, node: seen.node }))
+            .collect();
+        Ok(Rows { names, sum, seen_before })
+    }
+
+    /// The rows where there is no ledger, which are computed from those of the timeline.
+    async fn rows_of_timeline(
+        &self,
+        reader: &mut LedgerReader,
+        progress: &mut (impl FnMut(Option<u64>) + Send),
+    ) -> Result<Rows, Error> {
+        let mut sum = self.sum();
+        // The names are known at the end alone, so that for some nodes all rows wait until then.
+        let mut waiting = Vec::new();
+        let on_row = |row: NumberedRow| {
+            if self.is_selection {
+                waiting.push(row);
+            } else {
+                sum.add(&row, progress);
+            }
+        };
+        let names = reader.derive(self.question.range.clone(), &self.rules(), on_row).await?;
+        let is_asked = self.is_asked(&names);
+        waiting.iter().filter(|row| is_asked(row.node)).for_each(|row| sum.add(row, progress));
+        Ok(Rows { names, sum, seen_before: BTreeMap::new() })
+    }
+
+    fn sum(&self) -> RowSum {
+        let tally = Tally::new(self.question.range.clone(), self.question.zone.clone());
+        RowSum { tally, n_rows: 0, has_energy: false }
+    }
+
+    fn rules(&self) -> DerivationRules {
+        DerivationRules { figures: VENDOR.figures, max_gap: self.settings.inventory.energy.ledger.max_gap }
+    }
+
+    /// The beginnings of the ledger and of the timeline. The latter only where the ledger does not have the whole range.
+    async fn begins(&self, reader: &mut LedgerReader, has_ledger: bool) -> Result<Begins, Error> {
+        let ledger = if has_ledger { reader.span().await?.map(|span| span.start) } else { None };
+        if ledger.is_some_and(|ledger| ledger <= self.question.range.start) {
+            return Ok(Begins { ledger, timeline: None });
+        }
+        let timeline = reader.timeline_ends(&self.rules()).await?.map(|(first, _)| Quarter::at(first));
+        Ok(Begins { ledger, timeline })
+    }
+
+    /// The remark on a ledger that is not there, or that begins within the range and later than the timeline.
+    fn note_on_ledger(&self, has_ledger: bool, begins: Begins) -> Option<String> {
+        if !has_ledger {
+            return Some(
+                "There is no ledger that this role may read: the energies are computed from the timeline. `fleetwatt \
+                 store init` makes one."
+                    .to_owned(),
+            );
+        }
+        let (ledger, timeline) = begins.ledger.zip(begins.timeline)?;
+        if timeline >= ledger || ledger >= self.question.range.end {
+            return None;
+        }
+        let [ledger, timeline] =
+            [ledger, timeline].map(|quarter| moment(quarter, &self.question.zone).0.date());
+        Some(format!(
+            "The ledger begins on {ledger}, the timeline on {timeline}: `fleetwatt ledger rebuild --from {timeline}` \
+             adds what is missing."
+        ))
+    }
+
+    /// Tells by its number whether the report has a node.
+    fn is_asked(&self, names: &Names) -> impl Fn(i64) -> bool + use<> {
+        let is_selected = |name: &String| self.nodes.contains_key(name);
+        let selected = names.nodes.iter().filter(|(_, name)| is_selected(name)).map(|(number, _)| *number);
+        let selected: Option<BTreeSet<i64>> = self.is_selection.then(|| selected.collect());
+        move |node| selected.as_ref().is_none_or(|selected| selected.contains(&node))
+    }
+
+    /// The indices of boards by the numbers of their series, as far as the collector's memory is here.
+    fn indices(&self, names: &Names) -> BTreeMap<i64, u32> {
+        let memory = Memory::load(&self.settings.state_dir).unwrap_or_default();
+        let by_uuid: BTreeMap<&str, u32> = memory.gpu_indices().collect();
+        let index = |(number, name): (&i64, &SeriesName)| {
+            Some((*number, *by_uuid.get(name.key.strip_prefix("gpu:")?)?))
+        };
+        names.series.iter().filter_map(index).collect()
+    }
+
+    /// The reasons of gaps, and the alerts of the range where charts are wanted.
+    async fn told(
+        &self,
+        reader: &mut LedgerReader,
+        measured: &Measured<'_>,
+        names: &Names,
+    ) -> Result<Told, Error> {
+        let range = &self.question.range;
+        let has_charts = self.question.charts.is_some();
+        let of_boards = measured.gaps().iter().any(|gap| gap.scope == GapScope::Boards);
+        let events = match has_charts || of_boards {
+            true => reader.alerts(range.start.start()..range.end.start()).await?,
+            false => Vec::new(),
+        };
+        let keep = self.settings.inventory.store.keep;
+        let kept_from = keep.map(|keep| self.now.minus(keep));
+        let mut reasons = Vec::new();
+        for gap in measured.gaps() {
+            reasons.push(reasons::reason(reader, gap, names, &events, kept_from).await?);
+        }
+        let is_asked = |event: &AlertEvent| {
+            !self.is_selection
+                || alerts::node_of(&event.source).is_some_and(|node| self.nodes.contains_key(node))
+        };
+        let events: Vec<AlertEvent> = events.into_iter().filter(is_asked).collect();
+        let alerts = if has_charts { alert_rows(&events, &self.question.zone) } else { Vec::new() };
+        let (charge, battery_hours) = self.batteries(reader, names).await?;
+        Ok(Told { reasons, charge, battery_hours, alerts })
+    }
+
+    /// The states of charge where charts are wanted, and the hours that the first battery to be empty lasts, in a report
+    /// that goes on to the present.
+    async fn batteries(
+        &self,
+        reader: &mut LedgerReader,
+        names: &Names,
+    ) -> Result<(Vec<ChargeSpan>, Option<f64>), Error> {
+        if self.is_selection || !names.series.values().any(|name| name.key.starts_with(STATION)) {
+            return Ok((Vec::new(), None));
+        }
+        let range = &self.question.range;
+        let soc = VENDOR.figures.iter().find(|(quantity, _)| *quantity == Quantity::StateOfCharge);
+        let mut charge = Vec::new();
+        if let Some((_, event_type)) = soc.filter(|_| self.question.charts.is_some()) {
+            // By quarter, since the hours of some zones begin within those of UTC.
+            let spans = reader.charges(event_type, range.clone(), 1).await?;
+            let span = |store::ChargeSpan { from, min, max, mean, .. }| ChargeSpan { from, min, max, mean };
+            charge = spans.into_iter().map(span).collect();
+        }
+        if range.end <= Quarter::at(self.now) {
+            return Ok((charge, None));
+        }
+        let of_late = range.end.plus(-RUNTIME_AGE)..range.end;
+        let estimates = reader.charges(RUNTIME, of_late, 1).await?;
+        let last: BTreeMap<String, f64> = estimates.into_iter().map(|one| (one.source, one.mean)).collect();
+        Ok((charge, last.into_values().reduce(f64::min)))
+    }
+
+    fn no_energy(&self, begins: Begins) -> ReportOutcome {
+        let Question { range, zone, .. } = &self.question;
+        ReportOutcome::NoEnergy(Box::new(NoEnergy {
+            from: moment(range.start, zone),
+            to: moment(range.end, zone),
+            timezone: zone.iana_name().unwrap_or("UTC").to_owned(),
+            ledger_from: begins.ledger.map(|quarter| moment(quarter, zone)),
+            timeline_from: begins.timeline.map(|quarter| moment(quarter, zone)),
+        }))
+    }
+}
+
+fn moment(quarter: Quarter, zone: &TimeZone) -> Moment {
+    let instant = jiff::Timestamp::from_microsecond(quarter.start().micros()).unwrap_or_default();
+    Moment(instant.to_zoned_datetime(zone.clone()))
+}

@@ -1,0 +1,146 @@
+//! The reasons of gaps, looked up in the timeline: a cycle that did not come, a host that did not answer, a board that
+//! was missing.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::ledger::Names;
+use crate::reading::{FailureKind, Quarter, Timestamp};
+use crate::report::{GapReason, GapScope, OpenGap};
+use crate::store::{AlertEvent, Error, LedgerReader, NodeFailure};
+
+/// Alerts that tell of a board that gives no reading, by their rules.
+const BOARD_RULES: [&str; 2] = ["gpu_missing", "implausible_reading"];
+
+/// An alert is raised at the first reading that is missing, which may be in the quarter before.
+const BEFORE: Duration = Duration::from_mins(15);
+
+/// From so many quarters on a gap has some between its first and its last one.
+const MIN_INNER: i64 = 3;
+
+/// The failures in which a host itself was not reached or did not answer.
+const DOWN: [FailureKind; 7] = [
+    FailureKind::Resolve,
+    FailureKind::Connect,
+    FailureKind::ConnectTimeout,
+    FailureKind::Jump,
+    FailureKind::Session,
+    FailureKind::Timeout,
+    FailureKind::Hung,
+];
+
+/// The reason of a gap, as far as the timeline tells one. `kept_from` is the first time of which the timeline may have
+/// rows: before it nothing follows from their absence.
+pub(super) async fn reason(
+    reader: &mut LedgerReader,
+    gap: &OpenGap,
+    names: &Names,
+    alerts: &[AlertEvent],
+    kept_from: Option<Timestamp>,
+) -> Result<Option<GapReason>, Error> {
+    let time = gap.quarters.start.start()..gap.quarters.end.start();
+    if gap.scope == GapScope::Boards {
+        return Ok(of_boards(gap, names, alerts));
+    }
+    let is_kept = kept_from.is_none_or(|kept_from| kept_from <= time.start);
+    if is_kept && !reader.was_running(inner(&gap.quarters)).await? {
+        return Ok(Some(GapReason {
+            reason: "fleetwatt was not running".to_owned(),
+            hint: Some("run it as a service: README.md has a timer and a daemon".to_owned()),
+        }));
+    }
+    // Of several nodes with one time the first one speaks for all.
+    let Some(node) = gap.nodes.first() else { return Ok(None) };
+    Ok(reader.first_failure(node, time).await?.map(of_failure))
+}
+
+/// The time of a gap without its first and last quarter, which have cycles at their edges.
+fn inner(quarters: &Range<Quarter>) -> Range<Timestamp> {
+    if quarters.end.since(quarters.start) >= MIN_INNER {
+        quarters.start.next().start()..quarters.end.plus(-1).start()
+    } else {
+        quarters.start.start()..quarters.end.start()
+    }
+}
+
+fn of_failure(failure: NodeFailure) -> GapReason {
+    let kind = FailureKind::ALL.iter().find(|kind| kind.label() == failure.outcome);
+    // The message is `<what>; <hint>`, and both may have semicolons in them.
+    let hint = kind.map(|kind| kind.wording().hint);
+    let known = hint.and_then(|hint| Some((failure.message.strip_suffix(hint)?.strip_suffix("; ")?, hint)));
+    let (message, hint) = match known.or_else(|| failure.message.split_once("; ")) {
+        Some((message, hint)) => (message, Some(hint.to_owned())),
+        None => (failure.message.as_str(), None),
+    };
+    let is_down = kind.is_some_and(|kind| DOWN.contains(kind));
+    let reason = if is_down { format!("host down: {message}") } else { message.to_owned() };
+    GapReason { reason, hint }
+}
+
+/// The message of an alert of a board that was missing then, else of another board of its node.
+fn of_boards(gap: &OpenGap, names: &Names, alerts: &[AlertEvent]) -> Option<GapReason> {
+    let time = gap.quarters.start.start().minus(BEFORE)..gap.quarters.end.start();
+    let node = gap.nodes.first()?;
+    let of_node = [format!("node_{node}"), format!("gpu_{node}")];
+    let is_it = |alert: &&AlertEvent| {
+        alert.is_raised
+            && time.contains(&alert.at)
+            && BOARD_RULES.contains(&alert.rule.as_str())
+            && of_node.iter().any(|source| is_of(&alert.source, source))
+    };
+    let keys = gap.series.iter().filter_map(|series| names.series.get(series));
+    let uuids: Vec<&str> = keys.filter_map(|name| name.key.strip_prefix("gpu:")).collect();
+    let of_board = |alert: &&AlertEvent| uuids.iter().any(|uuid| alert.key.contains(uuid));
+    let mut found: Vec<&AlertEvent> = alerts.iter().filter(is_it).collect();
+    found.sort_by_key(|alert| (!of_board(alert), alert.at));
+    let alert = found.first()?;
+    // The gap says the node itself.
+    let message = alert.message.strip_prefix(&format!("{node}: ")).unwrap_or(&alert.message);
+    Some(GapReason { reason: message.to_owned(), hint: None })
+}
+
+/// Whether a source is this one or of a part of it: `gpu_a` and `gpu_a_6`, but not `gpu_ab`.
+fn is_of(source: &str, whole: &str) -> bool {
+    source.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', '/']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(outcome: &str, message: &str) -> (String, Option<String>) {
+        let at = Timestamp::from_micros(0);
+        let GapReason { reason, hint } =
+            of_failure(NodeFailure { at, outcome: outcome.to_owned(), message: message.to_owned() });
+        (reason, hint)
+    }
+
+    #[test]
+    fn a_host_that_was_not_reached_is_down_and_keeps_its_hint() {
+        let hint = FailureKind::Jump.wording().hint;
+        assert!(hint.contains("; "), "the case of a hint with a semicolon");
+        assert_eq!(
+            failure("jump", &format!("the jump host failed; or not; {hint}")),
+            ("host down: the jump host failed; or not".to_owned(), Some(hint.to_owned()))
+        );
+        assert_eq!(
+            failure("gpu_lost", "the GPU is lost; a hint of a tool"),
+            ("the GPU is lost".to_owned(), Some("a hint of a tool".to_owned()))
+        );
+        assert_eq!(failure("of another version", "odd"), ("odd".to_owned(), None));
+    }
+
+    #[test]
+    fn the_edges_of_a_gap_are_not_asked_whether_a_cycle_came() {
+        let first = Quarter::at(Timestamp::from_micros(0));
+        let quarters = |n| inner(&(first..first.plus(n)));
+        assert_eq!(quarters(4), first.plus(1).start()..first.plus(3).start());
+        assert_eq!(quarters(2), first.start()..first.plus(2).start());
+    }
+
+    #[test]
+    fn a_source_is_not_that_of_a_longer_name() {
+        assert!(is_of("gpu_a", "gpu_a") && is_of("gpu_a_6", "gpu_a"));
+        assert!(!is_of("gpu_ab", "gpu_a") && !is_of("gpu_b", "gpu_a"));
+    }
+}

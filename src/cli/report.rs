@@ -1,0 +1,64 @@
+//! `report`: energy, cost and coverage of a range.
+
+use super::args::Cli;
+use super::exit::Exit;
+use super::report_args::{ReportArgs, ReportFormat};
+use super::{Failure, block_on, colour_stdout, render, say, settings};
+use crate::app::{self, NoEnergy, ReportOutcome};
+use crate::output::report::{ReportTextOptions, csv, json, text};
+use crate::output::{figures, page};
+use crate::report::Report;
+use crate::support::state_file;
+
+pub(super) fn run(cli: &Cli, args: &ReportArgs) -> Result<Exit, Failure> {
+    let settings = settings(cli)?;
+    let outcome = block_on(app::report(&settings, &args.request(), render::row_progress()))?;
+    let report = match outcome {
+        ReportOutcome::Report(report) => report,
+        ReportOutcome::NoEnergy(none) => {
+            render::eprint_line(&no_energy(&none));
+            return Ok(Exit::Nothing);
+        }
+    };
+    let document = document(cli, args, &report);
+    match &args.output {
+        None => say(document),
+        Some(path) => {
+            state_file::write_for_others(path, document.as_bytes()).map_err(app::Error::Output)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn document(cli: &Cli, args: &ReportArgs, report: &Report) -> String {
+    match args.format() {
+        ReportFormat::Csv => csv(report),
+        ReportFormat::Json => json(report),
+        ReportFormat::Html => page(report),
+        ReportFormat::Text => {
+            let is_printed = args.output.is_none();
+            let mut options = render::text_options(is_printed && colour_stdout(cli.colour));
+            options.width = options.width.filter(|_| is_printed);
+            text(report, &ReportTextOptions { text: options, has_bars: !args.no_bars })
+        }
+    }
+}
+
+/// A range without energy, and where there is some.
+fn no_energy(none: &NoEnergy) -> String {
+    let NoEnergy { from, to, timezone, ledger_from, timeline_from } = none;
+    let mut text = format!("No energy is known of {}, {timezone}.\n", figures::period(from, to));
+    text += &match ledger_from {
+        Some(begin) => format!("The ledger begins on {}", figures::date(begin)),
+        None => "There is no ledger yet: `fleetwatt poll` begins one".to_owned(),
+    };
+    text += &match timeline_from {
+        Some(begin) if ledger_from.as_ref().is_none_or(|ledger| begin.0 < ledger.0) => format!(
+            "; the timeline has readings from\n{} on: `fleetwatt ledger rebuild --from {}` would add them.",
+            figures::date(begin),
+            begin.0.date()
+        ),
+        Some(_) | None => ".".to_owned(),
+    };
+    text.replace(figures::NBSP, " ")
+}
