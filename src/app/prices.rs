@@ -157,7 +157,10 @@ impl Reader<'_> {
     /// The files of a pattern, in the order of their names.
     fn paths(&mut self, pattern: &str) -> Result<Vec<PathBuf>, PriceError> {
         // The folder's own name may have a bracket in it.
-        let base = self.base.to_str().map(glob::Pattern::escape).unwrap_or_default();
+        let Some(base) = self.base.to_str().map(glob::Pattern::escape) else {
+            let error = std::io::Error::other("the name of its folder is not UTF-8");
+            return Err(PriceError::File(self.base.join(pattern), error));
+        };
         let whole = Path::new(&base).join(pattern);
         let paths = found(&whole).map_err(|error| PriceError::File(whole, error))?;
         if paths.len() > MAX_FILES {
