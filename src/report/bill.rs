@@ -1,4 +1,4 @@
-//! What a meter said, shared out by what was measured.
+//! Shares of what a meter said, by what was measured.
 
 /// The shares of some watt-hours by weight, which sum to them: what is left over by rounding down goes to the largest
 /// remainders, the first of several. Nothing if no weight is above zero.

@@ -20,7 +20,7 @@ pub struct Facts<'a> {
     pub indices: &'a BTreeMap<i64, u32>,
     /// Tariffs, carbon and the site.
     pub tariffs: &'a TariffBook,
-    /// What the site has measured of its boards.
+    /// The figures of boards that the site has measured.
     pub calibrations: &'a Calibrations,
     /// A GPU that is busy for less than this is idle.
     pub idle_below: Share,

@@ -13,17 +13,17 @@ use crate::support::stable_hash;
 
 /// Nodes with their number of GPUs, model, site, the watts of a GPU at work, and the tenths of days on which it works.
 const NODES: [(&str, i64, &str, &str, i64, u64); 12] = [
-    ("hgx-01", 8, "NVIDIA H100 80GB HBM3", "hall", 640, 9),
-    ("hgx-02", 8, "NVIDIA H100 80GB HBM3", "hall", 620, 9),
-    ("hgx-03", 8, "NVIDIA H100 80GB HBM3", "hall", 610, 9),
-    ("hgx-04", 8, "NVIDIA H100 80GB HBM3", "hall", 480, 6),
-    ("hgx-05", 8, "NVIDIA H100 80GB HBM3", "hall", 470, 6),
-    ("hgx-06", 8, "NVIDIA H100 80GB HBM3", "hall", 460, 6),
-    ("hgx-07", 8, "NVIDIA H100 80GB HBM3", "hall", 450, 6),
-    ("hgx-08", 8, "NVIDIA H100 80GB HBM3", "hall", 440, 3),
-    ("redfin", 1, "NVIDIA RTX PRO 6000", "home", 420, 6),
-    ("turing-01", 2, "NVIDIA A100-PCIE-40GB", "hall", 210, 4),
-    ("turing-02", 2, "NVIDIA A100-PCIE-40GB", "hall", 230, 4),
+    ("hgx-01", 8, "H100 80GB HBM3", "hall", 640, 9),
+    ("hgx-02", 8, "H100 80GB HBM3", "hall", 620, 9),
+    ("hgx-03", 8, "H100 80GB HBM3", "hall", 610, 9),
+    ("hgx-04", 8, "H100 80GB HBM3", "hall", 480, 6),
+    ("hgx-05", 8, "H100 80GB HBM3", "hall", 470, 6),
+    ("hgx-06", 8, "H100 80GB HBM3", "hall", 460, 6),
+    ("hgx-07", 8, "H100 80GB HBM3", "hall", 450, 6),
+    ("hgx-08", 8, "H100 80GB HBM3", "hall", 440, 3),
+    ("redfin", 1, "RTX PRO 6000", "home", 420, 6),
+    ("turing-01", 2, "A100-PCIE-40GB", "hall", 210, 4),
+    ("turing-02", 2, "A100-PCIE-40GB", "hall", 230, 4),
     ("bluefin", 1, "Quadro K620", "home", 40, 5),
 ];
 

@@ -170,7 +170,7 @@ fn merged(data: &Data, runs: Vec<Run>) -> Vec<OpenGap> {
     gaps
 }
 
-/// What is missing when, by part.
+/// The times that are missing, by part.
 struct Outage<'a> {
     data: &'a Data,
     spans: BTreeMap<usize, Vec<Range<usize>>>,

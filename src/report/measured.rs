@@ -33,7 +33,7 @@ pub struct Measured<'a> {
     gaps: Gaps,
 }
 
-/// What the caller has looked up once the gaps are known.
+/// The facts that the caller has looked up once the gaps are known.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Told {
     /// The reasons of [`Measured::gaps`], in their order.

@@ -41,9 +41,9 @@ pub(super) struct Missing {
 pub(super) struct Presence {
     /// The quarters in which the board was expected there.
     pub(super) alive: Vec<Range<usize>>,
-    /// What was not measured of them.
+    /// The time of them that was not measured.
     pub(super) missing: Vec<Missing>,
-    /// What was not measured of rolled-up days, in milliseconds.
+    /// The time of rolled-up days that was not measured, in milliseconds.
     pub(super) missing_days: Vec<(Range<usize>, i64)>,
 }
 

@@ -149,7 +149,7 @@ impl Shares {
     }
 }
 
-/// What only rows of nodes and boards have: their models, their node, and since when nothing was measured of them.
+/// Adds the figures that only rows of nodes and boards have: their models, their node, and since when nothing was measured of them.
 pub(super) fn add_identity(data: &Data, by: &By, axis: &Axis, rows: &mut [KeyedRow]) {
     let all = Axis::all();
     let groups = summed(data, (axis, &all), |_| true);
