@@ -45,7 +45,12 @@ pub struct TimelineReader {
     flows: BTreeMap<&'static str, Flow>,
     /// Whether rows count too that say that no ledger has their reading.
     counts_all: bool,
+    /// The last time at which each source named its board by itself.
+    named_at: BTreeMap<String, Timestamp>,
 }
+
+/// A row that does not name its board is of one that the same source named so shortly before: two programs read it.
+const NAMED_WITHIN: Duration = Duration::from_mins(15);
 
 /// The part of a row's metadata that the ledger needs.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -174,9 +179,9 @@ impl TimelineReader {
         }
     }
 
-    fn gpu(&self, row: &TimelineRow<'_>) -> Option<SeriesReading> {
+    fn gpu(&mut self, row: &TimelineRow<'_>) -> Option<SeriesReading> {
         let own = Facts::read(row.metadata);
-        if own.counted_elsewhere.is_some() || !self.counts(&own) {
+        if own.counted_elsewhere.is_some() || !self.counts(&own) || self.is_read_twice(row, &own) {
             return None;
         }
         let kept = self.facts.get(row.source);
@@ -197,6 +202,18 @@ impl TimelineReader {
                 samples: own.samples(),
             },
         })
+    }
+
+    /// Whether it is another program's reading of a board that fleetwatt reads too: it would count twice.
+    fn is_read_twice(&mut self, row: &TimelineRow<'_>, own: &Facts) -> bool {
+        if own.gpu_uuid.is_none() && own.gpu_bus_id.is_none() {
+            return self.named_at.get(row.source).is_some_and(|named| row.at.since(*named) <= NAMED_WITHIN);
+        }
+        match self.named_at.get_mut(row.source) {
+            Some(named) => *named = row.at,
+            None => drop(self.named_at.insert(row.source.to_owned(), row.at)),
+        }
+        false
     }
 
     fn station(&self, row: &TimelineRow<'_>) -> Option<SeriesReading> {
@@ -361,6 +378,23 @@ mod tests {
         assert_eq!(foreign(1.0, "not JSON").unwrap().node, "redfin");
         assert_eq!(foreign(1.0, r#"{"ledger": false, "node": "n"}"#), None, "no ledger has it");
         assert!(foreign(f64::NAN, "{}").is_none() && foreign(1e300, "{}").is_none());
+    }
+
+    #[test]
+    fn a_board_that_two_programs_read_counts_once() {
+        let mut reader = TimelineReader::new(FIGURES);
+        let mut read = |minutes: u64, metadata| {
+            let at = STARTED_AT.plus(Duration::from_mins(minutes));
+            let row =
+                TimelineRow { event_type: "gpu_power_draw", source: "gpu_redfin", value: 1.0, metadata, at };
+            reader.read(&row).map(|read| read.key.to_string())
+        };
+        let (other, ours) = (r#"{"temp": 61}"#, r#"{"gpu_uuid": "GPU-1"}"#);
+        assert_eq!(read(0, other).as_deref(), Some("gpu_redfin"));
+        assert_eq!(read(1, ours).as_deref(), Some("gpu:GPU-1"));
+        assert_eq!(read(16, other), None);
+        // Ours has ended.
+        assert_eq!(read(17, other).as_deref(), Some("gpu_redfin"));
     }
 
     proptest! {

@@ -90,28 +90,44 @@ fn other_events() -> Vec<Event> {
     ]
 }
 
-/// Writes the cycles, a batch a quarter-hour, with their energies.
-pub(crate) async fn write(store_url: &StoreUrl, with_energies: bool) {
-    Timeline::init(store_url, TABLE).await.unwrap();
-    let timeline = Timeline::open(store_url, TABLE).await.unwrap();
-    let mut book = Book::default();
-    let minutes: Vec<i64> = minutes().collect();
-    for (number, chunk) in minutes.chunks(15).enumerate() {
-        let of_chunk =
-            chunk.iter().flat_map(|minute| SERIES.iter().filter_map(|kind| at_minute(kind, *minute)));
-        let (readings, mut events): (Vec<_>, Vec<_>) = of_chunk.unzip();
-        if number == 0 {
-            events.extend(other_events());
-        }
-        let booking = book.book(&readings, None);
-        book = book.after(&booking, at(0));
-        let mut records = Record::from_events(&events);
-        if with_energies {
-            records.extend(Record::from_energies(&booking.rows));
-        }
-        timeline.write(BatchId(Uuid::from_u128(u128::try_from(number).unwrap())), &records).await.unwrap();
+/// Batches of a quarter-hour each, and the book that their energies are kept by.
+pub(crate) struct Batches {
+    store_url: StoreUrl,
+    book: Book,
+}
+
+impl Batches {
+    pub(crate) async fn new(store_url: &StoreUrl) -> Self {
+        Timeline::init(store_url, TABLE).await.unwrap();
+        Self { store_url: store_url.clone(), book: Book::default() }
     }
-    timeline.close().await;
+
+    /// Writes some batches, with their energies or without.
+    pub(crate) async fn write(&mut self, numbers: Range<usize>, with_energies: bool) {
+        let timeline = Timeline::open(&self.store_url, TABLE).await.unwrap();
+        let minutes: Vec<i64> = minutes().collect();
+        for (number, chunk) in minutes.chunks(15).enumerate().filter(|(number, _)| numbers.contains(number)) {
+            let of_minute = |minute: &i64| SERIES.map(|kind| at_minute(kind, *minute));
+            let (readings, mut events): (Vec<_>, Vec<_>) = chunk.iter().flat_map(of_minute).flatten().unzip();
+            if number == 0 {
+                events.extend(other_events());
+            }
+            let mut records = Record::from_events(&events);
+            if with_energies {
+                let booking = self.book.book(&readings, None);
+                self.book = self.book.after(&booking, at(0));
+                records.extend(Record::from_energies(&booking.rows));
+            }
+            let id = BatchId(Uuid::from_u128(u128::try_from(number).unwrap()));
+            timeline.write(id, &records).await.unwrap();
+        }
+        timeline.close().await;
+    }
+}
+
+/// Writes all batches.
+pub(crate) async fn write(store_url: &StoreUrl, with_energies: bool) {
+    Batches::new(store_url).await.write(0..99, with_energies).await;
 }
 
 pub(crate) fn figures(rows: Vec<NumberedRow>, names: &Names) -> Figures {
@@ -181,4 +197,23 @@ async fn an_empty_timeline_has_none() {
     assert_eq!(derived(&file(&folder), quarter(0)..quarter(99)).await, Figures::new());
     let mut reader = LedgerReader::open(&file(&folder), TABLE).await.unwrap().unwrap();
     assert_eq!(reader.timeline_ends(&RULES).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn rows_that_no_ledger_has_count_where_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let store_url = file(&folder);
+    Timeline::init(&store_url, TABLE).await.unwrap();
+    let timeline = Timeline::open(&store_url, TABLE).await.unwrap();
+    let events: Vec<Event> = (0..9).map(|minute| at_minute("full", minute).unwrap().1).collect();
+    let mut records = Record::from_events(&events);
+    records.iter_mut().for_each(Record::leave_out_of_ledger);
+    timeline.write(BatchId(Uuid::from_u128(1)), &records).await.unwrap();
+    timeline.close().await;
+    assert_eq!(derived(&store_url, quarter(0)..quarter(9)).await, Figures::new());
+    let path = store_url.to_string();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path.strip_prefix("sqlite:").unwrap());
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query("DROP TABLE fleetwatt_energy").execute(&mut connection).await.unwrap();
+    assert_eq!(derived(&store_url, quarter(0)..quarter(9)).await.len(), 1);
 }

@@ -236,4 +236,7 @@ async fn a_role_that_may_only_insert_is_told_what_it_lacks() {
     assert!(matches!(reader.span().await, Err(Error::NoLedger)));
     let Err(Error::Permission(_, grants, _)) = reader.alerts(at(0)..at(60)).await else { panic!() };
     assert_eq!(grants, [r#"GRANT SELECT ON "public"."unified_timeline" TO "ledger_insert";"#]);
+    let status = Timeline::inspect(&store_url, TABLE).await.unwrap().unwrap();
+    assert_eq!(status.ledger, LedgerAccess::Missing);
+    assert!(status.owner_sql.iter().any(|sql| sql.contains("fleetwatt.energy")), "{:?}", status.owner_sql);
 }

@@ -7,7 +7,7 @@ use fleetwatt::store::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
-use crate::ledger_derive::{Figures, RULES, kept, write};
+use crate::ledger_derive::{Batches, Figures, RULES, kept, write};
 use crate::ledger_reader::{TABLE, at, file, quarter, server};
 use crate::postgres::Database;
 use crate::program::Home;
@@ -90,6 +90,18 @@ async fn what_is_wrong_is_told_and_mended(store_url: &StoreUrl) {
     assert_eq!(all(store_url).await, before);
 }
 
+/// A ledger that began in the middle of its timeline, is computed again while its book is open, and goes on.
+async fn the_ledger_goes_on_from_its_ends(store_url: &StoreUrl) {
+    let mut batches = Batches::new(store_url).await;
+    batches.write(0..3, false).await;
+    batches.write(3..6, true).await;
+    let report = rebuild(store_url, REQUEST).await;
+    assert!(report.n_different > 0);
+    batches.write(6..99, true).await;
+    assert_eq!(all(store_url).await, reference().await);
+    assert_eq!(rebuild(store_url, REQUEST).await.n_different, 0);
+}
+
 async fn a_pruned_timeline_takes_nothing_from_its_ledger(store_url: &StoreUrl, before_minute: &str) {
     write(store_url, true).await;
     let before = all(store_url).await;
@@ -130,6 +142,17 @@ async fn in_a_file_what_is_wrong_is_told_and_mended() {
 #[tokio::test]
 async fn in_a_server_what_is_wrong_is_told_and_mended() {
     what_is_wrong_is_told_and_mended(&server("rebuild_wrong", "").await).await;
+}
+
+#[tokio::test]
+async fn in_a_file_the_ledger_goes_on_from_its_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    the_ledger_goes_on_from_its_ends(&file(&folder)).await;
+}
+
+#[tokio::test]
+async fn in_a_server_the_ledger_goes_on_from_its_ends() {
+    the_ledger_goes_on_from_its_ends(&server("rebuild_on", "").await).await;
 }
 
 #[tokio::test]
