@@ -146,20 +146,22 @@ fn the_json_has_exact_prices_and_the_charges() {
 #[test]
 fn prices_of_files_are_shown_with_holes_and_their_reason_and_code_3() {
     let home = Home::new();
-    // 00:00 to 03:00 in Berlin; (0.20 + 0.10) * 1.19 = 0.357, (-0.30 + 0.10) * 1.19 = -0.238.
-    put(&home, "prices/a.csv", &hours("2026-11-27T23:00Z", &["0.20", "0.20", "-0.30"]));
+    // 00:00 to 04:00 in Berlin; (0.20 + 0.10) * 1.19 = 0.357, (-0.30 + 0.10) * 1.19 = -0.238; (0.15 + 0.10) * 1.19
+    // = 0.2975: the text has four decimals then.
+    put(&home, "prices/a.csv", &hours("2026-11-27T23:00Z", &["0.20", "0.20", "-0.30", "0.15"]));
     let shown = show(&home, MARKET, &["--day", "2026-11-28"]);
     assert_eq!(shown.code, Some(3));
     insta::assert_snapshot!(shown.stdout, @r#"
     Saturday 2026-11-28, Europe/Berlin: 96 quarter-hours
 
     market (EUR)
-    00:00-02:00  market    0.357 EUR
-    02:00-03:00  market    -0.238 EUR
-    03:00-24:00  no price  the price files of tariff "market" have no price
+    00:00-02:00  market    0.3570 EUR
+    02:00-03:00  market    -0.2380 EUR
+    03:00-04:00  market    0.2975 EUR
+    04:00-24:00  no price  the price files of tariff "market" have no price
     "#);
     insta::assert_snapshot!(shown.stderr, @r#"
-    warning: 84 quarter-hours have no price: the price files of tariff "market" have no price
+    warning: 80 quarter-hours have no price: the price files of tariff "market" have no price
       help: add a price file with these times
     "#);
     let csv = show(&home, MARKET, &["--day", "2026-11-28", "--format", "csv"]).stdout;

@@ -75,12 +75,17 @@ fn in_words(window: &Window) -> String {
 fn spans(site: &SiteDay) -> Vec<[String; 3]> {
     let currency = site.tariff.as_ref().map(|tariff| tariff.currency.to_string()).unwrap_or_default();
     let shows_zone = site.quarters.len() != ORDINARY;
+    // As many decimals as the longest has, so that points are under each other.
+    let prices = site.quarters.iter().filter_map(|quarter| Some(in_money(quarter.price.as_ref().ok()?.0)));
+    let decimals = |price: Money| price.to_string().rsplit('.').next().map_or(0, str::len);
+    let places = prices.map(decimals).max().unwrap_or(0);
     let span = |same: &[DayQuarter]| {
         let (first, last) = (same.first()?, same.last()?);
         let times = format!("{}-{}", time(&first.from, shows_zone), end(first, last, shows_zone));
         Some(match &first.price {
             Ok((price, band)) => {
-                [times, SafeText::new(band).to_string(), format!("{} {currency}", in_money(*price))]
+                let price = format!("{:.places$} {currency}", in_money(*price));
+                [times, SafeText::new(band).to_string(), price]
             }
             Err(hole) => [times, "no price".to_owned(), SafeText::new(&hole.reason).to_string()],
         })
