@@ -5,6 +5,7 @@ use super::exit::Exit;
 use super::{Failure, block_on, render, say};
 use crate::app::{self, History, HistoryRequest};
 use crate::cycle::Clock;
+use crate::support::{counted, with_thousands};
 
 pub(super) fn run(command: &DemoCommand) -> Result<Exit, Failure> {
     let DemoCommand::History { folder, days, interval, until, seed } = command;
@@ -21,8 +22,13 @@ pub(super) fn run(command: &DemoCommand) -> Result<Exit, Failure> {
 fn text(request: &HistoryRequest, history: &History) -> String {
     let inventory = history.inventory.display();
     format!(
-        "played {} days of {} nodes with {} GPUs: {} cycles, {} rows\n\
-         the inventory is {inventory}\n",
-        request.days, history.hosts, history.gpus, history.cycles, history.rows,
+        "played {} of {} nodes with {} GPUs: {}, {} rows\n\
+         now try: fleetwatt report --inventory {inventory} --since {}d --by node\n",
+        counted(request.days, "day", "days"),
+        history.hosts,
+        history.gpus,
+        counted(history.cycles, "cycle", "cycles"),
+        with_thousands(&history.rows.to_string()),
+        request.days,
     )
 }

@@ -18,6 +18,10 @@ fn a_played_ledger_is_what_follows_from_its_timeline() {
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     assert!(ran.stdout.starts_with("played 2 days of 12 nodes with 70 GPUs: 192 cycles, "), "{}", ran.stdout);
     assert_eq!(home.energies().differences(), Vec::<String>::new());
+    let inventory = home.path("s/fleet.toml");
+    let rebuilt = home.run(&["ledger", "rebuild", "--dry-run", "--inventory", inventory.to_str().unwrap()]);
+    assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.stderr);
+    assert!(rebuilt.stdout.contains("differ    none"), "{}", rebuilt.stdout);
     let series = home.query::<(i64, i64)>(
         "SELECT count(*), count(*) FILTER (WHERE key LIKE 'station:%') FROM fleetwatt_series",
     );

@@ -66,7 +66,7 @@ pub struct HistoryRequest {
 /// The days that were played.
 #[derive(Debug)]
 pub struct History {
-    /// The inventory of the played fleet.
+    /// The inventory of the played fleet, in the folder as it was named.
     pub inventory: PathBuf,
     /// Number of hosts.
     pub hosts: usize,
@@ -113,6 +113,7 @@ pub async fn demo_history(
     }
     let rows = player.end().await?;
     write(&folder, HUNG, &format!("fault = \"hang\"\n{TURING}"))?;
+    let inventory = request.folder.join(INVENTORY_NAME);
     Ok(History { inventory, hosts: fleet.n_hosts(), gpus: fleet.n_gpus(), cycles: played, rows })
 }
 
