@@ -287,11 +287,12 @@ impl<'a> Plan<'a> {
         if timeline >= ledger || ledger >= self.question.range.end {
             return None;
         }
-        let [ledger, timeline] =
-            [ledger, timeline].map(|quarter| moment(quarter, &self.question.zone).0.date());
+        let [ledger, timeline] = [ledger, timeline].map(|quarter| moment(quarter, &self.question.zone));
         Some(format!(
-            "The ledger begins on {ledger}, the timeline on {timeline}: `fleetwatt ledger rebuild --from {timeline}` \
-             adds what is missing."
+            "The ledger begins on {}, the timeline on {}: `fleetwatt ledger rebuild --from {timeline}` adds what is \
+             missing.",
+            ledger.0.date(),
+            timeline.0.date()
         ))
     }
 

@@ -54,9 +54,8 @@ fn no_energy(none: &NoEnergy) -> String {
     };
     text += &match timeline_from {
         Some(begin) if ledger_from.as_ref().is_none_or(|ledger| begin.0 < ledger.0) => format!(
-            "; the timeline has readings from\n{} on: `fleetwatt ledger rebuild --from {}` would add them.",
-            figures::date(begin),
-            begin.0.date()
+            "; the timeline has readings from\n{} on: `fleetwatt ledger rebuild --from {begin}` would add them.",
+            figures::date(begin)
         ),
         Some(_) | None => ".".to_owned(),
     };

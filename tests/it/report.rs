@@ -308,6 +308,79 @@ fn a_range_without_energy_says_what_is_known_and_ends_with_1() {
 }
 
 #[test]
+fn a_gap_has_its_reason_and_the_hint_of_the_product() {
+    let played = Played::new(&chicago(""));
+    let report = played.json(&["--from", "2026-11-24", "--to", "2026-11-26"]);
+    let reason = |what: &str| {
+        let gap = report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == what);
+        let gap = gap.unwrap_or_else(|| panic!("{what} is missing in {}", report["gaps"]));
+        (gap["reason"].as_str().unwrap().to_owned(), gap["hint"].as_str().map(str::to_owned))
+    };
+    let hint = "run the tool on the host; if it is only slow, raise `timeout`";
+    assert_eq!(reason("turing-02"), ("host down: no answer in time".to_owned(), Some(hint.to_owned())));
+}
+
+#[test]
+fn a_time_without_a_cycle_is_one_in_which_nothing_ran() {
+    let played = Played::new(&chicago(""));
+    let hours =
+        "quarter >= 1764057600000000 + 31536000000000 AND quarter < 1764057600000000 + 31543200000000";
+    played.execute(&format!("DELETE FROM fleetwatt_energy WHERE {hours}"));
+    played.execute(&format!("DELETE FROM unified_timeline WHERE {}", hours.replace("quarter", "created_at")));
+    // 1764057600 is 2025-11-25T08:00Z, and 31536000 s are a year.
+    let report = played.json(&["--from", "2026-11-24", "--to", "2026-11-26"]);
+    let gap = &report["gaps"][0];
+    assert_eq!((&gap["what"], &gap["reason"]), (&"all nodes".into(), &"fleetwatt was not running".into()));
+    assert_eq!(gap["from"], "2026-11-25T02:00:00-06:00");
+    assert!(is_near(number(&gap["gpu_hours"]), 140.0, 20.0), "{gap}");
+}
+
+#[test]
+fn a_ledger_that_begins_later_than_the_timeline_says_how_to_add_the_rest() {
+    let played = Played::new(&chicago(""));
+    let whole = played.json(&["--from", "2026-11-23", "--to", "2026-11-26"]);
+    // Before 2026-11-25T06:00Z.
+    played.execute("DELETE FROM fleetwatt_energy WHERE quarter < 1795586400000000");
+    // The quarter of the first cycle.
+    let command = "`fleetwatt ledger rebuild --from 2026-11-23T00:00:00-06:00`";
+    let part = played.json(&["--from", "2026-11-23", "--to", "2026-11-26"]);
+    let notes = part["notes"].to_string();
+    assert!(notes.contains(command), "{notes}");
+    let none = played.run(&["--from", "2026-11-23", "--to", "2026-11-24"]);
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains(command) && none.stderr.contains("25 November 2026"), "{}", none.stderr);
+    let inventory = played.inventory.to_str().unwrap();
+    let ran = played.home.run(&[
+        "ledger",
+        "rebuild",
+        "--from",
+        "2026-11-23T00:00:00-06:00",
+        "--inventory",
+        inventory,
+    ]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let again = played.json(&["--from", "2026-11-23", "--to", "2026-11-26"]);
+    assert_eq!(again["total"]["energy_kwh"], whole["total"]["energy_kwh"]);
+    assert!(!again["notes"].to_string().contains("rebuild"), "{}", again["notes"]);
+}
+
+#[test]
+fn a_file_has_the_format_of_its_ending_and_the_charts_are_in_json_too() {
+    let played = Played::new(&chicago(TARIFF));
+    let file = played.home.path("november.html");
+    let printed = played.output(&[&TWO_DAYS[..], &["--output", file.to_str().unwrap()]].concat());
+    assert_eq!(printed, "");
+    let page = std::fs::read_to_string(&file).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>"), "{}", &page[..80]);
+    let bars = &played.json(&[&TWO_DAYS[..], &["--charts"]].concat())["charts"]["periods"]["bars"];
+    let total = number(&played.json(&TWO_DAYS)["total"]["energy_kwh"]);
+    assert!(is_near(sum(bars, "energy_kwh"), total, 0.001));
+    let none = played.run(&[&TWO_DAYS[..], &["--output", "/nowhere/x.html"]].concat());
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains("name a file in a folder that is there"), "{}", none.stderr);
+}
+
+#[test]
 fn a_call_that_is_wrong_says_how_it_is_right() {
     let home = Home::new();
     let inventory = home.inventory("[[host]]\nname = \"a\"\nlocal = true\n");

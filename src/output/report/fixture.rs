@@ -257,13 +257,7 @@ pub(super) fn month() -> Report {
         bands: Vec::new(),
         supply: None,
         gaps: gaps(),
-        notes: [
-            "Energy is that of GPU boards, on their DC side.",
-            "± is k = 2: calibration 9.2 %, sampling 0.1 %.",
-            "Time that was not measured is in no figure; `--fill mean` estimates it in a column of its own.",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        notes: vec!["PUE 1.0: cost and CO2 are of the boards' energy times it.".to_owned()],
         charts: None,
     }
 }

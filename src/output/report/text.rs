@@ -240,9 +240,28 @@ fn supply(report: &Report, page: &Page) -> String {
     format!("{}\n{}", page.head("SUPPLY"), page.paragraph(&format!("{stations} {sentence}.")))
 }
 
-/// The remarks, which say what a reader has to know of the figures.
+/// What the figures mean, and the remarks of the report.
 fn footer(report: &Report, page: &Page) -> String {
-    page.paragraph(&report.notes.join(" "))
+    let total = &report.total;
+    let mut sentences = Vec::new();
+    let parts = total.u_calibration_share.zip(total.u_sampling_share);
+    if let Some((calibration, sampling)) =
+        parts.map(|(one, two)| (figures::measured(one), figures::measured(two)))
+    {
+        sentences.push(format!("± is k = 2: calibration {calibration}, sampling {sampling}."));
+    }
+    if total.unmeasured_h > 0.0 {
+        let filled = total.filled_kwh.is_some();
+        sentences.push(match filled {
+            true => "What was not measured is in no figure but FILLED, at the mean of each board.".to_owned(),
+            false => {
+                "What was not measured is in no figure; --fill mean estimates it in a column of its own."
+                    .to_owned()
+            }
+        });
+    }
+    sentences.extend(report.notes.iter().cloned());
+    page.paragraph(&sentences.join(" "))
 }
 
 /// The decimals of a report's energies, by their sum: one, and more of a sum that would be near nothing.

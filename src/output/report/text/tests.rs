@@ -77,9 +77,9 @@ fn a_month_by_node_reads_like_this() {
     hgx-05 GPU 6  22 Nov 09:00 – 24 Nov 02:00  GPU is lost (fell off the…       41.0
     single readings  time-outs of single polls                                  13.9
 
-    Energy is that of GPU boards, on their DC side. ± is k = 2: calibration 9.2 %,
-    sampling 0.1 %. Time that was not measured is in no figure; `--fill mean`
-    estimates it in a column of its own.
+    ± is k = 2: calibration 9.2 %, sampling 0.1 %. What was not measured is in no
+    figure; --fill mean estimates it in a column of its own. PUE 1.0: cost and CO2
+    are of the boards' energy times it.
     "#);
 }
 
