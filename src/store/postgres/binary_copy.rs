@@ -297,7 +297,7 @@ mod tests {
             let header = encoded(&[]);
             let header = if has_header { &header[..HEADER_BYTES] } else { &[] };
             let stream = [header, &bytes].concat();
-            let _ = read([stream.as_slice()]);
+            drop(read([stream.as_slice()]));
         }
     }
 }
