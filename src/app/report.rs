@@ -88,10 +88,10 @@ struct Plan<'a> {
     settings: &'a Settings,
     question: Question,
     book: TariffBook,
-    /// The hosts with their labels; for a report of some hosts, those.
+    /// The hosts with their labels.
     nodes: BTreeMap<String, Labels>,
-    /// Whether the report is of these nodes alone.
-    is_selection: bool,
+    /// The hosts that the report is of, if it is not of all.
+    selected: Option<BTreeSet<String>>,
     now: Timestamp,
     notes: Vec<String>,
 }
@@ -107,8 +107,6 @@ struct Rows {
 struct RowSum {
     tally: Tally,
     n_rows: u64,
-    /// Whether any time was measured.
-    has_energy: bool,
 }
 
 /// The first quarters of the ledger and of the timeline, as far as they are known.
@@ -124,7 +122,6 @@ impl RowSum {
         if self.n_rows.is_multiple_of(ROWS_PER_CALL) {
             progress(Some(self.n_rows));
         }
-        self.has_energy |= row.entry.covered_ms > 0;
         self.tally.add(row);
     }
 }
@@ -154,7 +151,8 @@ impl<'a> Plan<'a> {
         let LoadedTariffs { book, warnings } = load_tariffs(Some(settings), request.tariff.as_deref())?;
         let zone = book.site.zone();
         let range = request.period.quarters(request.now, &zone).map_err(Error::Period)?;
-        let hosts = request.selection.of(&settings.inventory)?;
+        let (all, hosts) = (&settings.inventory.hosts, request.selection.of(&settings.inventory)?);
+        let selected = !request.selection.is_whole();
         let question = Question {
             range,
             zone,
@@ -168,8 +166,8 @@ impl<'a> Plan<'a> {
             settings,
             question,
             book,
-            nodes: hosts.iter().map(|host| (host.name.clone(), host.labels.clone())).collect(),
-            is_selection: !request.selection.is_whole(),
+            nodes: all.iter().map(|host| (host.name.clone(), host.labels.clone())).collect(),
+            selected: selected.then(|| hosts.iter().map(|host| host.name.clone()).collect()),
             now: request.now,
             notes: warnings.iter().map(|warning| format!("{}: {}.", warning.message, warning.hint)).collect(),
         })
@@ -187,13 +185,11 @@ impl<'a> Plan<'a> {
             self.rows_of_timeline(reader, progress).await?
         };
         let begins = self.begins(reader, has_ledger).await?;
-        if !rows.sum.has_energy {
-            return Ok(self.no_energy(begins));
-        }
         let indices = self.indices(&rows.names);
         let facts = Facts {
             names: &rows.names,
             nodes: &self.nodes,
+            selected: self.selected.as_ref(),
             indices: &indices,
             tariffs: &self.book,
             calibrations: &self.settings.inventory.energy.calibrations,
@@ -202,6 +198,9 @@ impl<'a> Plan<'a> {
             now: self.now,
         };
         let measured = Measured::new(rows.sum.tally, &self.question, facts);
+        if measured.is_empty() {
+            return Ok(self.no_energy(begins));
+        }
         let told = self.told(reader, &measured, &rows.names).await?;
         let mut report = measured.report(&told).map_err(Error::Question)?;
         report.notes.extend(self.note_on_ledger(has_ledger, begins));
@@ -215,18 +214,12 @@ impl<'a> Plan<'a> {
         progress: &mut (impl FnMut(Option<u64>) + Send),
     ) -> Result<Rows, Error> {
         let names = reader.names().await?;
-        let is_asked = self.is_asked(&names);
         let range = &self.question.range;
         let mut sum = self.sum();
-        let on_row = |row: NumberedRow| {
-            if is_asked(row.node) {
-                sum.add(&row, progress);
-            }
-        };
-        reader.rows(range.clone(), on_row).await?;
+        reader.rows(range.clone(), |row: NumberedRow| sum.add(&row, progress)).await?;
         let last_seen = reader.last_seen(range.start).await?.into_iter();
         let is_recent = |seen: &store::LastSeen| range.start.since(seen.quarter) <= MAX_SEEN_BEFORE;
-        let last_seen = last_seen.filter(|seen| is_recent(seen) && is_asked(seen.node));
+        let last_seen = last_seen.filter(is_recent);
         let seen_before = last_seen
             .map(|seen| (seen.series, LastSeen { quarter: seen.quarter, node: seen.node }))
             .collect();
@@ -240,24 +233,14 @@ impl<'a> Plan<'a> {
         progress: &mut (impl FnMut(Option<u64>) + Send),
     ) -> Result<Rows, Error> {
         let mut sum = self.sum();
-        // The names are known at the end alone, so that for some nodes all rows wait until then.
-        let mut waiting = Vec::new();
-        let on_row = |row: NumberedRow| {
-            if self.is_selection {
-                waiting.push(row);
-            } else {
-                sum.add(&row, progress);
-            }
-        };
+        let on_row = |row: NumberedRow| sum.add(&row, progress);
         let names = reader.derive(self.question.range.clone(), &self.rules(), on_row).await?;
-        let is_asked = self.is_asked(&names);
-        waiting.iter().filter(|row| is_asked(row.node)).for_each(|row| sum.add(row, progress));
         Ok(Rows { names, sum, seen_before: BTreeMap::new() })
     }
 
     fn sum(&self) -> RowSum {
         let tally = Tally::new(self.question.range.clone(), self.question.zone.clone());
-        RowSum { tally, n_rows: 0, has_energy: false }
+        RowSum { tally, n_rows: 0 }
     }
 
     fn rules(&self) -> DerivationRules {
@@ -296,14 +279,6 @@ impl<'a> Plan<'a> {
         ))
     }
 
-    /// Tells by its number whether the report has a node.
-    fn is_asked(&self, names: &Names) -> impl Fn(i64) -> bool + use<> {
-        let is_selected = |name: &String| self.nodes.contains_key(name);
-        let selected = names.nodes.iter().filter(|(_, name)| is_selected(name)).map(|(number, _)| *number);
-        let selected: Option<BTreeSet<i64>> = self.is_selection.then(|| selected.collect());
-        move |node| selected.as_ref().is_none_or(|selected| selected.contains(&node))
-    }
-
     /// The indices of boards by the numbers of their series, as far as the collector's memory is here.
     fn indices(&self, names: &Names) -> BTreeMap<i64, u32> {
         let memory = Memory::load(&self.settings.state_dir).unwrap_or_default();
@@ -335,8 +310,10 @@ impl<'a> Plan<'a> {
             reasons.push(reasons::reason(reader, gap, names, &events, kept_from).await?);
         }
         let is_asked = |event: &AlertEvent| {
-            !self.is_selection
-                || alerts::node_of(&event.source).is_some_and(|node| self.nodes.contains_key(node))
+            let is_selected = |selected: &BTreeSet<String>| {
+                alerts::node_of(&event.source).is_some_and(|node| selected.contains(node))
+            };
+            self.selected.as_ref().is_none_or(is_selected)
         };
         let events: Vec<AlertEvent> = events.into_iter().filter(is_asked).collect();
         let alerts = if has_charts { alert_rows(&events, &self.question.zone) } else { Vec::new() };
@@ -351,7 +328,7 @@ impl<'a> Plan<'a> {
         reader: &mut LedgerReader,
         names: &Names,
     ) -> Result<(Vec<ChargeSpan>, Option<f64>), Error> {
-        if self.is_selection || !names.series.values().any(|name| name.key.starts_with(STATION)) {
+        if self.selected.is_some() || !names.series.values().any(|name| name.key.starts_with(STATION)) {
             return Ok((Vec::new(), None));
         }
         let range = &self.question.range;

@@ -1,6 +1,6 @@
 //! The facts beside the rows of a ledger: names, the inventory, prices, and what was seen before the range.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::{Calibrations, Names};
 use crate::reading::{Quarter, Share, Timestamp};
@@ -16,6 +16,8 @@ pub struct Facts<'a> {
     pub names: &'a Names,
     /// The nodes that the inventory has, with their labels.
     pub nodes: &'a BTreeMap<String, Labels>,
+    /// The nodes and stations that the report is of; all without it.
+    pub selected: Option<&'a BTreeSet<String>>,
     /// The index of boards on their nodes, by the number of their series, as far as it is known.
     pub indices: &'a BTreeMap<i64, u32>,
     /// Tariffs, carbon and the site.

@@ -102,7 +102,10 @@ impl Fleet {
     pub(super) fn new(tally: Tally, facts: &Facts<'_>, calendar: &Calendar) -> Self {
         let (lanes, cut_mj) = tally.into_lanes();
         let running = calendar.number(Quarter::at(facts.now));
-        let mut builder = Builder::new(Self { cut_mj, running, ..Self::default() }, *facts);
+        let mut builder = Builder::new(Self { running, ..Self::default() }, *facts);
+        let cut_mj = cut_mj.into_iter().filter(|(node, _)| builder.is_selected(*node));
+        let cut_mj = cut_mj.map(|(_, energy)| energy).sum();
+        builder.fleet.cut_mj = cut_mj;
         let candidates = candidates(lanes, facts, calendar);
         let (flows, mut boards): (Vec<_>, Vec<_>) = candidates
             .into_iter()
@@ -234,10 +237,19 @@ impl<'a> Builder<'a> {
         let (serial, name) = key.rsplit_once(':').unwrap_or((key, ""));
         let model = self.model(series);
         // One that was told before the range and not in it is not told.
-        for lane in flow.lanes.into_iter().filter(|lane| lane.seen.is_some()) {
+        for lane in flow.lanes {
+            if lane.seen.is_none() || !self.is_selected(lane.node) {
+                continue;
+            }
             let (serial, flow) = (SafeText::new(serial).as_str().to_owned(), name.to_owned());
             self.fleet.flows.push(StationFlow { serial, model: model.clone(), flow, lane });
         }
+    }
+
+    /// Whether the report is of a node or station.
+    fn is_selected(&self, node: i64) -> bool {
+        let name = self.facts.names.nodes.get(&node);
+        self.facts.selected.is_none_or(|selected| name.is_some_and(|name| selected.contains(name)))
     }
 
     fn add_board(&mut self, board: Candidate) {
@@ -245,7 +257,26 @@ impl<'a> Builder<'a> {
         let is_in_inventory =
             names.nodes.get(&board.node).is_some_and(|node| self.facts.nodes.contains_key(node));
         let Some(expected) = board.expected(is_in_inventory, self.fleet.running) else { return };
-        let (series, key) = (board.series(), self.key(board.series()));
+        let series = board.series();
+        let presences = of_board(&board.lanes, &expected);
+        let parts = board.lanes.into_iter().zip(presences);
+        // A board that moved is followed over all nodes first, so that it is not missed where it left.
+        let parts: Vec<_> = parts.filter(|(lane, _)| self.is_selected(lane.node)).collect();
+        let last = parts.iter().max_by_key(|(lane, _)| (lane.seen.map(|seen| seen.1), lane.node));
+        let Some(node) = last.map(|(lane, _)| lane.node) else { return };
+        let gain = self.name_board(series, node);
+        for (mut lane, presence) in parts {
+            if (gain - 1.0).abs() > f64::EPSILON {
+                lane.multiply(gain);
+            }
+            let (board, node) = (self.fleet.boards.len() - 1, self.node(lane.node));
+            self.fleet.parts.push(Part { board, node, lane, presence });
+        }
+    }
+
+    /// Adds a board without its parts; gives the gain of its readings.
+    fn name_board(&mut self, series: i64, node: i64) -> f64 {
+        let key = self.key(series);
         let model = self.model(series);
         let uuid = key.strip_prefix(GPU).filter(|uuid| !uuid.contains('/'));
         let raw_model = self.named(series).map_or("", |name| name.model.as_str());
@@ -256,20 +287,12 @@ impl<'a> Builder<'a> {
             || Design { name: design.to_owned(), relative: calibration.relative },
         );
         let model = place(&mut self.fleet.models, |known| *known == model, || model.clone());
-        let node = self.node(board.node);
+        let node = self.node(node);
         let (short, identity) = self.short_name(series, key);
         let on_node = self.fleet.nodes.get(node).map_or("", |node| node.name.as_str());
         let name = if key.starts_with(GPU) { format!("{on_node} {short}") } else { short.clone() };
-        let number = self.fleet.boards.len();
         self.fleet.boards.push(Board { series, name, short, identity, model, design, node });
-        let presences = of_board(&board.lanes, &expected);
-        for (mut lane, presence) in board.lanes.into_iter().zip(presences) {
-            if (calibration.gain - 1.0).abs() > f64::EPSILON {
-                lane.multiply(calibration.gain);
-            }
-            let node = self.node(lane.node);
-            self.fleet.parts.push(Part { board: number, node, lane, presence });
-        }
+        calibration.gain
     }
 
     /// The number of a node in the fleet.

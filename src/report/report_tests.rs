@@ -66,6 +66,17 @@ fn a_board_that_moves_is_one_and_each_node_has_its_part_and_its_time() {
 }
 
 #[test]
+fn a_report_of_some_nodes_does_not_miss_a_board_that_left_them() {
+    let mut world = day().steady("hgx-01", "GPU-1", 0..40, 400).steady("hgx-02", "GPU-1", 44..96, 400);
+    world = world.steady("hgx-02", "GPU-2", 0..96, 400);
+    world.selected = Some(["hgx-01".to_owned()].into());
+    let report = world.by("gpu").report();
+    assert_eq!(groups(&report), ["hgx-01 GPU-1"]);
+    assert_eq!((report.total.unmeasured_h, report.scope.gpus, report.scope.nodes), (1.0, 1, 1));
+    assert!(near(report.total.energy_kwh, 4.0));
+}
+
+#[test]
 fn a_board_is_called_by_its_latest_index_and_stays_one_when_it_changes() {
     let mut world = day().steady("hgx-01", "GPU-7f9a1c00-0000", 0..96, 400).by("gpu");
     assert_eq!(groups(&world.report()), ["hgx-01 GPU-7f9a1c00"]);

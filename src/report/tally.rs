@@ -28,8 +28,8 @@ pub struct Tally {
     sparse: BTreeMap<i64, u32>,
     /// The next lane of the same series, plus one, by lane.
     next: Vec<u32>,
-    /// The energy of days that are not wholly in the range, in millijoules.
-    cut_mj: i64,
+    /// The energy of days that are not wholly in the range, by node, in millijoules.
+    cut_mj: BTreeMap<i64, i64>,
 }
 
 impl Tally {
@@ -44,7 +44,7 @@ impl Tally {
             dense: Vec::new(),
             sparse: BTreeMap::new(),
             next: Vec::new(),
-            cut_mj: 0,
+            cut_mj: BTreeMap::new(),
         }
     }
 
@@ -67,7 +67,10 @@ impl Tally {
             Some((start, end)) => {
                 self.lane(row.series, row.node, |lane| lane.add_day(start..end, &row.entry))
             }
-            None => self.cut_mj = self.cut_mj.saturating_add(row.entry.energy_mj),
+            None => {
+                let cut_mj = self.cut_mj.entry(row.node).or_default();
+                *cut_mj = cut_mj.saturating_add(row.entry.energy_mj);
+            }
         }
     }
 
@@ -119,8 +122,8 @@ impl Tally {
         &self.range
     }
 
-    /// The lanes by series and node, and the energy of days that are not wholly in the range, in millijoules.
-    pub(super) fn into_lanes(mut self) -> (Vec<Lane>, i64) {
+    /// The lanes by series and node, and the energy of days that are not wholly in the range, by node, in millijoules.
+    pub(super) fn into_lanes(mut self) -> (Vec<Lane>, BTreeMap<i64, i64>) {
         self.lanes.sort_by_key(|lane| (lane.series, lane.node));
         (self.lanes, self.cut_mj)
     }

@@ -1,6 +1,6 @@
 //! Rows of a ledger that tests write by hand, and the report that is made of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use jiff::tz::TimeZone;
@@ -18,6 +18,7 @@ pub(crate) struct World {
     pub(crate) question: Question,
     pub(crate) names: Names,
     pub(crate) nodes: BTreeMap<String, Labels>,
+    pub(crate) selected: Option<BTreeSet<String>>,
     pub(crate) indices: BTreeMap<i64, u32>,
     pub(crate) book: TariffBook,
     pub(crate) calibrations: Calibrations,
@@ -53,6 +54,7 @@ impl World {
             question,
             names: Names::default(),
             nodes: BTreeMap::new(),
+            selected: None,
             indices: BTreeMap::new(),
             book: TariffBook::default(),
             calibrations: Calibrations::default(),
@@ -179,6 +181,7 @@ impl World {
         let facts = Facts {
             names: &self.names,
             nodes: &self.nodes,
+            selected: self.selected.as_ref(),
             indices: &self.indices,
             tariffs: &self.book,
             calibrations: &self.calibrations,
