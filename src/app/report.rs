@@ -17,8 +17,8 @@ use crate::cycle::Memory;
 use crate::ledger::{Names, NumberedRow, SeriesName};
 use crate::reading::{Quantity, Quarter, Timestamp};
 use crate::report::{
-    Bill, By, ChargeSpan, Facts, GapScope, LastSeen, MAX_SEEN_BEFORE, Measured, Moment, Question, Report,
-    Stack, Tally, Told,
+    Bill, By, ChargeSpan, Facts, GapScope, LastSeen, MAX_SEEN_BEFORE, MeasuredRange, Moment, Question,
+    Report, Stack, Tally, Told,
 };
 use crate::store::{self, AlertEvent, DerivationRules, LedgerReader};
 use crate::tariff::{Labels, TariffBook};
@@ -197,7 +197,7 @@ impl<'a> Plan<'a> {
             seen_before: &rows.seen_before,
             now: self.now,
         };
-        let measured = Measured::new(rows.sum.tally, &self.question, facts);
+        let measured = MeasuredRange::new(rows.sum.tally, &self.question, facts);
         if measured.is_empty() {
             return Ok(self.no_energy(begins));
         }
@@ -293,7 +293,7 @@ impl<'a> Plan<'a> {
     async fn told(
         &self,
         reader: &mut LedgerReader,
-        measured: &Measured<'_>,
+        measured: &MeasuredRange<'_>,
         names: &Names,
     ) -> Result<Told, Error> {
         let range = &self.question.range;

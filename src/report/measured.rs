@@ -26,7 +26,7 @@ const MAX_GROUPS: usize = 1_000_000;
 
 /// All rows of a range, with the facts beside them.
 #[derive(Debug, Clone)]
-pub struct Measured<'a> {
+pub struct MeasuredRange<'a> {
     question: &'a Question,
     facts: Facts<'a>,
     data: Data,
@@ -36,7 +36,7 @@ pub struct Measured<'a> {
 /// The facts that the caller has looked up once the gaps are known.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Told {
-    /// The reasons of [`Measured::gaps`], in their order.
+    /// The reasons of [`MeasuredRange::gaps`], in their order.
     pub reasons: Vec<Option<GapReason>>,
     /// The states of charge of stations in the range, for its charts.
     pub charge: Vec<ChargeSpan>,
@@ -46,7 +46,7 @@ pub struct Told {
     pub alerts: Vec<AlertRow>,
 }
 
-impl<'a> Measured<'a> {
+impl<'a> MeasuredRange<'a> {
     /// Ends the reading of rows.
     pub fn new(tally: Tally, question: &'a Question, facts: Facts<'a>) -> Self {
         let data = Data::new(tally, &facts);
@@ -61,7 +61,7 @@ impl<'a> Measured<'a> {
         lanes.all(|lane| lane.cells().next().is_none() && lane.days.is_empty())
     }
 
-    /// The largest times that were not measured, whose reasons [`Measured::report`] takes.
+    /// The largest times that were not measured, whose reasons [`MeasuredRange::report`] takes.
     pub fn gaps(&self) -> &[OpenGap] {
         &self.gaps.largest
     }

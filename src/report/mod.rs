@@ -1,7 +1,7 @@
 //! Reports: rows of the ledger, prices and carbon become the figures that people read.
 //!
 //! Pure: the caller brings the rows, the names, the tariffs and what is known of gaps. A [`Tally`] takes the rows,
-//! [`Measured`] says what is missing in them, and [`Measured::report`] makes the report. Every form that is shown (text,
+//! [`MeasuredRange`] says what is missing in them, and [`MeasuredRange::report`] makes the report. Every form that is shown (text,
 //! CSV, JSON, page) is made from one [`Report`] and nothing else.
 
 mod axis;
@@ -48,7 +48,7 @@ mod world;
 
 pub use facts::{Facts, LastSeen, MAX_SEEN_BEFORE};
 pub use gaps::{GapReason, GapScope, MAX_GAPS, OpenGap};
-pub use measured::{Measured, Told};
+pub use measured::{MeasuredRange, Told};
 pub use model::*;
 pub use question::{BadQuestion, Bill, By, Question, Stack};
 pub use supply_charts::ChargeSpan;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use jiff::tz::TimeZone;
 
 use super::{
-    BadQuestion, Bill, By, Facts, GapReason, LastSeen, Measured, Question, Report, Row, Tally, Told,
+    BadQuestion, Bill, By, Facts, GapReason, LastSeen, MeasuredRange, Question, Report, Row, Tally, Told,
 };
 use crate::ledger::{Calibrations, Entry, Method, Names, NumberedRow, SeriesName};
 use crate::reading::{Quarter, Share, Timestamp};
@@ -175,7 +175,7 @@ impl World {
         self
     }
 
-    pub(crate) fn measured(&self) -> Measured<'_> {
+    pub(crate) fn measured(&self) -> MeasuredRange<'_> {
         let mut tally = Tally::new(self.question.range.clone(), self.question.zone.clone());
         self.rows.iter().for_each(|row| tally.add(row));
         let facts = Facts {
@@ -189,7 +189,7 @@ impl World {
             seen_before: &self.seen_before,
             now: self.now,
         };
-        Measured::new(tally, &self.question, facts)
+        MeasuredRange::new(tally, &self.question, facts)
     }
 
     pub(crate) fn try_report(&self) -> Result<Report, BadQuestion> {
