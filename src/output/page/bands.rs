@@ -41,28 +41,56 @@ pub(super) fn parts<'a>(report: &'a Report, periods: &Periods) -> Vec<Part<'a>> 
     let (unpriced, priced): (Vec<usize>, Vec<usize>) = (0..periods.parts.len()).partition(is_unpriced);
     let label = |place: usize| plain_name(periods.parts.get(place).map_or("", String::as_str));
     let part = |place, class| Part { label: label(place), class, places: vec![place], band: band(place) };
-    let mut parts: Vec<Part<'_>> = match priced.as_slice() {
-        [place] => vec![part(*place, "b1")],
-        [lowest, highest] => vec![part(*lowest, "b0"), part(*highest, "b2")],
-        places if places.len() <= MAX_BANDS => {
-            places.iter().zip(classes(places.len())).map(|(place, class)| part(*place, class)).collect()
-        }
-        places => thirds(places.len())
-            .into_iter()
-            .zip(CLASSES)
-            .map(|(third, class)| {
-                let places: Vec<usize> = places.get(third).unwrap_or_default().to_vec();
-                let names: Vec<String> = places.iter().map(|place| label(*place)).collect();
-                Part { label: grouped(&names), class, places, band: None }
-            })
-            .collect(),
-    };
+    let mut parts = vec![];
+    for (number, places) in by_currency(report, priced).into_iter().enumerate() {
+        // Of a second currency: tints.
+        let classes @ [low, middle, high] = if number == 0 { CLASSES } else { TINTS };
+        parts.extend(match places.as_slice() {
+            [place] => vec![part(*place, middle)],
+            [lowest, highest] => vec![part(*lowest, low), part(*highest, high)],
+            places if places.len() <= MAX_BANDS => places
+                .iter()
+                .zip(classes_of(places.len()))
+                .map(|(place, class)| part(*place, class))
+                .collect(),
+            places => grouped_parts(places, classes, &label),
+        });
+    }
     parts.extend(unpriced.into_iter().map(|place| part(place, UNPRICED)));
     parts
 }
 
+/// Places of bands by currency, in the order of the costs.
+fn by_currency(report: &Report, places: Vec<usize>) -> Vec<Vec<usize>> {
+    let currency = |place: usize| report.bands.get(place).and_then(|band| band.currency.as_deref());
+    let mut groups: Vec<Vec<usize>> = vec![];
+    for place in places {
+        let is_own =
+            |group: &&mut Vec<usize>| group.first().is_some_and(|first| currency(*first) == currency(place));
+        match groups.iter_mut().find(is_own) {
+            Some(group) => group.push(place),
+            None => groups.push(vec![place]),
+        }
+    }
+    groups
+}
+
+/// Bands in three groups.
+fn grouped_parts<'a>(
+    places: &[usize],
+    classes: [&'static str; 3],
+    label: &impl Fn(usize) -> String,
+) -> Vec<Part<'a>> {
+    let group = |(third, class): (std::ops::Range<usize>, &'static str)| {
+        let places: Vec<usize> = places.get(third).unwrap_or_default().to_vec();
+        let names: Vec<String> = places.iter().map(|place| label(*place)).collect();
+        Part { label: grouped(&names), class, places, band: None }
+    };
+    thirds(places.len()).into_iter().zip(classes).map(group).collect()
+}
+
 /// The colours of three to six bands: of two in a third, the first is a tint.
-fn classes(n: usize) -> Vec<&'static str> {
+fn classes_of(n: usize) -> Vec<&'static str> {
     let third = |idx: usize| idx * 3 / n;
     let class = |idx: usize| {
         let has_follower = idx + 1 < n && third(idx + 1) == third(idx);
@@ -92,9 +120,9 @@ mod tests {
 
     #[test]
     fn further_bands_are_tints_of_the_three() {
-        assert_eq!(classes(3), ["b0", "b1", "b2"]);
-        assert_eq!(classes(4), ["b0 t", "b0", "b1", "b2"]);
-        assert_eq!(classes(6), ["b0 t", "b0", "b1 t", "b1", "b2 t", "b2"]);
+        assert_eq!(classes_of(3), ["b0", "b1", "b2"]);
+        assert_eq!(classes_of(4), ["b0 t", "b0", "b1", "b2"]);
+        assert_eq!(classes_of(6), ["b0 t", "b0", "b1 t", "b1", "b2 t", "b2"]);
     }
 
     #[test]

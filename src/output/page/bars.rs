@@ -100,15 +100,20 @@ pub(super) fn axis(scale: &Scale, unit: f64) -> Markup {
     html! {
         div.yax aria-hidden="true" {
             @for tick in scale.ticks() {
-                i style={"bottom:" (css_percent(scale.percent(tick))) "%"} { (figures::number(tick / unit, decimals)) }
+                i style={"bottom:" (css_percent(scale.percent(tick))) "%"} {
+                    @if is_zero(tick) { "0" } @else { (figures::number(tick / unit, decimals)) }
+                }
             }
         }
     }
 }
 
+fn is_zero(tick: f64) -> bool {
+    tick.abs() < f64::EPSILON
+}
+
 /// The lines of the vertical axis; that of zero is the plot's edge unless something is below it.
 pub(super) fn grid(scale: &Scale) -> Markup {
-    let is_zero = |tick: f64| tick.abs() < f64::EPSILON;
     html! {
         @for tick in scale.ticks().into_iter().filter(|tick| *tick > scale.bottom) {
             u.zero[is_zero(tick)] style={"bottom:" (css_percent(scale.percent(tick))) "%"} {}

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::bars::lane_height;
 use super::cells::plain_name;
-use super::scale::{css_percent, float_count};
+use super::scale::{css_left, css_percent, float_count};
 use super::span::Span;
 use super::stack::runs;
 use crate::report::{AlertRow, Gap, PowerStack};
@@ -80,7 +80,7 @@ pub(super) fn numbers(gaps: &[Gap], span: &Span<'_>) -> Markup {
     html! {
         div.marks {
             @for (place, number, gap) in numbered(gaps, span) {
-                a.gm href={"#gap-" (number)} style={"left:" (css_percent(place)) "%"} title=(title(gap, span)) { (number) }
+                a.gm href={"#gap-" (number)} style=(css_left(place, 8)) title=(title(gap, span)) { (number) }
             }
         }
     }
@@ -103,7 +103,7 @@ pub(super) fn most_severe(alerts: &[AlertRow]) -> Vec<&AlertRow> {
 pub(super) fn alerts(alerts: &[AlertRow], span: &Span<'_>) -> Markup {
     html! {
         @for alert in most_severe(alerts) {
-            a.al.critical[alert.is_critical] href="#alerts" style={"left:" (css_percent(span.percent(&alert.from))) "%"}
+            a.al.critical[alert.is_critical] href="#alerts" style=(css_left(span.percent(&alert.from), 6))
                 title={(plain_name(&alert.subject)) ": " (plain_name(&alert.message)) ", " (span.time(&alert.from))} {
                 @if alert.is_critical { "▼" } @else { "▽" }
             }

@@ -255,7 +255,9 @@ fn total(report: &Report, columns: Columns) -> Markup {
         .collect();
     html! {
         tr.tot {
-            th scope="row" { "All " (figures::count(report.scope.nodes)) " nodes" }
+            th scope="row" {
+                @if report.scope.nodes == 1 { "Total" } @else { "All " (figures::count(report.scope.nodes)) " nodes" }
+            }
             @if is_known { (cells::energy(total.energy_kwh).cell("")) } @else { td { span.na { "not measured" } } }
             (cell_or_dash(total.u_kwh.filter(|_| is_known).map(cells::uncertainty), "pm"))
             td.bc.w {}
@@ -293,7 +295,7 @@ fn boards(report: &Report, charts: &Charts) -> Markup {
     let has_models = boards.iter().any(|row| model(row) != first);
     html! {
         details {
-            summary { "All " (n) " GPUs" }
+            summary { @if boards.len() == 1 { "The GPU" } @else { "All " (n) " GPUs" } }
             div.tw {
                 table.list.sortable {
                     (head("GPU", "Highest reading", columns))

@@ -7,7 +7,7 @@ use super::bars::{Bar, BarChart, Part as BarPart};
 use super::cells::{self, cell_or_dash, name, plain_name};
 use super::span::{Tick, ticks_of_bars};
 use crate::output::figures::{self, NBSP};
-use crate::report::{Charts, PeriodBar, Periods, Report};
+use crate::report::{Band, Charts, PeriodBar, Periods, Report};
 
 /// A bar of which less was measured has a mark.
 const MIN_MEASURED: f64 = 0.995;
@@ -100,7 +100,8 @@ impl Section<'_> {
     /// The part of the dearest band in the energy and in its cost.
     fn dearest(&self) -> Markup {
         let total = &self.report.total;
-        let priced: Vec<_> = self.report.bands.iter().filter(|band| band.mean_price.is_some()).collect();
+        let is_priced = |band: &&Band| band.mean_price.is_some() && band.energy_kwh > 0.0;
+        let priced: Vec<_> = self.report.bands.iter().filter(is_priced).collect();
         let [.., _, dearest] = priced.as_slice() else { return html! {} };
         let (Some(cost), Some(whole)) = (dearest.energy_cost, total.energy_cost) else { return html! {} };
         html! {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::bars::{axis, grid, labels};
 use super::cells::{self, name, plain_name};
 use super::marks;
-use super::scale::{Scale, css_percent, float, float_count};
+use super::scale::{Scale, css_left, css_percent, float, float_count};
 use super::span::{MIN_DAYS_TO_ZOOM, Span, Tick, Weight, widening};
 use super::stack::{self, Height};
 use crate::output::figures::{self, NBSP};
@@ -113,7 +113,7 @@ impl Power<'_> {
     fn note(&self) -> Markup {
         let quarters = self.stack.quarters_per_column;
         html! {
-            (self.unit().0)
+            "In " (self.unit().0)
             @if self.stack.members.len() > 1 { ", stacked by " (grouping(&self.stack.by)) }
             @if quarters > 1 { "; each step is the mean of " (minutes(quarters)) }
             @if self.n_far > 1 {
@@ -283,7 +283,7 @@ impl Power<'_> {
         };
         let below = if bottom > 92.0 { " under" } else { "" };
         html! {
-            span class={"peak" (side) (below)} style={"left:" (css_percent(left)) "%;bottom:" (css_percent(bottom)) "%"} {
+            span class={"peak" (side) (below)} style={(css_left(left, 5)) ";bottom:" (css_percent(bottom)) "%"} {
                 (cells::kilowatts(kw).bold())
             }
         }

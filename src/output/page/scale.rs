@@ -111,6 +111,11 @@ pub(super) fn css_percent(percent: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
+/// The left edge of a mark that is centred on a place and kept inside by so many pixels.
+pub(super) fn css_left(percent: f64, pixels: u8) -> String {
+    format!("left:clamp({pixels}px,{}%,calc(100% - {pixels}px))", css_percent(percent))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,11 +23,10 @@ const MAX_DAYS_OF_HOURS: f64 = 32.0;
 /// More labels than this do not fit a phone: every other one is left out there.
 const MAX_LABELS_OF_A_PHONE: usize = 6;
 
-/// A label right of this would be cut at the edge: it stands left of its tick.
-const LAST_PERCENT_OF_LABELS: f64 = 91.0;
-
-/// Two labels nearer than this would touch on a phone, of which the second stands left of its tick.
-const MIN_PERCENT_TO_LAST: f64 = 29.0;
+/// The room that a letter of a label needs in per cent of the width: of the plot of power, of bars, and of a phone.
+const LETTER_OF_POWER: f64 = 0.9;
+const LETTER_OF_BARS: f64 = 1.7;
+const LETTER_OF_A_PHONE: f64 = 2.4;
 
 /// Days above which a day of the year may come twice.
 const MAX_DAYS_WITHOUT_YEARS: f64 = 360.0;
@@ -59,7 +58,9 @@ pub(super) struct Tick {
     pub(super) weekday: Option<String>,
     pub(super) label: String,
     /// Whether a phone leaves the label out.
-    pub(super) is_wide_only: bool,
+    is_wide_only: bool,
+    /// The room of a letter, in per cent.
+    letter: f64,
 }
 
 impl Tick {
@@ -71,8 +72,31 @@ impl Tick {
             Weight::Hour => "hr",
         };
         let wide = if self.is_wide_only { " w" } else { "" };
-        let right = if self.percent > LAST_PERCENT_OF_LABELS { " r" } else { "" };
-        format!("{weight}{wide}{right}")
+        // A label that would be cut at the edge stands left of its tick.
+        let side = if self.percent + self.length() > 100.0 {
+            " r"
+        } else if self.percent + self.length_on_a_phone() > 100.0 {
+            " q"
+        } else {
+            ""
+        };
+        format!("{weight}{wide}{side}")
+    }
+
+    fn length(&self) -> f64 {
+        let n_letters = self.weekday.as_ref().map_or(0, |weekday| weekday.len() + 1) + self.label.len();
+        float_count(n_letters) * self.letter
+    }
+
+    fn length_on_a_phone(&self) -> f64 {
+        float_count(self.label.len()) * LETTER_OF_A_PHONE
+    }
+
+    /// Whether its label would touch that of an earlier tick.
+    fn touches(&self, before: &Self, length: fn(&Self) -> f64) -> bool {
+        let start =
+            if self.percent + length(self) > 100.0 { self.percent - length(self) } else { self.percent };
+        start < before.percent + length(before)
     }
 }
 
@@ -125,7 +149,14 @@ impl Span<'_> {
     }
 
     fn tick(&self, at: &Moment, weight: Weight, label: String) -> Tick {
-        Tick { percent: self.percent(at), weight, weekday: None, label, is_wide_only: false }
+        Tick {
+            percent: self.percent(at),
+            weight,
+            weekday: None,
+            label,
+            is_wide_only: false,
+            letter: LETTER_OF_POWER,
+        }
     }
 
     fn tick_of_day(&self, at: &Moment) -> Tick {
@@ -133,7 +164,7 @@ impl Span<'_> {
         let days = self.days();
         if days > MAX_DAYS_OF_MONDAYS {
             return match (at.0.day(), at.0.month()) {
-                (1, 1) => self.tick(at, Weight::Major, figures::month_year(at)),
+                (1, 1) => self.tick(at, Weight::Major, at.0.year().to_string()),
                 (1, _) => self.tick(at, Weight::Major, figures::month_name(at).to_owned()),
                 _ => self.tick(at, Weight::Minor, figures::day(at)),
             };
@@ -193,17 +224,20 @@ fn time_of_day(midnight: &ZonedDateTime, minute: i64) -> Option<Moment> {
     ((at.hour(), at.minute()) == (hour, rest)).then_some(Moment(at))
 }
 
-/// Marks every other label, where there are more than a phone has room for.
+/// Leaves out the last label where it would touch the one before, and on a phone every other one of many.
 fn thinned(mut ticks: Vec<Tick>) -> Vec<Tick> {
-    let majors = || ticks.iter().filter(|tick| tick.weight == Weight::Major).count();
-    if majors() > MAX_LABELS_OF_A_PHONE {
-        let every_other = ticks.iter_mut().filter(|tick| tick.weight == Weight::Major).skip(1).step_by(2);
+    let is_major = |tick: &&mut Tick| tick.weight == Weight::Major;
+    let mut majors = ticks.iter_mut().filter(is_major).rev();
+    if let (Some(last), Some(before)) = (majors.next(), majors.next()) {
+        last.weight = if last.touches(before, Tick::length) { Weight::Minor } else { Weight::Major };
+    }
+    if ticks.iter_mut().filter(is_major).count() > MAX_LABELS_OF_A_PHONE {
+        let every_other = ticks.iter_mut().filter(is_major).skip(1).step_by(2);
         every_other.for_each(|tick| tick.is_wide_only = true);
     }
-    let mut majors = ticks.iter_mut().filter(|tick| tick.weight == Weight::Major && !tick.is_wide_only).rev();
-    if let (Some(last), Some(before)) = (majors.next(), majors.next()) {
-        let touches = last.percent - before.percent < MIN_PERCENT_TO_LAST;
-        last.is_wide_only = touches && last.percent > LAST_PERCENT_OF_LABELS;
+    let mut shown = ticks.iter_mut().filter(is_major).filter(|tick| !tick.is_wide_only).rev();
+    if let (Some(last), Some(before)) = (shown.next(), shown.next()) {
+        last.is_wide_only = last.touches(before, Tick::length_on_a_phone);
     }
     ticks
 }
@@ -215,7 +249,14 @@ pub(super) fn ticks_of_bars(beginnings: &[&Moment], unit: &str) -> Vec<Tick> {
     let tick = |(idx, at): (usize, &&Moment)| {
         let label = label_of_bar(at, unit, n, idx)?;
         let percent = float_count(idx) * width;
-        Some(Tick { percent, weight: Weight::Major, weekday: None, label, is_wide_only: false })
+        Some(Tick {
+            percent,
+            weight: Weight::Major,
+            weekday: None,
+            label,
+            is_wide_only: false,
+            letter: LETTER_OF_BARS,
+        })
     };
     thinned(beginnings.iter().enumerate().filter_map(tick).collect())
 }
@@ -228,6 +269,7 @@ pub(super) fn ticks_of_a_day() -> Vec<Tick> {
         weekday: None,
         label: hour_of_day(hour),
         is_wide_only: false,
+        letter: LETTER_OF_BARS,
     };
     [0, 6, 12, 18].map(tick).to_vec()
 }
@@ -241,7 +283,7 @@ fn label_of_bar(at: &Moment, unit: &str, n: usize, idx: usize) -> Option<String>
     let is_monday = at.0.weekday() == jiff::civil::Weekday::Monday;
     let is_first_of_month = idx > 0 && at.0.day() <= 7;
     let month =
-        || if at.0.month() == 1 { figures::month_year(at) } else { figures::month_name(at).to_owned() };
+        || if at.0.month() == 1 { at.0.year().to_string() } else { figures::month_name(at).to_owned() };
     match unit {
         "hour" | "quarter" => {
             let n_hours = if unit == "hour" { n } else { n / 4 };
@@ -256,6 +298,7 @@ fn label_of_bar(at: &Moment, unit: &str, n: usize, idx: usize) -> Option<String>
             let is_midnight = at.0.hour() == 0 && n_hours > 26;
             is_labelled.then(|| if is_midnight { figures::day(at) } else { figures::clock(at) })
         }
+        "day" if float_count(n) > MAX_DAYS_OF_MONDAYS => (at.0.day() == 1).then(month),
         "day" => (is_monday || float_count(n) < MIN_DAYS_OF_MONDAYS).then(|| figures::day(at)),
         "week" => is_first_of_month.then(month),
         _ => (n <= 14 || at.0.month() == 1).then(month),
@@ -284,7 +327,7 @@ mod tests {
     #[test]
     fn a_month_is_labelled_on_its_mondays_and_a_year_on_its_months() {
         assert_eq!(labels("2026-10-28T00:00", "2026-11-27T00:00"), ["2 Nov", "9 Nov", "16 Nov", "23 Nov"]);
-        assert_eq!(labels("2026-10-28T00:00", "2027-03-01T00:00"), ["Nov", "Dec", "Jan 2027", "Feb"]);
+        assert_eq!(labels("2026-10-28T00:00", "2027-03-01T00:00"), ["Nov", "Dec", "2027", "Feb"]);
     }
 
     #[test]

@@ -158,7 +158,7 @@ fn peak(report: &Report) -> Tile {
 }
 
 fn co2(report: &Report) -> Option<Tile> {
-    let kg = report.total.co2_kg?;
+    let kg = report.total.co2_kg.filter(|_| !cells::is_unmeasured(&report.total))?;
     let energy = report.total.energy_kwh;
     let remark = html! {
         @if energy > 0.0 { (figures::number(kg * 1000.0 / energy, 0)) (NBSP) "g/kWh over all energy" }
@@ -178,7 +178,7 @@ fn self_sufficiency(report: &Report) -> Option<Tile> {
 
 fn idle(report: &Report) -> Option<Tile> {
     let total = &report.total;
-    let idle = total.idle_kwh?;
+    let idle = total.idle_kwh.filter(|_| !cells::is_unmeasured(total))?;
     let remark = html! {
         @if total.energy_kwh > 0.0 { (figures::share(idle / total.energy_kwh)) " of the energy" }
         @for cost in &report.costs {
