@@ -10,6 +10,9 @@ use crate::report::{PeriodBar, Periods, Report};
 /// Columns of the labels.
 const LABEL: usize = 15;
 
+/// A bar that may be the lowest was measured for this part of its time.
+const LEAST_SHARE: f64 = 0.5;
+
 /// The bars of an eighth and more of the highest.
 const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
@@ -94,9 +97,10 @@ fn column(value: f64, highest: f64) -> &'static str {
     bars.take_while(is_reached).last().map_or(" ", |(_, bar)| bar)
 }
 
-/// The lowest and the highest: `467 to 732`.
+/// The lowest and the highest: `467 to 732`; of the lowest without those that are low since little was measured.
 fn range(periods: &Periods) -> String {
-    let measured = periods.bars.iter().filter(|bar| bar.measured_share.is_some_and(|share| share > 0.0));
+    let measured =
+        periods.bars.iter().filter(|bar| bar.measured_share.is_some_and(|share| share >= LEAST_SHARE));
     let lowest = measured.map(|bar| bar.energy_kwh).fold(highest(periods), f64::min);
     let highest = highest(periods);
     let decimals = if highest >= 100.0 { 0 } else { super::decimals(highest) };
