@@ -68,7 +68,7 @@ fn text(status: &LedgerStatus, settings: &Settings) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What to do where a part of the timeline is in no ledger.
+/// The remedy where a part of the timeline is in no ledger.
 fn advice(status: &LedgerStatus) -> Option<&'static str> {
     if !status.access.is_readable() {
         return Some(render::NO_LEDGER_ADVICE);
