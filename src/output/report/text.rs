@@ -240,7 +240,7 @@ fn supply(report: &Report, page: &Page) -> String {
     format!("{}\n{}", page.head("SUPPLY"), page.paragraph(&format!("{stations} {sentence}.")))
 }
 
-/// What the figures mean, and the remarks of the report.
+/// The meaning of the figures, and the remarks of the report.
 fn footer(report: &Report, page: &Page) -> String {
     let total = &report.total;
     let mut sentences = Vec::new();
