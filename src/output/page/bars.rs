@@ -29,7 +29,7 @@ pub(super) struct Bar {
     pub(super) title: String,
     /// Its parts, the lowest first; those below zero hang from it.
     pub(super) parts: Vec<Part>,
-    /// How much of its time was not measured, 0 to 1.
+    /// The part of its time that was not measured, 0 to 1.
     pub(super) unmeasured: f64,
     /// Why, in words.
     pub(super) unmeasured_title: String,
@@ -48,7 +48,7 @@ impl Bar {
 /// A chart of bars.
 #[derive(Debug)]
 pub(super) struct BarChart<'a> {
-    /// What is shown, without its unit.
+    /// The quantity, without its unit.
     pub(super) title: &'a str,
     /// The unit, and that of a thousand.
     pub(super) units: (&'a str, &'a str),

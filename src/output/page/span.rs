@@ -38,7 +38,7 @@ pub(super) struct Span<'a> {
     pub(super) to: &'a Moment,
 }
 
-/// How much a tick matters.
+/// The importance of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
     /// Always labelled.
