@@ -160,7 +160,7 @@ proptest! {
         let report = world.report();
         prop_assert_eq!(energy(&report), energy(&whole));
         prop_assert!(report.rows.len() <= top + 1);
-        prop_assert_eq!(&report.rows[0].energy_kwh, &whole.rows[0].energy_kwh);
+        prop_assert_eq!(report.rows[0].energy_kwh.to_bits(), whole.rows[0].energy_kwh.to_bits());
     }
 
     #[test]

@@ -201,7 +201,7 @@ fn by_keys(groups: Vec<Group>) -> BTreeMap<(usize, usize), Sums> {
 
 /// Adds watt-hours of a bill to a row.
 fn add_billed(row: &mut Row, watt_hours: i64) {
-    let billed = row.billed_kwh.map_or(0, |kwh| watt_hours_of(kwh)) + watt_hours;
+    let billed = row.billed_kwh.map_or(0, watt_hours_of) + watt_hours;
     row.billed_kwh = Some(kwh(billed.saturating_mul(3_600_000)));
 }
 

@@ -158,6 +158,10 @@ mod tests {
         lane
     }
 
+    fn only(quarters: Range<usize>) -> Vec<Range<usize>> {
+        std::iter::once(quarters).collect()
+    }
+
     fn whole(quarters: Range<usize>) -> Expected {
         Expected { quarters, is_new: false, is_gone: false }
     }
@@ -167,7 +171,7 @@ mod tests {
         let lanes = [lane(1, &[(2, 60), (3, 900), (5, 600), (6, 300)])];
         let expected = Expected { quarters: 2..7, is_new: true, is_gone: true };
         let presence = &of_board(&lanes, &expected)[0];
-        assert_eq!(presence.alive, [2..7]);
+        assert_eq!(presence.alive, only(2..7));
         let missing = |quarters: Range<usize>, each_ms| Missing { quarters, each_ms };
         assert_eq!(presence.missing, [missing(4..5, 900_000), missing(5..6, 300_000)]);
     }
@@ -176,7 +180,7 @@ mod tests {
     fn a_board_that_moves_is_expected_once_and_its_gap_is_where_it_was_last() {
         let lanes = [lane(1, &[(0, 900), (1, 300)]), lane(2, &[(3, 500), (4, 900)])];
         let [old, new] = &of_board(&lanes, &whole(0..6))[..] else { panic!() };
-        assert_eq!((&old.alive[..], &new.alive[..]), (&[0..3][..], &[3..6][..]));
+        assert_eq!((&old.alive, &new.alive), (&only(0..3), &only(3..6)));
         let missing = |quarters: Range<usize>, each_ms| Missing { quarters, each_ms };
         assert_eq!(old.missing, [missing(1..2, 600_000), missing(2..3, 900_000)]);
         assert_eq!(new.missing, [missing(3..4, 400_000), missing(5..6, 900_000)]);
@@ -186,7 +190,7 @@ mod tests {
     fn a_quarter_that_two_nodes_share_misses_what_neither_measured() {
         let lanes = [lane(1, &[(0, 900), (1, 400)]), lane(2, &[(1, 300), (2, 900)])];
         let [old, new] = &of_board(&lanes, &whole(0..3))[..] else { panic!() };
-        assert_eq!((&old.alive[..], &new.alive[..]), (&[0..1][..], &[1..3][..]));
+        assert_eq!((&old.alive, &new.alive), (&only(0..1), &only(1..3)));
         assert_eq!((old.missing.len(), new.missing[0].each_ms), (0, 200_000));
     }
 
@@ -198,7 +202,7 @@ mod tests {
         // Four quarters are 3,600,000 ms.
         assert_eq!(presence.missing_days, [(2..6, 600_000)]);
         let quarters: Vec<_> = presence.missing.iter().map(|missing| missing.quarters.clone()).collect();
-        assert_eq!((quarters, &presence.alive[..]), (vec![1..2, 6..7], &[0..8][..]));
+        assert_eq!((quarters, &presence.alive), (vec![1..2, 6..7], &only(0..8)));
     }
 
     #[test]

@@ -98,7 +98,9 @@ fn rest_name(by: &By, n_more: usize) -> String {
         By::Node => counted(n_more, "more node", "more nodes"),
         By::Model => counted(n_more, "more model", "more models"),
         By::Label(key) if key == "site" => counted(n_more, "more site", "more sites"),
-        _ => format!("{n_more} more"),
+        By::Gpu | By::Label(_) | By::Day | By::Hour | By::Quarter | By::Band | By::Month => {
+            format!("{n_more} more")
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl EventPages {
     /// The page to be read; `None` after the last one.
     pub(super) fn page(&self) -> Option<EventPage> {
         let end = self.start.saturating_add(self.length).min(self.end);
-        (self.start < end).then(|| EventPage { time: self.start..end, offset: self.offset })
+        (self.start < end).then_some(EventPage { time: self.start..end, offset: self.offset })
     }
 
     /// Notes the next row of the page.

@@ -184,7 +184,9 @@ mod tests {
         let commands: Vec<(char, &str)> = path
             .char_indices()
             .filter(|(_, c)| c.is_ascii_alphabetic())
-            .map(|(at, c)| (c, path[at + 1..].split(|c: char| c.is_ascii_alphabetic()).next().unwrap()))
+            .map(|(at, c)| {
+                (c, path.get(at + 1..).unwrap().split(|c: char| c.is_ascii_alphabetic()).next().unwrap())
+            })
             .collect();
         for (command, argument) in commands {
             match command {

@@ -145,7 +145,7 @@ fn stage(
     each_event(connection, table, &types, &time, |event| {
         derivation.take(event, &mut keep);
         n_rows += 1;
-        if n_rows % ROWS_A_NOTE == 0 {
+        if n_rows.is_multiple_of(ROWS_A_NOTE) {
             let done = u64::try_from(Quarter::at(event.at).since(quarters.start)).unwrap_or(0);
             progress(done.min(n_quarters), n_quarters);
         }

@@ -405,7 +405,7 @@ fn supply_charts(plan: &Plan, bounds: &[usize], is_month: bool) -> SupplyCharts 
     let starts = if is_month { days } else { quarters.as_slice() };
     let bars: Vec<SupplyBar> = starts.iter().enumerate().map(|(idx, at)| bar(idx, *at)).collect();
     let hours: Vec<SupplyBar> = (0..24).map(|hour| bar(hour, hour * 4)).collect();
-    let charge = |idx: usize| (idx != 4).then(|| (12.0, 60.0 + (idx % 5) as f64 * 10.0));
+    let charge = |idx: usize| (idx != 4).then_some((12.0, 60.0 + (idx % 5) as f64 * 10.0));
     SupplyCharts {
         charge: (0..bars.len()).map(charge).collect(),
         charge_by_hour: if is_month {

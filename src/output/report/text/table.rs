@@ -98,10 +98,12 @@ fn all(report: &Report) -> Vec<Shown> {
         let cells: Vec<Cell> = rows().map(|row| cell(column, row, report)).collect();
         let heading = heading(column, report);
         let widest = cells.iter().map(Cell::width).max().unwrap_or_default();
-        let gap = match column {
-            Column::Name => 0,
-            Column::Share => 1,
-            _ => GAP,
+        let gap = if column == Column::Name {
+            0
+        } else if column == Column::Share {
+            1
+        } else {
+            GAP
         };
         let width = if column == Column::Share { widest } else { widest.max(heading.width()) };
         Shown { column, width, gap, heading, cells }
@@ -207,10 +209,10 @@ fn width_beside_name_and_bar(columns: &[Shown]) -> usize {
 
 fn set_widths(columns: &mut [Shown], name: usize, bar: usize) {
     for shown in columns {
-        match shown.column {
-            Column::Name => shown.width = name,
-            Column::Bar => shown.width = bar,
-            _ => (),
+        if shown.column == Column::Name {
+            shown.width = name;
+        } else if shown.column == Column::Bar {
+            shown.width = bar;
         }
     }
 }
