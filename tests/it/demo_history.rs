@@ -1,5 +1,7 @@
 //! `demo history`: days of a played fleet, and what follows from them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use crate::program::{Home, Ran};
 
 /// Until 18:00 in Chicago on 26 November 2026, when turing-02 has not yet gone for good.

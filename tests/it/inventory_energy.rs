@@ -1,5 +1,7 @@
 //! `[ledger]`, `[[calibration]]`, `[site]`, `[[tariff]]` and `[carbon]`: what they mean, and what is told of wrong ones.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use fleetwatt::inventory::LedgerSettings;

@@ -192,7 +192,7 @@ fn numbers(value: &serde_json::Value, found: &mut Vec<f64>) {
         serde_json::Value::Number(number) => found.push(number.as_f64().unwrap()),
         serde_json::Value::Array(items) => items.iter().for_each(|item| numbers(item, found)),
         serde_json::Value::Object(fields) => fields.values().for_each(|item| numbers(item, found)),
-        _ => {}
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::String(_) => {}
     }
 }
 

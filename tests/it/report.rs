@@ -371,7 +371,7 @@ fn a_file_has_the_format_of_its_ending_and_the_charts_are_in_json_too() {
     let printed = played.output(&[&TWO_DAYS[..], &["--output", file.to_str().unwrap()]].concat());
     assert_eq!(printed, "");
     let page = std::fs::read_to_string(&file).unwrap();
-    assert!(page.starts_with("<!DOCTYPE html>"), "{}", &page[..80]);
+    assert!(page.starts_with("<!DOCTYPE html>"), "{page:.80}");
     let bars = &played.json(&[&TWO_DAYS[..], &["--charts"]].concat())["charts"]["periods"]["bars"];
     let total = number(&played.json(&TWO_DAYS)["total"]["energy_kwh"]);
     assert!(is_near(sum(bars, "energy_kwh"), total, 0.001));

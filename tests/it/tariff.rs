@@ -365,8 +365,8 @@ fn an_import_reads_standard_input_by_the_name_of_a_hyphen() {
 /// The block of the README that begins with this line, without its fences.
 fn of_readme(first_line: &str) -> String {
     let readme = std::fs::read_to_string(format!("{}/README.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let at = readme.find(first_line).unwrap();
-    readme[at..].split("```").next().unwrap().to_owned()
+    let (_, rest) = readme.split_once(first_line).unwrap();
+    format!("{first_line}{}", rest.split("```").next().unwrap())
 }
 
 #[test]

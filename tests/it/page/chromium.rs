@@ -1,5 +1,7 @@
 //! Chromium without a window, driven over its pipe: the DevTools protocol in JSON, each message ended by a zero byte.
 
+#![allow(clippy::disallowed_methods, reason = "a test starts the browser")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

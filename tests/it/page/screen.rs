@@ -2,6 +2,8 @@
 //!
 //! `FLEETWATT_PAGE_PICTURES=DIR` keeps the pictures.
 
+#![allow(clippy::print_stderr, reason = "a test says that it was passed over")]
+
 use std::path::PathBuf;
 
 use serde_json::json;
