@@ -42,6 +42,8 @@ struct Args {
 /// A run of the program.
 struct Ran {
     took: Duration,
+    /// Its processor time, user's and system's, in steps of 10 ms.
+    cpu: Duration,
     peak_mib: u64,
     bytes: usize,
 }
@@ -90,7 +92,7 @@ fn command(place: &Place, inventory: &str, args: &[&str]) -> Command {
 fn run(place: &Place, inventory: &str, args: &[&str]) -> Ran {
     let path = place.dir.join("output");
     let output = std::fs::File::create(&path).unwrap();
-    let began_at = Instant::now();
+    let (began_at, cpu_before) = (Instant::now(), cpu_of_children());
     let mut child = command(place, inventory, args).stdout(output).spawn().unwrap();
     let mut peak_kib = 0;
     let status = loop {
@@ -102,7 +104,20 @@ fn run(place: &Place, inventory: &str, args: &[&str]) -> Ran {
     };
     let took = began_at.elapsed();
     assert!(status.success(), "{args:?}: {status}");
-    Ran { took, peak_mib: peak_kib / 1_024, bytes: std::fs::read(&path).unwrap().len() }
+    Ran {
+        took,
+        cpu: cpu_of_children() - cpu_before,
+        peak_mib: peak_kib / 1_024,
+        bytes: std::fs::read(&path).unwrap().len(),
+    }
+}
+
+/// The processor time of all processes that this one has waited for.
+fn cpu_of_children() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    let ticks: u64 = fields.skip(13).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 /// The most memory that a process had so far, in KiB.
@@ -152,10 +167,13 @@ async fn report(args: &Args, place: &Place) {
         ["report --by node, flat price", "the same, prices of 15 minutes", "the same as text", "the page"];
     for (name, runs) in names.iter().zip(&runs) {
         let took = median(runs.iter().map(|run| run.took).collect());
+        let cpu = median(runs.iter().map(|run| run.cpu).collect());
         let peak = runs.iter().map(|run| run.peak_mib).max().unwrap_or_default();
         let bytes = runs.first().map_or(0, |run| run.bytes);
         let ratio = took.as_secs_f64() / bare.as_secs_f64();
-        println!("  {name:31} {took:>9.0?}  {ratio:.2} times the sum, {peak} MiB at most, {bytes} bytes");
+        println!(
+            "  {name:31} {took:>9.0?}  {ratio:.2} times the sum, {cpu:.0?} of CPU, {peak} MiB at most, {bytes} bytes"
+        );
     }
 }
 
@@ -165,7 +183,10 @@ async fn rebuild(args: &Args, place: &Place) {
     place.fill_timeline(args.gpus, args.timeline_rows).await;
     println!("  filled {} rows of the timeline in {:.1?}", args.timeline_rows, began_at.elapsed());
     let ran = run(place, "flat.toml", &["ledger", "rebuild"]);
-    println!("  ledger rebuild                  {:>9.1?}  {} MiB at most", ran.took, ran.peak_mib);
+    println!(
+        "  ledger rebuild                  {:>9.1?}  {:.1?} of CPU, {} MiB at most",
+        ran.took, ran.cpu, ran.peak_mib
+    );
     place.empty().await;
 }
 
