@@ -50,6 +50,26 @@ fn a_daemon_logs_in_once_and_after_a_restart_not_at_all() {
 }
 
 #[test]
+fn after_kills_the_energies_of_a_station_are_what_follows_from_the_timeline() {
+    let stage = stage();
+    for _ in 0..2 {
+        let daemon = stage.run("");
+        stage.wait_for_more("solix_power_output", 2);
+        // Killed.
+        drop(daemon);
+    }
+    let daemon = stage.run("");
+    stage.wait_for_more("solix_power_output", 2);
+    daemon.stop();
+    let energies = stage.home.energies();
+    assert_eq!(energies.differences(), Vec::<String>::new());
+    let flow = format!("station:{}:out", stage.serial());
+    let of_flow = energies.kept.iter().filter(|((series, ..), _)| *series == flow);
+    let covered_ms: i64 = of_flow.map(|(_, figures)| figures.1).sum();
+    assert!(covered_ms > 0, "{energies:?}");
+}
+
+#[test]
 fn two_polls_log_in_once_and_read_twice() {
     let stage = stage();
     let first = stage.poll(&[]);
