@@ -1,5 +1,7 @@
 //! The table of the groups with its total, and the charges below it, which end where the costs do.
 
+use std::collections::BTreeMap;
+
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{Cell, Page, decimals};
@@ -271,11 +273,11 @@ fn charges(report: &Report, edge: usize) -> String {
             continue;
         }
         text += &demand(cost, report, true, edge);
-        text += &fixed(cost, true, edge);
+        text += &fixed(cost, report, edge);
         text += &charge_line(&format!("cost{of}"), &money(cost.cost), edge);
         // Shown in brackets: they are in no sum.
         text += &demand(cost, report, false, edge);
-        text += &fixed(cost, false, edge);
+        text += &fixed_not_charged(cost, report, edge);
     }
     text
 }
@@ -298,15 +300,39 @@ fn demand(cost: &Cost, report: &Report, is_charged: bool, edge: usize) -> String
     cost.charges.iter().filter(is_demand).map(line).collect()
 }
 
-/// The sum of the fixed charges that are charged, or of those that are not; nothing where there is none.
-fn fixed(cost: &Cost, is_charged: bool, edge: usize) -> String {
-    let is_fixed = |charge: &&Charge| charge.kind == ChargeKind::Fixed && charge.is_charged == is_charged;
-    let amounts: Vec<f64> = cost.charges.iter().filter(is_fixed).map(|charge| charge.cost).collect();
-    if amounts.is_empty() {
+/// The sum of the fixed charges that are charged, with the months where there are others; nothing where there is none.
+fn fixed(cost: &Cost, report: &Report, edge: usize) -> String {
+    let charged = fixed_by_month(cost, true);
+    let (Some((first, _)), Some((last, _))) = (charged.first_key_value(), charged.last_key_value()) else {
         return String::new();
+    };
+    let is_only = cost.charges.iter().all(|charge| charge.month == **first);
+    let label = match (is_only, first == last) {
+        (true, _) => "fixed charges".to_owned(),
+        (false, true) => format!("fixed charges, {}", month(first, report)),
+        (false, false) => format!("fixed charges, {} – {}", month(first, report), month(last, report)),
+    };
+    charge_line(&label, &figures::money(charged.values().sum(), &cost.currency), edge)
+}
+
+/// The fixed charges of each month that are only shown.
+fn fixed_not_charged(cost: &Cost, report: &Report, edge: usize) -> String {
+    let line = |(of, amount): (&str, f64)| {
+        let label = format!("fixed charges, {}", month(of, report));
+        bracketed_line(&label, &figures::money(amount, &cost.currency), false, edge)
+    };
+    fixed_by_month(cost, false).into_iter().map(line).collect()
+}
+
+/// The fixed charges of all tariffs by month: those that are charged, or those that are not.
+fn fixed_by_month(cost: &Cost, is_charged: bool) -> BTreeMap<&str, f64> {
+    let mut months = BTreeMap::new();
+    for charge in cost.charges.iter().filter(|charge| charge.is_charged == is_charged) {
+        if charge.kind == ChargeKind::Fixed {
+            *months.entry(charge.month.as_str()).or_default() += charge.cost;
+        }
     }
-    let amount = figures::money(amounts.iter().sum(), &cost.currency);
-    bracketed_line("fixed charges", &amount, is_charged, edge)
+    months
 }
 
 /// A line of a charge, in brackets if it is only shown.
