@@ -23,6 +23,11 @@ impl Calibrations {
         Self(measured)
     }
 
+    /// The boards that were measured.
+    pub fn boards(&self) -> impl Iterator<Item = &MeasuredBoard> {
+        self.0.keys()
+    }
+
     /// The figures of a board: its own, else those of its model, else the general ones. Beside them is the design whose
     /// error it shares, for [`super::Uncertainty::add`]: its model, or itself where it was measured alone.
     pub fn of<'a>(&self, uuid: Option<&'a str>, model: &'a str) -> (&'a str, Calibration) {

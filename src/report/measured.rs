@@ -83,6 +83,7 @@ impl<'a> MeasuredRange<'a> {
             add_identity(data, by, &axes.0, &mut rows);
         }
         let mut notes = notes::on_energy(data, &total.row);
+        notes.extend(notes::on_calibrations(data, &self.facts));
         if self.question.is_filled {
             self.fill(&axes, &mut rows, &mut total);
         }

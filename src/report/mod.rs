@@ -50,6 +50,7 @@ pub use facts::{Facts, LastSeen, MAX_SEEN_BEFORE};
 pub use gaps::{GapReason, GapScope, MAX_GAPS, OpenGap};
 pub use measured::{MeasuredRange, Told};
 pub use model::*;
+pub use notes::BOUNDARY;
 pub use question::{BadQuestion, Bill, By, Question, Stack};
 pub use supply_charts::ChargeSpan;
 pub use tally::Tally;

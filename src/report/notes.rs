@@ -4,26 +4,91 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::data::Data;
+use super::facts::Facts;
 use super::figures::kwh;
+use super::fleet::Board;
 use super::model::{Cost, Row};
 use super::prices::Unpriced;
+use crate::ledger::{MeasuredBoard, SeriesName};
+use crate::reading::SafeText;
 use crate::tariff::{Pue, SiteSettings, Tariffs};
 
 /// The most times that a remark lists.
 const MAX_TIMES: usize = 3;
 
+/// The most models or boards that a remark lists.
+const MAX_NAMES: usize = 4;
+
+/// The remark of every report of boards: what their energy is of.
+pub const BOUNDARY: &str = "Energy of GPU boards as their driver reports it, on the side of direct current: processors, \
+    fans and power supplies are not in it.";
+
 /// The remarks on the energy.
 pub(super) fn on_energy(data: &Data, total: &Row) -> Vec<String> {
+    let boundary = (!data.fleet.boards.is_empty()).then(|| BOUNDARY.to_owned());
     let estimated = total.estimated_kwh.map(|estimated| {
-        format!("{estimated:.1} kWh are estimates of a driver, of which no uncertainty is known.")
+        format!("{} are estimates of a driver, of which no uncertainty is known.", energy(estimated))
     });
-    let cut = kwh(data.fleet.cut_mj);
     let cut = (data.fleet.cut_mj != 0).then(|| {
         format!(
-            "{cut:.1} kWh of days that were rolled up are left out: the range does not have those days whole."
+            "{} of days that were rolled up are left out: the range does not have those days whole.",
+            energy(kwh(data.fleet.cut_mj))
         )
     });
-    estimated.into_iter().chain(cut).collect()
+    boundary.into_iter().chain(estimated).chain(cut).collect()
+}
+
+/// The remarks on boards that were calibrated and are none of the report's: a name may be misspelt. None where the report
+/// is of some nodes only.
+pub(super) fn on_calibrations(data: &Data, facts: &Facts<'_>) -> Vec<String> {
+    if facts.selected.is_some() || data.fleet.boards.is_empty() {
+        return Vec::new();
+    }
+    let named = |board: &Board| facts.names.series.get(&board.series);
+    let names: Vec<&SeriesName> = data.fleet.boards.iter().filter_map(named).collect();
+    let models: BTreeSet<String> = names.iter().map(|name| quoted(&name.model)).collect();
+    let models: Vec<String> = models.into_iter().filter(|model| model != "\"\"").collect();
+    let note = |measured: &MeasuredBoard| match measured {
+        MeasuredBoard::Model(model) => {
+            let advice = match models.is_empty() {
+                true => String::new(),
+                false => format!(": its models are {}", some(&models)),
+            };
+            let is_there = names.iter().any(|name| name.model == *model);
+            (!is_there).then(|| {
+                format!("`[[calibration]]` of model {} fits no board of this report{advice}.", quoted(model))
+            })
+        }
+        MeasuredBoard::Uuid(uuid) => {
+            let is_there = names.iter().any(|name| name.key.strip_prefix("gpu:") == Some(uuid));
+            (!is_there).then(|| {
+                format!(
+                    "`[[calibration]]` of board {} fits no board of this report: `nvidia-smi -L` on its host prints \
+                     its UUID.",
+                    quoted(uuid)
+                )
+            })
+        }
+    };
+    facts.calibrations.boards().filter_map(note).collect()
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", SafeText::new(name))
+}
+
+/// The first of some names, and how many more there are.
+fn some(names: &[String]) -> String {
+    let shown = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_NAMES) {
+        0 => shown,
+        n_more => format!("{shown} and {n_more} more"),
+    }
+}
+
+/// An energy with one decimal; what would be nothing is told to be less than that.
+fn energy(kwh: f64) -> String {
+    if kwh > 0.0 && kwh < 0.05 { "less than 0.1 kWh".to_owned() } else { format!("{kwh:.1} kWh") }
 }
 
 /// The remarks on the site: its zone and what its cooling adds.
@@ -71,7 +136,7 @@ pub(super) fn on_prices(data: &Data, tariffs: &Tariffs) -> Vec<String> {
     }
     let mut notes = Vec::new();
     for (unpriced, quarters) in unpriced(data) {
-        let energy: i64 = quarters.values().map(|(_, energy)| energy).sum();
+        let energy_mj: i64 = quarters.values().map(|(_, energy_mj)| energy_mj).sum();
         let (reason, hint) = match unpriced {
             Unpriced::Hole(hole) => tariffs.reason(hole),
             Unpriced::RolledUp => {
@@ -80,8 +145,8 @@ pub(super) fn on_prices(data: &Data, tariffs: &Tariffs) -> Vec<String> {
             }
         };
         notes.push(format!(
-            "{:.1} kWh have no price: {reason}, {}; {hint}.",
-            kwh(energy),
+            "{} have no price: {reason}, {}; {hint}.",
+            energy(kwh(energy_mj)),
             times(data, &quarters)
         ));
     }
@@ -145,8 +210,21 @@ pub(super) fn on_supply(data: &Data) -> Option<String> {
 /// The remark on energy without a carbon intensity.
 pub(super) fn on_carbon(data: &Data, uncounted_mj: i64) -> Option<String> {
     let is_partly = data.prices.has_carbon && uncounted_mj != 0;
-    let energy = kwh(uncounted_mj);
     is_partly.then(|| {
-        format!("{energy:.1} kWh are not in the CO2: the files of `[carbon]` have no value for their times.")
+        format!(
+            "{} are not in the CO2: the files of `[carbon]` have no value for their times.",
+            energy(kwh(uncounted_mj))
+        )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_energy_is_not_told_to_be_none() {
+        let told = [0.04, 0.05, 12.34, -0.3].map(energy);
+        assert_eq!(told, ["less than 0.1 kWh", "0.1 kWh", "12.3 kWh", "-0.3 kWh"]);
+    }
 }

@@ -2,8 +2,11 @@
 
 #![allow(clippy::float_cmp, reason = "sums of whole millijoules are exact")]
 
+use std::collections::BTreeSet;
+
 use super::world::{World, row};
-use super::{Report, Row};
+use super::{BOUNDARY, Report, Row};
+use crate::ledger::{Calibration, Calibrations, MeasuredBoard};
 
 /// A day of Chicago's winter: 96 quarters.
 fn day() -> World {
@@ -337,6 +340,40 @@ fn a_rolled_up_day_is_in_its_day_and_in_no_hour() {
     cut.question.range.end = cut.question.range.start.plus(90);
     assert_eq!(cut.report().total.energy_kwh, 0.0);
     assert!(cut.report().notes.iter().any(|note| note.starts_with("12.0 kWh of days that were rolled up")));
+}
+
+#[test]
+fn the_boundary_is_told_once_and_of_boards_only() {
+    let boundaries = |world: World| world.report().notes.iter().filter(|note| *note == BOUNDARY).count();
+    assert_eq!(boundaries(day().steady("hgx-01", "GPU-1", 0..1, 400)), 1);
+    assert_eq!(boundaries(day().flow("9DNB", "in", 0..1, 400)), 0);
+}
+
+#[test]
+fn a_calibration_that_fits_no_board_is_told() {
+    let figures = Calibration { gain: 1.1, relative: Some(0.01) };
+    let measured = [
+        MeasuredBoard::Model("H100".to_owned()),
+        MeasuredBoard::Model("H200".to_owned()),
+        MeasuredBoard::Uuid("GPU-1".to_owned()),
+        MeasuredBoard::Uuid("GPU-9".to_owned()),
+    ];
+    let mut world = day().steady("hgx-01", "GPU-1", 0..1, 400);
+    world.calibrations = Calibrations::new(measured.map(|board| (board, figures)).into());
+    let notes = |world: &World| -> Vec<String> {
+        let notes = world.report().notes.into_iter();
+        notes.filter(|note| note.contains("calibration")).collect()
+    };
+    assert_eq!(
+        notes(&world),
+        [
+            "`[[calibration]]` of model \"H200\" fits no board of this report: its models are \"H100\".",
+            "`[[calibration]]` of board \"GPU-9\" fits no board of this report: `nvidia-smi -L` on its host prints its \
+             UUID."
+        ]
+    );
+    world.selected = Some(BTreeSet::from(["hgx-01".to_owned()]));
+    assert_eq!(notes(&world), [""; 0]);
 }
 
 #[test]

@@ -54,6 +54,13 @@ fn alert(plan: &Plan, is_critical: bool, subject: &str, message: &str) -> AlertR
     }
 }
 
+#[test]
+fn the_boundary_stands_once_on_the_page() {
+    let html = page(&month().report());
+    assert_eq!(html.matches("processors, fans and power supplies are not in it").count(), 1);
+    assert!(html.contains("A month is played."), "the other notes stay");
+}
+
 /// The same fleet, with all names hostile.
 fn hostile() -> Plan {
     let mut plan = month();

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::cells::{self, name, sentence};
 use crate::output::figures::{self, NBSP};
-use crate::report::{Charge, ChargeKind, Cost, Report};
+use crate::report::{BOUNDARY, Charge, ChargeKind, Cost, Report};
 
 pub(super) fn section(report: &Report) -> Markup {
     html! {
@@ -13,7 +13,7 @@ pub(super) fn section(report: &Report) -> Markup {
             div.cols {
                 p {
                     b { "Boundary. " }
-                    "Energy of GPU boards as the driver reports it, on the side of direct current. Processors, fans and power supplies are not in it."
+                    (BOUNDARY)
                 }
                 p {
                     b { "Energy. " }
@@ -32,8 +32,9 @@ pub(super) fn section(report: &Report) -> Markup {
                     code { "report --format json --charts" } "."
                 }
                 @if let Some(supply) = &report.supply { p { b { "Battery. " } (name(&supply.battery_rule)) } }
-                @if !report.notes.is_empty() {
-                    p { b { "Notes. " } @for note in &report.notes { (sentence(note)) " " } }
+                @let notes: Vec<&String> = report.notes.iter().filter(|note| *note != BOUNDARY).collect();
+                @if !notes.is_empty() {
+                    p { b { "Notes. " } @for note in notes { (sentence(note)) " " } }
                 }
                 @let absent = absent(report);
                 @if !absent.is_empty() { p { b { "Not on this page. " } (absent.join("; ")) "." } }

@@ -3,8 +3,8 @@
 use jiff::ToSpan as _;
 
 use crate::report::{
-    Charge, ChargeKind, Charts, Cost, Gap, Moment, PeriodBar, Periods, PowerStack, Report, Row, SCHEMA,
-    Scope, Supply,
+    BOUNDARY, Charge, ChargeKind, Charts, Cost, Gap, Moment, PeriodBar, Periods, PowerStack, Report, Row,
+    SCHEMA, Scope, Supply,
 };
 
 /// Name, GPUs, kWh, ±, share, idle share, cost, measured share.
@@ -257,7 +257,10 @@ pub(super) fn month() -> Report {
         bands: Vec::new(),
         supply: None,
         gaps: gaps(),
-        notes: vec!["PUE 1.0: cost and CO2 are of the boards' energy times it.".to_owned()],
+        notes: vec![
+            BOUNDARY.to_owned(),
+            "PUE 1.0: cost and CO2 are of the boards' energy times it.".to_owned(),
+        ],
         charts: None,
     }
 }

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use fleetwatt::report::{
-    AlertRow, Band, Charge, ChargeKind, Charts, Cost, Gap, ModelCount, Moment, NodeRow, PeriodBar, Periods,
-    PowerStack, Report, Row, SCHEMA, Scope, StackMember, Supply, SupplyBar, SupplyCharts, Week,
+    AlertRow, BOUNDARY, Band, Charge, ChargeKind, Charts, Cost, Gap, ModelCount, Moment, NodeRow, PeriodBar,
+    Periods, PowerStack, Report, Row, SCHEMA, Scope, StackMember, Supply, SupplyBar, SupplyCharts, Week,
 };
 
 /// A kilowatt-hour of the two bands.
@@ -109,7 +109,7 @@ impl Plan {
             bands,
             supply: self.has_station.then(supply),
             gaps: self.gaps(),
-            notes: vec!["A month is played.".to_owned()],
+            notes: vec![BOUNDARY.to_owned(), "A month is played.".to_owned()],
             charts: Some(Box::new(charts)),
             total,
         }

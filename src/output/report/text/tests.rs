@@ -78,9 +78,18 @@ fn a_month_by_node_reads_like_this() {
     single readings  time-outs of single polls                                  13.9
 
     ± is k = 2: calibration 9.2 %, sampling 0.1 %. What was not measured is in no
-    figure; --fill mean estimates it in a column of its own. PUE 1.0: cost and CO2
-    are of the boards' energy times it.
+    figure; --fill mean estimates it in a column of its own. Energy of GPU boards as
+    their driver reports it, on the side of direct current: processors, fans and
+    power supplies are not in it. PUE 1.0: cost and CO2 are of the boards' energy
+    times it.
     "#);
+}
+
+#[test]
+fn a_small_part_of_the_uncertainty_is_not_nothing() {
+    let mut report = fixture::month();
+    report.total.u_sampling_share = Some(0.000_4);
+    assert!(shown(&report, None).contains("calibration 9.2 %, sampling <0.1 %."));
 }
 
 #[test]
@@ -160,12 +169,20 @@ fn a_charge_of_a_month_that_began_earlier_is_in_brackets() {
         peak_kw: Some(40.0),
         peak_at: Some(fixture::at("2026-10-30T20:00")),
     };
-    report.costs[0].charges.push(shown_only);
+    let fixed = Charge { kind: ChargeKind::Fixed, cost: 12.5, ..shown_only.clone() };
+    let of_another = Charge { tariff: "office".to_owned(), cost: 7.5, ..fixed.clone() };
+    report.costs[0].charges.extend([shown_only, fixed, of_another]);
     let text = shown(&report, None);
-    assert!(
-        text.contains("(demand, October: 40.0 kW at $9.80, 30 Oct 20:00)            ($392.00)\n"),
-        "{text}"
-    );
+    for line in [
+        "(demand, October, home: 40.0 kW at $9.80, 30 Oct 20:00)      ($392.00)\n",
+        "(fixed charges, October)                                      ($20.00)\n",
+        "fixed charges, November                                         $12.50\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let third = Charge { month: "2026-12".to_owned(), ..report.costs[0].charges[1].clone() };
+    report.costs[0].charges.push(third);
+    assert!(shown(&report, None).contains("\nfixed charges, November – December "));
 }
 
 #[test]
