@@ -185,7 +185,7 @@ impl<'a> Plan<'a> {
             self.rows_of_timeline(reader, progress).await?
         };
         let begins = self.begins(reader, has_ledger).await?;
-        let indices = self.indices(&rows.names);
+        let indices = self.indices(reader, &rows.names).await;
         let facts = Facts {
             names: &rows.names,
             nodes: &self.nodes,
@@ -217,13 +217,16 @@ impl<'a> Plan<'a> {
         let range = &self.question.range;
         let mut sum = self.sum();
         reader.rows(range.clone(), |row: NumberedRow| sum.add(&row, progress)).await?;
-        let last_seen = reader.last_seen(range.start).await?.into_iter();
-        let is_recent = |seen: &store::LastSeen| range.start.since(seen.quarter) <= MAX_SEEN_BEFORE;
-        let last_seen = last_seen.filter(is_recent);
-        let seen_before = last_seen
-            .map(|seen| (seen.series, LastSeen { quarter: seen.quarter, node: seen.node }))
-            .collect();
-        Ok(Rows { names, sum, seen_before })
+        let last_seen = reader.last_seen(range.start).await?;
+        Ok(Rows { names, sum, seen_before: self.seen_before(last_seen) })
+    }
+
+    /// The series that were seen shortly before the range, by their numbers.
+    fn seen_before(&self, last_seen: Vec<store::LastSeen>) -> BTreeMap<i64, LastSeen> {
+        let start = self.question.range.start;
+        let is_recent = |seen: &store::LastSeen| start.since(seen.quarter) <= MAX_SEEN_BEFORE;
+        let recent = last_seen.into_iter().filter(is_recent);
+        recent.map(|seen| (seen.series, LastSeen { quarter: seen.quarter, node: seen.node })).collect()
     }
 
     /// The rows where there is no ledger, which are computed from those of the timeline.
@@ -234,8 +237,8 @@ impl<'a> Plan<'a> {
     ) -> Result<Rows, Error> {
         let mut sum = self.sum();
         let on_row = |row: NumberedRow| sum.add(&row, progress);
-        let names = reader.derive(self.question.range.clone(), &self.rules(), on_row).await?;
-        Ok(Rows { names, sum, seen_before: BTreeMap::new() })
+        let derived = reader.derive(self.question.range.clone(), &self.rules(), on_row).await?;
+        Ok(Rows { names: derived.names, sum, seen_before: self.seen_before(derived.last_seen) })
     }
 
     fn sum(&self) -> RowSum {
@@ -279,10 +282,24 @@ impl<'a> Plan<'a> {
         ))
     }
 
-    /// The indices of boards by the numbers of their series, as far as the collector's memory is here.
-    fn indices(&self, names: &Names) -> BTreeMap<i64, u32> {
+    /// The indices of boards by the numbers of their series: as the collector's memory has them, if it is here, else as
+    /// the timeline has them.
+    async fn indices(&self, reader: &mut LedgerReader, names: &Names) -> BTreeMap<i64, u32> {
         let memory = Memory::load(&self.settings.state_dir).unwrap_or_default();
-        let by_uuid: BTreeMap<&str, u32> = memory.gpu_indices().collect();
+        let mut by_uuid: BTreeMap<String, u32> =
+            memory.gpu_indices().map(|(uuid, index)| (uuid.to_owned(), index)).collect();
+        let mut uuids = names.series.values().filter_map(|name| name.key.strip_prefix("gpu:"));
+        if uuids.any(|uuid| !by_uuid.contains_key(uuid)) {
+            let range = &self.question.range;
+            let told = reader.gpu_indices(range.start.start(), range.end.start()).await;
+            let told = told.unwrap_or_else(|error| {
+                tracing::debug!(%error, "boards are called by their UUID");
+                BTreeMap::new()
+            });
+            for (uuid, index) in told {
+                by_uuid.entry(uuid).or_insert(index);
+            }
+        }
         let index = |(number, name): (&i64, &SeriesName)| {
             Some((*number, *by_uuid.get(name.key.strip_prefix("gpu:")?)?))
         };

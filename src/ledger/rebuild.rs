@@ -35,6 +35,23 @@ impl Rebuild {
     /// Takes the next reading of its series. A row that was given comes again only where samples say that they began more
     /// than a quarter before the reading before them; both add up.
     pub fn take(&mut self, reading: &SeriesReading, on_row: impl FnMut(NumberedRow)) {
+        let (number, node) = self.name(reading);
+        let Some(series) = self.series.get_mut(number) else { return };
+        for (quarter, entry) in series.end.advance(&reading.reading, self.max_gap) {
+            series.add(node, quarter, entry);
+        }
+        let open = Quarter::at(reading.reading.at).plus(-OPEN_QUARTERS);
+        series.give(number, |quarter| quarter < open, on_row);
+    }
+
+    /// The numbers of the series and of the node of a reading, which adds nothing.
+    pub fn numbers(&mut self, reading: &SeriesReading) -> (i64, i64) {
+        let (number, node) = self.name(reading);
+        (outer(number), node)
+    }
+
+    /// The place of the series of a reading, and the number of its node.
+    fn name(&mut self, reading: &SeriesReading) -> (usize, i64) {
         let node = number_of(&mut self.nodes, &reading.node);
         let key = reading.key.to_string();
         let number = match self.numbers.get(&key) {
@@ -47,15 +64,13 @@ impl Rebuild {
                 number
             }
         };
-        let Some(series) = self.series.get_mut(number) else { return };
-        if !reading.model.is_empty() && reading.model != series.name.model {
+        if let Some(series) = self.series.get_mut(number)
+            && !reading.model.is_empty()
+            && reading.model != series.name.model
+        {
             series.name.model.clone_from(&reading.model);
         }
-        for (quarter, entry) in series.end.advance(&reading.reading, self.max_gap) {
-            series.add(node, quarter, entry);
-        }
-        let open = Quarter::at(reading.reading.at).plus(-OPEN_QUARTERS);
-        series.give(number, |quarter| quarter < open, on_row);
+        (number, node)
     }
 
     /// Gives the rest of the rows: no reading comes any more.

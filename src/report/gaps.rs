@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::time::Duration;
 
 use super::data::Data;
 use super::figures::hours;
@@ -33,6 +34,14 @@ pub struct OpenGap {
     pub quarters: Range<Quarter>,
     span: Range<usize>,
     missing_ms: i64,
+}
+
+impl OpenGap {
+    /// The time that a board of it was not measured, in the mean of all.
+    pub fn missing_each(&self) -> Duration {
+        let n_boards = i64::try_from(self.series.len()).unwrap_or(i64::MAX).max(1);
+        Duration::from_millis(u64::try_from(self.missing_ms / n_boards).unwrap_or(0))
+    }
 }
 
 /// The extent of a gap.

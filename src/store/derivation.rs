@@ -1,10 +1,12 @@
 //! The rows of a ledger from those of the timeline, in place of a ledger or to compute it again.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::time::Duration;
 
+use super::ledger_types::{Derived, GPU_POWER, LOOK_BACK, LastSeen};
 use crate::batch::{TimelineReader, TimelineRow};
-use crate::ledger::{Names, NumberedRow, Rebuild};
+use crate::ledger::{NumberedRow, Rebuild, SeriesReading};
 use crate::reading::{Quantity, Quarter, Timestamp};
 
 /// Rows are read from so long before a time on: the segment that crosses its beginning needs the reading before it and
@@ -30,14 +32,43 @@ pub(super) struct Derivation {
     rebuild: Rebuild,
     quarters: Range<Quarter>,
     max_gap: Option<Duration>,
+    /// Reads the rows of [`Derivation::look_back`].
+    earlier_reader: TimelineReader,
+    /// The last reading of each source in that time, of those that have none between it and the quarters.
+    earlier: HashMap<String, SeriesReading>,
+    /// The last rows of the ledger before the quarters, by series.
+    seen: BTreeMap<i64, LastSeen>,
 }
 
 impl Derivation {
     /// Of some quarters. Without a ledger, rows count too that say that no ledger has them.
     pub(super) fn new(quarters: Range<Quarter>, rules: &DerivationRules, has_ledger: bool) -> Self {
-        let reader = TimelineReader::new(rules.figures);
-        let reader = if has_ledger { reader } else { reader.without_ledger() };
-        Self { reader, rebuild: Rebuild::new(rules.max_gap), quarters, max_gap: rules.max_gap }
+        let reader = || {
+            let reader = TimelineReader::new(rules.figures);
+            if has_ledger { reader } else { reader.without_ledger() }
+        };
+        Self {
+            reader: reader(),
+            rebuild: Rebuild::new(rules.max_gap),
+            quarters,
+            max_gap: rules.max_gap,
+            earlier_reader: reader(),
+            earlier: HashMap::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// The time before that of the rows, in which boards were seen that are expected in the quarters.
+    pub(super) fn look_back(&self) -> Range<Timestamp> {
+        let start = self.quarters.start.start();
+        start.minus(LOOK_BACK)..start.minus(LEAD)
+    }
+
+    /// Takes the last row of a source in the time of [`Derivation::look_back`], of facts before values.
+    pub(super) fn take_earlier(&mut self, row: &TimelineRow<'_>) {
+        if let Some(reading) = self.earlier_reader.read(row) {
+            self.earlier.insert(row.source.to_owned(), reading);
+        }
     }
 
     /// The event types that are to be read.
@@ -54,22 +85,44 @@ impl Derivation {
     /// Takes the next row in the order of time, of facts before values, and gives the rows of the ledger that are complete.
     pub(super) fn take(&mut self, row: &TimelineRow<'_>, mut on_row: impl FnMut(NumberedRow)) {
         let Some(reading) = self.reader.read(row) else { return };
-        let quarters = &self.quarters;
-        self.rebuild.take(&reading, |row| {
-            if quarters.contains(&row.quarter) {
-                on_row(row);
-            }
-        });
+        let Self { quarters, seen, .. } = self;
+        if !self.earlier.is_empty() && row.event_type == GPU_POWER && row.at < quarters.start.start() {
+            self.earlier.remove(row.source);
+        }
+        self.rebuild.take(&reading, |row| sort_out(row, quarters, seen, &mut on_row));
     }
 
-    /// Gives the rest, and the names.
-    pub(super) fn finish(mut self, mut on_row: impl FnMut(NumberedRow)) -> Names {
-        let quarters = self.quarters;
-        self.rebuild.finish(|row| {
-            if quarters.contains(&row.quarter) {
-                on_row(row);
-            }
-        });
-        self.rebuild.names()
+    /// Gives the rest, the names, and what was seen before.
+    pub(super) fn finish(self, mut on_row: impl FnMut(NumberedRow)) -> Derived {
+        let Self { mut rebuild, quarters, earlier, mut seen, .. } = self;
+        rebuild.finish(|row| sort_out(row, &quarters, &mut seen, &mut on_row));
+        for reading in earlier.values() {
+            let (series, node) = rebuild.numbers(reading);
+            see(&mut seen, LastSeen { series, node, quarter: Quarter::at(reading.reading.at) });
+        }
+        Derived { names: rebuild.names(), last_seen: seen.into_values().collect() }
+    }
+}
+
+/// Gives a row of the quarters; notes one before them.
+fn sort_out(
+    row: NumberedRow,
+    quarters: &Range<Quarter>,
+    seen: &mut BTreeMap<i64, LastSeen>,
+    mut on_row: impl FnMut(NumberedRow),
+) {
+    let NumberedRow { series, node, quarter, .. } = row;
+    if quarters.contains(&quarter) {
+        on_row(row);
+    } else if quarter < quarters.start {
+        see(seen, LastSeen { series, node, quarter });
+    }
+}
+
+/// Notes where a series was, if it is later than what is known.
+fn see(seen: &mut BTreeMap<i64, LastSeen>, now: LastSeen) {
+    let last = seen.entry(now.series).or_insert(now);
+    if last.quarter <= now.quarter {
+        *last = now;
     }
 }

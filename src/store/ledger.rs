@@ -4,13 +4,15 @@
 //! are read by `rusqlite`, which is the same SQLite that sqlx has, without a channel and an allocation for each value;
 //! from PostgreSQL by binary COPY.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::derivation::{Derivation, DerivationRules};
 use super::ledger_types::{
-    AlertEvent, AlertRow, ChargeSpan, LastSeen, LedgerAccess, LedgerSize, NodeFailure,
+    AlertEvent, AlertRow, ChargeSpan, Derived, LOOK_BACK, LastSeen, LedgerAccess, LedgerSize, NodeFailure,
 };
 use super::postgres::PostgresReader;
 use super::sqlite::SqliteReader;
@@ -109,6 +111,7 @@ impl LedgerReader {
     }
 
     /// Gives the rows that follow from the timeline, for where there is no ledger, and their names. No row comes twice.
+    /// Boards that gave no reading in the two days before the quarters are known by the last row of their source.
     ///
     /// # Errors
     /// The timeline cannot be read; some rows may have been given.
@@ -117,7 +120,7 @@ impl LedgerReader {
         quarters: Range<Quarter>,
         rules: &DerivationRules,
         mut on_row: impl FnMut(NumberedRow) + Send,
-    ) -> Result<Names, Error> {
+    ) -> Result<Derived, Error> {
         let derivation = Derivation::new(quarters, rules, self.access() != LedgerAccess::Missing);
         match &mut self.0 {
             Reader::Sqlite(sqlite) => sqlite.derive(derivation, &mut on_row).await,
@@ -152,6 +155,28 @@ impl LedgerReader {
         }
     }
 
+    /// The indices of boards on their nodes by UUID, as the last row of each source until `until` says, of those from 31 days
+    /// before `from` on.
+    ///
+    /// # Errors
+    /// The timeline cannot be read.
+    pub async fn gpu_indices(
+        &mut self,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeMap<String, u32>, Error> {
+        let time = from.min(until).minus(LOOK_BACK)..until;
+        let rows = match &mut self.0 {
+            Reader::Sqlite(sqlite) => sqlite.last_power(time).await?,
+            Reader::Postgres(postgres) => postgres.last_power(time).await?,
+        };
+        let index = |metadata: String| {
+            let board: Board = serde_json::from_str(&metadata).unwrap_or_default();
+            board.gpu_uuid.zip(board.gpu_index)
+        };
+        Ok(rows.into_iter().filter_map(index).collect())
+    }
+
     /// The first attempt to ask a node that failed in a time, its end excluded.
     ///
     /// # Errors
@@ -169,15 +194,16 @@ impl LedgerReader {
         Ok(found.map(|(at, metadata)| failure(at, &metadata)))
     }
 
-    /// Whether a cycle of the whole fleet ended in a time, its end excluded: else fleetwatt was not running.
+    /// The longest part of a time in which no cycle of the whole fleet ended.
     ///
     /// # Errors
     /// The timeline cannot be read.
-    pub async fn was_running(&mut self, time: Range<Timestamp>) -> Result<bool, Error> {
-        match &mut self.0 {
-            Reader::Sqlite(sqlite) => sqlite.was_running(time).await,
-            Reader::Postgres(postgres) => postgres.was_running(time).await,
-        }
+    pub async fn longest_pause(&mut self, time: Range<Timestamp>) -> Result<Duration, Error> {
+        let micros = match &mut self.0 {
+            Reader::Sqlite(sqlite) => sqlite.longest_pause(time).await?,
+            Reader::Postgres(postgres) => postgres.longest_pause(time).await?,
+        };
+        Ok(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
     }
 
     /// The states of charge in some quarters, `step` quarters in each, counted from 1970. `event_type` is that of
@@ -233,6 +259,14 @@ struct Words {
     key: String,
     rule: String,
     severity: String,
+}
+
+/// The part of metadata that tells a board and its place.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Board {
+    gpu_uuid: Option<String>,
+    gpu_index: Option<u32>,
 }
 
 fn failure(at: Timestamp, metadata: &str) -> NodeFailure {

@@ -1,6 +1,8 @@
 //! The answers of a [`LedgerReader`](super::LedgerReader), and the events that it reads.
 
-use crate::ledger::Method;
+use std::time::Duration;
+
+use crate::ledger::{Method, Names};
 use crate::reading::{Quarter, Timestamp};
 
 /// The figures of a row of the ledger.
@@ -9,6 +11,13 @@ pub(super) const SUMS: &str = "energy_mj, covered_ms, samples, min_mw, max_mw, v
 /// The same as columns of a table, in the types of both databases.
 pub(super) const ENERGY_COLUMNS: &str = "energy_mj bigint NOT NULL, covered_ms int NOT NULL, samples int NOT NULL, \
     min_mw int, max_mw int, variance_mj2 real NOT NULL, busy_ms int, method smallint NOT NULL";
+
+/// The event of a GPU's power, and that of its facts.
+pub(super) const GPU_POWER: &str = "gpu_power_draw";
+pub(super) const GPU_FACTS: &str = "gpu_inventory";
+
+/// The last row of a source is looked for so far back: 31 days.
+pub(super) const LOOK_BACK: Duration = Duration::from_hours(31 * 24);
 
 /// The event of each cycle of the whole fleet, and its source.
 pub(super) const CYCLE: (&str, &str) = ("cluster_gpu_power_total", "gpu_cluster");
@@ -90,6 +99,15 @@ pub struct LastSeen {
     pub node: i64,
     /// The quarter of that row.
     pub quarter: Quarter,
+}
+
+/// The names and last rows of a ledger that was derived from its timeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Derived {
+    /// The names of its series and nodes.
+    pub names: Names,
+    /// Where series were last before its quarters, of those that were seen in the 31 days before them.
+    pub last_seen: Vec<LastSeen>,
 }
 
 /// A failed attempt to ask a node. Its texts are harmless.

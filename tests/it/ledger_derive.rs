@@ -10,7 +10,7 @@ use fleetwatt::batch::{BatchId, Event, Metadata};
 use fleetwatt::battery::VENDOR;
 use fleetwatt::ledger::{Book, EnergyReading, Flow, Names, NumberedRow, SeriesKey, SeriesReading};
 use fleetwatt::reading::{Power, Quarter};
-use fleetwatt::store::{DerivationRules, LedgerReader, Record, StoreUrl, Timeline};
+use fleetwatt::store::{DerivationRules, Derived, LastSeen, LedgerReader, Record, StoreUrl, Timeline};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -152,8 +152,8 @@ pub(crate) async fn kept(store_url: &StoreUrl, quarters: Range<Quarter>) -> Figu
 async fn derived(store_url: &StoreUrl, quarters: Range<Quarter>) -> Figures {
     let mut reader = LedgerReader::open(store_url, TABLE).await.unwrap().unwrap();
     let mut rows = Vec::new();
-    let names = reader.derive(quarters, &RULES, |row| rows.push(row)).await.unwrap();
-    figures(rows, &names)
+    let derived = reader.derive(quarters, &RULES, |row| rows.push(row)).await.unwrap();
+    figures(rows, &derived.names)
 }
 
 async fn is_the_one_that_was_kept(store_url: &StoreUrl) {
@@ -170,6 +170,41 @@ async fn is_the_one_that_was_kept(store_url: &StoreUrl) {
     );
     let mut reader = LedgerReader::open(store_url, TABLE).await.unwrap().unwrap();
     assert_eq!(reader.timeline_ends(&RULES).await.unwrap(), Some((at(0), at(199))));
+}
+
+/// The key and node of each series that was seen before a quarter, with the quarter of its last reading.
+async fn seen_before(store_url: &StoreUrl, start: Quarter) -> BTreeMap<String, (String, Quarter)> {
+    let mut reader = LedgerReader::open(store_url, TABLE).await.unwrap().unwrap();
+    let Derived { names, last_seen } = reader.derive(start..start.plus(4), &RULES, |_| ()).await.unwrap();
+    let seen = |seen: LastSeen| {
+        (names.series[&seen.series].key.clone(), (names.nodes[&seen.node].clone(), seen.quarter))
+    };
+    last_seen.into_iter().map(seen).collect()
+}
+
+async fn boards_that_went_down_before_are_known(store_url: &StoreUrl) {
+    write(store_url, false).await;
+    let last = |node: &str| (node.to_owned(), quarter(13));
+    let boards = [("gpu:GPU-1", last("n2")), ("gpu:GPU-2", last("n3")), ("gpu_redfin", last("redfin"))];
+    let boards: BTreeMap<_, _> = boards.map(|(key, seen)| (key.to_owned(), seen)).into();
+    // Five days later, and an hour later, when the rows are read anyway.
+    assert_eq!(seen_before(store_url, quarter(5 * 96)).await, boards);
+    let mut all = boards;
+    all.insert("station:S1:solar".to_owned(), last("S1"));
+    assert_eq!(seen_before(store_url, quarter(18)).await, all);
+    assert_eq!(seen_before(store_url, quarter(0)).await, BTreeMap::new());
+    assert_eq!(seen_before(store_url, quarter(40 * 96)).await, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn in_a_file_boards_that_went_down_before_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    boards_that_went_down_before_are_known(&file(&folder)).await;
+}
+
+#[tokio::test]
+async fn in_a_server_boards_that_went_down_before_are_known() {
+    boards_that_went_down_before_are_known(&server("derive_before", "").await).await;
 }
 
 #[tokio::test]

@@ -63,6 +63,9 @@ fn events() -> Vec<Record> {
         event("node_up", "node_n1", 0.0, 2, failed("later")),
         event("node_up", "node_n2", 0.0, 0, failed("another node")),
         event("cluster_gpu_power_total", "gpu_cluster", 150.0, 5, json!({})),
+        event("gpu_power_draw", "gpu_n1_6", 50.0, 7, json!({"gpu_uuid": "GPU-6", "gpu_index": 6})),
+        event("gpu_power_draw", "gpu_n1_6", 50.0, 8, json!({"gpu_uuid": "GPU-7", "gpu_index": 6})),
+        event("gpu_power_draw", "gpu_redfin", 50.0, 8, json!({"temp": 61})),
         event("alert", "node_n1", 1.0, 3, alert("n1 is silent")),
         event("alert", "gpu_n2", 1.0, 2, json!({"key": 3})),
         event("alert", "node_n1", 0.0, 40, alert("n1 answers")),
@@ -132,10 +135,16 @@ async fn tells_what_the_timeline_says_beside_it(mut reader: LedgerReader) {
     assert_eq!((failure.at, failure.outcome.as_str()), (at(1), "connect_failed"));
     assert_eq!(failure.message, "no route[31m to n1");
     assert_eq!(reader.first_failure("n1", at(3)..at(9)).await.unwrap(), None);
-    assert!(reader.was_running(at(5)..at(6)).await.unwrap());
-    assert!(
-        !reader.was_running(at(6)..at(60)).await.unwrap() && !reader.was_running(at(0)..at(5)).await.unwrap()
-    );
+    // A cycle ended in minute 5.
+    for (time, minutes) in [(0..60, 55), (0..5, 5), (4..7, 2), (6..60, 54), (0..6, 5)] {
+        let pause = reader.longest_pause(at(time.start)..at(time.end)).await.unwrap();
+        assert_eq!(pause, Duration::from_mins(minutes), "{time:?}");
+    }
+    let indices = |from, until| (at(from), at(until));
+    let (from, until) = indices(50, 60);
+    assert_eq!(reader.gpu_indices(from, until).await.unwrap(), [("GPU-7".to_owned(), 6)].into());
+    let (from, until) = indices(0, 8);
+    assert_eq!(reader.gpu_indices(from, until).await.unwrap(), [("GPU-6".to_owned(), 6)].into());
     let alerts = reader.alerts(at(0)..at(60)).await.unwrap();
     let told: Vec<_> = alerts.iter().map(|one| (one.at, one.is_raised, one.message.as_str())).collect();
     assert_eq!(told, [(at(2), true, ""), (at(3), true, "n1 is silent"), (at(40), false, "n1 answers")]);

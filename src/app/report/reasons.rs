@@ -1,11 +1,10 @@
 //! The reasons of gaps, looked up in the timeline: a cycle that did not come, a host that did not answer, a board that
 //! was missing.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use crate::ledger::Names;
-use crate::reading::{FailureKind, Quarter, Timestamp};
+use crate::reading::{FailureKind, Timestamp};
 use crate::report::{GapReason, GapScope, OpenGap};
 use crate::store::{AlertEvent, Error, LedgerReader, NodeFailure};
 
@@ -14,9 +13,6 @@ const BOARD_RULES: [&str; 2] = ["gpu_missing", "implausible_reading"];
 
 /// An alert is raised at the first reading that is missing, which may be in the quarter before.
 const BEFORE: Duration = Duration::from_mins(15);
-
-/// From so many quarters on a gap has some between its first and its last one.
-const MIN_INNER: i64 = 3;
 
 /// The failures in which a host itself was not reached or did not answer.
 const DOWN: [FailureKind; 7] = [
@@ -43,7 +39,7 @@ pub(super) async fn reason(
         return Ok(of_boards(gap, names, alerts));
     }
     let is_kept = kept_from.is_none_or(|kept_from| kept_from <= time.start);
-    if is_kept && !reader.was_running(inner(&gap.quarters)).await? {
+    if is_kept && is_most(reader.longest_pause(time.clone()).await?, gap.missing_each()) {
         return Ok(Some(GapReason {
             reason: "fleetwatt was not running".to_owned(),
             hint: Some("run it as a service: README.md has a timer and a daemon".to_owned()),
@@ -54,13 +50,10 @@ pub(super) async fn reason(
     Ok(reader.first_failure(node, time).await?.map(of_failure))
 }
 
-/// The time of a gap without its first and last quarter, which have cycles at their edges.
-fn inner(quarters: &Range<Quarter>) -> Range<Timestamp> {
-    if quarters.end.since(quarters.start) >= MIN_INNER {
-        quarters.start.next().start()..quarters.end.plus(-1).start()
-    } else {
-        quarters.start.start()..quarters.end.start()
-    }
+/// Whether a time without a cycle is what a gap is of. Its quarters have cycles at their edges, and where cycles went on,
+/// what lies between two of them is a third of the least gap.
+fn is_most(pause: Duration, missing: Duration) -> bool {
+    !pause.is_zero() && pause >= missing * 4 / 5
 }
 
 fn of_failure(failure: NodeFailure) -> GapReason {
@@ -96,7 +89,14 @@ fn of_boards(gap: &OpenGap, names: &Names, alerts: &[AlertEvent]) -> Option<GapR
     let alert = found.first()?;
     // The gap says the node itself.
     let message = alert.message.strip_prefix(&format!("{node}: ")).unwrap_or(&alert.message);
-    Some(GapReason { reason: message.to_owned(), hint: None })
+    Some(GapReason { reason: said_once(message).to_owned(), hint: None })
+}
+
+/// A message without the tool's own words in brackets at its end, if they only repeat it.
+fn said_once(message: &str) -> &str {
+    let own = message.strip_suffix(']').and_then(|message| message.rsplit_once(": ["));
+    let is_repeat = |said: &str, own: &str| said.to_lowercase().contains(&own.to_lowercase());
+    own.filter(|(said, own)| is_repeat(said, own)).map_or(message, |(said, _)| said)
 }
 
 /// Whether a source is this one or of a part of it: `gpu_a` and `gpu_a_6`, but not `gpu_ab`.
@@ -131,11 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn the_edges_of_a_gap_are_not_asked_whether_a_cycle_came() {
-        let first = Quarter::at(Timestamp::from_micros(0));
-        let quarters = |n| inner(&(first..first.plus(n)));
-        assert_eq!(quarters(4), first.plus(1).start()..first.plus(3).start());
-        assert_eq!(quarters(2), first.start()..first.plus(2).start());
+    fn a_pause_that_is_nearly_all_of_a_gap_is_its_reason_and_the_way_from_cycle_to_cycle_is_not() {
+        let minutes = Duration::from_mins;
+        assert!(is_most(minutes(8), minutes(8)) && is_most(minutes(27), minutes(30)));
+        // A host that missed two cycles of ten minutes each, and one that was down longer than fleetwatt.
+        assert!(!is_most(minutes(10), minutes(15)) && !is_most(minutes(20), minutes(60)));
+        assert!(!is_most(Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn the_words_of_a_tool_are_not_repeated() {
+        assert_eq!(said_once("a GPU is lost (GPU 6): [GPU is lost]"), "a GPU is lost (GPU 6)");
+        assert_eq!(said_once("a GPU is lost (GPU 6): [No data]"), "a GPU is lost (GPU 6): [No data]");
+        assert_eq!(said_once("odd]"), "odd]");
     }
 
     #[test]

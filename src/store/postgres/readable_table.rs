@@ -40,13 +40,35 @@ impl ReadableTable {
     pub(super) fn of_each_source(&self, columns: &str) -> String {
         let Self { name, .. } = self;
         format!(
+            "{} SELECT {columns} FROM s JOIN {name} t ON t.source = s.source WHERE {}",
+            self.sources(),
+            self.in_time()
+        )
+    }
+
+    /// The same of the last row of each source.
+    pub(super) fn last_of_each_source(&self, columns: &str) -> String {
+        let Self { name, .. } = self;
+        format!(
+            "{} SELECT {columns} FROM s CROSS JOIN LATERAL (SELECT * FROM {name} t WHERE t.source = s.source AND {} \
+             ORDER BY t.created_at DESC LIMIT 1) t",
+            self.sources(),
+            self.in_time()
+        )
+    }
+
+    /// The sources of an event type as `s (source)`, the last of which is NULL.
+    fn sources(&self) -> String {
+        let Self { name, .. } = self;
+        format!(
             "WITH RECURSIVE s (source) AS (SELECT min(source::text) FROM {name} WHERE event_type = $1 UNION ALL \
              SELECT (SELECT min(source::text) FROM {name} WHERE event_type = $1 AND source > s.source) FROM s \
-             WHERE s.source IS NOT NULL) \
-             SELECT {columns} FROM s JOIN {name} t ON t.source = s.source WHERE t.event_type = $1 \
-             AND t.created_at >= {} AND t.created_at < {}",
-            self.time("$2"),
-            self.time("$3"),
+             WHERE s.source IS NOT NULL)"
         )
+    }
+
+    fn in_time(&self) -> String {
+        let [from, until] = ["$2", "$3"].map(|parameter| self.time(parameter));
+        format!("t.event_type = $1 AND t.created_at >= {from} AND t.created_at < {until}")
     }
 }

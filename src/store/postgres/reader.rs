@@ -17,8 +17,8 @@ use crate::store::Error;
 use crate::store::derivation::Derivation;
 use crate::store::event_pages::EventPages;
 use crate::store::ledger_types::{
-    ALERT, AlertRow, CYCLE, ChargeSpan, LastSeen, LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS,
-    MAX_CHARGES, NODE_UP, counting,
+    ALERT, AlertRow, CYCLE, ChargeSpan, Derived, GPU_FACTS, GPU_POWER, LastSeen, LedgerAccess, LedgerSize,
+    MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, counting,
 };
 use crate::store::store_url::Server;
 use crate::store::table::TableName;
@@ -141,8 +141,9 @@ impl PostgresReader {
         &mut self,
         mut derivation: Derivation,
         on_row: &mut (impl FnMut(NumberedRow) + Send),
-    ) -> Result<Names, Error> {
+    ) -> Result<Derived, Error> {
         self.timeline()?;
+        self.look_back(&mut derivation).await?;
         let (types, mut pages) = (derivation.event_types(), EventPages::new(&derivation.time()));
         while let Some(page) = pages.page() {
             let connection = &mut self.connection;
@@ -161,6 +162,39 @@ impl PostgresReader {
             pages.turn();
         }
         Ok(derivation.finish(on_row))
+    }
+
+    /// Hands over the last rows of boards from before the time of the others.
+    async fn look_back(&mut self, derivation: &mut Derivation) -> Result<(), Error> {
+        for event_type in [GPU_FACTS, GPU_POWER] {
+            let rows = self.last_rows(event_type, derivation.look_back()).await?;
+            for (source, at, value, metadata) in rows {
+                derivation.take_earlier(&TimelineRow {
+                    event_type,
+                    source: &source,
+                    value: value.unwrap_or(f64::NAN),
+                    metadata: metadata.as_deref().unwrap_or_default(),
+                    at: Timestamp::from_micros(at),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The last row of each source in a time: its source, time, value and metadata.
+    async fn last_rows(&mut self, event_type: &str, time: Range<Timestamp>) -> Result<Vec<LastRow>, Error> {
+        let columns = format!("t.source::text, {MICROS_OF_T}, t.value::float8, t.metadata::text");
+        let sql = self.timeline()?.last_of_each_source(&columns);
+        self.select(sql, event_type, time, None).await
+    }
+
+    /// The metadata of the last power of each source in a time.
+    pub(in crate::store) async fn last_power(
+        &mut self,
+        time: Range<Timestamp>,
+    ) -> Result<Vec<String>, Error> {
+        let rows = self.last_rows(GPU_POWER, time).await?;
+        Ok(rows.into_iter().filter_map(|(.., metadata)| metadata).collect())
     }
 
     /// The times of the first and the last row of some event types.
@@ -214,18 +248,20 @@ impl PostgresReader {
         Ok(found.map(|(at, metadata)| (Timestamp::from_micros(at), metadata.unwrap_or_default())))
     }
 
-    pub(in crate::store) async fn was_running(&mut self, time: Range<Timestamp>) -> Result<bool, Error> {
+    /// The longest part of a time without a cycle, in microseconds.
+    pub(in crate::store) async fn longest_pause(&mut self, time: Range<Timestamp>) -> Result<i64, Error> {
         let table = self.timeline()?;
         let (event_type, source) = CYCLE;
         let sql = format!(
-            "SELECT EXISTS (SELECT FROM {} WHERE event_type = $1 AND source = $4 AND created_at >= {} \
-             AND created_at < {})",
+            "SELECT max(next - at) FROM (SELECT at, lead(at, 1, $3::int8) OVER (ORDER BY at) AS next \
+             FROM (SELECT $2::int8 AS at UNION ALL SELECT {MICROS} FROM {} WHERE event_type = $1 AND source = $4 \
+             AND created_at >= {} AND created_at < {}) u) v",
             table.name,
             table.time("$2"),
             table.time("$3"),
         );
-        let rows: Vec<(bool,)> = self.select(sql, event_type, time, Some(Bound::Text(source))).await?;
-        Ok(rows.first().is_some_and(|row| row.0))
+        let rows: Vec<(Option<i64>,)> = self.select(sql, event_type, time, Some(Bound::Text(source))).await?;
+        Ok(rows.first().and_then(|row| row.0).unwrap_or_default())
     }
 
     pub(in crate::store) async fn charges(
@@ -303,6 +339,9 @@ impl PostgresReader {
         self.target.run(TIMELINE_STEP, work).await
     }
 }
+
+/// Source, time in microseconds since 1970, value and metadata of an event.
+type LastRow = (String, i64, Option<f64>, Option<String>);
 
 /// A fourth parameter.
 enum Bound<'a> {

@@ -120,7 +120,7 @@ async fn in_transaction(
     let mut derivation = Derivation::new(quarters.clone(), &request.rules, true);
     stage(transaction, table, &mut derivation, (quarters.start, quarters.end), progress).await?;
     let mut rest = Vec::new();
-    let names = derivation.finish(|row| rest.push(row));
+    let names = derivation.finish(|row| rest.push(row)).names;
     insert(transaction, &rest).await?;
     name(transaction, &names).await?;
     let at = |quarter: Quarter| {

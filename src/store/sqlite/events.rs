@@ -53,6 +53,29 @@ pub(super) fn each_event(
     Ok(())
 }
 
+/// Gives the last row of an event type in a time, of each source that has one.
+pub(super) fn last_of_each_source(
+    connection: &Connection,
+    table: &TableName,
+    event_type: &str,
+    time: &Range<Timestamp>,
+    mut on_row: impl FnMut(&TimelineRow<'_>),
+) -> rusqlite::Result<()> {
+    let sql = format!(
+        "{} SELECT t.event_type, t.source, t.value, t.metadata, t.created_at FROM s CROSS JOIN {table} AS t \
+         WHERE t.event_type = s.event_type AND t.source = s.source AND t.created_at = (SELECT max(l.created_at) \
+         FROM {table} AS l WHERE l.event_type = s.event_type AND l.source = s.source AND l.created_at >= ?1 \
+         AND l.created_at < ?2)",
+        sources(table, &[event_type])
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([time.start.micros(), time.end.micros()])?;
+    while let Some(row) = rows.next()? {
+        on_row(&timeline_row(row, Timestamp::from_micros(row.get(4)?))?);
+    }
+    Ok(())
+}
+
 fn timeline_row<'a>(row: &'a Row<'_>, at: Timestamp) -> rusqlite::Result<TimelineRow<'a>> {
     let text = |value: ValueRef<'a>| value.as_str().unwrap_or_default();
     Ok(TimelineRow {

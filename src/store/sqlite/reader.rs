@@ -9,13 +9,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::events::{each_event, ends};
+use super::events::{each_event, ends, last_of_each_source};
+use crate::batch::TimelineRow;
 use crate::ledger::{Entry, Method, Names, NumberedRow, SeriesName};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::derivation::Derivation;
 use crate::store::ledger_types::{
-    ALERT, AlertRow, CYCLE, ChargeSpan, LastSeen, LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS,
-    MAX_CHARGES, NODE_UP, counting,
+    ALERT, AlertRow, CYCLE, ChargeSpan, Derived, GPU_FACTS, GPU_POWER, LastSeen, LedgerAccess, LedgerSize,
+    MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, counting,
 };
 use crate::store::table::TableName;
 use crate::store::{Error, file};
@@ -130,9 +131,14 @@ impl SqliteReader {
         &mut self,
         mut derivation: Derivation,
         on_row: &mut (impl FnMut(NumberedRow) + Send),
-    ) -> Result<Names, Error> {
+    ) -> Result<Derived, Error> {
         let table = self.table.clone();
         self.stream("read the timeline", on_row, move |connection, rows| {
+            let look_back = derivation.look_back();
+            for event_type in [GPU_FACTS, GPU_POWER] {
+                let each = |event: &TimelineRow<'_>| derivation.take_earlier(event);
+                last_of_each_source(connection, &table, event_type, &look_back, each)?;
+            }
             let (types, time) = (derivation.event_types(), derivation.time());
             each_event(connection, &table, &types, &time, |event| {
                 derivation.take(event, |row| rows.push(row));
@@ -150,6 +156,21 @@ impl SqliteReader {
     ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
         let table = self.table.clone();
         self.read("read the timeline", move |connection| ends(connection, &table, &event_types)).await
+    }
+
+    /// The metadata of the last power of each source in a time.
+    pub(in crate::store) async fn last_power(
+        &mut self,
+        time: Range<Timestamp>,
+    ) -> Result<Vec<String>, Error> {
+        let table = self.table.clone();
+        self.read("read the timeline", move |connection| {
+            let mut found = Vec::new();
+            let each = |event: &TimelineRow<'_>| found.push(event.metadata.to_owned());
+            last_of_each_source(connection, &table, GPU_POWER, &time, each)?;
+            Ok(found)
+        })
+        .await
     }
 
     pub(in crate::store) async fn last_seen(&mut self, before: Quarter) -> Result<Vec<LastSeen>, Error> {
@@ -186,11 +207,13 @@ impl SqliteReader {
         .await
     }
 
-    pub(in crate::store) async fn was_running(&mut self, time: Range<Timestamp>) -> Result<bool, Error> {
+    /// The longest part of a time without a cycle, in microseconds.
+    pub(in crate::store) async fn longest_pause(&mut self, time: Range<Timestamp>) -> Result<i64, Error> {
         let (event_type, source) = CYCLE;
         let sql = format!(
-            "SELECT EXISTS (SELECT 1 FROM {} WHERE event_type = '{event_type}' AND source = '{source}' \
-             AND created_at >= ?1 AND created_at < ?2)",
+            "SELECT max(next - at) FROM (SELECT at, lead(at, 1, ?2) OVER (ORDER BY at) AS next FROM (SELECT ?1 AS at \
+             UNION ALL SELECT created_at FROM {} WHERE event_type = '{event_type}' AND source = '{source}' \
+             AND created_at >= ?1 AND created_at < ?2))",
             self.table
         );
         self.read("read the timeline", move |connection| {

@@ -151,7 +151,7 @@ fn stage(
         }
         true
     })?;
-    let names = derivation.finish(&mut keep);
+    let names = derivation.finish(&mut keep).names;
     progress(n_quarters, n_quarters);
     staged.map(|()| names)
 }
