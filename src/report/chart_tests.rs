@@ -138,3 +138,23 @@ fn a_node_has_its_days_and_one_that_was_hardly_measured_has_none() {
     assert_eq!(nodes[0].days_kwh, [Some(24.0), None, None]);
     assert_eq!(nodes[0].row.models[0].model, "H100");
 }
+
+#[test]
+fn nodes_and_boards_have_their_part_of_a_bill_and_what_is_filled_in() {
+    // A mean of 400 W for the 2 h (8 quarters) that were not measured are 0.8 kWh; measured were 22 h: 8.8 kWh.
+    let world = days(1).node("a", "").node("b", "").steady("a", "GPU-1", 0..40, 400).steady(
+        "a",
+        "GPU-1",
+        48..96,
+        400,
+    );
+    let mut world = world.steady("b", "GPU-2", 0..88, 400).steady("b", "GPU-2", 88..96, 400).bill("18.4kWh");
+    world.question.is_filled = true;
+    let charts = charts(world);
+    let of = |row: &super::Row| (row.filled_kwh.unwrap(), row.billed_kwh.unwrap());
+    // Of 8.8 + 9.6 kWh, the meter said as many.
+    let nodes: Vec<_> = charts.nodes.iter().map(|node| of(&node.row)).collect();
+    assert!(near(nodes[0].0, 0.0) && near(nodes[0].1, 9.6), "{nodes:?}");
+    assert!(near(nodes[1].0, 0.8) && near(nodes[1].1, 8.8), "{nodes:?}");
+    assert_eq!(charts.gpus.iter().map(of).collect::<Vec<_>>(), nodes);
+}

@@ -1,22 +1,20 @@
 //! The rows of a report's range once all are known, and the report that is made of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::axis::Axis;
-use super::bill::shares;
 use super::charts::charts;
 use super::costs::{Costs, price_rank};
 use super::data::Data;
+use super::estimates::add_estimates;
 use super::facts::Facts;
-use super::figures::kwh;
 use super::flows::stations;
 use super::gaps::{GapReason, Gaps, OpenGap};
-use super::groups::{Group, summed};
-use super::model::{AlertRow, Report, Row, SCHEMA, Scope};
+use super::groups::summed;
+use super::model::{AlertRow, Report, SCHEMA, Scope};
 use super::notes;
-use super::question::{BadQuestion, Bill, By, Question};
+use super::question::{BadQuestion, By, Question};
 use super::rows::{KeyedRow, add_identity, rows, total};
-use super::sums::Sums;
 use super::supply::supply;
 use super::supply_charts::{ChargeSpan, supply_charts};
 use super::tally::Tally;
@@ -84,19 +82,15 @@ impl<'a> MeasuredRange<'a> {
         }
         let mut notes = notes::on_energy(data, &total.row);
         notes.extend(notes::on_calibrations(data, &self.facts));
-        if self.question.is_filled {
-            self.fill(&axes, &mut rows, &mut total);
-        }
-        for bill in &self.question.bills {
-            notes.extend(self.share_out(bill, &axes, &mut rows, &mut total));
-        }
+        let all = Axis::all();
+        add_estimates(data, self.question, (&axes.0, &axes.1), &mut rows);
+        notes.extend(add_estimates(data, self.question, (&all, &all), std::slice::from_mut(&mut total)));
         let tariffs = &self.facts.tariffs.tariffs;
         let costs = Costs::new(data, tariffs);
         notes.extend(notes::on_site(data, &self.facts.tariffs.site));
         notes.extend(notes::on_prices(data, tariffs));
         notes.extend(notes::on_months(&costs.costs));
         notes.extend(costs.notes);
-        let all = Axis::all();
         let uncounted =
             summed(data, (&all, &all), |_| true).first().map_or(0, |group| group.sums.uncounted_mj);
         notes.extend(notes::on_carbon(data, uncounted));
@@ -104,7 +98,7 @@ impl<'a> MeasuredRange<'a> {
         let stations = stations(data);
         let charts = self.question.charts.as_ref().map(|stack| {
             let supply = supply_charts(data, &stations, &told.charge);
-            Box::new(charts(data, stack, total.energy_mj, supply, told.alerts.clone()))
+            Box::new(charts(data, self.question, stack, total.energy_mj, supply, told.alerts.clone()))
         });
         Ok(Report {
             schema: SCHEMA,
@@ -155,61 +149,6 @@ impl<'a> MeasuredRange<'a> {
             group.map(price_rank)
         });
     }
-
-    /// Estimates what was not measured, at the mean of each board.
-    fn fill(&self, axes: &(Axis, Axis), rows: &mut [KeyedRow], total: &mut KeyedRow) {
-        let groups = summed(&self.data, (&axes.0, &axes.1), |_| true);
-        total.row.filled_kwh = Some(groups.iter().map(|group| group.sums.filled_mj).sum::<f64>() / 3.6e9);
-        let mut groups = by_keys(groups);
-        for row in rows {
-            row.row.filled_kwh = groups.remove(&row.keys).map(|sums| sums.filled_mj / 3.6e9);
-        }
-    }
-
-    /// Shares out a bill; a remark if there is nothing to share it by.
-    fn share_out(
-        &self,
-        bill: &Bill,
-        axes: &(Axis, Axis),
-        rows: &mut [KeyedRow],
-        total: &mut KeyedRow,
-    ) -> Option<String> {
-        let nodes = &self.data.fleet.nodes;
-        let is_there = |node: usize, site: &String| {
-            nodes.get(node).is_some_and(|node| node.labels.get("site") == Some(site))
-        };
-        let groups = summed(&self.data, (&axes.0, &axes.1), |part| {
-            bill.site.as_ref().is_none_or(|site| is_there(part.node, site))
-        });
-        let groups = by_keys(groups);
-        let energy = |row: &KeyedRow| groups.get(&row.keys).map_or(0, |sums| sums.energy_mj);
-        let weights: Vec<i64> = rows.iter().map(energy).collect();
-        let Some(parts) = shares(bill.watt_hours, &weights) else {
-            let site = bill.site.as_ref().map_or_else(String::new, |site| format!(" of site \"{site}\""));
-            return Some(format!("The bill{site} is not shared out: no energy of it was measured."));
-        };
-        for (row, part) in rows.iter_mut().zip(&parts).filter(|(_, part)| **part != 0) {
-            add_billed(&mut row.row, *part);
-        }
-        add_billed(&mut total.row, bill.watt_hours);
-        None
-    }
-}
-
-fn by_keys(groups: Vec<Group>) -> BTreeMap<(usize, usize), Sums> {
-    groups.into_iter().map(|group| (group.keys, group.sums)).collect()
-}
-
-/// Adds watt-hours of a bill to a row.
-fn add_billed(row: &mut Row, watt_hours: i64) {
-    let billed = row.billed_kwh.map_or(0, watt_hours_of) + watt_hours;
-    row.billed_kwh = Some(kwh(billed.saturating_mul(3_600_000)));
-}
-
-/// Kilowatt-hours that are whole watt-hours.
-#[allow(clippy::cast_possible_truncation, reason = "it was made of whole watt-hours")]
-fn watt_hours_of(kwh: f64) -> i64 {
-    (kwh * 1_000.0).round() as i64
 }
 
 /// The grouping with the so many largest groups, and one of all others.

@@ -14,6 +14,7 @@ mod charts;
 mod cost_tests;
 mod costs;
 mod data;
+mod estimates;
 mod facts;
 mod figures;
 #[cfg(test)]
