@@ -16,6 +16,9 @@ const MINUS: char = '\u{2212}';
 /// A cell to which its column does not apply.
 pub const NOT_APPLICABLE: &str = "–";
 
+/// The most decimals of a figure that is near nothing.
+const MAX_DECIMALS: usize = 6;
+
 /// Hours from which a duration is told in days.
 const MIN_HOURS_OF_DAYS: f64 = 48.0;
 
@@ -94,16 +97,34 @@ fn reaches(value: f64, bound: f64, decimals: i32) -> bool {
     value.abs() >= bound - 0.5 * 10_f64.powi(-decimals)
 }
 
-/// An energy in kWh without its unit: no decimals from 1,000, one from 10, two below.
+/// An energy in kWh without its unit: no decimals from 1,000, one from 10, two below, and two digits of what would be near
+/// nothing.
 pub fn energy_number(kwh: f64) -> String {
-    let decimals = if reaches(kwh, 1000.0, 1) {
+    number(kwh, energy_decimals(kwh))
+}
+
+/// The decimals with which an energy in kWh is shown.
+pub fn energy_decimals(kwh: f64) -> usize {
+    if reaches(kwh, 1000.0, 1) {
         0
     } else if reaches(kwh, 10.0, 2) {
         1
-    } else {
+    } else if kwh == 0.0 || reaches(kwh, 0.01, 4) {
         2
-    };
-    number(kwh, decimals)
+    } else {
+        decimals_of_two_digits(kwh)
+    }
+}
+
+/// The decimals with which a value has two significant digits, and at most six.
+fn decimals_of_two_digits(value: f64) -> usize {
+    let mut decimals = 0;
+    let mut scaled = value.abs();
+    while scaled > 0.0 && scaled < 9.95 && decimals < MAX_DECIMALS {
+        scaled *= 10.0;
+        decimals += 1;
+    }
+    decimals
 }
 
 /// An energy: `18,694 kWh`.
@@ -129,20 +150,20 @@ pub fn power(watts: f64) -> Figure {
     }
 }
 
-/// An expanded uncertainty (k = 2) with two significant digits and without its sign: `1,700`, `9.0`, `0.012`.
-pub fn uncertainty(value: f64) -> String {
-    let mut decimals = 0;
-    let mut scaled = value.abs();
-    while scaled > 0.0 && scaled < 9.95 && decimals < 6 {
-        scaled *= 10.0;
-        decimals += 1;
-    }
+/// An expanded uncertainty (k = 2) with two significant digits and without its sign: `1,700`, `9.0`. It has no more decimals
+/// than the value beside it, and `<0.01` is what would be nothing with them.
+pub fn uncertainty(value: f64, decimals_of_value: usize) -> String {
     let mut step = 1.0;
-    while scaled / step >= 99.5 {
+    while value.abs() / step >= 99.5 {
         step *= 10.0;
     }
     if step > 1.0 {
         return number((value / step).round() * step, 0);
+    }
+    let decimals = decimals_of_two_digits(value).min(decimals_of_value);
+    let least = 0.1_f64.powi(i32::try_from(decimals).unwrap_or_default());
+    if value > 0.0 && value < least / 2.0 {
+        return format!("<{}", number(least, decimals));
     }
     number(value, decimals)
 }
@@ -165,8 +186,10 @@ fn sign(currency: &str) -> String {
 
 /// An amount whose digits are there already.
 fn signed(digits: &str, currency: &str) -> String {
-    let (minus, digits) = digits.strip_prefix(MINUS).map_or(("", digits), |rest| ("\u{2212}", rest));
-    format!("{minus}{}{digits}", sign(currency))
+    let begins_with = |c: char| digits.strip_prefix(c).map(|rest| (c.to_string(), rest));
+    let (before, digits) =
+        begins_with(MINUS).or_else(|| begins_with('<')).unwrap_or_else(|| (String::new(), digits));
+    format!("{before}{}{digits}", sign(currency))
 }
 
 /// Money: `$1,834.50`, `−€0.20`, `CHF 12.00`.
@@ -174,9 +197,9 @@ pub fn money(amount: f64, currency: &str) -> String {
     signed(&number(amount, 2), currency)
 }
 
-/// The expanded uncertainty of money, with two significant digits: `$200`, `$9.50`.
+/// The expanded uncertainty of money, with two significant digits down to a hundredth: `$200`, `$9.50`, `<$0.01`.
 pub fn money_uncertainty(amount: f64, currency: &str) -> String {
-    let digits = uncertainty(amount);
+    let digits = uncertainty(amount, 2);
     let has_one_decimal = digits.split_once('.').is_some_and(|(_, fraction)| fraction.len() == 1);
     signed(&if has_one_decimal { digits + "0" } else { digits }, currency)
 }
@@ -186,7 +209,8 @@ pub fn price(per_kwh: f64, currency: &str) -> String {
     signed(&number(per_kwh, 3), currency) + "/kWh"
 }
 
-/// A share, from 0 to 1: `17 %`, `9.1 %`, `<1 %`, `99.2 %`, `>99.9 %`. Only nothing is `0 %`, and only everything `100 %`.
+/// A share, from 0 to 1: `17 %`, `9.1 %`, `<1 %`, `99.2 %`, `>99.9 %`. Only nothing is `0 %`, and only everything `100 %`; a
+/// ratio may be above it.
 pub fn share(share: f64) -> String {
     let percent = share * 100.0;
     let text = if percent <= 0.0 {
@@ -194,7 +218,7 @@ pub fn share(share: f64) -> String {
     } else if percent < 1.0 {
         "<1".to_owned()
     } else if percent >= 100.0 {
-        "100".to_owned()
+        number(percent, 0)
     } else if reaches(percent, 100.0, 1) {
         ">99.9".to_owned()
     } else if percent > 99.0 || !reaches(percent, 10.0, 1) {
@@ -425,9 +449,14 @@ mod tests {
     #[test]
     fn an_energy_has_fewer_decimals_the_larger_it_is_shown() {
         assert_eq!(
-            [0.0, 0.054, 9.994, 9.996, 97.66, 999.94, 999.96, 18_694.49].map(energy).map(plain),
+            [0.0, 0.0000591, 0.0015, 0.00996, 0.054, 9.994, 9.996, 97.66, 999.94, 999.96, 18_694.49]
+                .map(energy)
+                .map(plain),
             [
                 "0.00 kWh",
+                "0.000059 kWh",
+                "0.0015 kWh",
+                "0.01 kWh",
                 "0.05 kWh",
                 "9.99 kWh",
                 "10.0 kWh",
@@ -456,8 +485,18 @@ mod tests {
     #[test]
     fn an_uncertainty_has_two_significant_digits() {
         assert_eq!(
-            [1700.0, 1749.0, 290.0, 99.4, 99.6, 38.0, 9.96, 9.0, 0.25, 0.012, 0.0].map(uncertainty),
+            [1700.0, 1749.0, 290.0, 99.4, 99.6, 38.0, 9.96, 9.0, 0.25, 0.012, 0.0]
+                .map(|value| uncertainty(value, 6)),
             ["1,700", "1,700", "290", "99", "100", "38", "10", "9.0", "0.25", "0.012", "0"]
+        );
+    }
+
+    #[test]
+    fn an_uncertainty_has_no_more_decimals_than_its_value() {
+        assert_eq!(
+            [(0.25, 2), (0.25, 1), (0.046, 2), (0.006, 2), (0.000_059, 2), (0.4, 0), (0.0, 2)]
+                .map(|(value, decimals)| uncertainty(value, decimals)),
+            ["0.25", "0.2", "0.05", "0.01", "<0.01", "<1", "0"]
         );
     }
 
@@ -469,19 +508,20 @@ mod tests {
         assert_eq!(plain(money(12.0, "CHF")), "CHF 12.00");
         assert_eq!(money_uncertainty(200.0, "USD"), "$200");
         assert_eq!(money_uncertainty(9.5, "USD"), "$9.50");
-        assert_eq!(money_uncertainty(0.012, "USD"), "$0.012");
+        assert_eq!(money_uncertainty(0.012, "USD"), "$0.01");
+        assert_eq!(money_uncertainty(0.0039, "EUR"), "<€0.01");
         assert_eq!(price(0.0717, "USD"), "$0.072/kWh");
     }
 
     #[test]
     fn a_share_is_never_rounded_to_nothing_or_everything() {
         assert_eq!(
-            [0.0, 0.0004, 0.0099, 0.01, 0.0914, 0.0999, 0.172, 0.99, 0.9912, 0.9994, 0.9999, 1.0]
+            [0.0, 0.0004, 0.0099, 0.01, 0.0914, 0.0999, 0.172, 0.99, 0.9912, 0.9994, 0.9999, 1.0, 1.07]
                 .map(share)
                 .map(plain),
             [
                 "0 %", "<1 %", "<1 %", "1.0 %", "9.1 %", "10 %", "17 %", "99 %", "99.1 %", "99.9 %",
-                ">99.9 %", "100 %"
+                ">99.9 %", "100 %", "107 %"
             ]
         );
         assert_eq!(

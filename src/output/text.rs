@@ -5,6 +5,8 @@ mod problems;
 mod stations;
 mod table;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -115,6 +117,42 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     format!("{trimmed}…")
 }
 
+/// Names, each cut to so many columns: at its end, or in its middle where others would look the same.
+pub(super) fn cut_apart(names: &[&str], width: usize) -> Vec<String> {
+    let mut alike = BTreeMap::<String, BTreeSet<&str>>::new();
+    for name in names {
+        alike.entry(cut(name, width)).or_default().insert(name);
+    }
+    let shown = |name: &&str| {
+        let cut = cut(name, width);
+        if alike.get(&cut).is_some_and(|names| names.len() > 1) {
+            cut_in_the_middle(name, width)
+        } else {
+            cut
+        }
+    };
+    names.iter().map(shown).collect()
+}
+
+/// The text, cut to so many columns with an ellipsis between its beginning and its end.
+fn cut_in_the_middle(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let room = width.saturating_sub(1);
+    let mut used = 0;
+    let mut end: Vec<char> = Vec::new();
+    for c in text.chars().rev() {
+        used += c.width().unwrap_or(0);
+        if used > room / 2 {
+            break;
+        }
+        end.push(c);
+    }
+    let end: String = end.into_iter().rev().collect();
+    format!("{}{end}", cut(text, width.saturating_sub(end.width())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +160,12 @@ mod tests {
     use crate::reading::{Energy, Share};
 
     const WIDE: TextOptions = TextOptions { colour: false, width: None };
+
+    #[test]
+    fn names_that_would_look_the_same_are_cut_in_their_middle() {
+        let names = ["rack-of-the-north-1", "rack-of-the-north-2", "a-long-name-of-its-own", "short"];
+        assert_eq!(cut_apart(&names, 10), ["rack-…th-1", "rack-…th-2", "a-long-na…", "short"]);
+    }
 
     #[test]
     fn the_mixed_fleet_reads_like_this() {

@@ -4,10 +4,14 @@
 //! is multiplied to get it), so that a program finds both.
 
 use maud::{Markup, Render, html};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::output::figures::{self, Figure, NBSP, NOT_APPLICABLE};
 use crate::reading::SafeText;
 use crate::report::Row;
+
+/// Columns of a name up to which it is not broken on a narrow screen.
+const MAX_UNBROKEN: usize = 14;
 
 /// A figure as it is shown, and its value.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,9 +101,9 @@ pub(super) fn kilowatts(kw: f64) -> Shown {
     Shown::in_unit(kw, figures::power(kw * 1000.0), "kW")
 }
 
-/// An uncertainty, with its sign.
-pub(super) fn uncertainty(value: f64) -> Shown {
-    Shown::plain(value, format!("±{NBSP}{}", figures::uncertainty(value)))
+/// The uncertainty of an energy, with its sign.
+pub(super) fn uncertainty(value: f64, kwh: f64) -> Shown {
+    Shown::plain(value, format!("±{NBSP}{}", figures::uncertainty(value, figures::energy_decimals(kwh))))
 }
 
 pub(super) fn money(amount: f64, currency: &str) -> Shown {
@@ -142,12 +146,18 @@ pub(super) fn cell_or_dash(shown: Option<Shown>, class: &str) -> Markup {
 
 /// Whether nothing was measured of it, so that its energy is not known.
 pub(super) fn is_unmeasured(row: &Row) -> bool {
-    row.measured_share.is_some_and(|share| share <= 0.0) && row.energy_kwh <= 0.0
+    row.measured_share.is_none_or(|share| share <= 0.0) && row.energy_kwh <= 0.0
 }
 
 /// A foreign name or message: harmless, and in a direction of its own.
 pub(super) fn name(text: &str) -> Markup {
     html! { bdi { (SafeText::new(text).as_str()) } }
+}
+
+/// A cell with a foreign name, which is not broken if it is short.
+pub(super) fn name_cell(text: &str) -> Markup {
+    let is_short = text.width() <= MAX_UNBROKEN;
+    html! { td.l.nb[is_short] { (name(text)) } }
 }
 
 /// A sentence of the product, with foreign words in it; what stands between backticks is code.
@@ -175,6 +185,12 @@ mod tests {
         assert_eq!(text(share(0.172)), r#"<td data-v="0.172" data-k="0.01">17 %</td>"#);
         assert_eq!(text(co2(7040.0)), r#"<td data-v="7040" data-k="1000">7.0 t</td>"#);
         assert_eq!(text(duration(58.5)), r#"<td data-v="58.5" data-k="24">2.4 days</td>"#);
+    }
+
+    #[test]
+    fn only_a_long_name_is_broken() {
+        assert_eq!(name_cell("bluefin").into_string(), r#"<td class="l nb"><bdi>bluefin</bdi></td>"#);
+        assert!(name_cell("hgx-[001-007,009-015]").into_string().starts_with(r#"<td class="l">"#));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::cells::{self, cell_or_dash, name, sentence};
+use super::cells::{self, cell_or_dash, name_cell, sentence};
 use super::scale::css_percent;
 use super::span::Span;
 use crate::output::figures;
@@ -72,7 +72,7 @@ fn row(gap: &Gap, span: &Span<'_>) -> Markup {
             th scope="row" {
                 @match gap.number { Some(number) => span.gn { (number) }, None => span.vh { "others" } }
             }
-            td.l { (name(&gap.what)) }
+            (name_cell(&gap.what))
             td.l.when {
                 @match times {
                     Some((from, to)) => (span.times(from, to)),

@@ -40,10 +40,23 @@ fn place(stack: &PowerStack, span: &Span<'_>, first: usize, n: usize) -> String 
 
 /// Hatches over the full height.
 pub(super) fn hatches(stack: &PowerStack, span: &Span<'_>) -> Markup {
-    let runs = runs(&stack.measured, |share| (share < MIN_MEASURED).then_some(()));
+    let runs = runs(&known(stack), |share| (share < MIN_MEASURED).then_some(()));
     html! {
         @for (first, n, ()) in runs { em.hatch style=(place(stack, span, first, n)) {} }
     }
+}
+
+/// The measured part of each column; nothing of one in which no GPU was expected, as before the first reading.
+fn known(stack: &PowerStack) -> Vec<f64> {
+    let is_known =
+        |column: usize| stack.members.iter().any(|member| matches!(member.watts.get(column), Some(Some(_))));
+    let share = |(column, share): (usize, &f64)| if is_known(column) { *share } else { 0.0 };
+    stack.measured.iter().enumerate().map(share).collect()
+}
+
+/// Whether there is a column that is hatched.
+pub(super) fn has_hatches(stack: &PowerStack) -> bool {
+    known(stack).iter().any(|share| *share < MIN_MEASURED)
 }
 
 /// The lane below the axis: the higher, the larger the part that was not measured.

@@ -144,7 +144,7 @@ fn energy_cells(row: &Row, columns: Columns) -> Markup {
         }
         td.pm {
             @match row.u_kwh.filter(|_| !is_unmeasured(row)) {
-                Some(u) => { (cells::uncertainty(u)) },
+                Some(u) => { (cells::uncertainty(u, row.energy_kwh)) },
                 None if row.estimated_kwh.is_some_and(|kwh| kwh > 0.0) => { "estimate" },
                 None => { (figures::NOT_APPLICABLE) },
             }
@@ -259,7 +259,7 @@ fn total(report: &Report, columns: Columns) -> Markup {
                 @if report.scope.nodes == 1 { "Total" } @else { "All " (figures::count(report.scope.nodes)) " nodes" }
             }
             @if is_known { (cells::energy(total.energy_kwh).cell("")) } @else { td { span.na { "not measured" } } }
-            (cell_or_dash(total.u_kwh.filter(|_| is_known).map(cells::uncertainty), "pm"))
+            (cell_or_dash(total.u_kwh.filter(|_| is_known).map(|u| cells::uncertainty(u, total.energy_kwh)), "pm"))
             td.bc.w {}
             @if columns.days.is_some() { td.spc.w {} }
             (cell_or_dash(total.mean_w.map(cells::watts), "w"))

@@ -194,7 +194,7 @@ impl Section<'_> {
 
     /// A bar without parts, marked if it was not measured whole.
     fn mark(&self, bar: &PeriodBar) -> Bar {
-        let share = bar.measured_share.unwrap_or(1.0);
+        let share = bar.measured_share.unwrap_or_default();
         let unmeasured = if share < MIN_MEASURED { 1.0 - share } else { 0.0 };
         let unmeasured_title = format!("{}{}", self.label(bar), unmeasured_in_words(bar));
         Bar { title: String::new(), parts: vec![], unmeasured, unmeasured_title }
@@ -202,7 +202,7 @@ impl Section<'_> {
 
     fn legend(&self) -> Markup {
         let has_marks =
-            self.periods.bars.iter().any(|bar| bar.measured_share.is_some_and(|share| share < MIN_MEASURED));
+            self.periods.bars.iter().any(|bar| bar.measured_share.is_none_or(|share| share < MIN_MEASURED));
         if self.parts.len() < 2 && self.currencies.is_empty() && !has_marks {
             return html! {};
         }
@@ -303,7 +303,7 @@ impl Section<'_> {
 
 /// Whether nothing of a period was measured.
 pub(super) fn is_unmeasured(bar: &PeriodBar) -> bool {
-    bar.measured_share.is_some_and(|share| share <= 0.0)
+    bar.measured_share.is_none_or(|share| share <= 0.0) && bar.energy_kwh <= 0.0
 }
 
 fn unmeasured_in_words(bar: &PeriodBar) -> String {

@@ -92,7 +92,7 @@ impl Power<'_> {
     }
 
     fn has_gaps(&self) -> bool {
-        self.report.total.unmeasured_h > 0.0
+        self.report.total.unmeasured_h > 0.0 || marks::has_hatches(self.stack)
     }
 
     /// The unit of the axis, and its watts.

@@ -78,7 +78,7 @@ fn energy(report: &Report) -> Tile {
     let estimated = total.estimated_kwh.filter(|kwh| *kwh > 0.0);
     let remark = html! {
         @match total.u_kwh {
-            Some(u) => { (cells::uncertainty(u)) " " (k_2()) ", GPU boards" },
+            Some(u) => { (cells::uncertainty(u, total.energy_kwh)) " " (k_2()) ", GPU boards" },
             None if estimated.is_some() => { "an estimate, GPU boards" },
             None => { "GPU boards" },
         }

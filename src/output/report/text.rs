@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::output::TextOptions;
 use crate::output::figures::{self, NBSP};
 use crate::output::text::{CARE, HEAD, PLAIN, cut};
-use crate::report::{Cost, Report, Row};
+use crate::report::{Cost, Report, Row, Supply};
 use crate::support::counted;
 
 /// Columns of a text that goes to no terminal.
@@ -154,9 +154,10 @@ fn left_figures(report: &Report) -> Vec<(&'static str, Cell)> {
 }
 
 fn energy_figure(total: &Row) -> String {
-    let energy = figures::number(total.energy_kwh, decimals(total.energy_kwh));
+    let decimals = decimals(total.energy_kwh);
+    let energy = figures::number(total.energy_kwh, decimals);
     match total.u_kwh {
-        Some(u) => format!("{energy}{NBSP}kWh ± {}", figures::uncertainty(u)),
+        Some(u) => format!("{energy}{NBSP}kWh ± {}", figures::uncertainty(u, decimals)),
         None if total.estimated_kwh.is_some() => format!("{energy}{NBSP}kWh, an estimate"),
         None => format!("{energy}{NBSP}kWh"),
     }
@@ -184,14 +185,14 @@ fn right_figures(report: &Report) -> Vec<(&'static str, Cell)> {
     let peak = total.peak_quarter_kw.zip(total.peak_quarter_at.as_ref());
     let peak = peak.map(|(kw, at)| format!("{}, {}", figures::power(kw * 1000.0), figures::weekday_time(at)));
     figures.push(("peak", peak.unwrap_or_else(|| format!("no quarter was measured to 90{NBSP}%")).into()));
-    let co2 = total.co2_kg.map(|kg| figures::co2(kg).to_string());
-    let own = report.supply.as_ref().and_then(|supply| supply.self_sufficiency);
-    let own = own.map(|share| format!("self-sufficiency {}", figures::share(share)));
-    match (co2, own) {
-        (Some(co2), Some(own)) => figures.push(("CO2", format!("{co2}, {own}").into())),
-        (Some(co2), None) => figures.push(("CO2", co2.into())),
-        (None, Some(own)) => figures.push(("supply", own.into())),
-        (None, None) => (),
+    if let Some(kg) = total.co2_kg {
+        figures.push(("CO2", figures::co2(kg).to_string().into()));
+    }
+    if let Some((supply, share)) =
+        report.supply.as_ref().and_then(|supply| Some((supply, supply.self_sufficiency?)))
+    {
+        let of = if supply.stations.len() > 1 { "stations" } else { "station" };
+        figures.push((of, format!("self-sufficiency of load {}", figures::share(share)).into()));
     }
     figures
 }
@@ -206,38 +207,49 @@ fn measured_figure(total: &Row) -> Cell {
     Cell { text: figures::measured(share) + &missing, is_warning: figures::is_poorly_measured(share) }
 }
 
-/// The battery stations and their loads, if there are any.
+/// The battery stations: what came in, what went out, and the battery, each apart.
 fn supply(report: &Report, page: &Page) -> String {
     let Some(supply) = &report.supply else { return String::new() };
     let energy = figures::energy;
-    let part = |kwh: f64| {
-        if supply.load_kwh > 0.0 {
-            format!("{} ({})", energy(kwh), figures::share(kwh / supply.load_kwh))
-        } else {
-            energy(kwh).to_string()
-        }
+    let of_load = |kwh: f64| {
+        let share = (supply.load_kwh > 0.0).then(|| format!(" ({})", figures::share(kwh / supply.load_kwh)));
+        format!("{}{}", energy(kwh), share.unwrap_or_default())
     };
-    let mut sentence = format!(
-        "delivered {}: from the sun {}, the battery {}, the grid {}; into the battery {}; panels {}, grid {}",
+    let out = format!(
+        "Out to the loads: {}; of it from the sun {}, the battery {}, the grid {}.",
         energy(supply.load_kwh),
-        part(supply.sun_direct_kwh),
-        part(supply.battery_out_kwh),
-        part(supply.grid_direct_kwh),
-        energy(supply.battery_in_kwh),
-        energy(supply.solar_kwh),
-        energy(supply.grid_kwh),
+        of_load(supply.sun_direct_kwh),
+        of_load(supply.battery_out_kwh),
+        of_load(supply.grid_direct_kwh),
     );
+    let paragraphs = [
+        format!("{}.", supply.stations.join(", ")),
+        format!(
+            "In: {} from the panels, {} from the grid.",
+            energy(supply.solar_kwh),
+            energy(supply.grid_kwh)
+        ),
+        out,
+        battery(supply),
+        supply
+            .measured_share
+            .map_or_else(String::new, |share| format!("Measured: {}.", figures::measured(share))),
+    ];
+    let paragraphs = paragraphs.iter().map(|text| page.paragraph(text)).collect::<String>();
+    format!("{}\n{paragraphs}", page.head("SUPPLY"))
+}
+
+fn battery(supply: &Supply) -> String {
+    let energy = figures::energy;
+    let mut text =
+        format!("Battery: {} in, {} out", energy(supply.battery_in_kwh), energy(supply.battery_out_kwh));
     if let Some(share) = supply.round_trip {
-        sentence += &format!("; round trip {}", figures::share(share));
-    }
-    if let Some(share) = supply.measured_share {
-        sentence += &format!("; measured {}", figures::measured(share));
+        text += &format!(", round trip {}", figures::share(share));
     }
     if let Some(hours) = supply.hours_left {
-        sentence += &format!("; at the present draw the battery lasts {}", figures::duration(hours));
+        text += &format!("; at the present draw it lasts {}", figures::duration(hours));
     }
-    let stations = supply.stations.join(", ");
-    format!("{}\n{}", page.head("SUPPLY"), page.paragraph(&format!("{stations} {sentence}.")))
+    text + "."
 }
 
 /// The meaning of the figures, and the remarks of the report.
@@ -270,34 +282,36 @@ fn decimals(total_kwh: f64) -> usize {
         kwh if kwh >= 10.0 => 1,
         kwh if kwh >= 1.0 => 2,
         kwh if kwh >= 0.1 => 3,
-        _ => 4,
+        kwh if kwh >= 0.01 || kwh <= 0.0 => 4,
+        kwh => figures::energy_decimals(kwh),
     }
 }
 
 impl Page {
     /// A text broken between words to the width, with a line break at its end; nothing of nothing.
     fn paragraph(&self, text: &str) -> String {
-        self.lines(text).iter().map(|line| format!("{line}\n")).collect()
+        lines(text, self.width).iter().map(|line| format!("{line}\n")).collect()
     }
 
     /// The same as a heading.
     fn paragraph_headed(&self, text: &str) -> String {
-        self.lines(text).iter().map(|line| format!("{}\n", self.head(line))).collect()
+        lines(text, self.width).iter().map(|line| format!("{}\n", self.head(line))).collect()
     }
+}
 
-    fn lines(&self, text: &str) -> Vec<String> {
-        let mut lines = Vec::<String>::new();
-        for word in text.split(' ').filter(|word| !word.is_empty()) {
-            match lines.last_mut().filter(|line| line.width() + 1 + word.width() <= self.width) {
-                Some(line) => {
-                    line.push(' ');
-                    line.push_str(word);
-                }
-                None => lines.push(cut(word, self.width)),
+/// A text broken between words to so many columns.
+fn lines(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::<String>::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut().filter(|line| line.width() + 1 + word.width() <= width) {
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
             }
+            None => lines.push(cut(word, width)),
         }
-        lines
     }
+    lines
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::Page;
 use crate::output::figures;
-use crate::output::text::{CARE, cut};
+use crate::output::text::{CARE, cut, cut_apart};
 use crate::report::{Gap, Report};
 
 /// The most gaps that have a line of their own.
@@ -43,11 +43,11 @@ pub(super) fn gaps(report: &Report, page: &Page) -> String {
     let hours = hours.max(HOURS.len());
     let head = page.options.paint(CARE.bold(), HEADING);
     let mut text = format!("{head}{HOURS:>width$}\n", width = page.width.saturating_sub(HEADING.len()));
-    for line in &lines {
+    let names: Vec<&str> = lines.iter().map(|line| line.what.as_str()).collect();
+    for (line, name) in lines.iter().zip(cut_apart(&names, what)) {
         let head = if line.when.is_empty() {
             format!("{}{}", cut(&line.what, page.width / 2), " ".repeat(GAP))
         } else {
-            let name = cut(&line.what, what);
             let pad = " ".repeat(what - name.width() + GAP);
             let pad_when = " ".repeat(when - line.when.width() + GAP);
             format!("{name}{pad}{}{pad_when}", line.when)

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Cell, Page, decimals};
+use super::{Cell, Page, decimals, lines};
 use crate::output::figures::{self, NBSP, NOT_APPLICABLE};
-use crate::output::text::cut;
+use crate::output::text::{cut, cut_apart};
 use crate::report::{Charge, ChargeKind, Cost, Report, Row};
 
 /// Columns between two columns of the table.
@@ -14,10 +14,11 @@ const GAP: usize = 2;
 
 /// The longest bar; a shorter one than the least is not worth its place.
 const MAX_BAR: usize = 40;
-const MIN_BAR: usize = 4;
+const MIN_BAR: usize = 5;
 
-/// A name keeps at least so many columns.
+/// A name keeps at least so many columns, and its heading up to so many.
 const MIN_NAME: usize = 12;
+const MAX_HEADING: usize = 24;
 
 /// The columns of the table, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,15 +139,15 @@ fn cell(column: Column, row: &Row, report: &Report) -> Cell {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NOT_APPLICABLE.to_owned());
     let energy = |kwh: f64| figures::number(kwh, decimals(report.total.energy_kwh));
     // An energy of nothing measured is not known, and not 0.
-    let is_unknown = row.measured_share == Some(0.0);
+    let is_unknown = row.measured_share.is_none_or(|share| share <= 0.0) && row.energy_kwh <= 0.0;
     match column {
-        Column::Energy | Column::Share if is_unknown => or_none(None),
+        Column::Energy | Column::Share | Column::Idle | Column::Cost if is_unknown => or_none(None),
         Column::Name => row.group.clone(),
         Column::Gpus => row.gpus.to_string(),
         Column::Energy => energy(row.energy_kwh),
         Column::Uncertainty => match row.u_kwh {
             None if row.estimated_kwh.is_some() => "estimate".to_owned(),
-            u => or_none(u.map(figures::uncertainty)),
+            u => or_none(u.map(|u| figures::uncertainty(u, decimals(report.total.energy_kwh)))),
         },
         Column::Bar => String::new(),
         Column::Share => or_none(row.share.map(figures::whole_share)),
@@ -175,12 +176,14 @@ fn fit(mut columns: Vec<Shown>, page: &Page) -> Vec<Shown> {
     }
     for next in GIVEN_UP.map(Some).into_iter().chain([None]) {
         let name = columns.first().map_or(0, |shown| shown.width);
+        let least_name =
+            columns.first().map_or(0, |shown| shown.heading.width()).clamp(MIN_NAME, MAX_HEADING);
         let has_bar = columns.iter().any(|shown| shown.column == Column::Bar);
         let others = width_beside_name_and_bar(&columns);
         let least_bar = if has_bar { MIN_BAR } else { 0 };
         let room = page.width.saturating_sub(others + least_bar);
         match next {
-            Some(column) if room < name.min(MIN_NAME) => give_up(&mut columns, column),
+            Some(column) if room < name.min(least_name) => give_up(&mut columns, column),
             _ => {
                 let name = name.min(room.max(1));
                 set_widths(&mut columns, name, page.width.saturating_sub(others + name).min(MAX_BAR));
@@ -213,6 +216,8 @@ fn set_widths(columns: &mut [Shown], name: usize, bar: usize) {
     for shown in columns {
         if shown.column == Column::Name {
             shown.width = name;
+            let names: Vec<&str> = shown.cells.iter().map(|cell| cell.text.as_str()).collect();
+            shown.cells = cut_apart(&names, name).into_iter().map(Cell::from).collect();
         } else if shown.column == Column::Bar {
             shown.width = bar;
         }
@@ -346,9 +351,11 @@ fn bracketed_line(label: &str, amount: &str, is_charged: bool, edge: usize) -> S
 
 fn charge_line(label: &str, amount: &str, edge: usize) -> String {
     let room = edge.saturating_sub(amount.width() + GAP);
-    let label = cut(label, room);
-    let pad = " ".repeat(edge.saturating_sub(label.width() + amount.width()));
-    format!("{label}{pad}{amount}\n")
+    let mut lines = lines(label, room);
+    let last = lines.pop().unwrap_or_default();
+    let pad = " ".repeat(edge.saturating_sub(last.width() + amount.width()));
+    let above: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    format!("{above}{last}{pad}{amount}\n")
 }
 
 /// `November`, with its year in a report of several.
