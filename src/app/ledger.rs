@@ -7,8 +7,8 @@ use super::{Error, Settings};
 use crate::battery::VENDOR;
 use crate::reading::{Quarter, Timestamp};
 use crate::store::{
-    DerivationRules, LedgerAccess, LedgerReader, LedgerSize, RebuildReport, RebuildRequest, Timeline,
-    rebuild_ledger,
+    CountedTwice, DerivationRules, LedgerAccess, LedgerReader, LedgerSize, RebuildReport, RebuildRequest,
+    Timeline, rebuild_ledger,
 };
 
 /// The status of a ledger and of the timeline that it follows from.
@@ -20,6 +20,8 @@ pub struct LedgerStatus {
     pub size: Option<LedgerSize>,
     /// Its quarters, the end excluded; `None` also where it is empty.
     pub span: Option<Range<Quarter>>,
+    /// The series that were counted more than once, if there are any.
+    pub counted_twice: Option<CountedTwice>,
     /// The times of the timeline's first and last row from which energy follows. `None` where there is none, or it cannot
     /// be read.
     pub timeline: Option<(Timestamp, Timestamp)>,
@@ -44,12 +46,13 @@ pub async fn ledger_status(settings: &Settings) -> Result<Option<LedgerStatus>, 
     let access = reader.access();
     let (size, span) =
         if access.is_readable() { (Some(reader.size().await?), reader.span().await?) } else { (None, None) };
+    let counted_twice = if access.is_readable() { reader.counted_twice().await? } else { None };
     let timeline = reader.timeline_ends(&derivation_rules(settings)).await.unwrap_or_else(|error| {
         tracing::debug!(%error, "the timeline cannot be read");
         None
     });
     reader.close().await;
-    Ok(Some(LedgerStatus { access, size, span, timeline }))
+    Ok(Some(LedgerStatus { access, size, span, counted_twice, timeline }))
 }
 
 /// Computes the ledger again; `None` where a SQLite timeline is not there yet. `progress` is given how many quarters are

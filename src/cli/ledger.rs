@@ -8,7 +8,7 @@ use super::{Failure, block_on, print, render, say, settings, settings_to_read};
 use crate::app::{self, LedgerRange, LedgerStatus, Settings};
 use crate::output::figures::{count, energy_number};
 use crate::reading::{Quarter, SafeText, Timestamp};
-use crate::store::{Difference, KeptQuarters, LedgerAccess, LedgerSize, RebuildReport};
+use crate::store::{CountedTwice, Difference, KeptQuarters, LedgerAccess, LedgerSize, RebuildReport};
 use crate::support::counted;
 
 /// The name and version of the shape of `ledger status --format json`.
@@ -64,8 +64,21 @@ fn text(status: &LedgerStatus, settings: &Settings) -> String {
         Some((first, last)) => format!("timeline  power from {first} to {last}"),
         None => "timeline  no power in it, or not readable".to_owned(),
     });
+    lines.extend(status.counted_twice.as_ref().map(counted_twice));
     lines.extend(advice(status).map(|advice| format!("advice    {advice}")));
     lines.join("\n") + "\n"
+}
+
+/// The warning of energy that was added more than once.
+fn counted_twice(CountedTwice { series, example, quarters }: &CountedTwice) -> String {
+    format!(
+        "twice     {} between {} and {} (one is {}) of which more time was measured than there is: two collectors keep one ledger. \
+         Let one of them read each board, then run `fleetwatt ledger rebuild`",
+        counted(*series, "series", "series"),
+        quarters.start.start(),
+        quarters.end.start(),
+        SafeText::new(example)
+    )
 }
 
 /// The remedy where a part of the timeline is in no ledger.
@@ -92,6 +105,12 @@ fn as_json(status: Option<&LedgerStatus>) -> String {
         "rows": size.map(|size| size.rows),
         "rolled_up_days": size.map(|size| size.days),
         "bytes": size.and_then(|size| size.bytes),
+        "counted_twice": status.counted_twice.as_ref().map(|twice| json!({
+            "series": twice.series,
+            "example": twice.example,
+            "from": time(twice.quarters.start.start()),
+            "to": time(twice.quarters.end.start()),
+        })),
         "timeline_from": status.timeline.map(|(first, _)| time(first)),
         "timeline_to": status.timeline.map(|(_, last)| time(last)),
     }))
@@ -213,11 +232,26 @@ differ    4 rows, and are right now
     }
 
     #[test]
+    fn energy_that_was_added_twice_is_told_with_its_remedy() {
+        let twice = CountedTwice {
+            series: 2,
+            example: "gpu:GPU-1\u{1b}".to_owned(),
+            quarters: quarter(1)..quarter(8),
+        };
+        let text = counted_twice(&twice);
+        assert!(text.starts_with(
+            "twice     2 series between 2026-01-01T00:15:00.000000Z and 2026-01-01T02:00:00.000000Z (one is gpu:GPU-1"
+        ));
+        assert!(text.ends_with("`fleetwatt ledger rebuild`") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
     fn a_timeline_that_begins_before_its_ledger_is_told_how_it_gets_in() {
         let status = |span| LedgerStatus {
             access: LedgerAccess::ReadWrite,
             size: None,
             span,
+            counted_twice: None,
             timeline: Some((quarter(3).start(), quarter(9).start())),
         };
         assert_eq!(advice(&status(Some(quarter(3)..quarter(9)))), None);

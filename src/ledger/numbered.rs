@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::Entry;
 use crate::reading::Quarter;
 
+/// A quarter with more covered time than this was added more than once: a quarter-hour and a hundredth, in milliseconds.
+pub const MAX_COVERED_MS: i64 = 909_000;
+
 /// The names of a ledger's series and nodes, by their numbers in its database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {

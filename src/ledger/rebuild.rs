@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::rhythm::Rhythm;
 use super::{Entry, Names, NumberedRow, SeriesName, SeriesReading, SeriesState};
 use crate::reading::Quarter;
 
@@ -13,6 +14,8 @@ const OPEN_QUARTERS: i64 = 1;
 #[derive(Debug, Default)]
 pub struct Rebuild {
     max_gap: Option<Duration>,
+    /// Whether readings of a second collector are passed over.
+    is_of_one: bool,
     numbers: HashMap<String, usize>,
     series: Vec<Series>,
     nodes: HashMap<String, i64>,
@@ -22,6 +25,7 @@ pub struct Rebuild {
 struct Series {
     name: SeriesName,
     end: SeriesState,
+    rhythm: Rhythm,
     /// The rows that are not given yet: of a node in a quarter.
     open: Vec<(i64, Quarter, Entry)>,
 }
@@ -32,11 +36,22 @@ impl Rebuild {
         Self { max_gap, ..Self::default() }
     }
 
+    /// The same for a timeline that two collectors may have written at once: what the second one says of a series of the
+    /// first counts no more.
+    #[must_use]
+    pub const fn of_one_collector(mut self) -> Self {
+        self.is_of_one = true;
+        self
+    }
+
     /// Takes the next reading of its series. A row that was given comes again only where samples say that they began more
     /// than a quarter before the reading before them; both add up.
     pub fn take(&mut self, reading: &SeriesReading, on_row: impl FnMut(NumberedRow)) {
         let (number, node) = self.name(reading);
         let Some(series) = self.series.get_mut(number) else { return };
+        if self.is_of_one && series.rhythm.is_seconds(reading.reading.at) {
+            return;
+        }
         for (quarter, entry) in series.end.advance(&reading.reading, self.max_gap) {
             series.add(node, quarter, entry);
         }
@@ -60,7 +75,8 @@ impl Rebuild {
                 let number = self.series.len();
                 self.numbers.insert(key.clone(), number);
                 let name = SeriesName { key, model: String::new() };
-                self.series.push(Series { name, end: SeriesState::default(), open: Vec::new() });
+                let (end, rhythm) = (SeriesState::default(), Rhythm::default());
+                self.series.push(Series { name, end, rhythm, open: Vec::new() });
                 number
             }
         };
@@ -195,6 +211,24 @@ mod tests {
             prop_assert_eq!(n_rows, own.len());
             prop_assert_eq!(own, booked);
         }
+    }
+
+    #[test]
+    fn a_board_that_two_collectors_read_is_measured_once_and_wholly() {
+        let minutes = (0..90).flat_map(|minute| [minute * 60_000_000, minute * 60_000_000 + 1_500_000]);
+        let mut rebuild = Rebuild::new(None).of_one_collector();
+        let (mut energy_mj, mut covered_ms) = (0, 0);
+        let mut add = |row: NumberedRow| {
+            energy_mj += row.entry.energy_mj;
+            covered_ms += row.entry.covered_ms;
+        };
+        // The second one begins after ten minutes.
+        for at_us in minutes.filter(|at_us| at_us % 60_000_000 == 0 || *at_us > 600_000_000) {
+            rebuild.take(&reading((1, 1), at_us, 100, None), &mut add);
+        }
+        rebuild.finish(&mut add);
+        // 88 of 89 minutes: of the first one no interval is known yet.
+        assert_eq!((covered_ms, energy_mj), (88 * 60_000, 100 * 88 * 60_000));
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl<'a> MeasuredRange<'a> {
             add_identity(data, by, &axes.0, &mut rows);
         }
         let mut notes = notes::on_energy(data, &total.row);
+        notes.extend(notes::on_doubles(data));
         notes.extend(notes::on_calibrations(data, &self.facts));
         let all = Axis::all();
         add_estimates(data, self.question, (&axes.0, &axes.1), &mut rows);

@@ -38,6 +38,24 @@ pub(super) fn on_energy(data: &Data, total: &Row) -> Vec<String> {
     boundary.into_iter().chain(estimated).chain(cut).collect()
 }
 
+/// The remark on boards whose energy was added more than once.
+pub(super) fn on_doubles(data: &Data) -> Option<String> {
+    let parts = data.fleet.parts.iter().filter(|part| !part.presence.twice.is_empty());
+    let boards: BTreeSet<usize> = parts.clone().map(|part| part.board).collect();
+    let boards = boards.into_iter().filter_map(|board| data.fleet.boards.get(board));
+    let boards: Vec<String> = boards.map(|board| board.name.clone()).collect();
+    let spans = || parts.clone().flat_map(|part| &part.presence.twice);
+    let (first, last) = (spans().map(|span| span.start).min()?, spans().map(|span| span.end).max()?);
+    let at = |quarter: usize| data.calendar.moment(quarter).0.strftime("%Y-%m-%d %H:%M").to_string();
+    Some(format!(
+        "Energy was counted more than once: of {}, more time was measured between {} and {} than there is, as two \
+         collectors keep one ledger. Let one of them read each board, then `fleetwatt ledger rebuild` mends it.",
+        some(&boards),
+        at(first),
+        at(last)
+    ))
+}
+
 /// The remarks on boards that were calibrated and are none of the report's: a name may be misspelt. None where the report
 /// is of some nodes only.
 pub(super) fn on_calibrations(data: &Data, facts: &Facts<'_>) -> Vec<String> {
@@ -63,8 +81,8 @@ pub(super) fn on_calibrations(data: &Data, facts: &Facts<'_>) -> Vec<String> {
             let is_there = names.iter().any(|name| name.key.strip_prefix("gpu:") == Some(uuid));
             (!is_there).then(|| {
                 format!(
-                    "`[[calibration]]` of board {} fits no board of this report: `nvidia-smi -L` on its host prints \
-                     its UUID.",
+                    "`[[calibration]]` of board {} fits no board of this report: `fleetwatt poll --format json` \
+                     prints their UUIDs.",
                     quoted(uuid)
                 )
             })

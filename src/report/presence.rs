@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::lane::{Lane, QUARTER_MS};
+use crate::ledger::MAX_COVERED_MS;
 
 /// When a board is expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub(super) struct Presence {
     pub(super) missing: Vec<Missing>,
     /// The time of rolled-up days that was not measured, in milliseconds.
     pub(super) missing_days: Vec<(Range<usize>, i64)>,
+    /// The quarters of which more was measured than there is.
+    pub(super) twice: Vec<Range<usize>>,
 }
 
 impl Presence {
@@ -57,6 +60,13 @@ impl Presence {
         match self.alive.last_mut().filter(|last| last.end == quarters.start) {
             Some(last) => last.end = quarters.end,
             None => self.alive.push(quarters),
+        }
+    }
+
+    fn add_twice(&mut self, quarters: Range<usize>) {
+        match self.twice.last_mut().filter(|last| last.end == quarters.start) {
+            Some(last) => last.end = quarters.end,
+            None => self.twice.push(quarters),
         }
     }
 
@@ -87,6 +97,10 @@ pub(super) fn of_board(lanes: &[Lane], expected: &Expected) -> Vec<Presence> {
                 presence.missing_days.push((part.clone(), missing));
             } else if missing > 0 {
                 presence.add_missing(quarter, u32::try_from(missing).unwrap_or(QUARTER_MS));
+            }
+            let most = MAX_COVERED_MS.saturating_mul(i64::try_from(part.len()).unwrap_or(i64::MAX));
+            if covered > most {
+                presence.add_twice(part.clone());
             }
             presence.add_alive(part.clone());
         }

@@ -350,6 +350,25 @@ fn the_boundary_is_told_once_and_of_boards_only() {
 }
 
 #[test]
+fn energy_that_was_counted_twice_is_told() {
+    let once = day().steady("hgx-01", "GPU-1", 0..96, 400).covered("hgx-01", "GPU-2", 0..4, 400, 908_000);
+    let notes = |world: &World| -> Vec<String> {
+        world.report().notes.into_iter().filter(|note| note.contains("more than once")).collect()
+    };
+    assert_eq!(notes(&once), [""; 0]);
+    // A second collector calls the node by another name.
+    let twice = once.steady("hgx-01.lab", "GPU-1", 8..12, 400);
+    assert_eq!(
+        notes(&twice),
+        [
+            "Energy was counted more than once: of hgx-01 GPU-1, more time was measured between 2026-11-12 02:00 and \
+             2026-11-12 03:00 than there is, as two collectors keep one ledger. Let one of them read each board, then \
+             `fleetwatt ledger rebuild` mends it."
+        ]
+    );
+}
+
+#[test]
 fn a_calibration_that_fits_no_board_is_told() {
     let figures = Calibration { gain: 1.1, relative: Some(0.01) };
     let measured = [
@@ -368,8 +387,8 @@ fn a_calibration_that_fits_no_board_is_told() {
         notes(&world),
         [
             "`[[calibration]]` of model \"H200\" fits no board of this report: its models are \"H100\".",
-            "`[[calibration]]` of board \"GPU-9\" fits no board of this report: `nvidia-smi -L` on its host prints its \
-             UUID."
+            "`[[calibration]]` of board \"GPU-9\" fits no board of this report: `fleetwatt poll --format json` prints their \
+             UUIDs."
         ]
     );
     world.selected = Some(BTreeSet::from(["hgx-01".to_owned()]));

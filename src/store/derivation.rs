@@ -49,7 +49,7 @@ impl Derivation {
         };
         Self {
             reader: reader(),
-            rebuild: Rebuild::new(rules.max_gap),
+            rebuild: Rebuild::new(rules.max_gap).of_one_collector(),
             quarters,
             max_gap: rules.max_gap,
             earlier_reader: reader(),

@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::derivation::{Derivation, DerivationRules};
 use super::ledger_types::{
-    AlertEvent, AlertRow, ChargeSpan, Derived, LOOK_BACK, LastSeen, LedgerAccess, LedgerSize, NodeFailure,
+    AlertEvent, AlertRow, ChargeSpan, CountedTwice, Derived, LOOK_BACK, LastSeen, LedgerAccess, LedgerSize,
+    NodeFailure,
 };
 use super::postgres::PostgresReader;
 use super::sqlite::SqliteReader;
@@ -91,6 +92,19 @@ impl LedgerReader {
             Reader::Sqlite(sqlite) => sqlite.size().await,
             Reader::Postgres(postgres) => postgres.size().await,
         }
+    }
+
+    /// The series that were counted more than once, if there are any.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn counted_twice(&mut self) -> Result<Option<CountedTwice>, Error> {
+        self.need_ledger()?;
+        let found = match &mut self.0 {
+            Reader::Sqlite(sqlite) => sqlite.counted_twice().await?,
+            Reader::Postgres(postgres) => postgres.counted_twice().await?,
+        };
+        Ok(CountedTwice::of(found))
     }
 
     /// Gives every row of some quarters, in no order. Quarters that were rolled up are a row at the first quarter of

@@ -1,8 +1,9 @@
 //! The answers of a [`LedgerReader`](super::LedgerReader), and the events that it reads.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use crate::ledger::{Method, Names};
+use crate::ledger::{MAX_COVERED_MS, Method, Names};
 use crate::reading::{Quarter, Timestamp};
 
 /// The figures of a row of the ledger.
@@ -87,6 +88,46 @@ pub(super) fn counting(prefix: &str) -> String {
     format!(
         "SELECT (SELECT count(*) FROM {prefix}series), (SELECT count(*) FROM {prefix}node), count(*), \
          count(DISTINCT CASE WHEN method & {day} = {day} THEN quarter END) FROM {prefix}energy"
+    )
+}
+
+/// Series of which a ledger has more time in a quarter than there is, so that their energy was added more than once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedTwice {
+    /// Number of series.
+    pub series: u64,
+    /// The key of one of them.
+    pub example: String,
+    /// From the first of these quarters to the last one.
+    pub quarters: Range<Quarter>,
+}
+
+impl CountedTwice {
+    /// From the numbers of a database; `None` of no series.
+    pub(super) fn of((series, example, first, last): CountedTwiceRow) -> Option<Self> {
+        let quarter = |micros| Quarter::at(Timestamp::from_micros(micros));
+        Some(Self {
+            series: u64::try_from(series).ok().filter(|series| *series > 0)?,
+            example: example?,
+            quarters: quarter(first?)..quarter(last?).next(),
+        })
+    }
+}
+
+/// A row of [`counting_twice`].
+pub(super) type CountedTwiceRow = (i64, Option<String>, Option<i64>, Option<i64>);
+
+/// Counts the series with quarters of which more is covered than there is, and gives one of them, and the first and last
+/// of these quarters. `micros` makes microseconds of a quarter.
+pub(super) fn counting_twice(prefix: &str, micros: impl Fn(&str) -> String) -> String {
+    format!(
+        "SELECT t.n_series, (SELECT s.key FROM {prefix}series AS s WHERE s.id = t.one), {}, {} FROM (\
+         SELECT count(DISTINCT d.series) AS n_series, min(d.series) AS one, min(d.quarter) AS first, \
+         max(d.quarter) AS last FROM (SELECT series, quarter FROM {prefix}energy WHERE method & {} = 0 \
+         GROUP BY series, quarter HAVING sum(covered_ms) > {MAX_COVERED_MS}) AS d) AS t",
+        micros("t.first"),
+        micros("t.last"),
+        Method::DAY.bits()
     )
 }
 

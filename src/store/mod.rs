@@ -39,7 +39,9 @@ pub use dead_letters::{RetryReport, dead_letters, discard_dead_letters};
 pub use derivation::DerivationRules;
 pub use error::{Error, FileTrouble};
 pub use ledger::LedgerReader;
-pub use ledger_types::{AlertEvent, ChargeSpan, Derived, LastSeen, LedgerAccess, LedgerSize, NodeFailure};
+pub use ledger_types::{
+    AlertEvent, ChargeSpan, CountedTwice, Derived, LastSeen, LedgerAccess, LedgerSize, NodeFailure,
+};
 pub use rebuild::{Difference, KeptQuarters, LedgerTotals, RebuildReport, RebuildRequest};
 pub use receipt::{Backlog, Progress, Pruned, Receipt, WriteReport};
 pub use record::{EventRow, Record};

@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
+use fleetwatt::batch::{BatchId, Event, Metadata};
+use fleetwatt::ledger::{Book, EnergyReading, SeriesKey, SeriesReading};
+use fleetwatt::reading::{Power, Timestamp};
 use fleetwatt::store::{
-    Error, KeptQuarters, LedgerTotals, RebuildReport, RebuildRequest, StoreUrl, Timeline, rebuild_ledger,
+    CountedTwice, Error, KeptQuarters, LedgerReader, LedgerTotals, RebuildReport, RebuildRequest, Record,
+    StoreUrl, Timeline, rebuild_ledger,
 };
+use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions};
+use uuid::Uuid;
 
 use crate::ledger_derive::{Batches, Figures, RULES, kept, write};
 use crate::ledger_reader::{TABLE, at, file, quarter, server};
@@ -100,6 +106,62 @@ async fn the_ledger_goes_on_from_its_ends(store_url: &StoreUrl) {
     batches.write(6..99, true).await;
     assert_eq!(all(store_url).await, reference().await);
     assert_eq!(rebuild(store_url, REQUEST).await.n_different, 0);
+}
+
+/// An hour of a board that draws 100 W and of its collector, which begins each cycle so late in its minute; the second
+/// collector calls the node by another name.
+fn an_hour(node: &str, late_us: i64) -> Vec<Record> {
+    let reading = |minute: i64| {
+        let time = Timestamp::from_micros(at(minute).micros() + late_us);
+        let power = Power::from_watts(100);
+        let reading = EnergyReading { at: time, power, busy: None, samples: None };
+        let key = SeriesKey::Gpu { uuid: "GPU-1".to_owned() };
+        let metadata = json!({"node": node, "gpu_uuid": "GPU-1", "gpu_model": "H100"});
+        let event = Event {
+            event_type: "gpu_power_draw",
+            source: format!("gpu_{node}"),
+            value: Some(power.watts()),
+            metadata: Metadata::of(&metadata),
+            at: time,
+        };
+        (SeriesReading { key, node: node.to_owned(), model: "H100".to_owned(), reading }, event)
+    };
+    let (readings, events): (Vec<_>, Vec<_>) = (0..60).map(reading).unzip();
+    let energies = Book::default().book(&readings, None).rows;
+    [Record::from_events(&events), Record::from_energies(&energies)].concat()
+}
+
+async fn what_two_collectors_added_is_told_and_mended(store_url: &StoreUrl) {
+    Timeline::init(store_url, TABLE).await.unwrap();
+    let timeline = Timeline::open(store_url, TABLE).await.unwrap();
+    let twice = async || {
+        let mut reader = LedgerReader::open(store_url, TABLE).await.unwrap().unwrap();
+        reader.counted_twice().await.unwrap()
+    };
+    timeline.write(BatchId(Uuid::from_u128(1)), &an_hour("n1", 0)).await.unwrap();
+    assert_eq!(twice().await, None);
+    timeline.write(BatchId(Uuid::from_u128(2)), &an_hour("n1.lab", 1_500_000)).await.unwrap();
+    timeline.close().await;
+    let expected =
+        CountedTwice { series: 1, example: "gpu:GPU-1".to_owned(), quarters: quarter(0)..quarter(4) };
+    assert_eq!(twice().await, Some(expected));
+    let report = rebuild(store_url, REQUEST).await;
+    assert_eq!(twice().await, None);
+    // Of 59 minutes the first ones are measured in part, until the second collector is known.
+    let hours_mj = |minutes: i64| minutes * 60 * 100_000;
+    assert!((hours_mj(54)..=hours_mj(59)).contains(&report.after.energy_mj), "{report:?}");
+    assert_eq!(report.before.energy_mj, 2 * hours_mj(58));
+}
+
+#[tokio::test]
+async fn in_a_file_what_two_collectors_added_is_told_and_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    what_two_collectors_added_is_told_and_mended(&file(&folder)).await;
+}
+
+#[tokio::test]
+async fn in_a_server_what_two_collectors_added_is_told_and_mended() {
+    what_two_collectors_added_is_told_and_mended(&server("rebuild_two", "").await).await;
 }
 
 async fn a_pruned_timeline_takes_nothing_from_its_ledger(store_url: &StoreUrl, before_minute: &str) {

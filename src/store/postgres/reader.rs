@@ -17,8 +17,8 @@ use crate::store::Error;
 use crate::store::derivation::Derivation;
 use crate::store::event_pages::EventPages;
 use crate::store::ledger_types::{
-    ALERT, AlertRow, CYCLE, ChargeSpan, Derived, GPU_FACTS, GPU_POWER, LastSeen, LedgerAccess, LedgerSize,
-    MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, counting,
+    ALERT, AlertRow, CYCLE, ChargeSpan, CountedTwiceRow, Derived, GPU_FACTS, GPU_POWER, LastSeen,
+    LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, counting, counting_twice,
 };
 use crate::store::store_url::Server;
 use crate::store::table::TableName;
@@ -108,6 +108,21 @@ impl PostgresReader {
                 sqlx::query_scalar(BYTES).persistent(false).fetch_one(&mut *transaction).await?;
             transaction.rollback().await?;
             Ok(LedgerSize::of(counts, bytes))
+        };
+        self.target.run(LEDGER_STEP, work).await
+    }
+
+    pub(in crate::store) async fn counted_twice(&mut self) -> Result<CountedTwiceRow, Error> {
+        let connection = &mut self.connection;
+        let work = async move {
+            let mut transaction = begin(connection).await?;
+            let sql = counting_twice("fleetwatt.", |quarter| {
+                format!("(extract(epoch FROM {quarter}) * 1000000)::int8")
+            });
+            let found =
+                sqlx::query_as(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut *transaction).await?;
+            transaction.rollback().await?;
+            Ok(found)
         };
         self.target.run(LEDGER_STEP, work).await
     }

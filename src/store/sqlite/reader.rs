@@ -15,8 +15,8 @@ use crate::ledger::{Entry, Method, Names, NumberedRow, SeriesName};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::derivation::Derivation;
 use crate::store::ledger_types::{
-    ALERT, AlertRow, CYCLE, ChargeSpan, Derived, GPU_FACTS, GPU_POWER, LastSeen, LedgerAccess, LedgerSize,
-    MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, counting,
+    ALERT, AlertRow, CYCLE, ChargeSpan, CountedTwiceRow, Derived, GPU_FACTS, GPU_POWER, LastSeen,
+    LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, counting, counting_twice,
 };
 use crate::store::table::TableName;
 use crate::store::{Error, file};
@@ -114,6 +114,14 @@ impl SqliteReader {
             // A SQLite of another make may not say it.
             let bytes = connection.query_row(BYTES, [], |row| row.get(0)).unwrap_or_default();
             Ok(LedgerSize::of(counts, bytes))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn counted_twice(&mut self) -> Result<CountedTwiceRow, Error> {
+        self.read("read the ledger", |connection| {
+            let sql = counting_twice("fleetwatt_", str::to_owned);
+            connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         })
         .await
     }
