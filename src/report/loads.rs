@@ -50,7 +50,7 @@ pub(super) fn each_load(
         for part in parts {
             let table = data.prices.table_of(part.node);
             let slot = |quarter| axes.0.slot(table, quarter) * width + axes.1.slot(table, quarter);
-            add_loads(part, |quarter, load| {
+            add_loads(part, data.fleet.running, |quarter, load| {
                 if let Some(sum) = loads.get_mut(slot(quarter) * n_quarters + quarter) {
                     *sum += load;
                 }
@@ -64,13 +64,18 @@ pub(super) fn each_load(
     }
 }
 
-/// The loads of a board on a node. Where it moved within a quarter, each node expects what it measured.
-fn add_loads(part: &Part, mut add: impl FnMut(usize, Load)) {
+/// The loads of a board on a node. Where it moved within a quarter, each node expects what it measured; the quarter that
+/// is running is expected whole, as it is no peak before it was measured.
+fn add_loads(part: &Part, running: usize, mut add: impl FnMut(usize, Load)) {
     let expected = Load { expected_ms: QUARTER_MS.into(), ..Load::default() };
     part.presence.alive.iter().flat_map(Clone::clone).for_each(|quarter| add(quarter, expected));
     for (quarter, cell) in part.lane.cells() {
         let covered_ms = u64::from(cell.covered_ms);
-        let expected_ms = if part.presence.is_alive(quarter) { 0 } else { covered_ms };
+        let expected_ms = match part.presence.is_alive(quarter) {
+            true => 0,
+            false if quarter >= running => QUARTER_MS.into(),
+            false => covered_ms,
+        };
         add(quarter, Load { energy_mj: cell.energy_mj, covered_ms, expected_ms });
     }
 }

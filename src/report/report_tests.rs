@@ -211,6 +211,15 @@ fn a_peak_is_a_quarter_of_which_90_percent_were_measured() {
 }
 
 #[test]
+fn the_running_quarter_is_no_peak_before_it_was_measured_whole() {
+    // Five minutes at 2 kW are 0.667 kW of the quarter-hour, of which two thirds are still to come.
+    let world = day().covered("hgx-01", "GPU-1", 10..11, 2_000, 300_000).now(10, 330);
+    assert_eq!(world.report().total.peak_quarter_kw, None);
+    let world = day().covered("hgx-01", "GPU-1", 10..11, 2_000, 840_000).now(10, 850);
+    assert!(near(world.report().total.peak_quarter_kw.unwrap(), 2.0 * 840.0 / 900.0));
+}
+
+#[test]
 fn idle_energy_is_that_of_quarters_in_which_less_than_the_bound_was_busy() {
     let world = day().idle("hgx-01", "GPU-1", 0..24, 100).steady("hgx-01", "GPU-1", 24..96, 400);
     assert!(near(world.report().rows[0].idle_kwh.unwrap(), 0.6));
