@@ -1,8 +1,11 @@
 //! The cost by currency: energy, and the charges that belong to months.
 
+use std::collections::BTreeSet;
+
 use super::axis::Axis;
 use super::data::Data;
 use super::figures::{amount, kwh, two_digits};
+use super::fleet::Part;
 use super::groups::{Group, summed};
 use super::loads::each_load;
 use super::model::{Band, Charge, ChargeKind, Cost};
@@ -30,14 +33,17 @@ struct Due {
 }
 
 impl Costs {
-    pub(super) fn new(data: &Data, tariffs: &Tariffs) -> Self {
+    /// `is_selection`: the report is of some hosts alone, and has no charges, which are of all that a meter counts.
+    pub(super) fn new(data: &Data, tariffs: &Tariffs, is_selection: bool) -> Self {
         if !data.prices.has_tariffs {
             return Self::default();
         }
         let mut notes = Vec::new();
-        let months = billing_months(data.calendar.range().clone(), data.calendar.zone());
+        let months = if is_selection { Vec::new() } else { months(data) };
         let mut dues = demand(data, tariffs, &months, &mut notes);
         dues.extend(fixed(data, tariffs, &months));
+        notes.extend(part_note(data, &dues));
+        notes.extend(selection_note(data, tariffs).filter(|_| is_selection));
         let all = Axis::all();
         let energies = summed(data, (&Axis::currencies(&data.prices), &all), |_| true);
         let costs = (0..data.prices.currencies.len())
@@ -50,10 +56,38 @@ impl Costs {
     }
 }
 
+/// The months that the report touches; that in which its readings begin is not complete.
+fn months(data: &Data) -> Vec<BillingMonth> {
+    let mut months = billing_months(data.calendar.range().clone(), data.calendar.zone());
+    let begins = data.calendar.quarter(data.fleet.begins);
+    for month in months.iter_mut().filter(|_| data.fleet.begins > 0) {
+        let is_within = month.quarters.contains(&begins) && month.quarters.start < begins;
+        month.is_complete &= !is_within;
+    }
+    months
+}
+
+/// The remark on charges of the month in which the readings begin.
+fn part_note(data: &Data, dues: &[Due]) -> Option<String> {
+    let begins = data.calendar.moment(data.fleet.begins).0.strftime("%Y-%m").to_string();
+    let mut charges = dues.iter().map(|due| &due.charge).filter(|charge| charge.month == begins);
+    let is_part = data.fleet.begins > 0 && charges.any(|charge| !charge.is_complete && charge.is_charged);
+    is_part.then(|| format!("Demand and fixed charges of {begins} are from part of the month."))
+}
+
+/// The remark that there are no charges, where a tariff that holds has some.
+fn selection_note(data: &Data, tariffs: &Tariffs) -> Option<String> {
+    let mut holding = data.prices.tariffs().into_iter().filter_map(|tariff| tariffs.as_slice().get(tariff));
+    let has_charges = holding.any(|tariff| !tariff.demand.is_empty() || tariff.fixed_per_month.is_some());
+    has_charges.then(|| {
+        "Demand and fixed charges are left out: they are of a whole site, and this report is of some hosts.".to_owned()
+    })
+}
+
 fn cost(data: &Data, currency: usize, energy: Option<&Group>, dues: &[Due]) -> Cost {
     let sums = energy.map(|group| &group.sums);
     let of_currency = sums.and_then(|sums| sums.costs.iter().find(|cost| cost.currency == currency));
-    let energy_cost = of_currency.map_or(0.0, |cost| site_cost(data.prices.pue, cost.cost));
+    let energy_cost = of_currency.map(|cost| site_cost(data.prices.pue, cost.cost));
     let due = || dues.iter().filter(move |due| due.currency == currency);
     let charged = |kind: ChargeKind| {
         let charged = due().filter(|due| due.charge.is_charged && due.charge.kind == kind);
@@ -67,10 +101,13 @@ fn cost(data: &Data, currency: usize, energy: Option<&Group>, dues: &[Due]) -> C
     Cost {
         currency: data.prices.code(currency),
         energy_cost,
-        u_cost: relative.map(|relative| two_digits(relative * energy_cost.abs())),
+        // The highest quarter-hour is read by the same sensors: their error is that of the energy.
+        u_cost: relative
+            .zip(energy_cost)
+            .map(|(relative, energy_cost)| two_digits(relative * (energy_cost + demand_cost).abs())),
         demand_cost,
         fixed_cost,
-        cost: energy_cost + demand_cost + fixed_cost,
+        cost: energy_cost.map(|energy_cost| energy_cost + demand_cost + fixed_cost),
         idle_cost: idle.map(|cost| site_cost(data.prices.pue, cost.idle)),
         charges: due().map(|due| due.charge.clone()).collect(),
     }
@@ -120,12 +157,22 @@ fn charge(kind: ChargeKind, month: &BillingMonth, tariff: &str, money: Money) ->
     }
 }
 
-/// The fixed charges of the months, by tariff.
+/// The labels of the nodes that have a reading in a month.
+fn measured_sites<'a>(data: &'a Data, month: &BillingMonth) -> Vec<&'a Labels> {
+    let span = data.calendar.number(month.quarters.start)..data.calendar.number(month.quarters.end);
+    let is_measured = |part: &&Part| {
+        let has_day = part.lane.days.iter().any(|day| span.contains(&day.quarters.start));
+        has_day || span.clone().any(|quarter| part.lane.covered_ms(quarter) > 0)
+    };
+    let nodes: BTreeSet<usize> = data.fleet.parts.iter().filter(is_measured).map(|part| part.node).collect();
+    nodes.into_iter().filter_map(|node| data.fleet.nodes.get(node)).map(|node| &node.labels).collect()
+}
+
+/// The fixed charges of the months, by tariff: of those in which there is a reading of its sites.
 fn fixed(data: &Data, tariffs: &Tariffs, months: &[BillingMonth]) -> Vec<Due> {
-    let sites: Vec<&Labels> = data.fleet.nodes.iter().map(|node| &node.labels).collect();
     let mut dues = Vec::new();
     for month in months {
-        for (number, money) in tariffs.fixed_charges(sites.iter().copied(), month.month) {
+        for (number, money) in tariffs.fixed_charges(measured_sites(data, month), month.month) {
             let Some(tariff) = tariffs.as_slice().get(number) else { continue };
             let currency = data.prices.currencies.iter().position(|known| *known == tariff.currency);
             let charge = charge(ChargeKind::Fixed, month, &tariff.name, money);
@@ -155,7 +202,7 @@ fn demand(data: &Data, tariffs: &Tariffs, months: &[BillingMonth], notes: &mut V
         });
     }
     let mut dues = Vec::new();
-    for month in months {
+    for month in months.iter().filter(|month| !measured_sites(data, month).is_empty()) {
         for (tariff, loads) in tariffs.as_slice().iter().zip(&loads) {
             let loads: Vec<QuarterLoad> =
                 loads.iter().copied().filter(|load| month.quarters.contains(&load.quarter)).collect();

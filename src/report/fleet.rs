@@ -35,6 +35,8 @@ pub(super) struct Fleet {
     pub(super) cut_mj: i64,
     /// The first quarter that is not past, within the range; its end if all are.
     pub(super) running: usize,
+    /// The first quarter in which a board was measured or expected.
+    pub(super) begins: usize,
 }
 
 /// A node.
@@ -114,7 +116,16 @@ impl Fleet {
         mark_replaced(&mut boards);
         boards.into_iter().for_each(|board| builder.add_board(board));
         builder.fleet.tell_apart();
+        builder.fleet.begins = builder.fleet.first_quarter();
         builder.fleet
+    }
+
+    fn first_quarter(&self) -> usize {
+        let first = |part: &Part| {
+            let alive = part.presence.alive.first().map(|alive| alive.start);
+            alive.into_iter().chain(part.lane.seen.map(|seen| seen.0)).min()
+        };
+        self.parts.iter().filter_map(first).min().unwrap_or(0)
     }
 
     /// The values of a label, in the order of their names.

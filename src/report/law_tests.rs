@@ -117,7 +117,7 @@ proptest! {
         let report = world(&facts).report();
         let bands: i64 = report.bands.iter().map(|band| millijoules(band.energy_kwh)).sum();
         prop_assert_eq!(bands, millijoules(report.total.energy_kwh));
-        let costs: f64 = report.costs.iter().map(|cost| cost.energy_cost).sum();
+        let costs: f64 = report.costs.iter().filter_map(|cost| cost.energy_cost).sum();
         prop_assert!(near(costs, report.total.energy_cost.unwrap_or(0.0)));
     }
 

@@ -80,14 +80,16 @@ impl<'a> MeasuredRange<'a> {
         if let [by @ (By::Node | By::Gpu)] = self.question.by.as_slice() {
             add_identity(data, by, &axes.0, &mut rows);
         }
-        let mut notes = notes::on_energy(data, &total.row);
+        let mut notes: Vec<String> = notes::on_beginning(data).into_iter().collect();
+        notes.extend(notes::on_silent_nodes(data, &self.facts));
+        notes.extend(notes::on_energy(data, &total.row));
         notes.extend(notes::on_doubles(data));
         notes.extend(notes::on_calibrations(data, &self.facts));
         let all = Axis::all();
         add_estimates(data, self.question, (&axes.0, &axes.1), &mut rows);
         notes.extend(add_estimates(data, self.question, (&all, &all), std::slice::from_mut(&mut total)));
         let tariffs = &self.facts.tariffs.tariffs;
-        let costs = Costs::new(data, tariffs);
+        let costs = Costs::new(data, tariffs, self.facts.selected.is_some());
         notes.extend(notes::on_site(data, &self.facts.tariffs.site));
         notes.extend(notes::on_prices(data, tariffs));
         notes.extend(notes::on_months(&costs.costs));

@@ -172,17 +172,19 @@ pub struct ModelCount {
 pub struct Cost {
     /// Its code, such as `EUR`.
     pub currency: String,
-    /// The energy at its prices.
-    pub energy_cost: f64,
-    /// The expanded uncertainty (k = 2) of the energy's cost, to two significant digits.
+    /// The energy at its prices; `None` if no energy has a price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy_cost: Option<f64>,
+    /// The expanded uncertainty (k = 2) of the cost, of energy and demand, to two significant digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub u_cost: Option<f64>,
     /// Demand charges of the months that are charged.
     pub demand_cost: f64,
     /// Fixed charges of the months that are charged.
     pub fixed_cost: f64,
-    /// All three.
-    pub cost: f64,
+    /// All three; `None` if no energy has a price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
     /// The cost of idle energy, which is within the energy's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_cost: Option<f64>,
@@ -203,7 +205,7 @@ pub struct Charge {
     pub cost: f64,
     /// Whether it is in the cost; else the range begins after the month's beginning, and it is only shown.
     pub is_charged: bool,
-    /// Whether the range goes on to the month's end.
+    /// Whether the range goes on to the month's end, and its readings begin no later than the month.
     pub is_complete: bool,
     /// Of demand: the price of a kilowatt.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use super::calendar::Unit;
 use super::data::Data;
 use super::facts::Facts;
 use super::figures::kwh;
@@ -22,6 +23,50 @@ const MAX_NAMES: usize = 4;
 /// The remark of every report of boards: what their energy is of.
 pub const BOUNDARY: &str = "Energy of GPU boards as their driver reports it, on the side of direct current: processors, \
     fans and power supplies are not in it.";
+
+/// The most nodes that a remark names.
+const MAX_NODES: usize = 5;
+
+/// The remark on a range whose first readings are later than it begins.
+pub(super) fn on_beginning(data: &Data) -> Option<String> {
+    let begins = data.fleet.begins;
+    if begins == 0 {
+        return None;
+    }
+    let days = data.calendar.spans(Unit::Day);
+    let n_days = days.iter().filter(|day| day.quarters.end <= begins).count();
+    let before = match n_days {
+        0 => format!("{} h {} min of the range are", begins / 4, begins % 4 * 15),
+        1 => "1 day of the range is".to_owned(),
+        n_days => format!("{n_days} days of the range are"),
+    };
+    let at = data.calendar.moment(begins).0;
+    let is_midnight = days.iter().any(|day| day.quarters.start == begins);
+    let at = at.strftime(if is_midnight { "%-d %B %Y" } else { "%-d %B %Y, %H:%M" });
+    Some(format!("Readings begin on {at}: {before} before it, and in no figure."))
+}
+
+/// The remark on nodes of the inventory of which the range has no board at all.
+pub(super) fn on_silent_nodes(data: &Data, facts: &Facts<'_>) -> Option<String> {
+    let heard: BTreeSet<&str> = data.fleet.nodes.iter().map(|node| node.name.as_str()).collect();
+    let is_asked = |node: &&String| facts.selected.is_none_or(|selected| selected.contains(*node));
+    let names = facts.nodes.keys().filter(is_asked).map(|node| SafeText::new(node).as_str().to_owned());
+    let silent: Vec<String> = names.filter(|node| !heard.contains(node.as_str())).collect();
+    let n_more = silent.len().saturating_sub(MAX_NODES);
+    let mut shown = silent.iter().take(MAX_NODES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if n_more > 0 {
+        shown += &format!(" and {n_more} more");
+    }
+    match silent.len() {
+        0 => None,
+        1 => Some(format!(
+            "{shown} gave no reading in this time, and how many GPUs it has is not known: it is in no figure."
+        )),
+        _ => Some(format!(
+            "{shown} gave no reading in this time, and how many GPUs they have is not known: they are in no figure."
+        )),
+    }
+}
 
 /// The remarks on the energy.
 pub(super) fn on_energy(data: &Data, total: &Row) -> Vec<String> {

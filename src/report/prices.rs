@@ -1,6 +1,6 @@
 //! The price, the band and the carbon intensity of each quarter, by the site of a node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::calendar::Calendar;
@@ -123,6 +123,11 @@ impl Prices {
     /// All quarters of a table.
     pub(super) fn table(&self, table: usize) -> &[Slot] {
         self.tables.get(table).map_or(&[], Vec::as_slice)
+    }
+
+    /// The numbers of the tariffs that hold at some time.
+    pub(super) fn tariffs(&self) -> BTreeSet<usize> {
+        self.tables.iter().flatten().filter_map(|slot| slot.tariff).collect()
     }
 
     pub(super) const fn n_tables(&self) -> usize {

@@ -220,6 +220,41 @@ fn the_running_quarter_is_no_peak_before_it_was_measured_whole() {
 }
 
 #[test]
+fn the_beginning_of_the_readings_is_told_where_the_range_begins_earlier() {
+    let told = |world: &World| world.report().notes.iter().find(|note| note.contains("begin")).cloned();
+    let month = World::new("2026-10-01T00:00", "2026-11-01T00:00", "UTC").node("hgx-01", "");
+    let late = month.clone().steady("hgx-01", "GPU-1", 28 * 96..31 * 96, 400);
+    assert_eq!(
+        told(&late).unwrap(),
+        "Readings begin on 29 October 2026: 28 days of the range are before it, and in no figure."
+    );
+    let same_day = month.clone().steady("hgx-01", "GPU-1", 37..31 * 96, 400);
+    let same_day = told(&same_day).unwrap();
+    assert!(
+        same_day.starts_with("Readings begin on 1 October 2026, 09:15: 9 h 15 min of the range"),
+        "{same_day}"
+    );
+    assert_eq!(told(&month.steady("hgx-01", "GPU-1", 0..31 * 96, 400)), None);
+    assert_eq!(told(&late.seen("hgx-01", "GPU-1", 4)), None);
+}
+
+#[test]
+fn nodes_that_never_answered_are_named() {
+    let told = |world: &World| world.report().notes.iter().find(|note| note.contains("no reading")).cloned();
+    let world = day().steady("hgx-01", "GPU-1", 0..96, 400).steady("hgx-02", "GPU-2", 0..96, 400);
+    assert_eq!(told(&world), None);
+    let mut world = world.node("n1", "");
+    assert_eq!(
+        told(&world).unwrap(),
+        "n1 gave no reading in this time, and how many GPUs it has is not known: it is in no figure."
+    );
+    world = (2..=7).fold(world, |world, n| world.node(&format!("n{n}"), ""));
+    assert!(told(&world).unwrap().starts_with("n1, n2, n3, n4, n5 and 2 more gave no reading"));
+    world.selected = Some(["hgx-01".to_owned(), "n3".to_owned()].into());
+    assert!(told(&world).unwrap().starts_with("n3 gave no reading"));
+}
+
+#[test]
 fn idle_energy_is_that_of_quarters_in_which_less_than_the_bound_was_busy() {
     let world = day().idle("hgx-01", "GPU-1", 0..24, 100).steady("hgx-01", "GPU-1", 24..96, 400);
     assert!(near(world.report().rows[0].idle_kwh.unwrap(), 0.6));

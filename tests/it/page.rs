@@ -361,10 +361,34 @@ fn energy_without_a_price_is_a_part_of_its_own() {
     }
     let html = page(&report);
     assert!(html.contains("30.0\u{a0}kWh</span> have no price and no cost."));
+    assert!(html.contains("The cost is for ") && html.contains("; for "));
     let is_outlined = |chart: &str| chart.split("</figure>").next().unwrap().contains("class=\"np\"");
     assert!(is_outlined(html.split("Energy, kWh").nth(1).unwrap()));
     assert!(!is_outlined(html.split("Cost of energy, USD").nth(1).unwrap()));
     assert_figures_are_those_of_the_json(&report, &html);
+}
+
+#[test]
+fn energy_of_which_none_has_a_price_has_words_for_its_cost() {
+    let mut report = month().report();
+    report.total.unpriced_kwh = Some(report.total.energy_kwh);
+    for cost in &mut report.costs {
+        (cost.energy_cost, cost.u_cost, cost.cost, cost.idle_cost) = (None, None, None, None);
+    }
+    let html = page(&report);
+    assert!(html.contains("<b class=\"none\">no price</b>") && html.contains("The energy has no price."));
+    assert!(!html.contains("and cost "));
+}
+
+#[test]
+fn a_period_before_the_first_reading_is_not_measured() {
+    let mut report = month().report();
+    let bar = &mut report.charts.as_mut().unwrap().periods.bars[0];
+    (bar.energy_kwh, bar.measured_share) = (0.0, None);
+    bar.parts_kwh.fill(0.0);
+    let label = "not measured";
+    let before = page(&month().report()).matches(label).count();
+    assert!(page(&report).matches(label).count() > before);
 }
 
 #[test]

@@ -60,16 +60,30 @@ fn lead(report: &Report) -> Markup {
     if cells::is_unmeasured(&report.total) {
         return html! { "Nothing was measured in this period, of " (counted(report.scope.gpus, "GPU", "GPUs")) "." (down(report)) };
     }
+    let costs: Vec<(f64, &str)> =
+        report.costs.iter().filter_map(|cost| Some((cost.cost?, cost.currency.as_str()))).collect();
     html! {
         "The GPUs used " (cells::energy_in_words(report.total.energy_kwh).bold())
-        @for (idx, cost) in report.costs.iter().enumerate() {
+        @for (idx, (cost, currency)) in costs.iter().enumerate() {
             @if idx == 0 { " and cost " } @else { " and " }
-            (cells::money(cost.cost, &cost.currency).bold())
+            (cells::money(*cost, currency).bold())
         }
         "."
+        (unpriced(report, !costs.is_empty()))
         (idle(report))
         (dearest_day(report))
         (down(report))
+    }
+}
+
+/// The energy that the cost leaves out.
+fn unpriced(report: &Report, has_cost: bool) -> Markup {
+    let Some(unpriced) = report.total.unpriced_kwh else { return html! {} };
+    html! {
+        @if has_cost {
+            " The cost is for " (figures::energy_in_words(report.total.energy_kwh - unpriced)) ": "
+            (cells::energy_in_words(unpriced)) " have no price."
+        } @else { " The energy has no price." }
     }
 }
 

@@ -44,6 +44,9 @@ pub(super) fn section(report: &Report) -> Markup {
 }
 
 fn cost(report: &Report) -> Markup {
+    if report.costs.is_empty() && report.total.unpriced_kwh.is_some() {
+        return html! { "No tariff holds for this energy, so it has no price." };
+    }
     if report.costs.is_empty() {
         return html! { "No tariff is set, so there is no cost." };
     }
@@ -73,7 +76,7 @@ fn charge_in_words(charge: &Charge, cost: &Cost) -> Markup {
         }
         (cells::money(charge.cost, &cost.currency))
         @if !charge.is_charged { "; not in the cost, since the period begins later" }
-        @else if !charge.is_complete { "; the month is not over" }
+        @else if !charge.is_complete { "; from part of the month" }
         "."
     }
 }

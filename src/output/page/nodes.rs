@@ -251,7 +251,7 @@ fn total(report: &Report, columns: Columns) -> Markup {
         .costs
         .iter()
         .filter(|_| is_known)
-        .map(|cost| cells::money(cost.energy_cost, &cost.currency))
+        .filter_map(|cost| Some(cells::money(cost.energy_cost?, &cost.currency)))
         .collect();
     html! {
         tr.tot {

@@ -301,7 +301,7 @@ impl Section<'_> {
     }
 }
 
-/// Whether nothing of a period was measured.
+/// Whether nothing of a period was measured; of one before the first reading, nothing was to be.
 pub(super) fn is_unmeasured(bar: &PeriodBar) -> bool {
     bar.measured_share.is_none_or(|share| share <= 0.0) && bar.energy_kwh <= 0.0
 }
@@ -309,6 +309,7 @@ pub(super) fn is_unmeasured(bar: &PeriodBar) -> bool {
 fn unmeasured_in_words(bar: &PeriodBar) -> String {
     match bar.measured_share {
         Some(share) if share < 1.0 => format!("; {} measured", figures::measured(share)),
-        _ => String::new(),
+        Some(_) => String::new(),
+        None => "; not measured".to_owned(),
     }
 }

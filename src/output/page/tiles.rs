@@ -102,6 +102,9 @@ fn costs(report: &Report) -> Vec<Tile> {
     if cells::is_unmeasured(&report.total) {
         return vec![Tile::of_words("Cost", "not known", html! { "nothing was measured" })];
     }
+    if report.costs.is_empty() && report.total.unpriced_kwh.is_some() {
+        return vec![Tile::of_words("Cost", "no price", html! { "no tariff holds for this energy" })];
+    }
     if report.costs.is_empty() {
         let remark = html! { "a " code { "[[tariff]]" } " in the inventory gives the cost" };
         return vec![Tile::of_words("Cost", "no tariff set", remark)];
@@ -109,11 +112,18 @@ fn costs(report: &Report) -> Vec<Tile> {
     let heading = |cost: &Cost| {
         if report.costs.len() > 1 { format!("Cost in {}", cost.currency) } else { "Cost".to_owned() }
     };
-    let value = |cost: &Cost| cells::money(cost.cost, &cost.currency);
-    report.costs.iter().map(|cost| Tile::new(&heading(cost), &value(cost), parts_of_cost(cost))).collect()
+    let tile = |cost: &Cost| match cost.cost {
+        Some(value) => {
+            Tile::new(&heading(cost), &cells::money(value, &cost.currency), parts_of_cost(report, cost))
+        }
+        None => Tile::of_words(&heading(cost), "no price", parts_of_cost(report, cost)),
+    };
+    report.costs.iter().map(tile).collect()
 }
 
-fn parts_of_cost(cost: &Cost) -> Markup {
+fn parts_of_cost(report: &Report, cost: &Cost) -> Markup {
+    let total = &report.total;
+    let unpriced = total.unpriced_kwh.filter(|_| cost.cost.is_some());
     let money = |amount| cells::money(amount, &cost.currency);
     let charges = [("demand", cost.demand_cost), ("fixed", cost.fixed_cost)];
     let charged: Vec<_> = charges.into_iter().filter(|(_, amount)| amount.abs() >= 0.005).collect();
@@ -121,8 +131,15 @@ fn parts_of_cost(cost: &Cost) -> Markup {
         @if let Some(u) = cost.u_cost {
             span data-v=(u) { "±" (NBSP) (figures::money_uncertainty(u, &cost.currency)) } "; "
         }
-        "energy " (money(cost.energy_cost))
+        @match cost.energy_cost {
+            Some(amount) => { "energy " (money(amount)) },
+            None => "energy has no price",
+        }
         @for (kind, amount) in charged { " · " (kind) " " (money(amount)) }
+        @if let Some(unpriced) = unpriced {
+            "; for " (figures::energy(total.energy_kwh - unpriced)) " of "
+            (cells::energy_with_unit(total.energy_kwh))
+        }
     }
 }
 

@@ -103,11 +103,11 @@ fn cost() -> Cost {
     };
     Cost {
         currency: "USD".to_owned(),
-        energy_cost: 1834.50,
+        energy_cost: Some(1834.50),
         u_cost: Some(200.0),
         demand_cost: 378.43,
         fixed_cost: 12.50,
-        cost: 2225.43,
+        cost: Some(2225.43),
         idle_cost: Some(146.27),
         charges: vec![demand, charge(ChargeKind::Fixed, 12.50, "2026-11")],
     }

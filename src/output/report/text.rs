@@ -25,6 +25,9 @@ const LABELS: [usize; 2] = [10, 11];
 /// The column at which the right half of the figures begins.
 const RIGHT_HALF: usize = 36;
 
+/// The words for a cost of energy of which none has a price.
+const NO_PRICE: &str = "no price";
+
 /// The form of a report's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportTextOptions {
@@ -143,11 +146,13 @@ fn figures_at_the_head(report: &Report, page: &Page) -> String {
 fn left_figures(report: &Report) -> Vec<(&'static str, Cell)> {
     let total = &report.total;
     let mut figures = vec![("energy", energy_figure(total).into())];
-    for cost in &report.costs {
-        figures.push(("cost", cost_figure(cost).into()));
-    }
+    figures.extend(report.costs.iter().map(|cost| ("cost", cost_figure(cost).into())));
     if report.costs.is_empty() {
-        figures.push(("cost", "no tariff set".to_owned().into()));
+        let words = if total.unpriced_kwh.is_some() { NO_PRICE } else { "no tariff set" };
+        figures.push(("cost", words.to_owned().into()));
+    }
+    if report.costs.iter().any(|cost| cost.cost.is_some()) {
+        figures.extend(priced_figure(total).map(|text| ("priced", Cell { text, is_warning: true })));
     }
     figures.push(("idle", idle_figure(report).into()));
     figures
@@ -164,11 +169,20 @@ fn energy_figure(total: &Row) -> String {
 }
 
 fn cost_figure(cost: &Cost) -> String {
-    let money = figures::money(cost.cost, &cost.currency);
+    let Some(money) = cost.cost.map(|amount| figures::money(amount, &cost.currency)) else {
+        return format!("{NO_PRICE} in {}", cost.currency);
+    };
     match cost.u_cost {
         Some(u) => format!("{money} ± {}", figures::money_uncertainty(u, &cost.currency)),
         None => money,
     }
+}
+
+/// The energy that the cost is for, where some has no price.
+fn priced_figure(total: &Row) -> Option<String> {
+    let number = |kwh: f64| figures::number(kwh, decimals(total.energy_kwh));
+    let priced = total.energy_kwh - total.unpriced_kwh?;
+    Some(format!("{} of {}{NBSP}kWh", number(priced), number(total.energy_kwh)))
 }
 
 fn idle_figure(report: &Report) -> String {

@@ -200,11 +200,11 @@ impl Plan {
             let energy_cost = bands.iter().filter_map(|band| band.energy_cost).sum::<f64>();
             Cost {
                 currency: (*currency).to_owned(),
-                energy_cost,
+                energy_cost: Some(energy_cost),
                 u_cost: Some(energy_cost * 0.1),
                 demand_cost: 378.43,
                 fixed_cost: 12.5,
-                cost: energy_cost + 378.43 + 12.5,
+                cost: Some(energy_cost + 378.43 + 12.5),
                 idle_cost: Some(energy_cost * 0.06),
                 charges: vec![charge.clone()],
             }

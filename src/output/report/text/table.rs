@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Cell, Page, decimals, lines};
+use super::{Cell, NO_PRICE, Page, decimals, lines};
 use crate::output::figures::{self, NBSP, NOT_APPLICABLE};
 use crate::output::text::{cut, cut_apart};
 use crate::report::{Charge, ChargeKind, Cost, Report, Row};
@@ -268,9 +268,11 @@ fn line(columns: &[Shown], cell: impl Fn(&Shown) -> Cell, page: &Page, is_head: 
 /// Demand and fixed charges and the cost of all, which end at a column; nothing where the energy is all that costs.
 fn charges(report: &Report, edge: usize) -> String {
     let several = report.costs.len() > 1;
-    let mut text = String::new();
+    let mut text = unpriced(report, edge);
     for cost in &report.costs {
-        let money = |amount: f64| figures::money(amount, &cost.currency);
+        let money = |amount: Option<f64>| {
+            amount.map_or_else(|| NO_PRICE.to_owned(), |amount| figures::money(amount, &cost.currency))
+        };
         let of = if several { format!(", {}", cost.currency) } else { String::new() };
         if several {
             text += &charge_line(&format!("energy{of}"), &money(cost.energy_cost), edge);
@@ -285,6 +287,15 @@ fn charges(report: &Report, edge: usize) -> String {
         text += &fixed_not_charged(cost, report, edge);
     }
     text
+}
+
+/// The energy that is in no cost, where other energy is.
+fn unpriced(report: &Report, edge: usize) -> String {
+    let has_cost = report.costs.iter().any(|cost| cost.cost.is_some());
+    let unpriced = report.total.unpriced_kwh.filter(|_| has_cost);
+    let energy = |kwh: f64| figures::number(kwh, decimals(report.total.energy_kwh));
+    let label = |kwh: f64| format!("without a price: {}{NBSP}kWh", energy(kwh));
+    unpriced.map_or_else(String::new, |kwh| charge_line(&label(kwh), NOT_APPLICABLE, edge))
 }
 
 /// The demand charges that are charged, or those that are not.

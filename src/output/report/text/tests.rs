@@ -25,11 +25,11 @@ fn two_currencies() -> Report {
     report.rows[0].currency = Some("USD".to_owned());
     let euros = Cost {
         currency: "EUR".to_owned(),
-        energy_cost: 100.0,
+        energy_cost: Some(100.0),
         u_cost: None,
         demand_cost: 0.0,
         fixed_cost: 0.0,
-        cost: 100.0,
+        cost: Some(100.0),
         idle_cost: None,
         charges: Vec::new(),
     };
@@ -143,6 +143,28 @@ fn several_currencies_are_never_summed() {
     }
     let total = text.lines().find(|line| line.starts_with("total")).unwrap();
     assert!(!total.contains('$'), "{total}");
+}
+
+#[test]
+fn energy_without_a_price_is_beside_the_cost_of_the_other() {
+    let mut report = fixture::month();
+    report.total.unpriced_kwh = Some(18_000.0);
+    let shown_partly = shown(&report, None);
+    assert!(shown_partly.contains("\npriced    694.5 of 18,694.5 kWh"), "{shown_partly}");
+    assert!(
+        shown_partly.lines().any(|line| line.starts_with("without a price: 18,000.0 kWh")),
+        "{shown_partly}"
+    );
+    report.total.unpriced_kwh = Some(report.total.energy_kwh);
+    let cost = &mut report.costs[0];
+    (cost.energy_cost, cost.u_cost, cost.cost) = (None, None, None);
+    let text = shown(&report, None);
+    assert!(text.contains("\ncost      no price in USD") && !text.contains("\npriced"), "{text}");
+    report.costs.clear();
+    assert!(
+        shown(&report, None).contains("\ncost      no price\n")
+            || shown(&report, None).contains("cost      no price ")
+    );
 }
 
 #[test]
