@@ -440,6 +440,21 @@ fn a_day_of_which_nothing_was_measured_has_no_zero() {
 }
 
 #[test]
+fn a_day_before_the_first_reading_is_not_measured() {
+    let mut report = month().report();
+    let charts = report.charts.as_mut().unwrap();
+    (charts.periods.bars[0].energy_kwh, charts.periods.bars[0].measured_share) = (0.0, None);
+    for member in &mut charts.power.members {
+        member.watts[..96].fill(None);
+    }
+    charts.power.measured[..96].fill(1.0);
+    let html = page(&report);
+    assert!(html.contains("title=\"Wed 28 Oct: not measured\""));
+    let hatch = html.split("class=\"hatch\"").nth(1).unwrap();
+    assert!(hatch.starts_with(" style=\"left:0%"), "{}", &hatch[..60]);
+}
+
+#[test]
 fn a_report_without_charts_is_a_page_without_them() {
     let report = Report { charts: None, ..month().report() };
     let html = page(&report);

@@ -28,7 +28,7 @@ pub(super) fn section(report: &Report, charts: &Charts) -> Markup {
                 }
             }
             div.tw {
-                table.list.plain {
+                table.list.plain.alerts {
                     thead { tr {
                         th scope="col" { "Raised" }
                         th scope="col" { "For" }
@@ -57,7 +57,7 @@ fn row(alert: &AlertRow, span: &Span<'_>) -> Markup {
                 @if alert.is_critical { span.sev.critical { "critical" } } @else { span.sev.warning { "warning" } }
             }
             (name_cell(&alert.subject))
-            td.l { (sentence(&alert.message)) }
+            td.l.why { (sentence(&alert.message)) }
         }
     }
 }

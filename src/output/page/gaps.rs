@@ -91,8 +91,8 @@ fn row(gap: &Gap, span: &Span<'_>) -> Markup {
                     None => (figures::NOT_APPLICABLE),
                 }
             }
-            (cell_or_dash((gap.gpu_hours > 0.0).then(|| cells::hours(gap.gpu_hours)), ""))
-            td.l { (sentence(&gap.reason)) @if let Some(hint) = &gap.hint { small { (sentence(hint)) } } }
+            (cell_or_dash((gap.gpu_hours > 0.0).then(|| cells::hours(gap.gpu_hours)), "hours"))
+            td.l.why { (sentence(&gap.reason)) @if let Some(hint) = &gap.hint { small { (sentence(hint)) } } }
         }
     }
 }
@@ -106,8 +106,8 @@ fn shorter_row(gaps: &[&Gap]) -> Markup {
             td.l.when { "spread over the period" }
             td.tl.w {}
             td.w { (figures::NOT_APPLICABLE) }
-            td { (figures::hours(hours)) }
-            td.l { "various" }
+            td.hours { (figures::hours(hours)) }
+            td.l.why { "various" }
         }
     }
 }
