@@ -127,6 +127,10 @@ impl Reader<'_> {
             match PriceFile::parse(&path.display().to_string(), &text, column) {
                 Ok(file) => {
                     n_rows += file.n_rows();
+                    if file.n_rows() == 0 {
+                        let message = format!("`{}` has no rows", SafeText::new(&path.display().to_string()));
+                        self.warn(&message, "add the rows below its first line, or take the file out");
+                    }
                     if n_rows > MAX_ROWS {
                         let error =
                             format!("the files of `{pattern}` have more than {MAX_ROWS} rows together");
@@ -262,6 +266,17 @@ mod tests {
         let dir = folder(TABLES, &[("a.csv", &rows), ("b.csv", &rows)]);
         let told = told(&dir);
         assert_eq!((told.len(), told[5].as_str()), (6, "tariff \"m\": 15 more overlaps of its files"));
+    }
+
+    #[test]
+    fn a_file_that_has_only_its_first_line_is_told() {
+        let dir = folder(TABLES, &[("a.csv", "")]);
+        let warnings = load(&dir).unwrap().warnings;
+        assert_eq!(warnings.len(), 1);
+        assert!(
+            warnings.iter().all(|warning| warning.message.ends_with("a.csv` has no rows")),
+            "{warnings:?}"
+        );
     }
 
     #[test]

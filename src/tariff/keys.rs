@@ -149,8 +149,12 @@ pub fn battery(text: &str) -> Result<BatteryRule, Invalid> {
 }
 
 fn bounded(text: &str, least: i64, most: i64, example: &str) -> Result<i64, Invalid> {
-    let micros =
-        number::exact_micros(text).ok_or_else(|| Invalid::value(text, "not a plain number", PLAIN))?;
+    let micros = number::exact_micros(text).ok_or_else(|| {
+        let is_number = number::micros(&number::plain(text), 0).is_some();
+        let fault =
+            if is_number && text.contains('.') { "more than six decimals" } else { "not a plain number" };
+        Invalid::value(text, fault, PLAIN)
+    })?;
     if (least..=most).contains(&micros) {
         return Ok(micros);
     }
@@ -192,7 +196,7 @@ mod tests {
             "is \"2026-02-30\": not a day",
             "is \"2026-01-01T00:00\": not a day",
             "is \"14ct\": not a plain number",
-            "is \"0.1234567\": not a plain number",
+            "is \"0.1234567\": more than six decimals",
             "is \"1000001\": too high",
             "is \"-1\": too low",
             "is \"0\": not a factor",

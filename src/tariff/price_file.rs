@@ -105,7 +105,8 @@ impl PriceFile {
         let mut faults = Vec::new();
         let mut has_header = false;
         for (line, fields) in lines(text) {
-            let parsed = if !has_header {
+            let is_header = !has_header;
+            let parsed = if is_header {
                 has_header = true;
                 header(&fields, column)
             } else if file.rows.len() >= MAX_ROWS {
@@ -114,7 +115,7 @@ impl PriceFile {
                 row(line, &fields).map(|row| file.rows.push(row))
             };
             if let Err(Fault { message, hint }) = parsed {
-                let is_last = !has_header || file.rows.len() >= MAX_ROWS || faults.len() + 1 >= MAX_FAULTS;
+                let is_last = is_header || file.rows.len() >= MAX_ROWS || faults.len() + 1 >= MAX_FAULTS;
                 faults.push(FileFault { file: name.to_owned(), line, message, hint });
                 if is_last {
                     break;
@@ -144,6 +145,12 @@ fn header(fields: &[&str], column: SeriesColumn) -> Result<(), Fault> {
     let wanted = ["start", "end", column.name()];
     let is_header = fields.len() == wanted.len()
         && fields.iter().zip(wanted).all(|(field, name)| field.eq_ignore_ascii_case(name));
+    if let [one] = fields
+        && one.contains([';', '\t'])
+    {
+        let hint = format!("save it with commas, and points in its numbers: `start,end,{}`", column.name());
+        return Err(Fault::new("has another separator than a comma", hint));
+    }
     let found = format!("begins with \"{}\"", SafeText::new(&fields.join(",")));
     if is_header { Ok(()) } else { Err(no_header(&found, column)) }
 }
@@ -261,6 +268,15 @@ mod tests {
             assert!(faults.first().unwrap().hint.contains("start,end,price"));
         }
         assert!(PriceFile::parse("c", "start,end,g_per_kwh\n", SeriesColumn::GramsPerKwh).is_ok());
+    }
+
+    #[test]
+    fn a_file_with_another_separator_is_told_once() {
+        for separator in [";", "\t"] {
+            let text = "start,end,price\n2026-01-01T00:00Z,2026-01-01T01:00Z,1\n".replace(',', separator);
+            let told: Vec<String> = parse(&text).unwrap_err().iter().map(FileFault::to_string).collect();
+            assert_eq!(told, ["prices/a.csv:1: has another separator than a comma"]);
+        }
     }
 
     #[test]

@@ -277,7 +277,7 @@ fn check_says_which_tariffs_there_are_and_what_is_not_intended() {
     insta::assert_snapshot!(about.join("\n"), @r#"
     site       Europe/Berlin
     tariff     market: EUR, 0 hosts with site=nowhere, prices known until 2026-01-01 05:00
-    carbon     g/kWh of no file
+    carbon     g/kWh not known yet
     "#);
     insta::assert_snapshot!(checked.stderr, @r#"
     warning: carbon: no file is `carbon/*.csv`

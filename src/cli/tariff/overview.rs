@@ -46,7 +46,7 @@ fn tariff_line(tariff: &TariffSummary) -> String {
 fn known_until(end: Option<&jiff::ZonedDateTime>) -> String {
     match end {
         Some(end) => format!("known until {}", end.strftime("%Y-%m-%d %H:%M")),
-        None => "of no file".to_owned(),
+        None => "not known yet".to_owned(),
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
         site       Europe/Berlin
         tariff     home: USD, 12 hosts with site=home, from 2026-01-01
         tariff     market[2J: EUR, all hosts, until 2027-01-01, prices known until 2026-11-30 00:00
-        tariff     market[2J: EUR, all hosts, prices of no file
+        tariff     market[2J: EUR, all hosts, prices not known yet
         carbon     380.5 g/kWh
         ");
     }
