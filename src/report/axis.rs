@@ -8,6 +8,7 @@ use super::data::Data;
 use super::fleet::{Node, Part};
 use super::prices::{Prices, Slot};
 use super::question::By;
+use crate::reading::SafeText;
 
 /// The name of the energy of rolled-up days where the groups are shorter than a day.
 const WHOLE_DAYS: &str = "whole days, rolled up";
@@ -89,8 +90,8 @@ impl Axis {
                 Self::parts(fleet.models.clone(), fleet.parts.iter().map(model))
             }
             By::Label(key) => {
-                let none = || format!("no {key}");
-                let value = |node: &Node| node.labels.get(key).cloned();
+                let none = || format!("no {}", SafeText::new(key));
+                let value = |node: &Node| node.label(key);
                 Self::named(fleet.parts.iter().map(|part| node(part).and_then(value).unwrap_or_else(none)))
             }
             By::Day => Self::times(data, Unit::Day),

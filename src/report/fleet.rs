@@ -46,6 +46,13 @@ pub(super) struct Node {
     pub(super) labels: Labels,
 }
 
+impl Node {
+    /// The value of a label, made harmless.
+    pub(super) fn label(&self, key: &str) -> Option<String> {
+        self.labels.get(key).map(|value| SafeText::new(value).as_str().to_owned())
+    }
+}
+
 /// Boards whose errors are the same.
 #[derive(Debug, Clone)]
 pub(super) struct Design {
@@ -132,7 +139,7 @@ impl Fleet {
     pub(super) fn label_values(&self, key: &str) -> BTreeSet<String> {
         let nodes: BTreeSet<usize> = self.parts.iter().map(|part| part.node).collect();
         let nodes = nodes.into_iter().filter_map(|node| self.nodes.get(node));
-        nodes.filter_map(|node| node.labels.get(key).cloned()).collect()
+        nodes.filter_map(|node| node.label(key)).collect()
     }
 
     /// Boards of one name get their identity beside it.

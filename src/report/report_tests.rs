@@ -315,6 +315,14 @@ fn of_many_groups_the_largest_stand_alone_and_the_rest_together() {
 }
 
 #[test]
+fn two_names_are_joined_by_what_neither_has_and_hide_nothing() {
+    let world = day().node("a / b", "no\u{202e}rth").steady("a / b", "GPU-1", 0..96, 400);
+    let report = world.by("node,label:site").report();
+    assert_eq!(groups(&report), ["a/b / north"]);
+    assert_eq!(report.scope.sites, ["north"]);
+}
+
+#[test]
 fn a_label_that_a_node_does_not_have_is_a_group_of_its_own() {
     let world = day().node("hgx-01", "north").steady("hgx-01", "GPU-1", 0..96, 400);
     let report = world.steady("hgx-02", "GPU-2", 0..96, 300).by("label:site").report();

@@ -13,6 +13,9 @@ use super::question::By;
 use super::sums::Sums;
 use crate::tariff::{EnergyCost, LEAST_COVERAGE_PERCENT, Pue};
 
+/// Between the two names of a group; neither has it.
+const SEPARATOR: &str = " / ";
+
 /// A row with the keys of its group.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct KeyedRow {
@@ -50,7 +53,12 @@ fn keyed(data: &Data, axes: (&Axis, &Axis), group: &Group, total_mj: i64) -> Key
     let (x, y) = group.keys;
     let names = [(axes.0, x), (axes.1, y)].into_iter().filter(|(axis, _)| !axis.is_all());
     let names: Vec<&str> = names.filter_map(|(axis, key)| axis.names.get(key).map(String::as_str)).collect();
-    let name = if names.is_empty() { "total".to_owned() } else { names.join(" / ") };
+    let name = match names.as_slice() {
+        [] => "total".to_owned(),
+        [one] => (*one).to_owned(),
+        // Whoever splits a name at the separator finds it once.
+        more => more.iter().map(|name| name.replace(SEPARATOR, "/")).collect::<Vec<_>>().join(SEPARATOR),
+    };
     let span = span_of(data, axes, group.keys);
     let span = (data.calendar.moment(span.start), data.calendar.moment(span.end));
     let row = row(data, name, span, &group.sums, total_mj);
