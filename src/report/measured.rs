@@ -103,10 +103,12 @@ impl<'a> MeasuredRange<'a> {
             let supply = supply_charts(data, &stations, &told.charge);
             Box::new(charts(data, self.question, stack, total.energy_mj, supply, told.alerts.clone()))
         });
+        let now = Some(self.facts.now).filter(|now| *now < data.calendar.range().end.start());
         Ok(Report {
             schema: SCHEMA,
             from: data.calendar.moment(0),
             to: data.calendar.moment(data.calendar.quarters().end),
+            now: now.map(|now| data.calendar.moment_at(now)),
             timezone: data.calendar.zone().iana_name().unwrap_or("UTC").to_owned(),
             scope: self.scope(),
             rows: rows.into_iter().map(|row| row.row).collect(),

@@ -22,6 +22,9 @@ pub struct Report {
     pub from: Moment,
     /// The end of the range.
     pub to: Moment,
+    /// The present, where the range ends with the quarter-hour that has begun.
+    #[serde(skip)]
+    pub now: Option<Moment>,
     /// The IANA name of the zone whose days count.
     pub timezone: String,
     /// The fleet in this range.
@@ -44,6 +47,13 @@ pub struct Report {
     /// The further figures that the page draws. `None` where nobody asked for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub charts: Option<Box<Charts>>,
+}
+
+impl Report {
+    /// The end of the range for a person: not in the future.
+    pub fn end(&self) -> &Moment {
+        self.now.as_ref().unwrap_or(&self.to)
+    }
 }
 
 /// An instant with the offset of the report's zone at that time.

@@ -20,7 +20,7 @@ pub(super) fn header(report: &Report) -> Markup {
     html! {
         header {
             p.brand { "fleetwatt " span { "energy report" } }
-            h1 { (figures::period(&report.from, &report.to)) }
+            h1 { (figures::period(&report.from, report.end())) }
             p.sub { (fleet(report)) }
             p.lead { (lead(report)) }
         }

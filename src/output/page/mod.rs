@@ -37,7 +37,7 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// The page of a report. With charts, where the report has them.
 pub fn page(report: &Report) -> String {
-    let title = format!("GPU energy, {}", figures::period(&report.from, &report.to));
+    let title = format!("GPU energy, {}", figures::period(&report.from, report.end()));
     let page = html! {
         (DOCTYPE)
         html lang="en" {

@@ -169,7 +169,7 @@ impl Power<'_> {
         html! {
             figure.plot.zoomable aria-labelledby="power-title" aria-describedby="power-words" {
                 figcaption.vh #power-title {
-                    "Power by " (grouping(&self.stack.by)) ", " (figures::period(&self.report.from, &self.report.to))
+                    "Power by " (grouping(&self.stack.by)) ", " (figures::period(&self.report.from, self.report.end()))
                 }
                 p.vh #power-words { (self.description()) }
                 @if week.is_some() || day.is_some() {

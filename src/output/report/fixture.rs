@@ -243,6 +243,7 @@ pub(super) fn month() -> Report {
         schema: SCHEMA,
         from: at("2026-10-28T00:00"),
         to: at("2026-11-27T00:00"),
+        now: None,
         timezone: "America/Chicago".to_owned(),
         scope: Scope {
             days: 30,

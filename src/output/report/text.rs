@@ -100,7 +100,7 @@ fn title(report: &Report, page: &Page) -> String {
         if hours < 24.0 { figures::duration(hours).to_string() } else { counted(scope.days, "day", "days") };
     let nodes = counted(scope.nodes, "node", "nodes");
     let gpus = counted(scope.gpus, "GPU", "GPUs");
-    let title = format!("Energy of GPU boards, {}", figures::period(&report.from, &report.to));
+    let title = format!("Energy of GPU boards, {}", figures::period(&report.from, report.end()));
     let sites = if scope.sites.len() > 1 { format!(", {} sites", scope.sites.len()) } else { String::new() };
     let range = format!("{length}, {}; {nodes}, {gpus}{sites}", report.timezone);
     format!("{}{}", page.paragraph_headed(&title), page.paragraph(&range))

@@ -96,6 +96,7 @@ impl Plan {
             schema: SCHEMA,
             from: self.at(self.from),
             to: self.at(self.to),
+            now: None,
             timezone: self.zone.to_owned(),
             scope: Scope {
                 days: bounds.len() - 1,
