@@ -8,7 +8,9 @@ use super::{Failure, block_on, print, render, say, settings, settings_to_read};
 use crate::app::{self, LedgerRange, LedgerStatus, Settings};
 use crate::output::figures::{count, energy_number};
 use crate::reading::{Quarter, SafeText, Timestamp};
-use crate::store::{CountedTwice, Difference, KeptQuarters, LedgerAccess, LedgerSize, RebuildReport};
+use crate::store::{
+    CountedTwice, Difference, KeptQuarters, LedgerAccess, LedgerSize, LedgerTotals, RebuildReport,
+};
 use crate::support::counted;
 
 /// The name and version of the shape of `ledger status --format json`.
@@ -30,11 +32,13 @@ pub(super) fn run(cli: &Cli, command: &LedgerCommand) -> Result<Exit, Failure> {
             let range = LedgerRange { from: *from, to: *to };
             let progress = render::progress("quarter-hours");
             let report = block_on(app::ledger_rebuild(&settings, range, *dry_run, progress))?;
-            print(&match report {
-                Some(report) => rebuilt(&report, *dry_run),
-                None => render::no_timeline(&settings),
-            })?;
-            Ok(Exit::Ok)
+            match report {
+                Some(report) => say(rebuilt(&report, *dry_run)),
+                None => {
+                    print(&render::no_timeline(&settings))?;
+                    Ok(Exit::Nothing)
+                }
+            }
         }
     }
 }
@@ -48,12 +52,8 @@ fn text(status: &LedgerStatus, settings: &Settings) -> String {
         lines.push(format!("from      {}", span.start.start()));
         lines.push(format!("to        {}", span.end.start()));
     }
-    if let Some(LedgerSize { series, nodes, rows, days, bytes }) = &status.size {
-        lines.push(format!(
-            "content   {}, {}",
-            counted(*series, "series", "series"),
-            counted(*nodes, "node", "nodes")
-        ));
+    if let Some(size @ LedgerSize { rows, days, bytes, .. }) = &status.size {
+        lines.push(format!("content   {}", content(size)));
         lines.push(format!("rows      {}", grouped(*rows)));
         if *days > 0 {
             lines.push(format!("days      {} rolled up from quarter-hours", grouped(*days)));
@@ -81,6 +81,17 @@ fn counted_twice(CountedTwice { series, example, quarters }: &CountedTwice) -> S
     )
 }
 
+/// As in `70 GPUs on 12 nodes, 1 station (4 flows)`.
+fn content(size: &LedgerSize) -> String {
+    let (gpus, nodes) = (size.series.saturating_sub(size.flows), size.nodes.saturating_sub(size.stations));
+    let mut text = format!("{} on {}", counted(gpus, "GPU", "GPUs"), counted(nodes, "node", "nodes"));
+    if size.flows > 0 {
+        let stations = counted(size.stations, "station", "stations");
+        text += &format!(", {stations} ({})", counted(size.flows, "flow", "flows"));
+    }
+    text
+}
+
 /// The remedy where a part of the timeline is in no ledger.
 fn advice(status: &LedgerStatus) -> Option<&'static str> {
     if !status.access.is_readable() {
@@ -101,7 +112,9 @@ fn as_json(status: Option<&LedgerStatus>) -> String {
         "from": status.span.as_ref().map(|span| time(span.start.start())),
         "to": status.span.as_ref().map(|span| time(span.end.start())),
         "series": size.map(|size| size.series),
+        "flows": size.map(|size| size.flows),
         "nodes": size.map(|size| size.nodes),
+        "stations": size.map(|size| size.stations),
         "rows": size.map(|size| size.rows),
         "rolled_up_days": size.map(|size| size.days),
         "bytes": size.and_then(|size| size.bytes),
@@ -140,9 +153,8 @@ fn rebuilt(report: &RebuildReport, dry_run: bool) -> String {
     if let Some(why) = kept {
         lines.push(format!("kept      earlier quarter-hours stay as they are: {}", why_kept(*why)));
     }
-    let total = |rows, energy| format!("{} kWh in {} rows", kwh(energy), grouped(rows));
-    lines.push(format!("before    {}", total(before.rows, before.energy_mj)));
-    lines.push(format!("computed  {}", total(after.rows, after.energy_mj)));
+    lines.push(format!("before    {}", total(before)));
+    lines.push(format!("computed  {}", total(after)));
     if *n_different == 0 {
         lines.push("differ    none: the ledger is what follows from the timeline".to_owned());
     } else {
@@ -152,6 +164,15 @@ fn rebuilt(report: &RebuildReport, dry_run: bool) -> String {
     }
     lines.extend(differences.iter().map(difference));
     lines.join("\n") + "\n"
+}
+
+/// As in `41.20 kWh of GPUs and 63.10 kWh of stations' flows in 1,230 rows`.
+fn total(LedgerTotals { rows, energy_mj, flows_mj }: &LedgerTotals) -> String {
+    let flows = match flows_mj {
+        0 => String::new(),
+        energy => format!(" and {} kWh of stations' flows", kwh(*energy)),
+    };
+    format!("{} kWh of GPUs{flows} in {} rows", kwh(*energy_mj), grouped(*rows))
 }
 
 const fn why_kept(why: KeptQuarters) -> &'static str {
@@ -180,7 +201,6 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::LedgerTotals;
 
     fn quarter(number: i64) -> Quarter {
         Quarter::at(Timestamp::from_micros(1_767_225_600_000_000)).plus(number)
@@ -190,8 +210,8 @@ mod tests {
         RebuildReport {
             quarters: Some(quarter(0)..quarter(8)),
             kept: Some(KeptQuarters::BeforeTimeline),
-            before: LedgerTotals { rows: 1_230, energy_mj: 3_600_000_000 },
-            after: LedgerTotals { rows: 1_234, energy_mj: 7_200_000_000 },
+            before: LedgerTotals { rows: 1_230, energy_mj: 3_600_000_000, flows_mj: 0 },
+            after: LedgerTotals { rows: 1_234, energy_mj: 7_200_000_000, flows_mj: 5_400_000_000 },
             n_different: 4,
             differences: vec![Difference {
                 series: "gpu:GPU-1\u{1b}".to_owned(),
@@ -209,12 +229,20 @@ mod tests {
 from      2026-01-01T00:00:00.000000Z
 to        2026-01-01T02:00:00.000000Z
 kept      earlier quarter-hours stay as they are: the timeline begins later
-before    1.00 kWh in 1,230 rows
-computed  2.00 kWh in 1,234 rows
+before    1.00 kWh of GPUs in 1,230 rows
+computed  2.00 kWh of GPUs and 1.50 kWh of stations' flows in 1,234 rows
 differ    4 rows, and are right now
           2026-01-01  gpu:GPU-1: 1.00 kWh, was 0.00 (4 rows)
 ";
         assert_eq!(rebuilt(&report(), false), expected);
+    }
+
+    #[test]
+    fn gpus_and_stations_are_counted_apart() {
+        let size = LedgerSize { series: 74, flows: 4, nodes: 13, stations: 1, rows: 9, days: 0, bytes: None };
+        assert_eq!(content(&size), "70 GPUs on 12 nodes, 1 station (4 flows)");
+        let size = LedgerSize { series: 1, flows: 0, nodes: 1, stations: 0, ..size };
+        assert_eq!(content(&size), "1 GPU on 1 node");
     }
 
     #[test]

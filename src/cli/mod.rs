@@ -164,7 +164,7 @@ fn check(
         return Ok(Exit::Ok);
     }
     let report = block_on(app::check(&settings, selection, render::progress("hosts")))?;
-    print(&render::check(&report))?;
+    print(&render::check(&report, &settings))?;
     Ok(Exit::of_check(&report))
 }
 

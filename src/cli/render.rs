@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::iter;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
@@ -14,7 +15,7 @@ use crate::app::{
 use crate::battery::VENDOR;
 use crate::inventory::Target;
 use crate::output::TextOptions;
-use crate::reading::{AccountReport, Outcome, StationStatus, error_chain};
+use crate::reading::{AccountReport, Outcome, SafeText, StationStatus, error_chain};
 use crate::store::{
     self, Backlog, InitReport, LedgerAccess, Progress, Pruned, Receipt, Rescued, SpoolStatus, Status,
 };
@@ -298,7 +299,7 @@ pub(super) fn price_warnings(warnings: &[PriceWarning], colour: bool) {
 }
 
 /// The result of `check --connect`.
-pub(super) fn check(report: &CheckReport) -> String {
+pub(super) fn check(report: &CheckReport, settings: &Settings) -> String {
     let longest = if report.webhook.is_some() { "webhook" } else { "store" };
     let names = report.hosts.iter().map(|host| host.node.len());
     let width = names.max().unwrap_or(0).clamp(longest.len(), MAX_NAME);
@@ -307,9 +308,7 @@ pub(super) fn check(report: &CheckReport) -> String {
         lines.extend(host_lines(host).into_iter().map(|line| (host.node.as_str(), line)));
     }
     match &report.store {
-        Ok(None) => {
-            lines.push(("store", "ok      SQLite, not there yet: the first poll creates it".to_owned()))
-        }
+        Ok(None) => lines.push(("store", format!("{OK}{}", not_begun(settings)))),
         Ok(Some(status)) => {
             let version = status.version.as_deref().unwrap_or("of unknown version");
             let (kind, table_kind, table) = (&status.kind, &status.table_kind, &status.table);
@@ -455,7 +454,17 @@ pub(super) fn state_dir(settings: &Settings, is_empty: bool) -> String {
 
 /// A timeline that nobody has written to.
 pub(super) fn no_timeline(settings: &Settings) -> String {
-    format!("store     SQLite, not there yet: the first poll creates it\nlocation  {}\n", settings.store_url)
+    format!("store     {}\nlocation  {}\n", not_begun(settings), settings.store_url)
+}
+
+/// A SQLite timeline that is not there: the file, or what is to be in it.
+fn not_begun(settings: &Settings) -> String {
+    if settings.store_url.path().is_some_and(Path::exists) {
+        let table = SafeText::new(&settings.inventory.store.table);
+        format!("SQLite, and the file has no table `{table}` yet: the first poll creates it")
+    } else {
+        "SQLite, the file is not there: the first poll creates it".to_owned()
+    }
 }
 
 /// A timeline that this shell has no password for.
@@ -503,7 +512,7 @@ pub(super) const NO_LEDGER_ADVICE: &str = "run `fleetwatt store init`, or let an
 pub(super) const fn ledger_access(access: LedgerAccess) -> &'static str {
     match access {
         LedgerAccess::ReadWrite => "there, and kept by this role",
-        LedgerAccess::ReadOnly => "there, and this role may only read it",
+        LedgerAccess::ReadOnly => "there, and cannot be written: this role may only read it",
         LedgerAccess::Forbidden => {
             "there, and this role may not read it: reports are derived from the timeline, which takes longer"
         }

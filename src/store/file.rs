@@ -97,7 +97,13 @@ fn open_as(path: &Path, parameters: &str, mode: OpenFlags) -> rusqlite::Result<r
     rusqlite::Connection::open_with_flags(format!("file:{encoded}{parameters}"), flags)
 }
 
-/// The same to write in it. The file is in WAL mode already.
+/// Whether this user may write in a file, for which SQLite keeps others in its folder.
+pub(super) fn may_be_written(path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    [path, folder].iter().all(|path| rustix::fs::access(*path, rustix::fs::Access::WRITE_OK).is_ok())
+}
+
+/// Opens a file to write in it. The file is in WAL mode already.
 pub(super) fn open_to_write(path: &Path, busy_timeout: Duration) -> rusqlite::Result<rusqlite::Connection> {
     let connection = open_as(path, "?mode=rw", OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(busy_timeout)?;

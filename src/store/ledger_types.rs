@@ -52,6 +52,15 @@ pub enum LedgerAccess {
 }
 
 impl LedgerAccess {
+    /// That of a file.
+    pub(super) const fn of_file(has_ledger: bool, may_write: bool) -> Self {
+        match (has_ledger, may_write) {
+            (false, _) => Self::Missing,
+            (true, true) => Self::ReadWrite,
+            (true, false) => Self::ReadOnly,
+        }
+    }
+
     /// Whether it can be read.
     pub const fn is_readable(self) -> bool {
         matches!(self, Self::ReadOnly | Self::ReadWrite)
@@ -63,8 +72,12 @@ impl LedgerAccess {
 pub struct LedgerSize {
     /// Number of series.
     pub series: u64,
+    /// Number of the series that are flows of stations.
+    pub flows: u64,
     /// Number of nodes and stations.
     pub nodes: u64,
+    /// Number of stations.
+    pub stations: u64,
     /// Number of rows.
     pub rows: u64,
     /// Number of local days whose quarters were rolled up.
@@ -75,18 +88,33 @@ pub struct LedgerSize {
 
 impl LedgerSize {
     /// From numbers of a database.
-    pub(super) fn of((series, nodes, rows, days): (i64, i64, i64, i64), bytes: Option<i64>) -> Self {
+    pub(super) fn of(counts: SizeRow, bytes: Option<i64>) -> Self {
         let count = |number| u64::try_from(number).unwrap_or(0);
-        let (series, nodes, rows, days) = (count(series), count(nodes), count(rows), count(days));
-        Self { series, nodes, rows, days, bytes: bytes.map(count) }
+        let (series, flows, nodes, stations, rows, days) = counts;
+        Self {
+            series: count(series),
+            flows: count(flows),
+            nodes: count(nodes),
+            stations: count(stations),
+            rows: count(rows),
+            days: count(days),
+            bytes: bytes.map(count),
+        }
     }
 }
 
-/// Counts series, nodes, rows, and days that were rolled up; `prefix` stands before the names of the tables.
+/// The row of [`counting`].
+pub(super) type SizeRow = (i64, i64, i64, i64, i64, i64);
+
+/// Counts series, those of stations, nodes, those that are stations, rows, and days that were rolled up; `prefix` stands
+/// before the names of the tables.
 pub(super) fn counting(prefix: &str) -> String {
     let day = Method::DAY.bits();
     format!(
-        "SELECT (SELECT count(*) FROM {prefix}series), (SELECT count(*) FROM {prefix}node), count(*), \
+        "SELECT (SELECT count(*) FROM {prefix}series), \
+         (SELECT count(*) FROM {prefix}series WHERE key LIKE 'station:%'), (SELECT count(*) FROM {prefix}node), \
+         (SELECT count(*) FROM {prefix}node AS n WHERE EXISTS (SELECT 1 FROM {prefix}series AS s \
+         WHERE substr(s.key, 1, length(n.name) + 9) = 'station:' || n.name || ':')), count(*), \
          count(DISTINCT CASE WHEN method & {day} = {day} THEN quarter END) FROM {prefix}energy"
     )
 }

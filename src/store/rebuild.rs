@@ -62,8 +62,10 @@ pub enum KeptQuarters {
 pub struct LedgerTotals {
     /// Number of rows.
     pub rows: u64,
-    /// Their energy in millijoules.
+    /// The energy of their GPUs in millijoules.
     pub energy_mj: i64,
+    /// The energies of the flows of stations, in millijoules.
+    pub flows_mj: i64,
 }
 
 /// A series that differs on a day.
@@ -138,14 +140,23 @@ pub(super) struct RebuildSql {
 }
 
 impl RebuildSql {
-    /// Number of rows and energy, before and after.
+    /// Number of rows and the energies of GPUs and of stations' flows, before and after.
     pub(super) fn totals(&self) -> String {
         let Self { prefix, in_range, .. } = self;
-        format!(
-            "SELECT (SELECT count(*) FROM {prefix}energy WHERE {in_range}), \
-             (SELECT CAST(coalesce(sum(energy_mj), 0) AS bigint) FROM {prefix}energy WHERE {in_range}), \
-             (SELECT count(*) FROM rebuilt), (SELECT CAST(coalesce(sum(energy_mj), 0) AS bigint) FROM rebuilt)"
-        )
+        let sums = |rows: &str, stations: &str| {
+            let sum = |which: &str| {
+                format!(
+                    "(SELECT CAST(coalesce(sum(energy_mj), 0) AS bigint) FROM {rows} AND series {which} ({stations}))"
+                )
+            };
+            format!("(SELECT count(*) FROM {rows}), {}, {}", sum("NOT IN"), sum("IN"))
+        };
+        let before = sums(
+            &format!("{prefix}energy WHERE {in_range}"),
+            &format!("SELECT id FROM {prefix}series WHERE key LIKE 'station:%'"),
+        );
+        let after = sums("rebuilt WHERE true", "SELECT own FROM rebuilt_series WHERE key LIKE 'station:%'");
+        format!("SELECT {before}, {after}")
     }
 
     /// The series and days that differ: name, day, energies before and after, differing rows, and those of all.
@@ -205,12 +216,12 @@ impl RebuildSql {
 pub(super) type DifferenceRow = (String, i64, i64, i64, i64, i64);
 
 /// A row of [`RebuildSql::totals`].
-pub(super) type TotalsRow = (i64, i64, i64, i64);
+pub(super) type TotalsRow = (i64, i64, i64, i64, i64, i64);
 
 impl RebuildReport {
     /// Nothing follows from the timeline.
     pub(super) fn empty(plan: Plan) -> Self {
-        Self::new(plan, (0, 0, 0, 0), Vec::new())
+        Self::new(plan, TotalsRow::default(), Vec::new())
     }
 
     pub(super) fn new(plan: Plan, totals: TotalsRow, differences: Vec<DifferenceRow>) -> Self {
@@ -225,8 +236,8 @@ impl RebuildReport {
         Self {
             quarters: plan.quarters,
             kept: plan.kept,
-            before: LedgerTotals { rows: count(totals.0), energy_mj: totals.1 },
-            after: LedgerTotals { rows: count(totals.2), energy_mj: totals.3 },
+            before: LedgerTotals { rows: count(totals.0), energy_mj: totals.1, flows_mj: totals.2 },
+            after: LedgerTotals { rows: count(totals.3), energy_mj: totals.4, flows_mj: totals.5 },
             n_different: differences.first().map_or(0, |row| count(row.5)),
             differences: differences.into_iter().map(difference).collect(),
         }

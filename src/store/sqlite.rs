@@ -223,6 +223,7 @@ impl Sqlite {
         let newest: Option<i64> =
             sqlx::query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await?;
         let has_ledger = energy::is_there(connection).await?;
+        let may_write = file::may_be_written(&self.path);
         Ok(Status {
             kind: "SQLite",
             store_url: format!("sqlite:{}", self.path.display()),
@@ -233,11 +234,11 @@ impl Sqlite {
             recent: Some(recent.into_iter().map(|(name, n)| (name, u64::try_from(n).unwrap_or(0))).collect()),
             newest: newest.map(Timestamp::from_micros),
             may_select: true,
-            may_insert: true,
+            may_insert: may_write,
             tls: None,
             size_bytes: Some(prune::size(connection).await?),
             guarantee: Guarantee::DeliveryLog,
-            ledger: if has_ledger { LedgerAccess::ReadWrite } else { LedgerAccess::Missing },
+            ledger: LedgerAccess::of_file(has_ledger, may_write),
             hints: Vec::new(),
             owner_sql: Vec::new(),
         })

@@ -122,6 +122,14 @@ impl StoreUrl {
         matches!(self.0, Backend::Sqlite(_))
     }
 
+    /// The path of a SQLite file; `None` of a server.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Backend::Sqlite(path) => Some(path),
+            Backend::Postgres(_) => None,
+        }
+    }
+
     pub(super) fn backend(&self) -> &Backend {
         &self.0
     }

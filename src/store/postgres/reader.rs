@@ -18,7 +18,7 @@ use crate::store::derivation::Derivation;
 use crate::store::event_pages::EventPages;
 use crate::store::ledger_types::{
     ALERT, AlertRow, CYCLE, ChargeSpan, CountedTwiceRow, Derived, GPU_FACTS, GPU_POWER, LastSeen,
-    LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, counting, counting_twice,
+    LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, SizeRow, counting, counting_twice,
 };
 use crate::store::store_url::Server;
 use crate::store::table::TableName;
@@ -103,7 +103,7 @@ impl PostgresReader {
         let work = async move {
             let mut transaction = begin(connection).await?;
             let query = sqlx::query_as(AssertSqlSafe(counting("fleetwatt."))).persistent(false);
-            let counts: (i64, i64, i64, i64) = query.fetch_one(&mut *transaction).await?;
+            let counts: SizeRow = query.fetch_one(&mut *transaction).await?;
             let bytes: Option<i64> =
                 sqlx::query_scalar(BYTES).persistent(false).fetch_one(&mut *transaction).await?;
             transaction.rollback().await?;

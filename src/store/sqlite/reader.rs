@@ -72,10 +72,10 @@ impl SqliteReader {
             Ok((has_timeline > 0).then_some((connection, n_tables == 3)))
         });
         Ok(opened.await?.map(|(connection, has_ledger)| Self {
+            access: LedgerAccess::of_file(has_ledger, file::may_be_written(&path)),
             path,
             table,
             connection: Arc::new(Mutex::new(connection)),
-            access: if has_ledger { LedgerAccess::ReadWrite } else { LedgerAccess::Missing },
         }))
     }
 
@@ -109,7 +109,7 @@ impl SqliteReader {
     pub(in crate::store) async fn size(&mut self) -> Result<LedgerSize, Error> {
         self.read("read the ledger", |connection| {
             let counts = connection.query_row(&counting("fleetwatt_"), [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
             })?;
             // A SQLite of another make may not say it.
             let bytes = connection.query_row(BYTES, [], |row| row.get(0)).unwrap_or_default();

@@ -93,8 +93,9 @@ fn in_transaction(
             quarters.end.start().micros()
         ),
     };
-    let totals: TotalsRow = transaction
-        .query_row(&sql.totals(), [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let totals: TotalsRow = transaction.query_row(&sql.totals(), [], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+    })?;
     let differences = differences(transaction, &sql)?;
     if !request.dry_run {
         for statement in sql.replace() {
