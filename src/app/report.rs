@@ -15,7 +15,7 @@ use super::{Error, HostSelection, Settings};
 use crate::battery::VENDOR;
 use crate::cycle::Memory;
 use crate::ledger::{Names, NumberedRow, SeriesName};
-use crate::reading::{Quantity, Quarter, Timestamp};
+use crate::reading::{Quantity, Quarter, SafeText, Timestamp};
 use crate::report::{
     Bill, By, ChargeSpan, Facts, GapScope, LastSeen, MAX_SEEN_BEFORE, MeasuredRange, Moment, Question,
     Report, Stack, Tally, Told,
@@ -77,6 +77,8 @@ pub struct NoEnergy {
     pub to: Moment,
     /// The IANA name of the zone.
     pub timezone: String,
+    /// Where the timeline and its ledger are, without a password.
+    pub location: String,
     /// The beginning of the ledger, if there is one.
     pub ledger_from: Option<Moment>,
     /// The first reading of the timeline, if it is known.
@@ -151,6 +153,7 @@ impl<'a> Plan<'a> {
         let LoadedTariffs { book, warnings } = load_tariffs(Some(settings), request.tariff.as_deref())?;
         let zone = book.site.zone();
         let range = request.period.quarters(request.now, &zone).map_err(Error::Period)?;
+        labels_are_known(settings, request)?;
         let (all, hosts) = (&settings.inventory.hosts, request.selection.of(&settings.inventory)?);
         let selected = !request.selection.is_whole();
         let question = Question {
@@ -201,7 +204,8 @@ impl<'a> Plan<'a> {
         if measured.is_empty() {
             return Ok(self.no_energy(begins));
         }
-        let told = self.told(reader, &measured, &rows.names).await?;
+        let kept_from = self.kept_from(reader, has_ledger).await?;
+        let told = self.told(reader, &measured, &rows.names, kept_from).await?;
         let mut report = measured.report(&told).map_err(Error::Question)?;
         report.notes.extend(self.note_on_ledger(has_ledger, begins));
         report.notes.extend(self.notes.iter().cloned());
@@ -260,6 +264,21 @@ impl<'a> Plan<'a> {
         Ok(Begins { ledger, timeline })
     }
 
+    /// The time from which on the timeline has its rows, if earlier ones were removed: as `keep` says, or as its first row
+    /// is later than the ledger.
+    async fn kept_from(
+        &self,
+        reader: &mut LedgerReader,
+        has_ledger: bool,
+    ) -> Result<Option<Timestamp>, Error> {
+        let keep = self.settings.inventory.store.keep;
+        let by_rule = keep.map(|keep| self.now.minus(keep));
+        let ledger = if has_ledger { reader.span().await?.map(|span| span.start) } else { None };
+        let Some(ledger) = ledger else { return Ok(by_rule) };
+        let first = reader.timeline_ends(&self.rules()).await?.map(|(first, _)| first);
+        Ok(by_rule.max(first.filter(|first| ledger < Quarter::at(*first))))
+    }
+
     /// The remark on a ledger that is not there, or that begins within the range and later than the timeline.
     fn note_on_ledger(&self, has_ledger: bool, begins: Begins) -> Option<String> {
         if !has_ledger {
@@ -312,6 +331,7 @@ impl<'a> Plan<'a> {
         reader: &mut LedgerReader,
         measured: &MeasuredRange<'_>,
         names: &Names,
+        kept_from: Option<Timestamp>,
     ) -> Result<Told, Error> {
         let range = &self.question.range;
         let has_charts = self.question.charts.is_some();
@@ -320,8 +340,6 @@ impl<'a> Plan<'a> {
             true => reader.alerts(range.start.start()..range.end.start()).await?,
             false => Vec::new(),
         };
-        let keep = self.settings.inventory.store.keep;
-        let kept_from = keep.map(|keep| self.now.minus(keep));
         let mut reasons = Vec::new();
         for gap in measured.gaps() {
             reasons.push(reasons::reason(reader, gap, names, &events, kept_from).await?);
@@ -370,15 +388,43 @@ impl<'a> Plan<'a> {
         let Question { range, zone, .. } = &self.question;
         ReportOutcome::NoEnergy(Box::new(NoEnergy {
             from: moment(range.start, zone),
-            to: moment(range.end, zone),
+            to: at(range.end.start().min(self.now), zone),
             timezone: zone.iana_name().unwrap_or("UTC").to_owned(),
+            location: self.settings.store_url.to_string(),
             ledger_from: begins.ledger.map(|quarter| moment(quarter, zone)),
             timeline_from: begins.timeline.map(|quarter| moment(quarter, zone)),
         }))
     }
 }
 
+/// That some host has each label that is grouped by, and the site of each bill.
+fn labels_are_known(settings: &Settings, request: &ReportRequest) -> Result<(), Error> {
+    let hosts = &settings.inventory.hosts;
+    let unknown = Error::NoSuchLabel;
+    let stack = match &request.charts {
+        Some(Stack::By(by)) => Some(by),
+        Some(Stack::Auto) | None => None,
+    };
+    for by in request.by.iter().chain(stack) {
+        if let By::Label(key) = by
+            && !hosts.iter().any(|host| host.labels.contains_key(key))
+        {
+            return Err(unknown(SafeText::new(key).to_string()));
+        }
+    }
+    for site in request.bills.iter().filter_map(|bill| bill.site.as_ref()) {
+        if !hosts.iter().any(|host| host.labels.get("site") == Some(site)) {
+            return Err(unknown(format!("site={}", SafeText::new(site))));
+        }
+    }
+    Ok(())
+}
+
 fn moment(quarter: Quarter, zone: &TimeZone) -> Moment {
-    let instant = jiff::Timestamp::from_microsecond(quarter.start().micros()).unwrap_or_default();
+    at(quarter.start(), zone)
+}
+
+fn at(instant: Timestamp, zone: &TimeZone) -> Moment {
+    let instant = jiff::Timestamp::from_microsecond(instant.micros()).unwrap_or_default();
     Moment(instant.to_zoned_datetime(zone.clone()))
 }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::select::Select;
 use crate::app::{Period, ReportRequest};
 use crate::cycle::Clock;
-use crate::report::{Bill, By, Stack};
+use crate::report::{BadQuestion, Bill, By, Stack};
 use crate::support::error::Diagnose;
 
 /// The range of a report that names none.
@@ -22,10 +22,11 @@ const MAX_TOP: u64 = 1_000_000;
 pub(super) struct ReportArgs {
     #[command(flatten)]
     range: RangeArgs,
-    /// The rows: node, gpu, model, label:KEY, day, hour, quarter, band or month; two of them as `node,day`
+    /// The rows: node, gpu, model, label:KEY, day, hour, quarter, band or month; two of them as `node,day`, in whose rows
+    /// ` / ` stands between the two names, and in neither
     #[arg(long, value_name = "GROUPS", default_value = "node", value_parser = groups)]
     by: Groups,
-    /// Output format [default: by the ending of --output, else text]
+    /// Output format [default: by the ending of --output (.html, .csv, .json, .txt), else text]
     #[arg(long, value_name = "FORMAT")]
     format: Option<ReportFormat>,
     /// Write it to this file, whole or not at all
@@ -122,18 +123,26 @@ fn stack(text: &str) -> Result<Stack, String> {
 }
 
 impl ReportArgs {
-    pub(super) fn format(&self) -> ReportFormat {
-        let ending = self.output.as_deref().and_then(Path::extension).and_then(|ending| ending.to_str());
-        self.format.unwrap_or(match ending {
-            Some("html") => ReportFormat::Html,
-            Some("csv") => ReportFormat::Csv,
-            Some("json") => ReportFormat::Json,
-            Some(_) | None => ReportFormat::Text,
-        })
+    /// The format that was asked for, else that of the file's ending.
+    ///
+    /// # Errors
+    /// The ending is of no format.
+    pub(super) fn format(&self) -> Result<ReportFormat, BadQuestion> {
+        if let Some(format) = self.format {
+            return Ok(format);
+        }
+        let ending = self.output.as_deref().and_then(Path::extension).map(|ending| ending.to_string_lossy());
+        match ending.as_deref() {
+            Some("html") => Ok(ReportFormat::Html),
+            Some("csv") => Ok(ReportFormat::Csv),
+            Some("json") => Ok(ReportFormat::Json),
+            Some("txt") | None => Ok(ReportFormat::Text),
+            Some(other) => Err(BadQuestion::unknown_ending(other)),
+        }
     }
 
-    pub(super) fn request(&self) -> ReportRequest {
-        let has_charts = match self.format() {
+    pub(super) fn request(&self, format: ReportFormat) -> ReportRequest {
+        let has_charts = match format {
             // The days of the text are a chart of the page.
             ReportFormat::Html | ReportFormat::Text => true,
             ReportFormat::Json => self.charts,

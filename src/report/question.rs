@@ -59,7 +59,7 @@ pub enum By {
     Month,
 }
 
-/// A grouping, a stack or a bill that cannot be asked for.
+/// A grouping, a stack, a bill or a form that cannot be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct BadQuestion {
@@ -68,6 +68,14 @@ pub struct BadQuestion {
 }
 
 impl BadQuestion {
+    /// A file whose ending tells no format.
+    pub fn unknown_ending(ending: &str) -> Self {
+        Self {
+            message: format!("a file that ends with \".{}\" has no format of its own", SafeText::new(ending)),
+            hint: "end it with .html, .csv, .json or .txt, or say what it is to be with --format",
+        }
+    }
+
     /// More groups than a report may have.
     pub(super) fn too_many(n_groups: usize) -> Self {
         let hint = "ask for a shorter time, or for groups that are larger";

@@ -321,6 +321,18 @@ fn a_gap_has_its_reason_and_the_hint_of_the_product() {
 }
 
 #[test]
+fn a_gap_of_a_time_whose_rows_were_removed_says_so() {
+    let played = Played::new(&chicago(""));
+    // Before 2026-11-26T00:00Z.
+    played.execute("DELETE FROM unified_timeline WHERE created_at < 1795651200000000");
+    let report = played.json(&["--from", "2026-11-24", "--to", "2026-11-25"]);
+    let gaps = report["gaps"].as_array().unwrap();
+    assert!(!gaps.is_empty());
+    let is_told = |gap: &Value| gap["reason"] == "rows of that time are no longer kept";
+    assert!(gaps.iter().filter(|gap| !gap["from"].is_null()).all(is_told), "{gaps:?}");
+}
+
+#[test]
 fn a_time_without_a_cycle_is_one_in_which_nothing_ran() {
     let played = Played::new(&chicago(""));
     let hours =
@@ -396,6 +408,11 @@ fn a_call_that_is_wrong_says_how_it_is_right() {
         (&["--from", "2026-11-02", "--to", "2026-11-01"], "give a --to that is later than --from"),
         (&["--month", "november"], "write it as 2026-11, or `last` or `this`"),
         (&["--bill", "much"], "1234.5kWh@home"),
+        (&["--bill", "1kWh@nowhere"], "no host of the inventory has the label `site=nowhere`"),
+        (&["--by", "label:nope"], "no host of the inventory has the label `nope`"),
+        (&["--stack", "label:nope", "--format", "html"], "no host of the inventory has the label `nope`"),
+        (&["--output", "out.xlsx"], "end it with .html, .csv, .json or .txt"),
+        (&["--from", "2999-01-01"], "the range begins in the future"),
         (&["--since", "30d", "--from", "2026-11-01"], "cannot be used with"),
         (&["--to", "2026-11-01"], "--from <TIME>"),
     ] {

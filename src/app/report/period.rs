@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Span;
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use crate::reading::{Quarter, Timestamp};
 use crate::support::error::Diagnose;
@@ -35,6 +35,9 @@ pub enum PeriodFault {
     /// A text is no time.
     #[error("`{0}` is not a time")]
     Time(String),
+    /// A local time that no clock shows, as it is set forward over it.
+    #[error("`{0}` is no local time: the clock is set forward over it")]
+    Skipped(String),
     /// A text is no month.
     #[error("`{0}` is not a month")]
     Month(String),
@@ -57,6 +60,9 @@ impl Diagnose for PeriodFault {
         Cow::Borrowed(match self {
             Self::Time(_) => {
                 "write a date (2026-11-01), a local time (2026-11-01T14:30), or RFC 3339 with an offset (2026-11-01T14:30:00-05:00)"
+            }
+            Self::Skipped(_) => {
+                "give the time after the change, or one with an offset (2026-03-08T08:30:00Z)"
             }
             Self::Month(_) => "write it as 2026-11, or `last` or `this`",
             Self::Unaligned(_) => "energies are kept by quarter-hour: end a time with :00, :15, :30 or :45",
@@ -89,7 +95,8 @@ impl Period {
                 (quarters.start, quarters.end)
             }
         };
-        if to <= from {
+        let is_open = matches!(self, Self::Between(_, None));
+        if to <= from && !is_open {
             return Err(PeriodFault::Empty);
         }
         let range = from..to.min(end_of_now);
@@ -144,7 +151,11 @@ fn quarter(text: &str, zone: &TimeZone) -> Result<Quarter, PeriodFault> {
         Ok(instant) => instant,
         Err(_) => {
             let local = text.parse::<DateTime>().map_err(|_| fault())?;
-            zone.to_ambiguous_timestamp(local).compatible().map_err(|_| fault())?
+            let found = zone.to_ambiguous_timestamp(local);
+            if matches!(found.offset(), AmbiguousOffset::Gap { .. }) {
+                return Err(PeriodFault::Skipped(text.to_owned()));
+            }
+            found.compatible().map_err(|_| fault())?
         }
     };
     let instant = Timestamp::from_micros(instant.as_microsecond());
@@ -222,6 +233,15 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_the_clock_passes_over_is_no_time() {
+        // In Chicago 02:00 is 03:00 on 8 March 2026; in UTC every time is one.
+        let asked = between("2026-03-08T02:30", Some("2026-03-08T04:00"));
+        let skipped = PeriodFault::Skipped("2026-03-08T02:30".to_owned());
+        assert_eq!(range(&asked, "America/Chicago"), Err(skipped));
+        assert_eq!(range(&asked, "UTC"), pair("2026-03-08T02:30Z", "2026-03-08T04:00Z"));
+    }
+
+    #[test]
     fn each_range_that_is_none_says_why() {
         let fault = |period: Period| range(&period, "UTC").unwrap_err();
         assert_eq!(fault(between("noon", None)), PeriodFault::Time("noon".to_owned()));
@@ -230,7 +250,7 @@ mod tests {
             PeriodFault::Unaligned("2026-11-20T10:07".to_owned())
         );
         assert_eq!(fault(between("2026-11-20", Some("2026-11-20"))), PeriodFault::Empty);
-        assert_eq!(fault(between("2026-12-20", None)), PeriodFault::Empty);
+        assert_eq!(fault(between("2026-12-20", None)), PeriodFault::Future);
         assert_eq!(fault(between("2026-12-20", Some("2026-12-21"))), PeriodFault::Future);
         assert_eq!(fault(Period::Month("2026-13".to_owned())), PeriodFault::Month("2026-13".to_owned()));
         assert_eq!(fault(Period::Month("11".to_owned())), PeriodFault::Month("11".to_owned()));

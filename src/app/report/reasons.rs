@@ -35,10 +35,14 @@ pub(super) async fn reason(
     kept_from: Option<Timestamp>,
 ) -> Result<Option<GapReason>, Error> {
     let time = gap.quarters.start.start()..gap.quarters.end.start();
-    if gap.scope == GapScope::Boards {
-        return Ok(of_boards(gap, names, alerts));
-    }
     let is_kept = kept_from.is_none_or(|kept_from| kept_from <= time.start);
+    let no_longer_kept = || {
+        let reason = "rows of that time are no longer kept".to_owned();
+        (!is_kept).then_some(GapReason { reason, hint: None })
+    };
+    if gap.scope == GapScope::Boards {
+        return Ok(of_boards(gap, names, alerts).or_else(no_longer_kept));
+    }
     if is_kept && is_most(reader.longest_pause(time.clone()).await?, gap.missing_each()) {
         return Ok(Some(GapReason {
             reason: "fleetwatt was not running".to_owned(),
@@ -46,8 +50,8 @@ pub(super) async fn reason(
         }));
     }
     // Of several nodes with one time the first one speaks for all.
-    let Some(node) = gap.nodes.first() else { return Ok(None) };
-    Ok(reader.first_failure(node, time).await?.map(of_failure))
+    let Some(node) = gap.nodes.first() else { return Ok(no_longer_kept()) };
+    Ok(reader.first_failure(node, time).await?.map(of_failure).or_else(no_longer_kept))
 }
 
 /// Whether a time without a cycle is what a gap is of. Its quarters have cycles at their edges, and where cycles went on,
