@@ -300,8 +300,9 @@ pub(super) enum LedgerCommand {
     /// Compute the ledger again from the timeline, and say what differs
     ///
     /// Takes in what was in the timeline before there was a ledger, also what another program wrote. What does not follow
-    /// from the timeline stays: quarter-hours from before its first row, and days that were rolled up. It may run beside a
-    /// daemon or a timer, whose cycles wait in the spool meanwhile.
+    /// from the timeline stays: quarter-hours from before its first row, and days that were rolled up. A row may come out a
+    /// millijoule off where earlier rows of the timeline are gone. It may run beside a daemon or a timer, whose cycles
+    /// wait in the spool meanwhile.
     ///
     /// Exit code: 0 done, or nothing differs; 1 there is no ledger, or the database does not let itself be read or
     /// changed; 2 the settings are wrong.
