@@ -184,9 +184,15 @@ impl Alerting {
         self.known.as_ref().map(|known| known.state.firing()).unwrap_or_default()
     }
 
-    /// The day so far at the end of a cycle of the whole fleet, if it is added up here.
-    pub(super) async fn today(&mut self, batch: &Batch) -> Option<Today> {
-        self.meter.read_prices().await;
+    /// Begins to read the prices of the day, so that [`Self::today`] has them at once.
+    pub(super) fn begin_prices(&mut self) {
+        self.meter.begin_prices();
+    }
+
+    /// The day so far at the end of a cycle of the whole fleet, if it is added up here. Waits so long for price files, which
+    /// may be on a disk that hangs.
+    pub(super) async fn today(&mut self, batch: &Batch, within: Duration) -> Option<Today> {
+        self.meter.read_prices(within).await;
         let totals = &self.known.as_ref()?.ledger.today;
         self.meter.today(totals, batch.started_at, batch.totals().gpus_expected)
     }

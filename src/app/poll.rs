@@ -29,6 +29,9 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// The time for telling of alerts; what is left is told by the next run.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
 
+/// A poll is one cycle, and nothing waits for it: its price files have time also on a busy machine.
+const PRICES_WITHIN: Duration = Duration::from_secs(5);
+
 /// The options of a poll.
 #[derive(Debug, Clone)]
 pub struct PollRequest {
@@ -101,6 +104,9 @@ pub async fn poll(
     let _lock = if request.dry_run { None } else { Some(lock_state(&settings.state_dir)?) };
     let lifetime = if request.dry_run { Lifetime::Traceless } else { Lifetime::NextRun };
     let Collector { mut engine, mut alerting, .. } = Collector::assemble(settings, &hosts, lifetime)?;
+    if request.scope() == Scope::Whole && !request.changes_only {
+        alerting.begin_prices();
+    }
     let (hosts_have, grace) = closes_after(&settings.inventory);
     let closes_at = Instant::now() + hosts_have;
     let hosts = async {
@@ -115,7 +121,7 @@ pub async fn poll(
     if request.dry_run {
         let (batch, _) = cycle.await;
         alerting.read().await;
-        let today = alerting.today(&batch).await;
+        let today = alerting.today(&batch, PRICES_WITHIN).await;
         let snapshot = Snapshot { alerts: alerting.firing(), today, ..batch.into() };
         return Ok(Polled::unjudged(snapshot, Kept::DryRun));
     }
@@ -151,7 +157,7 @@ async fn keep(
     }
     let (kept, transitions) = became(kept)?;
     let is_said = !request.changes_only || memory.said.owes_summary(&batch);
-    let today = if is_said && scope == Scope::Whole { alerting.today(&batch).await } else { None };
+    let today = if is_said && scope == Scope::Whole { alerting.today(&batch, PRICES_WITHIN).await } else { None };
     let mut changes = Vec::new();
     let rest = async {
         if let Kept::Durable(receipt) = &kept {

@@ -37,6 +37,9 @@ use crate::transport::Connections;
 /// The time for closing down from SIGTERM on; systemd would kill us later.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(4);
 
+/// A cycle waits so long for price files; the next one has them.
+const PRICES_WITHIN: Duration = Duration::from_millis(250);
+
 /// A cycle asks its hosts over this part of its interval, so that a bastion before them, and this machine, do
 /// not have all questions in one moment.
 const SPREAD_PART: u32 = 20;
@@ -239,7 +242,7 @@ impl Daemon {
             Err(Error::Timeline(error)) if !error.is_failing_disk() => Vec::new(),
             Err(error) => return Err(error),
         };
-        let today = self.alerting.today(&batch).await;
+        let today = self.alerting.today(&batch, PRICES_WITHIN).await;
         self.say_changes(&batch, &transitions, today.as_ref());
         if let Some(alert_notifier) = self.alert_notifier.as_ref().filter(|_| !transitions.is_empty()) {
             alert_notifier.wake(&self.alerting);

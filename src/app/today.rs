@@ -20,9 +20,6 @@ use crate::tariff::{Currency, Labels, LocalQuarter, Money, Priced, Resolver, Tar
 /// Price files are read again after this time: those of tomorrow come once a day.
 const READ_AGAIN_AFTER: Duration = Duration::from_hours(1);
 
-/// A cycle waits so long for price files; they may be on a disk that hangs.
-const WAIT_FOR_PRICES: Duration = Duration::from_millis(250);
-
 /// Adds up the day.
 #[derive(Debug)]
 pub(super) struct DayMeter {
@@ -63,8 +60,8 @@ impl DayMeter {
         }
     }
 
-    /// Reads the prices, if they were not read lately. To be called before [`Self::today`].
-    pub(super) async fn read_prices(&mut self) {
+    /// Begins to read the prices, if they were not read lately.
+    pub(super) fn begin_prices(&mut self) {
         let (written, base) = &self.written;
         if written.tariffs.as_slice().iter().all(|tariff| tariff.prices.is_none()) {
             self.tariffs.get_or_insert_with(|| written.clone());
@@ -75,8 +72,13 @@ impl DayMeter {
             let (book, base) = (TariffBook { carbon: None, ..written.clone() }, base.clone());
             self.loading = Some(tokio::task::spawn_blocking(move || read_files(book, &base)));
         }
+    }
+
+    /// Reads the prices, if they were not read lately, and waits so long for them. To be called before [`Self::today`].
+    pub(super) async fn read_prices(&mut self, within: Duration) {
+        self.begin_prices();
         let Some(loading) = &mut self.loading else { return };
-        let Ok(loaded) = timeout(WAIT_FOR_PRICES, loading).await else { return };
+        let Ok(loaded) = timeout(within, loading).await else { return };
         self.loading = None;
         match loaded {
             Ok(Ok(loaded)) => self.tariffs = Some(loaded.book),
