@@ -157,7 +157,8 @@ async fn keep(
     }
     let (kept, transitions) = became(kept)?;
     let is_said = !request.changes_only || memory.said.owes_summary(&batch);
-    let today = if is_said && scope == Scope::Whole { alerting.today(&batch, PRICES_WITHIN).await } else { None };
+    let today =
+        if is_said && scope == Scope::Whole { alerting.today(&batch, PRICES_WITHIN).await } else { None };
     let mut changes = Vec::new();
     let rest = async {
         if let Kept::Durable(receipt) = &kept {
