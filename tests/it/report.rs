@@ -323,9 +323,9 @@ fn a_gap_has_its_reason_and_the_hint_of_the_product() {
 #[test]
 fn a_gap_of_a_time_whose_rows_were_removed_says_so() {
     let played = Played::new(&chicago(""));
-    // Before 2026-11-26T00:00Z.
-    played.execute("DELETE FROM unified_timeline WHERE created_at < 1795651200000000");
-    let report = played.json(&["--from", "2026-11-24", "--to", "2026-11-25"]);
+    // Before 2026-11-26T05:30Z.
+    played.execute("DELETE FROM unified_timeline WHERE created_at < 1795671000000000");
+    let report = played.json(&["--from", "2026-11-24", "--to", "2026-11-26"]);
     let gaps = report["gaps"].as_array().unwrap();
     assert!(!gaps.is_empty());
     let is_told = |gap: &Value| gap["reason"] == "rows of that time are no longer kept";

@@ -250,8 +250,8 @@ fn faults_of_tables_and_of_price_files_are_told_with_file_and_line() {
     insta::assert_snapshot!(stderr, @r#"
     error: prices/a.csv:2: has 4 fields instead of 3
       help: a row has a start, an end and a value with a point, joined by commas
-    error: prices/b.csv:1: begins with "start;end;price"
-      help: name the columns in the first line: `start,end,price`
+    error: prices/b.csv:1: has another separator than a comma
+      help: save it with commas, and points in its numbers: `start,end,price`
     "#);
 }
 
