@@ -68,7 +68,7 @@ async fn a_timeline_of_before_gets_its_ledger(store_url: &StoreUrl) {
     };
     let computed = LedgerTotals {
         rows: u64::try_from(reference.len()).unwrap(),
-        energy_mj: energy(|key| key.starts_with("gpu:")),
+        energy_mj: energy(|key| !key.starts_with("station:")),
         flows_mj: energy(|key| key.starts_with("station:")),
     };
     let dry = rebuild(store_url, DRY).await;
