@@ -124,6 +124,26 @@ async fn in_postgresql_batches_add_up_and_one_that_comes_twice_counts_once() {
 }
 
 #[tokio::test]
+async fn a_name_that_was_removed_beside_the_writer_loses_no_energy() {
+    let database = Database::new(
+        "ledger_names",
+        "CREATE ROLE ledger_names LOGIN; GRANT CREATE ON SCHEMA public TO ledger_names; \
+                                  GRANT CREATE ON DATABASE ledger_names TO ledger_names",
+    )
+    .await;
+    let store_url = StoreUrl::parse(&database.url("ledger_names", ""), None).unwrap();
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
+    timeline.write(BatchId(Uuid::from_u128(1)), &energies(0..11)).await.unwrap();
+    database.run("TRUNCATE fleetwatt.energy, fleetwatt.series, fleetwatt.node").await;
+    let again = || timeline.write(BatchId(Uuid::from_u128(2)), &energies(10..21));
+    assert!(again().await.unwrap_err().is_transient());
+    assert!(rows_in(&database).await.is_empty());
+    again().await.unwrap();
+    assert_eq!(rows_in(&database).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_role_that_may_not_keep_a_ledger_still_writes_its_batches() {
     let table = "CREATE TABLE unified_timeline (event_type text, source text, value float8, metadata jsonb, created_at timestamptz)";
     let sql = format!(

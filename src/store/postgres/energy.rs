@@ -1,6 +1,8 @@
 //! The ledger beside the timeline, in the schema that is fleetwatt's own: the energy of each series by quarter-hour.
 //! Where this role may not write it, a batch is written without.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
@@ -95,9 +97,50 @@ pub(super) async fn may_delete(connection: &mut PgConnection) -> Result<bool, Fa
     Ok(may_delete)
 }
 
-/// Adds energies to the ledger, within the transaction that is open.
-pub(super) async fn add(connection: &mut PgConnection, rows: &[&EnergyRecord]) -> sqlx::Result<()> {
+/// The names that the ledger has, so that a batch brings only those that are new.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    /// The model of each series.
+    series: HashMap<String, String>,
+    nodes: HashSet<String>,
+}
+
+impl Named {
+    /// Names the series and nodes that have no number yet, and the models that became known.
+    async fn name(&mut self, connection: &mut PgConnection, rows: &[&EnergyRecord]) -> sqlx::Result<()> {
+        let is_named = |row: &&&EnergyRecord| {
+            let known = self.series.get(&row.series);
+            known.is_some_and(|model| row.model.is_empty() || *model == row.model)
+        };
+        let new: Vec<&EnergyRecord> = rows.iter().filter(|row| !is_named(row)).copied().collect();
+        if !new.is_empty() {
+            let series: Vec<&str> = new.iter().map(|row| row.series.as_str()).collect();
+            let models: Vec<&str> = new.iter().map(|row| row.model.as_str()).collect();
+            for sql in [NAME_SERIES, NAME_MODELS] {
+                let query = sqlx::query(sql).bind(&series).bind(&models).persistent(false);
+                query.execute(&mut *connection).await?;
+            }
+            self.series.extend(new.iter().map(|row| (row.series.clone(), row.model.clone())));
+        }
+        let nodes = rows.iter().map(|row| row.node.as_str()).filter(|node| !self.nodes.contains(*node));
+        let nodes: BTreeSet<&str> = nodes.collect();
+        if !nodes.is_empty() {
+            let nodes: Vec<&str> = nodes.into_iter().collect();
+            sqlx::query(NAME_NODES).bind(&nodes).persistent(false).execute(connection).await?;
+            self.nodes.extend(nodes.into_iter().map(str::to_owned));
+        }
+        Ok(())
+    }
+}
+
+/// Adds energies to the ledger, within the transaction that is open. `named` holds if that is committed.
+pub(super) async fn add(
+    connection: &mut PgConnection,
+    rows: &[&EnergyRecord],
+    named: &mut Named,
+) -> sqlx::Result<()> {
     for chunk in rows.chunks(ROWS_PER_INSERT) {
+        named.name(connection, chunk).await?;
         let text = |of: fn(&EnergyRecord) -> &str| chunk.iter().map(|row| of(row)).collect::<Vec<&str>>();
         let int =
             |of: fn(&Entry) -> i64| chunk.iter().map(|row| int_of(of(&row.entry))).collect::<Vec<i32>>();
@@ -105,12 +148,6 @@ pub(super) async fn add(connection: &mut PgConnection, rows: &[&EnergyRecord]) -
             chunk.iter().map(|row| of(&row.entry).map(int_of)).collect::<Vec<Option<i32>>>()
         };
         let (series, nodes) = (text(|row| &row.series), text(|row| &row.node));
-        let models = text(|row| &row.model);
-        for sql in [NAME_SERIES, NAME_MODELS] {
-            let query = sqlx::query(sql).bind(&series).bind(&models).persistent(false);
-            query.execute(&mut *connection).await?;
-        }
-        sqlx::query(NAME_NODES).bind(&nodes).persistent(false).execute(&mut *connection).await?;
         let query = sqlx::query(AssertSqlSafe([ADD, ON_CONFLICT].concat()))
             .bind(&series)
             .bind(chunk.iter().map(|row| row.quarter).collect::<Vec<_>>())
@@ -123,7 +160,11 @@ pub(super) async fn add(connection: &mut PgConnection, rows: &[&EnergyRecord]) -
             .bind(chunk.iter().map(|row| single(row.entry.variance_mj2)).collect::<Vec<_>>())
             .bind(maybe(|entry| entry.busy_ms))
             .bind(chunk.iter().map(|row| i16::from(row.entry.method.bits())).collect::<Vec<_>>());
-        query.persistent(false).execute(&mut *connection).await?;
+        let added = query.persistent(false).execute(&mut *connection).await?.rows_affected();
+        if added != u64::try_from(chunk.len()).unwrap_or(u64::MAX) {
+            // Somebody removed a name; a new connection looks again, and nothing of this batch is kept before.
+            return Err(std::io::Error::other("a name was removed from the ledger").into());
+        }
     }
     Ok(())
 }

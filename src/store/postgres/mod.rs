@@ -67,6 +67,8 @@ struct Session {
     guarantee: Guarantee,
     /// Whether this role keeps the ledger.
     has_ledger: bool,
+    /// The ledger's names, as far as they were brought by this connection.
+    named: energy::Named,
     /// The oddities of the table, one sentence each.
     warnings: Vec<String>,
     used_at: Instant,
@@ -166,7 +168,8 @@ impl Session {
         }
         let has_ledger = target.run("look for the ledger", energy::is_usable(&mut connection)).await?;
         let now = Instant::now();
-        Ok(Self { connection, table, guarantee, has_ledger, warnings, used_at: now, opened_at: now })
+        let named = energy::Named::default();
+        Ok(Self { connection, table, guarantee, has_ledger, named, warnings, used_at: now, opened_at: now })
     }
 
     async fn write(
@@ -177,7 +180,7 @@ impl Session {
     ) -> Result<WriteReport, Error> {
         self.table.check_lengths(records)?;
         let all = u64::try_from(events(records).len()).unwrap_or(u64::MAX);
-        let Self { table, guarantee, has_ledger, connection, .. } = self;
+        let Self { table, guarantee, has_ledger, named, connection, .. } = self;
         let work = async move {
             let mut transaction = begin(connection).await?;
             let is_new = match *guarantee {
@@ -195,7 +198,7 @@ impl Session {
                 n_rows = delivery_log::n_there(&mut transaction, table, id, records).await?.max(n_rows);
             }
             if *has_ledger {
-                energy::add(&mut transaction, &energies(records)).await?;
+                energy::add(&mut transaction, &energies(records), named).await?;
             }
             Ok(Some((transaction, n_rows.min(all))))
         };

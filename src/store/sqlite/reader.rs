@@ -65,7 +65,7 @@ impl SqliteReader {
         let at = path.clone();
         let opened = blocking(&path, "open", move || {
             let connection = file::open_to_read(&at)?;
-            connection.execute_batch("PRAGMA cache_size = -16384; PRAGMA mmap_size = 1073741824")?;
+            connection.execute_batch("PRAGMA cache_size = -16384")?;
             let sql = "SELECT count(*) FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE";
             let has_timeline: i64 = connection.query_row(sql, [name], |row| row.get(0))?;
             let n_tables: i64 = connection.query_row(TABLES, [], |row| row.get(0))?;
