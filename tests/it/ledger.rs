@@ -9,6 +9,7 @@ use fleetwatt::batch::BatchId;
 use fleetwatt::ledger::{Book, EnergyReading, SeriesKey, SeriesReading};
 use fleetwatt::reading::{Power, Share, Timestamp};
 use fleetwatt::store::{Record, StoreUrl, Timeline};
+use fleetwatt::support::error::Diagnose;
 use uuid::Uuid;
 
 use crate::postgres::Database;
