@@ -71,7 +71,8 @@ impl Place {
                 let tcp = database.url("postgres", "");
                 let (_, port) = tcp.rsplit_once(':').unwrap();
                 let (port, name) = port.split_once('/').unwrap();
-                format!("postgres://postgres@/{name}?host={}&port={port}", database.file("").display())
+                let folder = database.file("").display().to_string().replace('/', "%2F");
+                format!("postgres://postgres@{folder}:{port}/{name}")
             }
             None => format!("sqlite:{}", self.file().display()),
         }
