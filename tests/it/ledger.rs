@@ -137,10 +137,10 @@ async fn a_name_that_was_removed_beside_the_writer_loses_no_energy() {
     let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
     timeline.write(BatchId(Uuid::from_u128(1)), &energies(0..11)).await.unwrap();
     database.run("TRUNCATE fleetwatt.energy, fleetwatt.series, fleetwatt.node").await;
-    let again = || timeline.write(BatchId(Uuid::from_u128(2)), &energies(10..21));
-    assert!(again().await.unwrap_err().is_transient());
+    let (id, later) = (BatchId(Uuid::from_u128(2)), energies(10..21));
+    assert!(timeline.write(id, &later).await.unwrap_err().is_transient());
     assert!(rows_in(&database).await.is_empty());
-    again().await.unwrap();
+    timeline.write(id, &later).await.unwrap();
     assert_eq!(rows_in(&database).await.len(), 2);
 }
 

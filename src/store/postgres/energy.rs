@@ -45,7 +45,7 @@ WHERE n.nspname = 'fleetwatt' AND c.relname IN ('series', 'node', 'energy') AND 
 const NAME_SERIES: &str = "\
 INSERT INTO fleetwatt.series (key, model)
 SELECT DISTINCT ON (v.key) v.key, v.model FROM unnest($1::text[], $2::text[]) AS v (key, model)
-WHERE NOT EXISTS (SELECT FROM fleetwatt.series s WHERE s.key = v.key) ORDER BY v.key ON CONFLICT DO NOTHING";
+WHERE NOT EXISTS (SELECT FROM fleetwatt.series s WHERE s.key = v.key) ORDER BY v.key ON CONFLICT (key) DO NOTHING";
 
 /// Notes the models that are known by now.
 const NAME_MODELS: &str = "\
@@ -55,7 +55,7 @@ WHERE s.key = v.key AND s.model <> v.model";
 
 const NAME_NODES: &str = "\
 INSERT INTO fleetwatt.node (name) SELECT DISTINCT v.name FROM unnest($1::text[]) AS v (name)
-WHERE NOT EXISTS (SELECT FROM fleetwatt.node n WHERE n.name = v.name) ORDER BY v.name ON CONFLICT DO NOTHING";
+WHERE NOT EXISTS (SELECT FROM fleetwatt.node n WHERE n.name = v.name) ORDER BY v.name ON CONFLICT (name) DO NOTHING";
 
 /// Adds what is there to what comes. NULL is what is not known, and stays so.
 pub(super) const ON_CONFLICT: &str = "\

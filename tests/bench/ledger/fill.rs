@@ -144,10 +144,10 @@ impl Place {
         );
         let name = name.replace("substr('00000000' || s.n, -8)", "lpad(s.n::text, 8, '0')");
         let postgres = format!(
-            "INSERT INTO fleetwatt.series (id, key, model) OVERRIDING SYSTEM VALUE \
-             SELECT s.n, {name}, 'NVIDIA H100 80GB HBM3' FROM generate_series(1, {gpus}) AS s (n); \
-             INSERT INTO fleetwatt.node (id, name) OVERRIDING SYSTEM VALUE \
-             SELECT s.n + 1, 'node' || lpad(s.n::text, 3, '0') FROM generate_series(0, {gpus} / 8 - 1) AS s (n); \
+            "INSERT INTO fleetwatt.series (key, model) \
+             SELECT {name}, 'NVIDIA H100 80GB HBM3' FROM generate_series(1, {gpus}) AS s (n) ORDER BY s.n; \
+             INSERT INTO fleetwatt.node (name) \
+             SELECT 'node' || lpad(s.n::text, 3, '0') FROM generate_series(0, {gpus} / 8 - 1) AS s (n) ORDER BY s.n; \
              INSERT INTO fleetwatt.energy (series, quarter, node, energy_mj, covered_ms, samples, min_mw, max_mw, \
              variance_mj2, busy_ms, method) SELECT s.n, to_timestamp({FROM} + q.n * 900), {row} \
              FROM generate_series(0::bigint, {last_quarter}) AS q (n) CROSS JOIN generate_series(1::bigint, {gpus}) AS s (n) \
