@@ -451,7 +451,7 @@ fn a_day_before_the_first_reading_is_not_measured() {
     let html = page(&report);
     assert!(html.contains("title=\"Wed 28 Oct: not measured\""));
     let hatch = html.split("class=\"hatch\"").nth(1).unwrap();
-    assert!(hatch.starts_with(" style=\"left:0%"), "{}", &hatch[..60]);
+    assert!(hatch.starts_with(" style=\"left:0%"), "{hatch:.60}");
 }
 
 #[test]
