@@ -128,7 +128,7 @@ fn a_status_of_nothing_says_where_it_looked_and_where_a_services_state_is() {
     spool     none
     state     HOME/.local/state/fleetwatt (not there)
     advice    nothing is kept in this user's own state directory; a service's is in /var/lib/fleetwatt: `STATE_DIRECTORY=/var/lib/fleetwatt fleetwatt store status`
-    store     SQLite, not there yet: the first poll creates it
+    store     SQLite, the file is not there: the first poll creates it
     location  sqlite:HOME/.local/state/fleetwatt/fleetwatt.db
     ");
 }
