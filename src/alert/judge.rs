@@ -33,7 +33,7 @@ const PROGRAM: &str = "fleetwatt";
 
 /// Judges the facts by the rules, beside what is known: gives what was raised and cleared by them.
 ///
-/// What was not measured changes nothing: an alert about a host that gives no answer stays as it is.
+/// An absent reading changes nothing: an alert about a host that gives no answer stays as it is.
 pub fn evaluate(rules: &Rules, state: &mut State, facts: &Facts) -> Vec<Transition> {
     let (seen, transitions) = (BTreeSet::new(), Vec::new());
     let mut evaluation = Evaluation { rules, facts, state, seen, transitions };

@@ -69,9 +69,8 @@ struct Flows {
 impl Flows {
     /// The sources of the load. A flow that is not told follows from the others; `None` where it does not.
     ///
-    /// What goes in beyond what goes out charges the battery, and what goes out beyond what goes in comes from it. The
-    /// sun is used first, by the load and then by the battery; the rest of either is the grid's. What goes into the grid
-    /// is nothing from it.
+    /// Input beyond the output charges the battery, and output beyond the input comes from it. The sun is used first, by the
+    /// load and then by the battery; the rest of either is the grid's. Energy that goes into the grid is nothing from it.
     fn split(self) -> Option<Split> {
         let load = self.out?.max(0);
         let above = |one: Option<i64>, other: Option<i64>| Some(one?.saturating_sub(other?).max(0));

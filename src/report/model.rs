@@ -1,7 +1,7 @@
 //! The figures of a report, as `report --format json` prints them and every other form shows them.
 //!
-//! What is `None` is not known or does not apply, and is left out of the JSON; nothing stands in for it. Energies, powers
-//! and times are of what was measured: what is not measured is in no figure but `unmeasured_h`.
+//! `None` is a figure that is not known or does not apply. It is left out of the JSON; nothing stands in for it. Energies,
+//! powers and times are of the measured time: the rest is in no figure but `unmeasured_h`.
 
 use std::fmt;
 

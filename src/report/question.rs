@@ -100,7 +100,7 @@ impl By {
     /// Reads one or two groupings, joined by a comma.
     ///
     /// # Errors
-    /// What is not a grouping, more than two, or one of them twice.
+    /// A word that is no grouping, more than two groupings, or one of them twice.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, BadQuestion> {
         let by = text.split(',').map(|part| part.trim().parse()).collect::<Result<Vec<Self>, _>>()?;
         let bad = |fault: &str| {

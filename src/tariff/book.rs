@@ -48,7 +48,7 @@ impl TariffBook {
     /// Reads a file that has nothing but these tables.
     ///
     /// # Errors
-    /// What is not TOML; every fault, with its key and span.
+    /// The text is not TOML; else every fault, with its key and span.
     pub fn parse(text: &str) -> Result<Self, Vec<KeyFault>> {
         let document = DeTable::parse(text).map_err(|error| {
             let invalid =

@@ -306,7 +306,10 @@ fn doc_comments_open_with_a_subject_or_a_verb() {
             let line = line.trim_start();
             let is_doc = |line: &str| line.starts_with("///") || line.starts_with("//!");
             let opener = line.get(4..).unwrap_or_default().split([' ', ',']).next().unwrap_or_default();
-            if is_doc(line) && !is_doc(before) && BARE_OPENERS.contains(&opener) {
+            let is_heading =
+                |line: &str| line.get(3..).is_some_and(|text| text.is_empty() || text.starts_with(" # "));
+            let begins = !is_doc(before) || is_heading(before);
+            if is_doc(line) && begins && BARE_OPENERS.contains(&opener) {
                 faults.push(format!("{}:{}: {line}", file.display(), idx + 1));
             }
             before = line;

@@ -54,7 +54,7 @@ fn is_distinct(fields: &[Field<'_>]) -> bool {
 /// says which: a wrong guess swallows 258 bytes. But the fields fill the frame exactly, and tags ascend in nearly
 /// every frame that was ever seen, so that of all ways to fill the frame that with the fewest descents is taken.
 ///
-/// How the rest of a frame is best split depends on where it begins and on nothing else, so each place is
+/// The best split of the rest of a frame depends on where it begins and on nothing else, so each place is
 /// looked at once, from the end on.
 struct Splitter<'a> {
     frame: &'a [u8],
