@@ -9,7 +9,7 @@ use super::fleet::Part;
 use super::groups::{Group, summed};
 use super::loads::each_load;
 use super::model::{Band, Charge, ChargeKind, Cost};
-use super::rows::site_cost;
+use super::rows::{site_cost, site_money};
 
 use crate::reading::{Energy, Power};
 use crate::tariff::{
@@ -87,13 +87,17 @@ fn selection_note(data: &Data, tariffs: &Tariffs) -> Option<String> {
 fn cost(data: &Data, currency: usize, energy: Option<&Group>, dues: &[Due]) -> Cost {
     let sums = energy.map(|group| &group.sums);
     let of_currency = sums.and_then(|sums| sums.costs.iter().find(|cost| cost.currency == currency));
-    let energy_cost = of_currency.map(|cost| site_cost(data.prices.pue, cost.cost));
+    let energy_money = of_currency.map(|cost| site_money(data.prices.pue, cost.cost));
+    let energy_cost = energy_money.map(amount);
     let due = || dues.iter().filter(move |due| due.currency == currency);
     let charged = |kind: ChargeKind| {
-        let charged = due().filter(|due| due.charge.is_charged && due.charge.kind == kind);
-        amount(charged.map(|due| due.money).sum())
+        due()
+            .filter(|due| due.charge.is_charged && due.charge.kind == kind)
+            .map(|due| due.money)
+            .sum::<Money>()
     };
-    let (demand_cost, fixed_cost) = (charged(ChargeKind::Demand), charged(ChargeKind::Fixed));
+    let (demand, fixed) = (charged(ChargeKind::Demand), charged(ChargeKind::Fixed));
+    let demand_cost = amount(demand);
     let relative = sums.filter(|sums| sums.energy_mj != 0 && sums.energy_mj != sums.estimated_mj);
     let relative = relative
         .map(|sums| sums.uncertainty(&data.fleet.designs).expanded_mj() / 3.6e9 / kwh(sums.energy_mj).abs());
@@ -106,8 +110,8 @@ fn cost(data: &Data, currency: usize, energy: Option<&Group>, dues: &[Due]) -> C
             .zip(energy_cost)
             .map(|(relative, energy_cost)| two_digits(relative * (energy_cost + demand_cost).abs())),
         demand_cost,
-        fixed_cost,
-        cost: energy_cost.map(|energy_cost| energy_cost + demand_cost + fixed_cost),
+        fixed_cost: amount(fixed),
+        cost: energy_money.map(|energy| amount(energy + demand + fixed)),
         idle_cost: idle.map(|cost| site_cost(data.prices.pue, cost.idle)),
         charges: due().map(|due| due.charge.clone()).collect(),
     }

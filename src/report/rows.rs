@@ -11,7 +11,7 @@ use super::loads::add_peaks;
 use super::model::{ModelCount, Moment, Row};
 use super::question::By;
 use super::sums::Sums;
-use crate::tariff::{EnergyCost, LEAST_COVERAGE_PERCENT, Pue};
+use crate::tariff::{EnergyCost, LEAST_COVERAGE_PERCENT, Money, Pue};
 
 /// Between the two names of a group; neither has it.
 const SEPARATOR: &str = " / ";
@@ -117,7 +117,12 @@ fn row(data: &Data, group: String, (from, to): (Moment, Moment), sums: &Sums, to
 
 /// The cost of a site for the energy of its boards.
 pub(super) fn site_cost(pue: Pue, cost: EnergyCost) -> f64 {
-    amount(cost.to_money().share(pue.millionths().into(), Pue::ONE.millionths().into()))
+    amount(site_money(pue, cost))
+}
+
+/// The same as money, to be added up.
+pub(super) fn site_money(pue: Pue, cost: EnergyCost) -> Money {
+    cost.to_money().share(pue.millionths().into(), Pue::ONE.millionths().into())
 }
 
 #[allow(clippy::cast_precision_loss, reason = "2^53 mg are nine thousand tonnes")]
