@@ -14,7 +14,7 @@ use super::prices::{LoadedTariffs, load_tariffs};
 use super::{Error, HostSelection, Settings};
 use crate::battery::VENDOR;
 use crate::cycle::Memory;
-use crate::ledger::{Names, NumberedRow, SeriesName};
+use crate::ledger::{Names, NumberedRow, SeriesKey, SeriesName};
 use crate::reading::{Quantity, Quarter, SafeText, Timestamp};
 use crate::report::{
     Bill, By, ChargeSpan, Facts, GapScope, LastSeen, MAX_SEEN_BEFORE, MeasuredRange, Moment, Question,
@@ -28,9 +28,6 @@ pub use period::{Period, PeriodFault};
 
 /// Rows between two calls that tell the progress.
 const ROWS_PER_CALL: u64 = 50_000;
-
-/// The beginning of the names of stations' series.
-const STATION: &str = "station:";
 
 /// The event of how many hours a station's battery lasts, and the quarters after which one is too old.
 const RUNTIME: &str = "battery_runtime_estimate";
@@ -307,7 +304,7 @@ impl<'a> Plan<'a> {
         let memory = Memory::load(&self.settings.state_dir).unwrap_or_default();
         let mut by_uuid: BTreeMap<String, u32> =
             memory.gpu_indices().map(|(uuid, index)| (uuid.to_owned(), index)).collect();
-        let mut uuids = names.series.values().filter_map(|name| name.key.strip_prefix("gpu:"));
+        let mut uuids = names.series.values().filter_map(|name| SeriesKey::uuid_in(&name.key));
         if uuids.any(|uuid| !by_uuid.contains_key(uuid)) {
             let range = &self.question.range;
             let told = reader.gpu_indices(range.start.start(), range.end.start()).await;
@@ -320,7 +317,7 @@ impl<'a> Plan<'a> {
             }
         }
         let index = |(number, name): (&i64, &SeriesName)| {
-            Some((*number, *by_uuid.get(name.key.strip_prefix("gpu:")?)?))
+            Some((*number, *by_uuid.get(SeriesKey::uuid_in(&name.key)?)?))
         };
         names.series.iter().filter_map(index).collect()
     }
@@ -363,7 +360,9 @@ impl<'a> Plan<'a> {
         reader: &mut LedgerReader,
         names: &Names,
     ) -> Result<(Vec<ChargeSpan>, Option<f64>), Error> {
-        if self.selected.is_some() || !names.series.values().any(|name| name.key.starts_with(STATION)) {
+        if self.selected.is_some()
+            || !names.series.values().any(|name| SeriesKey::station_in(&name.key).is_some())
+        {
             return Ok((Vec::new(), None));
         }
         let range = &self.question.range;

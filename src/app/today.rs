@@ -13,7 +13,7 @@ use super::Settings;
 use super::price_error::PriceError;
 use super::prices::{LoadedTariffs, folder_of, read_files};
 use crate::batch::Today;
-use crate::ledger::{Calibrations, DayTotals, EnergyRow};
+use crate::ledger::{Calibrations, DayTotals, EnergyRow, SeriesKey};
 use crate::reading::{Energy, Quarter, Share, Timestamp, error_chain};
 use crate::tariff::{Currency, Labels, LocalQuarter, Money, Priced, Resolver, TariffBook, day_quarters};
 
@@ -145,7 +145,7 @@ impl DayMeter {
     )]
     fn calibrated(&self, row: &EnergyRow) -> EnergyRow {
         let mut row = row.clone();
-        let (_, calibration) = self.calibrations.of(row.series.strip_prefix("gpu:"), &row.model);
+        let (_, calibration) = self.calibrations.of(SeriesKey::uuid_in(&row.series), &row.model);
         row.entry.energy_mj = (row.entry.energy_mj as f64 * calibration.gain).round() as i64;
         row
     }

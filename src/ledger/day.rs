@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::EnergyRow;
+use super::{EnergyRow, SeriesKey};
 use crate::reading::{Energy, Quarter, Timestamp};
 
 /// The energy of the boards in a day so far, by groups of nodes that have one price, and by quarter.
@@ -69,7 +69,7 @@ impl DayTotals {
 
 /// Whether a series is of a board, and of no station.
 fn is_board(series: &str) -> bool {
-    !series.starts_with("station:")
+    SeriesKey::station_in(series).is_none()
 }
 
 #[cfg(test)]

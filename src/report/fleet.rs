@@ -7,15 +7,9 @@ use super::facts::{Facts, LastSeen, MAX_SEEN_BEFORE};
 use super::lane::Lane;
 use super::presence::{Expected, Presence, of_board};
 use super::tally::Tally;
-use crate::ledger::SeriesName;
+use crate::ledger::{SeriesKey, SeriesName};
 use crate::reading::{Quarter, SafeText};
 use crate::tariff::Labels;
-
-/// The beginning of the names of stations' series.
-const STATION: &str = "station:";
-
-/// The beginning of the names of boards' series.
-const GPU: &str = "gpu:";
 
 /// Characters of a UUID that tell boards apart: `GPU-7f9a1c00`.
 const SHORT_UUID: usize = 12;
@@ -118,7 +112,7 @@ impl Fleet {
         let candidates = candidates(lanes, facts, calendar);
         let (flows, mut boards): (Vec<_>, Vec<_>) = candidates
             .into_iter()
-            .partition(|candidate| builder.key(candidate.series()).starts_with(STATION));
+            .partition(|candidate| SeriesKey::station_in(builder.key(candidate.series())).is_some());
         flows.into_iter().for_each(|flow| builder.add_flow(flow));
         mark_replaced(&mut boards);
         boards.into_iter().for_each(|board| builder.add_board(board));
@@ -251,8 +245,7 @@ impl<'a> Builder<'a> {
 
     fn add_flow(&mut self, flow: Candidate) {
         let series = flow.series();
-        let key = self.key(series).strip_prefix(STATION).unwrap_or_default();
-        let (serial, name) = key.rsplit_once(':').unwrap_or((key, ""));
+        let (serial, name) = SeriesKey::station_in(self.key(series)).unwrap_or_default();
         let model = self.model(series);
         // One that was told before the range and not in it is not told.
         for lane in flow.lanes {
@@ -296,7 +289,7 @@ impl<'a> Builder<'a> {
     fn name_board(&mut self, series: i64, node: i64) -> f64 {
         let key = self.key(series);
         let model = self.model(series);
-        let uuid = key.strip_prefix(GPU).filter(|uuid| !uuid.contains('/'));
+        let uuid = SeriesKey::uuid_in(key);
         let raw_model = self.named(series).map_or("", |name| name.model.as_str());
         let (design, calibration) = self.facts.calibrations.of(uuid, raw_model);
         let design = place(
@@ -308,7 +301,8 @@ impl<'a> Builder<'a> {
         let node = self.node(node);
         let (short, identity) = self.short_name(series, key);
         let on_node = self.fleet.nodes.get(node).map_or("", |node| node.name.as_str());
-        let name = if key.starts_with(GPU) { format!("{on_node} {short}") } else { short.clone() };
+        let name =
+            if SeriesKey::board_in(key).is_some() { format!("{on_node} {short}") } else { short.clone() };
         self.fleet.boards.push(Board { series, name, short, identity, model, design, node });
         calibration.gain
     }
@@ -330,9 +324,9 @@ impl<'a> Builder<'a> {
     /// The name of a board on its node, and its identity.
     fn short_name(&self, series: i64, key: &str) -> (String, String) {
         let own =
-            key.strip_prefix(GPU).map_or(key, |own| own.split_once('/').map_or(own, |(_, place)| place));
+            SeriesKey::board_in(key).map_or(key, |own| own.split_once('/').map_or(own, |(_, place)| place));
         let own = SafeText::new(own);
-        let is_uuid = key.starts_with(GPU) && !key.contains('/');
+        let is_uuid = SeriesKey::uuid_in(key).is_some();
         let n_chars = if is_uuid { SHORT_UUID } else { usize::MAX };
         let identity: String = own.as_str().chars().take(n_chars).collect();
         let index = self.facts.indices.get(&series).map(|index| format!("GPU {index}"));

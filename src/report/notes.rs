@@ -10,7 +10,7 @@ use super::figures::kwh;
 use super::fleet::Board;
 use super::model::{Cost, Row};
 use super::prices::Unpriced;
-use crate::ledger::{MeasuredBoard, SeriesName};
+use crate::ledger::{MeasuredBoard, SeriesKey, SeriesName};
 use crate::reading::SafeText;
 use crate::tariff::{Pue, SiteSettings, Tariffs};
 
@@ -123,7 +123,7 @@ pub(super) fn on_calibrations(data: &Data, facts: &Facts<'_>) -> Vec<String> {
             })
         }
         MeasuredBoard::Uuid(uuid) => {
-            let is_there = names.iter().any(|name| name.key.strip_prefix("gpu:") == Some(uuid));
+            let is_there = names.iter().any(|name| SeriesKey::uuid_in(&name.key) == Some(uuid));
             (!is_there).then(|| {
                 format!(
                     "`[[calibration]]` of board {} fits no board of this report: `fleetwatt poll --format json` \

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::ledger::Names;
+use crate::ledger::{Names, SeriesKey};
 use crate::reading::{FailureKind, Timestamp};
 use crate::report::{GapReason, GapScope, OpenGap};
 use crate::store::{AlertEvent, Error, LedgerReader, NodeFailure};
@@ -86,7 +86,7 @@ fn of_boards(gap: &OpenGap, names: &Names, alerts: &[AlertEvent]) -> Option<GapR
             && of_node.iter().any(|source| is_of(&alert.source, source))
     };
     let keys = gap.series.iter().filter_map(|series| names.series.get(series));
-    let uuids: Vec<&str> = keys.filter_map(|name| name.key.strip_prefix("gpu:")).collect();
+    let uuids: Vec<&str> = keys.filter_map(|name| SeriesKey::uuid_in(&name.key)).collect();
     let of_board = |alert: &&AlertEvent| uuids.iter().any(|uuid| alert.key.contains(uuid));
     let mut found: Vec<&AlertEvent> = alerts.iter().filter(is_it).collect();
     found.sort_by_key(|alert| (!of_board(alert), alert.at));
