@@ -1,6 +1,6 @@
 //! A report as CSV: the columns in their order, a row a group, no total, so that a column can be summed.
 
-use crate::output::csv::as_text;
+use crate::output::csv::{as_text, csv_rows};
 use crate::report::{Moment, Report, Row};
 
 /// A column: its name, and its cell in a row.
@@ -39,16 +39,10 @@ pub fn csv(report: &Report) -> String {
     let mut columns: Vec<Column> = COLUMNS.to_vec();
     columns.extend(report.total.filled_kwh.map(|_| FILLED));
     columns.extend(report.total.billed_kwh.map(|_| BILLED));
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
-    let mut write = |record: Vec<String>| {
-        writer.write_record(record).expect("records of one length, written to memory, cannot fail");
-    };
-    write(columns.iter().map(|(name, _)| (*name).to_owned()).collect());
-    for row in &report.rows {
-        write(columns.iter().map(|(_, cell)| cell(row)).collect());
-    }
-    let bytes = writer.into_inner().expect("flushing to memory cannot fail");
-    String::from_utf8(bytes).expect("only text was written")
+    let names = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let record = |row: &Row| columns.iter().map(|(_, cell)| cell(row)).collect();
+    let records: Vec<Vec<String>> = std::iter::once(names).chain(report.rows.iter().map(record)).collect();
+    csv_rows(&records)
 }
 
 fn optional(value: Option<f64>) -> String {
