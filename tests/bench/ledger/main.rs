@@ -132,6 +132,13 @@ fn median(mut durations: Vec<Duration>) -> Duration {
     durations.get(durations.len() / 2).copied().unwrap_or_default()
 }
 
+/// What `ledger status` says of the ledger's size.
+fn size_on_disk(place: &Place) -> String {
+    let output = command(place, "flat.toml", &["ledger", "status"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("size ")).unwrap().trim().to_owned()
+}
+
 /// Reports against the bare sum, in turn.
 async fn report(args: &Args, place: &Place) {
     let size = Size { gpus: args.gpus, days: args.days };
@@ -142,6 +149,7 @@ async fn report(args: &Args, place: &Place) {
     );
     place.fill_ledger(size).await;
     println!("  filled {} rows in {:.1?}", size.rows(), began_at.elapsed());
+    println!("  the ledger on the disk          {}", size_on_disk(place));
     let (from, to) = size.range();
     let range = ["report", "--from", from.as_str(), "--to", to.as_str()];
     let by_node = [&range[..], &["--by", "node", "--format", "csv"]].concat();
