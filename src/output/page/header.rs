@@ -6,6 +6,7 @@ use super::cells::{self, name};
 use super::span::Span;
 use crate::output::figures;
 use crate::report::{Moment, NodeRow, PeriodBar, Report};
+use crate::support::counted;
 
 /// The smallest part of idle energy that is worth a sentence.
 const MIN_IDLE_SHARE: f64 = 0.01;
@@ -42,10 +43,6 @@ fn fleet(report: &Report) -> Markup {
             }
         }
     }
-}
-
-fn counted(n: usize, one: &str, several: &str) -> String {
-    format!("{} {}", figures::count(n), if n == 1 { one } else { several })
 }
 
 fn lead(report: &Report) -> Markup {
