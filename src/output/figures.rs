@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::report::Moment;
+use crate::support::with_thousands;
 
 /// The space before a unit, at which no line breaks.
 pub const NBSP: char = '\u{a0}';
@@ -22,21 +23,8 @@ const MAX_DECIMALS: usize = 6;
 /// Hours from which a duration is told in days.
 const MIN_HOURS_OF_DAYS: f64 = 48.0;
 
-/// Months as days are called by.
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
+/// Days above which a day of the year may come twice.
+const MAX_DAYS_WITHOUT_YEARS: f64 = 360.0;
 
 /// A number with its unit. Shown with a no-break space between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,35 +49,14 @@ impl fmt::Display for Figure {
 
 /// A number with so many decimals: `18,694.5`, `−2`. What rounds to zero has no sign.
 pub fn number(value: f64, decimals: usize) -> String {
-    let digits = format!("{:.decimals$}", value.abs());
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits.as_str(), ""));
-    let mut text = String::new();
-    if value < 0.0 && digits.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) {
-        text.push(MINUS);
-    }
-    let n_digits = whole.len();
-    for (idx, digit) in whole.chars().enumerate() {
-        if idx > 0 && (n_digits - idx).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if !fraction.is_empty() {
-        text.push('.');
-        text.push_str(fraction);
-    }
-    text
+    let digits = with_thousands(&format!("{:.decimals$}", value.abs()));
+    let is_negative = value < 0.0 && digits.bytes().any(|byte| (b'1'..=b'9').contains(&byte));
+    if is_negative { format!("{MINUS}{digits}") } else { digits }
 }
 
 /// A count: `50,470`.
 pub fn count(n: usize) -> String {
-    let digits = n.to_string();
-    let n_digits = digits.len();
-    let with_comma = |(idx, digit): (usize, char)| {
-        let comma = (idx > 0 && (n_digits - idx).is_multiple_of(3)).then_some(',');
-        comma.into_iter().chain([digit])
-    };
-    digits.chars().enumerate().flat_map(with_comma).collect()
+    with_thousands(&n.to_string())
 }
 
 /// Whether a value has reached a bound when it is shown with so many decimals: 9.996 is `10.00`.
@@ -298,98 +265,84 @@ pub fn hours_between(from: &Moment, to: &Moment) -> f64 {
     from.0.duration_until(&to.0).as_secs_f64() / 3600.0
 }
 
-/// The name of a month.
-fn month(at: &Moment) -> &'static str {
-    let idx = usize::try_from(at.0.month() - 1).unwrap_or_default();
-    MONTHS.get(idx).copied().unwrap_or_default()
+/// A moment in a form of `strftime`.
+fn shown(at: &Moment, form: &str) -> String {
+    at.0.strftime(form).to_string()
 }
 
 /// The month by its first three letters: `Nov`.
-pub fn month_name(at: &Moment) -> &'static str {
-    month(at).get(..3).unwrap_or_default()
+pub fn month_name(at: &Moment) -> String {
+    shown(at, "%b")
 }
 
 /// The day of the week by its first three letters: `Thu`.
-pub fn weekday_name(at: &Moment) -> &'static str {
-    weekday(at).get(..3).unwrap_or_default()
-}
-
-/// The day of the week.
-fn weekday(at: &Moment) -> &'static str {
-    use jiff::civil::Weekday;
-    match at.0.weekday() {
-        Weekday::Monday => "Monday",
-        Weekday::Tuesday => "Tuesday",
-        Weekday::Wednesday => "Wednesday",
-        Weekday::Thursday => "Thursday",
-        Weekday::Friday => "Friday",
-        Weekday::Saturday => "Saturday",
-        Weekday::Sunday => "Sunday",
-    }
+pub fn weekday_name(at: &Moment) -> String {
+    shown(at, "%a")
 }
 
 /// The time of day: `02:15`.
 pub fn clock(at: &Moment) -> String {
-    format!("{:02}:{:02}", at.0.hour(), at.0.minute())
+    shown(at, "%H:%M")
 }
 
 /// A day in a table: `12 Nov`.
 pub fn day(at: &Moment) -> String {
-    format!("{} {}", at.0.day(), month_name(at))
+    shown(at, "%-d %b")
 }
 
 /// A day with its weekday: `Thu 12 Nov`.
 pub fn weekday_day(at: &Moment) -> String {
-    format!("{} {}", weekday_name(at), day(at))
+    shown(at, "%a %-d %b")
 }
 
 /// A day in a sentence: `Wednesday 25 November`.
 pub fn day_in_words(at: &Moment) -> String {
-    format!("{} {} {}", weekday(at), at.0.day(), month(at))
+    shown(at, "%A %-d %B")
 }
 
 /// A day with its year: `28 October 2026`.
 pub fn date(at: &Moment) -> String {
-    format!("{} {} {}", at.0.day(), month(at), at.0.year())
+    shown(at, "%-d %B %Y")
 }
 
 /// A month with its year: `Nov 2026`.
 pub fn month_year(at: &Moment) -> String {
-    format!("{} {}", month_name(at), at.0.year())
+    shown(at, "%b %Y")
 }
 
 /// A time: `12 Nov 02:15`.
 pub fn time(at: &Moment) -> String {
-    format!("{} {}", day(at), clock(at))
-}
-
-/// A time with its year: `12 Nov 2026 02:15`.
-pub fn time_with_year(at: &Moment) -> String {
-    format!("{} {} {}", day(at), at.0.year(), clock(at))
+    shown(at, "%-d %b %H:%M")
 }
 
 /// A time with its weekday: `Mon 2 Nov 20:30`.
 pub fn weekday_time(at: &Moment) -> String {
-    format!("{} {}", weekday_day(at), clock(at))
+    shown(at, "%a %-d %b %H:%M")
 }
 
-/// A range of times: `19 Nov 14:30–16:00`, `25 Nov 18:45 – 27 Nov 00:00`; with the years where they differ.
-pub fn times(from: &Moment, to: &Moment) -> String {
+/// A time with its year: `12 Nov 2026 02:15`.
+fn time_with_year(at: &Moment) -> String {
+    shown(at, "%-d %b %Y %H:%M")
+}
+
+/// Whether a day of the year may come twice in a range.
+fn has_years((from, to): (&Moment, &Moment)) -> bool {
+    hours_between(from, to) / 24.0 > MAX_DAYS_WITHOUT_YEARS
+}
+
+/// A time within a range: `12 Nov 02:15`, with the year in one of about a year and more.
+pub fn time_in(range: (&Moment, &Moment), at: &Moment) -> String {
+    if has_years(range) { time_with_year(at) } else { time(at) }
+}
+
+/// Times within a range: `19 Nov 14:30–16:00`, `25 Nov 18:45 – 27 Nov 00:00`; with the years in a range of about a year and
+/// more, and where they differ.
+pub fn times_in(range: (&Moment, &Moment), from: &Moment, to: &Moment) -> String {
+    let time = if has_years(range) || from.0.year() != to.0.year() { time_with_year } else { time };
     if from.0.date() == to.0.date() {
         format!("{}–{}", time(from), clock(to))
-    } else if from.0.year() == to.0.year() {
+    } else {
         format!("{} – {}", time(from), time(to))
-    } else {
-        times_with_years(from, to)
-    }
-}
-
-/// A range of times with the year: `19 Nov 2026 14:30–16:00`.
-pub fn times_with_years(from: &Moment, to: &Moment) -> String {
-    if from.0.date() == to.0.date() {
-        format!("{}–{}", time_with_year(from), clock(to))
-    } else {
-        format!("{} – {}", time_with_year(from), time_with_year(to))
     }
 }
 
@@ -414,7 +367,7 @@ pub fn period(from: &Moment, to: &Moment) -> String {
     } else if from.0.year() != last.0.year() {
         format!("{} – {}", date(from), date(&last))
     } else if from.0.month() != last.0.month() {
-        format!("{} {} – {}", from.0.day(), month(from), date(&last))
+        format!("{} – {}", shown(from, "%-d %B"), date(&last))
     } else {
         format!("{}–{}", from.0.day(), date(&last))
     }
@@ -553,13 +506,15 @@ mod tests {
     #[test]
     fn times_name_a_day_once_and_a_year_where_it_is_needed() {
         let (from, to) = (at("2026-11-19T14:30"), at("2026-11-19T16:00"));
-        assert_eq!(times(&from, &to), "19 Nov 14:30–16:00");
-        assert_eq!(times(&at("2026-11-25T18:45"), &at("2026-11-27T00:00")), "25 Nov 18:45 – 27 Nov 00:00");
-        assert_eq!(
-            times(&at("2026-12-31T18:45"), &at("2027-01-01T00:00")),
-            "31 Dec 2026 18:45 – 1 Jan 2027 00:00"
-        );
-        assert_eq!(times_with_years(&from, &to), "19 Nov 2026 14:30–16:00");
+        let (start, end) = (at("2026-11-01T00:00"), at("2026-12-01T00:00"));
+        let times = |from: &str, to: &str| times_in((&start, &end), &at(from), &at(to));
+        assert_eq!(times("2026-11-19T14:30", "2026-11-19T16:00"), "19 Nov 14:30–16:00");
+        assert_eq!(times("2026-11-25T18:45", "2026-11-27T00:00"), "25 Nov 18:45 – 27 Nov 00:00");
+        assert_eq!(times("2026-12-31T18:45", "2027-01-01T00:00"), "31 Dec 2026 18:45 – 1 Jan 2027 00:00");
+        assert_eq!(time_in((&start, &end), &from), "19 Nov 14:30");
+        let year = (&at("2026-01-01T00:00"), &at("2027-01-01T00:00"));
+        assert_eq!(times_in(year, &from, &to), "19 Nov 2026 14:30–16:00");
+        assert_eq!(time_in(year, &from), "19 Nov 2026 14:30");
         assert_eq!(weekday_time(&from), "Thu 19 Nov 14:30");
         assert_eq!(day_in_words(&from), "Thursday 19 November");
         assert_eq!(month_year(&from), "Nov 2026");

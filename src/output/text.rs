@@ -17,7 +17,7 @@ const INDENT: &str = "    ";
 
 pub(super) const PLAIN: Style = Style::new();
 pub(super) const HEAD: Style = Style::new().bold();
-const BAD: Style = AnsiColor::Red.on_default();
+pub(super) const BAD: Style = AnsiColor::Red.on_default();
 pub(super) const CARE: Style = AnsiColor::Yellow.on_default();
 
 /// The form of the text.
@@ -81,22 +81,24 @@ fn wrap(line: &str, width: Option<u16>) -> String {
     let Some(width) = width.map(usize::from).filter(|width| *width > 2 * INDENT.len()) else {
         return line.to_owned();
     };
-    let mut wrapped = String::new();
-    let mut used = 0;
-    for word in line.split(' ') {
-        let needed = word.width();
-        if used > 0 && used + 1 + needed > width {
-            wrapped.push('\n');
-            wrapped.push_str(INDENT);
-            used = INDENT.len();
-        } else if used > 0 {
-            wrapped.push(' ');
-            used += 1;
+    broken(line, width, INDENT.len()).join(&format!("\n{INDENT}"))
+}
+
+/// Lines between whose words a text is broken, which have room for so many columns, and less by the indent from the second
+/// on. A word that is wider has a line of its own.
+pub(super) fn broken(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let mut lines = Vec::<String>::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let room = if lines.len() > 1 { width.saturating_sub(indent) } else { width };
+        match lines.last_mut().filter(|line| line.width() + 1 + word.width() <= room) {
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
         }
-        wrapped.push_str(word);
-        used += needed;
     }
-    wrapped
+    lines
 }
 
 /// The text, cut to so many columns with an ellipsis.

@@ -28,9 +28,6 @@ const LETTER_OF_POWER: f64 = 0.9;
 const LETTER_OF_BARS: f64 = 1.7;
 const LETTER_OF_A_PHONE: f64 = 2.4;
 
-/// Days above which a day of the year may come twice.
-const MAX_DAYS_WITHOUT_YEARS: f64 = 360.0;
-
 /// A range of time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span<'a> {
@@ -110,19 +107,14 @@ impl Span<'_> {
         self.hours() / 24.0
     }
 
-    /// Whether days of the year repeat in it.
-    fn has_years(&self) -> bool {
-        self.days() > MAX_DAYS_WITHOUT_YEARS
-    }
-
     /// A time in it, with the year where it is needed.
     pub(super) fn time(&self, at: &Moment) -> String {
-        if self.has_years() { figures::time_with_year(at) } else { figures::time(at) }
+        figures::time_in((self.from, self.to), at)
     }
 
     /// A range of times in it, with the years where they are needed.
     pub(super) fn times(&self, from: &Moment, to: &Moment) -> String {
-        if self.has_years() { figures::times_with_years(from, to) } else { figures::times(from, to) }
+        figures::times_in((self.from, self.to), from, to)
     }
 
     /// The place of a moment; what is outside is at the edge.
@@ -165,13 +157,13 @@ impl Span<'_> {
         if days > MAX_DAYS_OF_MONDAYS {
             return match (at.0.day(), at.0.month()) {
                 (1, 1) => self.tick(at, Weight::Major, at.0.year().to_string()),
-                (1, _) => self.tick(at, Weight::Major, figures::month_name(at).to_owned()),
+                (1, _) => self.tick(at, Weight::Major, figures::month_name(at)),
                 _ => self.tick(at, Weight::Minor, figures::day(at)),
             };
         }
         let is_major = days < MIN_DAYS_OF_MONDAYS || is_monday;
         let weight = if is_major { Weight::Major } else { Weight::Minor };
-        let weekday = Some(figures::weekday_name(at).to_owned());
+        let weekday = Some(figures::weekday_name(at));
         Tick { weekday, ..self.tick(at, weight, figures::day(at)) }
     }
 
@@ -282,8 +274,7 @@ pub(super) fn hour_of_day(hour: usize) -> String {
 fn label_of_bar(at: &Moment, unit: &str, n: usize, idx: usize) -> Option<String> {
     let is_monday = at.0.weekday() == jiff::civil::Weekday::Monday;
     let is_first_of_month = idx > 0 && at.0.day() <= 7;
-    let month =
-        || if at.0.month() == 1 { at.0.year().to_string() } else { figures::month_name(at).to_owned() };
+    let month = || if at.0.month() == 1 { at.0.year().to_string() } else { figures::month_name(at) };
     match unit {
         "hour" | "quarter" => {
             let n_hours = if unit == "hour" { n } else { n / 4 };

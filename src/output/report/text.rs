@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::output::TextOptions;
 use crate::output::figures::{self, NBSP};
-use crate::output::text::{CARE, HEAD, PLAIN, cut};
+use crate::output::text::{CARE, HEAD, PLAIN, broken, cut};
 use crate::report::{Cost, Report, Row, Supply};
 use crate::support::counted;
 
@@ -313,19 +313,9 @@ impl Page {
     }
 }
 
-/// A text broken between words to so many columns.
+/// A text broken between words to so many columns; a word that is wider is cut.
 fn lines(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::<String>::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        match lines.last_mut().filter(|line| line.width() + 1 + word.width() <= width) {
-            Some(line) => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            None => lines.push(cut(word, width)),
-        }
-    }
-    lines
+    broken(text, width, 0).iter().map(|line| cut(line, width)).collect()
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub(super) fn gaps(report: &Report, page: &Page) -> String {
     if report.gaps.is_empty() {
         return String::new();
     }
-    let lines = lines(&report.gaps);
+    let lines = lines(report);
     let width_of = |of: fn(&Line) -> &String| {
         let spread = lines.iter().filter(|line| !line.when.is_empty());
         spread.map(|line| of(line).width()).max().unwrap_or_default()
@@ -67,8 +67,9 @@ fn with_hours(head: &str, line: &Line, hours: usize, page: &Page) -> String {
 }
 
 /// The largest gaps, the smaller ones as one, and what is spread over the range.
-fn lines(gaps: &[Gap]) -> Vec<Line> {
-    let (numbered, rests): (Vec<&Gap>, Vec<&Gap>) = gaps.iter().partition(|gap| gap.number.is_some());
+fn lines(report: &Report) -> Vec<Line> {
+    let range = (&report.from, &report.to);
+    let (numbered, rests): (Vec<&Gap>, Vec<&Gap>) = report.gaps.iter().partition(|gap| gap.number.is_some());
     let (shown, smaller) = numbered.split_at(numbered.len().min(MAX_GAPS));
     let line = |gap: &&Gap| Line {
         what: gap.what.clone(),
@@ -76,7 +77,7 @@ fn lines(gaps: &[Gap]) -> Vec<Line> {
             .from
             .as_ref()
             .zip(gap.to.as_ref())
-            .map(|(from, to)| figures::times(from, to))
+            .map(|(from, to)| figures::times_in(range, from, to))
             .unwrap_or_default(),
         reason: gap.reason.clone(),
         hours: gap.gpu_hours,

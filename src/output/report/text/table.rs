@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{Cell, NO_PRICE, Page, decimals, lines};
 use crate::output::figures::{self, NBSP, NOT_APPLICABLE};
-use crate::output::text::{cut, cut_apart};
+use crate::output::text::{BAD, cut, cut_apart};
 use crate::report::{Charge, ChargeKind, Cost, Report, Row};
 
 /// Columns between two columns of the table.
@@ -72,12 +72,24 @@ pub(super) fn table(report: &Report, page: &Page) -> String {
     draw_bars(&mut columns, report);
     let width: usize = columns.iter().map(|shown| shown.gap + shown.width).sum();
     let mut text = line(&columns, |shown| Cell::from(shown.heading.clone()), page, true);
-    for idx in 0..report.rows.len() {
+    for (idx, row) in report.rows.iter().enumerate() {
         text += &line(&columns, |shown| shown.cells.get(idx).cloned().unwrap_or_default(), page, false);
+        text += &down(row, &columns, report, page);
     }
     text += &format!("{}\n", "─".repeat(width));
     text += &line(&columns, |shown| shown.cells.last().cloned().unwrap_or_default(), page, false);
     text + &charges(report, cost_edge(&columns).unwrap_or(width))
+}
+
+/// The line below a node that is down, indented to the bar; nothing of others.
+fn down(row: &Row, columns: &[Shown], report: &Report, page: &Page) -> String {
+    let is_by_node = report.scope.by.iter().eq(["node"]);
+    let Some(since) = row.down_since.as_ref().filter(|_| is_by_node) else { return String::new() };
+    let bar = columns.iter().position(|shown| shown.column == Column::Bar);
+    let before_bar = bar.map(|place| columns.iter().take(place).map(|shown| shown.gap + shown.width).sum());
+    let indent = before_bar.map_or(0, |width: usize| width) + GAP;
+    let words = format!("▲ down since {}", figures::time_in((&report.from, &report.to), since));
+    format!("{}{}\n", " ".repeat(indent), page.options.paint(BAD, &words))
 }
 
 /// The column at which costs end.

@@ -161,10 +161,8 @@ fn energy_without_a_price_is_beside_the_cost_of_the_other() {
     let text = shown(&report, None);
     assert!(text.contains("\ncost      no price in USD") && !text.contains("\npriced"), "{text}");
     report.costs.clear();
-    assert!(
-        shown(&report, None).contains("\ncost      no price\n")
-            || shown(&report, None).contains("cost      no price ")
-    );
+    let text = shown(&report, None);
+    assert!(text.contains("\ncost      no price                  peak "), "{text}");
 }
 
 #[test]
@@ -284,4 +282,27 @@ fn an_energy_of_which_nothing_was_measured_is_not_zero() {
     let cells: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(cells, ["bluefin", "1", "–", "–", "–", "–", "–", "0.0", "%"]);
     assert!(text.contains("███ ████▇█") && text.contains("467 to 732"), "{text}");
+}
+
+#[test]
+fn a_node_that_is_down_says_so_below_its_figures() {
+    let mut report = fixture::month();
+    report.rows[9].down_since = Some(fixture::at("2026-11-25T18:45"));
+    let below = |report: &Report, width: u16| {
+        let text = shown(report, Some(width));
+        text.lines().skip_while(|line| !line.starts_with("turing-02")).nth(1).map(str::to_owned).unwrap()
+    };
+    let bar = shown(&report, None).lines().find_map(|line| line.find("━").map(|at| line[..at].width()));
+    assert_eq!(below(&report, 80), format!("{:1$}▲ down since 25 Nov 18:45", "", bar.unwrap()));
+    assert_eq!(below(&report, 40), "  ▲ down since 25 Nov 18:45");
+    report.scope.by = vec!["gpu".to_owned()];
+    assert!(below(&report, 80).starts_with("turing-01"));
+}
+
+#[test]
+fn in_a_range_of_a_year_times_have_their_year() {
+    let mut report = fixture::month();
+    report.from = fixture::at("2025-11-27T00:00");
+    let text = shown(&report, Some(120));
+    assert!(text.contains("\nhgx-03        12 Nov 2026 02:15–11:15  "), "{text}");
 }
