@@ -46,11 +46,14 @@ runnable() {
 }
 
 # Runs a block as root in the checkout. What fleetwatt ends with when hosts or the
-# database are away (1, 3, 4) is an answer; a call that it does not know (2) is not.
+# database are away (1, 3, 4) is an answer; a call that it does not know (2) is not,
+# and neither is a report of the played days without energy.
 run_block() {
     inside env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         timeout 60 bash -euc 'cd /srv/fleetwatt
-fleetwatt() { command fleetwatt "$@" || case $? in 1 | 3 | 4) ;; *) return 1 ;; esac; }
+fleetwatt() {
+    command fleetwatt "$@" || case "$?:$*" in 1:report*fleetwatt-demo*) return 1 ;; [134]:*) ;; *) return 1 ;; esac
+}
 '"$1" </dev/null >"$work/block.log" 2>&1
 }
 
