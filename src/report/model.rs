@@ -168,6 +168,17 @@ pub struct Row {
     pub down_since: Option<Moment>,
 }
 
+impl Row {
+    /// Whether nothing of it was measured: its energy is not known then, and not 0.
+    pub fn is_unmeasured(&self) -> bool {
+        is_unmeasured(self.measured_share, self.energy_kwh)
+    }
+}
+
+fn is_unmeasured(measured_share: Option<f64>, energy_kwh: Kwh) -> bool {
+    measured_share.is_none_or(|share| share <= 0.0) && energy_kwh <= 0.0
+}
+
 /// GPUs of one model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelCount {
@@ -417,6 +428,13 @@ pub struct PeriodBar {
     /// The measured part, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured_share: Option<f64>,
+}
+
+impl PeriodBar {
+    /// Whether nothing of it was measured; of one before the first reading, nothing was to be.
+    pub fn is_unmeasured(&self) -> bool {
+        is_unmeasured(self.measured_share, self.energy_kwh)
+    }
 }
 
 /// Mean power by hour of the week.

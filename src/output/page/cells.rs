@@ -146,7 +146,7 @@ pub(super) fn cell_or_dash(shown: Option<Shown>, class: &str) -> Markup {
 
 /// Whether nothing was measured of it, so that its energy is not known.
 pub(super) fn is_unmeasured(row: &Row) -> bool {
-    row.measured_share.is_none_or(|share| share <= 0.0) && row.energy_kwh <= 0.0
+    row.is_unmeasured()
 }
 
 /// A foreign name or message: harmless, and in a direction of its own.

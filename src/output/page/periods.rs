@@ -303,7 +303,7 @@ impl Section<'_> {
 
 /// Whether nothing of a period was measured; of one before the first reading, nothing was to be.
 pub(super) fn is_unmeasured(bar: &PeriodBar) -> bool {
-    bar.measured_share.is_none_or(|share| share <= 0.0) && bar.energy_kwh <= 0.0
+    bar.is_unmeasured()
 }
 
 fn unmeasured_in_words(bar: &PeriodBar) -> String {

@@ -150,10 +150,8 @@ fn heading(column: Column, report: &Report) -> String {
 fn cell(column: Column, row: &Row, report: &Report) -> Cell {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NOT_APPLICABLE.to_owned());
     let energy = |kwh: f64| figures::number(kwh, decimals(report.total.energy_kwh));
-    // An energy of nothing measured is not known, and not 0.
-    let is_unknown = row.measured_share.is_none_or(|share| share <= 0.0) && row.energy_kwh <= 0.0;
     match column {
-        Column::Energy | Column::Share | Column::Idle | Column::Cost if is_unknown => or_none(None),
+        Column::Energy | Column::Share | Column::Idle | Column::Cost if row.is_unmeasured() => or_none(None),
         Column::Name => row.group.clone(),
         Column::Gpus => row.gpus.to_string(),
         Column::Energy => energy(row.energy_kwh),
