@@ -138,6 +138,7 @@ const fn access_label(access: LedgerAccess) -> &'static str {
         LedgerAccess::Missing => "missing",
         LedgerAccess::Forbidden => "forbidden",
         LedgerAccess::ReadOnly => "read_only",
+        LedgerAccess::NotKept => "not_kept",
         LedgerAccess::ReadWrite => "read_write",
     }
 }
@@ -158,8 +159,7 @@ fn rebuilt(report: &RebuildReport, dry_run: bool) -> String {
     if *n_different == 0 {
         lines.push("differ    none: the ledger is what follows from the timeline".to_owned());
     } else {
-        let done =
-            if dry_run { "; nothing was written, as this is a dry run" } else { ", and are right now" };
+        let done = if dry_run { "; nothing was written, as this is a dry run" } else { ", now replaced" };
         lines.push(format!("differ    {}{done}", counted(*n_different, "row", "rows")));
     }
     lines.extend(differences.iter().map(difference));
@@ -231,7 +231,7 @@ to        2026-01-01T02:00:00.000000Z
 kept      earlier quarter-hours stay as they are: the timeline begins later
 before    1.00 kWh of GPUs in 1,230 rows
 computed  2.00 kWh of GPUs and 1.50 kWh of stations' flows in 1,234 rows
-differ    4 rows, and are right now
+differ    4 rows, now replaced
           2026-01-01  gpu:GPU-1: 1.00 kWh, was 0.00 (4 rows)
 ";
         assert_eq!(rebuilt(&report(), false), expected);

@@ -513,6 +513,9 @@ pub(super) const fn ledger_access(access: LedgerAccess) -> &'static str {
     match access {
         LedgerAccess::ReadWrite => "there, and kept by this role",
         LedgerAccess::ReadOnly => "there, and cannot be written: this role may only read it",
+        LedgerAccess::NotKept => {
+            "there, and not kept: this role may not use fleetwatt.delivered_batch, and a batch that comes twice would count twice"
+        }
         LedgerAccess::Forbidden => {
             "there, and this role may not read it: reports are derived from the timeline, which takes longer"
         }

@@ -4,6 +4,7 @@
 //! once ([`Guarantee`](super::Guarantee)). Nothing waits indefinitely behind one bad batch, and a fault of the table
 //! costs no data:
 //! - Rows that are refused for their content become dead letters, and the rest of their batch goes on.
+//! - If only the ledger refuses a batch, it goes without its energies.
 //! - A batch of which every row is refused waits, since the cause may be the table (a missing partition, a trigger
 //!   during maintenance). It becomes dead letters only once the table takes rows of the newest batch.
 //! - A batch of a later version waits for that version.
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 
 use super::alerts::AlertRecord;
 use super::receipt::{Backlog, Bound, Progress, Receipt, RejectedRow};
-use super::record::Record;
+use super::record::{Record, energies, events};
 use super::writer::Writer;
 use super::{Error, failpoint};
 use crate::batch::BatchId;
@@ -175,7 +176,7 @@ impl Writer {
             done => return done,
         };
         let refused = self.find_rejected_rows(&records).await?;
-        if refused.len() == records.len() {
+        if refused.len() == events(&records).len() {
             return Err(error);
         }
         // There is no room to lay them aside.
@@ -203,18 +204,17 @@ impl Writer {
         let mut refused: Vec<(usize, String)> =
             refused.iter().map(|RejectedRow { row, error }| (*row, error_chain(&error))).collect();
         if refused.is_empty() {
-            // Each row is taken and the batch is not: what refused it may be over.
-            match self.deliver_rows(id, records, None, receipt).await {
+            match self.deliver_again(id, records, receipt).await {
                 Ok(()) => return self.spool().await?.delivered(seq).await.map(Ok),
                 Err(error) if error.is_data_error() => {
                     let message = error_chain(&error);
-                    refused = (0..records.len()).map(|row| (row, message.clone())).collect();
+                    refused = places_of_events(records).map(|row| (row, message.clone())).collect();
                 }
                 Err(error) => return Ok(Err(error)),
             }
         }
-        if refused.len() == records.len() {
-            let n_dead_letters = receipt.dead_letters_total + as_u64(records.len());
+        if refused.len() == events(records).len() {
+            let n_dead_letters = receipt.dead_letters_total + as_u64(refused.len());
             match self.is_batch_at_fault(seq, n_dead_letters).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Err(error)),
@@ -235,19 +235,45 @@ impl Writer {
         Ok(Ok(()))
     }
 
+    /// Delivers a batch once more of which each event is taken and the whole is not: what refused it may be over. If the
+    /// ledger refuses it, its events go without the energies, which a person cannot bring in later.
+    async fn deliver_again(
+        &mut self,
+        id: BatchId,
+        records: &[Record],
+        receipt: &mut Receipt,
+    ) -> Result<(), Error> {
+        let error = match self.deliver_rows(id, records, None, receipt).await {
+            Err(error) if error.is_data_error() && !energies(records).is_empty() => error,
+            done => return done,
+        };
+        let mut without: Vec<Record> =
+            records.iter().filter(|record| matches!(record, Record::Event(_))).cloned().collect();
+        without.iter_mut().for_each(Record::leave_out_of_ledger);
+        self.deliver_rows(id, &without, None, receipt).await?;
+        let n_rows = energies(records).len();
+        tracing::error!(batch = %id, n_rows, error = error_chain(&error), "ledger refuses energies; their batch is written without them");
+        Ok(())
+    }
+
     /// Whether a batch of which no row is taken can be laid aside: the table takes other rows, so it is not the
     /// table, and nothing has to be dropped for the `n_dead_letters` that there would be.
     async fn is_batch_at_fault(&mut self, seq: i64, n_dead_letters: u64) -> Result<bool, Error> {
         let newest = self.spool().await?.newest_after(seq).await?;
         let Some(Ok(records)) = newest.map(|batch| batch.records) else { return Ok(false) };
         let refused = self.find_rejected_rows(&records).await?;
-        Ok(refused.len() < records.len() && n_dead_letters <= super::spool::MAX_DEAD_LETTERS)
+        Ok(refused.len() < events(&records).len() && n_dead_letters <= super::spool::MAX_DEAD_LETTERS)
     }
 
-    /// The rows that the table does not take. Writes nothing.
+    /// The events that the table does not take. Writes nothing.
     pub(super) async fn find_rejected_rows(&mut self, records: &[Record]) -> Result<Vec<RejectedRow>, Error> {
         self.timeline().await?.find_rejected_rows(records).await
     }
+}
+
+fn places_of_events(records: &[Record]) -> impl Iterator<Item = usize> {
+    let places = records.iter().enumerate();
+    places.filter(|(_, record)| matches!(record, Record::Event(_))).map(|(place, _)| place)
 }
 
 pub(super) fn as_u64(number: usize) -> u64 {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::time::Duration;
 
-use super::ledger_types::{Derived, GPU_POWER, LOOK_BACK, LastSeen};
+use super::ledger_types::{Derived, GPU_FACTS, GPU_POWER, LOOK_BACK, LastSeen};
 use crate::batch::{TimelineReader, TimelineRow};
 use crate::ledger::{NumberedRow, Rebuild, SeriesReading};
 use crate::reading::{Quantity, Quarter, Timestamp};
@@ -25,13 +25,25 @@ pub struct DerivationRules {
     pub max_gap: Option<Duration>,
 }
 
+impl DerivationRules {
+    /// The event types that are to be read.
+    pub(super) fn event_types(&self) -> Vec<&'static str> {
+        TimelineReader::new(self.figures).event_types().collect()
+    }
+
+    /// Those of them that are readings: the timeline of a ledger begins and ends with one.
+    pub(super) fn reading_types(&self) -> Vec<&'static str> {
+        self.event_types().into_iter().filter(|event_type| *event_type != GPU_FACTS).collect()
+    }
+}
+
 /// Rows of the timeline on their way to the ledger.
 #[derive(Debug)]
 pub(super) struct Derivation {
     reader: TimelineReader,
     rebuild: Rebuild,
     quarters: Range<Quarter>,
-    max_gap: Option<Duration>,
+    rules: DerivationRules,
     /// Reads the rows of [`Derivation::look_back`].
     earlier_reader: TimelineReader,
     /// The last reading of each source in that time, of those that have none between it and the quarters.
@@ -51,7 +63,7 @@ impl Derivation {
             reader: reader(),
             rebuild: Rebuild::new(rules.max_gap).of_one_collector(),
             quarters,
-            max_gap: rules.max_gap,
+            rules: *rules,
             earlier_reader: reader(),
             earlier: HashMap::new(),
             seen: BTreeMap::new(),
@@ -73,12 +85,12 @@ impl Derivation {
 
     /// The event types that are to be read.
     pub(super) fn event_types(&self) -> Vec<&'static str> {
-        self.reader.event_types().collect()
+        self.rules.event_types()
     }
 
     /// The time of the rows that are to be read.
     pub(super) fn time(&self) -> Range<Timestamp> {
-        let tail = TAIL.max(self.max_gap.unwrap_or_default());
+        let tail = TAIL.max(self.rules.max_gap.unwrap_or_default());
         self.quarters.start.start().minus(LEAD)..self.quarters.end.start().plus(tail)
     }
 
@@ -89,23 +101,23 @@ impl Derivation {
         if !self.earlier.is_empty() && row.event_type == GPU_POWER && row.at < quarters.start.start() {
             self.earlier.remove(row.source);
         }
-        self.rebuild.take(&reading, |row| sort_out(row, quarters, seen, &mut on_row));
+        self.rebuild.take(&reading, |row| give_or_note(row, quarters, seen, &mut on_row));
     }
 
     /// Gives the rest, the names, and what was seen before.
     pub(super) fn finish(self, mut on_row: impl FnMut(NumberedRow)) -> Derived {
         let Self { mut rebuild, quarters, earlier, mut seen, .. } = self;
-        rebuild.finish(|row| sort_out(row, &quarters, &mut seen, &mut on_row));
+        rebuild.finish(|row| give_or_note(row, &quarters, &mut seen, &mut on_row));
         for reading in earlier.values() {
             let (series, node) = rebuild.numbers(reading);
-            see(&mut seen, LastSeen { series, node, quarter: Quarter::at(reading.reading.at) });
+            note_last(&mut seen, LastSeen { series, node, quarter: Quarter::at(reading.reading.at) });
         }
         Derived { names: rebuild.names(), last_seen: seen.into_values().collect() }
     }
 }
 
 /// Gives a row of the quarters; notes one before them.
-fn sort_out(
+fn give_or_note(
     row: NumberedRow,
     quarters: &Range<Quarter>,
     seen: &mut BTreeMap<i64, LastSeen>,
@@ -115,12 +127,12 @@ fn sort_out(
     if quarters.contains(&quarter) {
         on_row(row);
     } else if quarter < quarters.start {
-        see(seen, LastSeen { series, node, quarter });
+        note_last(seen, LastSeen { series, node, quarter });
     }
 }
 
 /// Notes where a series was, if it is later than what is known.
-fn see(seen: &mut BTreeMap<i64, LastSeen>, now: LastSeen) {
+fn note_last(seen: &mut BTreeMap<i64, LastSeen>, now: LastSeen) {
     let last = seen.entry(now.series).or_insert(now);
     if last.quarter <= now.quarter {
         *last = now;

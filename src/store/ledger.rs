@@ -20,7 +20,6 @@ use super::sqlite::SqliteReader;
 use super::store_url::Backend;
 use super::table::TableName;
 use super::{Error, StoreUrl};
-use crate::batch::TimelineReader;
 use crate::ledger::{Names, NumberedRow};
 use crate::reading::{Quarter, SafeText, Timestamp};
 
@@ -124,8 +123,8 @@ impl LedgerReader {
         }
     }
 
-    /// Gives the rows that follow from the timeline, for where there is no ledger, and their names. No row comes twice.
-    /// Boards that gave no reading in the two days before the quarters are known by the last row of their source.
+    /// Gives the rows that follow from the timeline, for where there is no ledger, and their names. A row may come
+    /// twice where samples reach far back; both add up. Boards that gave no reading in the two days before the quarters are known by the last row of their source.
     ///
     /// # Errors
     /// The timeline cannot be read; some rows may have been given.
@@ -150,7 +149,7 @@ impl LedgerReader {
         &mut self,
         rules: &DerivationRules,
     ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
-        let event_types = TimelineReader::new(rules.figures).event_types().collect();
+        let event_types = rules.reading_types();
         match &mut self.0 {
             Reader::Sqlite(sqlite) => sqlite.timeline_ends(event_types).await,
             Reader::Postgres(postgres) => postgres.timeline_ends(&event_types).await,
@@ -267,7 +266,7 @@ impl LedgerReader {
 /// The part of metadata that is read here. What is not as we write it is empty.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Words {
+struct EventMetadata {
     outcome: String,
     message: String,
     key: String,
@@ -284,20 +283,20 @@ struct Board {
 }
 
 fn failure(at: Timestamp, metadata: &str) -> NodeFailure {
-    let words: Words = serde_json::from_str(metadata).unwrap_or_default();
-    NodeFailure { at, outcome: harmless(&words.outcome), message: harmless(&words.message) }
+    let metadata: EventMetadata = serde_json::from_str(metadata).unwrap_or_default();
+    NodeFailure { at, outcome: harmless(&metadata.outcome), message: harmless(&metadata.message) }
 }
 
 fn alert(AlertRow { at, source, value, metadata }: AlertRow) -> AlertEvent {
-    let words: Words = serde_json::from_str(&metadata).unwrap_or_default();
+    let metadata: EventMetadata = serde_json::from_str(&metadata).unwrap_or_default();
     AlertEvent {
         at,
         is_raised: value.is_some_and(|value| value > 0.0),
         source: harmless(&source),
-        key: harmless(&words.key),
-        rule: harmless(&words.rule),
-        severity: harmless(&words.severity),
-        message: harmless(&words.message),
+        key: harmless(&metadata.key),
+        rule: harmless(&metadata.rule),
+        severity: harmless(&metadata.severity),
+        message: harmless(&metadata.message),
     }
 }
 

@@ -47,6 +47,8 @@ pub enum LedgerAccess {
     Forbidden,
     /// It can be read.
     ReadOnly,
+    /// It can be written, and nothing tells a batch that comes twice, so that it is not kept.
+    NotKept,
     /// It can be read, and is kept by this role.
     ReadWrite,
 }
@@ -63,7 +65,12 @@ impl LedgerAccess {
 
     /// Whether it can be read.
     pub const fn is_readable(self) -> bool {
-        matches!(self, Self::ReadOnly | Self::ReadWrite)
+        matches!(self, Self::ReadOnly | Self::NotKept | Self::ReadWrite)
+    }
+
+    /// Whether this role may write it.
+    pub(super) const fn is_writable(self) -> bool {
+        matches!(self, Self::NotKept | Self::ReadWrite)
     }
 }
 

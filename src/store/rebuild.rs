@@ -93,7 +93,7 @@ pub(super) struct Plan {
 /// The facts from which the plan follows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PlanFacts {
-    /// The times of the timeline's first and last row.
+    /// The times of the timeline's first and last reading; facts of boards may be older, since others may keep them longer.
     pub(super) timeline: Option<(Timestamp, Timestamp)>,
     /// The first quarter of the ledger.
     pub(super) first: Option<Quarter>,

@@ -146,6 +146,7 @@ impl Sqlite {
             }
         }
         let n_rows = insert(&mut transaction, &self.table, records).await.map_err(failed("insert"))?;
+        energy::add(&mut transaction, &energies(records)).await.map_err(failed("insert"))?;
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         transaction.commit().await.map_err(failed("commit"))?;
         let swallowed = u64::try_from(events(records).len()).unwrap_or(u64::MAX).saturating_sub(n_rows);
@@ -177,7 +178,7 @@ impl Sqlite {
         done.map(drop).map_err(|source| Error::from_sqlite(&self.path, "fold the log into the file", source))
     }
 
-    /// The rows that the table does not take. Writes nothing.
+    /// The events that the table does not take. Writes nothing.
     pub(super) async fn find_rejected_rows(&self, records: &[Record]) -> Result<Vec<RejectedRow>, Error> {
         let failed = |source| Error::from_sqlite(&self.path, "find the rows that are refused", source);
         let mut opened = self.opened.lock().await;
@@ -283,7 +284,7 @@ async fn create_folder_of(path: &Path) -> Result<(), Error> {
     created.map_err(|source| Error::Folder(folder.to_owned(), source))
 }
 
-/// Inserts all records within the transaction that is open, each kind into its own table; says how many came.
+/// Inserts the events of some records within the transaction that is open; says how many came.
 async fn insert(
     connection: &mut SqliteConnection,
     table: &TableName,
@@ -300,7 +301,6 @@ async fn insert(
         // A statement of 2,500 parameters is not worth a place in the cache of statements.
         n_rows += query.build().persistent(false).execute(&mut *connection).await?.rows_affected();
     }
-    energy::add(connection, &energies(records)).await?;
     Ok(n_rows)
 }
 

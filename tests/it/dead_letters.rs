@@ -4,9 +4,13 @@
 
 use std::path::Path;
 
-use fleetwatt::store::{Error, Record, dead_letters, discard_dead_letters};
+use fleetwatt::store::{
+    Error, Record, SpoolLimits, StoreUrl, Timeline, Writer, dead_letters, discard_dead_letters,
+};
 use serde_json::{Value, json};
 
+use crate::ledger::energies;
+use crate::ledger_reader::file;
 use crate::postgres::Database;
 use crate::program::Home;
 use crate::spool_once::{TABLE, batch, delivered, writer};
@@ -38,13 +42,56 @@ async fn a_trigger_that_refuses_every_row_in_its_own_words_keeps_the_batches() {
     let mut writer = writer(folder.path(), &database.url("postgres", "")).await;
     for number in 0..3 {
         let (id, events) = batch(number);
-        let left = writer.keep(id, &Record::from_events(&events), None).await.unwrap().backlog.unwrap();
+        let records = [Record::from_events(&events), energies(0..11)].concat();
+        let left = writer.keep(id, &records, None).await.unwrap().backlog.unwrap();
         assert_eq!(left.batches, u64::from(number) + 1);
         assert!(matches!(left.error, Some(Error::Refused(_))));
     }
     database.run("DROP TRIGGER no ON unified_timeline").await;
     assert!(writer.replay(|_| ()).await.unwrap().backlog.is_none());
     assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![0, 1, 2], 0));
+}
+
+#[tokio::test]
+async fn a_server_whose_ledger_refuses_energies_gets_the_events() {
+    let database = Database::new("letters_energy", TABLE).await;
+    let url = database.url("postgres", "");
+    Timeline::init(&StoreUrl::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
+    database.run("ALTER TABLE fleetwatt.energy ADD CHECK (energy_mj < 0)").await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path(), &url).await;
+    for number in 0..2 {
+        let (id, events) = batch(number);
+        let records = [Record::from_events(&events), energies(0..11)].concat();
+        let receipt = writer.keep(id, &records, None).await.unwrap();
+        assert!(receipt.backlog.is_none() && receipt.dead_letters == 0 && receipt.rows == 5, "{receipt:?}");
+    }
+    assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![0, 1], 0));
+    let marked = "SELECT count(*) FROM unified_timeline WHERE metadata ->> 'ledger' = 'false'";
+    assert_eq!(count(&database, marked).await, 10, "no rebuild takes them for rows of the ledger");
+}
+
+#[tokio::test]
+async fn a_file_whose_ledger_refuses_energies_gets_the_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let store_url = file(&folder);
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    let path = store_url.to_string();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path.strip_prefix("sqlite:").unwrap());
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let trigger =
+        "CREATE TRIGGER no BEFORE INSERT ON fleetwatt_energy BEGIN SELECT RAISE(ABORT, 'no place'); END";
+    sqlx::raw_sql(trigger).execute(&mut connection).await.unwrap();
+    let limits = SpoolLimits { bytes: 1 << 30, age: std::time::Duration::from_secs(3_600) };
+    let mut writer =
+        Writer::open(&folder.path().join("s"), &store_url, "unified_timeline", limits).await.unwrap();
+    let (id, events) = batch(0);
+    let records = [Record::from_events(&events), energies(0..11)].concat();
+    let receipt = writer.keep(id, &records, None).await.unwrap();
+    assert!(receipt.backlog.is_none() && receipt.dead_letters == 0 && receipt.rows == 5, "{receipt:?}");
+    let marked = "SELECT count(*) FROM unified_timeline WHERE metadata ->> 'ledger' = 0";
+    let n_marked: i64 = sqlx::query_scalar(marked).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(n_marked, 5);
 }
 
 #[tokio::test]
@@ -69,8 +116,8 @@ async fn what_was_laid_aside_comes_in_once_also_when_the_answer_to_its_commit_is
     for (name, has_ledger) in [("letters_ledger", true), ("letters_lookup", false)] {
         let database = Database::new(name, &sql).await;
         if has_ledger {
-            let store_url = fleetwatt::store::StoreUrl::parse(&database.url("postgres", ""), None).unwrap();
-            fleetwatt::store::Timeline::init(&store_url, "unified_timeline").await.unwrap();
+            let store_url = StoreUrl::parse(&database.url("postgres", ""), None).unwrap();
+            Timeline::init(&store_url, "unified_timeline").await.unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
         let proxy = Proxy::before(database.server.port).await;

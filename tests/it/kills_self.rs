@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::energies::{Energies, Ledger};
 use crate::kills::{Found, Plan, TABLE, run};
 use crate::postgres::Database;
 
@@ -39,4 +40,10 @@ fn held(found: &Found) {
     assert_eq!(found.faults, Vec::<String>::new(), "{found:?}");
     assert!(found.n_events > 0 && found.n_events == found.n_told, "{found:?}");
     assert!(found.energy_mj > 0 && found.covered_ms > 0, "{found:?}");
+}
+
+#[test]
+fn a_ledger_in_which_nothing_was_measured_is_a_fault() {
+    let nothing = Energies { kept: Ledger::new(), computed: Ledger::new() };
+    assert_eq!(nothing.faults(), ["the ledger has no time that was measured"]);
 }

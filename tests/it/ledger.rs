@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fleetwatt::batch::BatchId;
 use fleetwatt::ledger::{Book, EnergyReading, SeriesKey, SeriesReading};
 use fleetwatt::reading::{Power, Share, Timestamp};
-use fleetwatt::store::{Record, StoreUrl, Timeline};
+use fleetwatt::store::{LedgerAccess, LedgerReader, Record, StoreUrl, Timeline};
 use fleetwatt::support::error::Diagnose;
 use uuid::Uuid;
 
@@ -70,7 +70,7 @@ fn so_it_is_where_hosts_are_sampled_between_cycles() {
 }
 
 /// The energies of some minutes at 100 W, from the third reading on half known to be busy.
-fn energies(minutes: std::ops::Range<i64>) -> Vec<Record> {
+pub(crate) fn energies(minutes: std::ops::Range<i64>) -> Vec<Record> {
     let reading = |minute: i64| SeriesReading {
         key: SeriesKey::Gpu { uuid: "GPU-1".to_owned() },
         node: "a".to_owned(),
@@ -142,6 +142,22 @@ async fn a_name_that_was_removed_beside_the_writer_loses_no_energy() {
     assert!(rows_in(&database).await.is_empty());
     timeline.write(id, &later).await.unwrap();
     assert_eq!(rows_in(&database).await.len(), 2);
+}
+
+#[tokio::test]
+async fn without_the_table_of_delivered_batches_no_ledger_is_kept() {
+    let sql = "CREATE ROLE ledger_unkept LOGIN; GRANT CREATE ON SCHEMA public TO ledger_unkept; \
+               GRANT CREATE ON DATABASE ledger_unkept TO ledger_unkept";
+    let database = Database::new("ledger_unkept", sql).await;
+    let store_url = StoreUrl::parse(&database.url("ledger_unkept", ""), None).unwrap();
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    database.run("DROP TABLE fleetwatt.delivered_batch").await;
+    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
+    timeline.write(BatchId(Uuid::from_u128(1)), &energies(0..11)).await.unwrap();
+    assert!(rows_in(&database).await.is_empty(), "a batch that comes twice would count twice");
+    assert_eq!(timeline.status().await.unwrap().ledger, LedgerAccess::NotKept);
+    let reader = LedgerReader::open(&store_url, "unified_timeline").await.unwrap().unwrap();
+    assert_eq!(reader.access(), LedgerAccess::NotKept);
 }
 
 #[tokio::test]

@@ -179,6 +179,34 @@ async fn a_pruned_timeline_takes_nothing_from_its_ledger(store_url: &StoreUrl, b
     assert_eq!(all(store_url).await, before);
 }
 
+/// Others may keep the facts of boards longer than their readings.
+async fn facts_from_before_the_readings_take_nothing_from_the_ledger(
+    store_url: &StoreUrl,
+    before_minute: &str,
+) {
+    write(store_url, true).await;
+    let before = all(store_url).await;
+    let sql = "DELETE FROM unified_timeline WHERE event_type <> 'gpu_inventory' AND created_at < ";
+    run(store_url, &format!("{sql}{before_minute}")).await;
+    let report = rebuild(store_url, REQUEST).await;
+    assert_eq!((report.quarters, report.kept), (None, Some(KeptQuarters::BeforeTimeline)));
+    assert_eq!(all(store_url).await, before);
+}
+
+#[tokio::test]
+async fn in_a_file_facts_from_before_the_readings_take_nothing_from_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let minute = at(80).micros().to_string();
+    facts_from_before_the_readings_take_nothing_from_the_ledger(&file(&folder), &minute).await;
+}
+
+#[tokio::test]
+async fn in_a_server_facts_from_before_the_readings_take_nothing_from_the_ledger() {
+    let store_url = server("rebuild_facts", "").await;
+    let minute = format!("timestamptz '{}'", at(80));
+    facts_from_before_the_readings_take_nothing_from_the_ledger(&store_url, &minute).await;
+}
+
 #[tokio::test]
 async fn in_a_file_one_that_was_kept_is_right() {
     let folder = tempfile::tempdir().unwrap();

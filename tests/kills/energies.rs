@@ -77,6 +77,15 @@ impl Energies {
         different.map(words).collect()
     }
 
+    /// The same, and that nothing was measured, so that nothing was compared.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let mut faults = self.differences();
+        if self.total().1 == 0 {
+            faults.push("the ledger has no time that was measured".to_owned());
+        }
+        faults
+    }
+
     /// The energy in millijoules and the covered time in milliseconds of all series.
     pub(crate) fn total(&self) -> (i64, i64) {
         self.kept.values().fold((0, 0), |sum, figures| (sum.0 + figures.0, sum.1 + figures.1))

@@ -254,7 +254,7 @@ impl Stage {
             faults.push("something still waits in the spool".to_owned());
         }
         let energies = self.energies().await;
-        faults.extend(energies.differences());
+        faults.extend(energies.faults());
         let (energy_mj, covered_ms) = energies.total();
         let (events, told) = (self.events().await, self.webhook.told());
         let different: BTreeSet<&Told> = told.iter().collect();

@@ -7,8 +7,10 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::connect::begin;
+use super::delivery_log;
 use super::failure::Fault;
 use crate::ledger::Entry;
+use crate::store::LedgerAccess;
 use crate::store::record::EnergyRecord;
 
 /// The tables, and the statements that create them. Names of series and nodes stand once, and rows have numbers: of 800
@@ -36,10 +38,13 @@ pub(super) const TABLES: [(&str, &str); 3] = [
 /// The rights that this role needs on each of them.
 pub(super) const RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE";
 
-const LOOKUP: &str = "\
-SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'fleetwatt' AND c.relname IN ('series', 'node', 'energy') AND has_schema_privilege(n.oid, 'USAGE')
-  AND has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')";
+/// The number of the ledger's tables, of those that may be read, and of those that may be written.
+const ACCESS: &str = "\
+WITH t AS (SELECT c.oid, has_schema_privilege(n.oid, 'USAGE') AS may_use FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'fleetwatt' AND c.relname IN ('series', 'node', 'energy'))
+SELECT count(*), count(*) FILTER (WHERE may_use AND has_table_privilege(oid, 'SELECT')),
+  count(*) FILTER (WHERE may_use AND has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+    AND has_table_privilege(oid, 'UPDATE')) FROM t";
 
 /// Gives a number to each series that has none. `ON CONFLICT` alone would use up a number each time.
 const NAME_SERIES: &str = "\
@@ -80,12 +85,20 @@ ORDER BY s.id, v.quarter, n.id ";
 /// Rows in a statement.
 pub(super) const ROWS_PER_INSERT: usize = 5_000;
 
-/// Whether the tables are there, and this role may write them.
-pub(super) async fn is_usable(connection: &mut PgConnection) -> Result<bool, Fault> {
+/// Whether the tables are there, and what this role may do with them by its rights.
+pub(super) async fn access(connection: &mut PgConnection) -> Result<LedgerAccess, Fault> {
     let mut transaction = begin(connection).await?;
-    let n_tables: i64 = sqlx::query_scalar(LOOKUP).persistent(false).fetch_one(&mut *transaction).await?;
+    let counts: (i64, i64, i64) =
+        sqlx::query_as(ACCESS).persistent(false).fetch_one(&mut *transaction).await?;
     transaction.rollback().await?;
-    Ok(n_tables == 3)
+    let has_delivery_log = delivery_log::is_usable(connection).await?;
+    Ok(match counts {
+        (3, 3, 3) if has_delivery_log => LedgerAccess::ReadWrite,
+        (3, 3, 3) => LedgerAccess::NotKept,
+        (3, 3, _) => LedgerAccess::ReadOnly,
+        (3, ..) => LedgerAccess::Forbidden,
+        _ => LedgerAccess::Missing,
+    })
 }
 
 /// Whether this role may also replace rows, and roll them up to days.

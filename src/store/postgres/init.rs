@@ -8,7 +8,7 @@ use super::connect::begin;
 use super::failure::{Fault, Target};
 use super::{delivery_log, energy, table_schema};
 use crate::store::table::{TableName, quoted};
-use crate::store::{Error, InitReport};
+use crate::store::{Error, InitReport, LedgerAccess};
 
 /// The step that creates the timeline.
 const TABLE_STEP: &str = "create the table";
@@ -85,7 +85,7 @@ async fn create_own_tables(
         }
     }
     transaction.commit().await.map_err(|error| target.sort_commit(error))?;
-    let is_usable = delivery_log::is_usable(connection).await? && energy::is_usable(connection).await?;
+    let is_usable = energy::access(connection).await? == LedgerAccess::ReadWrite;
     let owner_sql = if is_usable { Vec::new() } else { delivery_log::owner_sql(&role) };
     Ok((statements.into_iter().map(str::to_owned).collect(), owner_sql))
 }

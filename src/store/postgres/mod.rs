@@ -32,7 +32,7 @@ use super::receipt::{RejectedRow, WriteReport};
 use super::record::{Record, energies, events};
 use super::store_url::Server;
 use super::table::TableName;
-use super::{Error, Guarantee, InitReport, Status, failpoint};
+use super::{Error, Guarantee, InitReport, LedgerAccess, Status, failpoint};
 use crate::batch::BatchId;
 use connect::{begin, connect};
 use failure::Target;
@@ -166,7 +166,9 @@ impl Session {
         for warning in &warnings {
             tracing::debug!(table = table.name, "{warning}");
         }
-        let has_ledger = target.run("look for the ledger", energy::is_usable(&mut connection)).await?;
+        let access = target.run("look for the ledger", energy::access(&mut connection)).await?;
+        // Without the table of delivered batches one that comes twice would count twice.
+        let has_ledger = guarantee == Guarantee::DeliveryLog && access == LedgerAccess::ReadWrite;
         let now = Instant::now();
         let named = energy::Named::default();
         Ok(Self { connection, table, guarantee, has_ledger, named, warnings, used_at: now, opened_at: now })

@@ -7,9 +7,9 @@ use sqlx::postgres::PgConnection;
 
 use super::binary_copy::{Fields, copy};
 use super::connect::{self, begin, connect};
-use super::failure::{Fault, Target};
+use super::failure::Target;
 use super::readable_table::ReadableTable;
-use super::{events, table_schema};
+use super::{energy, events, table_schema};
 use crate::batch::TimelineRow;
 use crate::ledger::{Entry, Method, Names, NumberedRow, SeriesName};
 use crate::reading::{Quarter, Timestamp};
@@ -23,13 +23,6 @@ use crate::store::ledger_types::{
 };
 use crate::store::store_url::Server;
 use crate::store::table::TableName;
-
-/// The number of the ledger's tables, of those that may be read, and of those that may be written.
-const ACCESS: &str = "\
-WITH t AS (SELECT c.oid, has_schema_privilege(n.oid, 'USAGE') AS may_use FROM pg_class c
-  JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'fleetwatt' AND c.relname IN ('series', 'node', 'energy'))
-SELECT count(*), count(*) FILTER (WHERE may_use AND has_table_privilege(oid, 'SELECT')),
-  count(*) FILTER (WHERE may_use AND has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE')) FROM t";
 
 /// Looks up the two ends of each series by the primary key.
 const SPAN: &str = "\
@@ -66,7 +59,7 @@ impl PostgresReader {
         let mut connection = connect(server).await?;
         let lookup = table_schema::table(&mut connection, &target.table);
         let timeline = ReadableTable::of(&target.run("look up the table", lookup).await?);
-        let access = target.run("look for the ledger", access(&mut connection)).await?;
+        let access = target.run("look for the ledger", energy::access(&mut connection)).await?;
         Ok(Self { target, connection, timeline, access })
     }
 
@@ -368,19 +361,6 @@ enum Bound<'a> {
 /// A time as microseconds since 1970; without a zone it is UTC.
 const MICROS: &str = "(extract(epoch FROM created_at) * 1000000)::int8";
 const MICROS_OF_T: &str = "(extract(epoch FROM t.created_at) * 1000000)::int8";
-
-pub(super) async fn access(connection: &mut PgConnection) -> Result<LedgerAccess, Fault> {
-    let mut transaction = begin(connection).await?;
-    let counts: (i64, i64, i64) =
-        sqlx::query_as(ACCESS).persistent(false).fetch_one(&mut *transaction).await?;
-    transaction.rollback().await?;
-    Ok(match counts {
-        (3, 3, 3) => LedgerAccess::ReadWrite,
-        (3, 3, _) => LedgerAccess::ReadOnly,
-        (3, ..) => LedgerAccess::Forbidden,
-        _ => LedgerAccess::Missing,
-    })
-}
 
 fn numbered(fields: &mut Fields<'_>) -> Option<NumberedRow> {
     let (series, node) = (i64::from(fields.int4()?), i64::from(fields.int4()?));

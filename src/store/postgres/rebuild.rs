@@ -1,5 +1,6 @@
 //! Computes the ledger of a server again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
@@ -9,14 +10,14 @@ use tokio::time::timeout;
 use super::connect::{self, connect};
 use super::failure::{Fault, Target};
 use super::readable_table::ReadableTable;
-use super::{energy, events, reader, table_schema};
+use super::{energy, events, table_schema};
 use crate::batch::TimelineRow;
 use crate::ledger::{Entry, Method, Names, NumberedRow};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::Error;
 use crate::store::derivation::Derivation;
 use crate::store::event_pages::EventPages;
-use crate::store::ledger_types::{LedgerAccess, SUMS};
+use crate::store::ledger_types::SUMS;
 use crate::store::rebuild::{
     DifferenceRow, Plan, PlanFacts, RebuildReport, RebuildRequest, RebuildSql, TotalsRow, tables_of_session,
 };
@@ -90,11 +91,11 @@ async fn check_rights(
         let grants = vec![target.grant("SELECT ON", &table.name)];
         return Err(Error::Permission(STEP, grants, None).into());
     }
-    let access = reader::access(connection).await?;
+    let access = energy::access(connection).await?;
     if !access.is_readable() {
         return Err(Error::NoLedger.into());
     }
-    let may_write = dry_run || (access == LedgerAccess::ReadWrite && energy::may_delete(connection).await?);
+    let may_write = dry_run || (access.is_writable() && energy::may_delete(connection).await?);
     if !may_write {
         let right = format!("{} ON", energy::RIGHTS);
         let tables = "fleetwatt.series, fleetwatt.node, fleetwatt.energy";
@@ -109,9 +110,7 @@ async fn in_transaction(
     request: &RebuildRequest,
     progress: impl FnMut(u64, u64) + Send,
 ) -> Result<RebuildReport, Fault> {
-    let epoch = Quarter::at(Timestamp::from_micros(0));
-    let event_types = Derivation::new(epoch..epoch, &request.rules, true).event_types();
-    let facts = plan_facts(transaction, table, &event_types).await?;
+    let facts = plan_facts(transaction, table, &request.rules.reading_types()).await?;
     let plan = Plan::of(request, &facts);
     let Some(quarters) = plan.quarters.clone() else { return Ok(RebuildReport::empty(plan)) };
     for statement in tables_of_session("timestamptz", " ON COMMIT DROP") {
@@ -197,6 +196,17 @@ async fn stage(
     Ok(())
 }
 
+/// One row for each key: a statement may bring none twice.
+fn added_up(rows: &[NumberedRow]) -> Vec<NumberedRow> {
+    let mut sums: BTreeMap<(i64, Quarter, i64), Entry> = BTreeMap::new();
+    for NumberedRow { series, node, quarter, entry } in rows {
+        let key = (*series, *quarter, *node);
+        sums.entry(key).and_modify(|sum| *sum = sum.plus(*entry)).or_insert(*entry);
+    }
+    let row = |((series, quarter, node), entry)| NumberedRow { series, node, quarter, entry };
+    sums.into_iter().map(row).collect()
+}
+
 async fn insert(connection: &mut PgConnection, rows: &[NumberedRow]) -> sqlx::Result<()> {
     let sql = format!(
         "INSERT INTO rebuilt AS r (series, node, quarter, {SUMS}) SELECT s, n, \
@@ -204,7 +214,7 @@ async fn insert(connection: &mut PgConnection, rows: &[NumberedRow]) -> sqlx::Re
          FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int4[], $6::int4[], $7::int4[], $8::int4[], \
          $9::float4[], $10::int4[], $11::int2[]) AS u (s, n, q, e, c, p, l, g, v, b, m) {STAGE}"
     );
-    for chunk in rows.chunks(energy::ROWS_PER_INSERT) {
+    for chunk in added_up(rows).chunks(energy::ROWS_PER_INSERT) {
         let long = |of: fn(&NumberedRow) -> i64| chunk.iter().map(of).collect::<Vec<_>>();
         let int = |of: fn(&Entry) -> i64| {
             chunk.iter().map(|row| energy::int_of(of(&row.entry))).collect::<Vec<i32>>()
@@ -241,4 +251,35 @@ async fn name(connection: &mut PgConnection, names: &Names) -> sqlx::Result<()> 
         .bind(names.nodes.keys().copied().collect::<Vec<_>>())
         .bind(names.nodes.values().map(String::as_str).collect::<Vec<_>>());
     query.persistent(false).execute(connection).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_comes_twice_is_one_with_both_energies() {
+        let row = |node, number, energy_mj| {
+            let entry = Entry {
+                energy_mj,
+                covered_ms: 10,
+                samples: 1,
+                min_mw: None,
+                max_mw: None,
+                variance_mj2: 0.0,
+                busy_ms: None,
+                method: Method::READINGS,
+            };
+            NumberedRow {
+                series: 1,
+                node,
+                quarter: Quarter::at(Timestamp::from_micros(0)).plus(number),
+                entry,
+            }
+        };
+        let rows = added_up(&[row(1, 0, 3), row(1, 1, 5), row(1, 0, 4), row(2, 0, 9)]);
+        let figures: Vec<_> =
+            rows.iter().map(|row| (row.node, row.entry.energy_mj, row.entry.covered_ms)).collect();
+        assert_eq!(figures, [(1, 7, 20), (2, 9, 10), (1, 5, 10)]);
+    }
 }

@@ -5,10 +5,10 @@ use sqlx::postgres::PgConnection;
 
 use super::connect::begin;
 use super::delivery_log::owner_sql;
+use super::energy;
 use super::failure::Fault;
 use super::init::{index_by_source, index_by_time};
 use super::table_mapping::TableMapping;
-use super::{energy, reader};
 use crate::reading::Timestamp;
 use crate::store::table::quoted;
 use crate::store::{Guarantee, LedgerAccess, Status};
@@ -39,7 +39,10 @@ pub(super) async fn ask(
     let mut hints = hints(table, &query.fetch_all(&mut *transaction).await?);
     transaction.rollback().await?;
     let (recent, newest) = if table.may_select { counts(connection, table).await? } else { (None, None) };
-    let ledger = reader::access(connection).await?;
+    let ledger = match energy::access(connection).await? {
+        LedgerAccess::ReadWrite if guarantee != Guarantee::DeliveryLog => LedgerAccess::NotKept,
+        access => access,
+    };
     if ledger == LedgerAccess::ReadWrite && !energy::may_delete(connection).await? {
         let role = quoted(&table.role);
         hints.push(format!(

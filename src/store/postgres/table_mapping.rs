@@ -84,8 +84,7 @@ impl TableMapping {
         Ok(())
     }
 
-    /// Inserts all records within the transaction that is open, by arrays, each kind into its own table; says how many
-    /// rows came.
+    /// Inserts the events of some records within the transaction that is open, by arrays; says how many came.
     pub(super) async fn insert(
         &self,
         connection: &mut PgConnection,

@@ -70,12 +70,7 @@ fn in_transaction(
     request: &RebuildRequest,
     progress: impl FnMut(u64, u64),
 ) -> rusqlite::Result<RebuildReport> {
-    let probe = Derivation::new(
-        Quarter::at(Timestamp::from_micros(0))..Quarter::at(Timestamp::from_micros(0)),
-        &request.rules,
-        true,
-    );
-    let facts = plan_facts(transaction, table, &probe.event_types())?;
+    let facts = plan_facts(transaction, table, &request.rules.reading_types())?;
     let plan = Plan::of(request, &facts);
     let Some(quarters) = plan.quarters.clone() else { return Ok(RebuildReport::empty(plan)) };
     for statement in tables_of_session("bigint", "") {
