@@ -33,14 +33,14 @@ pub(super) fn idle_below(text: &str) -> Result<Share, ValueError> {
     }
 }
 
-/// Warns of a gap that is shorter than the time between two readings: nothing would be measured.
+/// Warns of a gap that is no longer than the time between two readings: nothing would be measured.
 pub(super) fn check_max_gap(section: &mut Section<'_, '_>, sections: &Sections) {
     let interval = sections.cycle.settings.interval;
-    if let Some(max_gap) = sections.energy.ledger.max_gap.filter(|max_gap| *max_gap < interval)
+    if let Some(max_gap) = sections.energy.ledger.max_gap.filter(|max_gap| *max_gap <= interval)
         && let Some(location) = section.value_location("max_gap")
     {
         let [max_gap, interval] = [max_gap, interval].map(humantime::format_duration);
-        let message = format!("the max_gap of {max_gap} is below the interval of {interval}");
+        let message = format!("the max_gap of {max_gap} is not above the interval of {interval}");
         let hint = "raise it to two intervals or more, or take it out: three intervals are the default";
         let error = ValueError::new(message, "no time would count as measured", hint);
         section.report(location, error.warning());
