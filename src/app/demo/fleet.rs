@@ -8,7 +8,7 @@ use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 use uuid::Builder;
 
-use super::load::{Place, Rhythm, dice, load};
+use super::load::{Place, Rhythm, load, mixed_number};
 use super::station::PlayedStation;
 use super::trouble::{STATION, Trouble, Troubles, is_missed};
 use crate::batch::{Batch, BatchId, HostReport};
@@ -92,7 +92,7 @@ impl PlayedFleet {
         (at, local): (Timestamp, &ZonedDateTime),
     ) -> HostReport {
         let troubles: Vec<Trouble> = self.troubles.of(&host.node, at).collect();
-        let took = Duration::from_millis(180 + dice(self.seed, &[9, node, number]) % 240);
+        let took = Duration::from_millis(180 + mixed_number(self.seed, &[9, node, number]) % 240);
         let mut report = HostReport {
             span: Span { asked_at: at.plus(Duration::from_millis(5)), answered_at: at.plus(took) },
             probe_time: took / 2,
@@ -111,7 +111,7 @@ impl PlayedFleet {
             draw(board, &load(self.seed, &place, at, local));
         }
         for trouble in troubles {
-            befall(&mut report, trouble);
+            apply(&mut report, trouble);
         }
         report
     }
@@ -147,7 +147,7 @@ fn failure(troubles: &[Trouble], is_missed: bool) -> Option<Failure> {
 }
 
 /// The trouble of a board of a host that answers.
-fn befall(report: &mut HostReport, trouble: Trouble) {
+fn apply(report: &mut HostReport, trouble: Trouble) {
     match trouble {
         Trouble::Lost(index) => {
             let Some(board) = report.gpus.get_mut(index) else { return };
@@ -181,7 +181,7 @@ fn is_at(report: &HostReport, site: &str) -> bool {
 /// The identity of a cycle, the same whenever it is played.
 fn batch_id(seed: u64, number: u64, at: Timestamp) -> BatchId {
     let milliseconds = u64::try_from(at.micros() / 1_000).unwrap_or_default();
-    let (high, low) = (dice(seed, &[10, number]), dice(seed, &[11, number]));
+    let (high, low) = (mixed_number(seed, &[10, number]), mixed_number(seed, &[11, number]));
     let bytes = u128::from(high) << 64 | u128::from(low);
     let mut random = [0; 10];
     random.copy_from_slice(bytes.to_be_bytes().get(..10).unwrap_or(&[0; 10]));

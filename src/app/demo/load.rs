@@ -103,11 +103,11 @@ pub(super) fn load(seed: u64, place: &Place, at: Timestamp, local: &ZonedDateTim
 
 /// A number from 0 to 999 that follows from these.
 pub(super) fn thousandths(seed: u64, of: &[u64]) -> i64 {
-    i64::try_from(dice(seed, of) % 1_000).unwrap_or_default()
+    i64::try_from(mixed_number(seed, of) % 1_000).unwrap_or_default()
 }
 
 /// A number that follows from these, and looks like chance: the mixing steps of SplitMix64.
-pub(super) fn dice(seed: u64, of: &[u64]) -> u64 {
+pub(super) fn mixed_number(seed: u64, of: &[u64]) -> u64 {
     of.iter().fold(mixed(seed), |sum, part| mixed(sum ^ mixed(*part)))
 }
 
