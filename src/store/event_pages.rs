@@ -50,7 +50,7 @@ impl EventPages {
     }
 
     /// Notes the next row of the page.
-    pub(super) fn saw(&mut self, at: Timestamp) {
+    pub(super) fn note_row(&mut self, at: Timestamp) {
         self.n_rows += 1;
         self.last = Some(match self.last {
             Some((last, n_rows)) if last == at.micros() => (last, n_rows + 1),
@@ -59,7 +59,7 @@ impl EventPages {
     }
 
     /// Turns to the next page.
-    pub(super) fn turn(&mut self) {
+    pub(super) fn next_page(&mut self) {
         let Some(page) = self.page() else { return };
         match self.last.filter(|_| self.n_rows >= ROWS_A_PAGE) {
             // It was full: the rest of it follows.
@@ -94,10 +94,10 @@ mod tests {
             let of_page =
                 times.iter().filter(|at| page.time.contains(at)).skip(page.offset).take(ROWS_A_PAGE);
             for at in of_page {
-                pages.saw(Timestamp::from_micros(*at));
+                pages.note_row(Timestamp::from_micros(*at));
                 found.push(*at);
             }
-            pages.turn();
+            pages.next_page();
             n_pages += 1;
         }
         (found, n_pages)

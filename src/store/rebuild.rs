@@ -42,7 +42,8 @@ pub struct RebuildReport {
     pub before: LedgerTotals,
     /// The ledger after.
     pub after: LedgerTotals,
-    /// Number of rows that differ by more than a millijoule, or that only one of them has.
+    /// Number of rows that only one of them has, or that differ: in energy by more than a millijoule, or in covered time
+    /// or samples at all. Other figures are not compared.
     pub n_different: u64,
     /// The largest differences by series and day.
     pub differences: Vec<Difference>,

@@ -161,14 +161,14 @@ impl PostgresReader {
             let work = async {
                 let mut transaction = begin(connection).await?;
                 let each = |event: &TimelineRow<'_>| {
-                    noted.saw(event.at);
+                    noted.note_row(event.at);
                     taken.take(event, &mut *on_row);
                 };
                 events::each(&mut transaction, &sql, each).await?;
                 Ok(transaction.rollback().await?)
             };
             self.target.run(TIMELINE_STEP, work).await?;
-            pages.turn();
+            pages.next_page();
         }
         Ok(derivation.finish(on_row))
     }

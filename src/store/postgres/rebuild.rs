@@ -22,7 +22,7 @@ use crate::store::rebuild::{
     DifferenceRow, Plan, PlanFacts, RebuildReport, RebuildRequest, RebuildSql, TotalsRow, tables_of_session,
 };
 use crate::store::store_url::Server;
-use crate::store::table::TableName;
+use crate::store::table::{TableName, quoted};
 
 /// The time for all of it: ten million rows take less than a minute.
 const WITHIN: Duration = Duration::from_secs(3_600);
@@ -35,12 +35,9 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeo
 const LOCK: &str =
     "LOCK TABLE fleetwatt.series, fleetwatt.node, fleetwatt.energy IN SHARE ROW EXCLUSIVE MODE";
 
-/// Adds up what comes twice, as samples may.
-const STAGE: &str = "ON CONFLICT (series, quarter, node) DO UPDATE SET energy_mj = r.energy_mj + excluded.energy_mj, \
-    covered_ms = r.covered_ms + excluded.covered_ms, samples = r.samples + excluded.samples, \
-    variance_mj2 = r.variance_mj2 + excluded.variance_mj2, busy_ms = r.busy_ms + excluded.busy_ms, \
-    min_mw = least(r.min_mw, excluded.min_mw), max_mw = greatest(r.max_mw, excluded.max_mw), \
-    method = r.method | excluded.method";
+/// The rows are computed into tables of the session.
+const TEMP_RIGHT: &str =
+    "SELECT has_database_privilege(current_database(), 'TEMPORARY'), current_database()::text";
 
 const STEP: &str = "compute the ledger";
 
@@ -94,6 +91,12 @@ async fn check_rights(
     let access = energy::access(connection).await?;
     if !access.is_readable() {
         return Err(Error::NoLedger.into());
+    }
+    let (may_have_tables, database): (bool, String) =
+        sqlx::query_as(TEMP_RIGHT).persistent(false).fetch_one(&mut *connection).await?;
+    if !may_have_tables {
+        let grants = vec![target.grant("TEMPORARY ON DATABASE", &quoted(&database))];
+        return Err(Error::Permission(STEP, grants, None).into());
     }
     let may_write = dry_run || (access.is_writable() && energy::may_delete(connection).await?);
     if !may_write {
@@ -183,13 +186,13 @@ async fn stage(
     while let Some(page) = pages.page() {
         let sql = events::page(table, &types, &page);
         let each = |event: &TimelineRow<'_>| {
-            pages.saw(event.at);
+            pages.note_row(event.at);
             derivation.take(event, |row| rows.push(row));
         };
         events::each(connection, &sql, each).await?;
         insert(connection, &rows).await?;
         rows.clear();
-        pages.turn();
+        pages.next_page();
         let reached = Quarter::at(Timestamp::from_micros(page.time.end));
         progress(u64::try_from(reached.since(start)).unwrap_or(0).min(n_quarters), n_quarters);
     }
@@ -209,10 +212,11 @@ fn added_up(rows: &[NumberedRow]) -> Vec<NumberedRow> {
 
 async fn insert(connection: &mut PgConnection, rows: &[NumberedRow]) -> sqlx::Result<()> {
     let sql = format!(
-        "INSERT INTO rebuilt AS r (series, node, quarter, {SUMS}) SELECT s, n, \
+        "INSERT INTO rebuilt AS e (series, node, quarter, {SUMS}) SELECT s, n, \
          timestamptz 'epoch' + q * interval '1 microsecond', e, c, p, l, g, v, b, m \
          FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int4[], $6::int4[], $7::int4[], $8::int4[], \
-         $9::float4[], $10::int4[], $11::int2[]) AS u (s, n, q, e, c, p, l, g, v, b, m) {STAGE}"
+         $9::float4[], $10::int4[], $11::int2[]) AS u (s, n, q, e, c, p, l, g, v, b, m) {}",
+        energy::ON_CONFLICT
     );
     for chunk in added_up(rows).chunks(energy::ROWS_PER_INSERT) {
         let long = |of: fn(&NumberedRow) -> i64| chunk.iter().map(of).collect::<Vec<_>>();

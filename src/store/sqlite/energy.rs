@@ -3,6 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Sqlite as Dialect};
 
+use crate::store::ledger_types::SUMS;
 use crate::store::record::EnergyRecord;
 
 /// The names of series and nodes stand once, and rows have numbers: of 800 GPUs a month is 84 MB so.
@@ -13,6 +14,10 @@ const TABLES: &str = "CREATE TABLE IF NOT EXISTS fleetwatt_series (id INTEGER PR
     node INTEGER NOT NULL, energy_mj INTEGER NOT NULL, covered_ms INTEGER NOT NULL, samples INTEGER NOT NULL, \
     min_mw INTEGER, max_mw INTEGER, variance_mj2 REAL NOT NULL, busy_ms INTEGER, method INTEGER NOT NULL, \
     PRIMARY KEY (series, quarter, node)) WITHOUT ROWID";
+
+/// The number of these tables that are there.
+pub(super) const N_TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
+    AND name IN ('fleetwatt_series', 'fleetwatt_node', 'fleetwatt_energy')";
 
 /// Rows in a statement, of 11 parameters each.
 const ROWS_PER_INSERT: usize = 500;
@@ -32,9 +37,7 @@ pub(super) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()
 
 /// Whether the tables are there.
 pub(super) async fn is_there(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    let sql = "SELECT count(*) FROM sqlite_schema \
-               WHERE name IN ('fleetwatt_series', 'fleetwatt_node', 'fleetwatt_energy')";
-    let n_tables: i64 = sqlx::query_scalar(sql).fetch_one(connection).await?;
+    let n_tables: i64 = sqlx::query_scalar(N_TABLES).fetch_one(connection).await?;
     Ok(n_tables == 3)
 }
 
@@ -42,10 +45,10 @@ pub(super) async fn is_there(connection: &mut SqliteConnection) -> sqlx::Result<
 pub(super) async fn add(connection: &mut SqliteConnection, rows: &[&EnergyRecord]) -> sqlx::Result<()> {
     for chunk in rows.chunks(ROWS_PER_INSERT) {
         name(connection, chunk).await?;
-        let mut query = QueryBuilder::<Dialect>::new(
-            "INSERT INTO fleetwatt_energy SELECT s.id, v.column2, n.id, v.column4, v.column5, v.column6, v.column7, \
-             v.column8, v.column9, v.column10, v.column11 FROM (",
-        );
+        let mut query = QueryBuilder::<Dialect>::new(format!(
+            "INSERT INTO fleetwatt_energy (series, quarter, node, {SUMS}) SELECT s.id, v.column2, n.id, \
+             v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10, v.column11 FROM ("
+        ));
         query.push_values(chunk, |mut tuple, row| {
             let entry = &row.entry;
             tuple.push_bind(row.series.clone()).push_bind(row.quarter).push_bind(row.node.clone());

@@ -43,12 +43,12 @@ pub(super) fn each_event(
         let mut rows = statement.query(params![page.time.start, page.time.end, offset])?;
         while let Some(row) = rows.next()? {
             let at = Timestamp::from_micros(row.get(4)?);
-            pages.saw(at);
+            pages.note_row(at);
             if !on_row(&timeline_row(row, at)?) {
                 return Ok(());
             }
         }
-        pages.turn();
+        pages.next_page();
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::energy;
 use super::events::{each_event, ends, last_of_each_source};
 use crate::batch::TimelineRow;
 use crate::ledger::{Entry, Method, Names, NumberedRow, SeriesName};
@@ -26,9 +27,6 @@ const ROWS_A_CHUNK: usize = 1_024;
 
 /// Chunks that may wait.
 const MAX_CHUNKS: usize = 8;
-
-const TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
-    AND name IN ('fleetwatt_series', 'fleetwatt_node', 'fleetwatt_energy')";
 
 const ROWS: &str = "SELECT node, quarter, energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2, busy_ms, method \
     FROM fleetwatt_energy WHERE series = ?1 AND quarter >= ?2 AND quarter < ?3";
@@ -68,7 +66,7 @@ impl SqliteReader {
             connection.execute_batch("PRAGMA cache_size = -16384")?;
             let sql = "SELECT count(*) FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE";
             let has_timeline: i64 = connection.query_row(sql, [name], |row| row.get(0))?;
-            let n_tables: i64 = connection.query_row(TABLES, [], |row| row.get(0))?;
+            let n_tables: i64 = connection.query_row(energy::N_TABLES, [], |row| row.get(0))?;
             Ok((has_timeline > 0).then_some((connection, n_tables == 3)))
         });
         Ok(opened.await?.map(|(connection, has_ledger)| Self {
@@ -325,7 +323,8 @@ impl SqliteReader {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+/// Does some work with a file on a thread on which it may wait.
+pub(super) async fn blocking<T: Send + 'static>(
     path: &Path,
     step: &'static str,
     work: impl FnOnce() -> rusqlite::Result<T> + Send + 'static,

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, Row, Statement, Transaction, TransactionBehavior, params};
-use tokio::task::spawn_blocking;
 
+use super::energy;
 use super::events::{each_event, ends};
+use super::reader::blocking;
 use crate::ledger::{Method, Names, NumberedRow};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::derivation::Derivation;
@@ -25,14 +26,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const ROWS_A_NOTE: u64 = 10_000;
 
 const STEP: &str = "compute the ledger";
-
-/// Adds up what comes twice, as samples may.
-const STAGE: &str = "ON CONFLICT (series, quarter, node) DO UPDATE SET energy_mj = energy_mj + excluded.energy_mj, \
-    covered_ms = covered_ms + excluded.covered_ms, samples = samples + excluded.samples, \
-    variance_mj2 = variance_mj2 + excluded.variance_mj2, busy_ms = busy_ms + excluded.busy_ms, \
-    min_mw = min(coalesce(min_mw, excluded.min_mw), coalesce(excluded.min_mw, min_mw)), \
-    max_mw = max(coalesce(max_mw, excluded.max_mw), coalesce(excluded.max_mw, max_mw)), \
-    method = method | excluded.method";
 
 /// Computes a ledger that is there. `progress` is given how many quarters are done, of how many.
 pub(in crate::store) async fn rebuild(
@@ -58,10 +51,7 @@ pub(in crate::store) async fn rebuild(
         }
         Ok(report)
     };
-    match spawn_blocking(work).await {
-        Ok(done) => done.map_err(|source| Error::from_rusqlite(path, STEP, source)),
-        Err(error) => Err(Error::Other(STEP, sqlx::Error::AnyDriverError(Box::new(error)))),
-    }
+    blocking(path, STEP, work).await
 }
 
 fn in_transaction(
@@ -127,27 +117,27 @@ fn stage(
     mut progress: impl FnMut(u64, u64),
 ) -> rusqlite::Result<Names> {
     let values = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11";
-    let sql = format!("INSERT INTO rebuilt (series, node, quarter, {SUMS}) VALUES ({values}) {STAGE}");
+    let sql = format!("INSERT INTO rebuilt (series, node, quarter, {SUMS}) VALUES ({values}){}", energy::ADD);
     let mut statement = connection.prepare(&sql)?;
     let mut staged = Ok(());
-    let mut keep = |row: NumberedRow| {
+    let mut keep = |staged: &mut rusqlite::Result<()>, row: NumberedRow| {
         if staged.is_ok() {
-            staged = insert(&mut statement, &row);
+            *staged = insert(&mut statement, &row);
         }
     };
     let n_quarters = u64::try_from(quarters.end.since(quarters.start)).unwrap_or(0);
     let (types, time) = (derivation.event_types(), derivation.time());
     let mut n_rows: u64 = 0;
     each_event(connection, table, &types, &time, |event| {
-        derivation.take(event, &mut keep);
+        derivation.take(event, |row| keep(&mut staged, row));
         n_rows += 1;
         if n_rows.is_multiple_of(ROWS_A_NOTE) {
             let done = u64::try_from(Quarter::at(event.at).since(quarters.start)).unwrap_or(0);
             progress(done.min(n_quarters), n_quarters);
         }
-        true
+        staged.is_ok()
     })?;
-    let names = derivation.finish(&mut keep).names;
+    let names = derivation.finish(|row| keep(&mut staged, row)).names;
     progress(n_quarters, n_quarters);
     staged.map(|()| names)
 }
