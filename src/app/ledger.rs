@@ -7,8 +7,8 @@ use super::{Error, Settings};
 use crate::battery::VENDOR;
 use crate::reading::{Quarter, Timestamp};
 use crate::store::{
-    CountedTwice, DerivationRules, LedgerAccess, LedgerReader, LedgerSize, RebuildReport, RebuildRequest,
-    Timeline, rebuild_ledger,
+    CountedTwice, DerivationRules, Error as StoreError, LedgerAccess, LedgerReader, LedgerSize,
+    RebuildReport, RebuildRequest, Timeline, rebuild_ledger,
 };
 
 /// The status of a ledger and of the timeline that it follows from.
@@ -22,9 +22,8 @@ pub struct LedgerStatus {
     pub span: Option<Range<Quarter>>,
     /// The series that were counted more than once, if there are any.
     pub counted_twice: Option<CountedTwice>,
-    /// The times of the timeline's first and last row from which energy follows. `None` where there is none, or it cannot
-    /// be read.
-    pub timeline: Option<(Timestamp, Timestamp)>,
+    /// The times of the timeline's first and last reading of power, if there are any, or why it cannot be read.
+    pub timeline: Result<Option<(Timestamp, Timestamp)>, StoreError>,
 }
 
 /// The part of the ledger that `ledger rebuild` computes.
@@ -47,10 +46,7 @@ pub async fn ledger_status(settings: &Settings) -> Result<Option<LedgerStatus>, 
     let (size, span) =
         if access.is_readable() { (Some(reader.size().await?), reader.span().await?) } else { (None, None) };
     let counted_twice = if access.is_readable() { reader.counted_twice().await? } else { None };
-    let timeline = reader.timeline_ends(&derivation_rules(settings)).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "the timeline cannot be read");
-        None
-    });
+    let timeline = reader.timeline_ends(&derivation_rules(settings)).await;
     reader.close().await;
     Ok(Some(LedgerStatus { access, size, span, counted_twice, timeline }))
 }
@@ -59,7 +55,7 @@ pub async fn ledger_status(settings: &Settings) -> Result<Option<LedgerStatus>, 
 /// done, of how many.
 ///
 /// # Errors
-/// There is no ledger, or the database does not let itself be read or changed. Nothing was changed.
+/// There is no ledger, or the database cannot be read or changed. Nothing was changed.
 pub async fn ledger_rebuild(
     settings: &Settings,
     range: LedgerRange,

@@ -304,7 +304,7 @@ pub(super) enum LedgerCommand {
     /// millijoule off where earlier rows of the timeline are gone. It may run beside a daemon or a timer, whose cycles
     /// wait in the spool meanwhile.
     ///
-    /// Exit code: 0 done, or nothing differs; 1 there is no ledger, or the database does not let itself be read or
+    /// Exit code: 0 done, or nothing differs; 1 there is no ledger, or the database cannot be read or
     /// changed; 2 the settings are wrong.
     Rebuild {
         /// Only quarter-hours that begin then or later, as 2026-11-27T06:00:00Z [default: all of the timeline]
@@ -341,7 +341,7 @@ pub(super) enum StoreCommand {
     ///
     /// With `keep`, each batch does a part of it, so that the file stops growing; this does all of it now.
     ///
-    /// Exit code: 0 removed, or nothing is that old; 1 the database does not let itself be changed; 2 the settings are
+    /// Exit code: 0 removed, or nothing is that old; 1 the database cannot be changed; 2 the settings are
     /// wrong, or have no `keep`.
     Prune {
         /// Only count them

@@ -9,9 +9,10 @@ use crate::app::{self, LedgerRange, LedgerStatus, Settings};
 use crate::output::figures::{count, energy_number};
 use crate::reading::{Quarter, SafeText, Timestamp};
 use crate::store::{
-    CountedTwice, Difference, KeptQuarters, LedgerAccess, LedgerSize, LedgerTotals, RebuildReport,
+    CountedTwice, Difference, Error, KeptQuarters, LedgerAccess, LedgerSize, LedgerTotals, RebuildReport,
 };
 use crate::support::counted;
+use crate::support::error::Diagnose;
 
 /// The name and version of the shape of `ledger status --format json`.
 const SCHEMA: &str = "fleetwatt.ledger_status/1";
@@ -60,13 +61,22 @@ fn text(status: &LedgerStatus, settings: &Settings) -> String {
         }
         lines.extend(bytes.map(|bytes| format!("size      {bytes} bytes")));
     }
-    lines.push(match status.timeline {
-        Some((first, last)) => format!("timeline  power from {first} to {last}"),
-        None => "timeline  no power in it, or not readable".to_owned(),
-    });
+    lines.push(timeline(&status.timeline));
     lines.extend(status.counted_twice.as_ref().map(counted_twice));
     lines.extend(advice(status).map(|advice| format!("advice    {advice}")));
     lines.join("\n") + "\n"
+}
+
+/// From when to when the timeline has power, or why that is not known.
+fn timeline(ends: &Result<Option<(Timestamp, Timestamp)>, Error>) -> String {
+    match ends {
+        Ok(Some((first, last))) => format!("timeline  power from {first} to {last}"),
+        Ok(None) => "timeline  no power in it".to_owned(),
+        Err(error) => {
+            let (message, hint) = (error.to_string(), error.hint());
+            format!("timeline  cannot be read: {}; {}", SafeText::new(&message), SafeText::new(&hint))
+        }
+    }
 }
 
 /// The warning of energy that was added more than once.
@@ -97,7 +107,7 @@ fn advice(status: &LedgerStatus) -> Option<&'static str> {
     if !status.access.is_readable() {
         return Some(render::NO_LEDGER_ADVICE);
     }
-    let (first, _) = status.timeline?;
+    let (first, _) = status.timeline.as_ref().ok().copied().flatten()?;
     let begins_later = status.span.as_ref().is_none_or(|span| Quarter::at(first) < span.start);
     begins_later.then_some("the timeline begins earlier: `fleetwatt ledger rebuild` takes it in")
 }
@@ -105,6 +115,7 @@ fn advice(status: &LedgerStatus) -> Option<&'static str> {
 fn as_json(status: Option<&LedgerStatus>) -> String {
     let Some(status) = status else { return document(&json!({ "schema": SCHEMA, "access": null })) };
     let size = status.size.as_ref();
+    let timeline = status.timeline.as_ref().ok().copied().flatten();
     let time = |at: Timestamp| at.to_string();
     document(&json!({
         "schema": SCHEMA,
@@ -124,8 +135,8 @@ fn as_json(status: Option<&LedgerStatus>) -> String {
             "from": time(twice.quarters.start.start()),
             "to": time(twice.quarters.end.start()),
         })),
-        "timeline_from": status.timeline.map(|(first, _)| time(first)),
-        "timeline_to": status.timeline.map(|(_, last)| time(last)),
+        "timeline_from": timeline.map(|(first, _)| time(first)),
+        "timeline_to": timeline.map(|(_, last)| time(last)),
     }))
 }
 
@@ -274,13 +285,23 @@ differ    4 rows, now replaced
     }
 
     #[test]
+    fn a_timeline_that_may_not_be_read_is_told_with_the_grant() {
+        let grant = "GRANT SELECT ON \"t\" TO \"r\";".to_owned();
+        let error = Error::Permission("read the timeline", vec![grant], None);
+        let expected = "timeline  cannot be read: the database role lacks permission (read the timeline); \
+                        let an owner of it run: GRANT SELECT ON \"t\" TO \"r\";";
+        assert_eq!(timeline(&Err(error)), expected);
+        assert_eq!(timeline(&Ok(None)), "timeline  no power in it");
+    }
+
+    #[test]
     fn a_timeline_that_begins_before_its_ledger_is_told_how_it_gets_in() {
         let status = |span| LedgerStatus {
             access: LedgerAccess::ReadWrite,
             size: None,
             span,
             counted_twice: None,
-            timeline: Some((quarter(3).start(), quarter(9).start())),
+            timeline: Ok(Some((quarter(3).start(), quarter(9).start()))),
         };
         assert_eq!(advice(&status(Some(quarter(3)..quarter(9)))), None);
         assert!(advice(&status(Some(quarter(4)..quarter(9)))).unwrap().contains("ledger rebuild"));
