@@ -337,18 +337,20 @@ impl<'a> Plan<'a> {
             true => reader.alerts(range.start.start()..range.end.start()).await?,
             false => Vec::new(),
         };
+        let nodes: BTreeSet<&str> =
+            self.nodes.keys().chain(names.nodes.values()).map(String::as_str).collect();
         let mut reasons = Vec::new();
         for gap in measured.gaps() {
-            reasons.push(reasons::reason(reader, gap, names, &events, kept_from).await?);
+            reasons.push(reasons::reason(reader, gap, names, (&events, &nodes), kept_from).await?);
         }
         let is_asked = |event: &AlertEvent| {
             let is_selected = |selected: &BTreeSet<String>| {
-                alerts::node_of(&event.source).is_some_and(|node| selected.contains(node))
+                alerts::split(&event.source, &nodes).is_some_and(|(node, _)| selected.contains(node))
             };
             self.selected.as_ref().is_none_or(is_selected)
         };
         let events: Vec<AlertEvent> = events.into_iter().filter(is_asked).collect();
-        let alerts = if has_charts { alert_rows(&events, &self.question.zone) } else { Vec::new() };
+        let alerts = if has_charts { alert_rows(&events, &nodes, &self.question.zone) } else { Vec::new() };
         let (charge, battery_hours) = self.batteries(reader, names).await?;
         Ok(Told { reasons, charge, battery_hours, alerts })
     }

@@ -1,6 +1,6 @@
 //! Alerts of a range for the page: each with its beginning and its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 
@@ -8,8 +8,8 @@ use crate::reading::Timestamp;
 use crate::report::{AlertRow, Moment};
 use crate::store::AlertEvent;
 
-/// The alerts that were raised, with the time at which each was over, if it was.
-pub(super) fn alert_rows(events: &[AlertEvent], zone: &TimeZone) -> Vec<AlertRow> {
+/// The alerts that were raised, with the time at which each was over, if it was. `nodes` are all that are known.
+pub(super) fn alert_rows(events: &[AlertEvent], nodes: &BTreeSet<&str>, zone: &TimeZone) -> Vec<AlertRow> {
     let mut rows = Vec::<AlertRow>::new();
     let mut active = BTreeMap::<&str, usize>::new();
     for event in events {
@@ -22,7 +22,7 @@ pub(super) fn alert_rows(events: &[AlertEvent], zone: &TimeZone) -> Vec<AlertRow
                 to: None,
                 is_critical: event.severity == "critical",
                 rule: event.rule.clone(),
-                subject: subject(&event.source),
+                subject: subject(&event.source, nodes),
                 message: event.message.clone(),
             });
         } else if let Some(row) = active.remove(event.key.as_str()).and_then(|place| rows.get_mut(place)) {
@@ -37,28 +37,33 @@ fn moment(at: Timestamp, zone: &TimeZone) -> Moment {
     Moment(instant.to_zoned_datetime(zone.clone()))
 }
 
-/// The node or device in words: `hgx-03`, `hgx-05 GPU 6`; another source as it is.
-fn subject(source: &str) -> String {
-    let node = source.strip_prefix("node_").map(str::to_owned);
-    let gpu = source.strip_prefix("gpu_").map(|rest| match rest.rsplit_once('_') {
-        Some((node, index)) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
-            format!("{node} GPU {index}")
-        }
-        Some(_) | None => rest.to_owned(),
-    });
-    node.or(gpu).unwrap_or_else(|| source.to_owned())
+/// The node of a source, and the board on it if it names one: `gpu_rack_7_0` is of GPU 0 of `rack_7`, if that is the longest
+/// name of a node that fits. `None` of a source of no node that is known.
+pub(super) fn split<'a>(source: &'a str, nodes: &BTreeSet<&str>) -> Option<(&'a str, Option<&'a str>)> {
+    if let Some(node) = source.strip_prefix("node_") {
+        return nodes.contains(node).then_some((node, None));
+    }
+    let rest = source.strip_prefix("gpu_")?;
+    if nodes.contains(rest) {
+        return Some((rest, None));
+    }
+    let mut parts = rest.rmatch_indices('_').filter_map(|(at, _)| rest.split_at_checked(at));
+    let (node, board) = parts.find(|(node, _)| nodes.contains(node))?;
+    Some((node, board.strip_prefix('_')))
 }
 
-/// The node that an alert is of, where it is of one.
-pub(super) fn node_of(source: &str) -> Option<&str> {
-    let rest = source.strip_prefix("node_").or_else(|| source.strip_prefix("gpu_"))?;
-    match rest.rsplit_once('_') {
-        Some((node, index))
-            if source.starts_with("gpu_") && index.bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            Some(node)
+/// The node or device in words: `hgx-03`, `hgx-05 GPU 6`; a source of no node that is known as it is.
+fn subject(source: &str, nodes: &BTreeSet<&str>) -> String {
+    match split(source, nodes) {
+        Some((node, None)) => node.to_owned(),
+        Some((node, Some(board))) if board.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("{node} GPU {board}")
         }
-        Some(_) | None => Some(rest),
+        Some((node, Some(board))) => format!("{node} {board}"),
+        None => {
+            let rest = source.strip_prefix("node_").or_else(|| source.strip_prefix("gpu_"));
+            rest.unwrap_or(source).to_owned()
+        }
     }
 }
 
@@ -86,7 +91,7 @@ mod tests {
             event(2, true, "gpu_b_6", "b GPU 6 is hot"),
             event(5, false, "node_a", "over"),
         ];
-        let rows = alert_rows(&events, &TimeZone::UTC);
+        let rows = alert_rows(&events, &["a", "b"].into(), &TimeZone::UTC);
         let shown: Vec<_> = rows
             .iter()
             .map(|row| (row.subject.as_str(), row.message.as_str(), row.to.as_ref().map(Moment::to_string)))
@@ -101,8 +106,23 @@ mod tests {
     }
 
     #[test]
-    fn sources_of_other_things_stay_as_they_are() {
-        assert_eq!(["acme_9DN", "gpu_my_box"].map(subject), ["acme_9DN", "my_box"]);
-        assert_eq!(["gpu_b_6", "node_b_6", "acme_9"].map(node_of), [Some("b"), Some("b_6"), None]);
+    fn a_source_is_of_the_longest_node_that_fits_and_of_the_board_behind_it() {
+        let nodes = BTreeSet::from(["a", "a_b", "rack_7"]);
+        let of = |source| split(source, &nodes);
+        assert_eq!(["gpu_rack_7", "node_rack_7"].map(of), [Some(("rack_7", None)); 2]);
+        assert_eq!(of("gpu_rack_7_0"), Some(("rack_7", Some("0"))));
+        assert_eq!(of("gpu_a_00000000:0B:00.0"), Some(("a", Some("00000000:0B:00.0"))));
+        assert_eq!(of("gpu_a_b"), Some(("a_b", None)));
+        assert_eq!(["node_a_c", "gpu_ab", "gpu_rack", "acme_a"].map(of), [None; 4]);
+    }
+
+    #[test]
+    fn subjects_are_nodes_and_boards_in_words_and_other_sources_as_they_are() {
+        let nodes = BTreeSet::from(["b", "rack_7"]);
+        let sources = ["gpu_rack_7", "gpu_b_6", "gpu_b_00000000:0B:00.0", "gpu_my_box", "acme_9DN"];
+        assert_eq!(
+            sources.map(|source| subject(source, &nodes)),
+            ["rack_7", "b GPU 6", "b 00000000:0B:00.0", "my_box", "acme_9DN"]
+        );
     }
 }

@@ -1,8 +1,10 @@
 //! The reasons of gaps, looked up in the timeline: a cycle that did not come, a host that did not answer, a board that
 //! was missing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::alerts::split;
 use crate::ledger::{Names, SeriesKey};
 use crate::reading::{FailureKind, Timestamp};
 use crate::report::{GapReason, GapScope, OpenGap};
@@ -26,12 +28,12 @@ const DOWN: [FailureKind; 7] = [
 ];
 
 /// The reason of a gap, as far as the timeline tells one. `kept_from` is the first time of which the timeline may have
-/// rows: before it nothing follows from their absence.
+/// rows: before it nothing follows from their absence. `nodes` are all that are known.
 pub(super) async fn reason(
     reader: &mut LedgerReader,
     gap: &OpenGap,
     names: &Names,
-    alerts: &[AlertEvent],
+    (alerts, nodes): (&[AlertEvent], &BTreeSet<&str>),
     kept_from: Option<Timestamp>,
 ) -> Result<Option<GapReason>, Error> {
     let time = gap.quarters.start.start()..gap.quarters.end.start();
@@ -41,7 +43,7 @@ pub(super) async fn reason(
         (!is_kept).then_some(GapReason { reason, hint: None })
     };
     if gap.scope == GapScope::Boards {
-        return Ok(of_boards(gap, names, alerts).or_else(no_longer_kept));
+        return Ok(of_boards(gap, names, alerts, nodes).or_else(no_longer_kept));
     }
     if is_kept && is_most(reader.longest_pause(time.clone()).await?, gap.missing_each()) {
         return Ok(Some(GapReason {
@@ -75,16 +77,15 @@ fn of_failure(failure: NodeFailure) -> GapReason {
 }
 
 /// The message of an alert of a board that was missing then, else of another board of its node.
-fn of_boards(gap: &OpenGap, names: &Names, alerts: &[AlertEvent]) -> Option<GapReason> {
+fn of_boards(
+    gap: &OpenGap,
+    names: &Names,
+    alerts: &[AlertEvent],
+    nodes: &BTreeSet<&str>,
+) -> Option<GapReason> {
     let time = gap.quarters.start.start().minus(BEFORE)..gap.quarters.end.start();
     let node = gap.nodes.first()?;
-    let of_node = [format!("node_{node}"), format!("gpu_{node}")];
-    let is_it = |alert: &&AlertEvent| {
-        alert.is_raised
-            && time.contains(&alert.at)
-            && BOARD_RULES.contains(&alert.rule.as_str())
-            && of_node.iter().any(|source| is_of(&alert.source, source))
-    };
+    let is_it = |alert: &&AlertEvent| time.contains(&alert.at) && is_of_board_on(node, alert, nodes);
     let keys = gap.series.iter().filter_map(|series| names.series.get(series));
     let uuids: Vec<&str> = keys.filter_map(|name| SeriesKey::uuid_in(&name.key)).collect();
     let of_board = |alert: &&AlertEvent| uuids.iter().any(|uuid| alert.key.contains(uuid));
@@ -96,16 +97,17 @@ fn of_boards(gap: &OpenGap, names: &Names, alerts: &[AlertEvent]) -> Option<GapR
     Some(GapReason { reason: said_once(message).to_owned(), hint: None })
 }
 
+/// Whether an alert was raised for a board of a node that gives no reading.
+fn is_of_board_on(node: &str, alert: &AlertEvent, nodes: &BTreeSet<&str>) -> bool {
+    let is_of_node = || split(&alert.source, nodes).is_some_and(|(of, _)| of == node);
+    alert.is_raised && BOARD_RULES.contains(&alert.rule.as_str()) && is_of_node()
+}
+
 /// A message without the tool's own words in brackets at its end, if they only repeat it.
 fn said_once(message: &str) -> &str {
     let own = message.strip_suffix(']').and_then(|message| message.rsplit_once(": ["));
     let is_repeat = |said: &str, own: &str| said.to_lowercase().contains(&own.to_lowercase());
     own.filter(|(said, own)| is_repeat(said, own)).map_or(message, |(said, _)| said)
-}
-
-/// Whether a source is this one or of a part of it: `gpu_a` and `gpu_a_6`, but not `gpu_ab`.
-fn is_of(source: &str, whole: &str) -> bool {
-    source.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', '/']))
 }
 
 #[cfg(test)]
@@ -150,9 +152,23 @@ mod tests {
         assert_eq!(said_once("odd]"), "odd]");
     }
 
+    fn alert(source: &str) -> AlertEvent {
+        AlertEvent {
+            at: Timestamp::from_micros(0),
+            is_raised: true,
+            source: source.to_owned(),
+            key: String::new(),
+            rule: "gpu_missing".to_owned(),
+            severity: "critical".to_owned(),
+            message: format!("of {source}"),
+        }
+    }
+
     #[test]
-    fn a_source_is_not_that_of_a_longer_name() {
-        assert!(is_of("gpu_a", "gpu_a") && is_of("gpu_a_6", "gpu_a"));
-        assert!(!is_of("gpu_ab", "gpu_a") && !is_of("gpu_b", "gpu_a"));
+    fn an_alert_of_a_node_with_a_longer_name_is_no_reason() {
+        let nodes = BTreeSet::from(["a", "a_b"]);
+        let is_reason = |source| is_of_board_on("a", &alert(source), &nodes);
+        assert!(is_reason("gpu_a_6") && is_reason("node_a"));
+        assert!(!is_reason("gpu_a_b") && !is_reason("gpu_ab"));
     }
 }
