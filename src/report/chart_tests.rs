@@ -78,6 +78,20 @@ fn columns_of_a_long_range_are_wider_and_keep_the_energy() {
 }
 
 #[test]
+fn a_member_has_the_exact_energy_of_each_bar_also_where_columns_are_wider() {
+    // The clocks go back on 1 November: its day has 100 quarters, and the columns have two quarters each.
+    let world =
+        World::new("2026-10-31T00:15", "2026-12-10T00:00", "America/Chicago").node("a", "").node("b", "");
+    let charts = charts(world.steady("a", "GPU-1", 0..195, 333).steady("b", "GPU-2", 0..95, 100));
+    assert_eq!((charts.power.quarters_per_column, charts.periods.unit.as_str()), (2, "day"));
+    let of = |member: usize| &charts.power.members[member].periods_kwh[..3];
+    // 95 quarters at 333 W are 7.90875 kWh, and 100 are 8.325 kWh.
+    assert!(near(of(0)[0].unwrap(), 7.908_75) && near(of(0)[1].unwrap(), 8.325), "{:?}", of(0));
+    assert_eq!((of(0)[2], of(1)[1]), (None, None));
+    assert!(near(of(1)[0].unwrap(), 2.375));
+}
+
+#[test]
 fn a_rolled_up_day_is_its_mean_all_day() {
     let world = days(2).node("a", "").day("a", "GPU-1", 0, 500, 12).steady("a", "GPU-1", 96..192, 400);
     let power = charts(world.seen("a", "GPU-1", 1)).power;

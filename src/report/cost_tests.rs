@@ -71,6 +71,8 @@ fn what_cooling_adds_is_in_cost_and_carbon_and_not_in_energy() {
     assert_near(report.total.energy_kwh, 24.0);
     assert_near(report.total.energy_cost.unwrap(), 4.80);
     assert_near(report.total.co2_kg.unwrap(), 14.4);
+    // The intensity is that of the grid, without the factor.
+    assert_near(report.total.co2_g_per_kwh.unwrap(), 400.0);
     assert!(note(&report, "PUE").starts_with("PUE 1.5: "));
 }
 
@@ -352,6 +354,7 @@ fn a_short_report_has_the_supply_by_quarter_and_its_charge() {
     assert_near(bar.sun_kwh + bar.into_battery_kwh, 0.5);
     assert_eq!((charts.charge[3], charts.charge[4]), (Some((38.0, 45.0)), None));
     assert!(bar.is_whole && !charts.bars[24].is_whole);
+    assert_eq!((bar.measured_share, charts.bars[24].measured_share), (1.0, 0.0));
 }
 
 #[test]
@@ -368,4 +371,8 @@ fn a_mean_day_is_of_the_quarters_that_were_measured() {
     assert_near(charts.mean_day[0].sun_kwh, 0.6);
     assert_near(charts.mean_day[0].grid_kwh, 0.3);
     assert!(charts.mean_day[0].is_whole && !charts.mean_day[1].is_whole);
+    // Three of five days; of each day 4 of 96 quarters.
+    assert_near(charts.mean_day[0].measured_share, 0.6);
+    assert_near(charts.bars[0].measured_share, 4.0 / 96.0);
+    assert_near(charts.bars[3].measured_share, 0.0);
 }

@@ -42,6 +42,8 @@ pub(super) struct Split {
     pub(super) battery_in: i64,
     /// Of what went into the battery: from the grid.
     pub(super) grid_charge: i64,
+    /// The measured time, in milliseconds.
+    pub(super) covered_ms: i64,
 }
 
 impl AddAssign for Split {
@@ -54,6 +56,7 @@ impl AddAssign for Split {
         self.grid_direct += other.grid_direct;
         self.battery_in += other.battery_in;
         self.grid_charge += other.grid_charge;
+        self.covered_ms += other.covered_ms;
     }
 }
 
@@ -91,6 +94,7 @@ impl Flows {
             grid_direct: direct - sun_direct,
             battery_in,
             grid_charge: battery_in - sun_charge,
+            covered_ms: 0,
         })
     }
 }
@@ -120,8 +124,9 @@ fn station(data: &Data, serial: &str, flows: &[&StationFlow]) -> Station {
             continue;
         }
         if let Some(split) = told(flows, quarter).split() {
-            station.covered_ms += i64::from(least);
-            station.splits.insert(quarter, split);
+            let covered_ms = i64::from(least);
+            station.covered_ms += covered_ms;
+            station.splits.insert(quarter, Split { covered_ms, ..split });
         }
     }
     station

@@ -177,5 +177,9 @@ proptest! {
         prop_assert_eq!((nodes, boards, members, bars), (total, total, total, total));
         let parts: f64 = charts.periods.bars.iter().flat_map(|bar| &bar.parts_kwh).sum();
         prop_assert!(near(parts, report.total.energy_kwh));
+        for (at, bar) in charts.periods.bars.iter().enumerate() {
+            let of_members = charts.power.members.iter().filter_map(|member| member.periods_kwh[at]);
+            prop_assert_eq!(of_members.map(millijoules).sum::<i64>(), millijoules(bar.energy_kwh));
+        }
     }
 }

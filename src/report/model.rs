@@ -136,6 +136,9 @@ pub struct Row {
     /// Carbon dioxide; `None` without an intensity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub co2_kg: Option<f64>,
+    /// The mean carbon intensity of the energy that has one, in g/kWh; the factor of the site is not in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub co2_g_per_kwh: Option<f64>,
     /// Its part of the report's energy, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
@@ -394,6 +397,8 @@ pub struct StackMember {
     /// Its mean power in each column (energy over the column's whole time, so that area is energy), in whole watts; `None`
     /// where nothing of it was measured.
     pub watts: Vec<Option<i64>>,
+    /// Its energy in each of the bars of `periods`; `None` where nothing of it was measured.
+    pub periods_kwh: Vec<Option<f64>>,
 }
 
 /// Energy and cost by day, hour, week or month.
@@ -480,6 +485,8 @@ pub struct SupplyBar {
     pub into_battery_kwh: f64,
     /// Whether all of it was measured.
     pub is_whole: bool,
+    /// The measured part of its time, 0 to 1: 0 where nothing was measured, and its energies are not known.
+    pub measured_share: f64,
 }
 
 /// An alert of the page.

@@ -28,11 +28,15 @@ const fn unit(n_days: usize) -> (Unit, &'static str) {
     }
 }
 
+/// The spans of the bars of a report, and their unit in words.
+pub(super) fn times(data: &Data) -> (Axis, &'static str) {
+    let (unit, name) = unit(data.calendar.spans(Unit::Day).len());
+    (Axis::times(data, unit), name)
+}
+
 /// The bars of a report.
 pub(super) fn periods(data: &Data) -> Periods {
-    let n_days = data.calendar.spans(Unit::Day).len();
-    let (unit, name) = unit(n_days);
-    let times = Axis::times(data, unit);
+    let (times, name) = times(data);
     let (parts, keys) = parts(data);
     let mut of_bar = BTreeMap::<usize, Vec<(usize, Sums)>>::new();
     for group in summed(data, (&times, &parts), |_| true) {

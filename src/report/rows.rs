@@ -102,6 +102,7 @@ fn row(data: &Data, group: String, (from, to): (Moment, Moment), sums: &Sums, to
         currency: cost.map(|cost| prices.code(cost.currency)),
         idle_cost: cost.filter(|_| has_idle).map(|cost| site_cost(prices.pue, cost.idle)),
         co2_kg: is_counted.then(|| co2_kg(prices.pue, sums)),
+        co2_g_per_kwh: intensity(sums),
         share: share(sums.energy_mj, total_mj),
         unpriced_kwh: (prices.has_tariffs && sums.unpriced_mj != 0).then(|| kwh(sums.unpriced_mj)),
         estimated_kwh: (sums.estimated_mj != 0).then(|| kwh(sums.estimated_mj)),
@@ -129,6 +130,13 @@ pub(super) fn site_money(pue: Pue, cost: EnergyCost) -> Money {
 fn co2_kg(pue: Pue, sums: &Sums) -> f64 {
     let factor = pue.millionths() as f64 / Pue::ONE.millionths() as f64;
     sums.emission.milligrams() as f64 / 1_000_000.0 * factor
+}
+
+/// The mean intensity of the energy that has one, in grams for a kilowatt-hour.
+#[allow(clippy::cast_precision_loss, reason = "2^53 mg are nine thousand tonnes")]
+fn intensity(sums: &Sums) -> Option<f64> {
+    let counted_mj = sums.energy_mj.saturating_sub(sums.uncounted_mj);
+    (counted_mj > 0).then(|| sums.emission.milligrams() as f64 / 1_000.0 / kwh(counted_mj))
 }
 
 /// A part of all.

@@ -11,6 +11,7 @@ use super::groups::{Group, summed};
 use super::lane::QUARTER_MS;
 use super::loads::each_load;
 use super::model::{PowerStack, StackMember};
+use super::periods::times;
 use super::question::{By, Stack};
 use super::rows::share;
 
@@ -37,6 +38,7 @@ pub(super) fn power_stack(data: &Data, stack: &Stack, total_mj: i64) -> PowerSta
     let n_more = sizes.len() - kept.len();
     let axis = whole.merged(&kept, rest_name(&by, n_more));
     let columns = Columns::new(data, &axis);
+    let periods = periods(data, &axis);
     let energies: Vec<i64> = sizes.iter().map(|(Reverse(energy), ..)| *energy).collect();
     let rest: i64 = energies.iter().skip(MAX_MEMBERS).sum();
     let energies = energies.into_iter().take(MAX_MEMBERS).chain((n_more > 0).then_some(rest));
@@ -46,6 +48,7 @@ pub(super) fn power_stack(data: &Data, stack: &Stack, total_mj: i64) -> PowerSta
         share: share(energy_mj, total_mj).unwrap_or(0.0),
         is_rest: axis.is_rest(key),
         watts: columns.watts(key),
+        periods_kwh: periods.get(key).cloned().unwrap_or_default(),
     };
     PowerStack {
         by: if by == By::Label("site".to_owned()) { "site".to_owned() } else { by.to_string() },
@@ -102,6 +105,20 @@ fn rest_name(by: &By, n_more: usize) -> String {
             format!("{n_more} more")
         }
     }
+}
+
+/// The energy of each member in each of the report's bars; `None` where nothing of it was measured.
+fn periods(data: &Data, axis: &Axis) -> Vec<Vec<Option<f64>>> {
+    let (times, _) = times(data);
+    let mut members = vec![vec![None; times.spans.len()]; axis.names.len()];
+    for group in summed(data, (axis, &times), |_| true) {
+        let (member, period) = group.keys;
+        let energy = members.get_mut(member).and_then(|periods| periods.get_mut(period));
+        if let Some(energy) = energy.filter(|_| group.sums.covered_ms > 0) {
+            *energy = Some(kwh(group.sums.energy_mj));
+        }
+    }
+    members
 }
 
 /// The sums of columns.

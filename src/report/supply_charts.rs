@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use super::calendar::{TimeSpan, Unit};
 use super::data::Data;
-use super::figures::kwh;
+use super::figures::{self, kwh};
 use super::flows::{Split, Station};
+use super::lane::QUARTER_MS;
 use super::model::{SupplyBar, SupplyCharts};
 use crate::reading::Quarter;
 
@@ -56,7 +57,23 @@ fn bar(data: &Data, stations: &[Station], quarters: &Range<usize>) -> SupplyBar 
         grid_kwh: kwh(sum.grid_direct),
         into_battery_kwh: kwh(sum.battery_in),
         is_whole: stations.iter().all(is_whole),
+        measured_share: measured_share(data, stations, quarters.clone(), &sum),
     }
+}
+
+/// The measured part of quarters, of those of which something was to be: from the first reading of a station to the present.
+fn measured_share(
+    data: &Data,
+    stations: &[Station],
+    quarters: impl Iterator<Item = usize>,
+    sum: &Split,
+) -> f64 {
+    let is_expected =
+        |quarter: &usize, station: &&Station| (station.first..data.fleet.running).contains(quarter);
+    let expected = |quarter| stations.iter().filter(|station| is_expected(&quarter, station)).count();
+    let n_expected = i64::try_from(quarters.map(expected).sum::<usize>()).unwrap_or(0);
+    let missing_ms = n_expected.saturating_mul(QUARTER_MS.into()).saturating_sub(sum.covered_ms).max(0);
+    figures::measured_share(sum.covered_ms, missing_ms).unwrap_or(0.0)
 }
 
 /// The lowest and highest charge in each span.
@@ -93,6 +110,8 @@ fn mean_day(data: &Data, stations: &[Station], charge: &[ChargeSpan]) -> (Vec<Su
             *sum = (sum.0 + one.mean, sum.1 + 1.0);
         }
     }
+    let of_hour =
+        |hour: usize| data.calendar.quarters().filter(move |quarter| hour_of(*quarter) == Some(hour));
     let bars = hours.iter().enumerate().map(|(hour, (sum, counts))| {
         // All stations have the same weight: each has been measured about as often.
         let most = f64::from(counts.values().copied().max().unwrap_or(0));
@@ -104,6 +123,7 @@ fn mean_day(data: &Data, stations: &[Station], charge: &[ChargeSpan]) -> (Vec<Su
             grid_kwh: mean(sum.grid_direct),
             into_battery_kwh: mean(sum.battery_in),
             is_whole: most > 0.0,
+            measured_share: measured_share(data, stations, of_hour(hour), sum),
         }
     });
     let mean = |(sum, count): &(f64, f64)| (*count > 0.0).then(|| sum / count);

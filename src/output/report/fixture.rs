@@ -56,6 +56,7 @@ pub(super) fn row(name: &str, gpus: usize, energy_kwh: f64) -> Row {
         currency: None,
         idle_cost: None,
         co2_kg: None,
+        co2_g_per_kwh: None,
         share: None,
         unpriced_kwh: None,
         estimated_kwh: None,

@@ -11,6 +11,9 @@ use fleetwatt::report::{
 /// A kilowatt-hour of the two bands.
 const PRICES: [f64; 2] = [0.10, 0.30];
 
+/// Up to two days are told by hours.
+const MAX_BOUNDS_OF_HOURS: usize = 3;
+
 /// A fleet and a time.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -158,6 +161,7 @@ impl Plan {
             currency: has_cost.then(|| self.currencies[0].to_owned()),
             idle_cost: has_cost.then_some(energy_kwh * 0.006),
             co2_kg: Some(energy_kwh * 0.38),
+            co2_g_per_kwh: Some(380.0),
             share: None,
             unpriced_kwh: None,
             estimated_kwh: None,
@@ -227,7 +231,7 @@ impl Plan {
         let gpus = nodes.iter().flat_map(|node| self.gpus(node)).collect();
         let is_month = bounds.len() > 3;
         Charts {
-            power: self.power(watts, &nodes),
+            power: self.power(watts, &nodes, &of_bars(bounds)),
             periods: self.periods(watts, bounds),
             week: (bounds.len() > 7).then(|| week(watts.len())),
             supply: self.has_station.then(|| supply_charts(self, bounds, is_month)),
@@ -253,7 +257,7 @@ impl Plan {
         (0..self.gpus_of_a_node).map(gpu).collect()
     }
 
-    fn power(&self, watts: &[Vec<Option<i64>>], nodes: &[NodeRow]) -> PowerStack {
+    fn power(&self, watts: &[Vec<Option<i64>>], nodes: &[NodeRow], bars: &[usize]) -> PowerStack {
         let n = watts.first().map_or(0, Vec::len);
         let mut quarters = 1;
         while n.div_ceil(quarters) > 3000 {
@@ -270,12 +274,17 @@ impl Plan {
         let member = |name: String, own: Vec<&Vec<Option<i64>>>, is_rest| {
             let sum = |idx| own.iter().filter_map(|node| column(node, idx)).reduce(|one, other| one + other);
             let energy_kwh = kwh(own.iter().flat_map(|node| node.iter().flatten()).sum());
+            let energy_of_bar = |bar: &[usize]| {
+                let watts = own.iter().flat_map(|node| node[bar[0]..bar[1]].iter().flatten().copied());
+                watts.reduce(|one, other| one + other).map(kwh)
+            };
             StackMember {
                 name,
                 energy_kwh,
                 share: energy_kwh / all,
                 is_rest,
                 watts: (0..columns).map(sum).collect(),
+                periods_kwh: bars.windows(2).map(energy_of_bar).collect(),
             }
         };
         let order: Vec<usize> = nodes.iter().map(|node| place(&node.row.group)).collect();
@@ -326,12 +335,11 @@ impl Plan {
         } else {
             ["off-peak", "peak"].repeat(n_parts / 2)
         };
-        let hours: Vec<usize> = (bounds[0]..=*bounds.last().unwrap()).step_by(4).collect();
-        let (unit, bounds) = if bounds.len() > 3 { ("day", bounds) } else { ("hour", hours.as_slice()) };
+        let unit = if bounds.len() > MAX_BOUNDS_OF_HOURS { "day" } else { "hour" };
         Periods {
             unit: unit.to_owned(),
             parts: parts.into_iter().map(str::to_owned).collect(),
-            bars: bounds.windows(2).map(bar).collect(),
+            bars: of_bars(bounds).windows(2).map(bar).collect(),
         }
     }
 
@@ -347,6 +355,14 @@ impl Plan {
         };
         self.holes.iter().enumerate().map(gap).collect()
     }
+}
+
+/// The quarters at which the bars of periods begin, and the end.
+fn of_bars(bounds: &[usize]) -> Vec<usize> {
+    if bounds.len() > MAX_BOUNDS_OF_HOURS {
+        return bounds.to_vec();
+    }
+    (bounds[0]..=*bounds.last().unwrap()).step_by(4).collect()
 }
 
 fn kwh(quarter_watts: i64) -> f64 {
@@ -399,6 +415,7 @@ fn supply_charts(plan: &Plan, bounds: &[usize], is_month: bool) -> SupplyCharts 
             grid_kwh: 11.6 - sun,
             into_battery_kwh: sun / 3.0,
             is_whole: idx != 4,
+            measured_share: if idx == 4 { 0.75 } else { 1.0 },
         }
     };
     let days = &bounds[..bounds.len() - 1];
