@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use crate::report::Moment;
-use crate::support::with_thousands;
+use crate::report::{Moment, Report};
+use crate::support::{counted, with_thousands};
 
 /// The space before a unit, at which no line breaks.
 pub const NBSP: char = '\u{a0}';
@@ -249,20 +249,42 @@ pub fn hours(hours: f64) -> String {
     }
 }
 
-/// A duration: `0.25 h`, `1.5 h`, `2.4 days`.
+/// A duration: `<1 min`, `15 min`, `1.5 h`, `2.4 days`.
 pub fn duration(hours: f64) -> Figure {
     if reaches(hours, MIN_HOURS_OF_DAYS, 1) {
         Figure::new(hours / 24.0, 1, "days")
-    } else if reaches(hours, 1.0, 2) {
+    } else if reaches(hours * 60.0, 60.0, 0) {
         Figure::new(hours, 1, "h")
+    } else if hours * 60.0 < 1.0 {
+        Figure { number: "<1".to_owned(), unit: "min" }
     } else {
-        Figure::new(hours, 2, "h")
+        Figure::new(hours * 60.0, 0, "min")
     }
 }
 
 /// The time between two moments, in hours.
 pub fn hours_between(from: &Moment, to: &Moment) -> f64 {
     from.0.duration_until(&to.0).as_secs_f64() / 3600.0
+}
+
+/// The length of a report: of whole days their number, the last of which may have begun just now; else its time.
+pub fn length(report: &Report) -> String {
+    length_between((&report.from, &report.to), report.now.as_ref(), report.scope.days)
+}
+
+fn length_between((from, to): (&Moment, &Moment), now: Option<&Moment>, n_days: usize) -> String {
+    let is_day_that_began = now.is_some() && n_days > 1;
+    if is_day_start(from) && (is_day_start(to) || is_day_that_began) {
+        return counted(n_days, "day", "days");
+    }
+    duration(hours_between(from, now.unwrap_or(to))).to_string()
+}
+
+/// The name of a month that is written as `2026-11`: `November`, with its year in a report of several years.
+pub fn month_of(month: &str, from: &Moment, to: &Moment) -> String {
+    let form = if from.0.year() == to.0.year() { "%B" } else { "%B %Y" };
+    let first = format!("{month}-01").parse::<jiff::civil::Date>();
+    first.map_or_else(|_| month.to_owned(), |first| first.strftime(form).to_string())
 }
 
 /// A moment in a form of `strftime`.
@@ -494,13 +516,44 @@ mod tests {
             ["0.0 kg", "10 kg", "140 kg", "1.0 t", "7.0 t"]
         );
         assert_eq!(
-            [0.25, 1.0, 1.5, 47.9, 48.0, 58.5].map(duration).map(plain),
-            ["0.25 h", "1.0 h", "1.5 h", "47.9 h", "2.0 days", "2.4 days"]
+            [0.25, 0.992, 1.0, 1.5, 47.9, 48.0, 58.5].map(duration).map(plain),
+            ["15 min", "1.0 h", "1.0 h", "1.5 h", "47.9 h", "2.0 days", "2.4 days"]
         );
         assert_eq!(
             [0.0, 0.01, 13.94, 999.96, 50_470.0].map(hours),
             ["0.0", "<0.1", "13.9", "1,000", "50,470"]
         );
+    }
+
+    #[test]
+    fn a_short_time_is_in_minutes_and_never_nothing() {
+        assert_eq!(
+            [0.0, 10.0, 59.0, 61.0, 300.0].map(|seconds| plain(duration(seconds / 3600.0))),
+            ["<1 min", "<1 min", "<1 min", "1 min", "5 min"]
+        );
+    }
+
+    #[test]
+    fn whole_days_are_counted_and_other_times_are_measured() {
+        let of = |from: &str, to: &str, now: Option<&str>, days: usize| {
+            plain(length_between((&at(from), &at(to)), now.map(at).as_ref(), days))
+        };
+        assert_eq!(of("2026-10-28T00:00", "2026-11-27T00:00", None, 30), "30 days");
+        // A day of 25 hours.
+        assert_eq!(of("2026-11-01T00:00", "2026-11-02T00:00", None, 1), "1 day");
+        // 30 days up to now, of which the last has begun.
+        assert_eq!(of("2026-10-29T00:00", "2026-11-27T09:15", Some("2026-11-27T09:07"), 30), "30 days");
+        // 36 hours touch three days, and 23.5 hours over midnight two.
+        assert_eq!(of("2026-11-25T21:00", "2026-11-27T09:00", Some("2026-11-27T09:00"), 3), "36.0 h");
+        assert_eq!(of("2026-11-25T12:00", "2026-11-26T11:30", None, 2), "23.5 h");
+        assert_eq!(of("2026-11-26T00:00", "2026-11-26T10:00", Some("2026-11-26T10:00"), 1), "10.0 h");
+        assert_eq!(of("2026-11-25T00:00", "2026-11-26T12:00", None, 2), "36.0 h");
+    }
+
+    #[test]
+    fn a_month_has_its_name_and_its_year_in_a_report_of_several() {
+        assert_eq!(month_of("2026-11", &at("2026-10-28T00:00"), &at("2026-11-27T00:00")), "November");
+        assert_eq!(month_of("2026-11", &at("2026-10-28T00:00"), &at("2027-01-27T00:00")), "November 2026");
     }
 
     #[test]

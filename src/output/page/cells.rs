@@ -72,6 +72,7 @@ fn size(unit: &str) -> f64 {
         "MW" | "MWh" => 1e6,
         "kW" | "kWh" | "t" => 1e3,
         "days" => 24.0,
+        "min" => 1.0 / 60.0,
         _ => 1.0,
     }
 }
@@ -185,6 +186,7 @@ mod tests {
         assert_eq!(text(share(0.172)), r#"<td data-v="0.172" data-k="0.01">17 %</td>"#);
         assert_eq!(text(co2(7040.0)), r#"<td data-v="7040" data-k="1000">7.0 t</td>"#);
         assert_eq!(text(duration(58.5)), r#"<td data-v="58.5" data-k="24">2.4 days</td>"#);
+        assert!(text(duration(0.25)).ends_with(r#">15 min</td>"#));
     }
 
     #[test]

@@ -30,11 +30,9 @@ pub(super) fn header(report: &Report) -> Markup {
 
 /// The length of the period, the zone, and the numbers of nodes and boards.
 fn fleet(report: &Report) -> Markup {
-    let span = Span { from: &report.from, to: &report.to };
     let scope = &report.scope;
     html! {
-        @if span.hours() < 23.0 { (figures::duration(span.hours())) } @else { (counted(scope.days, "day", "days")) }
-        ", " (report.timezone) " · " (counted(scope.nodes, "node", "nodes")) ", " (counted(scope.gpus, "GPU", "GPUs"))
+        (figures::length(report)) ", " (report.timezone) " · " (counted(scope.nodes, "node", "nodes")) ", " (counted(scope.gpus, "GPU", "GPUs"))
         @if !scope.sites.is_empty() {
             " · " @if scope.sites.len() == 1 { "site " } @else { "sites " }
             @for (idx, site) in scope.sites.iter().enumerate() {
@@ -101,13 +99,15 @@ fn idle(report: &Report) -> Markup {
 }
 
 fn dearest_day(report: &Report) -> Markup {
-    let currency = report.costs.first().map(|cost| cost.currency.as_str());
+    // Costs in two currencies cannot be compared.
+    let [cost] = report.costs.as_slice() else { return html! {} };
+    let currency = cost.currency.as_str();
     let days = report.charts.iter().filter(|charts| charts.periods.unit == "day");
     let bars: Vec<&PeriodBar> = days.flat_map(|charts| &charts.periods.bars).collect();
     let cost = |bar: &PeriodBar| bar.energy_cost.unwrap_or(f64::NEG_INFINITY);
     let dearest = bars.iter().max_by(|one, other| cost(one).total_cmp(&cost(other)));
-    let day = dearest.and_then(|bar| Some((&bar.from, bar.energy_cost?, currency?)));
-    let Some((at, cost, currency)) = day.filter(|_| bars.len() >= MIN_DAYS_OF_DEAREST) else {
+    let day = dearest.and_then(|bar| Some((&bar.from, bar.energy_cost?)));
+    let Some((at, cost)) = day.filter(|_| bars.len() >= MIN_DAYS_OF_DEAREST) else {
         return html! {};
     };
     html! {

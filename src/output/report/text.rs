@@ -95,9 +95,7 @@ pub fn text(report: &Report, options: &ReportTextOptions) -> String {
 
 fn title(report: &Report, page: &Page) -> String {
     let scope = &report.scope;
-    let hours = figures::hours_between(&report.from, &report.to);
-    let length =
-        if hours < 24.0 { figures::duration(hours).to_string() } else { counted(scope.days, "day", "days") };
+    let length = figures::length(report);
     let nodes = counted(scope.nodes, "node", "nodes");
     let gpus = counted(scope.gpus, "GPU", "GPUs");
     let title = format!("Energy of GPU boards, {}", figures::period(&report.from, report.end()));

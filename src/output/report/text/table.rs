@@ -320,7 +320,7 @@ fn demand(cost: &Cost, report: &Report, is_charged: bool, edge: usize) -> String
             format!("{}{}, {}", figures::power(kw * 1000.0), price.unwrap_or_default(), at(peak_at))
         });
         let peak = peak.unwrap_or_else(|| format!("no quarter was measured to 90{NBSP}%"));
-        let label = format!("demand, {}{tariff}: {peak}", month(&charge.month, report));
+        let label = format!("demand, {}{tariff}: {peak}", month_of(&charge.month, report));
         bracketed_line(&label, &figures::money(charge.cost, &cost.currency), is_charged, edge)
     };
     cost.charges.iter().filter(is_demand).map(line).collect()
@@ -335,8 +335,8 @@ fn fixed(cost: &Cost, report: &Report, edge: usize) -> String {
     let is_only = cost.charges.iter().all(|charge| charge.month == **first);
     let label = match (is_only, first == last) {
         (true, _) => "fixed charges".to_owned(),
-        (false, true) => format!("fixed charges, {}", month(first, report)),
-        (false, false) => format!("fixed charges, {} – {}", month(first, report), month(last, report)),
+        (false, true) => format!("fixed charges, {}", month_of(first, report)),
+        (false, false) => format!("fixed charges, {} – {}", month_of(first, report), month_of(last, report)),
     };
     charge_line(&label, &figures::money(charged.values().sum(), &cost.currency), edge)
 }
@@ -344,7 +344,7 @@ fn fixed(cost: &Cost, report: &Report, edge: usize) -> String {
 /// The fixed charges of each month that are only shown.
 fn fixed_not_charged(cost: &Cost, report: &Report, edge: usize) -> String {
     let line = |(of, amount): (&str, f64)| {
-        let label = format!("fixed charges, {}", month(of, report));
+        let label = format!("fixed charges, {}", month_of(of, report));
         bracketed_line(&label, &figures::money(amount, &cost.currency), false, edge)
     };
     fixed_by_month(cost, false).into_iter().map(line).collect()
@@ -379,9 +379,6 @@ fn charge_line(label: &str, amount: &str, edge: usize) -> String {
     format!("{above}{last}{pad}{amount}\n")
 }
 
-/// `November`, with its year in a report of several.
-fn month(month: &str, report: &Report) -> String {
-    let form = if report.from.0.year() == report.to.0.year() { "%B" } else { "%B %Y" };
-    let first = format!("{month}-01").parse::<jiff::civil::Date>();
-    first.map_or_else(|_| month.to_owned(), |first| first.strftime(form).to_string())
+fn month_of(month: &str, report: &Report) -> String {
+    figures::month_of(month, &report.from, &report.to)
 }
