@@ -20,19 +20,26 @@ pub(super) struct Shown {
     pub(super) number: String,
     pub(super) unit: &'static str,
     factor: Option<f64>,
+    /// Whether a reader is warned of it.
+    is_warning: bool,
 }
 
 impl Shown {
     /// A figure whose shown number is the value, rounded.
     fn plain(value: f64, number: String) -> Self {
-        Self { value, number, unit: "", factor: None }
+        Self { value, number, unit: "", factor: None, is_warning: false }
     }
 
     /// A figure in a unit that may be larger than `base`, in which the value is.
     fn in_unit(value: f64, figure: Figure, base: &str) -> Self {
         let factor = size(figure.unit) / size(base);
         let factor = ((factor - 1.0).abs() > f64::EPSILON).then_some(factor);
-        Self { value, number: figure.number, unit: figure.unit, factor }
+        Self { value, number: figure.number, unit: figure.unit, factor, is_warning: false }
+    }
+
+    /// The class of a figure of which a reader is warned.
+    fn class(&self) -> Option<&'static str> {
+        self.is_warning.then_some("low")
     }
 
     /// The number and its unit.
@@ -42,27 +49,27 @@ impl Shown {
 
     /// A cell of a table.
     pub(super) fn cell(&self, class: &str) -> Markup {
-        let class = (!class.is_empty()).then_some(class);
+        let class = self.class().or((!class.is_empty()).then_some(class));
         html! { td class=[class] data-v=(self.value) data-k=[self.factor] { (self.text()) } }
     }
 
     /// Large, with its unit beside it: in a tile.
     pub(super) fn large(&self) -> Markup {
         html! {
-            b data-v=(self.value) data-k=[self.factor] { (self.number) }
+            b class=[self.class()] data-v=(self.value) data-k=[self.factor] { (self.number) }
             @if !self.unit.is_empty() { span { (self.unit) } }
         }
     }
 
     /// Emphasized.
     pub(super) fn bold(&self) -> Markup {
-        html! { b data-v=(self.value) data-k=[self.factor] { (self.text()) } }
+        html! { b class=[self.class()] data-v=(self.value) data-k=[self.factor] { (self.text()) } }
     }
 }
 
 impl Render for Shown {
     fn render(&self) -> Markup {
-        html! { span data-v=(self.value) data-k=[self.factor] { (self.text()) } }
+        html! { span class=[self.class()] data-v=(self.value) data-k=[self.factor] { (self.text()) } }
     }
 }
 
@@ -119,8 +126,25 @@ pub(super) fn share(share: f64) -> Shown {
     Shown { factor: Some(0.01), ..Shown::plain(share, figures::share(share)) }
 }
 
+/// The measured part of a time; a reader is warned where it is small.
 pub(super) fn measured(share: f64) -> Shown {
+    let is_warning = figures::is_poorly_measured(share);
+    Shown { factor: Some(0.01), is_warning, ..Shown::plain(share, figures::measured(share)) }
+}
+
+/// A cell of the measured part of a time.
+pub(super) fn measured_cell(share: Option<f64>) -> Markup {
+    cell_or_dash(share.map(measured), "")
+}
+
+/// A small part, such as that of an uncertainty in its energy.
+pub(super) fn part(share: f64) -> Shown {
     Shown { factor: Some(0.01), ..Shown::plain(share, figures::measured(share)) }
+}
+
+/// An intensity of carbon.
+pub(super) fn intensity(g_per_kwh: f64) -> Shown {
+    Shown { unit: "g/kWh", ..Shown::plain(g_per_kwh, figures::number(g_per_kwh, 0)) }
 }
 
 pub(super) fn co2(kg: f64) -> Shown {
@@ -187,6 +211,17 @@ mod tests {
         assert_eq!(text(co2(7040.0)), r#"<td data-v="7040" data-k="1000">7.0 t</td>"#);
         assert_eq!(text(duration(58.5)), r#"<td data-v="58.5" data-k="24">2.4 days</td>"#);
         assert!(text(duration(0.25)).ends_with(r#">15 min</td>"#));
+    }
+
+    #[test]
+    fn a_share_is_marked_wherever_it_stands_if_little_was_measured() {
+        let of = |share: f64| {
+            [measured_cell(Some(share)), measured(share).large(), measured(share).render()]
+                .map(Markup::into_string)
+        };
+        assert!(of(0.989).iter().all(|text| text.contains(r#"class="low""#)), "{:?}", of(0.989));
+        assert!(of(0.99).iter().all(|text| !text.contains("class")), "{:?}", of(0.99));
+        assert_eq!(measured_cell(None).into_string(), "<td>–</td>");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::cells::{self, name, sentence};
 use crate::output::figures::{self, NBSP};
-use crate::report::{BOUNDARY, Charge, ChargeKind, Cost, Report};
+use crate::report::{BOUNDARY, Band, Charge, ChargeKind, Cost, Report};
 
 pub(super) fn section(report: &Report) -> Markup {
     html! {
@@ -17,13 +17,15 @@ pub(super) fn section(report: &Report) -> Markup {
                 }
                 p {
                     b { "Energy. " }
-                    "Trapezoids between neighbouring readings, in whole millijoules, kept by quarter-hour. A time of more than "
-                    "three intervals without a reading is not measured, and nothing is filled in."
+                    "Trapezoids between neighbouring readings, in whole millijoules, kept by quarter-hour. A time without a "
+                    "reading that is longer than the ledger's limit (three intervals unless " code { "max_gap" }
+                    " says otherwise) is not measured, and " (filled(report))
                 }
                 p {
                     b { "Uncertainty. " }
                     "± is k" (NBSP) "=" (NBSP) "2, about 95" (NBSP) "% of cases, from the calibration of the boards and the time between "
                     "readings. Boards of one model err together, those of different models apart."
+                    (parts_of_uncertainty(report))
                 }
                 p { b { "Cost. " } (cost(report)) }
                 p {
@@ -43,6 +45,40 @@ pub(super) fn section(report: &Report) -> Markup {
     }
 }
 
+/// What is done about the time that was not measured.
+fn filled(report: &Report) -> &'static str {
+    match report.total.filled_kwh {
+        Some(_) => "is only in the column of what is filled in, at the mean of each board.",
+        None => "nothing is filled in.",
+    }
+}
+
+/// The parts of the total's uncertainty, as shares of its energy.
+fn parts_of_uncertainty(report: &Report) -> Markup {
+    let total = &report.total;
+    html! {
+        @if let (Some(calibration), Some(sampling)) = (total.u_calibration_share, total.u_sampling_share) {
+            " Of the energy: calibration " (cells::part(calibration)) ", sampling " (cells::part(sampling)) "."
+        }
+    }
+}
+
+/// The mean prices of the bands that have one.
+fn mean_prices(report: &Report) -> Markup {
+    let price = |band: &'_ Band| Some((band.mean_price?, band.currency.clone()?));
+    let priced: Vec<_> = report.bands.iter().filter_map(|band| Some((&band.name, price(band)?))).collect();
+    html! {
+        @if !priced.is_empty() {
+            " Mean prices: "
+            @for (idx, (band, (price, currency))) in priced.iter().enumerate() {
+                @if idx > 0 { ", " }
+                (name(band)) " " (cells::price(*price, currency))
+            }
+            "."
+        }
+    }
+}
+
 fn cost(report: &Report) -> Markup {
     if report.costs.is_empty() && report.total.unpriced_kwh.is_some() {
         return html! { "No tariff holds for this energy, so it has no price." };
@@ -51,24 +87,20 @@ fn cost(report: &Report) -> Markup {
         return html! { "No tariff is set, so there is no cost." };
     }
     html! {
-        "Prices are applied when the report is made. Mean prices: "
-        @for (idx, band) in report.bands.iter().filter(|band| band.mean_price.is_some()).enumerate() {
-            @if idx > 0 { ", " }
-            (name(&band.name)) " "
-            @if let (Some(price), Some(currency)) = (band.mean_price, &band.currency) { (cells::price(price, currency)) }
-        }
-        "."
-        @for cost in &report.costs { @for charge in &cost.charges { " " (charge_in_words(charge, cost)) } }
+        "Prices are applied when the report is made."
+        (mean_prices(report))
+        @for cost in &report.costs { @for charge in &cost.charges { " " (charge_in_words(report, charge, cost)) } }
     }
 }
 
-fn charge_in_words(charge: &Charge, cost: &Cost) -> Markup {
+fn charge_in_words(report: &Report, charge: &Charge, cost: &Cost) -> Markup {
     let kind = match charge.kind {
         ChargeKind::Demand => "Demand",
         ChargeKind::Fixed => "Fixed",
     };
+    let month = figures::month_of(&charge.month, &report.from, &report.to);
     html! {
-        (kind) " of " (charge.month) ", " (name(&charge.tariff)) ": "
+        (kind) " of " (month) ", " (name(&charge.tariff)) ": "
         @if let (Some(peak), Some(price)) = (charge.peak_kw, charge.per_kw) {
             (cells::kilowatts(peak))
             @if let Some(at) = &charge.peak_at { " (" (figures::time(at)) ")" }

@@ -160,10 +160,9 @@ fn energy_cells(row: &Row, columns: Columns) -> Markup {
 
 fn figure_cells(row: &Row, peak: Option<Shown>, columns: Columns) -> Markup {
     let idle = row.idle_kwh.filter(|_| row.energy_kwh > 0.0).map(|idle| idle / row.energy_kwh);
-    let idle_cell = |idle: f64| html! { td.w data-s=(css_percent(idle * 100.0)) { (figures::share(idle)) } };
+    let idle_cell = |idle: f64| html! { td.w data-s=(idle) { (figures::share(idle)) } };
     let cost = row.energy_cost.filter(|_| !is_unmeasured(row)).zip(row.currency.as_deref());
     let cost = cost.map(|(cost, currency)| cells::money(cost, currency));
-    let low = if row.measured_share.is_some_and(figures::is_poorly_measured) { "low" } else { "" };
     html! {
         (cell_or_dash(row.mean_w.map(cells::watts), "w"))
         (cell_or_dash(peak, "w"))
@@ -173,7 +172,7 @@ fn figure_cells(row: &Row, peak: Option<Shown>, columns: Columns) -> Markup {
         @if columns.cost { (cell_or_dash(cost, "")) }
         @if columns.filled { (cell_or_dash(row.filled_kwh.map(cells::energy), "w")) }
         @if columns.billed { (cell_or_dash(row.billed_kwh.map(cells::energy), "w")) }
-        (cell_or_dash(row.measured_share.map(cells::measured), low))
+        (cells::measured_cell(row.measured_share))
     }
 }
 
@@ -274,7 +273,7 @@ fn total(report: &Report, columns: Columns) -> Markup {
             }
             @if columns.filled { (cell_or_dash(total.filled_kwh.map(cells::energy), "w")) }
             @if columns.billed { (cell_or_dash(total.billed_kwh.map(cells::energy), "w")) }
-            (cell_or_dash(total.measured_share.map(cells::measured), ""))
+            (cells::measured_cell(total.measured_share))
         }
     }
 }

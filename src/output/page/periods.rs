@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::bands::{Part, parts};
 use super::bars::{Bar, BarChart, Part as BarPart};
-use super::cells::{self, cell_or_dash, name, plain_name};
+use super::cells::{self, name, plain_name};
 use super::span::{Tick, ticks_of_bars};
 use crate::output::figures::{self, NBSP};
 use crate::report::{Band, Charts, PeriodBar, Periods, Report};
@@ -162,12 +162,15 @@ impl Section<'_> {
         if is_unmeasured(bar) {
             return self.empty_bar(bar);
         }
+        let Some(cost) = self.cost_in(bar, currency) else {
+            return Bar { title: format!("{}: no price", self.label(bar)), ..self.mark(bar) };
+        };
         let costs = self.costs_in(bar, currency);
         let text = |part: &Part<'_>| format!("{} {}", part.label, figures::money(part.sum(&costs), currency));
         let priced = || self.parts.iter().filter(|part| part.class != "np");
         let parts: Vec<String> = priced().map(text).collect();
         let all = if parts.len() > 1 { format!(" ({})", parts.join(", ")) } else { String::new() };
-        let sum = figures::money(costs.iter().sum(), currency);
+        let sum = figures::money(cost, currency);
         let title = format!("{}: {sum}{all}{}", self.label(bar), unmeasured_in_words(bar));
         let parts = priced().map(|part| BarPart { class: part.class, value: part.sum(&costs) });
         Bar { title, parts: parts.collect(), ..self.mark(bar) }
@@ -175,12 +178,20 @@ impl Section<'_> {
 
     /// The cost of each of the report's parts in one currency; nothing of others.
     fn costs_in(&self, bar: &PeriodBar, currency: &str) -> Vec<f64> {
-        let is_in = |place: usize| {
-            let own = self.report.bands.get(place).and_then(|band| band.currency.as_deref());
-            own.is_none_or(|own| own == currency)
-        };
-        let cost = |(place, cost): (usize, &Option<f64>)| cost.filter(|_| is_in(place)).unwrap_or_default();
-        bar.parts_cost.iter().enumerate().map(cost).collect()
+        let cost = |place| self.cost_of_part(bar, place, currency).unwrap_or_default();
+        (0..bar.parts_cost.len()).map(cost).collect()
+    }
+
+    fn cost_of_part(&self, bar: &PeriodBar, place: usize, currency: &str) -> Option<f64> {
+        let own = self.report.bands.get(place).and_then(|band| band.currency.as_deref());
+        let cost = bar.parts_cost.get(place).copied().flatten();
+        cost.filter(|_| own.is_none_or(|own| own == currency))
+    }
+
+    /// The cost of a bar in one currency; `None` where nothing of it has a price.
+    fn cost_in(&self, bar: &PeriodBar, currency: &str) -> Option<f64> {
+        let costs = (0..bar.parts_cost.len()).filter_map(|place| self.cost_of_part(bar, place, currency));
+        costs.reduce(|one, other| one + other)
     }
 
     fn label(&self, bar: &PeriodBar) -> String {
@@ -278,7 +289,7 @@ impl Section<'_> {
                     th scope="row" { (self.label(bar)) }
                     td { span.na { "not measured" } }
                     @for _ in 0..n_others { td { (figures::NOT_APPLICABLE) } }
-                    (cell_or_dash(bar.measured_share.map(cells::measured), ""))
+                    (cells::measured_cell(bar.measured_share))
                 }
             };
         }
@@ -291,11 +302,12 @@ impl Section<'_> {
                     ([currency], Some(cost)) => { (cells::money(cost, currency).cell("")) },
                     (currencies, _) => {
                         @for currency in currencies {
-                            td { (figures::money(self.costs_in(bar, currency).iter().sum(), currency)) }
+                            @let cost = self.cost_in(bar, currency).map(|cost| figures::money(cost, currency));
+                            td { (cost.as_deref().unwrap_or(figures::NOT_APPLICABLE)) }
                         }
                     },
                 }
-                (cell_or_dash(bar.measured_share.map(cells::measured), ""))
+                (cells::measured_cell(bar.measured_share))
             }
         }
     }

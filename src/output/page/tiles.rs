@@ -176,9 +176,8 @@ fn peak(report: &Report) -> Tile {
 
 fn co2(report: &Report) -> Option<Tile> {
     let kg = report.total.co2_kg.filter(|_| !cells::is_unmeasured(&report.total))?;
-    let energy = report.total.energy_kwh;
     let remark = html! {
-        @if energy > 0.0 { (figures::number(kg * 1000.0 / energy, 0)) (NBSP) "g/kWh over all energy" }
+        @if let Some(intensity) = report.total.co2_g_per_kwh { "at " (cells::intensity(intensity)) " on average" }
     };
     let heading = html! { "CO" sub { "2" } };
     Some(Tile { heading, value: cells::co2(kg).large(), remark })

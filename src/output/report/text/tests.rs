@@ -306,3 +306,12 @@ fn in_a_range_of_a_year_times_have_their_year() {
     let text = shown(&report, Some(120));
     assert!(text.contains("\nhgx-03        12 Nov 2026 02:15–11:15  "), "{text}");
 }
+
+#[test]
+fn hours_over_midnight_are_not_two_days() {
+    let mut report = fixture::month();
+    (report.from, report.to) = (fixture::at("2026-11-25T12:00"), fixture::at("2026-11-26T11:30"));
+    report.scope.days = 2;
+    let text = shown(&report, None);
+    assert!(text.contains("23.5 h, America/Chicago"), "{text:.200}");
+}
