@@ -8,9 +8,6 @@ use super::span::Span;
 use crate::output::figures;
 use crate::report::{Gap, Report};
 
-/// The most gaps that have a row of their own.
-const MAX_ROWS: usize = 12;
-
 pub(super) fn section(report: &Report) -> Markup {
     html! {
         section #gaps {
@@ -41,8 +38,6 @@ fn note(report: &Report) -> Markup {
 
 fn table(report: &Report) -> Markup {
     let span = Span { from: &report.from, to: &report.to };
-    let (numbered, rests): (Vec<&Gap>, Vec<&Gap>) = report.gaps.iter().partition(|gap| gap.number.is_some());
-    let (shown, shorter) = numbered.split_at(numbered.len().min(MAX_ROWS));
     html! {
         div.tw {
             table.list.plain.gaps {
@@ -56,9 +51,7 @@ fn table(report: &Report) -> Markup {
                     th.l scope="col" { "Why" }
                 } }
                 tbody {
-                    @for gap in shown { (row(gap, &span)) }
-                    @if !shorter.is_empty() { (shorter_row(shorter)) }
-                    @for gap in rests { (row(gap, &span)) }
+                    @for gap in &report.gaps { (row(gap, &span)) }
                 }
             }
         }
@@ -93,21 +86,6 @@ fn row(gap: &Gap, span: &Span<'_>) -> Markup {
             }
             (cell_or_dash((gap.gpu_hours > 0.0).then(|| cells::hours(gap.gpu_hours)), "hours"))
             td.l.why { (sentence(&gap.reason)) @if let Some(hint) = &gap.hint { small { (sentence(hint)) } } }
-        }
-    }
-}
-
-fn shorter_row(gaps: &[&Gap]) -> Markup {
-    let hours: f64 = gaps.iter().map(|gap| gap.gpu_hours).sum();
-    html! {
-        tr.more {
-            th scope="row" { span.vh { "others" } }
-            td.l { (figures::count(gaps.len())) " shorter gaps" }
-            td.l.when { "spread over the period" }
-            td.tl.w {}
-            td.w { (figures::NOT_APPLICABLE) }
-            td.hours { (figures::hours(hours)) }
-            td.l.why { "various" }
         }
     }
 }

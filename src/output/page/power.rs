@@ -5,11 +5,11 @@ use maud::{Markup, html};
 use super::bars::{axis, grid, labels};
 use super::cells::{self, name, plain_name};
 use super::marks;
-use super::scale::{Scale, css_left, css_percent, float, float_count};
+use super::scale::{Scale, css_left, css_percent, float_count};
 use super::span::{MIN_DAYS_TO_ZOOM, Span, Tick, Weight, widening};
 use super::stack::{self, Height};
 use crate::output::figures::{self, NBSP};
-use crate::report::{Charts, Moment, PeriodBar, PowerStack, Report, StackMember};
+use crate::report::{Charts, PeriodBar, PowerStack, Report, StackMember};
 
 /// Watts from which the axis is in kilowatts, and from which it is in megawatts.
 const KILOWATT: i64 = 1_000;
@@ -73,8 +73,8 @@ fn grouping(by: &str) -> String {
     plain_name(by.strip_prefix("label:").unwrap_or(by))
 }
 
-/// A number of quarter-hours: `60 minutes`, `4 hours`.
-fn minutes(quarters: usize) -> String {
+/// A number of quarter-hours in words: `60 minutes`, `4 hours`.
+fn quarters_in_words(quarters: usize) -> String {
     let minutes = quarters * QUARTER_MINUTES;
     if minutes < 120 {
         format!("{minutes}{NBSP}minutes")
@@ -115,10 +115,10 @@ impl Power<'_> {
         html! {
             "In " (self.unit().0)
             @if self.stack.members.len() > 1 { ", stacked by " (grouping(&self.stack.by)) }
-            @if quarters > 1 { "; each step is the mean of " (minutes(quarters)) }
+            @if quarters > 1 { "; each step is the mean of " (quarters_in_words(quarters)) }
             @if self.n_far > 1 {
-                "; the line is the highest " @if quarters == 1 { "quarter-hour" } @else { (minutes(quarters)) }
-                " of each " (minutes(quarters * self.n_far))
+                "; the line is the highest " @if quarters == 1 { "quarter-hour" } @else { (quarters_in_words(quarters)) }
+                " of each " (quarters_in_words(quarters * self.n_far))
             }
             "."
             @if self.has_gaps() {
@@ -186,7 +186,7 @@ impl Power<'_> {
                         div.inner {
                             (self.pane(&ticks))
                             @if self.has_gaps() {
-                                (marks::lane(self.stack, &self.span))
+                                (marks::coverage(self.stack, &self.span))
                                 (marks::numbers(&self.report.gaps, &self.span))
                             }
                             (labels(&ticks))
@@ -331,7 +331,7 @@ impl Power<'_> {
                             th scope="col" { "all" }
                         } }
                         tbody {
-                            @for bar in &periods.bars { (self.table_row(bar, members)) }
+                            @for (idx, bar) in periods.bars.iter().enumerate() { (self.table_row(idx, bar)) }
                         }
                     }
                 }
@@ -339,39 +339,23 @@ impl Power<'_> {
         }
     }
 
-    fn table_row(&self, bar: &PeriodBar, members: &[StackMember]) -> Markup {
-        let (from, to) = (self.column_at(&bar.from), self.column_at(&bar.to));
+    fn table_row(&self, idx: usize, bar: &PeriodBar) -> Markup {
+        let energy = |member: &StackMember| member.periods_kwh.get(idx).copied().flatten();
+        let is_known = !super::periods::is_unmeasured(bar);
         html! {
             tr {
                 th scope="row" { (super::periods::label(bar, &self.charts.periods.unit)) }
-                @for member in members {
-                    td {
-                        @match self.energy_between(member, from, to) {
-                            Some(kwh) => { (figures::energy_number(kwh)) },
-                            None => { span.na { "not measured" } },
-                        }
-                    }
-                }
-                @if super::periods::is_unmeasured(bar) { td { span.na { "not measured" } } }
-                @else { (cells::energy(bar.energy_kwh).cell("")) }
+                @for member in &self.stack.members { (energy_cell(energy(member))) }
+                (energy_cell(is_known.then_some(bar.energy_kwh)))
             }
         }
     }
+}
 
-    /// The column at a moment, which may be between two.
-    fn column_at(&self, at: &Moment) -> f64 {
-        figures::hours_between(self.span.from, at) * 4.0 / float_count(self.stack.quarters_per_column.max(1))
-    }
-
-    /// The energy of a member between two columns; `None` where nothing of it was measured.
-    fn energy_between(&self, member: &StackMember, from: f64, to: f64) -> Option<f64> {
-        let hours = float_count(self.stack.quarters_per_column) / 4.0;
-        let energy = |(idx, watts): (usize, &Option<i64>)| {
-            let start = float_count(idx);
-            let part = (start + 1.0).min(to) - start.max(from);
-            watts.filter(|_| part > 0.0).map(|watts| float(watts) * part * hours / 1000.0)
-        };
-        member.watts.iter().enumerate().filter_map(energy).reduce(|one, other| one + other)
+fn energy_cell(kwh: Option<f64>) -> Markup {
+    match kwh {
+        Some(kwh) => cells::energy(kwh).cell(""),
+        None => html! { td { span.na { "not measured" } } },
     }
 }
 
@@ -382,7 +366,7 @@ mod tests {
     #[test]
     fn a_number_of_quarters_is_told_in_minutes_or_hours() {
         assert_eq!(
-            [1, 4, 8, 10].map(minutes).map(|text| text.replace(NBSP, " ")),
+            [1, 4, 8, 10].map(quarters_in_words).map(|text| text.replace(NBSP, " ")),
             ["15 minutes", "60 minutes", "2 hours", "2.5 hours"]
         );
     }
