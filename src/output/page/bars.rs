@@ -65,7 +65,7 @@ impl BarChart<'_> {
         let scale = self.scale();
         let is_thousands = scale.top.max(-scale.bottom) >= MIN_OF_THOUSANDS;
         let (unit, size) = if is_thousands { (self.units.1, 1000.0) } else { (self.units.0, 1.0) };
-        let has_lane = self.bars.iter().any(|bar| bar.unmeasured > 0.0);
+        let has_marks = self.bars.iter().any(|bar| bar.unmeasured > 0.0);
         html! {
             figure.plot {
                 figcaption { (self.title) ", " (unit) }
@@ -77,7 +77,7 @@ impl BarChart<'_> {
                             (grid(&scale))
                             (bars(self.bars, &scale))
                         }
-                        @if has_lane { (lane(self.bars)) }
+                        @if has_marks { (coverage_marks(self.bars)) }
                         @if let Some(strip) = &self.strip { (strip) }
                         (labels(self.ticks))
                     }
@@ -175,14 +175,14 @@ fn hanging<'a>(bar: &'a Bar, scale: &Scale) -> Vec<(f64, &'a Part)> {
 }
 
 /// Marks below the bars that were not measured whole; the higher, the more of their time.
-fn lane(bars: &[Bar]) -> Markup {
+fn coverage_marks(bars: &[Bar]) -> Markup {
     let width = 100.0 / float_count(bars.len().max(1));
     html! {
-        div.lane {
+        div.covs {
             @for (idx, bar) in bars.iter().enumerate().filter(|(_, bar)| bar.unmeasured > 0.0) {
                 em title=(bar.unmeasured_title) style={
                     "left:" (css_percent(float_count(idx) * width)) "%;width:" (css_percent(width)) "%;height:"
-                    (lane_height(bar.unmeasured)) "px"
+                    (mark_height(bar.unmeasured)) "px"
                 } {}
             }
         }
@@ -190,7 +190,7 @@ fn lane(bars: &[Bar]) -> Markup {
 }
 
 /// The height of a mark by the share that was not measured: 2 to 8 pixels.
-pub(super) fn lane_height(unmeasured: f64) -> String {
+pub(super) fn mark_height(unmeasured: f64) -> String {
     format!("{:.0}", 2.0 + unmeasured.clamp(0.0, 1.0) * 6.0)
 }
 

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::bars::lane_height;
+use super::bars::mark_height;
 use super::cells::plain_name;
 use super::scale::{css_left, css_percent, float_count};
 use super::span::Span;
@@ -18,7 +18,7 @@ pub(super) const MAX_ALERTS: usize = 30;
 /// Columns of which less was measured are hatched.
 const MIN_MEASURED: f64 = 0.95;
 
-/// A smaller part than this that was not measured has no mark in the lane.
+/// A smaller part than this that was not measured has no mark below the axis.
 const MIN_UNMEASURED: f64 = 0.01;
 
 /// Numbers nearer than this, in per cent of the width, would cover each other.
@@ -59,14 +59,14 @@ pub(super) fn has_hatches(stack: &PowerStack) -> bool {
     known(stack).iter().any(|share| *share < MIN_MEASURED)
 }
 
-/// The lane below the axis: the higher, the larger the part that was not measured.
-pub(super) fn lane(stack: &PowerStack, span: &Span<'_>) -> Markup {
-    let height = |share: f64| (1.0 - share >= MIN_UNMEASURED).then(|| lane_height(1.0 - share));
+/// The marks below the axis: the higher, the larger the part that was not measured.
+pub(super) fn coverage(stack: &PowerStack, span: &Span<'_>) -> Markup {
+    let height = |share: f64| (1.0 - share >= MIN_UNMEASURED).then(|| mark_height(1.0 - share));
     // Heights are compared as texts, of which there are seven.
     let heights: Vec<Option<String>> = stack.measured.iter().copied().map(height).collect();
     let columns: Vec<Option<&str>> = heights.iter().map(Option::as_deref).collect();
     html! {
-        div.lane title="the part of the GPUs that was not measured" {
+        div.covs title="the part of the GPUs that was not measured" {
             @for (first, n, height) in runs(&columns, |height| height) {
                 em style={(place(stack, span, first, n)) ";height:" (height) "px"} {}
             }

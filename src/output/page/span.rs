@@ -127,7 +127,7 @@ impl Span<'_> {
         }
     }
 
-    /// The ticks in the order of time, those of each weight after the other.
+    /// The ticks: of a longer range those of its days, then those of its hours, either in the order of time.
     pub(super) fn ticks(&self) -> Vec<Tick> {
         if self.days() < MIN_DAYS_TO_ZOOM {
             return thinned(self.ticks_of_hours());
@@ -296,7 +296,7 @@ fn label_of_bar(at: &Moment, unit: &str, n: usize, idx: usize) -> Option<String>
     }
 }
 
-/// The number of days as the axis can be widened by, from a duration in hours.
+/// How many times as wide as its frame the axis is where so many days fill it; not less than once.
 pub(super) fn widening(span: &Span<'_>, days: i64) -> f64 {
     (span.days() / float(days)).max(1.0)
 }

@@ -6,7 +6,7 @@ use super::bars::{Bar, BarChart, Part, density};
 use super::cells::{self, name};
 use super::scale::css_percent;
 use super::span::{hour_of_day, ticks_of_a_day, ticks_of_bars};
-use crate::output::figures;
+use crate::output::figures::{self, NBSP};
 use crate::report::{Charts, Report, Supply, SupplyBar, SupplyCharts};
 
 /// Colours of the sources.
@@ -14,6 +14,9 @@ const SUN: &str = "s0";
 const BATTERY: &str = "s1";
 const GRID: &str = "s2";
 const INTO_BATTERY: &str = "s1 into";
+
+/// A bar of which less was measured has a mark.
+const MIN_MEASURED: f64 = 0.995;
 
 pub(super) fn section(report: &Report, charts: &Charts) -> Markup {
     let Some(supply) = &report.supply else { return html! {} };
@@ -55,6 +58,11 @@ fn note(report: &Report, supply: &Supply) -> Markup {
 }
 
 fn bar(bar: &SupplyBar, when: &str, unit: &str, charge: &str) -> Bar {
+    let unmeasured = if bar.measured_share < MIN_MEASURED { 1.0 - bar.measured_share } else { 0.0 };
+    if bar.measured_share <= 0.0 {
+        let title = format!("{when}: not measured{charge}");
+        return Bar { parts: vec![], unmeasured, unmeasured_title: title.clone(), title };
+    }
     let load = bar.sun_kwh + bar.battery_kwh + bar.grid_kwh;
     let number = figures::energy_number;
     let title = format!(
@@ -71,8 +79,8 @@ fn bar(bar: &SupplyBar, when: &str, unit: &str, charge: &str) -> Bar {
         Part { class: GRID, value: bar.grid_kwh },
         Part { class: INTO_BATTERY, value: -bar.into_battery_kwh },
     ];
-    let unmeasured = if bar.is_whole { 0.0 } else { 0.5 };
-    Bar { title, parts, unmeasured, unmeasured_title: format!("{when}: not all of it was measured") }
+    let unmeasured_title = format!("{when}: {} measured", figures::measured(bar.measured_share));
+    Bar { title, parts, unmeasured, unmeasured_title }
 }
 
 /// By day; by quarter-hour where there is no mean day.
@@ -138,12 +146,25 @@ fn strip(title: &str, ranges: &[Option<(f64, f64)>]) -> Markup {
             span { (title) }
             div class=(density(ranges.len())) {
                 @for range in ranges {
-                    @let (lowest, highest) = range.unwrap_or_default();
-                    i style={"bottom:" (css_percent(lowest)) "%;height:" (css_percent(highest - lowest)) "%"} {}
+                    @match range {
+                        // A charge that stays the same is a line.
+                        Some((lowest, highest)) => {
+                            i style={
+                                "bottom:min(" (css_percent(*lowest)) "%,100% - 2px);height:max(2px,"
+                                (css_percent(highest - lowest)) "%)"
+                            } {}
+                        }
+                        None => { i.hatch {} }
+                    }
                 }
             }
         }
     }
+}
+
+/// Whether a bar has a mark.
+fn has_marks(charts: &SupplyCharts) -> bool {
+    charts.bars.iter().chain(&charts.mean_day).any(|bar| bar.measured_share < MIN_MEASURED)
 }
 
 fn legend(supply: &Supply, charts: &SupplyCharts) -> Markup {
@@ -166,7 +187,7 @@ fn legend(supply: &Supply, charts: &SupplyCharts) -> Markup {
                 (cells::energy_with_unit(supply.battery_in_kwh).bold())
                 small { @if let Some(share) = supply.round_trip { "round trip " (cells::share(share)) } }
             }
-            @if charts.bars.iter().any(|bar| !bar.is_whole) { li { i.k.gk {} span { "not all of it was measured" } } }
+            @if has_marks(charts) { li { i.k.gk {} span { "less than 99.5" (NBSP) "% of it was measured" } } }
         }
     }
 }
