@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::ConnectOptions as _;
 use tempfile::TempDir;
 
+use crate::page::assert_figures_are_those_of_the_json;
 use crate::program::{Home, Ran};
 
 /// Midnight in Chicago on 26 November 2026.
@@ -392,6 +393,16 @@ fn a_file_has_the_format_of_its_ending_and_the_charts_are_in_json_too() {
     let none = played.run(&[&TWO_DAYS[..], &["--output", "/nowhere/x.html"]].concat());
     assert_eq!(none.code, Some(1));
     assert!(none.stderr.contains("name a file in a folder that is there"), "{}", none.stderr);
+}
+
+#[test]
+fn every_figure_of_the_page_is_a_number_of_the_json() {
+    let played = Played::new(&chicago(TARIFF));
+    let file = played.home.path("days.html");
+    played.output(&[&TWO_DAYS[..], &["--output", file.to_str().unwrap()]].concat());
+    let page = std::fs::read_to_string(&file).unwrap();
+    let json = played.json(&[&TWO_DAYS[..], &["--charts"]].concat());
+    assert_figures_are_those_of_the_json(&json, &page);
 }
 
 #[test]

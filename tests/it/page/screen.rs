@@ -2,8 +2,6 @@
 //!
 //! `FLEETWATT_PAGE_PICTURES=DIR` keeps the pictures.
 
-#![allow(clippy::print_stderr, reason = "a test says that it was passed over")]
-
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -11,6 +9,7 @@ use serde_json::json;
 use super::chromium::Chromium;
 use super::sample::Plan;
 use super::{hostile, month};
+use crate::faults::say;
 use fleetwatt::output::page;
 
 /// A browser and a folder with the page of a report.
@@ -23,7 +22,7 @@ impl Stage {
     /// `None` if there is no browser.
     fn start() -> Option<Self> {
         let Some(chromium) = Chromium::start() else {
-            eprintln!("passed over: Chromium is not installed (apt-get install chromium)");
+            say("passed over: Chromium is not installed (apt-get install chromium)");
             return None;
         };
         Some(Self { chromium, folder: tempfile::tempdir().unwrap() })
