@@ -170,7 +170,7 @@ async fn report(args: &Args, place: &Place) {
         }
     }
     let bare = median(bare);
-    println!("  bare SQL sum by node            {bare:>9.0?}");
+    println!("  bare SQL sum by node            {bare:>9.2?}");
     let names =
         ["report --by node, flat price", "the same, prices of 15 minutes", "the same as text", "the page"];
     for (name, runs) in names.iter().zip(&runs) {
@@ -180,7 +180,7 @@ async fn report(args: &Args, place: &Place) {
         let bytes = runs.first().map_or(0, |run| run.bytes);
         let ratio = took.as_secs_f64() / bare.as_secs_f64();
         println!(
-            "  {name:31} {took:>9.0?}  {ratio:.2} times the sum, {cpu:.0?} of CPU, {peak} MiB at most, {bytes} bytes"
+            "  {name:31} {took:>9.2?}  {ratio:.2} times the sum, {cpu:.0?} of CPU, {peak} MiB at most, {bytes} bytes"
         );
     }
 }
