@@ -39,10 +39,9 @@ pub(super) async fn ask(
     let mut hints = hints(table, &query.fetch_all(&mut *transaction).await?);
     transaction.rollback().await?;
     let (recent, newest) = if table.may_select { counts(connection, table).await? } else { (None, None) };
-    let ledger = match energy::access(connection).await? {
-        LedgerAccess::ReadWrite if guarantee != Guarantee::DeliveryLog => LedgerAccess::NotKept,
-        access => access,
-    };
+    let access = energy::access(connection).await?;
+    let is_kept = access != LedgerAccess::ReadWrite || guarantee == Guarantee::DeliveryLog;
+    let ledger = if is_kept { access } else { LedgerAccess::NotKept };
     if ledger == LedgerAccess::ReadWrite && !energy::may_delete(connection).await? {
         let role = quoted(&table.role);
         hints.push(format!(

@@ -292,7 +292,7 @@ fn a_node_that_is_down_says_so_below_its_figures() {
         let text = shown(report, Some(width));
         text.lines().skip_while(|line| !line.starts_with("turing-02")).nth(1).map(str::to_owned).unwrap()
     };
-    let bar = shown(&report, None).lines().find_map(|line| line.find("━").map(|at| line[..at].width()));
+    let bar = shown(&report, None).lines().find_map(|line| Some(line.split_once('━')?.0.width()));
     assert_eq!(below(&report, 80), format!("{:1$}▲ down since 25 Nov 18:45", "", bar.unwrap()));
     assert_eq!(below(&report, 40), "  ▲ down since 25 Nov 18:45");
     report.scope.by = vec!["gpu".to_owned()];
