@@ -159,27 +159,46 @@ impl Place {
         }
     }
 
-    /// The sum by node that a person would write.
+    /// The sum by node that a person would write, on one core.
     pub(super) async fn bare_sum(&self, size: Size) -> Duration {
+        self.timed(size, |energy, node, time| {
+            format!(
+                "SELECT n.name, sum(e.energy_mj), sum(e.covered_ms) FROM {energy} e \
+                 JOIN {node} n ON n.id = e.node WHERE {time} GROUP BY 1"
+            )
+        })
+        .await
+    }
+
+    /// The highest quarter-hour of each node's sum, which is one of a report's columns, on one core.
+    pub(super) async fn bare_peaks(&self, size: Size) -> Duration {
+        self.timed(size, |energy, node, time| {
+            format!(
+                "SELECT n.name, max(q.energy_mj), count(*) FROM (SELECT node, quarter, sum(energy_mj) AS energy_mj \
+                 FROM {energy} e WHERE {time} GROUP BY 1, 2) q JOIN {node} n ON n.id = q.node GROUP BY 1"
+            )
+        })
+        .await
+    }
+
+    /// Runs a query of a name and two numbers a node, over a connection that is open.
+    async fn timed(&self, size: Size, sql: impl Fn(&str, &str, &str) -> String) -> Duration {
         let (from, to) = (FROM, FROM + size.days * 86_400);
-        let n_nodes = match self.open_server().await {
+        let (n_nodes, took) = match self.open_server().await {
             Some(mut server) => {
-                let sql = format!(
-                    "SELECT n.name, sum(e.energy_mj)::int8, sum(e.covered_ms)::int8 FROM fleetwatt.energy e \
-                     JOIN fleetwatt.node n ON n.id = e.node \
-                     WHERE e.quarter >= to_timestamp({from}) AND e.quarter < to_timestamp({to}) GROUP BY 1"
-                );
+                let time = format!("quarter >= to_timestamp({from}) AND quarter < to_timestamp({to})");
+                let sql = sql("fleetwatt.energy", "fleetwatt.node", &time);
+                let sql = format!("SELECT a, b::int8, c::int8 FROM ({sql}) AS sums (a, b, c)");
+                let one_core = "SET max_parallel_workers_per_gather = 0";
+                sqlx::query(one_core).execute(&mut server).await.unwrap();
                 let began_at = Instant::now();
                 let rows: Vec<(String, i64, i64)> =
                     sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut server).await.unwrap();
                 (rows.len(), began_at.elapsed())
             }
             None => {
-                let sql = format!(
-                    "SELECT n.name, sum(e.energy_mj), sum(e.covered_ms) FROM fleetwatt_energy e \
-                     JOIN fleetwatt_node n ON n.id = e.node \
-                     WHERE e.quarter >= {from}000000 AND e.quarter < {to}000000 GROUP BY 1"
-                );
+                let time = format!("quarter >= {from}000000 AND quarter < {to}000000");
+                let sql = sql("fleetwatt_energy", "fleetwatt_node", &time);
                 let mut file = self.open_file().await;
                 let began_at = Instant::now();
                 let rows: Vec<(String, i64, i64)> =
@@ -187,8 +206,8 @@ impl Place {
                 (rows.len(), began_at.elapsed())
             }
         };
-        assert_eq!(i64::try_from(n_nodes.0).unwrap(), size.gpus / 8);
-        n_nodes.1
+        assert_eq!(i64::try_from(n_nodes).unwrap(), size.gpus / 8);
+        took
     }
 
     /// So many rows of cycles a minute apart, a third of them draws; the others have no metadata, since nothing here

@@ -155,7 +155,7 @@ async fn report(args: &Args, place: &Place) {
     let by_node = [&range[..], &["--by", "node", "--format", "csv"]].concat();
     let page = [&range[..], &["--format", "html"]].concat();
     let text = [&range[..], &["--by", "node"]].concat();
-    let mut bare = Vec::new();
+    let (mut bare, mut peaks) = (Vec::new(), Vec::new());
     let ways = [
         ("flat.toml", &by_node),
         ("quarters.toml", &by_node),
@@ -165,12 +165,16 @@ async fn report(args: &Args, place: &Place) {
     let mut runs: [Vec<Ran>; 4] = Default::default();
     for _ in 0..args.rounds {
         bare.push(place.bare_sum(size).await);
+        peaks.push(place.bare_peaks(size).await);
         for ((inventory, args), runs) in ways.iter().zip(&mut runs) {
             runs.push(run(place, inventory, args));
         }
     }
     let bare = median(bare);
+    let peaks = median(peaks);
     println!("  bare SQL sum by node            {bare:>9.2?}");
+    let ratio = |took: Duration| took.as_secs_f64() / bare.as_secs_f64();
+    println!("  bare SQL, peak quarter by node  {peaks:>9.2?}  {:.2} times the sum", ratio(peaks));
     let names =
         ["report --by node, flat price", "the same, prices of 15 minutes", "the same as text", "the page"];
     for (name, runs) in names.iter().zip(&runs) {
@@ -178,9 +182,9 @@ async fn report(args: &Args, place: &Place) {
         let cpu = median(runs.iter().map(|run| run.cpu).collect());
         let peak = runs.iter().map(|run| run.peak_mib).max().unwrap_or_default();
         let bytes = runs.first().map_or(0, |run| run.bytes);
-        let ratio = took.as_secs_f64() / bare.as_secs_f64();
         println!(
-            "  {name:31} {took:>9.2?}  {ratio:.2} times the sum, {cpu:.0?} of CPU, {peak} MiB at most, {bytes} bytes"
+            "  {name:31} {took:>9.2?}  {:.2} times the sum, {cpu:.0?} of CPU, {peak} MiB at most, {bytes} bytes",
+            ratio(took)
         );
     }
 }
