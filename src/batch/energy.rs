@@ -193,7 +193,7 @@ impl TimelineReader {
         let model = or_kept(&own.gpu_model, |facts| &facts.gpu_model);
         Some(SeriesReading {
             key: gpu_key(own.gpu_uuid.clone(), node.as_deref(), bus_id, row.source),
-            node: node.unwrap_or_else(|| row.source.trim_start_matches("gpu_").to_owned()),
+            node: node.unwrap_or_else(|| row.source.strip_prefix("gpu_").unwrap_or(row.source).to_owned()),
             model: model.unwrap_or_default(),
             reading: EnergyReading {
                 at: row.at,
@@ -313,9 +313,13 @@ mod tests {
     }
 
     fn foreign(value: f64, metadata: &str) -> Option<SeriesReading> {
+        foreign_from("gpu_redfin", value, metadata)
+    }
+
+    fn foreign_from(source: &str, value: f64, metadata: &str) -> Option<SeriesReading> {
         TimelineReader::new(FIGURES).read(&TimelineRow {
             event_type: "gpu_power_draw",
-            source: "gpu_redfin",
+            source,
             value,
             metadata,
             at: STARTED_AT,
@@ -378,6 +382,13 @@ mod tests {
         assert_eq!(foreign(1.0, "not JSON").unwrap().node, "redfin");
         assert_eq!(foreign(1.0, r#"{"ledger": false, "node": "n"}"#), None, "no ledger has it");
         assert!(foreign(f64::NAN, "{}").is_none() && foreign(1e300, "{}").is_none());
+    }
+
+    #[test]
+    fn a_node_may_itself_be_called_gpu() {
+        let nodes =
+            ["gpu_gpu_1", "gpu_redfin", "redfin"].map(|source| foreign_from(source, 1.0, "{}").unwrap().node);
+        assert_eq!(nodes, ["gpu_1", "redfin", "redfin"]);
     }
 
     #[test]
