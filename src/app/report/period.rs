@@ -10,13 +10,13 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use crate::reading::{Quarter, Timestamp};
 use crate::support::error::Diagnose;
-use crate::tariff::{Month, day_quarters};
+use crate::tariff::{MAX_QUARTERS, Month, day_quarters};
 
 /// Seconds of a day that has no change of the clock.
 const DAY: u64 = 86_400;
 
-/// The most days that `--since` may go back: eleven years, as prices are resolved.
-const MAX_DAYS: u64 = 4_000;
+/// Quarters of a year.
+const QUARTERS_PER_YEAR: i64 = 366 * 96;
 
 /// A range as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +50,12 @@ pub enum PeriodFault {
     /// The range begins later than now.
     #[error("the range begins in the future")]
     Future,
-    /// The duration is 0, or longer than eleven years.
-    #[error("the report is of no time at all, or of more than {MAX_DAYS} days")]
-    Length,
+    /// The duration is 0.
+    #[error("the report is of no time at all")]
+    NoTime,
+    /// The range has more quarters than prices are resolved for.
+    #[error("the report is of more than {} years", MAX_QUARTERS / QUARTERS_PER_YEAR)]
+    TooLong,
 }
 
 impl Diagnose for PeriodFault {
@@ -70,7 +73,8 @@ impl Diagnose for PeriodFault {
                 "give a --to that is later than --from; a date is its local midnight, so --to is the day after the last one"
             }
             Self::Future => "give a --from that is over",
-            Self::Length => "give another --since, such as 30d",
+            Self::NoTime => "give another --since, such as 30d",
+            Self::TooLong => "ask for a shorter time, such as --since 30d, or for each year by itself",
         })
     }
 
@@ -100,26 +104,31 @@ impl Period {
             return Err(PeriodFault::Empty);
         }
         let range = from..to.min(end_of_now);
-        if range.is_empty() { Err(PeriodFault::Future) } else { Ok(range) }
+        if range.is_empty() {
+            return Err(PeriodFault::Future);
+        }
+        let is_too_long = range.end.since(range.start) > MAX_QUARTERS;
+        if is_too_long { Err(PeriodFault::TooLong) } else { Ok(range) }
     }
 }
 
 fn since(duration: Duration, now: Timestamp, zone: &TimeZone) -> Result<Quarter, PeriodFault> {
     let seconds = duration.as_secs();
-    if seconds == 0 || seconds > MAX_DAYS * DAY {
-        return Err(PeriodFault::Length);
+    if seconds == 0 {
+        return Err(PeriodFault::NoTime);
     }
+    let too_long = |_| PeriodFault::TooLong;
     if seconds.is_multiple_of(DAY) {
-        let days = i64::try_from(seconds / DAY).map_err(|_| PeriodFault::Length)?;
-        let first = today(now, zone)?.checked_sub(Span::new().days(days - 1));
-        return Ok(day_quarters(first.map_err(|_| PeriodFault::Length)?, zone).start);
+        let days_before = i64::try_from(seconds / DAY - 1).map_err(|_| PeriodFault::TooLong)?;
+        let span = Span::new().try_days(days_before).map_err(too_long)?;
+        return Ok(day_quarters(today(now, zone)?.checked_sub(span).map_err(too_long)?, zone).start);
     }
-    let micros = i64::try_from(duration.as_micros()).map_err(|_| PeriodFault::Length)?;
+    let micros = i64::try_from(duration.as_micros()).map_err(|_| PeriodFault::TooLong)?;
     Ok(Quarter::at(Timestamp::from_micros(now.micros().saturating_sub(micros))))
 }
 
 fn today(now: Timestamp, zone: &TimeZone) -> Result<Date, PeriodFault> {
-    let now = jiff::Timestamp::from_microsecond(now.micros()).map_err(|_| PeriodFault::Length)?;
+    let now = jiff::Timestamp::from_microsecond(now.micros()).map_err(|_| PeriodFault::Future)?;
     Ok(zone.to_datetime(now).date())
 }
 
@@ -254,7 +263,21 @@ mod tests {
         assert_eq!(fault(between("2026-12-20", Some("2026-12-21"))), PeriodFault::Future);
         assert_eq!(fault(Period::Month("2026-13".to_owned())), PeriodFault::Month("2026-13".to_owned()));
         assert_eq!(fault(Period::Month("11".to_owned())), PeriodFault::Month("11".to_owned()));
-        assert_eq!(fault(since("0s")), PeriodFault::Length);
-        assert_eq!(fault(since("9000d")), PeriodFault::Length);
+        assert_eq!(fault(since("0s")), PeriodFault::NoTime);
+    }
+
+    #[test]
+    fn a_range_of_any_form_is_of_eleven_years_at_most() {
+        let fault = |period: Period| range(&period, "UTC").unwrap_err();
+        let years = since("100000h1m");
+        for period in [since("9000d"), since("99999999999d"), years, between("2015-01-01", None)] {
+            assert_eq!(fault(period), PeriodFault::TooLong);
+        }
+        assert_eq!(fault(between("-009999-01-02T12:00Z", Some("2026-01-01"))), PeriodFault::TooLong);
+        assert_eq!(PeriodFault::TooLong.to_string(), "the report is of more than 11 years");
+        // 400,000 quarters and one more.
+        let longest = |from: &str| between(from, Some("2026-11-26T00:00"));
+        assert!(range(&longest("2015-06-30T08:00"), "UTC").is_ok());
+        assert_eq!(fault(longest("2015-06-30T07:45")), PeriodFault::TooLong);
     }
 }
