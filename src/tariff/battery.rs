@@ -44,8 +44,8 @@ impl BatteryRule {
 pub struct BatteryCharge {
     /// Energy with a price.
     priced: i128,
-    /// Energy without one.
-    unpriced: i128,
+    /// Whether there is energy without one.
+    has_unpriced: bool,
     cost: EnergyCost,
 }
 
@@ -58,23 +58,16 @@ impl BatteryCharge {
                 self.priced = self.priced.saturating_add(millijoules);
                 self.cost += EnergyCost::of(energy, price);
             }
-            None => self.unpriced = self.unpriced.saturating_add(millijoules),
+            None => self.has_unpriced |= millijoules != 0,
         }
     }
 
-    /// The share of the energy that has a price; none of nothing.
-    pub fn priced_share(&self) -> Share {
-        let whole = self.priced.saturating_add(self.unpriced);
-        let share = self.priced.saturating_mul(WHOLE.into()).checked_div(whole);
-        Share::from_millipercent(share.and_then(|share| share.try_into().ok()).unwrap_or_default())
-    }
-
     /// The price of a kilowatt-hour that comes out: the mean of what went in, over the efficiency of the round trip,
-    /// rounded once to a millionth. `None` if nothing went in at a price, or the efficiency is not above 0 and at most
-    /// 100 %.
+    /// rounded once to a millionth. `None` if nothing went in, a part of it has no price, or the efficiency is not above 0
+    /// and at most 100 %.
     pub fn price_out(&self, efficiency: Share) -> Option<PricePerKwh> {
         let efficiency = efficiency.millipercent();
-        let is_one = (1..=WHOLE).contains(&efficiency) && self.priced > 0;
+        let is_one = (1..=WHOLE).contains(&efficiency) && self.priced > 0 && !self.has_unpriced;
         let cost = self.cost.times(WHOLE.into());
         is_one.then(|| cost.price_over(self.priced.saturating_mul(efficiency.into())))?
     }
@@ -114,15 +107,15 @@ mod tests {
     }
 
     #[test]
-    fn energy_without_a_price_is_told_and_nothing_is_priced_by_it() {
+    fn a_charge_of_which_a_part_has_no_price_has_none_at_all() {
         let mut charged = day(BatteryRule::Zero);
-        charged.add(kwh(2), BatteryRule::Opportunity.price_of_sun(price(300_000), None));
-        assert_eq!(charged.priced_share(), Share::from_millipercent(80_000));
+        charged.add(kwh(0), None);
         assert_eq!(charged.price_out(Share::from_millipercent(100_000)), price(75_000));
+        charged.add(kwh(2), BatteryRule::Opportunity.price_of_sun(price(300_000), None));
+        assert_eq!(charged.price_out(Share::from_millipercent(100_000)), None);
         assert_eq!(BatteryCharge::default().price_out(Share::from_millipercent(90_000)), None);
-        assert_eq!(BatteryCharge::default().priced_share(), Share::from_millipercent(0));
         assert_eq!(
-            [0, -1, 100_001].map(|share| charged.price_out(Share::from_millipercent(share))),
+            [0, -1, 100_001].map(|share| day(BatteryRule::Zero).price_out(Share::from_millipercent(share))),
             [None; 3]
         );
     }
