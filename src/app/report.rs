@@ -373,7 +373,13 @@ impl<'a> Plan<'a> {
         if let Some((_, event_type)) = soc.filter(|_| self.question.charts.is_some()) {
             // By quarter, since the hours of some zones begin within those of UTC.
             let spans = reader.charges(event_type, range.clone(), 1).await?;
-            let span = |store::ChargeSpan { from, min, max, mean, .. }| ChargeSpan { from, min, max, mean };
+            let span = |store::ChargeSpan { source: station, from, min, max, mean }| ChargeSpan {
+                station,
+                from,
+                min,
+                max,
+                mean,
+            };
             charge = spans.into_iter().map(span).collect();
         }
         if range.end <= Quarter::at(self.now) {

@@ -73,6 +73,10 @@ fn what_cooling_adds_is_in_cost_and_carbon_and_not_in_energy() {
     assert_near(report.total.co2_kg.unwrap(), 14.4);
     // The intensity is that of the grid, without the factor.
     assert_near(report.total.co2_g_per_kwh.unwrap(), 400.0);
+    // A kilowatt-hour costs no more than its tariff says.
+    let prices: Vec<f64> = report.bands.iter().map(|band| band.mean_price.unwrap()).collect();
+    assert_eq!(prices, [0.10, 0.30]);
+    assert_near(report.bands[1].energy_cost.unwrap(), 4.0 * 0.30 * 1.5);
     assert!(note(&report, "PUE").starts_with("PUE 1.5: "));
 }
 
@@ -258,11 +262,48 @@ per_kwh = 0.10
 #[test]
 fn a_month_of_which_no_quarter_was_measured_well_has_no_demand_charge() {
     let world = World::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(DEMAND).node("a", "");
-    let report = world.day("a", "GPU-1", 0, 400, 24).report();
+    let report = world.covered("a", "GPU-1", 0..96, 400, 600_000).report();
     assert!(report.costs[0].charges.iter().all(|charge| charge.kind == ChargeKind::Fixed));
     assert!(note(&report, "is not known").contains("no quarter-hour that counts was measured to 90 %"));
+}
+
+#[test]
+fn the_peak_of_a_month_with_rolled_up_days_may_have_been_higher() {
+    let days = |from: &str, to: &str| World::new(from, to, "UTC").tariffs(DEMAND).node("a", "");
+    let world = days("2026-10-01T00:00", "2026-11-01T00:00")
+        .day("a", "GPU-1", 0, 900, 24)
+        .day("a", "GPU-1", 96, 900, 24);
+    let report = world.steady("a", "GPU-1", 192..31 * 96, 400).report();
+    let demand = report.costs[0].charges.iter().find(|charge| charge.kind == ChargeKind::Demand).unwrap();
+    // 0.4 kW at 9.80.
+    assert_near(demand.cost, 3.92);
+    assert!(demand.is_charged && !demand.is_complete);
+    assert_eq!(
+        note(&report, "may be higher"),
+        "The demand charge of 2026-10 by tariff \"hall\" may be higher: 2 days of the month were rolled up, and their \
+         quarter-hours are no longer kept; keep quarters longer, by `keep_quarters` in `[ledger]`."
+    );
+    let fixed = report.costs[0].charges.iter().find(|charge| charge.kind == ChargeKind::Fixed).unwrap();
+    assert!(fixed.is_complete);
+
+    let report = days("2026-11-01T00:00", "2026-11-02T00:00").day("a", "GPU-1", 0, 400, 24).report();
+    assert!(report.costs[0].charges.iter().all(|charge| charge.kind == ChargeKind::Fixed));
+    assert!(
+        note(&report, "is not known").contains("1 day of the month was rolled up, and its quarter-hours")
+    );
     // The day has one price.
     assert_near(report.costs[0].energy_cost.unwrap(), 0.96);
+}
+
+#[test]
+fn rolled_up_days_in_which_no_peak_counts_leave_a_demand_charge_complete() {
+    let toml = DEMAND.replace("hours = \"12:00-20:00\"", "days = \"Mon-Fri\"");
+    // 1 November 2026 is a Sunday.
+    let world = World::new("2026-11-01T00:00", "2026-12-01T00:00", "UTC").tariffs(&toml).node("a", "");
+    let report = world.day("a", "GPU-1", 0, 900, 24).steady("a", "GPU-1", 96..30 * 96, 400).report();
+    let demand = report.costs[0].charges.iter().find(|charge| charge.kind == ChargeKind::Demand).unwrap();
+    assert!(demand.is_complete);
+    assert!(report.notes.iter().all(|note| !note.contains("demand charge")), "{:?}", report.notes);
 }
 
 #[test]
@@ -324,6 +365,19 @@ fn energy_of_a_battery_costs_what_charged_it_over_the_round_trip() {
 }
 
 #[test]
+fn energy_of_a_battery_has_no_price_where_a_part_of_what_charged_it_has_none() {
+    let mut world = station();
+    // The sun charges it from 00:00 to 02:00, the grid until 04:00.
+    let toml =
+        BANDS.replace("per_kwh = 0.10\n", "").replace("hours = \"16:00-20:00\"", "hours = \"02:00-04:00\"");
+    world = world.tariffs(&toml);
+    let supply = world.report().supply.unwrap();
+    assert_eq!((supply.battery_price, supply.currency), (None, None));
+    world.book.site.battery = crate::tariff::keys::battery("zero").unwrap();
+    assert!(world.report().supply.unwrap().battery_price.is_some());
+}
+
+#[test]
 fn quarters_in_which_a_flow_is_missing_are_in_no_figure_of_the_supply() {
     let mut world = station();
     let grid = world.series("station:X1:grid", "");
@@ -346,7 +400,13 @@ fn a_short_report_has_the_supply_by_quarter_and_its_charge() {
     let mut world = station();
     world.question.charts = Some(super::Stack::Auto);
     let start = world.question.range.start;
-    let charge = |at: i64, min: f64, max: f64| ChargeSpan { from: start.plus(at), min, max, mean: max };
+    let charge = |at: i64, min: f64, max: f64| ChargeSpan {
+        station: "X1".to_owned(),
+        from: start.plus(at),
+        min,
+        max,
+        mean: max,
+    };
     world.told.charge = vec![charge(3, 40.0, 45.0), charge(3, 38.0, 44.0), charge(-1, 1.0, 2.0)];
     let charts = world.report().charts.unwrap().supply.unwrap();
     assert_eq!((charts.bars.len(), charts.mean_day.len()), (96, 0));
@@ -375,4 +435,42 @@ fn a_mean_day_is_of_the_quarters_that_were_measured() {
     assert_near(charts.mean_day[0].measured_share, 0.6);
     assert_near(charts.bars[0].measured_share, 4.0 / 96.0);
     assert_near(charts.bars[3].measured_share, 0.0);
+}
+
+#[test]
+fn a_mean_day_is_the_sum_of_the_mean_days_of_its_stations() {
+    let mut world = World::new("2026-11-12T10:30", "2026-11-17T00:00", "UTC").node("a", "");
+    world.question.charts = Some(super::Stack::Auto);
+    let flows = |world: World, serial: &str, from: i64, watts: i64| {
+        let quarters = from..from + 4;
+        let world =
+            world.flow(serial, "out", quarters.clone(), watts).flow(serial, "in", quarters.clone(), watts);
+        world.flow(serial, "solar", quarters.clone(), 0).flow(serial, "grid", quarters, watts)
+    };
+    // From 00:00 of three days at 600 W, and of one at 300 W.
+    let midnight = 13 * 4 + 2;
+    for day in 0..3 {
+        world = flows(world, "X1", midnight + day * 96, 600);
+    }
+    world = flows(world, "X2", midnight, 300);
+    // One station has no reading from 01:00.
+    world = flows(world, "X1", midnight + 4, 600);
+    let start = world.question.range.start;
+    let charge = |station: &str, at: i64, mean: f64| ChargeSpan {
+        station: station.to_owned(),
+        from: start.plus(at),
+        min: mean,
+        max: mean,
+        mean,
+    };
+    world.told.charge =
+        vec![charge("X1", midnight, 90.0), charge("X1", midnight + 96, 70.0), charge("X2", midnight, 20.0)];
+    let charts = world.report().charts.unwrap().supply.unwrap();
+    assert_near(charts.mean_day[0].grid_kwh, 0.9);
+    assert!(charts.mean_day[0].is_whole && !charts.mean_day[1].is_whole);
+    assert_near(charts.mean_day[1].grid_kwh, 0.6);
+    // (80 + 20) / 2.
+    assert_eq!((charts.charge_by_hour[0], charts.charge_by_hour[1]), (Some(50.0), None));
+    assert_eq!(charts.mean_day[0].from.to_string(), "2026-11-13T00:00:00+00:00");
+    assert_eq!(charts.mean_day[11].from.to_string(), "2026-11-12T11:00:00+00:00");
 }

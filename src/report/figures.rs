@@ -1,6 +1,6 @@
 //! Exact sums as the numbers of a report.
 
-use crate::tariff::Money;
+use crate::tariff::{Money, PricePerKwh};
 
 /// Millijoules of a kilowatt-hour.
 const MJ_PER_KWH: f64 = 3_600_000_000.0;
@@ -43,6 +43,12 @@ pub(super) fn measured_share(covered_ms: i64, missing_ms: i64) -> Option<f64> {
 #[allow(clippy::cast_precision_loss, reason = "2^53 millionths are nine thousand millions")]
 pub(super) fn amount(money: Money) -> f64 {
     money.micros() as f64 / 1_000_000.0
+}
+
+/// A price in units of its currency per kilowatt-hour.
+#[allow(clippy::cast_precision_loss, reason = "a price has few digits")]
+pub(super) fn price(price: PricePerKwh) -> f64 {
+    price.micros() as f64 / 1_000_000.0
 }
 
 /// A number with two significant digits.

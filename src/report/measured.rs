@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::axis::Axis;
 use super::charts::charts;
-use super::costs::{Costs, price_rank};
+use super::costs::{Costs, by_price};
 use super::data::Data;
 use super::estimates::add_estimates;
 use super::facts::Facts;
@@ -83,6 +83,7 @@ impl<'a> MeasuredRange<'a> {
         let mut notes: Vec<String> = notes::on_beginning(data).into_iter().collect();
         notes.extend(notes::on_silent_nodes(data, &self.facts));
         notes.extend(notes::on_energy(data, &total.row));
+        notes.extend(notes::on_days(data));
         notes.extend(notes::on_doubles(data));
         notes.extend(notes::on_calibrations(data, &self.facts));
         let all = Axis::all();
@@ -147,12 +148,9 @@ impl<'a> MeasuredRange<'a> {
         if self.question.by.as_slice() != [By::Band] || self.question.top.is_some() {
             return;
         }
-        let (axis, all) = (Axis::bands(&self.data.prices), Axis::all());
-        let groups = summed(&self.data, (&axis, &all), |_| true);
-        rows.sort_by_cached_key(|row| {
-            let group = groups.iter().find(|group| group.keys == row.keys);
-            group.map(price_rank)
-        });
+        let (_, groups) = by_price(&self.data);
+        let place = |row: &KeyedRow| groups.iter().position(|group| group.keys == row.keys);
+        rows.sort_by_key(|row| place(row).unwrap_or(usize::MAX));
     }
 }
 

@@ -7,6 +7,7 @@
 mod axis;
 mod bill;
 mod calendar;
+mod charges;
 #[cfg(test)]
 mod chart_tests;
 mod charts;

@@ -121,7 +121,7 @@ pub struct Row {
     /// The beginning of that quarter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_quarter_at: Option<Moment>,
-    /// The energy of quarters in which the GPU did not work; `None` where no utilization is known.
+    /// The energy of quarters in which the GPU did not work; `None` where no utilization is known, as of rolled-up days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_kwh: Option<f64>,
     /// The cost of its energy; `None` without a tariff, or with several currencies.
@@ -229,7 +229,8 @@ pub struct Charge {
     pub cost: f64,
     /// Whether it is in the cost; else the range begins after the month's beginning, and it is only shown.
     pub is_charged: bool,
-    /// Whether the range goes on to the month's end, and its readings begin no later than the month.
+    /// Whether the range goes on to the month's end, its readings begin no later than the month, and, of demand, all its
+    /// quarter-hours are still kept.
     pub is_complete: bool,
     /// Of demand: the price of a kilowatt.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -265,7 +266,7 @@ pub struct Band {
     /// The currency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
-    /// Cost over energy.
+    /// The mean price of a kilowatt-hour. The cost is this times the energy and the PUE.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_price: Option<f64>,
 }
@@ -326,7 +327,7 @@ pub struct Supply {
     pub measured_share: Option<f64>,
     /// The rule by which energy from the battery is priced.
     pub battery_rule: String,
-    /// The price of a kilowatt-hour out of the battery by that rule; `None` where it is not known.
+    /// The price of a kilowatt-hour out of the battery by that rule; `None` where not all that charged it has a price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub battery_price: Option<f64>,
     /// The currency of that price.
@@ -473,7 +474,7 @@ pub struct SupplyCharts {
 /// A bar of the supply: energies of a day, or mean powers of an hour (kW, as kWh in an hour).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SupplyBar {
-    /// Its beginning; of the mean day, the hour on the first day.
+    /// Its beginning; of the mean day, the first such hour of the range.
     pub from: Moment,
     /// Sun used directly.
     pub sun_kwh: f64,
@@ -483,7 +484,7 @@ pub struct SupplyBar {
     pub grid_kwh: f64,
     /// Into the battery.
     pub into_battery_kwh: f64,
-    /// Whether all of it was measured.
+    /// Whether all of it was measured; of the mean day, whether each station was at some time.
     pub is_whole: bool,
     /// The measured part of its time, 0 to 1: 0 where nothing was measured, and its energies are not known.
     pub measured_share: f64,

@@ -12,6 +12,7 @@ use super::model::{Cost, Row};
 use super::prices::Unpriced;
 use crate::ledger::{MeasuredBoard, SeriesKey, SeriesName};
 use crate::reading::SafeText;
+use crate::support::counted;
 use crate::tariff::{Pue, SiteSettings, Tariffs};
 
 /// The most times that a remark lists.
@@ -81,6 +82,19 @@ pub(super) fn on_energy(data: &Data, total: &Row) -> Vec<String> {
         )
     });
     boundary.into_iter().chain(estimated).chain(cut).collect()
+}
+
+/// The remark on days that were rolled up, of which a part of the figures is not known.
+pub(super) fn on_days(data: &Data) -> Option<String> {
+    let days = data.fleet.parts.iter().flat_map(|part| &part.lane.days);
+    let days: BTreeSet<usize> = days.map(|day| day.quarters.start).collect();
+    let n_days = counted(days.len(), "day that was", "days that were");
+    (!days.is_empty()).then(|| {
+        format!(
+            "Peaks and idle energy are without {n_days} rolled up: both are known by quarter-hour, which \
+             `keep_quarters` in `[ledger]` keeps."
+        )
+    })
 }
 
 /// The remark on boards whose energy was added more than once.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::axis::Axis;
 use super::calendar::Unit;
-use super::costs::price_rank;
+use super::costs::by_price;
 use super::data::Data;
 use super::figures::{hours, kwh, measured_share, quarter_kw};
 use super::groups::summed;
@@ -57,10 +57,7 @@ fn parts(data: &Data) -> (Axis, Vec<usize>) {
     if !data.prices.has_tariffs {
         return (Axis::all(), vec![0]);
     }
-    let (bands, all) = (Axis::bands(&data.prices), Axis::all());
-    let mut groups = summed(data, (&bands, &all), |_| true);
-    groups.retain(|group| group.sums.energy_mj != 0);
-    groups.sort_by_key(|group| (price_rank(group), bands.names.get(group.keys.0).cloned()));
+    let (bands, groups) = by_price(data);
     (bands, groups.iter().map(|group| group.keys.0).collect())
 }
 

@@ -264,6 +264,24 @@ fn idle_energy_is_that_of_quarters_in_which_less_than_the_bound_was_busy() {
 }
 
 #[test]
+fn idle_energy_of_rolled_up_days_is_not_known() {
+    let days = World::new("2026-11-12T00:00", "2026-11-14T00:00", "UTC").node("a", "");
+    let told = |report: &Report| report.notes.iter().find(|note| note.contains("idle")).cloned();
+    let mut world = days.clone().day("a", "GPU-1", 0, 500, 24);
+    world.rows[0].entry.busy_ms = Some(0);
+    let report = world.clone().report();
+    assert_eq!(report.total.idle_kwh, None);
+    assert_eq!(
+        told(&report).unwrap(),
+        "Peaks and idle energy are without 1 day that was rolled up: both are known by quarter-hour, which \
+         `keep_quarters` in `[ledger]` keeps."
+    );
+    let report = world.idle("a", "GPU-1", 96..100, 100).report();
+    assert!(near(report.total.idle_kwh.unwrap(), 0.1));
+    assert_eq!(told(&days.idle("a", "GPU-1", 96..100, 100).report()), None);
+}
+
+#[test]
 fn days_on_which_the_clock_is_changed_have_23_and_25_hours() {
     for (from, to, quarters) in
         [("2026-03-29T00:00", "2026-03-30T00:00", 92), ("2026-10-25T00:00", "2026-10-26T00:00", 100)]

@@ -2,7 +2,7 @@
 
 use super::data::Data;
 use super::facts::Facts;
-use super::figures::{kwh, measured_share};
+use super::figures::{kwh, measured_share, price};
 use super::flows::{Split, Station};
 use super::model::Supply;
 use super::prices::{GridPrice, grid_prices};
@@ -29,7 +29,7 @@ pub(super) fn supply(
     let expected = i64::try_from(expected).unwrap_or(0).saturating_mul(900_000);
     let covered: i64 = stations.iter().map(|station| station.covered_ms).sum();
     let rule = facts.tariffs.site.battery;
-    let price = battery_price(data, facts, stations, &sum, rule);
+    let battery_price = battery_price(data, facts, stations, &sum, rule);
     let name = |station: &Station| format!("{} {}", station.model, station.serial);
     Some(Supply {
         stations: stations.iter().map(name).collect(),
@@ -45,8 +45,8 @@ pub(super) fn supply(
         hours_left,
         measured_share: measured_share(covered, (expected - covered).max(0)),
         battery_rule: sentence(rule).to_owned(),
-        battery_price: price.map(|(price, _)| units(price)),
-        currency: price.map(|(_, currency)| currency.to_string()),
+        battery_price: battery_price.map(|(out, _)| price(out)),
+        currency: battery_price.map(|(_, currency)| currency.to_string()),
     })
 }
 
@@ -79,13 +79,8 @@ fn ratio(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a price has few digits")]
-fn units(price: PricePerKwh) -> f64 {
-    price.micros() as f64 / 1_000_000.0
-}
-
-/// The price of a kilowatt-hour out of the batteries: that of what charged them, over the round trip. `None` where it
-/// is not known, or in several currencies.
+/// The price of a kilowatt-hour out of the batteries: that of what charged them, over the round trip. `None` where a
+/// part of that has no price, or it has prices of several currencies.
 fn battery_price(
     data: &Data,
     facts: &Facts<'_>,

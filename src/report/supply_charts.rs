@@ -5,18 +5,27 @@ use std::ops::Range;
 
 use super::calendar::{TimeSpan, Unit};
 use super::data::Data;
-use super::figures::{self, kwh};
+use super::figures::{self, kwh, quarter_kw};
 use super::flows::{Split, Station};
 use super::lane::QUARTER_MS;
 use super::model::{SupplyBar, SupplyCharts};
 use crate::reading::Quarter;
+use crate::tariff::LocalQuarter;
 
 /// The most days whose quarter-hours are shown.
 const MAX_DAYS_OF_QUARTERS: usize = 3;
 
+/// Hours of a day of the mean day.
+const HOURS: usize = 24;
+
+/// Quarters of an hour.
+const QUARTERS_PER_HOUR: usize = 4;
+
 /// The state of charge of a station in some quarters that lie within one local hour, in percent.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ChargeSpan {
+    /// The station, by a name that no other has.
+    pub station: String,
     /// The first quarter.
     pub from: Quarter,
     /// The lowest.
@@ -90,42 +99,107 @@ fn charge_of(data: &Data, spans: &[TimeSpan], charge: &[ChargeSpan]) -> Vec<Opti
     of_span
 }
 
-/// The mean power of each hour of the day in the quarters that were measured, and the mean charge.
+/// The mean power of each hour of the day in the quarters that were measured, and the mean charge: those of each station by
+/// itself first, since one may have been measured more often than another.
 fn mean_day(data: &Data, stations: &[Station], charge: &[ChargeSpan]) -> (Vec<SupplyBar>, Vec<Option<f64>>) {
-    let hour_of =
-        |quarter: usize| data.calendar.local().get(quarter).map(|local| usize::from(local.slot / 4));
-    let mut hours = vec![(Split::default(), BTreeMap::<usize, u32>::new()); 24];
-    for (at, station) in stations.iter().enumerate() {
-        for (quarter, split) in &station.splits {
-            if let Some((sum, counts)) = hour_of(*quarter).and_then(|hour| hours.get_mut(hour)) {
-                *sum += *split;
-                *counts.entry(at).or_default() += 1;
-            }
+    let mut means = vec![MeanHour::default(); HOURS];
+    for station in stations {
+        for (mean, splits) in means.iter_mut().zip(splits_by_hour(data, station)) {
+            mean.add(&splits);
         }
     }
-    let mut charges = vec![(0.0, 0.0); 24];
-    for one in charge.iter().filter(|one| data.calendar.range().contains(&one.from)) {
-        let hour = hour_of(data.calendar.number(one.from));
-        if let Some(sum) = hour.and_then(|hour| charges.get_mut(hour)) {
-            *sum = (sum.0 + one.mean, sum.1 + 1.0);
+    let bars = means.iter().enumerate().map(|(hour, mean)| mean.bar(data, hour, stations));
+    (bars.collect(), charge_by_hour(data, charge))
+}
+
+/// The hour of the local day of a quarter.
+fn hour_of(data: &Data, quarter: usize) -> Option<usize> {
+    data.calendar.local().get(quarter).map(|local| usize::from(local.slot) / QUARTERS_PER_HOUR)
+}
+
+fn splits_by_hour(data: &Data, station: &Station) -> Vec<Vec<Split>> {
+    let mut by_hour = vec![Vec::new(); HOURS];
+    for (quarter, split) in &station.splits {
+        if let Some(splits) = hour_of(data, *quarter).and_then(|hour| by_hour.get_mut(hour)) {
+            splits.push(*split);
         }
     }
-    let of_hour =
-        |hour: usize| data.calendar.quarters().filter(move |quarter| hour_of(*quarter) == Some(hour));
-    let bars = hours.iter().enumerate().map(|(hour, (sum, counts))| {
-        // All stations have the same weight: each has been measured about as often.
-        let most = f64::from(counts.values().copied().max().unwrap_or(0));
-        let mean = |energy: i64| if most > 0.0 { kwh(energy) * 4.0 / most } else { 0.0 };
+    by_hour
+}
+
+/// The mean powers of stations in an hour of the day, in kilowatts.
+#[derive(Debug, Clone, Copy, Default)]
+struct MeanHour {
+    sun: f64,
+    battery: f64,
+    grid: f64,
+    into_battery: f64,
+    n_stations: usize,
+    sum: Split,
+}
+
+impl MeanHour {
+    /// Adds a station by its quarters.
+    fn add(&mut self, splits: &[Split]) {
+        let Ok(count @ 1..) = u32::try_from(splits.len()) else { return };
+        let mut sum = Split::default();
+        splits.iter().for_each(|split| sum += *split);
+        let mean = |energy: i64| quarter_kw(energy) / f64::from(count);
+        self.sun += mean(sum.sun_direct);
+        self.battery += mean(sum.battery_out);
+        self.grid += mean(sum.grid_direct);
+        self.into_battery += mean(sum.battery_in);
+        self.n_stations += 1;
+        self.sum += sum;
+    }
+
+    fn bar(&self, data: &Data, hour: usize, stations: &[Station]) -> SupplyBar {
+        let is_first = |local: &LocalQuarter| usize::from(local.slot) == hour * QUARTERS_PER_HOUR;
+        let first = data.calendar.local().iter().position(is_first);
+        let of_hour = data.calendar.quarters().filter(|quarter| hour_of(data, *quarter) == Some(hour));
         SupplyBar {
-            from: data.calendar.moment(hour * 4),
-            sun_kwh: mean(sum.sun_direct),
-            battery_kwh: mean(sum.battery_out),
-            grid_kwh: mean(sum.grid_direct),
-            into_battery_kwh: mean(sum.battery_in),
-            is_whole: most > 0.0,
-            measured_share: measured_share(data, stations, of_hour(hour), sum),
+            from: data.calendar.moment(first.unwrap_or(0)),
+            sun_kwh: self.sun,
+            battery_kwh: self.battery,
+            grid_kwh: self.grid,
+            into_battery_kwh: self.into_battery,
+            is_whole: self.n_stations == stations.len(),
+            measured_share: measured_share(data, stations, of_hour, &self.sum),
         }
-    });
-    let mean = |(sum, count): &(f64, f64)| (*count > 0.0).then(|| sum / count);
-    (bars.collect(), charges.iter().map(mean).collect())
+    }
+}
+
+/// The mean charge by hour of the day: the mean of those of the stations that told one.
+fn charge_by_hour(data: &Data, charge: &[ChargeSpan]) -> Vec<Option<f64>> {
+    let mut by_hour = vec![BTreeMap::<&str, Mean>::new(); HOURS];
+    for one in charge.iter().filter(|one| data.calendar.range().contains(&one.from)) {
+        let hour = hour_of(data, data.calendar.number(one.from));
+        if let Some(of_hour) = hour.and_then(|hour| by_hour.get_mut(hour)) {
+            of_hour.entry(&one.station).or_default().add(one.mean);
+        }
+    }
+    let mean = |stations: &BTreeMap<&str, Mean>| {
+        let mut mean = Mean::default();
+        stations.values().filter_map(Mean::value).for_each(|one| mean.add(one));
+        mean.value()
+    };
+    by_hour.iter().map(mean).collect()
+}
+
+/// A mean of numbers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mean {
+    sum: f64,
+    count: u32,
+}
+
+impl Mean {
+    fn add(&mut self, number: f64) {
+        self.sum += number;
+        self.count += 1;
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / f64::from(self.count))
+    }
 }

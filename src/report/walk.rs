@@ -37,9 +37,9 @@ impl Walk<'_> {
         let table = self.prices.table_of(part.node);
         let slots = self.prices.table(table);
         let mean_mw = self.means_mw.get(part.board).copied().unwrap_or(0.0);
-        let add = |sums: &mut Sums, cell: &Cell, slot: &Slot, carbon: Option<CarbonIntensity>| {
+        let add = |sums: &mut Sums, cell: &Cell, slot: &Slot, carbon: Option<CarbonIntensity>, idle| {
             sums.see(part.board, board.model);
-            sums.add(cell, slot, carbon, self.is_idle(cell));
+            sums.add(cell, slot, carbon, idle);
             sums.add_design(board.design, cell.energy_mj, f64::from(cell.variance_mj2));
             if is_estimate {
                 sums.estimated_mj = sums.estimated_mj.saturating_add(cell.energy_mj);
@@ -52,12 +52,15 @@ impl Walk<'_> {
         for (quarter, cell) in part.lane.cells() {
             let slot = slots.get(quarter).unwrap_or(&Slot::NONE);
             let carbon = self.prices.carbon(quarter);
-            group(When::Quarter(quarter), slot, &mut |sums| add(sums, cell, slot, carbon));
+            let idle = self.is_idle(cell);
+            group(When::Quarter(quarter), slot, &mut |sums| add(sums, cell, slot, carbon, idle));
         }
         for day in &part.lane.days {
             let slot = self.prices.slot_of_day(table, &day.quarters);
             let carbon = self.prices.carbon_of_day(&day.quarters);
-            group(When::Day(day.quarters.clone()), &slot, &mut |sums| add(sums, &day.cell, &slot, carbon));
+            let when = When::Day(day.quarters.clone());
+            // A board is idle by quarter: of a day nobody knows.
+            group(when, &slot, &mut |sums| add(sums, &day.cell, &slot, carbon, None));
         }
         for missing in &part.presence.missing {
             for quarter in missing.quarters.clone() {

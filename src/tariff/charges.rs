@@ -86,12 +86,16 @@ pub struct DemandCost {
 }
 
 impl DemandCharge {
+    /// Whether a quarter may be the peak: it is within a window.
+    pub fn counts(&self, local: LocalQuarter) -> bool {
+        self.windows.iter().any(|window| window.contains(local))
+    }
+
     /// The charge for the loads of a month; those outside of its windows do not count.
     pub fn cost(&self, loads: impl IntoIterator<Item = QuarterLoad>, zone: &TimeZone) -> DemandCost {
         let (mut peak, mut uncovered_peak, mut n_uncovered) = (None, None, 0);
         for load in loads {
-            let local = LocalQuarter::new(load.quarter, zone);
-            if !self.windows.iter().any(|window| window.contains(local)) {
+            if !self.counts(LocalQuarter::new(load.quarter, zone)) {
                 continue;
             }
             let highest = if load.is_covered() { &mut peak } else { &mut uncovered_peak };
