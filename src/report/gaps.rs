@@ -112,16 +112,17 @@ impl Gaps {
                 hint: told.hint,
             }
         });
-        let n_shorter = counted(self.shorter.0, "gap", "gaps");
+        let n_shorter = counted(self.shorter.0, "shorter gap", "shorter gaps");
+        let rest = |what: &str, missing_ms, reason: &str| (what.to_owned(), missing_ms, reason.to_owned());
         let rests = [
-            ("shorter gaps", self.shorter.1, n_shorter),
-            ("single readings", self.single_ms, "readings that are missing here and there".to_owned()),
-            ("rolled-up days", self.rolled_up_ms, "their times of day are no longer kept".to_owned()),
+            rest(&n_shorter, self.shorter.1, "each of less than those above"),
+            rest("single readings", self.single_ms, "readings that are missing here and there"),
+            rest("rolled-up days", self.rolled_up_ms, "their times of day are no longer kept"),
         ];
         let rests = rests.into_iter().filter(|(_, missing_ms, _)| *missing_ms > 0);
         let rests = rests.map(|(what, missing_ms, reason)| Gap {
             number: None,
-            what: what.to_owned(),
+            what,
             from: None,
             to: None,
             gpu_hours: hours(missing_ms),

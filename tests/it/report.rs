@@ -157,7 +157,7 @@ fn column(text: &str, place: usize) -> Vec<(String, f64)> {
     let (_, table) = text.split_once("\nNODE ").unwrap();
     let is_total = |line: &&str| line.starts_with("total ");
     let n_lines = table.lines().position(|line| is_total(&line)).unwrap() + 1;
-    let lines = table.lines().take(n_lines).skip(1).filter(|line| !line.starts_with('─'));
+    let lines = table.lines().take(n_lines).skip(1).filter(|line| !line.starts_with(['─', ' ']));
     lines
         .map(|line| {
             let cells: Vec<&str> = line.split_whitespace().collect();

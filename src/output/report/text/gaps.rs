@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::Page;
 use crate::output::figures;
-use crate::output::text::{CARE, cut, cut_apart};
+use crate::output::text::{CARE, broken, cut, cut_apart};
 use crate::report::{Gap, Report};
 
 /// The most gaps that have a line of their own.
@@ -17,7 +17,10 @@ const HOURS: &str = "GPU-HOURS";
 const GAP: usize = 2;
 
 /// The most columns of the names of what was not measured in a line of 80; of wider ones some more.
-const MAX_WHAT: usize = 16;
+const MAX_WHAT: usize = 14;
+
+/// In less room than this a reason is cut at the end of its line.
+const MIN_REASON: usize = 16;
 
 /// A line: what, when, why, and its GPU-hours.
 struct Line {
@@ -40,7 +43,6 @@ pub(super) fn gaps(report: &Report, page: &Page) -> String {
     let what = width_of(|line| &line.what).min(MAX_WHAT + page.width.saturating_sub(80) / 4);
     let when = width_of(|line| &line.when);
     let hours = lines.iter().map(|line| figures::hours(line.hours).width()).max().unwrap_or_default();
-    let hours = hours.max(HOURS.len());
     let head = page.options.paint(CARE.bold(), HEADING);
     let mut text = format!("{head}{HOURS:>width$}\n", width = page.width.saturating_sub(HEADING.len()));
     let names: Vec<&str> = lines.iter().map(|line| line.what.as_str()).collect();
@@ -52,18 +54,31 @@ pub(super) fn gaps(report: &Report, page: &Page) -> String {
             let pad_when = " ".repeat(when - line.when.width() + GAP);
             format!("{name}{pad}{}{pad_when}", line.when)
         };
-        text += &format!("{}\n", with_hours(&head, line, hours, page));
+        text += &with_reason(&head, line, hours, page);
     }
     text
 }
 
-fn with_hours(head: &str, line: &Line, hours: usize, page: &Page) -> String {
-    let room = page.width.saturating_sub(head.width() + hours + 1);
-    let left = format!("{head}{}", cut(&line.reason, room));
-    let left = cut(left.trim_end(), page.width.saturating_sub(hours + 1));
+/// A line with its reason, of which a second line may have the rest.
+fn with_reason(head: &str, line: &Line, hours: usize, page: &Page) -> String {
+    let indent = head.width();
+    let room = page.width.saturating_sub(indent + hours + 1);
+    let (reason, rest) =
+        if room < MIN_REASON { (line.reason.clone(), None) } else { in_two(&line.reason, room) };
+    let left = cut(format!("{head}{reason}").trim_end(), page.width.saturating_sub(hours + 1));
     let number = figures::hours(line.hours);
     let pad = " ".repeat(page.width.saturating_sub(left.width() + number.width()));
-    format!("{left}{pad}{number}")
+    let rest =
+        rest.map_or_else(String::new, |rest| format!("{:indent$}{}\n", "", cut(&rest, page.width - indent)));
+    format!("{left}{pad}{number}\n{rest}")
+}
+
+/// A text in so many columns, and what is left of it.
+fn in_two(text: &str, room: usize) -> (String, Option<String>) {
+    let mut lines = broken(text, room, 0).into_iter();
+    let first = cut(&lines.next().unwrap_or_default(), room);
+    let rest = lines.collect::<Vec<_>>().join(" ");
+    (first, (!rest.is_empty()).then_some(rest))
 }
 
 /// The largest gaps, the smaller ones as one, and what is spread over the range.

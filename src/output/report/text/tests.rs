@@ -72,9 +72,11 @@ fn a_month_by_node_reads_like_this() {
 
     NOT MEASURED                                                           GPU-HOURS
     all nodes     19 Nov 14:30–16:00           fleetwatt was not running       105.0
-    hgx-03        12 Nov 02:15–11:15           host down: connection time…      72.0
+    hgx-03        12 Nov 02:15–11:15           host down: connection timed out  72.0
+                                               during the login
     turing-02     25 Nov 18:45 – 27 Nov 00:00  host down: no route to host      58.5
-    hgx-05 GPU 6  22 Nov 09:00 – 24 Nov 02:00  GPU is lost (fell off the…       41.0
+    hgx-05 GPU 6  22 Nov 09:00 – 24 Nov 02:00  GPU is lost (fell off the bus);  41.0
+                                               reboot the node
     single readings  time-outs of single polls                                  13.9
 
     ± is k = 2: calibration 9.2 %, sampling 0.1 %. What was not measured is in no
@@ -226,9 +228,11 @@ fn of_many_gaps_five_have_lines_and_all_sum_to_what_is_missing() {
     let text = shown(&report, None);
     let (_, gaps) = text.split_once("NOT MEASURED").unwrap();
     let (gaps, _) = gaps.split_once("\n\n").unwrap();
-    let hours = gaps.lines().skip(1).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+    // The second line of a reason has no hours.
+    let lines: Vec<&str> = gaps.lines().skip(1).filter(|line| !line.starts_with(' ')).collect();
+    let hours = lines.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
     assert!((hours.sum::<f64>() - (290.4 + 10.0)).abs() < 0.01, "{gaps}");
-    assert_eq!(gaps.lines().count(), 8, "{gaps}");
+    assert_eq!(lines.len(), 7, "{gaps}");
     assert!(gaps.contains("\n4 smaller ones  in --format json"), "{gaps}");
 }
 
