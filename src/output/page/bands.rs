@@ -12,7 +12,7 @@ const CLASSES: [&str; 3] = ["b0", "b1", "b2"];
 const TINTS: [&str; 3] = ["b0 t", "b1 t", "b2 t"];
 
 /// Energy without a price: an outline.
-const UNPRICED: &str = "np";
+pub(super) const UNPRICED: &str = "np";
 
 /// A part of each bar.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,10 +8,9 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::output::figures::{self, Figure, NBSP, NOT_APPLICABLE};
 use crate::reading::SafeText;
-use crate::report::Row;
 
 /// Columns of a name up to which it is not broken on a narrow screen.
-const MAX_UNBROKEN: usize = 14;
+const MAX_UNBROKEN: usize = 18;
 
 /// A figure as it is shown, and its value.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,11 +166,6 @@ pub(super) fn cell_or_dash(shown: Option<Shown>, class: &str) -> Markup {
         Some(shown) => shown.cell(class),
         None => html! { td class=[(!class.is_empty()).then_some(class)] { (NOT_APPLICABLE) } },
     }
-}
-
-/// Whether nothing was measured of it, so that its energy is not known.
-pub(super) fn is_unmeasured(row: &Row) -> bool {
-    row.is_unmeasured()
 }
 
 /// A foreign name or message: harmless, and in a direction of its own.

@@ -51,14 +51,18 @@ fn table(report: &Report) -> Markup {
                     th.l scope="col" { "Why" }
                 } }
                 tbody {
-                    @for gap in &report.gaps { (row(gap, &span)) }
+                    @for (idx, gap) in report.gaps.iter().enumerate() {
+                        @let is_told = report.gaps.iter().take(idx).any(|before| before.hint == gap.hint);
+                        (row(gap, gap.hint.as_deref().filter(|_| !is_told), &span))
+                    }
                 }
             }
         }
     }
 }
 
-fn row(gap: &Gap, span: &Span<'_>) -> Markup {
+/// A row of a gap; its hint stands in the first row that has it.
+fn row(gap: &Gap, hint: Option<&str>, span: &Span<'_>) -> Markup {
     let times = gap.from.as_ref().zip(gap.to.as_ref());
     html! {
         tr.more[gap.number.is_none()] id=[gap.number.map(|number| format!("gap-{number}"))] {
@@ -85,7 +89,7 @@ fn row(gap: &Gap, span: &Span<'_>) -> Markup {
                 }
             }
             (cell_or_dash((gap.gpu_hours > 0.0).then(|| cells::hours(gap.gpu_hours)), "hours"))
-            td.l.why { (sentence(&gap.reason)) @if let Some(hint) = &gap.hint { small { (sentence(hint)) } } }
+            td.l.why { (sentence(&gap.reason)) @if let Some(hint) = hint { small { (sentence(hint)) } } }
         }
     }
 }

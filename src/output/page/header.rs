@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::cells::{self, name};
 use super::span::Span;
-use crate::output::figures;
+use crate::output::figures::{self, NBSP};
 use crate::report::{Moment, NodeRow, PeriodBar, Report};
 use crate::support::counted;
 
@@ -32,9 +32,9 @@ pub(super) fn header(report: &Report) -> Markup {
 fn fleet(report: &Report) -> Markup {
     let scope = &report.scope;
     html! {
-        (figures::length(report)) ", " (report.timezone) " · " (counted(scope.nodes, "node", "nodes")) ", " (counted(scope.gpus, "GPU", "GPUs"))
+        (figures::length(report)) ", " (report.timezone) (NBSP) "· " (counted(scope.nodes, "node", "nodes")) ", " (counted(scope.gpus, "GPU", "GPUs"))
         @if !scope.sites.is_empty() {
-            " · " @if scope.sites.len() == 1 { "site " } @else { "sites " }
+            (NBSP) "· " @if scope.sites.len() == 1 { "site " } @else { "sites " }
             @for (idx, site) in scope.sites.iter().enumerate() {
                 @if idx > 0 { ", " }
                 (name(site))
@@ -52,7 +52,7 @@ fn lead(report: &Report) -> Markup {
             }
         };
     }
-    if cells::is_unmeasured(&report.total) {
+    if report.total.is_unmeasured() {
         return html! { "Nothing was measured in this period, of " (counted(report.scope.gpus, "GPU", "GPUs")) "." (down(report)) };
     }
     let costs: Vec<(f64, &str)> =

@@ -21,8 +21,20 @@ const MIN_MEASURED: f64 = 0.95;
 /// A smaller part than this that was not measured has no mark below the axis.
 const MIN_UNMEASURED: f64 = 0.01;
 
-/// Numbers nearer than this, in per cent of the width, would cover each other.
+/// Numbers nearer than this, in per cent of the width, would cover each other; and on a phone.
 const MIN_DISTANCE: f64 = 2.8;
+const MIN_DISTANCE_ON_A_PHONE: f64 = 6.5;
+
+/// A gap with a number below the plot.
+#[derive(Debug)]
+struct Numbered<'a> {
+    /// Its middle in per cent.
+    place: f64,
+    number: usize,
+    gap: &'a Gap,
+    /// Whether a phone leaves it out.
+    is_wide_only: bool,
+}
 
 /// A gap in words: its nodes, and its time.
 pub(super) fn gap_in_words(gap: &Gap, span: &Span<'_>) -> Option<String> {
@@ -74,15 +86,18 @@ pub(super) fn coverage(stack: &PowerStack, span: &Span<'_>) -> Markup {
     }
 }
 
-/// Gaps with a number below the plot, and their places in per cent: the larger ones first, where there is room.
-fn numbered<'a>(gaps: &'a [Gap], span: &Span<'_>) -> Vec<(f64, usize, &'a Gap)> {
-    let mut shown: Vec<(f64, usize, &Gap)> = vec![];
+/// Gaps with a number below the plot: the larger ones first, where there is room.
+fn numbered<'a>(gaps: &'a [Gap], span: &Span<'_>) -> Vec<Numbered<'a>> {
+    let mut shown: Vec<Numbered<'_>> = vec![];
     for gap in gaps {
         let (Some(number), Some(from), Some(to)) = (gap.number, &gap.from, &gap.to) else { continue };
-        let middle = f64::midpoint(span.percent(from), span.percent(to));
-        let is_free = shown.iter().all(|(other, ..)| (other - middle).abs() >= MIN_DISTANCE);
-        if is_free && shown.len() < MAX_GAPS {
-            shown.push((middle, number, gap));
+        let place = f64::midpoint(span.percent(from), span.percent(to));
+        let touches = |other: &Numbered<'_>, distance| (other.place - place).abs() < distance;
+        if shown.len() < MAX_GAPS && !shown.iter().any(|other| touches(other, MIN_DISTANCE)) {
+            let of_a_phone =
+                |other: &Numbered<'_>| !other.is_wide_only && touches(other, MIN_DISTANCE_ON_A_PHONE);
+            let is_wide_only = shown.iter().any(of_a_phone);
+            shown.push(Numbered { place, number, gap, is_wide_only });
         }
     }
     shown
@@ -92,8 +107,8 @@ fn numbered<'a>(gaps: &'a [Gap], span: &Span<'_>) -> Vec<(f64, usize, &'a Gap)> 
 pub(super) fn numbers(gaps: &[Gap], span: &Span<'_>) -> Markup {
     html! {
         div.marks {
-            @for (place, number, gap) in numbered(gaps, span) {
-                a.gm href={"#gap-" (number)} style=(css_left(place, 8)) title=(title(gap, span)) { (number) }
+            @for Numbered { place, number, gap, is_wide_only } in numbered(gaps, span) {
+                a.gm.w[is_wide_only] href={"#gap-" (number)} style=(css_left(place, 8)) title=(title(gap, span)) { (number) }
             }
         }
     }
@@ -152,11 +167,13 @@ mod tests {
             gap(1, "2026-11-05T00:00", "2026-11-05T06:00"),
             gap(2, "2026-11-05T06:00", "2026-11-05T07:00"),
             gap(3, "2026-11-10T00:00", "2026-11-11T00:00"),
+            gap(4, "2026-11-05T12:00", "2026-11-05T18:00"),
         ];
         let shown = numbered(&gaps, &Span { from: &from, to: &to });
-        let numbers: Vec<usize> = shown.iter().map(|(_, number, _)| *number).collect();
-        assert_eq!(numbers, [1, 3]);
-        assert!((shown[1].0 - 95.0).abs() < 1e-9);
+        let numbers: Vec<(usize, bool)> = shown.iter().map(|one| (one.number, one.is_wide_only)).collect();
+        // The fourth is 5 % from the first: on a phone it has no room.
+        assert_eq!(numbers, [(1, false), (3, false), (4, true)]);
+        assert!((shown[1].place - 95.0).abs() < 1e-9);
     }
 
     #[test]

@@ -39,13 +39,13 @@ pub(super) fn section(report: &Report) -> Markup {
                     p { b { "Notes. " } @for note in notes { (sentence(note)) " " } }
                 }
                 @let absent = absent(report);
-                @if !absent.is_empty() { p { b { "Not on this page. " } (absent.join("; ")) "." } }
+                @if !absent.is_empty() { p { b { "Not on this page: " } (absent.join("; ")) "." } }
             }
         }
     }
 }
 
-/// What is done about the time that was not measured.
+/// The fate of the time that was not measured.
 fn filled(report: &Report) -> &'static str {
     match report.total.filled_kwh {
         Some(_) => "is only in the column of what is filled in, at the mean of each board.",
@@ -95,8 +95,8 @@ fn cost(report: &Report) -> Markup {
 
 fn charge_in_words(report: &Report, charge: &Charge, cost: &Cost) -> Markup {
     let kind = match charge.kind {
-        ChargeKind::Demand => "Demand",
-        ChargeKind::Fixed => "Fixed",
+        ChargeKind::Demand => "Demand charge",
+        ChargeKind::Fixed => "Fixed charge",
     };
     let month = figures::month_of(&charge.month, &report.from, &report.to);
     html! {
@@ -116,18 +116,18 @@ fn charge_in_words(report: &Report, charge: &Charge, cost: &Cost) -> Markup {
 /// The sections that are not there, each with its reason.
 fn absent(report: &Report) -> Vec<&'static str> {
     let charts = report.charts.as_deref();
-    let mut absent = vec!["who used it: the owners of jobs are not known"];
+    let mut absent = vec!["who used it, as the owners of jobs are not known"];
     if charts.is_none() {
-        absent.push("charts: they were not asked for");
+        absent.push("charts, which were not asked for");
     }
     if charts.is_some_and(|charts| charts.week.is_none()) {
-        absent.push("hours of the week: from seven days on");
+        absent.push("hours of the week, which are for seven days and more");
     }
     if report.supply.is_none() {
-        absent.push("supply and battery: there is no battery station");
+        absent.push("supply and battery, as there is no battery station");
     }
     if charts.is_some_and(|charts| charts.alerts.is_empty()) {
-        absent.push("alerts: none was raised");
+        absent.push("alerts, as none was raised");
     }
     absent
 }

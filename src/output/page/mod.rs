@@ -74,7 +74,7 @@ fn sections(report: &Report) -> Markup {
     let has_boards = report.scope.gpus > 0;
     html! {
         @if let Some(charts) = report.charts.as_deref() {
-            @if has_boards && !cells::is_unmeasured(&report.total) {
+            @if has_boards && !report.total.is_unmeasured() {
                 (power::section(report, charts))
                 (periods::section(report, charts))
                 @if let Some(week) = &charts.week { (week::section(week)) }

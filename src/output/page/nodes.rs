@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::cells::{self, Shown, cell_or_dash, is_unmeasured, name, plain_name};
+use super::cells::{self, Shown, cell_or_dash, name, plain_name};
 use super::scale::{css_percent, float_count};
 use super::span::{MIN_DAYS_TO_ZOOM, Span};
 use crate::output::figures::{self, NBSP};
-use crate::report::{Charts, NodeRow, Report, Row};
+use crate::report::{Charts, ModelCount, NodeRow, Report, Row};
 
 /// More nodes than this are shown in part.
 const MAX_NODES: usize = 40;
@@ -58,7 +58,7 @@ pub(super) fn section(report: &Report, charts: &Charts) -> Markup {
         section #nodes {
             h2 { "Nodes" }
             p.note {
-                @if columns.idle { "The light end of a bar is energy of quarter-hours without work. " }
+                @if columns.idle { "The faint end of a bar is energy of quarter-hours without work. " }
                 "Peak is the highest quarter-hour."
             }
             (table(shown, columns, &html! {
@@ -126,7 +126,7 @@ fn node_row(node: &NodeRow, columns: Columns) -> Markup {
 
 /// `8 × H100, 1 × T4`.
 fn models(row: &Row) -> String {
-    let model = |one: &crate::report::ModelCount| format!("{} × {}", one.gpus, plain_name(&one.model));
+    let model = |one: &ModelCount| format!("{} × {}", one.gpus, plain_name(&one.model));
     row.models.iter().map(model).collect::<Vec<_>>().join(", ")
 }
 
@@ -137,13 +137,13 @@ fn energy_cells(row: &Row, columns: Columns) -> Markup {
         css_percent(if columns.highest_kwh > 0.0 { kwh / columns.highest_kwh * 100.0 } else { 0.0 })
     };
     html! {
-        @if is_unmeasured(row) {
+        @if row.is_unmeasured() {
             td data-v=(row.energy_kwh) { span.na { "not measured" } }
         } @else {
             td data-v=(row.energy_kwh) { b { (figures::energy_number(row.energy_kwh)) } }
         }
         td.pm {
-            @match row.u_kwh.filter(|_| !is_unmeasured(row)) {
+            @match row.u_kwh.filter(|_| !row.is_unmeasured()) {
                 Some(u) => { (cells::uncertainty(u, row.energy_kwh)) },
                 None if row.estimated_kwh.is_some_and(|kwh| kwh > 0.0) => { "estimate" },
                 None => { (figures::NOT_APPLICABLE) },
@@ -161,7 +161,7 @@ fn energy_cells(row: &Row, columns: Columns) -> Markup {
 fn figure_cells(row: &Row, peak: Option<Shown>, columns: Columns) -> Markup {
     let idle = row.idle_kwh.filter(|_| row.energy_kwh > 0.0).map(|idle| idle / row.energy_kwh);
     let idle_cell = |idle: f64| html! { td.w data-s=(idle) { (figures::share(idle)) } };
-    let cost = row.energy_cost.filter(|_| !is_unmeasured(row)).zip(row.currency.as_deref());
+    let cost = row.energy_cost.filter(|_| !row.is_unmeasured()).zip(row.currency.as_deref());
     let cost = cost.map(|(cost, currency)| cells::money(cost, currency));
     html! {
         (cell_or_dash(row.mean_w.map(cells::watts), "w"))
@@ -238,7 +238,7 @@ fn rest(nodes: &[NodeRow], columns: Columns) -> Markup {
 /// The last row of the body, not a footer: a footer would be printed on every page.
 fn total(report: &Report, columns: Columns) -> Markup {
     let total = &report.total;
-    let is_known = !is_unmeasured(total);
+    let is_known = !total.is_unmeasured();
     let cost = total
         .energy_cost
         .filter(|_| is_known)

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::bands::{Part, parts};
+use super::bands::{Part, UNPRICED, parts};
 use super::bars::{Bar, BarChart, Part as BarPart};
 use super::cells::{self, name, plain_name};
 use super::span::{Tick, ticks_of_bars};
@@ -127,7 +127,7 @@ impl Section<'_> {
     }
 
     fn energy_bar(&self, bar: &PeriodBar) -> Bar {
-        if is_unmeasured(bar) {
+        if bar.is_unmeasured() {
             return self.empty_bar(bar);
         }
         let value = |part: &Part<'_>| part.sum(&bar.parts_kwh);
@@ -159,7 +159,7 @@ impl Section<'_> {
     }
 
     fn cost_bar(&self, bar: &PeriodBar, currency: &str) -> Bar {
-        if is_unmeasured(bar) {
+        if bar.is_unmeasured() {
             return self.empty_bar(bar);
         }
         let Some(cost) = self.cost_in(bar, currency) else {
@@ -167,7 +167,8 @@ impl Section<'_> {
         };
         let costs = self.costs_in(bar, currency);
         let text = |part: &Part<'_>| format!("{} {}", part.label, figures::money(part.sum(&costs), currency));
-        let priced = || self.parts.iter().filter(|part| part.class != "np");
+        let is_own = |part: &&Part<'_>| part.places.iter().any(|place| self.is_in(*place, currency));
+        let priced = || self.parts.iter().filter(is_own).filter(|part| part.class != UNPRICED);
         let parts: Vec<String> = priced().map(text).collect();
         let all = if parts.len() > 1 { format!(" ({})", parts.join(", ")) } else { String::new() };
         let sum = figures::money(cost, currency);
@@ -183,9 +184,14 @@ impl Section<'_> {
     }
 
     fn cost_of_part(&self, bar: &PeriodBar, place: usize, currency: &str) -> Option<f64> {
-        let own = self.report.bands.get(place).and_then(|band| band.currency.as_deref());
         let cost = bar.parts_cost.get(place).copied().flatten();
-        cost.filter(|_| own.is_none_or(|own| own == currency))
+        cost.filter(|_| self.is_in(place, currency))
+    }
+
+    /// Whether a part has its price in a currency.
+    fn is_in(&self, place: usize, currency: &str) -> bool {
+        let own = self.report.bands.get(place).and_then(|band| band.currency.as_deref());
+        own.is_none_or(|own| own == currency)
     }
 
     /// The cost of a bar in one currency; `None` where nothing of it has a price.
@@ -282,7 +288,7 @@ impl Section<'_> {
                 html! { td { (figures::energy_number(sum)) } }
             }
         };
-        if is_unmeasured(bar) {
+        if bar.is_unmeasured() {
             let n_others = self.currencies.len() + if has_parts { self.parts.len() } else { 0 };
             return html! {
                 tr {
@@ -311,11 +317,6 @@ impl Section<'_> {
             }
         }
     }
-}
-
-/// Whether nothing of a period was measured; of one before the first reading, nothing was to be.
-pub(super) fn is_unmeasured(bar: &PeriodBar) -> bool {
-    bar.is_unmeasured()
 }
 
 fn unmeasured_in_words(bar: &PeriodBar) -> String {

@@ -341,7 +341,7 @@ impl Power<'_> {
 
     fn table_row(&self, idx: usize, bar: &PeriodBar) -> Markup {
         let energy = |member: &StackMember| member.periods_kwh.get(idx).copied().flatten();
-        let is_known = !super::periods::is_unmeasured(bar);
+        let is_known = !bar.is_unmeasured();
         html! {
             tr {
                 th scope="row" { (super::periods::label(bar, &self.charts.periods.unit)) }

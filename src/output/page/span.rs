@@ -296,7 +296,7 @@ fn label_of_bar(at: &Moment, unit: &str, n: usize, idx: usize) -> Option<String>
     }
 }
 
-/// How many times as wide as its frame the axis is where so many days fill it; not less than once.
+/// The width of the axis in widths of its frame, where so many days fill one; at least 1.
 pub(super) fn widening(span: &Span<'_>, days: i64) -> f64 {
     (span.days() / float(days)).max(1.0)
 }

@@ -47,7 +47,7 @@ fn note(report: &Report, supply: &Supply) -> Markup {
         }
         ". "
         @if let Some(share) = supply.measured_share {
-            "The stations' flows were measured " (cells::measured(share))
+            "The flows of " (of_stations(supply)) " were measured " (cells::measured(share))
             " of the time; other times are in no figure of this section. "
         }
         @if let Some(hours) = supply.hours_left {
@@ -55,6 +55,11 @@ fn note(report: &Report, supply: &Supply) -> Markup {
         }
         "Below zero: energy into the battery."
     }
+}
+
+/// The stations, be they one or several.
+pub(super) fn of_stations(supply: &Supply) -> &'static str {
+    if supply.stations.len() == 1 { "the station" } else { "the stations" }
 }
 
 fn bar(bar: &SupplyBar, when: &str, unit: &str, charge: &str) -> Bar {

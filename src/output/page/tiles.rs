@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::cells::{self, Shown};
 use super::span::Span;
+use super::supply::of_stations as name_of_stations;
 use crate::output::figures::{self, NBSP};
 use crate::report::{Cost, Report};
 
@@ -92,14 +93,14 @@ fn energy(report: &Report) -> Tile {
             "; " (cells::energy_with_unit(kwh)) " by the meter"
         }
     };
-    if cells::is_unmeasured(total) {
+    if total.is_unmeasured() {
         return Tile::of_words("Energy", "not measured", html! { "GPU boards" });
     }
     Tile::new("Energy", &cells::energy_with_unit(total.energy_kwh), remark)
 }
 
 fn costs(report: &Report) -> Vec<Tile> {
-    if cells::is_unmeasured(&report.total) {
+    if report.total.is_unmeasured() {
         return vec![Tile::of_words("Cost", "not known", html! { "nothing was measured" })];
     }
     if report.costs.is_empty() && report.total.unpriced_kwh.is_some() {
@@ -175,9 +176,13 @@ fn peak(report: &Report) -> Tile {
 }
 
 fn co2(report: &Report) -> Option<Tile> {
-    let kg = report.total.co2_kg.filter(|_| !cells::is_unmeasured(&report.total))?;
+    let kg = report.total.co2_kg.filter(|_| !report.total.is_unmeasured())?;
+    // More than the boards' energy emits: the factor of the site, which Method has.
+    let has_factor = |intensity: f64| kg > report.total.energy_kwh * intensity / 1000.0 * 1.001;
     let remark = html! {
-        @if let Some(intensity) = report.total.co2_g_per_kwh { "at " (cells::intensity(intensity)) " on average" }
+        @if let Some(intensity) = report.total.co2_g_per_kwh {
+            "at " (cells::intensity(intensity)) " on average" @if has_factor(intensity) { ", times the PUE" }
+        }
     };
     let heading = html! { "CO" sub { "2" } };
     Some(Tile { heading, value: cells::co2(kg).large(), remark })
@@ -187,14 +192,14 @@ fn self_sufficiency(report: &Report) -> Option<Tile> {
     let supply = report.supply.as_ref()?;
     let part = |kwh: f64| figures::share(kwh / supply.load_kwh);
     let remark = html! {
-        "of the stations' load: sun " (part(supply.sun_direct_kwh)) ", battery " (part(supply.battery_out_kwh))
+        "of the load of " (name_of_stations(supply)) ": sun " (part(supply.sun_direct_kwh)) ", battery " (part(supply.battery_out_kwh))
     };
     Some(Tile::new("Self-sufficiency", &cells::share(supply.self_sufficiency?), remark))
 }
 
 fn idle(report: &Report) -> Option<Tile> {
     let total = &report.total;
-    let idle = total.idle_kwh.filter(|_| !cells::is_unmeasured(total))?;
+    let idle = total.idle_kwh.filter(|_| !total.is_unmeasured())?;
     let remark = html! {
         @if total.energy_kwh > 0.0 { (figures::share(idle / total.energy_kwh)) " of the energy" }
         @for cost in &report.costs {
