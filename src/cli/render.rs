@@ -133,13 +133,23 @@ pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
     let of_batches = format!(" of {}", counted(n_batches, "batch", "batches"));
     let of_batches = if n_batches == 1 { "" } else { &of_batches };
     let (rows, took) = (counted(receipt.rows, "row", "rows"), rounded(receipt.took));
-    let mut line = format!("{rows}{of_batches} written to {} in {took}", settings.store_url);
-    let Receipt { dead_letters, swallowed, .. } = receipt;
+    format!("{rows}{of_batches} written to {} in {took}{}", settings.store_url, remarks(receipt))
+}
+
+/// All that did not go as usual, each part after a semicolon.
+fn remarks(receipt: &Receipt) -> String {
+    let mut line = String::new();
+    let Receipt { dead_letters, swallowed, energies_refused, .. } = receipt;
     if *dead_letters > 0 {
         line += &format!("; {dead_letters} refused and laid aside, see `fleetwatt store dead-letters list`");
     }
     if *swallowed > 0 {
         line += &format!("; of {swallowed} rows it shows nothing: a trigger or a rule keeps them");
+    }
+    if *energies_refused > 0 {
+        line += &format!(
+            "; the ledger refused {energies_refused} of its rows: once it takes them, `fleetwatt ledger rebuild` adds them"
+        );
     }
     if receipt.written_directly {
         line += "; directly, as the spool's disk is full";
@@ -532,4 +542,18 @@ fn rounded(duration: Duration) -> humantime::FormattedDuration {
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let rounded = if micros < 1000 { micros } else { micros / 1000 * 1000 };
     humantime::format_duration(Duration::from_micros(rounded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn energies_that_a_ledger_refused_are_told_with_their_remedy() {
+        let receipt = Receipt { energies_refused: 3, ..Receipt::default() };
+        let expected =
+            "; the ledger refused 3 of its rows: once it takes them, `fleetwatt ledger rebuild` adds them";
+        assert_eq!(remarks(&receipt), expected);
+        assert_eq!(remarks(&Receipt::default()), "");
+    }
 }

@@ -4,7 +4,7 @@
 //! once ([`Guarantee`](super::Guarantee)). Nothing waits indefinitely behind one bad batch, and a fault of the table
 //! costs no data:
 //! - Rows that are refused for their content become dead letters, and the rest of their batch goes on.
-//! - If only the ledger refuses a batch, it goes without its energies.
+//! - If only the ledger refuses a batch, it goes without its energies, which can be computed from its events later.
 //! - A batch of which every row is refused waits, since the cause may be the table (a missing partition, a trigger
 //!   during maintenance). It becomes dead letters only once the table takes rows of the newest batch.
 //! - A batch of a later version waits for that version.
@@ -236,7 +236,7 @@ impl Writer {
     }
 
     /// Delivers a batch once more of which each event is taken and the whole is not: what refused it may be over. If the
-    /// ledger refuses it, its events go without the energies, which a person cannot bring in later.
+    /// ledger refuses it, its events go without the energies.
     async fn deliver_again(
         &mut self,
         id: BatchId,
@@ -247,11 +247,11 @@ impl Writer {
             Err(error) if error.is_data_error() && !energies(records).is_empty() => error,
             done => return done,
         };
-        let mut without: Vec<Record> =
+        let without: Vec<Record> =
             records.iter().filter(|record| matches!(record, Record::Event(_))).cloned().collect();
-        without.iter_mut().for_each(Record::leave_out_of_ledger);
         self.deliver_rows(id, &without, None, receipt).await?;
-        let n_rows = energies(records).len();
+        let n_rows = as_u64(energies(records).len());
+        receipt.energies_refused += n_rows;
         tracing::error!(batch = %id, n_rows, error = error_chain(&error), "ledger refuses energies; their batch is written without them");
         Ok(())
     }

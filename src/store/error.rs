@@ -69,6 +69,9 @@ pub enum Error {
     /// The database refused the rows for what is in them. Nothing was written.
     #[error("the database refused the rows")]
     Refused(#[source] sqlx::Error),
+    /// The ledger refused the energies of a batch. Nothing was written.
+    #[error("the ledger refused the energies")]
+    LedgerRefused(#[source] sqlx::Error),
     /// A lock was not got, or a statement took too long. Nothing was written.
     #[error("the database took too long ({0})")]
     Timeout(&'static str, #[source] Option<sqlx::Error>),
@@ -177,7 +180,7 @@ impl FileTrouble {
 impl Error {
     /// Whether it is the rows that the database does not take, and not the database that cannot.
     pub(super) const fn is_data_error(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::TooLong(_))
+        matches!(self, Self::Refused(_) | Self::LedgerRefused(_) | Self::TooLong(_))
     }
 
     /// Whether the spool is damaged, so that it has to be set aside.
@@ -210,6 +213,13 @@ impl Error {
             (None, Some(18..=20)) => Self::Refused(source),
             (None, _) => Self::Other(step, source),
         }
+    }
+
+    /// The same of a ledger: the events can go without it, unless it is the file that cannot be written.
+    pub(super) fn from_ledger_of_sqlite(path: &Path, source: sqlx::Error) -> Self {
+        let error = Self::from_sqlite(path, "add to the ledger", source);
+        let (Self::Refused(source) | Self::Other(_, source)) = error else { return error };
+        Self::LedgerRefused(source)
     }
 
     /// The same, where it was read without sqlx.
@@ -272,6 +282,9 @@ impl Error {
             Self::NoDatabase(..) => "check the database's name in the URL, or create it",
             Self::Refused(_) => {
                 "the database's words name the reason: a constraint, a trigger, or a type that cannot hold a value"
+            }
+            Self::LedgerRefused(_) => {
+                "the database's words name the reason; without it `fleetwatt ledger rebuild` adds the energies"
             }
             Self::Timeout(..) => {
                 "look for long transactions and locks on the table; the next cycle tries again"

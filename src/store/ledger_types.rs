@@ -166,6 +166,15 @@ pub(super) fn counting_twice(prefix: &str, micros: impl Fn(&str) -> String) -> S
     )
 }
 
+/// Checks that rows of energy came to the ledger, all of them: a trigger may keep some without an error.
+pub(super) fn all_added(n_added: u64, n_rows: usize) -> sqlx::Result<()> {
+    if usize::try_from(n_added) == Ok(n_rows) {
+        return Ok(());
+    }
+    let message = "some rows did not come to the ledger: a trigger, a rule or row-level security keeps them, or a name was removed";
+    Err(sqlx::Error::AnyDriverError(message.into()))
+}
+
 /// The last row of a series before some quarter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastSeen {

@@ -25,6 +25,8 @@ pub struct Receipt {
     pub dead_letters_total: u64,
     /// Rows that the database took and of which it shows nothing: a trigger or a rule keeps them.
     pub swallowed: u64,
+    /// Energies that the ledger refused: their events are in the timeline, from which they can be computed.
+    pub energies_refused: u64,
     /// The batches that no longer fitted into the spool. An event `spool_dropped` of the same batch says so too.
     pub dropped: Dropped,
     /// The rows of the batch itself.
@@ -39,7 +41,7 @@ pub struct Receipt {
 impl Receipt {
     /// Whether the store took all else and something is missing in it that a person should see to.
     pub const fn cost_something(&self) -> bool {
-        self.dead_letters > 0 || self.swallowed > 0 || self.rescued.is_some()
+        self.dead_letters > 0 || self.swallowed > 0 || self.energies_refused > 0 || self.rescued.is_some()
     }
 }
 

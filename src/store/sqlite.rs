@@ -146,7 +146,8 @@ impl Sqlite {
             }
         }
         let n_rows = insert(&mut transaction, &self.table, records).await.map_err(failed("insert"))?;
-        energy::add(&mut transaction, &energies(records)).await.map_err(failed("insert"))?;
+        let added = energy::add(&mut transaction, &energies(records)).await;
+        added.map_err(|source| Error::from_ledger_of_sqlite(&self.path, source))?;
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         transaction.commit().await.map_err(failed("commit"))?;
         let swallowed = u64::try_from(events(records).len()).unwrap_or(u64::MAX).saturating_sub(n_rows);

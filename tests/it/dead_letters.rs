@@ -4,10 +4,12 @@
 
 use std::path::Path;
 
+use fleetwatt::reading::error_chain;
 use fleetwatt::store::{
     Error, Record, SpoolLimits, StoreUrl, Timeline, Writer, dead_letters, discard_dead_letters,
 };
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 
 use crate::ledger::energies;
 use crate::ledger_reader::file;
@@ -52,12 +54,20 @@ async fn a_trigger_that_refuses_every_row_in_its_own_words_keeps_the_batches() {
     assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![0, 1, 2], 0));
 }
 
-#[tokio::test]
-async fn a_server_whose_ledger_refuses_energies_gets_the_events() {
-    let database = Database::new("letters_energy", TABLE).await;
-    let url = database.url("postgres", "");
+/// A server's timeline in which something was done to the ledger before two batches came: their events are there, and
+/// that their energies are not is told. Afterwards no event says that it is not for the ledger, so that a rebuild finds
+/// all of them.
+async fn events_come_without_energies(name: &'static str, sql: &str) -> Error {
+    let database = Database::new(name, TABLE).await;
+    let (role, url) = (format!("{name}_role"), database.url("postgres", ""));
     Timeline::init(&StoreUrl::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
-    database.run("ALTER TABLE fleetwatt.energy ADD CHECK (energy_mj < 0)").await;
+    let grants = format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT, INSERT ON unified_timeline TO {role}; \
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}; GRANT USAGE ON SCHEMA fleetwatt TO {role}; \
+         GRANT ALL ON ALL TABLES IN SCHEMA fleetwatt TO {role}"
+    );
+    database.run(&format!("{grants}; {sql}")).await;
+    let url = database.url(&role, "");
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path(), &url).await;
     for number in 0..2 {
@@ -65,14 +75,38 @@ async fn a_server_whose_ledger_refuses_energies_gets_the_events() {
         let records = [Record::from_events(&events), energies(0..11)].concat();
         let receipt = writer.keep(id, &records, None).await.unwrap();
         assert!(receipt.backlog.is_none() && receipt.dead_letters == 0 && receipt.rows == 5, "{receipt:?}");
+        assert!(receipt.energies_refused == 1 && receipt.cost_something(), "{receipt:?}");
     }
     assert_eq!((delivered(&database).await, n_aside(folder.path()).await), (vec![0, 1], 0));
     let marked = "SELECT count(*) FROM unified_timeline WHERE metadata ->> 'ledger' = 'false'";
-    assert_eq!(count(&database, marked).await, 10, "no rebuild takes them for rows of the ledger");
+    assert_eq!(count(&database, marked).await, 0, "a rebuild takes them");
+    let timeline = Timeline::open(&StoreUrl::parse(&url, None).unwrap(), "unified_timeline").await.unwrap();
+    timeline.write(new_id(), &energies(0..11)).await.unwrap_err()
 }
 
 #[tokio::test]
-async fn a_file_whose_ledger_refuses_energies_gets_the_events() {
+async fn a_server_whose_ledger_refuses_energies_gets_the_events() {
+    let sql = "ALTER TABLE fleetwatt.energy ADD CHECK (energy_mj < 0)";
+    let error = events_come_without_energies("letters_energy", sql).await;
+    assert!(matches!(error, Error::LedgerRefused(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_whose_ledger_is_hidden_from_its_writer_gets_the_events() {
+    let sql = "ALTER TABLE fleetwatt.energy ENABLE ROW LEVEL SECURITY";
+    let error = events_come_without_energies("letters_hidden", sql).await;
+    assert!(matches!(error, Error::LedgerRefused(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_trigger_that_keeps_energies_without_a_word_is_told() {
+    let sql = "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
+               CREATE TRIGGER no BEFORE INSERT ON fleetwatt.energy FOR EACH ROW EXECUTE FUNCTION no()";
+    let error = events_come_without_energies("letters_silent", sql).await;
+    assert!(error_chain(&error).contains("some rows did not come to the ledger"), "{error:?}");
+}
+
+async fn a_file_gets_the_events_without_energies(action: &str) {
     let folder = tempfile::tempdir().unwrap();
     let store_url = file(&folder);
     Timeline::init(&store_url, "unified_timeline").await.unwrap();
@@ -80,8 +114,8 @@ async fn a_file_whose_ledger_refuses_energies_gets_the_events() {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path.strip_prefix("sqlite:").unwrap());
     let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
     let trigger =
-        "CREATE TRIGGER no BEFORE INSERT ON fleetwatt_energy BEGIN SELECT RAISE(ABORT, 'no place'); END";
-    sqlx::raw_sql(trigger).execute(&mut connection).await.unwrap();
+        format!("CREATE TRIGGER no BEFORE INSERT ON fleetwatt_energy BEGIN SELECT RAISE({action}); END");
+    sqlx::raw_sql(AssertSqlSafe(trigger)).execute(&mut connection).await.unwrap();
     let limits = SpoolLimits { bytes: 1 << 30, age: std::time::Duration::from_secs(3_600) };
     let mut writer =
         Writer::open(&folder.path().join("s"), &store_url, "unified_timeline", limits).await.unwrap();
@@ -89,9 +123,20 @@ async fn a_file_whose_ledger_refuses_energies_gets_the_events() {
     let records = [Record::from_events(&events), energies(0..11)].concat();
     let receipt = writer.keep(id, &records, None).await.unwrap();
     assert!(receipt.backlog.is_none() && receipt.dead_letters == 0 && receipt.rows == 5, "{receipt:?}");
+    assert!(receipt.energies_refused == 1 && receipt.cost_something(), "{receipt:?}");
     let marked = "SELECT count(*) FROM unified_timeline WHERE metadata ->> 'ledger' = 0";
     let n_marked: i64 = sqlx::query_scalar(marked).fetch_one(&mut connection).await.unwrap();
-    assert_eq!(n_marked, 5);
+    assert_eq!(n_marked, 0, "a rebuild takes them");
+}
+
+#[tokio::test]
+async fn a_file_whose_ledger_refuses_energies_gets_the_events() {
+    a_file_gets_the_events_without_energies("ABORT, 'no place'").await;
+}
+
+#[tokio::test]
+async fn a_trigger_that_keeps_energies_of_a_file_without_a_word_is_told() {
+    a_file_gets_the_events_without_energies("IGNORE").await;
 }
 
 #[tokio::test]

@@ -46,25 +46,25 @@ impl Target {
             Fault::Sorted(error) => return error,
             Fault::Unsorted(source) => source,
         };
-        let Some(code) = code_of(&source) else {
-            return if is_broken(&source) { Error::Lost(step, source) } else { Error::Other(step, source) };
+        let source = match sort_outage(step, source) {
+            Ok(error) => return error,
+            Err(source) => source,
         };
-        // <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+        let code = code_of(&source).unwrap_or_default();
         match (code.as_str(), code.get(..2).unwrap_or_default()) {
             ("42501", _) => {
                 Error::Permission(step, vec![self.grant("INSERT ON", &self.table.to_string())], Some(source))
             }
             ("42P01", _) => Error::NoTable(self.table.to_string(), Vec::new()),
-            // Lock not available, cancelled by timeout, deadlock, serialization failure.
-            ("55P03" | "57014" | "40P01" | "40001", _) => Error::Timeout(step, Some(source)),
-            // Administrator's shutdown: the server says so and hangs up.
-            ("57P01" | "57P02" | "57P03" | "57P05", _) | (_, "08") => Error::Lost(step, source),
-            // Insufficient resources, read-only transaction (a standby), system error, operator intervention.
-            ("25006", _) | (_, "53" | "57" | "58") => Error::ServerUnavailable(step, source),
             // Data, constraints, triggers, checks of views, and what is too large for an index.
             (_, "22" | "23" | "P0" | "44" | "54") => Error::Refused(source),
             _ => Error::Other(step, source),
         }
+    }
+
+    /// Sorts an error of adding to the ledger. What does not pass by itself is its refusal: the events can go without it.
+    pub(super) fn sort_ledger(source: sqlx::Error) -> Error {
+        sort_outage("add to the ledger", source).unwrap_or_else(Error::LedgerRefused)
     }
 
     /// Sorts an error of COMMIT. If the connection broke, nobody knows what became of it. A server that
@@ -81,6 +81,23 @@ impl Target {
     pub(super) fn grant(&self, right: &str, object: &str) -> String {
         let role = self.server.user.as_deref().map_or_else(|| "CURRENT_USER".to_owned(), quoted);
         format!("GRANT {right} {object} TO {role};")
+    }
+}
+
+/// Sorts what passes by itself; any other error is given back.
+fn sort_outage(step: &'static str, source: sqlx::Error) -> Result<Error, sqlx::Error> {
+    let Some(code) = code_of(&source) else {
+        return if is_broken(&source) { Ok(Error::Lost(step, source)) } else { Err(source) };
+    };
+    // <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+    match (code.as_str(), code.get(..2).unwrap_or_default()) {
+        // Lock not available, cancelled by timeout, deadlock, serialization failure.
+        ("55P03" | "57014" | "40P01" | "40001", _) => Ok(Error::Timeout(step, Some(source))),
+        // Administrator's shutdown: the server says so and hangs up.
+        ("57P01" | "57P02" | "57P03" | "57P05", _) | (_, "08") => Ok(Error::Lost(step, source)),
+        // Insufficient resources, read-only transaction (a standby), system error, operator intervention.
+        ("25006", _) | (_, "53" | "57" | "58") => Ok(Error::ServerUnavailable(step, source)),
+        _ => Err(source),
     }
 }
 

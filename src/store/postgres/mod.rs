@@ -200,7 +200,8 @@ impl Session {
                 n_rows = delivery_log::n_there(&mut transaction, table, id, records).await?.max(n_rows);
             }
             if *has_ledger {
-                energy::add(&mut transaction, &energies(records), named).await?;
+                let added = energy::add(&mut transaction, &energies(records), named).await;
+                added.map_err(Target::sort_ledger)?;
             }
             Ok(Some((transaction, n_rows.min(all))))
         };

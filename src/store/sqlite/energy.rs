@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Sqlite as Dialect};
 
-use crate::store::ledger_types::SUMS;
+use crate::store::ledger_types::{SUMS, all_added};
 use crate::store::record::EnergyRecord;
 
 /// The names of series and nodes stand once, and rows have numbers: of 800 GPUs a month is 84 MB so.
@@ -61,7 +61,8 @@ pub(super) async fn add(connection: &mut SqliteConnection, rows: &[&EnergyRecord
              JOIN fleetwatt_node AS n ON n.name = v.column3 WHERE true",
         );
         query.push(ADD);
-        query.build().persistent(false).execute(&mut *connection).await?;
+        let added = query.build().persistent(false).execute(&mut *connection).await?.rows_affected();
+        all_added(added, chunk.len())?;
     }
     Ok(())
 }
