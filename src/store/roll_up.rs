@@ -41,11 +41,15 @@ impl RollUp {
 pub(super) type TakenRow = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, f64, Option<i64>, i64);
 
 /// Its node, quarter and figures.
-pub(super) fn taken(row: TakenRow) -> (i64, Quarter, Entry) {
+///
+/// # Errors
+/// A later version wrote its method.
+pub(super) fn taken(row: TakenRow) -> sqlx::Result<(i64, Quarter, Entry)> {
     let (node, quarter, energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2, busy_ms, method) = row;
-    let method = Method::from_bits(u8::try_from(method).unwrap_or_default());
+    let bits = u8::try_from(method).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    let method = Method::from_bits(bits);
     let entry = Entry { energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2, busy_ms, method };
-    (node, Quarter::at(Timestamp::from_micros(quarter)), entry)
+    Ok((node, Quarter::at(Timestamp::from_micros(quarter)), entry))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::connect::begin;
 use super::energy;
 use super::failure::Fault;
 use super::table_mapping::TableMapping;
+use super::time::time;
 use crate::batch::BatchId;
 use crate::store::Guarantee;
 use crate::store::record::{Record, events};
@@ -117,13 +118,13 @@ async fn count_events(
     } else {
         ("position($5 in metadata) > 0", format!("\"batch\":\"{id}\""))
     };
-    let epoch = if table.is_zoned { "timestamptz" } else { "timestamp" };
     let sql = format!(
         "SELECT count(*) FROM (SELECT 1 FROM {} \
-         WHERE created_at BETWEEN {epoch} 'epoch' + $1::int8 * interval '1 microsecond' \
-         AND {epoch} 'epoch' + $2::int8 * interval '1 microsecond' AND event_type = ANY($3::text[]) \
+         WHERE created_at BETWEEN {} AND {} AND event_type = ANY($3::text[]) \
          AND source = ANY($4::text[]) AND {is_of_batch} {limit}) AS found",
-        table.name
+        table.name,
+        time(table.time_type(), "$1::int8"),
+        time(table.time_type(), "$2::int8"),
     );
     let n_rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(first.saturating_sub(ROUNDING_MICROS))
@@ -146,12 +147,13 @@ fn lock_key(id: Uuid) -> i64 {
 pub(super) fn owner_sql(role: &str) -> Vec<String> {
     let role = quoted(role);
     let mut statements = vec![format!("{SCHEMA};"), format!("{TABLE};")];
-    statements.extend(energy::TABLES.iter().map(|(_, statement)| format!("{statement};")));
+    statements.extend(energy::tables().map(|(_, statement)| format!("{statement};")));
     statements.push(format!(
         "GRANT USAGE ON SCHEMA fleetwatt TO {role}; \
          GRANT SELECT, INSERT, DELETE ON fleetwatt.delivered_batch TO {role}; \
-         GRANT {} ON fleetwatt.series, fleetwatt.node, fleetwatt.energy TO {role};",
-        energy::RIGHTS
+         GRANT {} ON {} TO {role};",
+        energy::RIGHTS,
+        energy::all_tables()
     ));
     statements
 }

@@ -4,6 +4,7 @@ use sqlx::postgres::PgConnection;
 
 use super::binary_copy::{Fields, copy};
 use super::readable_table::ReadableTable;
+use super::time::micros;
 use crate::batch::TimelineRow;
 use crate::store::event_pages::{EventPage, ROWS_A_PAGE};
 
@@ -55,11 +56,10 @@ pub(super) fn ends(table: &ReadableTable, event_types: &[&str]) -> String {
          WHERE t.event_type = e.event_type) FROM unnest(ARRAY[{}]) AS e (event_type) UNION ALL \
          SELECT s.event_type, (SELECT min(source::text) FROM {name} t WHERE t.event_type = s.event_type \
          AND t.source > s.source) FROM s WHERE s.source IS NOT NULL) \
-         SELECT (extract(epoch FROM min({})) * 1000000)::int8, (extract(epoch FROM max({})) * 1000000)::int8 FROM s \
-         WHERE s.source IS NOT NULL",
+         SELECT {}, {} FROM s WHERE s.source IS NOT NULL",
         listed(event_types),
-        end("min"),
-        end("max"),
+        micros(&format!("min({})", end("min"))),
+        micros(&format!("max({})", end("max"))),
     )
 }
 

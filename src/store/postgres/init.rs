@@ -70,12 +70,14 @@ async fn create_own_tables(
         sqlx::query_as(sql).persistent(false).fetch_one(&mut *transaction).await?;
     // IF NOT EXISTS would ask for the right to create a schema although there is one.
     let schema = (!has_schema).then_some(delivery_log::SCHEMA);
-    let tables = std::iter::once(("delivered_batch", delivery_log::TABLE)).chain(energy::TABLES);
+    let delivery_log = ("delivered_batch", delivery_log::TABLE.to_owned());
+    let tables = std::iter::once(delivery_log).chain(energy::tables());
     let missing = tables.filter(|(name, _)| !there.iter().any(|table| table == name));
-    let statements: Vec<&'static str> =
-        schema.into_iter().chain(missing.map(|(_, statement)| statement)).collect();
+    let statements: Vec<String> =
+        schema.map(str::to_owned).into_iter().chain(missing.map(|(_, statement)| statement)).collect();
     for statement in &statements {
-        if let Err(error) = sqlx::raw_sql(*statement).execute(&mut *transaction).await {
+        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *transaction).await
+        {
             transaction.rollback().await?;
             let error = target.sort(LOG_STEP, error.into());
             if matches!(error, Error::Permission(..)) {
@@ -87,7 +89,7 @@ async fn create_own_tables(
     transaction.commit().await.map_err(|error| target.sort_commit(error))?;
     let is_usable = energy::access(connection).await? == LedgerAccess::ReadWrite;
     let owner_sql = if is_usable { Vec::new() } else { delivery_log::owner_sql(&role) };
-    Ok((statements.into_iter().map(str::to_owned).collect(), owner_sql))
+    Ok((statements, owner_sql))
 }
 
 /// The table, the index for panels of one source, and the small one for panels of the whole fleet.

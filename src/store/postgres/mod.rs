@@ -19,6 +19,7 @@ mod roll_up;
 mod status;
 mod table_mapping;
 mod table_schema;
+mod time;
 mod verify;
 
 use std::time::{Duration, Instant};
@@ -65,8 +66,10 @@ struct Session {
     connection: PgConnection,
     table: TableMapping,
     guarantee: Guarantee,
-    /// Whether this role keeps the ledger.
-    has_ledger: bool,
+    /// What this role may do with the ledger; it is kept if it can be read and written.
+    ledger: LedgerAccess,
+    /// Whether it may take rows out of it.
+    may_delete: bool,
     /// The ledger's names, as far as they were brought by this connection.
     named: energy::Named,
     /// The oddities of the table, one sentence each.
@@ -121,10 +124,9 @@ impl Postgres {
     pub(super) async fn status(&self) -> Result<Status, Error> {
         let mut slot = self.session.lock().await;
         let mut session = self.ready_session(slot.take()).await?;
-        let Session { connection, table, guarantee, warnings, .. } = &mut session;
-        let answer = status::ask(connection, table, *guarantee, self.target.server.to_string());
+        let answer = status::ask(&mut session, self.target.server.to_string());
         let mut status = self.target.run("status", answer).await?;
-        status.hints.splice(0..0, warnings.iter().cloned());
+        status.hints.splice(0..0, session.warnings.iter().cloned());
         *slot = Some(session);
         Ok(status)
     }
@@ -166,12 +168,26 @@ impl Session {
         for warning in &warnings {
             tracing::debug!(table = table.name, "{warning}");
         }
-        let access = target.run("look for the ledger", energy::access(&mut connection)).await?;
+        let rights = async {
+            Ok((energy::access(&mut connection).await?, energy::may_delete(&mut connection).await?))
+        };
+        let (access, may_delete) = target.run("look for the ledger", rights).await?;
         // Without the table of delivered batches one that comes twice would count twice.
-        let has_ledger = guarantee == Guarantee::DeliveryLog && access == LedgerAccess::ReadWrite;
+        let is_kept = access != LedgerAccess::ReadWrite || guarantee == Guarantee::DeliveryLog;
+        let ledger = if is_kept { access } else { LedgerAccess::NotKept };
         let now = Instant::now();
         let named = energy::Named::default();
-        Ok(Self { connection, table, guarantee, has_ledger, named, warnings, used_at: now, opened_at: now })
+        Ok(Self {
+            connection,
+            table,
+            guarantee,
+            ledger,
+            may_delete,
+            named,
+            warnings,
+            used_at: now,
+            opened_at: now,
+        })
     }
 
     async fn write(
@@ -182,7 +198,7 @@ impl Session {
     ) -> Result<WriteReport, Error> {
         self.table.check_lengths(records)?;
         let all = u64::try_from(events(records).len()).unwrap_or(u64::MAX);
-        let Self { table, guarantee, has_ledger, named, connection, .. } = self;
+        let Self { table, guarantee, ledger, named, connection, .. } = self;
         let work = async move {
             let mut transaction = begin(connection).await?;
             let is_new = match *guarantee {
@@ -199,7 +215,7 @@ impl Session {
                 // A trigger may have put them elsewhere, as those of partitions before PostgreSQL 10 do.
                 n_rows = delivery_log::n_there(&mut transaction, table, id, records).await?.max(n_rows);
             }
-            if *has_ledger {
+            if *ledger == LedgerAccess::ReadWrite {
                 let added = energy::add(&mut transaction, &energies(records), named).await;
                 added.map_err(Target::sort_ledger)?;
             }

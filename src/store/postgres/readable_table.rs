@@ -1,6 +1,7 @@
 //! A timeline's table as far as reading needs to know it.
 
 use super::table_schema::TableSchema;
+use super::time::time;
 
 /// A table that may be another's, as far as reading needs to know it.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl ReadableTable {
 
     /// A parameter in microseconds as a value of `created_at`.
     pub(super) fn time(&self, parameter: &str) -> String {
-        format!("{} 'epoch' + {parameter} * interval '1 microsecond'", self.time_type)
+        time(self.time_type, parameter)
     }
 
     /// `created_at` with a zone.

@@ -9,6 +9,7 @@ use super::binary_copy::{Fields, copy};
 use super::connect::{self, begin, connect};
 use super::failure::Target;
 use super::readable_table::ReadableTable;
+use super::time::{micros, timestamptz, within};
 use super::{energy, events, table_schema};
 use crate::batch::TimelineRow;
 use crate::ledger::{Entry, Method, Names, NumberedRow, SeriesName};
@@ -18,28 +19,15 @@ use crate::store::derivation::Derivation;
 use crate::store::event_pages::EventPages;
 use crate::store::ledger_types::{
     ALERT, AlertRow, CYCLE, ChargeSpan, CountedTwiceRow, Derived, GPU_FACTS, GPU_POWER, LastSeen,
-    LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, SizeRow, counting,
+    LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, SUMS, SizeRow, counting,
     counting_twice,
 };
 use crate::store::store_url::Server;
 use crate::store::table::TableName;
 
-/// Looks up the two ends of each series by the primary key.
-const SPAN: &str = "\
-SELECT (extract(epoch FROM min(e.first)) * 1000000)::int8, (extract(epoch FROM max(e.last)) * 1000000)::int8
-FROM fleetwatt.series s CROSS JOIN LATERAL (SELECT
-  (SELECT min(quarter) FROM fleetwatt.energy WHERE series = s.id) AS first,
-  (SELECT max(quarter) FROM fleetwatt.energy WHERE series = s.id) AS last) e";
-
-const LAST_SEEN: &str = "\
-SELECT s.id::int8, l.node::int8, (extract(epoch FROM l.quarter) * 1000000)::int8
-FROM fleetwatt.series s CROSS JOIN LATERAL (SELECT e.node, e.quarter FROM fleetwatt.energy e
-  WHERE e.series = s.id AND e.quarter < timestamptz 'epoch' + $1 * interval '1 microsecond'
-  ORDER BY e.quarter DESC, e.node DESC LIMIT 1) l";
-
 const BYTES: &str = "\
 SELECT sum(pg_total_relation_size(c.oid))::int8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'fleetwatt' AND c.relname IN ('series', 'node', 'energy')";
+WHERE n.nspname = 'fleetwatt' AND c.relname = ANY($1)";
 
 const LEDGER_STEP: &str = "read the ledger";
 const TIMELINE_STEP: &str = "read the timeline";
@@ -84,8 +72,8 @@ impl PostgresReader {
         let connection = &mut self.connection;
         let work = async move {
             let mut transaction = begin(connection).await?;
-            let ends: (Option<i64>, Option<i64>) =
-                sqlx::query_as(SPAN).persistent(false).fetch_one(&mut *transaction).await?;
+            let query = sqlx::query_as(AssertSqlSafe(ends_of_ledger())).persistent(false);
+            let ends: (Option<i64>, Option<i64>) = query.fetch_one(&mut *transaction).await?;
             transaction.rollback().await?;
             Ok(ends.0.zip(ends.1).map(|(first, last)| quarter(first)..quarter(last).next()))
         };
@@ -98,8 +86,8 @@ impl PostgresReader {
             let mut transaction = begin(connection).await?;
             let query = sqlx::query_as(AssertSqlSafe(counting("fleetwatt."))).persistent(false);
             let counts: SizeRow = query.fetch_one(&mut *transaction).await?;
-            let bytes: Option<i64> =
-                sqlx::query_scalar(BYTES).persistent(false).fetch_one(&mut *transaction).await?;
+            let query = sqlx::query_scalar(BYTES).bind(energy::NAMES).persistent(false);
+            let bytes: Option<i64> = query.fetch_one(&mut *transaction).await?;
             transaction.rollback().await?;
             Ok(LedgerSize::of(counts, bytes))
         };
@@ -110,9 +98,7 @@ impl PostgresReader {
         let connection = &mut self.connection;
         let work = async move {
             let mut transaction = begin(connection).await?;
-            let sql = counting_twice("fleetwatt.", |quarter| {
-                format!("(extract(epoch FROM {quarter}) * 1000000)::int8")
-            });
+            let sql = counting_twice("fleetwatt.", micros);
             let found =
                 sqlx::query_as(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut *transaction).await?;
             transaction.rollback().await?;
@@ -127,14 +113,9 @@ impl PostgresReader {
         on_row: &mut (impl FnMut(NumberedRow) + Send),
     ) -> Result<(), Error> {
         // COPY takes no parameters; these are numbers.
-        let at = |quarter: Quarter| {
-            format!("timestamptz 'epoch' + {} * interval '1 microsecond'", quarter.start().micros())
-        };
         let sql = format!(
-            "COPY (SELECT series, node, quarter, energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2, busy_ms, \
-             method FROM fleetwatt.energy WHERE quarter >= {} AND quarter < {}) TO STDOUT (FORMAT binary)",
-            at(quarters.start),
-            at(quarters.end),
+            "COPY (SELECT series, node, quarter, {SUMS} FROM fleetwatt.energy WHERE {}) TO STDOUT (FORMAT binary)",
+            within(&quarters)
         );
         let connection = &mut self.connection;
         let work = async move {
@@ -192,7 +173,8 @@ impl PostgresReader {
 
     /// The last row of each source in a time: its source, time, value and metadata.
     async fn last_rows(&mut self, event_type: &str, time: Range<Timestamp>) -> Result<Vec<LastRow>, Error> {
-        let columns = format!("t.source::text, {MICROS_OF_T}, t.value::float8, t.metadata::text");
+        let columns =
+            format!("t.source::text, {}, t.value::float8, t.metadata::text", micros("t.created_at"));
         let sql = self.timeline()?.last_of_each_source(&columns);
         self.select(sql, event_type, time, None).await
     }
@@ -225,10 +207,17 @@ impl PostgresReader {
     }
 
     pub(in crate::store) async fn last_seen(&mut self, before: Quarter) -> Result<Vec<LastSeen>, Error> {
+        let sql = format!(
+            "SELECT s.id::int8, l.node::int8, {} FROM fleetwatt.series s CROSS JOIN LATERAL (SELECT e.node, e.quarter \
+             FROM fleetwatt.energy e WHERE e.series = s.id AND e.quarter < {} \
+             ORDER BY e.quarter DESC, e.node DESC LIMIT 1) l",
+            micros("l.quarter"),
+            timestamptz("$1")
+        );
         let connection = &mut self.connection;
         let work = async move {
             let mut transaction = begin(connection).await?;
-            let query = sqlx::query_as(LAST_SEEN).bind(before.start().micros()).persistent(false);
+            let query = sqlx::query_as(AssertSqlSafe(sql)).bind(before.start().micros()).persistent(false);
             let rows: Vec<(i64, i64, i64)> = query.fetch_all(&mut *transaction).await?;
             transaction.rollback().await?;
             let seen = |(series, node, at)| LastSeen { series, node, quarter: quarter(at) };
@@ -244,15 +233,16 @@ impl PostgresReader {
     ) -> Result<Option<(Timestamp, String)>, Error> {
         let table = self.timeline()?;
         let sql = format!(
-            "SELECT {MICROS}, metadata FROM (SELECT created_at, metadata::text, value FROM {} WHERE event_type = $1 \
+            "SELECT {}, metadata FROM (SELECT created_at, metadata::text, value FROM {} WHERE event_type = $1 \
              AND source = $4 AND created_at >= {} AND created_at < {} ORDER BY created_at LIMIT {MAX_ATTEMPTS}) u \
              WHERE value = 0 LIMIT 1",
+            micros("created_at"),
             table.name,
             table.time("$2"),
             table.time("$3"),
         );
         let rows: Vec<(i64, Option<String>)> =
-            self.select(sql, NODE_UP, time, Some(Bound::Text(source))).await?;
+            self.select(sql, NODE_UP, time, Some(Parameter::Text(source))).await?;
         let found = rows.into_iter().next();
         Ok(found.map(|(at, metadata)| (Timestamp::from_micros(at), metadata.unwrap_or_default())))
     }
@@ -263,13 +253,15 @@ impl PostgresReader {
         let (event_type, source) = CYCLE;
         let sql = format!(
             "SELECT max(next - at) FROM (SELECT at, lead(at, 1, $3::int8) OVER (ORDER BY at) AS next \
-             FROM (SELECT $2::int8 AS at UNION ALL SELECT {MICROS} FROM {} WHERE event_type = $1 AND source = $4 \
+             FROM (SELECT $2::int8 AS at UNION ALL SELECT {} FROM {} WHERE event_type = $1 AND source = $4 \
              AND created_at >= {} AND created_at < {}) u) v",
+            micros("created_at"),
             table.name,
             table.time("$2"),
             table.time("$3"),
         );
-        let rows: Vec<(Option<i64>,)> = self.select(sql, event_type, time, Some(Bound::Text(source))).await?;
+        let rows: Vec<(Option<i64>,)> =
+            self.select(sql, event_type, time, Some(Parameter::Text(source))).await?;
         Ok(rows.first().and_then(|row| row.0).unwrap_or_default())
     }
 
@@ -280,21 +272,23 @@ impl PostgresReader {
         step_micros: i64,
     ) -> Result<Vec<ChargeSpan>, Error> {
         let columns = format!(
-            "t.source::text, {MICROS_OF_T} / $4 * $4, min(t.value)::float8, max(t.value)::float8, avg(t.value)::float8"
+            "t.source::text, {} / $4 * $4, min(t.value)::float8, max(t.value)::float8, avg(t.value)::float8",
+            micros("t.created_at")
         );
         let sql = format!(
             "{} AND t.value IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2 LIMIT {MAX_CHARGES}",
             self.timeline()?.of_each_source(&columns)
         );
         let rows: Vec<(String, i64, f64, f64, f64)> =
-            self.select(sql, event_type, time, Some(Bound::Number(step_micros))).await?;
+            self.select(sql, event_type, time, Some(Parameter::Number(step_micros))).await?;
         let span =
             |(source, from, min, max, mean)| ChargeSpan { source, from: quarter(from), min, max, mean };
         Ok(rows.into_iter().map(span).collect())
     }
 
     pub(in crate::store) async fn alerts(&mut self, time: Range<Timestamp>) -> Result<Vec<AlertRow>, Error> {
-        let columns = format!("{MICROS_OF_T}, t.source::text, t.value::float8, t.metadata::text");
+        let columns =
+            format!("{}, t.source::text, t.value::float8, t.metadata::text", micros("t.created_at"));
         let sql = format!("{} ORDER BY 1 LIMIT {MAX_ALERTS}", self.timeline()?.of_each_source(&columns));
         let rows: Vec<(i64, String, Option<f64>, Option<String>)> =
             self.select(sql, ALERT, time, None).await?;
@@ -326,7 +320,7 @@ impl PostgresReader {
         sql: String,
         event_type: &str,
         time: Range<Timestamp>,
-        more: Option<Bound<'_>>,
+        more: Option<Parameter<'_>>,
     ) -> Result<Vec<T>, Error>
     where
         T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
@@ -337,8 +331,8 @@ impl PostgresReader {
             let query = sqlx::query_as(AssertSqlSafe(sql)).bind(event_type);
             let query = query.bind(time.start.micros()).bind(time.end.micros());
             let query = match more {
-                Some(Bound::Text(text)) => query.bind(text),
-                Some(Bound::Number(number)) => query.bind(number),
+                Some(Parameter::Text(text)) => query.bind(text),
+                Some(Parameter::Number(number)) => query.bind(number),
                 None => query,
             };
             let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
@@ -353,14 +347,21 @@ impl PostgresReader {
 type LastRow = (String, i64, Option<f64>, Option<String>);
 
 /// A fourth parameter.
-enum Bound<'a> {
+enum Parameter<'a> {
     Text(&'a str),
     Number(i64),
 }
 
-/// A time as microseconds since 1970; without a zone it is UTC.
-const MICROS: &str = "(extract(epoch FROM created_at) * 1000000)::int8";
-const MICROS_OF_T: &str = "(extract(epoch FROM t.created_at) * 1000000)::int8";
+/// Looks up the two ends of each series by the primary key.
+fn ends_of_ledger() -> String {
+    format!(
+        "SELECT {}, {} FROM fleetwatt.series s CROSS JOIN LATERAL (SELECT \
+         (SELECT min(quarter) FROM fleetwatt.energy WHERE series = s.id) AS first, \
+         (SELECT max(quarter) FROM fleetwatt.energy WHERE series = s.id) AS last) e",
+        micros("min(e.first)"),
+        micros("max(e.last)")
+    )
+}
 
 fn numbered(fields: &mut Fields<'_>) -> Option<NumberedRow> {
     let (series, node) = (i64::from(fields.int4()?), i64::from(fields.int4()?));

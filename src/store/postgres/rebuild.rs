@@ -1,6 +1,5 @@
 //! Computes the ledger of a server again.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
@@ -10,14 +9,14 @@ use tokio::time::timeout;
 use super::connect::{self, connect};
 use super::failure::{Fault, Target};
 use super::readable_table::ReadableTable;
+use super::time::{micros, within};
 use super::{energy, events, table_schema};
 use crate::batch::TimelineRow;
-use crate::ledger::{Entry, Method, Names, NumberedRow};
+use crate::ledger::{Method, Names, NumberedRow};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::Error;
 use crate::store::derivation::Derivation;
 use crate::store::event_pages::EventPages;
-use crate::store::ledger_types::SUMS;
 use crate::store::rebuild::{
     DifferenceRow, Plan, PlanFacts, RebuildReport, RebuildRequest, RebuildSql, TotalsRow, tables_of_session,
 };
@@ -30,10 +29,6 @@ const WITHIN: Duration = Duration::from_secs(3_600);
 /// One state of the timeline, which is that after the lock.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout = '30s'; \
     SET LOCAL statement_timeout = '20min'";
-
-/// Nobody adds to it meanwhile, and everybody may read it. In the order in which a batch comes to them.
-const LOCK: &str =
-    "LOCK TABLE fleetwatt.series, fleetwatt.node, fleetwatt.energy IN SHARE ROW EXCLUSIVE MODE";
 
 /// The rows are computed into tables of the session.
 const TEMP_RIGHT: &str =
@@ -67,7 +62,9 @@ async fn compute(
     check_rights(connection, target, &table, request.dry_run).await?;
     let mut transaction = connection.begin_with(BEGIN).await?;
     if !request.dry_run {
-        sqlx::raw_sql(LOCK).execute(&mut *transaction).await?;
+        // Nobody adds to it meanwhile, and everybody may read it. In the order in which a batch comes to them.
+        let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", energy::all_tables());
+        run(&mut transaction, lock).await?;
     }
     let report = in_transaction(&mut transaction, &table, request, progress).await?;
     if request.dry_run {
@@ -101,8 +98,8 @@ async fn check_rights(
     let may_write = dry_run || (access.is_writable() && energy::may_delete(connection).await?);
     if !may_write {
         let right = format!("{} ON", energy::RIGHTS);
-        let tables = "fleetwatt.series, fleetwatt.node, fleetwatt.energy";
-        return Err(Error::Permission(STEP, vec![target.grant(&right, tables)], None).into());
+        let grants = vec![target.grant(&right, &energy::all_tables())];
+        return Err(Error::Permission(STEP, grants, None).into());
     }
     Ok(())
 }
@@ -125,13 +122,10 @@ async fn in_transaction(
     let names = derivation.finish(|row| rest.push(row)).names;
     insert(transaction, &rest).await?;
     name(transaction, &names).await?;
-    let at = |quarter: Quarter| {
-        format!("timestamptz 'epoch' + {} * interval '1 microsecond'", quarter.start().micros())
-    };
     let sql = RebuildSql {
         prefix: "fleetwatt.",
         day: "CAST(floor(extract(epoch FROM quarter) / 86400) AS bigint)",
-        in_range: format!("quarter >= {} AND quarter < {}", at(quarters.start), at(quarters.end)),
+        in_range: within(&quarters),
     };
     let query = sqlx::query_as(AssertSqlSafe(sql.totals())).persistent(false);
     let totals: TotalsRow = query.fetch_one(&mut *transaction).await?;
@@ -155,9 +149,9 @@ async fn plan_facts(
     event_types: &[&str],
 ) -> sqlx::Result<PlanFacts> {
     let sql = format!(
-        "SELECT (extract(epoch FROM min(quarter)) * 1000000)::int8, \
-         (extract(epoch FROM max(quarter) FILTER (WHERE method & {0} = {0})) * 1000000)::int8 FROM fleetwatt.energy",
-        Method::DAY.bits()
+        "SELECT {}, {} FROM fleetwatt.energy",
+        micros("min(quarter)"),
+        micros(&format!("max(quarter) FILTER (WHERE method & {0} = {0})", Method::DAY.bits()))
     );
     let query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false);
     let (first, last_day): (Option<i64>, Option<i64>) = query.fetch_one(&mut *connection).await?;
@@ -199,48 +193,9 @@ async fn stage(
     Ok(())
 }
 
-/// One row for each key: a statement may bring none twice.
-fn added_up(rows: &[NumberedRow]) -> Vec<NumberedRow> {
-    let mut sums: BTreeMap<(i64, Quarter, i64), Entry> = BTreeMap::new();
-    for NumberedRow { series, node, quarter, entry } in rows {
-        let key = (*series, *quarter, *node);
-        sums.entry(key).and_modify(|sum| *sum = sum.plus(*entry)).or_insert(*entry);
-    }
-    let row = |((series, quarter, node), entry)| NumberedRow { series, node, quarter, entry };
-    sums.into_iter().map(row).collect()
-}
-
 async fn insert(connection: &mut PgConnection, rows: &[NumberedRow]) -> sqlx::Result<()> {
-    let sql = format!(
-        "INSERT INTO rebuilt AS e (series, node, quarter, {SUMS}) SELECT s, n, \
-         timestamptz 'epoch' + q * interval '1 microsecond', e, c, p, l, g, v, b, m \
-         FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int4[], $6::int4[], $7::int4[], $8::int4[], \
-         $9::float4[], $10::int4[], $11::int2[]) AS u (s, n, q, e, c, p, l, g, v, b, m) {}",
-        energy::ON_CONFLICT
-    );
-    for chunk in added_up(rows).chunks(energy::ROWS_PER_INSERT) {
-        let long = |of: fn(&NumberedRow) -> i64| chunk.iter().map(of).collect::<Vec<_>>();
-        let int = |of: fn(&Entry) -> i64| {
-            chunk.iter().map(|row| energy::int_of(of(&row.entry))).collect::<Vec<i32>>()
-        };
-        let maybe = |of: fn(&Entry) -> Option<i64>| {
-            chunk.iter().map(|row| of(&row.entry).map(energy::int_of)).collect::<Vec<Option<i32>>>()
-        };
-        let query = sqlx::query(AssertSqlSafe(sql.as_str()))
-            .bind(long(|row| row.series))
-            .bind(long(|row| row.node))
-            .bind(long(|row| row.quarter.start().micros()))
-            .bind(long(|row| row.entry.energy_mj))
-            .bind(int(|entry| entry.covered_ms))
-            .bind(int(|entry| entry.samples))
-            .bind(maybe(|entry| entry.min_mw))
-            .bind(maybe(|entry| entry.max_mw))
-            .bind(chunk.iter().map(|row| energy::single(row.entry.variance_mj2)).collect::<Vec<_>>())
-            .bind(maybe(|entry| entry.busy_ms))
-            .bind(chunk.iter().map(|row| i16::from(row.entry.method.bits())).collect::<Vec<_>>());
-        query.persistent(false).execute(&mut *connection).await?;
-    }
-    Ok(())
+    let row = |row: &NumberedRow| ((row.series, row.quarter, row.node), row.entry);
+    energy::add_numbered(connection, "rebuilt", rows.iter().map(row)).await
 }
 
 async fn name(connection: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
@@ -255,35 +210,4 @@ async fn name(connection: &mut PgConnection, names: &Names) -> sqlx::Result<()> 
         .bind(names.nodes.keys().copied().collect::<Vec<_>>())
         .bind(names.nodes.values().map(String::as_str).collect::<Vec<_>>());
     query.persistent(false).execute(connection).await.map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_that_comes_twice_is_one_with_both_energies() {
-        let row = |node, number, energy_mj| {
-            let entry = Entry {
-                energy_mj,
-                covered_ms: 10,
-                samples: 1,
-                min_mw: None,
-                max_mw: None,
-                variance_mj2: 0.0,
-                busy_ms: None,
-                method: Method::READINGS,
-            };
-            NumberedRow {
-                series: 1,
-                node,
-                quarter: Quarter::at(Timestamp::from_micros(0)).plus(number),
-                entry,
-            }
-        };
-        let rows = added_up(&[row(1, 0, 3), row(1, 1, 5), row(1, 0, 4), row(2, 0, 9)]);
-        let figures: Vec<_> =
-            rows.iter().map(|row| (row.node, row.entry.energy_mj, row.entry.covered_ms)).collect();
-        assert_eq!(figures, [(1, 7, 20), (2, 9, 10), (1, 5, 10)]);
-    }
 }

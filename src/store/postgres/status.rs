@@ -3,9 +3,9 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+use super::Session;
 use super::connect::begin;
 use super::delivery_log::owner_sql;
-use super::energy;
 use super::failure::Fault;
 use super::init::{index_by_source, index_by_time};
 use super::table_mapping::TableMapping;
@@ -25,12 +25,9 @@ SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALIT
 FROM pg_index i WHERE i.indrelid = $1::oid AND i.indisvalid";
 
 /// Two transactions, so that a slow count does not cost the facts.
-pub(super) async fn ask(
-    connection: &mut PgConnection,
-    table: &TableMapping,
-    guarantee: Guarantee,
-    store_url: String,
-) -> Result<Status, Fault> {
+pub(super) async fn ask(session: &mut Session, store_url: String) -> Result<Status, Fault> {
+    let Session { connection, table, guarantee, ledger, may_delete, .. } = session;
+    let (guarantee, ledger) = (*guarantee, *ledger);
     let mut transaction = begin(connection).await?;
     let query = sqlx::query_as(FACTS).bind(table.oid).persistent(false);
     let (version, is_over_network, tls, size): (_, bool, _, Option<i64>) =
@@ -39,10 +36,7 @@ pub(super) async fn ask(
     let mut hints = hints(table, &query.fetch_all(&mut *transaction).await?);
     transaction.rollback().await?;
     let (recent, newest) = if table.may_select { counts(connection, table).await? } else { (None, None) };
-    let access = energy::access(connection).await?;
-    let is_kept = access != LedgerAccess::ReadWrite || guarantee == Guarantee::DeliveryLog;
-    let ledger = if is_kept { access } else { LedgerAccess::NotKept };
-    if ledger == LedgerAccess::ReadWrite && !energy::may_delete(connection).await? {
+    if ledger == LedgerAccess::ReadWrite && !*may_delete {
         let role = quoted(&table.role);
         hints.push(format!(
             "old quarter-hours of the ledger are not rolled up to days without: GRANT DELETE ON fleetwatt.energy TO {role};"

@@ -4,6 +4,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::table_schema::{Column, TableSchema};
+use super::time::time;
 use crate::store::record::{EventRow, Record, events};
 use crate::store::table::{COLUMNS, quoted};
 use crate::store::{ColumnFound, Error};
@@ -67,6 +68,11 @@ impl TableMapping {
             limits: COLUMNS.iter().filter_map(|name| limit(name, found.column(name)?)).collect(),
             columns: found.columns.into_iter().map(column_found).collect(),
         })
+    }
+
+    /// The type of `created_at`.
+    pub(super) const fn time_type(&self) -> &'static str {
+        time_type(self.is_zoned)
     }
 
     /// Checks that every text of the events fits into its column.
@@ -210,6 +216,10 @@ fn limit(name: &'static str, column: &Column) -> Option<Limit> {
     }
 }
 
+const fn time_type(is_zoned: bool) -> &'static str {
+    if is_zoned { "timestamptz" } else { "timestamp" }
+}
+
 /// Arrays, so that it is one statement for any number of rows. Microseconds as integers, so that the
 /// time is exact and no session setting has a say in it.
 fn insert_sql(table: &str, metadata_type: Option<&str>, is_zoned: bool) -> String {
@@ -218,11 +228,11 @@ fn insert_sql(table: &str, metadata_type: Option<&str>, is_zoned: bool) -> Strin
         Some("json") => "m::json",
         _ => "m",
     };
-    let epoch = if is_zoned { "timestamptz" } else { "timestamp" };
     format!(
-        "INSERT INTO {table} ({}) SELECT e, s, v, {metadata}, {epoch} 'epoch' + t * interval '1 microsecond' \
+        "INSERT INTO {table} ({}) SELECT e, s, v, {metadata}, {} \
          FROM UNNEST($1::text[], $2::text[], $3::float8[], $4::text[], $5::int8[]) AS u (e, s, v, m, t)",
-        COLUMNS.join(", ")
+        COLUMNS.join(", "),
+        time(time_type(is_zoned), "t")
     )
 }
 

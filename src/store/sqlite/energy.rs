@@ -23,12 +23,19 @@ pub(super) const N_TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type
 const ROWS_PER_INSERT: usize = 500;
 
 /// Adds what is there to what comes. NULL is what is not known, and stays so.
-pub(super) const ADD: &str = " ON CONFLICT (series, quarter, node) DO UPDATE SET energy_mj = energy_mj + excluded.energy_mj, \
+const ADD: &str = " ON CONFLICT (series, quarter, node) DO UPDATE SET energy_mj = energy_mj + excluded.energy_mj, \
     covered_ms = covered_ms + excluded.covered_ms, samples = samples + excluded.samples, \
     min_mw = min(coalesce(min_mw, excluded.min_mw), coalesce(excluded.min_mw, min_mw)), \
     max_mw = max(coalesce(max_mw, excluded.max_mw), coalesce(excluded.max_mw, max_mw)), \
     variance_mj2 = variance_mj2 + excluded.variance_mj2, busy_ms = busy_ms + excluded.busy_ms, \
     method = method | excluded.method";
+
+/// Adds a row to the ledger or to a table of its layout: series, node, quarter, and the figures.
+pub(super) fn adding(table: &str) -> String {
+    format!(
+        "INSERT INTO {table} (series, node, quarter, {SUMS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11){ADD}"
+    )
+}
 
 /// Creates the tables where there are none. To be called in a transaction.
 pub(super) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()> {

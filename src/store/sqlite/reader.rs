@@ -17,7 +17,7 @@ use crate::reading::{Quarter, Timestamp};
 use crate::store::derivation::Derivation;
 use crate::store::ledger_types::{
     ALERT, AlertRow, CYCLE, ChargeSpan, CountedTwiceRow, Derived, GPU_FACTS, GPU_POWER, LastSeen,
-    LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, counting, counting_twice,
+    LedgerAccess, LedgerSize, MAX_ALERTS, MAX_ATTEMPTS, MAX_CHARGES, NODE_UP, SUMS, counting, counting_twice,
 };
 use crate::store::table::TableName;
 use crate::store::{Error, file};
@@ -27,9 +27,6 @@ const ROWS_A_CHUNK: usize = 1_024;
 
 /// Chunks that may wait.
 const MAX_CHUNKS: usize = 8;
-
-const ROWS: &str = "SELECT node, quarter, energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2, busy_ms, method \
-    FROM fleetwatt_energy WHERE series = ?1 AND quarter >= ?2 AND quarter < ?3";
 
 const LAST_SEEN: &str = "SELECT node, quarter FROM fleetwatt_energy WHERE series = ?1 AND quarter < ?2 \
     ORDER BY quarter DESC, node DESC LIMIT 1";
@@ -360,7 +357,10 @@ impl RowSender {
 /// Gives each row of some quarters, series by series.
 fn each_row(connection: &Connection, quarters: Range<Quarter>, to: &mut RowSender) -> rusqlite::Result<()> {
     let (from, until) = (quarters.start.start().micros(), quarters.end.start().micros());
-    let mut statement = connection.prepare(ROWS)?;
+    let sql = format!(
+        "SELECT node, quarter, {SUMS} FROM fleetwatt_energy WHERE series = ?1 AND quarter >= ?2 AND quarter < ?3"
+    );
+    let mut statement = connection.prepare(&sql)?;
     for series in all_series(connection)? {
         let mut rows = statement.query([series, from, until])?;
         while let Some(row) = rows.next()? {
@@ -379,7 +379,7 @@ fn all_series(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
     numbers.collect()
 }
 
-/// A row of [`ROWS`].
+/// A row of [`each_row`].
 fn numbered(series: i64, row: &Row<'_>) -> rusqlite::Result<NumberedRow> {
     let entry = Entry {
         energy_mj: row.get(2)?,

@@ -12,7 +12,6 @@ use super::reader::blocking;
 use crate::ledger::{Method, Names, NumberedRow};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::derivation::Derivation;
-use crate::store::ledger_types::SUMS;
 use crate::store::rebuild::{
     DifferenceRow, Plan, PlanFacts, RebuildReport, RebuildRequest, RebuildSql, TotalsRow, tables_of_session,
 };
@@ -116,9 +115,7 @@ fn stage(
     quarters: &Range<Quarter>,
     mut progress: impl FnMut(u64, u64),
 ) -> rusqlite::Result<Names> {
-    let values = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11";
-    let sql = format!("INSERT INTO rebuilt (series, node, quarter, {SUMS}) VALUES ({values}){}", energy::ADD);
-    let mut statement = connection.prepare(&sql)?;
+    let mut statement = connection.prepare(&energy::adding("rebuilt"))?;
     let mut staged = Ok(());
     let mut keep = |staged: &mut rusqlite::Result<()>, row: NumberedRow| {
         if staged.is_ok() {

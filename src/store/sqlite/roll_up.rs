@@ -7,7 +7,7 @@ use super::{Sqlite, energy};
 use crate::ledger::{Entry, Method, rolled_up};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::Error;
-use crate::store::ledger_types::SUMS;
+use crate::store::ledger_types::{SUMS, all_added};
 use crate::store::roll_up::{QUARTERS_A_SERIES, ROWS_A_STEP, RollUp, SERIES_A_STEP, TakenRow, taken};
 
 /// The newest quarter: a clock that is far ahead for once rolls up nothing too early.
@@ -26,15 +26,15 @@ impl Sqlite {
 async fn step(connection: &mut SqliteConnection, rule: &RollUp) -> sqlx::Result<usize> {
     let now = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
     let now: i64 = sqlx::query_scalar(now).fetch_one(&mut *connection).await?;
-    if candidates(connection, rule.cutoff(Timestamp::from_micros(now))).await?.is_empty() {
+    let candidates = candidates(connection, rule.cutoff(Timestamp::from_micros(now))).await?;
+    if candidates.is_empty() {
         return Ok(0);
     }
     let newest: i64 = sqlx::query_scalar(NEWEST).fetch_one(&mut *connection).await?;
     let cutoff = rule.cutoff(Timestamp::from_micros(newest));
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let mut n_rows = 0;
-    for (series, first) in candidates(&mut transaction, cutoff).await? {
-        let first = Quarter::at(Timestamp::from_micros(first));
+    for (series, first) in candidates.into_iter().filter(|(_, first)| *first < cutoff) {
         let end = first.plus(QUARTERS_A_SERIES).min(cutoff);
         n_rows += roll_up(&mut transaction, series, (first, end), rule).await?;
         if n_rows > ROWS_A_STEP {
@@ -46,7 +46,7 @@ async fn step(connection: &mut SqliteConnection, rule: &RollUp) -> sqlx::Result<
 }
 
 /// Some series that are drawn by lot, of those that have old quarters, and the first of these.
-async fn candidates(connection: &mut SqliteConnection, cutoff: Quarter) -> sqlx::Result<Vec<(i64, i64)>> {
+async fn candidates(connection: &mut SqliteConnection, cutoff: Quarter) -> sqlx::Result<Vec<(i64, Quarter)>> {
     let sql = format!(
         "SELECT id, first FROM (SELECT s.id, (SELECT min(quarter) FROM fleetwatt_energy WHERE series = s.id \
          AND quarter < ? AND method & {day} = 0) AS first FROM (SELECT id FROM fleetwatt_series WHERE id > \
@@ -54,7 +54,9 @@ async fn candidates(connection: &mut SqliteConnection, cutoff: Quarter) -> sqlx:
          ORDER BY id LIMIT {SERIES_A_STEP}) AS s) WHERE first IS NOT NULL",
         day = Method::DAY.bits()
     );
-    sqlx::query_as(AssertSqlSafe(sql)).bind(cutoff.start().micros()).fetch_all(connection).await
+    let query = sqlx::query_as(AssertSqlSafe(sql)).bind(cutoff.start().micros());
+    let found: Vec<(i64, i64)> = query.fetch_all(connection).await?;
+    Ok(found.into_iter().map(|(series, at)| (series, Quarter::at(Timestamp::from_micros(at)))).collect())
 }
 
 /// Takes quarters of a series out and adds them to their days; says how many rows there were.
@@ -73,7 +75,8 @@ async fn roll_up(
     let query = query.bind(first.start().micros()).bind(end.start().micros());
     let rows: Vec<TakenRow> = query.fetch_all(&mut *connection).await?;
     let n_rows = rows.len();
-    for ((day, node), entry) in rolled_up(rows.into_iter().map(taken), &rule.zone) {
+    let rows = rows.into_iter().map(taken).collect::<sqlx::Result<Vec<_>>>()?;
+    for ((day, node), entry) in rolled_up(rows.into_iter(), &rule.zone) {
         add(connection, series, (day, node), &entry).await?;
     }
     Ok(n_rows)
@@ -85,12 +88,12 @@ async fn add(
     (day, node): (Quarter, i64),
     entry: &Entry,
 ) -> sqlx::Result<()> {
-    let sql = format!(
-        "INSERT INTO fleetwatt_energy (series, node, quarter, {SUMS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?){}",
-        energy::ADD
-    );
-    let query = sqlx::query(AssertSqlSafe(sql)).bind(series).bind(node).bind(day.start().micros());
+    let query = sqlx::query(AssertSqlSafe(energy::adding("fleetwatt_energy")))
+        .bind(series)
+        .bind(node)
+        .bind(day.start().micros());
     let query = query.bind(entry.energy_mj).bind(entry.covered_ms).bind(entry.samples);
     let query = query.bind(entry.min_mw).bind(entry.max_mw).bind(entry.variance_mj2).bind(entry.busy_ms);
-    query.bind(i64::from(entry.method.bits())).execute(connection).await.map(drop)
+    let added = query.bind(i64::from(entry.method.bits())).execute(connection).await?;
+    all_added(added.rows_affected(), 1)
 }
