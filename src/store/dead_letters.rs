@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::Error;
-use super::delivery::as_u64;
+use super::counts::from_length;
 use super::receipt::{Bound, Progress, Receipt, RejectedRow};
 use super::record::{EventRow, Record};
 use super::spool::{DeadLetter, Spool};
@@ -98,8 +98,8 @@ impl Writer {
         let (ids, records): (Vec<i64>, Vec<Record>) = taken.map(|(_, taken)| taken).unzip();
         let is_taken = !ids.is_empty() && self.spool().await?.requeue(id, &ids, &records).await?;
         let n_taken = if is_taken { ids.len() } else { 0 };
-        retried.taken += as_u64(n_taken);
-        retried.refused += as_u64(n_letters - n_taken);
+        retried.taken += from_length(n_taken);
+        retried.refused += from_length(n_letters - n_taken);
         Ok(())
     }
 }

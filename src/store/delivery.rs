@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::alerts::AlertRecord;
+use super::counts::from_length;
 use super::receipt::{Backlog, Bound, Progress, Receipt, RejectedRow};
 use super::record::{Record, energies, events};
 use super::writer::Writer;
@@ -184,7 +185,7 @@ impl Writer {
         let places: BTreeSet<usize> = refused.iter().map(|refusal| refusal.row).collect();
         let mut place = 0..;
         records.retain(|_| place.next().is_none_or(|place| !places.contains(&place)));
-        receipt.dead_letters += as_u64(refused.len());
+        receipt.dead_letters += from_length(refused.len());
         self.deliver_rows(id, &records, None, receipt).await
     }
 
@@ -214,7 +215,7 @@ impl Writer {
             }
         }
         if refused.len() == events(records).len() {
-            let n_dead_letters = receipt.dead_letters_total + as_u64(refused.len());
+            let n_dead_letters = receipt.dead_letters_total + from_length(refused.len());
             match self.is_batch_at_fault(seq, n_dead_letters).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Err(error)),
@@ -222,7 +223,7 @@ impl Writer {
                 Err(error) => return Ok(Err(error)),
             }
         }
-        let n_rows = as_u64(refused.len());
+        let n_rows = from_length(refused.len());
         let first = refused.first().map(|(_, error)| error.as_str()).unwrap_or_default();
         tracing::error!(batch = %id, n_rows, first, "rows are refused and laid aside");
         let n_dropped = self.spool().await?.dead_letter((seq, id), records, &refused).await?;
@@ -250,7 +251,7 @@ impl Writer {
         let without: Vec<Record> =
             records.iter().filter(|record| matches!(record, Record::Event(_))).cloned().collect();
         self.deliver_rows(id, &without, None, receipt).await?;
-        let n_rows = as_u64(energies(records).len());
+        let n_rows = from_length(energies(records).len());
         receipt.energies_refused += n_rows;
         tracing::error!(batch = %id, n_rows, error = error_chain(&error), "ledger refuses energies; their batch is written without them");
         Ok(())
@@ -274,8 +275,4 @@ impl Writer {
 fn places_of_events(records: &[Record]) -> impl Iterator<Item = usize> {
     let places = records.iter().enumerate();
     places.filter(|(_, record)| matches!(record, Record::Event(_))).map(|(place, _)| place)
-}
-
-pub(super) fn as_u64(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::counts::from_database;
 use super::derivation::{Derivation, DerivationRules};
 use super::ledger_types::{
     AlertEvent, AlertRow, ChargeSpan, CountedTwice, Derived, LOOK_BACK, LastSeen, LedgerAccess, LedgerSize,
@@ -123,8 +124,9 @@ impl LedgerReader {
         }
     }
 
-    /// Gives the rows that follow from the timeline, for where there is no ledger, and their names. A row may come
-    /// twice where samples reach far back; both add up. Boards that gave no reading in the two days before the quarters are known by the last row of their source.
+    /// Gives the rows that follow from the timeline, for where there is no ledger, and their names. A row may come twice
+    /// where samples reach far back; both add up. Boards that gave no reading in the two days before the quarters are
+    /// known by the last row of their source.
     ///
     /// # Errors
     /// The timeline cannot be read; some rows may have been given.
@@ -216,7 +218,7 @@ impl LedgerReader {
             Reader::Sqlite(sqlite) => sqlite.longest_pause(time).await?,
             Reader::Postgres(postgres) => postgres.longest_pause(time).await?,
         };
-        Ok(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+        Ok(Duration::from_micros(from_database(micros)))
     }
 
     /// The states of charge in some quarters, `step` quarters in each, counted from 1970. `event_type` is that of

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use super::counts::from_database;
 use crate::ledger::{MAX_COVERED_MS, Method, Names};
 use crate::reading::{Quarter, Timestamp};
 
@@ -96,16 +97,15 @@ pub struct LedgerSize {
 impl LedgerSize {
     /// From numbers of a database.
     pub(super) fn of(counts: SizeRow, bytes: Option<i64>) -> Self {
-        let count = |number| u64::try_from(number).unwrap_or(0);
         let (series, flows, nodes, stations, rows, days) = counts;
         Self {
-            series: count(series),
-            flows: count(flows),
-            nodes: count(nodes),
-            stations: count(stations),
-            rows: count(rows),
-            days: count(days),
-            bytes: bytes.map(count),
+            series: from_database(series),
+            flows: from_database(flows),
+            nodes: from_database(nodes),
+            stations: from_database(stations),
+            rows: from_database(rows),
+            days: from_database(days),
+            bytes: bytes.map(from_database),
         }
     }
 }
@@ -166,13 +166,28 @@ pub(super) fn counting_twice(prefix: &str, micros: impl Fn(&str) -> String) -> S
     )
 }
 
-/// Checks that rows of energy came to the ledger, all of them: a trigger may keep some without an error.
-pub(super) fn all_added(n_added: u64, n_rows: usize) -> sqlx::Result<()> {
-    if usize::try_from(n_added) == Ok(n_rows) {
-        return Ok(());
+/// Some rows of energy did not come to the ledger, and nothing said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "some rows did not come to the ledger: a trigger, a rule or row-level security keeps them, or a name was removed"
+)]
+pub(super) struct RowsKeptAway;
+
+/// Checks that all rows came to the ledger, of which the database says how many it added.
+pub(super) fn all_added(n_added: u64, n_rows: u64) -> Result<(), RowsKeptAway> {
+    if n_added == n_rows { Ok(()) } else { Err(RowsKeptAway) }
+}
+
+impl From<RowsKeptAway> for sqlx::Error {
+    fn from(error: RowsKeptAway) -> Self {
+        Self::AnyDriverError(Box::new(error))
     }
-    let message = "some rows did not come to the ledger: a trigger, a rule or row-level security keeps them, or a name was removed";
-    Err(sqlx::Error::AnyDriverError(message.into()))
+}
+
+impl From<RowsKeptAway> for rusqlite::Error {
+    fn from(error: RowsKeptAway) -> Self {
+        Self::ToSqlConversionFailure(Box::new(error))
+    }
 }
 
 /// The last row of a series before some quarter.

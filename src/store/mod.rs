@@ -11,6 +11,7 @@
 
 mod alerts;
 mod bisect;
+mod counts;
 mod dead_letters;
 mod delivery;
 mod derivation;

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::counts::from_database;
 use super::derivation::DerivationRules;
 use super::ledger_types::{ENERGY_COLUMNS, SUMS};
 use crate::reading::{Quarter, Timestamp};
@@ -163,7 +164,7 @@ impl RebuildSql {
     /// The series and days that differ: name, day, energies before and after, differing rows, and those of all.
     pub(super) fn differences(&self) -> String {
         let Self { prefix, day, in_range } = self;
-        let computed = self.computed("r.quarter, 0, r.energy_mj, -r.covered_ms, -r.samples");
+        let computed = self.computed("LEFT JOIN", "r.quarter, 0, r.energy_mj, -r.covered_ms, -r.samples");
         format!(
             "SELECT n.key, d.day, CAST(d.before AS bigint), CAST(d.after AS bigint), CAST(d.n_rows AS bigint), \
              CAST(sum(d.n_rows) OVER () AS bigint) FROM (\
@@ -179,7 +180,7 @@ impl RebuildSql {
         )
     }
 
-    /// Gives names that are new their numbers, and replaces the rows.
+    /// Gives names that are new their numbers, and replaces the rows: the last statement adds as many as there are.
     pub(super) fn replace(&self) -> [String; 5] {
         let Self { prefix, in_range, .. } = self;
         let columns = "r.quarter, r.energy_mj, r.covered_ms, r.samples, r.min_mw, r.max_mw, r.variance_mj2, r.busy_ms, r.method";
@@ -198,17 +199,20 @@ impl RebuildSql {
                  WHERE NOT EXISTS (SELECT 1 FROM {prefix}node AS n WHERE n.name = m.name) ORDER BY m.own"
             ),
             format!("DELETE FROM {prefix}energy WHERE {in_range}"),
-            format!("INSERT INTO {prefix}energy (series, node, quarter, {SUMS}) {}", self.computed(columns)),
+            format!(
+                "INSERT INTO {prefix}energy (series, node, quarter, {SUMS}) {}",
+                self.computed("JOIN", columns)
+            ),
         ]
     }
 
-    /// The rows that were computed with the numbers of the ledger; those of new names are negative.
-    fn computed(&self, columns: &str) -> String {
+    /// The rows that were computed with the numbers of the ledger; by a `LEFT JOIN`, those of new names are negative.
+    fn computed(&self, join: &str, columns: &str) -> String {
         let prefix = self.prefix;
         format!(
             "SELECT coalesce(s.id, -r.series), coalesce(n.id, -r.node), {columns} FROM rebuilt AS r \
              JOIN rebuilt_series AS ms ON ms.own = r.series JOIN rebuilt_node AS mn ON mn.own = r.node \
-             LEFT JOIN {prefix}series AS s ON s.key = ms.key LEFT JOIN {prefix}node AS n ON n.name = mn.name"
+             {join} {prefix}series AS s ON s.key = ms.key {join} {prefix}node AS n ON n.name = mn.name"
         )
     }
 }
@@ -226,20 +230,19 @@ impl RebuildReport {
     }
 
     pub(super) fn new(plan: Plan, totals: TotalsRow, differences: Vec<DifferenceRow>) -> Self {
-        let count = |number| u64::try_from(number).unwrap_or(0);
         let difference = |(series, day, before_mj, after_mj, rows, _): DifferenceRow| Difference {
             series,
             day: Timestamp::from_micros(day.saturating_mul(86_400_000_000)),
             before_mj,
             after_mj,
-            rows: count(rows),
+            rows: from_database(rows),
         };
         Self {
             quarters: plan.quarters,
             kept: plan.kept,
-            before: LedgerTotals { rows: count(totals.0), energy_mj: totals.1, flows_mj: totals.2 },
-            after: LedgerTotals { rows: count(totals.3), energy_mj: totals.4, flows_mj: totals.5 },
-            n_different: differences.first().map_or(0, |row| count(row.5)),
+            before: LedgerTotals { rows: from_database(totals.0), energy_mj: totals.1, flows_mj: totals.2 },
+            after: LedgerTotals { rows: from_database(totals.3), energy_mj: totals.4, flows_mj: totals.5 },
+            n_different: differences.first().map_or(0, |row| from_database(row.5)),
             differences: differences.into_iter().map(difference).collect(),
         }
     }

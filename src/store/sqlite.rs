@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use super::alerts::AlertRecord;
 use super::alerts::tables::{self as alerts, Tables};
 use super::bisect::Bisect;
+use super::counts::{from_database, from_length};
 use super::file::{self, Identity, create_private, read_only};
 use super::receipt::{RejectedRow, WriteReport};
 use super::record::{Record, energies, events};
@@ -150,7 +151,7 @@ impl Sqlite {
         added.map_err(|source| Error::from_ledger_of_sqlite(&self.path, source))?;
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         transaction.commit().await.map_err(failed("commit"))?;
-        let swallowed = u64::try_from(events(records).len()).unwrap_or(u64::MAX).saturating_sub(n_rows);
+        let swallowed = from_length(events(records).len()).saturating_sub(n_rows);
         Ok(WriteReport { rows: n_rows, swallowed, took: started.elapsed() })
     }
 
@@ -233,7 +234,7 @@ impl Sqlite {
             table: table.to_string(),
             table_kind: "table",
             columns,
-            recent: Some(recent.into_iter().map(|(name, n)| (name, u64::try_from(n).unwrap_or(0))).collect()),
+            recent: Some(recent.into_iter().map(|(name, n)| (name, from_database(n))).collect()),
             newest: newest.map(Timestamp::from_micros),
             may_select: true,
             may_insert: may_write,

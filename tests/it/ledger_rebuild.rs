@@ -4,7 +4,7 @@
 
 use fleetwatt::batch::{BatchId, Event, Metadata};
 use fleetwatt::ledger::{Book, EnergyReading, SeriesKey, SeriesReading};
-use fleetwatt::reading::{Power, Timestamp};
+use fleetwatt::reading::{Power, Timestamp, error_chain};
 use fleetwatt::store::{
     CountedTwice, Error, KeptQuarters, LedgerReader, LedgerTotals, RebuildReport, RebuildRequest, Record,
     StoreUrl, Timeline, rebuild_ledger,
@@ -48,6 +48,37 @@ async fn run(store_url: &StoreUrl, sql: &str) {
         let sql = sql.replace("{}", "fleetwatt.");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut options.connect().await.unwrap()).await.unwrap();
     }
+}
+
+/// From now on a trigger keeps rows away from the ledger, without a word.
+pub(crate) async fn keep_rows_away(store_url: &StoreUrl) {
+    let sql = if store_url.is_file() {
+        "CREATE TRIGGER away BEFORE INSERT ON fleetwatt_energy BEGIN SELECT RAISE(IGNORE); END"
+    } else {
+        "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
+         CREATE TRIGGER away BEFORE INSERT ON fleetwatt.energy FOR EACH ROW EXECUTE FUNCTION away()"
+    };
+    run(store_url, sql).await;
+}
+
+async fn nothing_is_removed_that_does_not_come_again(store_url: &StoreUrl) {
+    write(store_url, true).await;
+    let before = all(store_url).await;
+    keep_rows_away(store_url).await;
+    let refused = rebuild_ledger(store_url, TABLE, REQUEST, |_, _| ()).await.unwrap_err();
+    assert!(error_chain(&refused).contains("some rows did not come to the ledger"), "{refused:?}");
+    assert_eq!(all(store_url).await, before);
+}
+
+#[tokio::test]
+async fn in_a_file_nothing_is_removed_that_does_not_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    nothing_is_removed_that_does_not_come_again(&file(&folder)).await;
+}
+
+#[tokio::test]
+async fn in_a_server_nothing_is_removed_that_does_not_come_again() {
+    nothing_is_removed_that_does_not_come_again(&server("rebuild_away", "").await).await;
 }
 
 async fn one_that_was_kept_is_right(store_url: &StoreUrl) {

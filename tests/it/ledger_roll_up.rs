@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::ledger_reader::{TABLE, file, server};
+use crate::ledger_rebuild::keep_rows_away;
 use crate::postgres::Database;
 
 fn rule() -> RollUp {
@@ -167,6 +168,31 @@ async fn in_a_file_what_comes_late_is_added_to_its_day() {
 #[tokio::test]
 async fn in_a_server_what_comes_late_is_added_to_its_day() {
     takes_what_comes_late(&server("roll_up_late", "").await).await;
+}
+
+async fn nothing_is_taken_out_that_its_day_does_not_take(store_url: &StoreUrl) {
+    write(store_url, 1, &rows()).await;
+    let before = kept(store_url).await.len();
+    keep_rows_away(store_url).await;
+    let timeline = Timeline::open(store_url, TABLE).await.unwrap();
+    let mut n_refused = 0;
+    for _ in 0..9 {
+        n_refused += u32::from(timeline.roll_up_step(&rule()).await.is_err());
+    }
+    timeline.close().await;
+    assert!(n_refused > 0);
+    assert_eq!(kept(store_url).await.len(), before);
+}
+
+#[tokio::test]
+async fn in_a_file_nothing_is_taken_out_that_its_day_does_not_take() {
+    let folder = tempfile::tempdir().unwrap();
+    nothing_is_taken_out_that_its_day_does_not_take(&file(&folder)).await;
+}
+
+#[tokio::test]
+async fn in_a_server_nothing_is_taken_out_that_its_day_does_not_take() {
+    nothing_is_taken_out_that_its_day_does_not_take(&server("roll_up_away", "").await).await;
 }
 
 #[tokio::test]

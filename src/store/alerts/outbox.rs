@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::StoredAlerts;
 use super::tables::{Tables, are_there, state_of};
 use crate::reading::error_chain;
+use crate::store::counts::from_length;
 use crate::store::spool::Spool;
 use crate::store::store_url::{Backend, StoreUrl};
 use crate::store::{Error, file};
@@ -84,7 +85,7 @@ pub async fn stored_alerts(state_dir: &Path, store_url: &StoreUrl) -> Result<Sto
         waiting.extend(ids.map_err(|error| source.failed(error))?);
         kept.state = kept.state.into_iter().chain(state).max_by_key(|state| state.revision);
     }
-    kept.n_waiting = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+    kept.n_waiting = from_length(waiting.len());
     Ok(kept)
 }
 

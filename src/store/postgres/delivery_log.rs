@@ -16,6 +16,7 @@ use super::table_mapping::TableMapping;
 use super::time::time;
 use crate::batch::BatchId;
 use crate::store::Guarantee;
+use crate::store::counts::from_database;
 use crate::store::record::{Record, events};
 use crate::store::table::quoted;
 
@@ -135,7 +136,7 @@ async fn count_events(
         .persistent(false)
         .fetch_one(connection)
         .await?;
-    Ok(u64::try_from(n_rows).unwrap_or(0))
+    Ok(from_database(n_rows))
 }
 
 /// The random half of the id.

@@ -13,6 +13,7 @@ use super::time::timestamptz;
 use crate::ledger::Entry;
 use crate::reading::Quarter;
 use crate::store::LedgerAccess;
+use crate::store::counts::from_length;
 use crate::store::ledger_types::{ENERGY_COLUMNS, SUMS, all_added};
 use crate::store::record::EnergyRecord;
 
@@ -171,7 +172,7 @@ pub(super) async fn add(
             .bind(chunk.iter().map(|((.., node), _)| *node).collect::<Vec<_>>());
         let added = bind_figures(query, chunk).persistent(false).execute(&mut *connection).await?;
         // If somebody removed a name, a new connection names it again; nothing of this batch is kept before.
-        all_added(added.rows_affected(), chunk.len())?;
+        all_added(added.rows_affected(), from_length(chunk.len()))?;
     }
     Ok(())
 }
@@ -196,7 +197,7 @@ pub(super) async fn add_numbered(
             .bind(chunk.iter().map(|((_, quarter, _), _)| quarter.start().micros()).collect::<Vec<_>>())
             .bind(chunk.iter().map(|((.., node), _)| *node).collect::<Vec<_>>());
         let added = bind_figures(query, chunk).persistent(false).execute(&mut *connection).await?;
-        all_added(added.rows_affected(), chunk.len())?;
+        all_added(added.rows_affected(), from_length(chunk.len()))?;
     }
     Ok(())
 }

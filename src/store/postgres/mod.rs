@@ -29,6 +29,7 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::counts::from_length;
 use super::receipt::{RejectedRow, WriteReport};
 use super::record::{Record, energies, events};
 use super::store_url::Server;
@@ -197,7 +198,7 @@ impl Session {
         records: &[Record],
     ) -> Result<WriteReport, Error> {
         self.table.check_lengths(records)?;
-        let all = u64::try_from(events(records).len()).unwrap_or(u64::MAX);
+        let all = from_length(events(records).len());
         let Self { table, guarantee, ledger, named, connection, .. } = self;
         let work = async move {
             let mut transaction = begin(connection).await?;

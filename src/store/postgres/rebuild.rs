@@ -15,8 +15,10 @@ use crate::batch::TimelineRow;
 use crate::ledger::{Method, Names, NumberedRow};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::Error;
+use crate::store::counts::from_database;
 use crate::store::derivation::Derivation;
 use crate::store::event_pages::EventPages;
+use crate::store::ledger_types::all_added;
 use crate::store::rebuild::{
     DifferenceRow, Plan, PlanFacts, RebuildReport, RebuildRequest, RebuildSql, TotalsRow, tables_of_session,
 };
@@ -131,16 +133,20 @@ async fn in_transaction(
     let totals: TotalsRow = query.fetch_one(&mut *transaction).await?;
     let query = sqlx::query_as(AssertSqlSafe(sql.differences())).persistent(false);
     let differences: Vec<DifferenceRow> = query.fetch_all(&mut *transaction).await?;
+    let report = RebuildReport::new(plan, totals, differences);
     if !request.dry_run {
+        let mut n_added = 0;
         for statement in sql.replace() {
-            run(transaction, statement).await?;
+            n_added = run(transaction, statement).await?;
         }
+        all_added(n_added, report.after.rows).map_err(sqlx::Error::from)?;
     }
-    Ok(RebuildReport::new(plan, totals, differences))
+    Ok(report)
 }
 
-async fn run(connection: &mut PgConnection, statement: String) -> sqlx::Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
+/// Runs a statement; says how many rows it was about.
+async fn run(connection: &mut PgConnection, statement: String) -> sqlx::Result<u64> {
+    Ok(sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?.rows_affected())
 }
 
 async fn plan_facts(
@@ -174,7 +180,7 @@ async fn stage(
     (start, end): (Quarter, Quarter),
     mut progress: impl FnMut(u64, u64) + Send,
 ) -> sqlx::Result<()> {
-    let n_quarters = u64::try_from(end.since(start)).unwrap_or(0);
+    let n_quarters = from_database(end.since(start));
     let (types, mut pages) = (derivation.event_types(), EventPages::new(&derivation.time()));
     let mut rows = Vec::new();
     while let Some(page) = pages.page() {
@@ -188,7 +194,7 @@ async fn stage(
         rows.clear();
         pages.next_page();
         let reached = Quarter::at(Timestamp::from_micros(page.time.end));
-        progress(u64::try_from(reached.since(start)).unwrap_or(0).min(n_quarters), n_quarters);
+        progress(from_database(reached.since(start)).min(n_quarters), n_quarters);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::failure::Fault;
 use super::init::{index_by_source, index_by_time};
 use super::table_mapping::TableMapping;
 use crate::reading::Timestamp;
+use crate::store::counts::from_database;
 use crate::store::table::quoted;
 use crate::store::{Guarantee, LedgerAccess, Status};
 
@@ -56,7 +57,7 @@ pub(super) async fn ask(session: &mut Session, store_url: String) -> Result<Stat
         // The table would not have fitted otherwise.
         may_insert: true,
         tls: is_over_network.then_some(tls),
-        size_bytes: size.and_then(|size| u64::try_from(size).ok()),
+        size_bytes: size.map(from_database),
         guarantee,
         ledger,
         hints,
@@ -82,8 +83,8 @@ async fn counts(connection: &mut PgConnection, table: &TableMapping) -> sqlx::Re
     let newest: sqlx::Result<Option<i64>> =
         sqlx::query_scalar(AssertSqlSafe(newest)).persistent(false).fetch_one(&mut *transaction).await;
     transaction.rollback().await?;
-    let unsigned = |(name, n)| (name, u64::try_from(n).unwrap_or(0));
-    let recent = recent.ok().map(|recent| recent.into_iter().map(unsigned).collect());
+    let counted = |(name, n)| (name, from_database(n));
+    let recent = recent.ok().map(|recent| recent.into_iter().map(counted).collect());
     Ok((recent, newest.ok().flatten().map(Timestamp::from_micros)))
 }
 

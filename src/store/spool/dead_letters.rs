@@ -49,7 +49,8 @@ impl Spool {
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         for (place, error) in refused {
             let Some(record) = records.get(*place) else { continue };
-            let json = serde_json::to_string(record).unwrap_or_default();
+            let json = serde_json::to_string(record);
+            let json = json.map_err(|error| failed(sqlx::Error::Encode(Box::new(error))))?;
             let sql =
                 format!("INSERT INTO dead_letter (batch_id, row_json, error, at_us) VALUES (?, ?, ?, {NOW})");
             let query = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).bind(json);

@@ -12,6 +12,7 @@ use super::reserve;
 use crate::batch::BatchId;
 use crate::store::alerts::AlertRecord;
 use crate::store::alerts::tables::{self as alerts, Tables};
+use crate::store::counts::{from_database, from_length};
 use crate::store::file::Identity;
 use crate::store::record::{Record, Unreadable};
 use crate::store::{Error, FileTrouble};
@@ -210,15 +211,15 @@ impl Spool {
             sqlx::query_as(sql).fetch_optional(&mut self.connection).await.map_err(failed)?;
         Ok(SpoolStatus {
             path: self.path.clone(),
-            batches: as_u64(batches),
-            rows: as_u64(rows),
-            bytes: as_u64(bytes),
-            oldest: oldest.map(|at| Duration::from_micros(as_u64(now.saturating_sub(at)))),
-            last_error: error.and_then(|(attempts, error)| Some((as_u64(attempts), error?))),
-            dead_letters: as_u64(dead_letters),
-            dropped_total: as_u64(dropped.unwrap_or(0)),
-            lost_total: as_u64(lost.unwrap_or(0)),
-            dead_letters_dropped_total: as_u64(letters_dropped.unwrap_or(0)),
+            batches: from_database(batches),
+            rows: from_database(rows),
+            bytes: from_database(bytes),
+            oldest: oldest.map(|at| Duration::from_micros(from_database(now.saturating_sub(at)))),
+            last_error: error.and_then(|(attempts, error)| Some((from_database(attempts), error?))),
+            dead_letters: from_database(dead_letters),
+            dropped_total: from_database(dropped.unwrap_or(0)),
+            lost_total: from_database(lost.unwrap_or(0)),
+            dead_letters_dropped_total: from_database(letters_dropped.unwrap_or(0)),
         })
     }
 
@@ -312,10 +313,8 @@ async fn make_room(
                (SELECT seq, sum(bytes) OVER (ORDER BY seq DESC) AS total FROM batch) WHERE total > ?) \
                OR created_us < ? RETURNING rows";
     let rows: Vec<i64> = sqlx::query_scalar(sql).bind(room).bind(oldest).fetch_all(&mut *connection).await?;
-    let dropped = Dropped {
-        batches: u64::try_from(rows.len()).unwrap_or(0),
-        rows: rows.iter().copied().map(as_u64).sum(),
-    };
+    let dropped =
+        Dropped { batches: from_length(rows.len()), rows: rows.iter().copied().map(from_database).sum() };
     count(connection, "dropped_total", as_i64(rows.len())).await?;
     Ok(dropped)
 }
@@ -336,8 +335,4 @@ pub(super) fn unpack((id, n_rows, crc32, payload): &Stored) -> Result<Vec<Record
 
 pub(super) fn as_i64(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(super) fn as_u64(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }

@@ -14,6 +14,7 @@ use super::scan::{Batch, Salvage, scan};
 use super::schema::open_file;
 use crate::store::Error;
 use crate::store::alerts::tables as alerts;
+use crate::store::counts::from_length;
 use crate::store::file::{connect, sync_folder, with};
 
 /// The new spool while it is being filled.
@@ -68,7 +69,7 @@ pub(super) async fn set_aside(path: &Path) -> Result<Rescued, Error> {
         .and_then(|()| sync_folder(path))
         .and_then(|()| swap(path, &complete, &stem));
     let aside = swapped.map_err(|source| Error::from_spool_io(path, source))?;
-    let (saved, lost) = (u64::try_from(found.batches.len()).unwrap_or(u64::MAX), found.n_lost());
+    let (saved, lost) = (from_length(found.batches.len()), found.n_lost());
     let more = if found.is_complete { "" } else { "; more may be lost than can be counted" };
     tracing::error!(saved, lost, aside = %aside.display(), "spool was damaged and is set aside{more}");
     Ok(Rescued { saved, lost })

@@ -15,6 +15,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::queue::{Stored, unpack};
+use crate::store::counts::{from_database, from_length};
 use crate::store::record::Unreadable;
 
 /// SQLite's default, which every spool has; the header may say something else when it is damaged.
@@ -79,8 +80,8 @@ impl Salvage {
     pub(super) fn n_lost(&self) -> u64 {
         let Some(first) = self.known.iter().chain(self.batches.keys()).min() else { return 0 };
         let last = self.known.iter().chain(self.batches.keys()).max().unwrap_or(first);
-        let n_there = u64::try_from(self.last.max(*last) - first + 1).unwrap_or(0);
-        n_there.saturating_sub(u64::try_from(self.batches.len()).unwrap_or(u64::MAX))
+        let n_there = from_database(self.last.max(*last).saturating_sub(*first).saturating_add(1));
+        n_there.saturating_sub(from_length(self.batches.len()))
     }
 }
 

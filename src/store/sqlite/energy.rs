@@ -3,6 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Sqlite as Dialect};
 
+use crate::store::counts::from_length;
 use crate::store::ledger_types::{SUMS, all_added};
 use crate::store::record::EnergyRecord;
 
@@ -69,7 +70,7 @@ pub(super) async fn add(connection: &mut SqliteConnection, rows: &[&EnergyRecord
         );
         query.push(ADD);
         let added = query.build().persistent(false).execute(&mut *connection).await?.rows_affected();
-        all_added(added, chunk.len())?;
+        all_added(added, from_length(chunk.len()))?;
     }
     Ok(())
 }

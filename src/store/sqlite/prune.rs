@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::Sqlite;
 use crate::reading::Timestamp;
 use crate::store::Error;
+use crate::store::counts::from_database;
 use crate::store::receipt::Pruned;
 use crate::store::table::TableName;
 
@@ -81,7 +82,7 @@ async fn cutoff(
 async fn count(connection: &mut SqliteConnection, table: &TableName, before: i64) -> sqlx::Result<u64> {
     let sql = format!("SELECT count(*) FROM {table} WHERE created_at < ?");
     let n_rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).bind(before).fetch_one(connection).await?;
-    Ok(u64::try_from(n_rows).unwrap_or(0))
+    Ok(from_database(n_rows))
 }
 
 async fn remove(connection: &mut SqliteConnection, table: &TableName, before: i64) -> sqlx::Result<u64> {
@@ -122,5 +123,5 @@ async fn give_back(connection: &mut SqliteConnection) -> sqlx::Result<()> {
 pub(super) async fn size(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
     let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     let bytes: i64 = sqlx::query_scalar(sql).fetch_one(connection).await?;
-    Ok(u64::try_from(bytes).unwrap_or(0))
+    Ok(from_database(bytes))
 }

@@ -11,7 +11,9 @@ use super::events::{each_event, ends};
 use super::reader::blocking;
 use crate::ledger::{Method, Names, NumberedRow};
 use crate::reading::{Quarter, Timestamp};
+use crate::store::counts::{from_database, from_length};
 use crate::store::derivation::Derivation;
+use crate::store::ledger_types::all_added;
 use crate::store::rebuild::{
     DifferenceRow, Plan, PlanFacts, RebuildReport, RebuildRequest, RebuildSql, TotalsRow, tables_of_session,
 };
@@ -81,12 +83,15 @@ fn in_transaction(
         Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
     })?;
     let differences = differences(transaction, &sql)?;
+    let report = RebuildReport::new(plan, totals, differences);
     if !request.dry_run {
+        let mut n_added = 0;
         for statement in sql.replace() {
-            transaction.execute(&statement, [])?;
+            n_added = transaction.execute(&statement, [])?;
         }
+        all_added(from_length(n_added), report.after.rows)?;
     }
-    Ok(RebuildReport::new(plan, totals, differences))
+    Ok(report)
 }
 
 fn plan_facts(
@@ -122,14 +127,14 @@ fn stage(
             *staged = insert(&mut statement, &row);
         }
     };
-    let n_quarters = u64::try_from(quarters.end.since(quarters.start)).unwrap_or(0);
+    let n_quarters = from_database(quarters.end.since(quarters.start));
     let (types, time) = (derivation.event_types(), derivation.time());
     let mut n_rows: u64 = 0;
     each_event(connection, table, &types, &time, |event| {
         derivation.take(event, |row| keep(&mut staged, row));
         n_rows += 1;
         if n_rows.is_multiple_of(ROWS_A_NOTE) {
-            let done = u64::try_from(Quarter::at(event.at).since(quarters.start)).unwrap_or(0);
+            let done = from_database(Quarter::at(event.at).since(quarters.start));
             progress(done.min(n_quarters), n_quarters);
         }
         staged.is_ok()

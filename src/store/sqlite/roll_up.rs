@@ -95,5 +95,5 @@ async fn add(
     let query = query.bind(entry.energy_mj).bind(entry.covered_ms).bind(entry.samples);
     let query = query.bind(entry.min_mw).bind(entry.max_mw).bind(entry.variance_mj2).bind(entry.busy_ms);
     let added = query.bind(i64::from(entry.method.bits())).execute(connection).await?;
-    all_added(added.rows_affected(), 1)
+    Ok(all_added(added.rows_affected(), 1)?)
 }
