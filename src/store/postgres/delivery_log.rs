@@ -10,7 +10,6 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::connect::begin;
-use super::energy;
 use super::failure::Fault;
 use super::table_mapping::TableMapping;
 use super::time::time;
@@ -18,7 +17,6 @@ use crate::batch::BatchId;
 use crate::store::Guarantee;
 use crate::store::counts::from_database;
 use crate::store::record::{Record, events};
-use crate::store::table::quoted;
 
 /// The schema is fleetwatt's own, whoever the timeline belongs to.
 pub(super) const SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS fleetwatt";
@@ -142,19 +140,4 @@ async fn count_events(
 /// The random half of the id.
 fn lock_key(id: Uuid) -> i64 {
     id.as_u64_pair().1.cast_signed()
-}
-
-/// The statements that an owner of the database would run so that every batch is written exactly once.
-pub(super) fn owner_sql(role: &str) -> Vec<String> {
-    let role = quoted(role);
-    let mut statements = vec![format!("{SCHEMA};"), format!("{TABLE};")];
-    statements.extend(energy::tables().map(|(_, statement)| format!("{statement};")));
-    statements.push(format!(
-        "GRANT USAGE ON SCHEMA fleetwatt TO {role}; \
-         GRANT SELECT, INSERT, DELETE ON fleetwatt.delivered_batch TO {role}; \
-         GRANT {} ON {} TO {role};",
-        energy::RIGHTS,
-        energy::all_tables()
-    ));
-    statements
 }

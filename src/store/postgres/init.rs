@@ -81,15 +81,30 @@ async fn create_own_tables(
             transaction.rollback().await?;
             let error = target.sort(LOG_STEP, error.into());
             if matches!(error, Error::Permission(..)) {
-                return Ok((Vec::new(), delivery_log::owner_sql(&role)));
+                return Ok((Vec::new(), owner_sql(&role)));
             }
             return Err(error.into());
         }
     }
     transaction.commit().await.map_err(|error| target.sort_commit(error))?;
     let is_usable = energy::access(connection).await? == LedgerAccess::ReadWrite;
-    let owner_sql = if is_usable { Vec::new() } else { delivery_log::owner_sql(&role) };
+    let owner_sql = if is_usable { Vec::new() } else { owner_sql(&role) };
     Ok((statements, owner_sql))
+}
+
+/// The statements that an owner of the database would run so that every batch is written exactly once.
+pub(super) fn owner_sql(role: &str) -> Vec<String> {
+    let role = quoted(role);
+    let mut statements = vec![format!("{};", delivery_log::SCHEMA), format!("{};", delivery_log::TABLE)];
+    statements.extend(energy::tables().map(|(_, statement)| format!("{statement};")));
+    statements.push(format!(
+        "GRANT USAGE ON SCHEMA fleetwatt TO {role}; \
+         GRANT SELECT, INSERT, DELETE ON fleetwatt.delivered_batch TO {role}; \
+         GRANT {} ON {} TO {role};",
+        energy::RIGHTS,
+        energy::all_tables()
+    ));
+    statements
 }
 
 /// The table, the index for panels of one source, and the small one for panels of the whole fleet.

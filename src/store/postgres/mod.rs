@@ -67,7 +67,7 @@ struct Session {
     connection: PgConnection,
     table: TableMapping,
     guarantee: Guarantee,
-    /// What this role may do with the ledger; it is kept if it can be read and written.
+    /// The ledger's place, and what this role may do with it: only one that it may read and write is kept.
     ledger: LedgerAccess,
     /// Whether it may take rows out of it.
     may_delete: bool,

@@ -5,9 +5,8 @@ use sqlx::postgres::PgConnection;
 
 use super::Session;
 use super::connect::begin;
-use super::delivery_log::owner_sql;
 use super::failure::Fault;
-use super::init::{index_by_source, index_by_time};
+use super::init::{index_by_source, index_by_time, owner_sql};
 use super::table_mapping::TableMapping;
 use crate::reading::Timestamp;
 use crate::store::counts::from_database;
