@@ -12,7 +12,7 @@ use super::{
     Answer, Facts, GpuFacts, NodeFacts, PowerThreshold, Rule, Rules, Scope, Severity, State, Threshold,
     Transition, Trouble,
 };
-use crate::reading::{Power, Temperature};
+use crate::reading::{Power, Temperature, event_type};
 use crate::support::counted;
 
 /// Hysteresis of a temperature, in millidegrees below its threshold: above the wobble of a
@@ -24,9 +24,6 @@ const CRITICAL_OFFSET: i64 = 10_000;
 
 /// The share of its threshold to which a power must fall before the alert is cleared, in percent.
 const POWER_CLEAR_PERCENT: i128 = 95;
-
-/// The timeline's name for all GPUs together.
-const CLUSTER: &str = "gpu_cluster";
 
 /// The timeline's name for this program.
 const PROGRAM: &str = "fleetwatt";
@@ -175,7 +172,7 @@ impl Evaluation<'_> {
             return;
         };
         let verdict = power_verdict(now, budget, Severity::Critical, Duration::ZERO);
-        self.judge(&Subject::new(Rule::ClusterPower, CLUSTER, None), verdict, |edge| {
+        self.judge(&Subject::new(Rule::ClusterPower, event_type::CLUSTER, None), verdict, |edge| {
             format!("all GPUs together draw {now}{} (budget {budget})", edge.again())
         });
     }

@@ -6,10 +6,8 @@ use super::alerts::{Alerting, SystemFacts};
 use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, InventorySent};
 use crate::inventory::MetadataStyle;
+use crate::reading::event_type;
 use crate::store::{self, AlertRecord, Receipt, Record};
-
-/// The event that is only true of the whole fleet.
-const CLUSTER_TOTAL: &str = "cluster_gpu_power_total";
 
 /// A cycle is judged so often when other processes judge at the same time. There is hardly a second one.
 const MOST_JUDGEMENTS: u32 = 5;
@@ -44,7 +42,8 @@ pub(super) async fn commit(
         let mut newly_written = written.clone();
         let mut events = batch.events(cycle.style, &mut newly_written);
         if cycle.scope == Scope::Part {
-            events.retain(|event| event.event_type != CLUSTER_TOTAL);
+            // The only one that is true of the whole fleet alone.
+            events.retain(|event| event.event_type != event_type::CLUSTER_POWER);
         }
         let judging = alerting.as_deref().filter(|_| n_refused < MOST_JUDGEMENTS);
         let judged = judging.and_then(|alerting| alerting.judge(batch, cycle.scope, cycle.system.clone()));

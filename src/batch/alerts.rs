@@ -9,7 +9,7 @@ use crate::alert::{
 };
 use crate::reading::{
     AccountReport, Device, FailureKind, Fault, FaultKind, GridState, Outcome, SafeText, StationReading,
-    StationStatus,
+    StationStatus, event_type,
 };
 
 impl Batch {
@@ -39,7 +39,7 @@ impl Batch {
             metadata.text("message", &transition.message);
             metadata.put("raised_at", transition.raised_at.to_string());
             let value = Some(f64::from(transition.raised));
-            self.event("alert", transition.source.clone(), value, metadata, transition.at)
+            self.event(event_type::ALERT, transition.source.clone(), value, metadata, transition.at)
         };
         transitions.iter().map(event).collect()
     }

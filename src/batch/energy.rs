@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Batch, HostReport};
 use crate::ledger::{EnergyReading, Flow, Sampled, SeriesKey, SeriesReading};
+use crate::reading::event_type::{GPU_FACTS, GPU_POWER};
 use crate::reading::{
     AccountReport, Energy, Power, PowerSamples, Quantity, SafeText, Share, StationReading, Timestamp,
 };
@@ -234,10 +235,6 @@ impl TimelineReader {
         })
     }
 }
-
-/// The events that a GPU's energy is from, and those of its facts.
-const GPU_POWER: &str = "gpu_power_draw";
-const GPU_FACTS: &str = "gpu_inventory";
 
 impl Facts {
     /// Of metadata that another program wrote, each key that has the type which it has here.

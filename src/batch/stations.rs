@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 use crate::inventory::MetadataStyle;
 use crate::reading::{
     AccountReport, Presence, Quantity, Reason, Role, Runtime, SafeText, Station, StationReading,
-    StationStatus,
+    StationStatus, event_type,
 };
 
 use super::entries::Entries;
@@ -53,7 +53,7 @@ impl Batch {
             }
         }
         if let Some(runtime) = reading.runtime() {
-            let (event_type, inputs) = ("battery_runtime_estimate", runtime_inputs(reading, &runtime));
+            let (event_type, inputs) = (event_type::BATTERY_RUNTIME, runtime_inputs(reading, &runtime));
             events.push(self.event(event_type, source.clone(), Some(runtime.hours()), inputs, at));
         }
         events.push(self.event(vendor.heartbeat, source, Some(1.0), heartbeat(reading), at));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::inventory::MetadataStyle;
-use crate::reading::{Device, Power, Quantity, Role, SafeText, Timestamp};
+use crate::reading::{Device, Power, Quantity, Role, SafeText, Timestamp, event_type};
 use crate::support::milliseconds;
 
 use super::entries::Entries;
@@ -60,7 +60,7 @@ impl Batch {
                 facts.device(gpu, &[Role::Identity]);
                 put_facts(&mut facts, report, gpu);
                 if is_news(written, source, gpu, &facts, at) {
-                    events.push(self.event("gpu_inventory", source.to_owned(), None, facts, at));
+                    events.push(self.event(event_type::GPU_FACTS, source.to_owned(), None, facts, at));
                 }
             }
         }
@@ -89,7 +89,7 @@ impl Batch {
             events.push(self.event("node_gpu_power_total", source.clone(), Some(power.watts()), total, at));
         }
         let up = Some(f64::from(report.outcome.is_up()));
-        events.push(self.event("node_up", source, up, node_up(report), at));
+        events.push(self.event(event_type::NODE_UP, source, up, node_up(report), at));
     }
 
     /// When all of it holds: the end of the last attempt.
@@ -112,7 +112,7 @@ impl Batch {
         metadata.put("gpus_expected", totals.gpus_expected);
         metadata.known("total_watts", watts, "no_reading");
         metadata.put("timestamp", at.to_string());
-        self.event("cluster_gpu_power_total", "gpu_cluster".to_owned(), watts, metadata, at)
+        self.event(event_type::CLUSTER_POWER, event_type::CLUSTER.to_owned(), watts, metadata, at)
     }
 
     pub(super) fn event(

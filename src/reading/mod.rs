@@ -6,6 +6,7 @@
 mod absent;
 mod device;
 mod error_chain;
+pub mod event_type;
 mod fault;
 mod gpu;
 mod outcome;

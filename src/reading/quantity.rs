@@ -2,7 +2,7 @@
 //! that is added here is in all of them; JSON and the heartbeat's metadata walk that of batteries.
 
 use super::table::table;
-use super::{Energy, Memory, Power, SafeText, Share, Temperature, Value};
+use super::{Energy, Memory, Power, SafeText, Share, Temperature, Value, event_type};
 
 /// The kind of a device, which says what can be known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,7 +91,7 @@ table! {
     DriverVersion: columns!(Gpu Fact TEXT, metadata: "driver_version", json: "driver_version",
         csv: (8, "driver_version"));
     /// The power draw to record, by the rules of [`super::Device::power`].
-    Power: columns!(Gpu Sample WATTS, event: "gpu_power_draw", metadata: "power_draw_w", json: "power_w",
+    Power: columns!(Gpu Sample WATTS, event: event_type::GPU_POWER, metadata: "power_draw_w", json: "power_w",
         csv: (9, "power_w"), text: (2, "draw W"), prometheus: "fleetwatt_gpu_power_watts",
         home_assistant: "power");
     /// Which of the power numbers was recorded.

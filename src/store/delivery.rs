@@ -24,13 +24,10 @@ use super::record::{Record, energies, events};
 use super::writer::Writer;
 use super::{Error, failpoint};
 use crate::batch::BatchId;
-use crate::reading::error_chain;
+use crate::reading::{error_chain, event_type};
 
 /// A batch that the spool cannot take may keep its cycle waiting so long.
 const DIRECT_WITHIN: Duration = Duration::from_secs(20);
-
-/// The event of an alert that was raised or cleared.
-const ALERT_EVENT: &str = "alert";
 
 impl Writer {
     /// Delivers from the front of the spool until it is empty, the database refuses, or the bound is met.
@@ -139,7 +136,8 @@ impl Writer {
         }
         // Alerts that are told are remembered in the spool, and so are the ends of the ledger's series: these are told
         // and counted with a batch that fits there.
-        let is_apart = |record: &Record| record.is_event(ALERT_EVENT) || matches!(record, Record::Energy(_));
+        let is_apart =
+            |record: &Record| record.is_event(event_type::ALERT) || matches!(record, Record::Energy(_));
         let mut records: Vec<Record> = records.iter().filter(|record| !is_apart(record)).cloned().collect();
         records.iter_mut().for_each(Record::leave_out_of_ledger);
         let done = match timeout(DIRECT_WITHIN, self.deliver_directly(id, records, &mut receipt)).await {
