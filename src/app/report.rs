@@ -2,6 +2,7 @@
 //! reasons of gaps.
 
 mod alerts;
+mod begins;
 mod period;
 mod reasons;
 
@@ -14,24 +15,27 @@ use super::prices::{LoadedTariffs, load_tariffs};
 use super::{Error, HostSelection, Settings};
 use crate::battery::VENDOR;
 use crate::cycle::Memory;
-use crate::ledger::{Names, NumberedRow, SeriesKey, SeriesName};
-use crate::reading::{Quantity, Quarter, SafeText, Timestamp};
+use crate::ledger::{LastSeen, Names, NumberedRow, SeriesKey, SeriesName};
+use crate::reading::{Quantity, Quarter, SafeText, Timestamp, event_type};
 use crate::report::{
-    Bill, By, ChargeSpan, Facts, GapScope, LastSeen, MAX_SEEN_BEFORE, MeasuredRange, Moment, Question,
-    Report, Stack, Tally, Told,
+    Bill, By, ChargeSpan, Facts, GapScope, MeasuredRange, Moment, Question, Report, Stack, Tally, Told,
 };
 use crate::store::{self, AlertEvent, DerivationRules, LedgerReader};
-use crate::tariff::{Labels, TariffBook};
+use crate::tariff::{Labels, SITE, TariffBook};
 use alerts::alert_rows;
+use begins::Begins;
 
 pub use period::{Period, PeriodFault};
 
 /// Rows between two calls that tell the progress.
 const ROWS_PER_CALL: u64 = 50_000;
 
-/// The event of how many hours a station's battery lasts, and the quarters after which one is too old.
-const RUNTIME: &str = "battery_runtime_estimate";
+/// Quarters after which an estimate of a battery's hours is too old.
 const RUNTIME_AGE: i64 = 4;
+
+/// The remark on a report that is made from the timeline.
+const NO_LEDGER: &str = "There is no ledger that this role may read: the energies are computed from the timeline. \
+    `fleetwatt store init` makes one.";
 
 /// The question of a report.
 #[derive(Debug, Clone)]
@@ -99,20 +103,13 @@ struct Plan<'a> {
 struct Rows {
     names: Names,
     sum: RowSum,
-    seen_before: BTreeMap<i64, LastSeen>,
+    last_seen: Vec<LastSeen>,
 }
 
 /// Rows, added up.
 struct RowSum {
     tally: Tally,
     n_rows: u64,
-}
-
-/// The first quarters of the ledger and of the timeline, as far as they are known.
-#[derive(Debug, Clone, Copy)]
-struct Begins {
-    ledger: Option<Quarter>,
-    timeline: Option<Quarter>,
 }
 
 impl RowSum {
@@ -137,7 +134,7 @@ pub async fn report(
     let plan = Plan::new(settings, request)?;
     let table = &settings.inventory.store.table;
     let Some(mut reader) = LedgerReader::open(&settings.store_url, table).await? else {
-        return Ok(plan.no_energy(Begins { ledger: None, timeline: None }));
+        return Ok(plan.no_energy(Begins::default()));
     };
     let outcome = plan.outcome(&mut reader, &mut progress).await;
     progress(None);
@@ -184,7 +181,7 @@ impl<'a> Plan<'a> {
         } else {
             self.rows_of_timeline(reader, progress).await?
         };
-        let begins = self.begins(reader, has_ledger).await?;
+        let begins = Begins::read(reader, &self.rules()).await?;
         let indices = self.indices(reader, &rows.names).await;
         let facts = Facts {
             names: &rows.names,
@@ -194,17 +191,20 @@ impl<'a> Plan<'a> {
             tariffs: &self.book,
             calibrations: &self.settings.inventory.energy.calibrations,
             idle_below: self.settings.inventory.energy.ledger.idle_below,
-            seen_before: &rows.seen_before,
+            last_seen: &rows.last_seen,
             now: self.now,
         };
         let measured = MeasuredRange::new(rows.sum.tally, &self.question, facts);
         if measured.is_empty() {
             return Ok(self.no_energy(begins));
         }
-        let kept_from = self.kept_from(reader, has_ledger).await?;
+        let kept_from = begins.kept_from(self.settings.inventory.store.keep, self.now);
         let told = self.told(reader, &measured, &rows.names, kept_from).await?;
         let mut report = measured.report(&told).map_err(Error::Question)?;
-        report.notes.extend(self.note_on_ledger(has_ledger, begins));
+        report.notes.extend(match has_ledger {
+            true => begins.note(&self.question.range, &self.question.zone),
+            false => Some(NO_LEDGER.to_owned()),
+        });
         report.notes.extend(self.notes.iter().cloned());
         Ok(ReportOutcome::Report(Box::new(report)))
     }
@@ -219,15 +219,7 @@ impl<'a> Plan<'a> {
         let mut sum = self.sum();
         reader.rows(range.clone(), |row: NumberedRow| sum.add(&row, progress)).await?;
         let last_seen = reader.last_seen(range.start).await?;
-        Ok(Rows { names, sum, seen_before: self.seen_before(last_seen) })
-    }
-
-    /// The series that were seen shortly before the range, by their numbers.
-    fn seen_before(&self, last_seen: Vec<store::LastSeen>) -> BTreeMap<i64, LastSeen> {
-        let start = self.question.range.start;
-        let is_recent = |seen: &store::LastSeen| start.since(seen.quarter) <= MAX_SEEN_BEFORE;
-        let recent = last_seen.into_iter().filter(is_recent);
-        recent.map(|seen| (seen.series, LastSeen { quarter: seen.quarter, node: seen.node })).collect()
+        Ok(Rows { names, sum, last_seen })
     }
 
     /// The rows where there is no ledger, which are computed from those of the timeline.
@@ -239,7 +231,7 @@ impl<'a> Plan<'a> {
         let mut sum = self.sum();
         let on_row = |row: NumberedRow| sum.add(&row, progress);
         let derived = reader.derive(self.question.range.clone(), &self.rules(), on_row).await?;
-        Ok(Rows { names: derived.names, sum, seen_before: self.seen_before(derived.last_seen) })
+        Ok(Rows { names: derived.names, sum, last_seen: derived.last_seen })
     }
 
     fn sum(&self) -> RowSum {
@@ -249,53 +241,6 @@ impl<'a> Plan<'a> {
 
     fn rules(&self) -> DerivationRules {
         DerivationRules { figures: VENDOR.figures, max_gap: self.settings.inventory.energy.ledger.max_gap }
-    }
-
-    /// The beginnings of the ledger and of the timeline. The latter only where the ledger does not have the whole range.
-    async fn begins(&self, reader: &mut LedgerReader, has_ledger: bool) -> Result<Begins, Error> {
-        let ledger = if has_ledger { reader.span().await?.map(|span| span.start) } else { None };
-        if ledger.is_some_and(|ledger| ledger <= self.question.range.start) {
-            return Ok(Begins { ledger, timeline: None });
-        }
-        let timeline = reader.timeline_ends(&self.rules()).await?.map(|(first, _)| Quarter::at(first));
-        Ok(Begins { ledger, timeline })
-    }
-
-    /// The time from which on the timeline has its rows, if earlier ones were removed: as `keep` says, or as its first row
-    /// is later than the ledger.
-    async fn kept_from(
-        &self,
-        reader: &mut LedgerReader,
-        has_ledger: bool,
-    ) -> Result<Option<Timestamp>, Error> {
-        let keep = self.settings.inventory.store.keep;
-        let by_rule = keep.map(|keep| self.now.minus(keep));
-        let ledger = if has_ledger { reader.span().await?.map(|span| span.start) } else { None };
-        let Some(ledger) = ledger else { return Ok(by_rule) };
-        let first = reader.timeline_ends(&self.rules()).await?.map(|(first, _)| first);
-        Ok(by_rule.max(first.filter(|first| ledger < Quarter::at(*first))))
-    }
-
-    /// The remark on a ledger that is not there, or that begins within the range and later than the timeline.
-    fn note_on_ledger(&self, has_ledger: bool, begins: Begins) -> Option<String> {
-        if !has_ledger {
-            return Some(
-                "There is no ledger that this role may read: the energies are computed from the timeline. `fleetwatt \
-                 store init` makes one."
-                    .to_owned(),
-            );
-        }
-        let (ledger, timeline) = begins.ledger.zip(begins.timeline)?;
-        if timeline >= ledger || ledger >= self.question.range.end {
-            return None;
-        }
-        let [ledger, timeline] = [ledger, timeline].map(|quarter| moment(quarter, &self.question.zone));
-        Some(format!(
-            "The ledger begins on {}, the timeline on {}: `fleetwatt ledger rebuild --from {timeline}` adds what is \
-             missing.",
-            ledger.0.date(),
-            timeline.0.date()
-        ))
     }
 
     /// The indices of boards by the numbers of their series: as the collector's memory has them, if it is here, else as
@@ -386,7 +331,7 @@ impl<'a> Plan<'a> {
             return Ok((charge, None));
         }
         let of_late = range.end.plus(-RUNTIME_AGE)..range.end;
-        let estimates = reader.charges(RUNTIME, of_late, 1).await?;
+        let estimates = reader.charges(event_type::BATTERY_RUNTIME, of_late, 1).await?;
         let last: BTreeMap<String, f64> = estimates.into_iter().map(|one| (one.source, one.mean)).collect();
         Ok((charge, last.into_values().reduce(f64::min)))
     }
@@ -395,11 +340,11 @@ impl<'a> Plan<'a> {
         let Question { range, zone, .. } = &self.question;
         ReportOutcome::NoEnergy(Box::new(NoEnergy {
             from: moment(range.start, zone),
-            to: at(range.end.start().min(self.now), zone),
+            to: Moment::new(range.end.start().min(self.now), zone),
             timezone: zone.iana_name().unwrap_or("UTC").to_owned(),
             location: self.settings.store_url.to_string(),
             ledger_from: begins.ledger.map(|quarter| moment(quarter, zone)),
-            timeline_from: begins.timeline.map(|quarter| moment(quarter, zone)),
+            timeline_from: begins.timeline_of(range).map(|quarter| moment(quarter, zone)),
         }))
     }
 }
@@ -419,19 +364,16 @@ fn labels_are_known(settings: &Settings, request: &ReportRequest) -> Result<(), 
             return Err(unknown(SafeText::new(key).to_string()));
         }
     }
-    for site in request.bills.iter().filter_map(|bill| bill.site.as_ref()) {
-        if !hosts.iter().any(|host| host.labels.get("site") == Some(site)) {
-            return Err(unknown(format!("site={}", SafeText::new(site))));
+    for bill in &request.bills {
+        if let Some(site) = &bill.site
+            && !hosts.iter().any(|host| bill.is_of(&host.labels))
+        {
+            return Err(unknown(format!("{SITE}={}", SafeText::new(site))));
         }
     }
     Ok(())
 }
 
 fn moment(quarter: Quarter, zone: &TimeZone) -> Moment {
-    at(quarter.start(), zone)
-}
-
-fn at(instant: Timestamp, zone: &TimeZone) -> Moment {
-    let instant = jiff::Timestamp::from_microsecond(instant.micros()).unwrap_or_default();
-    Moment(instant.to_zoned_datetime(zone.clone()))
+    Moment::new(quarter.start(), zone)
 }

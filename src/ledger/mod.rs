@@ -24,7 +24,7 @@ pub use calibrations::{Calibrations, MeasuredBoard};
 pub use day::DayTotals;
 pub use entry::{Entry, Method};
 pub use local_day::{local_day, rolled_up};
-pub use numbered::{MAX_COVERED_MS, Names, NumberedRow, SeriesName};
+pub use numbered::{LOOK_BACK, LastSeen, MAX_COVERED_MS, Names, NumberedRow, SeriesName};
 pub use rebuild::Rebuild;
 pub use segment::{EnergyReading, Sampled, SeriesState};
 pub use series_key::{Flow, SeriesKey};

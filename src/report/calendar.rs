@@ -77,8 +77,7 @@ impl Calendar {
 
     /// An instant in the zone.
     pub(super) fn moment_at(&self, instant: Timestamp) -> Moment {
-        let instant = jiff::Timestamp::from_microsecond(instant.micros()).unwrap_or_default();
-        Moment(instant.to_zoned_datetime(self.zone.clone()))
+        Moment::new(instant, &self.zone)
     }
 
     /// The hours, days, weeks or months of the range; the first and the last may be cut by it.
@@ -111,7 +110,7 @@ impl Calendar {
 fn is_same(unit: Unit, one: LocalQuarter, next: LocalQuarter) -> bool {
     match unit {
         Unit::Quarter => false,
-        Unit::Hour => one.date == next.date && one.slot / 4 == next.slot / 4 && one.slot < next.slot,
+        Unit::Hour => one.date == next.date && one.hour() == next.hour() && one.slot < next.slot,
         Unit::Day => one.date == next.date,
         Unit::Week => monday(one.date) == monday(next.date),
         Unit::Month => one.date.first_of_month() == next.date.first_of_month(),
@@ -124,10 +123,10 @@ fn monday(date: Date) -> Option<Date> {
 }
 
 fn name(unit: Unit, at: LocalQuarter) -> String {
-    let LocalQuarter { date, slot } = at;
+    let date = at.date;
     match unit {
-        Unit::Quarter => format!("{date} {:02}:{:02}", slot / 4, slot % 4 * 15),
-        Unit::Hour => format!("{date} {:02}:00", slot / 4),
+        Unit::Quarter => format!("{date} {:02}:{:02}", at.hour(), at.minute()),
+        Unit::Hour => format!("{date} {:02}:00", at.hour()),
         Unit::Day => date.to_string(),
         Unit::Week => monday(date).unwrap_or(date).to_string(),
         Unit::Month => format!("{:04}-{:02}", date.year(), date.month()),

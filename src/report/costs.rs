@@ -56,17 +56,15 @@ fn cost(data: &Data, currency: usize, energy: Option<&Group>, dues: &[Due]) -> C
     };
     let (demand, fixed) = (charged(ChargeKind::Demand), charged(ChargeKind::Fixed));
     let demand_cost = amount(demand);
-    let relative = sums.filter(|sums| sums.energy_mj != 0 && sums.energy_mj != sums.estimated_mj);
-    let relative = relative
-        .map(|sums| sums.uncertainty(&data.fleet.designs).expanded_mj() / 3.6e9 / kwh(sums.energy_mj).abs());
+    let uncertainty = sums.and_then(|sums| sums.expanded(&data.fleet.designs));
     let idle = of_currency.filter(|_| sums.is_some_and(|sums| sums.idle_mj.is_some()));
     Cost {
         currency: data.prices.code(currency),
         energy_cost,
         // The highest quarter-hour is read by the same sensors: their error is that of the energy.
-        u_cost: relative
+        u_cost: uncertainty
             .zip(energy_cost)
-            .map(|(relative, energy_cost)| two_digits(relative * (energy_cost + demand_cost).abs())),
+            .map(|(u, energy_cost)| two_digits(u.relative * (energy_cost + demand_cost).abs())),
         demand_cost,
         fixed_cost: amount(fixed),
         cost: energy_money.map(|energy| amount(energy + demand + fixed)),

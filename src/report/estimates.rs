@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::axis::Axis;
 use super::bill::shares;
 use super::data::Data;
-use super::figures::kwh;
+use super::figures::{MJ_PER_WH, kwh, to_kwh};
+use super::fleet::Part;
 use super::groups::{Group, summed};
 use super::model::Row;
 use super::question::{Bill, Question};
@@ -29,18 +30,15 @@ pub(super) fn add_estimates(
 fn fill(data: &Data, axes: (&Axis, &Axis), rows: &mut [KeyedRow]) {
     let mut groups = by_keys(summed(data, axes, |_| true));
     for row in rows {
-        row.row.filled_kwh = groups.remove(&row.keys).map(|sums| sums.filled_mj / 3.6e9);
+        row.row.filled_kwh = groups.remove(&row.keys).map(|sums| to_kwh(sums.filled_mj));
     }
 }
 
 /// Shares out a bill; a remark if there is nothing to share it by.
 fn share_out(data: &Data, bill: &Bill, axes: (&Axis, &Axis), rows: &mut [KeyedRow]) -> Option<String> {
     let nodes = &data.fleet.nodes;
-    let is_there = |node: usize, site: &String| {
-        nodes.get(node).is_some_and(|node| node.labels.get("site") == Some(site))
-    };
-    let groups = summed(data, axes, |part| bill.site.as_ref().is_none_or(|site| is_there(part.node, site)));
-    let groups = by_keys(groups);
+    let is_of = |part: &Part| nodes.get(part.node).is_some_and(|node| bill.is_of(&node.labels));
+    let groups = by_keys(summed(data, axes, is_of));
     let energy = |row: &KeyedRow| groups.get(&row.keys).map_or(0, |sums| sums.energy_mj);
     let weights: Vec<i64> = rows.iter().map(energy).collect();
     let Some(parts) = shares(bill.watt_hours, &weights) else {
@@ -60,7 +58,7 @@ fn by_keys(groups: Vec<Group>) -> BTreeMap<(usize, usize), Sums> {
 /// Adds watt-hours of a bill to a row.
 fn add_billed(row: &mut Row, watt_hours: i64) {
     let billed = row.billed_kwh.map_or(0, watt_hours_of) + watt_hours;
-    row.billed_kwh = Some(kwh(billed.saturating_mul(3_600_000)));
+    row.billed_kwh = Some(kwh(billed.saturating_mul(MJ_PER_WH)));
 }
 
 /// Kilowatt-hours that are whole watt-hours.

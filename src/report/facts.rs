@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ledger::{Calibrations, Names};
-use crate::reading::{Quarter, Share, Timestamp};
+use crate::ledger::{Calibrations, LastSeen, Names};
+use crate::reading::{Share, Timestamp};
 use crate::tariff::{Labels, TariffBook};
-
-/// The longest time before the range in which a board was seen that is expected from its beginning, in quarters: 31 days.
-pub const MAX_SEEN_BEFORE: i64 = 31 * 96;
 
 /// The facts, all of them borrowed from their caller.
 #[derive(Debug, Clone, Copy)]
@@ -26,17 +23,8 @@ pub struct Facts<'a> {
     pub calibrations: &'a Calibrations,
     /// A GPU that is busy for less than this is idle.
     pub idle_below: Share,
-    /// Where series were last before the range, of those that were seen in the 31 days before it, by their numbers.
-    pub seen_before: &'a BTreeMap<i64, LastSeen>,
+    /// Where series were last before the range.
+    pub last_seen: &'a [LastSeen],
     /// The present.
     pub now: Timestamp,
-}
-
-/// The last row of a series before the range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastSeen {
-    /// Its quarter.
-    pub quarter: Quarter,
-    /// The number of its node.
-    pub node: i64,
 }

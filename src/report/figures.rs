@@ -2,6 +2,15 @@
 
 use crate::tariff::{Money, PricePerKwh};
 
+/// Milliseconds of a quarter-hour.
+pub(super) const QUARTER_MS: u32 = 900_000;
+
+/// Milliseconds of an hour.
+const HOUR_MS: f64 = 3_600_000.0;
+
+/// Millijoules of a watt-hour.
+pub(super) const MJ_PER_WH: i64 = 3_600_000;
+
 /// Millijoules of a kilowatt-hour.
 const MJ_PER_KWH: f64 = 3_600_000_000.0;
 
@@ -11,7 +20,12 @@ const MJ_PER_QUARTER_KW: f64 = 900_000_000.0;
 /// Millijoules as kilowatt-hours.
 #[allow(clippy::cast_precision_loss, reason = "2^53 mJ are 2.5 GWh")]
 pub(super) fn kwh(millijoules: i64) -> f64 {
-    millijoules as f64 / MJ_PER_KWH
+    to_kwh(millijoules as f64)
+}
+
+/// Millijoules of an estimate as kilowatt-hours.
+pub(super) fn to_kwh(millijoules: f64) -> f64 {
+    millijoules / MJ_PER_KWH
 }
 
 /// The energy of a quarter in millijoules as its mean power in kilowatts.
@@ -23,7 +37,7 @@ pub(super) fn quarter_kw(millijoules: i64) -> f64 {
 /// Milliseconds as hours.
 #[allow(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
 pub(super) fn hours(milliseconds: i64) -> f64 {
-    milliseconds as f64 / 3_600_000.0
+    milliseconds as f64 / HOUR_MS
 }
 
 /// Energy over time as watts.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::calendar::Calendar;
-use super::facts::{Facts, LastSeen, MAX_SEEN_BEFORE};
+use super::facts::Facts;
 use super::lane::Lane;
 use super::presence::{Expected, Presence, of_board};
 use super::tally::Tally;
-use crate::ledger::{SeriesKey, SeriesName};
+use crate::ledger::{LastSeen, SeriesKey, SeriesName};
 use crate::reading::{Quarter, SafeText};
 use crate::tariff::Labels;
 
@@ -169,9 +169,8 @@ fn candidates(lanes: Vec<Lane>, facts: &Facts<'_>, calendar: &Calendar) -> Vec<C
     let mut by_series = BTreeMap::<i64, Vec<Lane>>::new();
     lanes.into_iter().for_each(|lane| by_series.entry(lane.series).or_default().push(lane));
     let first = calendar.range().start;
-    let is_recent = |seen: &LastSeen| first.since(seen.quarter) <= MAX_SEEN_BEFORE;
-    let before = facts.seen_before.iter().filter(|(_, seen)| is_recent(seen));
-    let before: BTreeMap<i64, LastSeen> = before.map(|(series, seen)| (*series, *seen)).collect();
+    let recent = facts.last_seen.iter().filter(|seen| seen.is_recent(first));
+    let before: BTreeMap<i64, LastSeen> = recent.map(|seen| (seen.series, *seen)).collect();
     for (series, seen) in &before {
         let none = || vec![Lane::new(*series, seen.node, calendar.quarters().end)];
         by_series.entry(*series).or_insert_with(none);

@@ -6,6 +6,7 @@ use std::ops::AddAssign;
 use super::data::Data;
 use super::fleet::StationFlow;
 use super::lane::Cell;
+use crate::ledger::Flow;
 
 /// The least covered time of a flow beside another of its station, in percent.
 const LEAST_PERCENT: u64 = 90;
@@ -133,11 +134,16 @@ fn station(data: &Data, serial: &str, flows: &[&StationFlow]) -> Station {
 }
 
 fn told(flows: &[&StationFlow], quarter: usize) -> Flows {
-    let energy = |name: &str| {
-        let mut own = flows.iter().filter(|flow| flow.flow == name);
+    let energy = |of: Flow| {
+        let mut own = flows.iter().filter(|flow| flow.flow == of.label());
         own.find_map(|flow| flow.lane.cell(quarter)).map(|cell| cell.energy_mj)
     };
-    Flows { input: energy("in"), out: energy("out"), grid: energy("grid"), solar: energy("solar") }
+    Flows {
+        input: energy(Flow::In),
+        out: energy(Flow::Out),
+        grid: energy(Flow::Grid),
+        solar: energy(Flow::Solar),
+    }
 }
 
 #[cfg(test)]

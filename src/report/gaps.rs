@@ -6,8 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::data::Data;
-use super::figures::hours;
-use super::lane::QUARTER_MS;
+use super::figures::{QUARTER_MS, hours};
 use super::model::Gap;
 use super::names::folded;
 use crate::reading::Quarter;

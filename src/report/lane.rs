@@ -11,9 +11,6 @@ const BLOCK: usize = 96;
 /// The busy time of a cell where it is not known.
 const UNKNOWN: u32 = u32::MAX;
 
-/// The milliseconds of a quarter.
-pub(super) const QUARTER_MS: u32 = 900_000;
-
 /// The figures of a quarter.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Cell {

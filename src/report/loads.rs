@@ -5,9 +5,10 @@ use std::ops::AddAssign;
 
 use super::axis::Axis;
 use super::data::Data;
+use super::figures::QUARTER_MS;
 use super::fleet::Part;
 use super::groups::Group;
-use super::lane::QUARTER_MS;
+use crate::tariff::is_covered;
 
 /// The load of a group in a quarter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,9 +20,9 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Whether so many percent of it were measured.
-    pub(super) fn is_covered(&self, percent: u64) -> bool {
-        self.expected_ms > 0 && self.covered_ms * 100 >= self.expected_ms * percent
+    /// Whether enough of it was measured to be a peak.
+    pub(super) fn is_covered(&self) -> bool {
+        is_covered(self.covered_ms, self.expected_ms)
     }
 }
 
@@ -80,8 +81,8 @@ fn add_loads(part: &Part, running: usize, mut add: impl FnMut(usize, Load)) {
     }
 }
 
-/// Adds the highest quarters that were measured to so many percent; the first of several.
-pub(super) fn add_peaks(data: &Data, axes: (&Axis, &Axis), groups: &mut [Group], percent: u64) {
+/// Adds the highest quarters that were measured well enough; the first of several.
+pub(super) fn add_peaks(data: &Data, axes: (&Axis, &Axis), groups: &mut [Group]) {
     let width = axes.1.names.len();
     let mut places = vec![None; axes.0.names.len().saturating_mul(width)];
     for (at, group) in groups.iter().enumerate() {
@@ -91,7 +92,7 @@ pub(super) fn add_peaks(data: &Data, axes: (&Axis, &Axis), groups: &mut [Group],
     }
     each_load(data, axes, |quarter, (x, y), load| {
         let group = places.get(x * width + y).copied().flatten().and_then(|at| groups.get_mut(at));
-        if let Some(group) = group.filter(|_| load.is_covered(percent) && load.covered_ms > 0) {
+        if let Some(group) = group.filter(|_| load.is_covered() && load.covered_ms > 0) {
             let is_higher = group.sums.peak.is_none_or(|(_, energy)| energy < load.energy_mj);
             if is_higher {
                 group.sums.peak = Some((quarter, load.energy_mj));

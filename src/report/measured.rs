@@ -18,6 +18,7 @@ use super::rows::{KeyedRow, add_identity, rows, total};
 use super::supply::supply;
 use super::supply_charts::{ChargeSpan, supply_charts};
 use super::tally::Tally;
+use crate::tariff::SITE;
 
 /// The most groups of a report.
 const MAX_GROUPS: usize = 1_000_000;
@@ -130,7 +131,7 @@ impl<'a> MeasuredRange<'a> {
             days: data.calendar.spans(super::calendar::Unit::Day).len(),
             nodes: nodes.len(),
             gpus: data.fleet.boards.len(),
-            sites: data.fleet.label_values("site").into_iter().collect(),
+            sites: data.fleet.label_values(SITE).into_iter().collect(),
             by: self.question.by.iter().map(By::to_string).collect(),
         }
     }

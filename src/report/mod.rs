@@ -48,7 +48,7 @@ mod walk;
 #[cfg(test)]
 mod world;
 
-pub use facts::{Facts, LastSeen, MAX_SEEN_BEFORE};
+pub use facts::Facts;
 pub use gaps::{GapReason, GapScope, MAX_GAPS, OpenGap};
 pub use measured::{MeasuredRange, Told};
 pub use model::*;

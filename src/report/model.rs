@@ -5,7 +5,10 @@
 
 use std::fmt;
 
+use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
+
+use crate::reading::Timestamp;
 
 /// The name and version of the JSON.
 pub const SCHEMA: &str = "fleetwatt.report/1";
@@ -59,6 +62,14 @@ impl Report {
 /// An instant with the offset of the report's zone at that time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment(pub jiff::ZonedDateTime);
+
+impl Moment {
+    /// An instant in a zone.
+    pub fn new(instant: Timestamp, zone: &TimeZone) -> Self {
+        let instant = jiff::Timestamp::from_microsecond(instant.micros()).unwrap_or_default();
+        Self(instant.to_zoned_datetime(zone.clone()))
+    }
+}
 
 /// RFC 3339 to the second: `2026-10-28T00:00:00-05:00`.
 impl fmt::Display for Moment {

@@ -12,8 +12,8 @@ use super::model::{Cost, Row};
 use super::prices::Unpriced;
 use crate::ledger::{MeasuredBoard, SeriesKey, SeriesName};
 use crate::reading::SafeText;
-use crate::support::counted;
-use crate::tariff::{Pue, SiteSettings, Tariffs};
+use crate::support::{counted, named};
+use crate::tariff::{SiteSettings, Tariffs};
 
 /// The most times that a remark lists.
 const MAX_TIMES: usize = 3;
@@ -53,11 +53,7 @@ pub(super) fn on_silent_nodes(data: &Data, facts: &Facts<'_>) -> Option<String> 
     let is_asked = |node: &&String| facts.selected.is_none_or(|selected| selected.contains(*node));
     let names = facts.nodes.keys().filter(is_asked).map(|node| SafeText::new(node).as_str().to_owned());
     let silent: Vec<String> = names.filter(|node| !heard.contains(node.as_str())).collect();
-    let n_more = silent.len().saturating_sub(MAX_NODES);
-    let mut shown = silent.iter().take(MAX_NODES).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if n_more > 0 {
-        shown += &format!(" and {n_more} more");
-    }
+    let shown = named(&silent.iter().map(String::as_str).collect::<Vec<_>>(), MAX_NODES);
     match silent.len() {
         0 => None,
         1 => Some(format!(
@@ -102,14 +98,14 @@ pub(super) fn on_doubles(data: &Data) -> Option<String> {
     let parts = data.fleet.parts.iter().filter(|part| !part.presence.twice.is_empty());
     let boards: BTreeSet<usize> = parts.clone().map(|part| part.board).collect();
     let boards = boards.into_iter().filter_map(|board| data.fleet.boards.get(board));
-    let boards: Vec<String> = boards.map(|board| board.name.clone()).collect();
+    let boards: Vec<&str> = boards.map(|board| board.name.as_str()).collect();
     let spans = || parts.clone().flat_map(|part| &part.presence.twice);
     let (first, last) = (spans().map(|span| span.start).min()?, spans().map(|span| span.end).max()?);
     let at = |quarter: usize| data.calendar.moment(quarter).0.strftime("%Y-%m-%d %H:%M").to_string();
     Some(format!(
         "Energy was counted more than once: of {}, more time was measured between {} and {} than there is, as two \
          collectors keep one ledger. Let one of them read each board, then `fleetwatt ledger rebuild` mends it.",
-        some(&boards),
+        named(&boards, MAX_NAMES),
         at(first),
         at(last)
     ))
@@ -121,15 +117,15 @@ pub(super) fn on_calibrations(data: &Data, facts: &Facts<'_>) -> Vec<String> {
     if facts.selected.is_some() || data.fleet.boards.is_empty() {
         return Vec::new();
     }
-    let named = |board: &Board| facts.names.series.get(&board.series);
-    let names: Vec<&SeriesName> = data.fleet.boards.iter().filter_map(named).collect();
+    let name = |board: &Board| facts.names.series.get(&board.series);
+    let names: Vec<&SeriesName> = data.fleet.boards.iter().filter_map(name).collect();
     let models: BTreeSet<String> = names.iter().map(|name| quoted(&name.model)).collect();
-    let models: Vec<String> = models.into_iter().filter(|model| model != "\"\"").collect();
+    let models: Vec<&str> = models.iter().map(String::as_str).filter(|model| *model != "\"\"").collect();
     let note = |measured: &MeasuredBoard| match measured {
         MeasuredBoard::Model(model) => {
             let advice = match models.is_empty() {
                 true => String::new(),
-                false => format!(": its models are {}", some(&models)),
+                false => format!(": its models are {}", named(&models, MAX_NAMES)),
             };
             let is_there = names.iter().any(|name| name.model == *model);
             (!is_there).then(|| {
@@ -154,15 +150,6 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", SafeText::new(name))
 }
 
-/// The first of some names, and how many more there are.
-fn some(names: &[String]) -> String {
-    let shown = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(MAX_NAMES) {
-        0 => shown,
-        n_more => format!("{shown} and {n_more} more"),
-    }
-}
-
 /// An energy with one decimal; what would be nothing is told to be less than that.
 fn energy(kwh: f64) -> String {
     if kwh > 0.0 && kwh < 0.05 { "less than 0.1 kWh".to_owned() } else { format!("{kwh:.1} kWh") }
@@ -177,21 +164,13 @@ pub(super) fn on_site(data: &Data, site: &SiteSettings) -> Vec<String> {
     }
     if data.prices.has_tariffs || data.prices.has_carbon {
         notes.push(match site.pue {
-            Some(pue) => format!("PUE {}: cost and CO2 are of the boards' energy times it.", shown(pue)),
+            Some(pue) => format!("PUE {pue}: cost and CO2 are of the boards' energy times it."),
             None => {
                 "PUE 1.0, as `[site]` has no `pue`: cost and CO2 are of the boards' energy alone.".to_owned()
             }
         });
     }
     notes
-}
-
-/// As `1.35`, with one decimal or more.
-fn shown(pue: Pue) -> String {
-    let (whole, rest) = (pue.millionths() / 1_000_000, pue.millionths() % 1_000_000);
-    let decimals = format!("{rest:06}");
-    let decimals = decimals.trim_end_matches('0');
-    format!("{whole}.{}", if decimals.is_empty() { "0" } else { decimals })
 }
 
 /// The remarks on months that are shown and not charged.

@@ -6,14 +6,14 @@ use super::axis::Axis;
 use super::calendar::Unit;
 use super::costs::by_price;
 use super::data::Data;
-use super::figures::{hours, kwh, measured_share, quarter_kw};
+use super::figures::{QUARTER_MS, hours, kwh, measured_share, quarter_kw};
 use super::groups::summed;
 use super::loads::each_load;
 use super::model::{PeriodBar, Periods, Week};
 use super::prices::NO_PRICE;
 use super::rows::site_cost;
 use super::sums::Sums;
-use crate::tariff::{EnergyCost, LEAST_COVERAGE_PERCENT};
+use crate::tariff::{EnergyCost, MARKET, SITE};
 
 /// The days of a week, below which there is no heat map.
 const WEEK: usize = 7;
@@ -73,7 +73,7 @@ fn bar(data: &Data, (start, end): (usize, usize), sums: &[(usize, Sums)], keys: 
     PeriodBar {
         from: data.calendar.moment(start),
         to: data.calendar.moment(end),
-        hours: hours(n_quarters * 900_000),
+        hours: hours(n_quarters * i64::from(QUARTER_MS)),
         energy_kwh: kwh(total(|sums| sums.energy_mj)),
         parts_kwh: keys.iter().map(|key| part(key).map_or(0.0, |sums| kwh(sums.energy_mj))).collect(),
         parts_cost: keys.iter().map(|key| part(key).and_then(cost)).collect(),
@@ -91,7 +91,7 @@ pub(super) fn week(data: &Data) -> Option<Week> {
     let mut sums = vec![vec![(0_i64, 0_i64); 24]; WEEK];
     let all = Axis::all();
     each_load(data, (&all, &all), |quarter, _, load| {
-        if load.covered_ms > 0 && load.is_covered(LEAST_COVERAGE_PERCENT) {
+        if load.covered_ms > 0 && load.is_covered() {
             add(data, &mut sums, quarter, load.energy_mj);
         }
     });
@@ -109,7 +109,7 @@ pub(super) fn week(data: &Data) -> Option<Week> {
 fn add(data: &Data, sums: &mut [Vec<(i64, i64)>], quarter: usize, number: i64) {
     let Some(local) = data.calendar.local().get(quarter) else { return };
     let day = usize::try_from(local.date.weekday().to_monday_zero_offset()).unwrap_or(0);
-    let hour = usize::from(local.slot / 4);
+    let hour = usize::from(local.hour());
     if let Some(sum) = sums.get_mut(day).and_then(|hours| hours.get_mut(hour)) {
         *sum = (sum.0.saturating_add(number), sum.1 + 1);
     }
@@ -134,12 +134,12 @@ impl Peak {
         }
         // An hour belongs to the band if most of its quarters do.
         let is_peak = |(within, count): &(i64, i64)| within * 2 > *count;
-        let sites = data.fleet.label_values("site");
-        let site = data.fleet.nodes.get(node).and_then(|node| node.labels.get("site"));
+        let sites = data.fleet.label_values(SITE);
+        let site = data.fleet.nodes.get(node).and_then(|node| node.label(SITE));
         Self {
             hours: counts.iter().map(|hours| hours.iter().map(is_peak).collect()).collect(),
             band: data.prices.bands.get(band).map(|band| band.name.clone()),
-            site: site.filter(|_| sites.len() > 1).cloned(),
+            site: site.filter(|_| sites.len() > 1),
         }
     }
 }
@@ -163,7 +163,7 @@ fn dearest_band(data: &Data, table: usize) -> Option<usize> {
     let mut prices = BTreeMap::<usize, (i128, i128)>::new();
     for slot in data.prices.table(table) {
         let name = data.prices.bands.get(slot.band).map_or(NO_PRICE, |band| band.name.as_str());
-        if let Some(price) = slot.price.ok().filter(|_| name != "market") {
+        if let Some(price) = slot.price.ok().filter(|_| name != MARKET) {
             let sum = prices.entry(slot.band).or_default();
             *sum = (sum.0 + i128::from(price.micros()), sum.1 + 1);
         }

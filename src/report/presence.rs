@@ -7,7 +7,8 @@
 
 use std::ops::Range;
 
-use super::lane::{Lane, QUARTER_MS};
+use super::figures::QUARTER_MS;
+use super::lane::Lane;
 use crate::ledger::MAX_COVERED_MS;
 
 /// When a board is expected.

@@ -6,8 +6,7 @@ use std::ops::Range;
 use super::calendar::Calendar;
 use super::fleet::Node;
 use crate::tariff::{
-    CarbonIntensity, Currency, Hole, Labels, Price, PricePerKwh, PriceSource, Pue, Resolver, TariffBook,
-    Tariffs,
+    CarbonIntensity, Currency, Hole, Labels, Price, PricePerKwh, Pue, Resolver, TariffBook, Tariffs,
 };
 
 /// The name of what has no price.
@@ -109,7 +108,7 @@ impl Prices {
         let currency = tariff.and_then(|tariff| Some(tariffs.as_slice().get(tariff)?.currency));
         let currency = currency.map(|currency| place(&mut self.currencies, currency));
         let band = price.as_ref().map_or(0, |price| {
-            let name = band_name(tariffs, price).to_owned();
+            let name = tariffs.band_name(price).to_owned();
             place(&mut self.bands, PriceBand { name, currency })
         });
         Slot { price: price.map(|price| price.per_kwh).map_err(Unpriced::Hole), band, currency, tariff }
@@ -182,14 +181,6 @@ pub(super) struct GridPrice {
     pub(super) bought: Option<PricePerKwh>,
     pub(super) sold: Option<PricePerKwh>,
     pub(super) currency: Option<Currency>,
-}
-
-/// The name of the band that a price is from; `standard` outside of a tariff's bands.
-fn band_name<'a>(tariffs: &'a Tariffs, price: &Price) -> &'a str {
-    match price.source {
-        PriceSource::Base => "standard",
-        PriceSource::File | PriceSource::Band(_) => tariffs.band_name(price),
-    }
 }
 
 /// The place of something in a list, where it is put if it is not there.

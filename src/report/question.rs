@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use crate::reading::{Quarter, SafeText};
 use crate::support::decimal;
 use crate::support::error::Diagnose;
+use crate::tariff::{Labels, SITE};
 
 /// The most groupings of a report.
 const MAX_GROUPINGS: usize = 2;
@@ -114,6 +115,11 @@ impl By {
         }
     }
 
+    /// By site.
+    pub(super) fn site() -> Self {
+        Self::Label(SITE.to_owned())
+    }
+
     /// Whether its groups are spans of time.
     pub const fn is_time(&self) -> bool {
         matches!(self, Self::Day | Self::Hour | Self::Quarter | Self::Month)
@@ -175,7 +181,7 @@ impl FromStr for Stack {
     type Err = BadQuestion;
 
     fn from_str(text: &str) -> Result<Self, BadQuestion> {
-        let by = if text == "site" { Ok(By::Label("site".to_owned())) } else { text.parse() };
+        let by = if text == SITE { Ok(By::site()) } else { text.parse() };
         let is_member = |by: &By| matches!(by, By::Node | By::Model | By::Label(_));
         by.ok().filter(is_member).map(Self::By).ok_or_else(|| {
             let message = format!("\"{}\" is not a stack", SafeText::new(text).as_str());
@@ -191,6 +197,13 @@ pub struct Bill {
     pub watt_hours: i64,
     /// The value of the label `site` whose nodes the meter feeds; all nodes without one.
     pub site: Option<String>,
+}
+
+impl Bill {
+    /// Whether its meter feeds a node with these labels.
+    pub fn is_of(&self, labels: &Labels) -> bool {
+        self.site.as_ref().is_none_or(|site| labels.get(SITE) == Some(site))
+    }
 }
 
 /// As in `1234.5`, `1234.5kWh` and `1234.5kWh@home`.

@@ -249,7 +249,7 @@ fn nodes_that_never_answered_are_named() {
         "n1 gave no reading in this time, and how many GPUs it has is not known: it is in no figure."
     );
     world = (2..=7).fold(world, |world, n| world.node(&format!("n{n}"), ""));
-    assert!(told(&world).unwrap().starts_with("n1, n2, n3, n4, n5 and 2 more gave no reading"));
+    assert!(told(&world).unwrap().starts_with("n1, n2, n3, n4, n5 … and 2 more gave no reading"));
     world.selected = Some(["hgx-01".to_owned(), "n3".to_owned()].into());
     assert!(told(&world).unwrap().starts_with("n3 gave no reading"));
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use super::axis::Axis;
 use super::data::Data;
-use super::figures::{amount, hours, kwh, quarter_kw, two_digits};
+use super::figures::{QUARTER_MS, amount, hours, kwh, quarter_kw, two_digits};
 use super::groups::{Group, span_of, summed};
 use super::loads::add_peaks;
 use super::model::{ModelCount, Moment, Row};
 use super::question::By;
 use super::sums::Sums;
-use crate::tariff::{EnergyCost, LEAST_COVERAGE_PERCENT, Money, Pue};
+use crate::tariff::{EnergyCost, Money, Pue};
 
 /// Between the two names of a group; neither has it.
 const SEPARATOR: &str = " / ";
@@ -28,7 +28,7 @@ pub(super) struct KeyedRow {
 /// The rows of groups on two axes, in their order: times by time, all others by energy, the second within the first.
 pub(super) fn rows(data: &Data, axes: (&Axis, &Axis), total_mj: i64) -> Vec<KeyedRow> {
     let mut groups = summed(data, axes, |_| true);
-    add_peaks(data, axes, &mut groups, LEAST_COVERAGE_PERCENT);
+    add_peaks(data, axes, &mut groups);
     let mut of_first = BTreeMap::<usize, i64>::new();
     groups.iter().for_each(|group| *of_first.entry(group.keys.0).or_default() += group.sums.energy_mj);
     let name = |axis: &Axis, key: usize| axis.names.get(key).cloned().unwrap_or_default();
@@ -69,7 +69,7 @@ fn keyed(data: &Data, axes: (&Axis, &Axis), group: &Group, total_mj: i64) -> Key
 pub(super) fn total(data: &Data) -> KeyedRow {
     let all = Axis::all();
     let mut groups = summed(data, (&all, &all), |_| true);
-    add_peaks(data, (&all, &all), &mut groups, LEAST_COVERAGE_PERCENT);
+    add_peaks(data, (&all, &all), &mut groups);
     let none = || Group { keys: (0, 0), sums: Sums::default() };
     let group = groups.pop().unwrap_or_else(none);
     keyed(data, (&all, &all), &group, group.sums.energy_mj)
@@ -83,14 +83,14 @@ fn row(data: &Data, group: String, (from, to): (Moment, Moment), sums: &Sums, to
     };
     let has_idle = sums.idle_mj.is_some();
     let is_counted = prices.has_carbon && (sums.energy_mj == 0 || sums.uncounted_mj != sums.energy_mj);
-    let uncertainty = Shares::new(data, sums);
+    let uncertainty = sums.expanded(&data.fleet.designs);
     Row {
         from,
         to,
         group,
         gpus: sums.n_boards,
         energy_kwh: kwh(sums.energy_mj),
-        u_kwh: uncertainty.u_kwh,
+        u_kwh: uncertainty.map(|u| two_digits(u.relative * kwh(sums.energy_mj).abs())),
         measured_share: sums.measured_share(),
         unmeasured_h: hours(sums.missing_ms),
         mean_w: sums.mean_w(),
@@ -106,8 +106,8 @@ fn row(data: &Data, group: String, (from, to): (Moment, Moment), sums: &Sums, to
         share: share(sums.energy_mj, total_mj),
         unpriced_kwh: (prices.has_tariffs && sums.unpriced_mj != 0).then(|| kwh(sums.unpriced_mj)),
         estimated_kwh: (sums.estimated_mj != 0).then(|| kwh(sums.estimated_mj)),
-        u_calibration_share: uncertainty.calibration,
-        u_sampling_share: uncertainty.sampling,
+        u_calibration_share: uncertainty.map(|u| u.calibration),
+        u_sampling_share: uncertainty.map(|u| u.sampling),
         filled_kwh: None,
         billed_kwh: None,
         models: Vec::new(),
@@ -143,31 +143,6 @@ fn intensity(sums: &Sums) -> Option<f64> {
 #[allow(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
 pub(super) fn share(part_mj: i64, total_mj: i64) -> Option<f64> {
     (total_mj != 0).then(|| part_mj as f64 / total_mj as f64)
-}
-
-/// The uncertainty of an energy (k = 2).
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-struct Shares {
-    u_kwh: Option<f64>,
-    calibration: Option<f64>,
-    sampling: Option<f64>,
-}
-
-impl Shares {
-    #[allow(clippy::cast_precision_loss, reason = "an uncertainty needs no 53 bits")]
-    fn new(data: &Data, sums: &Sums) -> Self {
-        if sums.energy_mj == 0 || sums.estimated_mj == sums.energy_mj {
-            return Self::default();
-        }
-        let uncertainty = sums.uncertainty(&data.fleet.designs);
-        let energy = (sums.energy_mj as f64).abs();
-        let u_kwh = uncertainty.expanded_mj() / 3_600_000_000.0;
-        Self {
-            u_kwh: Some(two_digits(u_kwh)),
-            calibration: Some(2.0 * uncertainty.calibration_mj() / energy),
-            sampling: Some(2.0 * uncertainty.sampling_mj() / energy),
-        }
-    }
 }
 
 /// Adds the figures that only rows of nodes and boards have: their models, their node, and since when nothing was measured of them.
@@ -208,8 +183,7 @@ pub(super) fn down_since(data: &Data, axis: &Axis) -> BTreeMap<usize, usize> {
             continue;
         }
         let whole = part.presence.missing.last().filter(|last| last.quarters.end == end);
-        let from =
-            whole.filter(|last| last.each_ms == super::lane::QUARTER_MS).map(|last| last.quarters.start);
+        let from = whole.filter(|last| last.each_ms == QUARTER_MS).map(|last| last.quarters.start);
         let is_running = part.lane.covered_ms(end) > 0;
         let from = from.filter(|_| !is_running);
         let group = axis.line(number, 0).at(0);

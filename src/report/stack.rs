@@ -6,16 +6,15 @@ use std::ops::Range;
 
 use super::axis::Axis;
 use super::data::Data;
-use super::figures::kwh;
+use super::figures::{QUARTER_MS, kwh};
 use super::groups::{Group, summed};
-use super::lane::QUARTER_MS;
 use super::loads::each_load;
 use super::model::{PowerStack, StackMember};
 use super::periods::times;
 use super::question::{By, Stack};
 use super::rows::share;
-
 use crate::support::counted;
+use crate::tariff::SITE;
 
 /// The most members that stand alone.
 const MAX_MEMBERS: usize = 7;
@@ -51,7 +50,7 @@ pub(super) fn power_stack(data: &Data, stack: &Stack, total_mj: i64) -> PowerSta
         periods_kwh: periods.get(key).cloned().unwrap_or_default(),
     };
     PowerStack {
-        by: if by == By::Label("site".to_owned()) { "site".to_owned() } else { by.to_string() },
+        by: if by == By::site() { SITE.to_owned() } else { by.to_string() },
         members: energies.enumerate().map(member).collect(),
         quarters_per_column: columns.width,
         columns: columns.n_quarters.len(),
@@ -79,9 +78,8 @@ fn chosen(data: &Data, total_mj: i64) -> By {
         let largest: i64 = sizes.iter().take(MAX_MEMBERS).map(|(Reverse(energy), ..)| *energy).sum();
         sizes.len() > 1 && i128::from(largest) * 100 >= i128::from(total_mj) * i128::from(LEAST_PERCENT)
     };
-    let site = By::Label("site".to_owned());
     let labels = label_keys(data).into_iter().map(By::Label);
-    let mut candidates = [By::Node].into_iter().chain(labels).chain([By::Model, site]);
+    let mut candidates = [By::Node].into_iter().chain(labels).chain([By::Model, By::site()]);
     candidates.find(is_clear).unwrap_or(By::Node)
 }
 
@@ -90,7 +88,7 @@ fn label_keys(data: &Data) -> Vec<String> {
     let nodes: BTreeSet<usize> = data.fleet.parts.iter().map(|part| part.node).collect();
     let nodes: Vec<_> = nodes.into_iter().filter_map(|node| data.fleet.nodes.get(node)).collect();
     let keys = nodes.first().map(|node| node.labels.keys().cloned()).into_iter().flatten();
-    let keys = keys.filter(|key| key != "site" && nodes.iter().all(|node| node.labels.contains_key(key)));
+    let keys = keys.filter(|key| key != SITE && nodes.iter().all(|node| node.labels.contains_key(key)));
     let mut keys: Vec<_> = keys.map(|key| (Reverse(data.fleet.label_values(&key).len()), key)).collect();
     keys.sort();
     keys.into_iter().map(|(_, key)| key).collect()
@@ -100,7 +98,7 @@ fn rest_name(by: &By, n_more: usize) -> String {
     match by {
         By::Node => counted(n_more, "more node", "more nodes"),
         By::Model => counted(n_more, "more model", "more models"),
-        By::Label(key) if key == "site" => counted(n_more, "more site", "more sites"),
+        By::Label(key) if key == SITE => counted(n_more, "more site", "more sites"),
         By::Gpu | By::Label(_) | By::Day | By::Hour | By::Quarter | By::Band | By::Month => {
             format!("{n_more} more")
         }

@@ -48,6 +48,14 @@ pub(super) struct CostSum {
     pub(super) idle: EnergyCost,
 }
 
+/// The expanded uncertainty (k = 2) of an energy, and its parts, as shares of the energy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct ExpandedUncertainty {
+    pub(super) relative: f64,
+    pub(super) calibration: f64,
+    pub(super) sampling: f64,
+}
+
 /// Energy of boards of one design.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct DesignSum {
@@ -150,8 +158,23 @@ impl Sums {
         other.designs.iter().for_each(|sum| self.add_design(sum.design, sum.energy_mj, sum.variance_mj2));
     }
 
+    /// The expanded uncertainty of the energy; `None` of none, and where all of it is an estimate.
+    #[allow(clippy::cast_precision_loss, reason = "an uncertainty needs no 53 bits")]
+    pub(super) fn expanded(&self, designs: &[Design]) -> Option<ExpandedUncertainty> {
+        if self.energy_mj == 0 || self.estimated_mj == self.energy_mj {
+            return None;
+        }
+        let uncertainty = self.uncertainty(designs);
+        let energy_mj = (self.energy_mj as f64).abs();
+        Some(ExpandedUncertainty {
+            relative: uncertainty.expanded_mj() / energy_mj,
+            calibration: 2.0 * uncertainty.calibration_mj() / energy_mj,
+            sampling: 2.0 * uncertainty.sampling_mj() / energy_mj,
+        })
+    }
+
     /// The uncertainty of the energy; estimates have none.
-    pub(super) fn uncertainty(&self, designs: &[Design]) -> Uncertainty {
+    fn uncertainty(&self, designs: &[Design]) -> Uncertainty {
         let mut uncertainty = Uncertainty::default();
         for sum in &self.designs {
             let Some(design) = designs.get(sum.design) else { continue };

@@ -2,7 +2,7 @@
 
 use super::data::Data;
 use super::facts::Facts;
-use super::figures::{kwh, measured_share, price};
+use super::figures::{QUARTER_MS, kwh, measured_share, price};
 use super::flows::{Split, Station};
 use super::model::Supply;
 use super::prices::{GridPrice, grid_prices};
@@ -26,7 +26,7 @@ pub(super) fn supply(
     stations.iter().flat_map(|station| station.splits.values()).for_each(|split| sum += *split);
     let expected: usize =
         stations.iter().map(|station| data.fleet.running.saturating_sub(station.first)).sum();
-    let expected = i64::try_from(expected).unwrap_or(0).saturating_mul(900_000);
+    let expected = i64::try_from(expected).unwrap_or(0).saturating_mul(QUARTER_MS.into());
     let covered: i64 = stations.iter().map(|station| station.covered_ms).sum();
     let rule = facts.tariffs.site.battery;
     let battery_price = battery_price(data, facts, stations, &sum, rule);

@@ -5,9 +5,8 @@ use std::ops::Range;
 
 use super::calendar::{TimeSpan, Unit};
 use super::data::Data;
-use super::figures::{self, kwh, quarter_kw};
+use super::figures::{self, QUARTER_MS, kwh, quarter_kw};
 use super::flows::{Split, Station};
-use super::lane::QUARTER_MS;
 use super::model::{SupplyBar, SupplyCharts};
 use crate::reading::Quarter;
 use crate::tariff::LocalQuarter;
@@ -17,9 +16,6 @@ const MAX_DAYS_OF_QUARTERS: usize = 3;
 
 /// Hours of a day of the mean day.
 const HOURS: usize = 24;
-
-/// Quarters of an hour.
-const QUARTERS_PER_HOUR: usize = 4;
 
 /// The state of charge of a station in some quarters that lie within one local hour, in percent.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,7 +110,7 @@ fn mean_day(data: &Data, stations: &[Station], charge: &[ChargeSpan]) -> (Vec<Su
 
 /// The hour of the local day of a quarter.
 fn hour_of(data: &Data, quarter: usize) -> Option<usize> {
-    data.calendar.local().get(quarter).map(|local| usize::from(local.slot) / QUARTERS_PER_HOUR)
+    data.calendar.local().get(quarter).map(|local| usize::from(local.hour()))
 }
 
 fn splits_by_hour(data: &Data, station: &Station) -> Vec<Vec<Split>> {
@@ -154,7 +150,7 @@ impl MeanHour {
     }
 
     fn bar(&self, data: &Data, hour: usize, stations: &[Station]) -> SupplyBar {
-        let is_first = |local: &LocalQuarter| usize::from(local.slot) == hour * QUARTERS_PER_HOUR;
+        let is_first = |local: &LocalQuarter| usize::from(local.hour()) == hour && local.minute() == 0;
         let first = data.calendar.local().iter().position(is_first);
         let of_hour = data.calendar.quarters().filter(|quarter| hour_of(data, *quarter) == Some(hour));
         SupplyBar {

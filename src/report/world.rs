@@ -5,10 +5,8 @@ use std::ops::Range;
 
 use jiff::tz::TimeZone;
 
-use super::{
-    BadQuestion, Bill, By, Facts, GapReason, LastSeen, MeasuredRange, Question, Report, Row, Tally, Told,
-};
-use crate::ledger::{Calibrations, Entry, Method, Names, NumberedRow, SeriesName};
+use super::{BadQuestion, Bill, By, Facts, GapReason, MeasuredRange, Question, Report, Row, Tally, Told};
+use crate::ledger::{Calibrations, Entry, LastSeen, Method, Names, NumberedRow, SeriesName};
 use crate::reading::{Quarter, Share, Timestamp};
 use crate::tariff::{Labels, TariffBook};
 
@@ -22,7 +20,7 @@ pub(crate) struct World {
     pub(crate) indices: BTreeMap<i64, u32>,
     pub(crate) book: TariffBook,
     pub(crate) calibrations: Calibrations,
-    pub(crate) seen_before: BTreeMap<i64, LastSeen>,
+    pub(crate) last_seen: Vec<LastSeen>,
     pub(crate) now: Timestamp,
     pub(crate) rows: Vec<NumberedRow>,
     pub(crate) told: Told,
@@ -58,7 +56,7 @@ impl World {
             indices: BTreeMap::new(),
             book: TariffBook::default(),
             calibrations: Calibrations::default(),
-            seen_before: BTreeMap::new(),
+            last_seen: Vec::new(),
             now,
             rows: Vec::new(),
             told: Told::default(),
@@ -164,7 +162,7 @@ impl World {
     pub(crate) fn seen(mut self, node: &str, uuid: &str, quarters_before: i64) -> Self {
         let (series, node) = (self.series(uuid, "H100"), self.node_id(node));
         let quarter = self.question.range.start.plus(-quarters_before);
-        self.seen_before.insert(series, LastSeen { quarter, node });
+        self.last_seen.push(LastSeen { series, node, quarter });
         self
     }
 
@@ -186,7 +184,7 @@ impl World {
             tariffs: &self.book,
             calibrations: &self.calibrations,
             idle_below: Share::from_millipercent(5_000),
-            seen_before: &self.seen_before,
+            last_seen: &self.last_seen,
             now: self.now,
         };
         MeasuredRange::new(tally, &self.question, facts)

@@ -1,11 +1,12 @@
 //! The answers of a [`LedgerReader`](super::LedgerReader), and the events that it reads.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use super::counts::from_database;
+pub(super) use crate::ledger::{LOOK_BACK, LastSeen};
 use crate::ledger::{MAX_COVERED_MS, Method, Names};
-use crate::reading::{Quarter, Timestamp};
+pub(super) use crate::reading::event_type::{ALERT, GPU_FACTS, GPU_POWER, NODE_UP};
+use crate::reading::{Quarter, Timestamp, event_type};
 
 /// The figures of a row of the ledger.
 pub(super) const SUMS: &str = "energy_mj, covered_ms, samples, min_mw, max_mw, variance_mj2, busy_ms, method";
@@ -14,21 +15,8 @@ pub(super) const SUMS: &str = "energy_mj, covered_ms, samples, min_mw, max_mw, v
 pub(super) const ENERGY_COLUMNS: &str = "energy_mj bigint NOT NULL, covered_ms int NOT NULL, samples int NOT NULL, \
     min_mw int, max_mw int, variance_mj2 real NOT NULL, busy_ms int, method smallint NOT NULL";
 
-/// The event of a GPU's power, and that of its facts.
-pub(super) const GPU_POWER: &str = "gpu_power_draw";
-pub(super) const GPU_FACTS: &str = "gpu_inventory";
-
-/// The last row of a source is looked for so far back: 31 days.
-pub(super) const LOOK_BACK: Duration = Duration::from_hours(31 * 24);
-
 /// The event of each cycle of the whole fleet, and its source.
-pub(super) const CYCLE: (&str, &str) = ("cluster_gpu_power_total", "gpu_cluster");
-
-/// The event that says how asking a node ended.
-pub(super) const NODE_UP: &str = "node_up";
-
-/// The event of an alert that was raised or cleared.
-pub(super) const ALERT: &str = "alert";
+pub(super) const CYCLE: (&str, &str) = (event_type::CLUSTER_POWER, event_type::CLUSTER);
 
 /// The most rows of `node_up` among which a failure is looked for: a day at one a minute.
 pub(super) const MAX_ATTEMPTS: i64 = 1_440;
@@ -188,17 +176,6 @@ impl From<RowsKeptAway> for rusqlite::Error {
     fn from(error: RowsKeptAway) -> Self {
         Self::ToSqlConversionFailure(Box::new(error))
     }
-}
-
-/// The last row of a series before some quarter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastSeen {
-    /// The number of the series.
-    pub series: i64,
-    /// The number of the node where it was.
-    pub node: i64,
-    /// The quarter of that row.
-    pub quarter: Quarter,
 }
 
 /// The names and last rows of a ledger that was derived from its timeline.

@@ -41,7 +41,7 @@ pub use derivation::DerivationRules;
 pub use error::{Error, FileTrouble};
 pub use ledger::LedgerReader;
 pub use ledger_types::{
-    AlertEvent, ChargeSpan, CountedTwice, Derived, LastSeen, LedgerAccess, LedgerSize, NodeFailure,
+    AlertEvent, ChargeSpan, CountedTwice, Derived, LedgerAccess, LedgerSize, NodeFailure,
 };
 pub use rebuild::{Difference, KeptQuarters, LedgerTotals, RebuildReport, RebuildRequest};
 pub use receipt::{Backlog, Progress, Pruned, Receipt, WriteReport};

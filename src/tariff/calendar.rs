@@ -30,6 +30,16 @@ impl LocalQuarter {
         let slot = local.hour().saturating_mul(4).saturating_add(local.minute() / 15);
         Self { date: local.date(), slot: slot.unsigned_abs() }
     }
+
+    /// Its hour by the clock, from 0 to 23.
+    pub const fn hour(self) -> u8 {
+        self.slot / 4
+    }
+
+    /// Its minute of the hour by the clock: 0, 15, 30 or 45.
+    pub const fn minute(self) -> u8 {
+        self.slot % 4 * 15
+    }
 }
 
 /// A month of the local calendar.

@@ -16,7 +16,7 @@ const MILLIJOULES_PER_KW: i128 = 900_000_000;
 const SECONDS: i64 = 900;
 
 /// The least coverage of a quarter that counts, in percent.
-pub const LEAST_COVERAGE_PERCENT: u64 = 90;
+const LEAST_COVERAGE_PERCENT: u128 = 90;
 
 /// A month that a report touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,12 @@ pub fn billing_months(range: Range<Quarter>, zone: &TimeZone) -> Vec<BillingMont
     months
 }
 
+/// Whether enough of a quarter was measured for it to be a peak.
+pub fn is_covered(covered_ms: u64, expected_ms: u64) -> bool {
+    let (covered, expected) = (u128::from(covered_ms), u128::from(expected_ms));
+    expected > 0 && covered * 100 >= expected * LEAST_COVERAGE_PERCENT
+}
+
 /// The load of a site in a quarter, and how much of it was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuarterLoad {
@@ -62,8 +68,7 @@ pub struct QuarterLoad {
 impl QuarterLoad {
     /// Whether enough of it was measured to be a peak.
     pub fn is_covered(&self) -> bool {
-        let (covered, expected) = (u128::from(self.covered_ms), u128::from(self.expected_ms));
-        expected > 0 && covered * 100 >= expected * u128::from(LEAST_COVERAGE_PERCENT)
+        is_covered(self.covered_ms, self.expected_ms)
     }
 
     /// Its energy over a quarter-hour, as a meter has it: a gap adds nothing.

@@ -12,6 +12,12 @@ use super::series::{QuarterSeries, SeriesValue};
 use super::window::Window;
 use crate::reading::Quarter;
 
+/// The name of the band of all prices that are of files.
+pub const MARKET: &str = "market";
+
+/// The label of a host that says at which site it is.
+pub const SITE: &str = "site";
+
 /// Labels of a host or a site, by name.
 pub type Labels = BTreeMap<String, String>;
 
@@ -175,7 +181,7 @@ impl Tariffs {
     pub fn band_name(&self, price: &Price) -> &str {
         match price.source {
             PriceSource::Base => "standard",
-            PriceSource::File => "market",
+            PriceSource::File => MARKET,
             PriceSource::Band(at) => {
                 let band = self.0.get(price.tariff).and_then(|tariff| tariff.bands.get(at));
                 band.map_or("", |band| band.name.as_str())

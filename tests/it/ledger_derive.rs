@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use fleetwatt::batch::{BatchId, Event, Metadata};
 use fleetwatt::battery::VENDOR;
-use fleetwatt::ledger::{Book, EnergyReading, Flow, Names, NumberedRow, SeriesKey, SeriesReading};
+use fleetwatt::ledger::{Book, EnergyReading, Flow, LastSeen, Names, NumberedRow, SeriesKey, SeriesReading};
 use fleetwatt::reading::{Power, Quarter};
-use fleetwatt::store::{DerivationRules, Derived, LastSeen, LedgerReader, Record, StoreUrl, Timeline};
+use fleetwatt::store::{DerivationRules, Derived, LedgerReader, Record, StoreUrl, Timeline};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use fleetwatt::batch::{BatchId, Event, Metadata};
-use fleetwatt::ledger::{Book, EnergyReading, NumberedRow, SeriesKey, SeriesReading};
+use fleetwatt::ledger::{Book, EnergyReading, LastSeen, NumberedRow, SeriesKey, SeriesReading};
 use fleetwatt::reading::{Power, Quarter, Timestamp};
-use fleetwatt::store::{Error, LastSeen, LedgerAccess, LedgerReader, Record, StoreUrl, Timeline};
+use fleetwatt::store::{Error, LedgerAccess, LedgerReader, Record, StoreUrl, Timeline};
 use serde_json::json;
 use uuid::Uuid;
 

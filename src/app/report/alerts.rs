@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 
-use crate::reading::Timestamp;
 use crate::report::{AlertRow, Moment};
 use crate::store::AlertEvent;
 
@@ -13,7 +12,7 @@ pub(super) fn alert_rows(events: &[AlertEvent], nodes: &BTreeSet<&str>, zone: &T
     let mut rows = Vec::<AlertRow>::new();
     let mut active = BTreeMap::<&str, usize>::new();
     for event in events {
-        let at = moment(event.at, zone);
+        let at = Moment::new(event.at, zone);
         if event.is_raised {
             // One that is raised again while it is active was made worse, or was forgotten: it is one more.
             active.insert(&event.key, rows.len());
@@ -30,11 +29,6 @@ pub(super) fn alert_rows(events: &[AlertEvent], nodes: &BTreeSet<&str>, zone: &T
         }
     }
     rows
-}
-
-fn moment(at: Timestamp, zone: &TimeZone) -> Moment {
-    let instant = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default();
-    Moment(instant.to_zoned_datetime(zone.clone()))
 }
 
 /// The node of a source, and the board on it if it names one: `gpu_rack_7_0` is of GPU 0 of `rack_7`, if that is the longest
@@ -70,6 +64,7 @@ fn subject(source: &str, nodes: &BTreeSet<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::Timestamp;
 
     fn event(minute: i64, is_raised: bool, source: &str, message: &str) -> AlertEvent {
         AlertEvent {
