@@ -15,6 +15,9 @@ use sqlx::{ConnectOptions, Connection};
 /// The wait for another program's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// SQLite's clock, in microseconds since 1970.
+pub(super) const NOW: &str = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
+
 /// The options of each file.
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     // `./-x` and `./file:x` are paths for SQLite, `file:x` is a URI.

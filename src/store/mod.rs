@@ -21,6 +21,7 @@ mod failpoint;
 mod file;
 mod ledger;
 mod ledger_types;
+mod named;
 mod postgres;
 mod rebuild;
 mod receipt;

@@ -25,6 +25,7 @@ use super::alerts::tables::{self as alerts, Tables};
 use super::bisect::Bisect;
 use super::counts::{from_database, from_length};
 use super::file::{self, Identity, create_private, read_only};
+use super::named::Named;
 use super::receipt::{RejectedRow, WriteReport};
 use super::record::{Record, energies, events};
 use super::table::{COLUMNS, TableName, quoted};
@@ -65,12 +66,15 @@ pub(super) struct Sqlite {
 struct Opened {
     connection: SqliteConnection,
     identity: Identity,
+    /// The ledger's names, as far as they came by this connection.
+    named: Named,
     checkpointed_at: Instant,
 }
 
 impl Opened {
     fn of(path: &Path, connection: SqliteConnection) -> Self {
-        Self { connection, identity: Identity::of(path), checkpointed_at: Instant::now() }
+        let (identity, named) = (Identity::of(path), Named::default());
+        Self { connection, identity, named, checkpointed_at: Instant::now() }
     }
 }
 
@@ -113,22 +117,25 @@ impl Sqlite {
     ) -> Result<WriteReport, Error> {
         let mut opened = self.opened.lock().await;
         self.reopen_if_moved(&mut opened).await?;
-        let written = self.write_to(&mut opened.connection, id, records, record).await?;
+        let written = self.write_to(&mut opened, id, records, record).await?;
         if opened.identity.is_in_place(&self.path) {
             return Ok(written);
         }
         // It went with the file that was moved away meanwhile.
         self.reopen_if_moved(&mut opened).await?;
-        self.write_to(&mut opened.connection, id, records, record).await
+        self.write_to(&mut opened, id, records, record).await
     }
 
     async fn write_to(
         &self,
-        connection: &mut SqliteConnection,
+        opened: &mut Opened,
         id: BatchId,
         records: &[Record],
         record: Option<&AlertRecord>,
     ) -> Result<WriteReport, Error> {
+        // Names hold that are committed: of a call that fails or is dropped, none.
+        let mut named = std::mem::take(&mut opened.named);
+        let connection = &mut opened.connection;
         let failed = |step| move |source| Error::from_sqlite(&self.path, step, source);
         let started = Instant::now();
         // IMMEDIATE, so that a lock is waited for here and not met halfway.
@@ -137,6 +144,7 @@ impl Sqlite {
             .await
             .map_err(failed("look for delivered batches"))?
         {
+            opened.named = named;
             tracing::info!(batch = %id, "batch was delivered before");
             return Ok(WriteReport { took: started.elapsed(), ..WriteReport::default() });
         }
@@ -147,10 +155,11 @@ impl Sqlite {
             }
         }
         let n_rows = insert(&mut transaction, &self.table, records).await.map_err(failed("insert"))?;
-        let added = energy::add(&mut transaction, &energies(records)).await;
+        let added = energy::add(&mut transaction, &energies(records), &mut named).await;
         added.map_err(|source| Error::from_ledger_of_sqlite(&self.path, source))?;
         failpoint::reach(failpoint::BEFORE_COMMIT).await;
         transaction.commit().await.map_err(failed("commit"))?;
+        opened.named = named;
         let swallowed = from_length(events(records).len()).saturating_sub(n_rows);
         Ok(WriteReport { rows: n_rows, swallowed, took: started.elapsed() })
     }

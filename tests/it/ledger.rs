@@ -11,6 +11,7 @@ use fleetwatt::reading::{Power, Share, Timestamp};
 use fleetwatt::store::{Error, LedgerAccess, LedgerReader, Record, StoreUrl, Timeline};
 use uuid::Uuid;
 
+use crate::ledger_reader::file;
 use crate::postgres::Database;
 use crate::program::{Home, signal};
 
@@ -141,6 +142,25 @@ async fn a_name_that_was_removed_beside_the_writer_loses_no_energy() {
     assert!(rows_in(&database).await.is_empty());
     timeline.write(id, &later).await.unwrap();
     assert_eq!(rows_in(&database).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_name_that_was_removed_from_a_file_loses_no_energy() {
+    let folder = tempfile::tempdir().unwrap();
+    let store_url = file(&folder);
+    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
+    timeline.write(BatchId(Uuid::from_u128(1)), &energies(0..11)).await.unwrap();
+    let url = store_url.to_string();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(url.strip_prefix("sqlite:").unwrap());
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let sql = "DELETE FROM fleetwatt_energy; DELETE FROM fleetwatt_series; DELETE FROM fleetwatt_node";
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    let (id, later) = (BatchId(Uuid::from_u128(2)), energies(10..21));
+    assert!(matches!(timeline.write(id, &later).await, Err(Error::LedgerRefused(_))));
+    timeline.write(id, &later).await.unwrap();
+    let count = "SELECT count(*) FROM fleetwatt_energy JOIN fleetwatt_series AS s ON s.id = series";
+    let n_rows: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(n_rows, 2);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The ledger beside the timeline, in the schema that is fleetwatt's own: the energy of each series by quarter-hour.
 //! Where this role may not write it, a batch is written without.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::{AssertSqlSafe, Postgres as Dialect};
@@ -15,6 +15,7 @@ use crate::reading::Quarter;
 use crate::store::LedgerAccess;
 use crate::store::counts::from_length;
 use crate::store::ledger_types::{ENERGY_COLUMNS, SUMS, all_added};
+use crate::store::named::{Named, NewNames};
 use crate::store::record::EnergyRecord;
 
 /// The names of the tables, in the order in which a batch comes to them.
@@ -113,40 +114,20 @@ pub(super) async fn may_delete(connection: &mut PgConnection) -> Result<bool, Fa
     Ok(may_delete)
 }
 
-/// The names that the ledger has, so that a batch brings only those that are new.
-#[derive(Debug, Default)]
-pub(super) struct Named {
-    /// The model of each series.
-    series: HashMap<String, String>,
-    nodes: HashSet<String>,
-}
-
-impl Named {
-    /// Names the series and nodes that have no number yet, and the models that became known.
-    async fn name(&mut self, connection: &mut PgConnection, rows: &[&EnergyRecord]) -> sqlx::Result<()> {
-        let is_named = |row: &&&EnergyRecord| {
-            let known = self.series.get(&row.series);
-            known.is_some_and(|model| row.model.is_empty() || *model == row.model)
-        };
-        let new: Vec<&EnergyRecord> = rows.iter().filter(|row| !is_named(row)).copied().collect();
-        if !new.is_empty() {
-            let series: Vec<&str> = new.iter().map(|row| row.series.as_str()).collect();
-            let models: Vec<&str> = new.iter().map(|row| row.model.as_str()).collect();
-            for sql in [NAME_SERIES, NAME_MODELS] {
-                let query = sqlx::query(sql).bind(&series).bind(&models).persistent(false);
-                query.execute(&mut *connection).await?;
-            }
-            self.series.extend(new.iter().map(|row| (row.series.clone(), row.model.clone())));
+/// Gives a number to each series and node that has none, and notes the models that became known.
+async fn name(connection: &mut PgConnection, names: &NewNames<'_>) -> sqlx::Result<()> {
+    if !names.series.is_empty() {
+        let (series, models): (Vec<&str>, Vec<&str>) = names.series.iter().copied().unzip();
+        for sql in [NAME_SERIES, NAME_MODELS] {
+            let query = sqlx::query(sql).bind(&series).bind(&models).persistent(false);
+            query.execute(&mut *connection).await?;
         }
-        let nodes = rows.iter().map(|row| row.node.as_str()).filter(|node| !self.nodes.contains(*node));
-        let nodes: BTreeSet<&str> = nodes.collect();
-        if !nodes.is_empty() {
-            let nodes: Vec<&str> = nodes.into_iter().collect();
-            sqlx::query(NAME_NODES).bind(&nodes).persistent(false).execute(connection).await?;
-            self.nodes.extend(nodes.into_iter().map(str::to_owned));
-        }
-        Ok(())
     }
+    if !names.nodes.is_empty() {
+        let nodes: Vec<&str> = names.nodes.iter().copied().collect();
+        sqlx::query(NAME_NODES).bind(nodes).persistent(false).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// Adds energies to the ledger, within the transaction that is open. `named` holds if that is committed.
@@ -155,7 +136,9 @@ pub(super) async fn add(
     rows: &[&EnergyRecord],
     named: &mut Named,
 ) -> sqlx::Result<()> {
-    named.name(connection, rows).await?;
+    let new_names = named.missing(rows);
+    name(connection, &new_names).await?;
+    named.note(&new_names);
     // In the order of the key, so that two who write the same rows do not wait for each other in a circle.
     let sql = format!(
         "INSERT INTO fleetwatt.energy AS e (series, quarter, node, {SUMS}) SELECT s.id, {}, n.id, {SUMS} \
@@ -229,7 +212,7 @@ fn bind_figures<'q, K>(query: Statement<'q>, rows: &[(K, Entry)]) -> Statement<'
         .bind(entries().map(|entry| i16::from(entry.method.bits())).collect::<Vec<_>>())
 }
 
-/// A figure in the range of its column.
+/// A figure in the range of its column: 24 days, or 2.1 MW, which no board and no station reaches.
 fn int_of(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX })
 }

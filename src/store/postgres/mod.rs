@@ -30,6 +30,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::counts::from_length;
+use super::named::Named;
 use super::receipt::{RejectedRow, WriteReport};
 use super::record::{Record, energies, events};
 use super::store_url::Server;
@@ -72,7 +73,7 @@ struct Session {
     /// Whether it may take rows out of it.
     may_delete: bool,
     /// The ledger's names, as far as they were brought by this connection.
-    named: energy::Named,
+    named: Named,
     /// The oddities of the table, one sentence each.
     warnings: Vec<String>,
     used_at: Instant,
@@ -177,7 +178,7 @@ impl Session {
         let is_kept = access != LedgerAccess::ReadWrite || guarantee == Guarantee::DeliveryLog;
         let ledger = if is_kept { access } else { LedgerAccess::NotKept };
         let now = Instant::now();
-        let named = energy::Named::default();
+        let named = Named::default();
         Ok(Self {
             connection,
             table,

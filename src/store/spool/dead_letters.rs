@@ -7,10 +7,11 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::payload::Packed;
-use super::queue::{NOW, Spool, advance_clock, as_i64, count, insert};
+use super::queue::{Spool, advance_clock, as_i64, count, insert};
 use crate::batch::BatchId;
 use crate::reading::Timestamp;
 use crate::store::Error;
+use crate::store::file::NOW;
 use crate::store::record::{EventRow, Record};
 
 /// As many refused rows are kept; each is about a kilobyte. What comes then drops the oldest, which is counted.

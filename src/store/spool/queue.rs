@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection};
 use uuid::Uuid;
 
 use super::payload::{self, Packed};
@@ -13,15 +13,12 @@ use crate::batch::BatchId;
 use crate::store::alerts::AlertRecord;
 use crate::store::alerts::tables::{self as alerts, Tables};
 use crate::store::counts::{from_database, from_length};
-use crate::store::file::Identity;
+use crate::store::file::{Identity, NOW};
 use crate::store::record::{Record, Unreadable};
 use crate::store::{Error, FileTrouble};
 
 /// This many free pages are given back to the disk when the spool is empty again.
 const FREE_PAGES: i64 = 4_096;
-
-/// Microseconds since 1970.
-pub(super) const NOW: &str = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
 
 /// Bounds of what may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,7 +202,7 @@ impl Spool {
         type Counts = (i64, i64, i64, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>);
         let (batches, rows, bytes, oldest, dead_letters, dropped, lost, letters_dropped): Counts =
             sqlx::query_as(sql).fetch_one(&mut self.connection).await.map_err(failed)?;
-        let now = clock_at(sqlx::query_as(CLOCK).fetch_one(&mut self.connection).await.map_err(failed)?);
+        let now = clock_at(read_clock(&mut self.connection).await.map_err(failed)?);
         let sql = "SELECT attempts, last_error FROM batch WHERE seq = (SELECT min(seq) FROM batch)";
         let error: Option<(i64, Option<String>)> =
             sqlx::query_as(sql).fetch_optional(&mut self.connection).await.map_err(failed)?;
@@ -252,17 +249,24 @@ pub(super) async fn insert(
     query.execute(connection).await.map(|_| ())
 }
 
-/// The time that the spool has seen go by, in microseconds: [`clock_at`] of the clock that it reads and of `meta`.
-const CLOCK: &str = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER), \
-    (SELECT value FROM meta WHERE key = 'clock_us'), (SELECT value FROM meta WHERE key = 'spool_us'), \
-    (SELECT max(created_us) FROM batch)";
+/// The clock that the spool reads, that clock and its own as it noted them, and the time of its newest batch, in
+/// microseconds.
+type Clock = (i64, Option<i64>, Option<i64>, Option<i64>);
+
+async fn read_clock(connection: &mut SqliteConnection) -> sqlx::Result<Clock> {
+    let sql = format!(
+        "SELECT {NOW}, (SELECT value FROM meta WHERE key = 'clock_us'), \
+         (SELECT value FROM meta WHERE key = 'spool_us'), (SELECT max(created_us) FROM batch)"
+    );
+    sqlx::query_as(AssertSqlSafe(sql)).fetch_one(connection).await
+}
 
 /// The longest step of its clock.
 const MAX_STEP_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// A clock that is set back stands still. A spool of the program before had the wall clock, so the newest batch says
-/// where it was.
-pub(super) fn clock_at((now, clock, spool, newest): (i64, Option<i64>, Option<i64>, Option<i64>)) -> i64 {
+/// The time that the spool has seen go by. A clock that is set back stands still. A spool of the program before had the
+/// wall clock, so the newest batch says where it was.
+pub(super) fn clock_at((now, clock, spool, newest): Clock) -> i64 {
     let (clock, spool) = match (clock, spool, newest) {
         (Some(clock), Some(spool), _) => (clock, spool),
         (_, _, newest) => (newest.unwrap_or(now), newest.unwrap_or(now)),
@@ -272,8 +276,7 @@ pub(super) fn clock_at((now, clock, spool, newest): (i64, Option<i64>, Option<i6
 
 /// Sets the spool's clock on, and says what it shows.
 pub(super) async fn advance_clock(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
-    let clock: (i64, Option<i64>, Option<i64>, Option<i64>) =
-        sqlx::query_as(CLOCK).fetch_one(&mut *connection).await?;
+    let clock = read_clock(connection).await?;
     let now = clock_at(clock);
     let sql = "INSERT OR REPLACE INTO meta VALUES ('clock_us', ?), ('spool_us', ?)";
     sqlx::query(sql).bind(clock.0).bind(now).execute(connection).await?;

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::queue::{NOW, Rescued, as_i64, count};
+use super::queue::{Rescued, as_i64, count};
 use super::scan::{Batch, Salvage, scan};
 use super::schema::open_file;
 use crate::store::Error;
 use crate::store::alerts::tables as alerts;
 use crate::store::counts::from_length;
-use crate::store::file::{connect, sync_folder, with};
+use crate::store::file::{NOW, connect, sync_folder, with};
 
 /// The new spool while it is being filled.
 const FILLING: &str = "spool.rescue";

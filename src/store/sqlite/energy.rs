@@ -1,10 +1,11 @@
 //! The ledger in a timeline's file: the energy of each series by quarter-hour.
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{QueryBuilder, Sqlite as Dialect};
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite as Dialect};
 
 use crate::store::counts::from_length;
 use crate::store::ledger_types::{SUMS, all_added};
+use crate::store::named::{Named, NewNames};
 use crate::store::record::EnergyRecord;
 
 /// The names of series and nodes stand once, and rows have numbers: of 800 GPUs a month is 84 MB so.
@@ -16,9 +17,8 @@ const TABLES: &str = "CREATE TABLE IF NOT EXISTS fleetwatt_series (id INTEGER PR
     min_mw INTEGER, max_mw INTEGER, variance_mj2 REAL NOT NULL, busy_ms INTEGER, method INTEGER NOT NULL, \
     PRIMARY KEY (series, quarter, node)) WITHOUT ROWID";
 
-/// The number of these tables that are there.
-pub(super) const N_TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
-    AND name IN ('fleetwatt_series', 'fleetwatt_node', 'fleetwatt_energy')";
+/// Their names, as SQL.
+pub(super) const NAMES: &str = "('fleetwatt_series', 'fleetwatt_node', 'fleetwatt_energy')";
 
 /// Rows in a statement, of 11 parameters each.
 const ROWS_PER_INSERT: usize = 500;
@@ -43,16 +43,26 @@ pub(super) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()
     sqlx::raw_sql(TABLES).execute(connection).await.map(|_| ())
 }
 
-/// Whether the tables are there.
-pub(super) async fn is_there(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    let n_tables: i64 = sqlx::query_scalar(N_TABLES).fetch_one(connection).await?;
-    Ok(n_tables == 3)
+/// Asks whether the tables are there.
+pub(super) fn asking() -> String {
+    format!("SELECT count(*) = 3 FROM sqlite_schema WHERE type = 'table' AND name IN {NAMES}")
 }
 
-/// Adds energies to the ledger, within the transaction that is open.
-pub(super) async fn add(connection: &mut SqliteConnection, rows: &[&EnergyRecord]) -> sqlx::Result<()> {
+/// Whether the tables are there.
+pub(super) async fn is_there(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar(AssertSqlSafe(asking())).fetch_one(connection).await
+}
+
+/// Adds energies to the ledger, within the transaction that is open. `named` holds if that is committed.
+pub(super) async fn add(
+    connection: &mut SqliteConnection,
+    rows: &[&EnergyRecord],
+    named: &mut Named,
+) -> sqlx::Result<()> {
+    let new_names = named.missing(rows);
+    name(connection, &new_names).await?;
+    named.note(&new_names);
     for chunk in rows.chunks(ROWS_PER_INSERT) {
-        name(connection, chunk).await?;
         let mut query = QueryBuilder::<Dialect>::new(format!(
             "INSERT INTO fleetwatt_energy (series, quarter, node, {SUMS}) SELECT s.id, v.column2, n.id, \
              v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10, v.column11 FROM ("
@@ -75,21 +85,28 @@ pub(super) async fn add(connection: &mut SqliteConnection, rows: &[&EnergyRecord
     Ok(())
 }
 
-/// Gives a number to each series and node that has none, and notes the models that are known now.
-async fn name(connection: &mut SqliteConnection, rows: &[&EnergyRecord]) -> sqlx::Result<()> {
-    let mut series = QueryBuilder::<Dialect>::new("INSERT INTO fleetwatt_series (key, model) ");
-    series.push_values(rows, |mut tuple, row| {
-        tuple.push_bind(row.series.clone()).push_bind(row.model.clone());
-    });
-    series.push(
-        " ON CONFLICT (key) DO UPDATE SET model = excluded.model \
-         WHERE excluded.model <> '' AND excluded.model <> model",
-    );
-    series.build().persistent(false).execute(&mut *connection).await?;
-    let mut nodes = QueryBuilder::<Dialect>::new("INSERT INTO fleetwatt_node (name) ");
-    nodes.push_values(rows, |mut tuple, row| {
-        tuple.push_bind(row.node.clone());
-    });
-    nodes.push(" ON CONFLICT DO NOTHING");
-    nodes.build().persistent(false).execute(connection).await.map(|_| ())
+/// Gives a number to each series and node that has none, and notes the models that became known.
+async fn name(connection: &mut SqliteConnection, names: &NewNames<'_>) -> sqlx::Result<()> {
+    let series: Vec<_> = names.series.iter().collect();
+    for chunk in series.chunks(ROWS_PER_INSERT) {
+        let mut query = QueryBuilder::<Dialect>::new("INSERT INTO fleetwatt_series (key, model) ");
+        query.push_values(chunk, |mut tuple, (series, model)| {
+            tuple.push_bind((*series).to_owned()).push_bind((*model).to_owned());
+        });
+        query.push(
+            " ON CONFLICT (key) DO UPDATE SET model = excluded.model \
+             WHERE excluded.model <> '' AND excluded.model <> model",
+        );
+        query.build().persistent(false).execute(&mut *connection).await?;
+    }
+    let nodes: Vec<_> = names.nodes.iter().collect();
+    for chunk in nodes.chunks(ROWS_PER_INSERT) {
+        let mut query = QueryBuilder::<Dialect>::new("INSERT INTO fleetwatt_node (name) ");
+        query.push_values(chunk, |mut tuple, node| {
+            tuple.push_bind((**node).to_owned());
+        });
+        query.push(" ON CONFLICT DO NOTHING");
+        query.build().persistent(false).execute(&mut *connection).await?;
+    }
+    Ok(())
 }

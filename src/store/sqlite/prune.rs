@@ -10,6 +10,7 @@ use super::Sqlite;
 use crate::reading::Timestamp;
 use crate::store::Error;
 use crate::store::counts::from_database;
+use crate::store::file::NOW;
 use crate::store::receipt::Pruned;
 use crate::store::table::TableName;
 
@@ -74,7 +75,7 @@ async fn cutoff(
         ),
         None => format!("SELECT max(created_at) FROM {table}"),
     };
-    let sql = format!("SELECT min(CAST(unixepoch('subsec') * 1000000 AS INTEGER), coalesce(({newest}), 0))");
+    let sql = format!("SELECT min({NOW}, coalesce(({newest}), 0))");
     let now: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?;
     Ok(now.saturating_sub(i64::try_from(keep.as_micros()).unwrap_or(i64::MAX)))
 }

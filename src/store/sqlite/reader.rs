@@ -36,10 +36,6 @@ const SPAN: &str = "SELECT \
     min((SELECT min(quarter) FROM fleetwatt_energy WHERE series = s.id)), \
     max((SELECT max(quarter) FROM fleetwatt_energy WHERE series = s.id)) FROM fleetwatt_series AS s";
 
-/// The pages of the tables and their indexes.
-const BYTES: &str = "SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN (SELECT name FROM sqlite_schema \
-    WHERE tbl_name IN ('fleetwatt_series', 'fleetwatt_node', 'fleetwatt_energy'))";
-
 /// A file that is open.
 #[derive(Debug)]
 pub(in crate::store) struct SqliteReader {
@@ -63,8 +59,8 @@ impl SqliteReader {
             connection.execute_batch("PRAGMA cache_size = -16384")?;
             let sql = "SELECT count(*) FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE";
             let has_timeline: i64 = connection.query_row(sql, [name], |row| row.get(0))?;
-            let n_tables: i64 = connection.query_row(energy::N_TABLES, [], |row| row.get(0))?;
-            Ok((has_timeline > 0).then_some((connection, n_tables == 3)))
+            let has_ledger: bool = connection.query_row(&energy::asking(), [], |row| row.get(0))?;
+            Ok((has_timeline > 0).then_some((connection, has_ledger)))
         });
         Ok(opened.await?.map(|(connection, has_ledger)| Self {
             access: LedgerAccess::of_file(has_ledger, file::may_be_written(&path)),
@@ -106,8 +102,13 @@ impl SqliteReader {
             let counts = connection.query_row(&counting("fleetwatt_"), [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
             })?;
-            // A SQLite of another make may not say it.
-            let bytes = connection.query_row(BYTES, [], |row| row.get(0)).unwrap_or_default();
+            // The pages of the tables and their indexes. A SQLite of another make may not say it.
+            let sql = format!(
+                "SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN (SELECT name FROM sqlite_schema \
+                 WHERE tbl_name IN {})",
+                energy::NAMES
+            );
+            let bytes = connection.query_row(&sql, [], |row| row.get(0)).unwrap_or_default();
             Ok(LedgerSize::of(counts, bytes))
         })
         .await

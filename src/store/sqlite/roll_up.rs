@@ -7,12 +7,9 @@ use super::{Sqlite, energy};
 use crate::ledger::{Entry, Method, rolled_up};
 use crate::reading::{Quarter, Timestamp};
 use crate::store::Error;
+use crate::store::file::NOW;
 use crate::store::ledger_types::{SUMS, all_added};
 use crate::store::roll_up::{QUARTERS_A_SERIES, ROWS_A_STEP, RollUp, SERIES_A_STEP, TakenRow, taken};
-
-/// The newest quarter: a clock that is far ahead for once rolls up nothing too early.
-const NEWEST: &str = "SELECT min(CAST(unixepoch('subsec') * 1000000 AS INTEGER), \
-    coalesce(max((SELECT max(quarter) FROM fleetwatt_energy WHERE series = s.id)), 0)) FROM fleetwatt_series AS s";
 
 impl Sqlite {
     /// Rolls up old quarters of some series; says how many rows there were.
@@ -24,14 +21,17 @@ impl Sqlite {
 }
 
 async fn step(connection: &mut SqliteConnection, rule: &RollUp) -> sqlx::Result<usize> {
-    let now = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
-    let now: i64 = sqlx::query_scalar(now).fetch_one(&mut *connection).await?;
-    let candidates = candidates(connection, rule.cutoff(Timestamp::from_micros(now))).await?;
+    let cutoff = rule.cutoff(time_of(connection, NOW).await?);
+    let candidates = candidates(connection, cutoff).await?;
     if candidates.is_empty() {
         return Ok(0);
     }
-    let newest: i64 = sqlx::query_scalar(NEWEST).fetch_one(&mut *connection).await?;
-    let cutoff = rule.cutoff(Timestamp::from_micros(newest));
+    // The newest quarter: a clock that is far ahead for once rolls up nothing too early.
+    let newest = format!(
+        "min({NOW}, coalesce(max((SELECT max(quarter) FROM fleetwatt_energy WHERE series = s.id)), 0)) \
+         FROM fleetwatt_series AS s"
+    );
+    let cutoff = rule.cutoff(time_of(connection, &newest).await?);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let mut n_rows = 0;
     for (series, first) in candidates.into_iter().filter(|(_, first)| *first < cutoff) {
@@ -43,6 +43,11 @@ async fn step(connection: &mut SqliteConnection, rule: &RollUp) -> sqlx::Result<
     }
     transaction.commit().await?;
     Ok(n_rows)
+}
+
+async fn time_of(connection: &mut SqliteConnection, expression: &str) -> sqlx::Result<Timestamp> {
+    let sql = format!("SELECT {expression}");
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.map(Timestamp::from_micros)
 }
 
 /// Some series that are drawn by lot, of those that have old quarters, and the first of these.
