@@ -49,7 +49,7 @@ impl Rebuild {
     pub fn take(&mut self, reading: &SeriesReading, on_row: impl FnMut(NumberedRow)) {
         let (number, node) = self.name(reading);
         let Some(series) = self.series.get_mut(number) else { return };
-        if self.is_of_one && series.rhythm.is_seconds(reading.reading.at) {
+        if self.is_of_one && series.rhythm.is_second_collector(reading.reading.at) {
             return;
         }
         for (quarter, entry) in series.end.advance(&reading.reading, self.max_gap) {

@@ -17,7 +17,7 @@ impl Rhythm {
     /// Takes the next reading. Whether it is a second collector's: it comes shortly behind another, for the third time, and
     /// from one such pair to the next it is as long each time. Distances that differ by less than the longest that counts
     /// do no harm, and are left as they are.
-    pub(super) fn is_seconds(&mut self, at: Timestamp) -> bool {
+    pub(super) fn is_second_collector(&mut self, at: Timestamp) -> bool {
         let now_us = at.micros();
         let Some(last_us) = self.last_us.replace(now_us).filter(|last_us| *last_us < now_us) else {
             return false;
@@ -42,7 +42,9 @@ mod tests {
     /// Whether each reading at these seconds is a second collector's.
     fn seconds(at: impl IntoIterator<Item = i64>) -> Vec<bool> {
         let mut rhythm = Rhythm::default();
-        at.into_iter().map(|second| rhythm.is_seconds(Timestamp::from_micros(second * 1_000_000))).collect()
+        at.into_iter()
+            .map(|second| rhythm.is_second_collector(Timestamp::from_micros(second * 1_000_000)))
+            .collect()
     }
 
     #[test]

@@ -80,8 +80,8 @@ fn charge(kind: ChargeKind, month: &BillingMonth, tariff: &str, money: Money) ->
 fn measured_sites<'a>(data: &'a Data, month: &BillingMonth) -> Vec<&'a Labels> {
     let span = span_of(data, month);
     let is_measured = |part: &&Part| {
-        let has_day = part.lane.days.iter().any(|day| span.contains(&day.quarters.start));
-        has_day || span.clone().any(|quarter| part.lane.covered_ms(quarter) > 0)
+        let has_day = part.profile.days.iter().any(|day| span.contains(&day.quarters.start));
+        has_day || span.clone().any(|quarter| part.profile.covered_ms(quarter) > 0)
     };
     let nodes: BTreeSet<usize> = data.fleet.parts.iter().filter(is_measured).map(|part| part.node).collect();
     nodes.into_iter().filter_map(|node| data.fleet.nodes.get(node)).map(|node| &node.labels).collect()
@@ -166,7 +166,7 @@ impl RolledUpDays {
         let of_part = |part: &Part| {
             let table = data.prices.table_of(part.node);
             let day = move |quarters: &Range<usize>| (table, quarters.start, quarters.end);
-            part.lane.days.iter().map(|one| day(&one.quarters)).collect::<Vec<_>>()
+            part.profile.days.iter().map(|one| day(&one.quarters)).collect::<Vec<_>>()
         };
         Self(data.fleet.parts.iter().flat_map(of_part).collect())
     }

@@ -1,16 +1,16 @@
 //! The charts of ledgers that are written by hand.
 
-use super::world::World;
+use super::test_ledger::TestLedger;
 use super::{By, Charts, Stack};
 
-fn charts(mut world: World) -> Charts {
-    world.question.charts.get_or_insert(Stack::Auto);
-    *world.report().charts.unwrap()
+fn charts(mut ledger: TestLedger) -> Charts {
+    ledger.question.charts.get_or_insert(Stack::Auto);
+    *ledger.report().charts.unwrap()
 }
 
-fn days(n_days: i64) -> World {
+fn days(n_days: i64) -> TestLedger {
     let to = jiff::civil::date(2026, 11, 2).checked_add(jiff::Span::new().days(n_days)).unwrap();
-    World::new("2026-11-02T00:00", &format!("{to}T00:00"), "UTC")
+    TestLedger::new("2026-11-02T00:00", &format!("{to}T00:00"), "UTC")
 }
 
 fn near(one: f64, other: f64) -> bool {
@@ -18,15 +18,15 @@ fn near(one: f64, other: f64) -> bool {
 }
 
 /// Ten nodes of two racks, each with one board, the first the largest.
-fn ten() -> World {
-    let mut world = days(1);
+fn ten() -> TestLedger {
+    let mut ledger = days(1);
     for n in 0..10_i64 {
         let node = format!("n{n}");
-        world = world.node(&node, "").steady(&node, &format!("GPU-{n}"), 0..96, 1_000 - n * 10);
+        ledger = ledger.node(&node, "").steady(&node, &format!("GPU-{n}"), 0..96, 1_000 - n * 10);
         let rack = if n < 5 { "r1" } else { "r2" };
-        world.nodes.get_mut(&node).unwrap().insert("rack".to_owned(), rack.to_owned());
+        ledger.nodes.get_mut(&node).unwrap().insert("rack".to_owned(), rack.to_owned());
     }
-    world
+    ledger
 }
 
 #[test]
@@ -43,25 +43,25 @@ fn a_stack_has_the_seven_largest_and_the_rest_together() {
 
 #[test]
 fn a_stack_of_many_alike_nodes_is_of_a_label_that_all_have() {
-    let mut world = ten();
+    let mut ledger = ten();
     for n in 10..40_i64 {
         let node = format!("n{n}");
-        world = world.node(&node, "").steady(&node, &format!("GPU-{n}"), 0..96, 900);
-        world.nodes.get_mut(&node).unwrap().insert("rack".to_owned(), "r3".to_owned());
+        ledger = ledger.node(&node, "").steady(&node, &format!("GPU-{n}"), 0..96, 900);
+        ledger.nodes.get_mut(&node).unwrap().insert("rack".to_owned(), "r3".to_owned());
     }
     // Seven nodes are less than 60 % of forty.
-    assert_eq!(charts(world.clone()).power.by, "label:rack");
-    world.nodes.get_mut("n39").unwrap().remove("rack");
-    assert_eq!(charts(world.clone()).power.by, "node");
-    world.question.charts = Some(Stack::By(By::Model));
-    assert_eq!(charts(world).power.members[0].name, "H100");
+    assert_eq!(charts(ledger.clone()).power.by, "label:rack");
+    ledger.nodes.get_mut("n39").unwrap().remove("rack");
+    assert_eq!(charts(ledger.clone()).power.by, "node");
+    ledger.question.charts = Some(Stack::By(By::Model));
+    assert_eq!(charts(ledger).power.members[0].name, "H100");
 }
 
 #[test]
 fn what_was_not_measured_has_no_power_and_lowers_what_was_measured_of_all() {
-    let world = days(1).node("a", "").node("b", "").steady("a", "GPU-1", 0..96, 400);
-    let world = world.steady("b", "GPU-2", 0..40, 200).covered("b", "GPU-2", 40..41, 200, 450_000);
-    let power = charts(world.steady("b", "GPU-2", 44..96, 200)).power;
+    let ledger = days(1).node("a", "").node("b", "").steady("a", "GPU-1", 0..96, 400);
+    let ledger = ledger.steady("b", "GPU-2", 0..40, 200).covered("b", "GPU-2", 40..41, 200, 450_000);
+    let power = charts(ledger.steady("b", "GPU-2", 44..96, 200)).power;
     let watts = &power.members[1].watts;
     // Half of the quarter at 200 W is 100 W over all of it, so that the area is the energy.
     assert_eq!(watts[39..45], [Some(200), Some(100), None, None, None, Some(200)]);
@@ -70,8 +70,8 @@ fn what_was_not_measured_has_no_power_and_lowers_what_was_measured_of_all() {
 
 #[test]
 fn columns_of_a_long_range_are_wider_and_keep_the_energy() {
-    let world = days(40).node("a", "").steady("a", "GPU-1", 0..3_839, 400);
-    let power = charts(world).power;
+    let ledger = days(40).node("a", "").steady("a", "GPU-1", 0..3_839, 400);
+    let power = charts(ledger).power;
     assert_eq!((power.quarters_per_column, power.columns), (2, 1_920));
     // The last column has one quarter of its two.
     assert_eq!(power.members[0].watts[1_918..], [Some(400), Some(200)]);
@@ -80,9 +80,10 @@ fn columns_of_a_long_range_are_wider_and_keep_the_energy() {
 #[test]
 fn a_member_has_the_exact_energy_of_each_bar_also_where_columns_are_wider() {
     // The clocks go back on 1 November: its day has 100 quarters, and the columns have two quarters each.
-    let world =
-        World::new("2026-10-31T00:15", "2026-12-10T00:00", "America/Chicago").node("a", "").node("b", "");
-    let charts = charts(world.steady("a", "GPU-1", 0..195, 333).steady("b", "GPU-2", 0..95, 100));
+    let ledger = TestLedger::new("2026-10-31T00:15", "2026-12-10T00:00", "America/Chicago")
+        .node("a", "")
+        .node("b", "");
+    let charts = charts(ledger.steady("a", "GPU-1", 0..195, 333).steady("b", "GPU-2", 0..95, 100));
     assert_eq!((charts.power.quarters_per_column, charts.periods.unit.as_str()), (2, "day"));
     let of = |member: usize| &charts.power.members[member].periods_kwh[..3];
     // 95 quarters at 333 W are 7.90875 kWh, and 100 are 8.325 kWh.
@@ -93,8 +94,8 @@ fn a_member_has_the_exact_energy_of_each_bar_also_where_columns_are_wider() {
 
 #[test]
 fn a_rolled_up_day_is_its_mean_all_day() {
-    let world = days(2).node("a", "").day("a", "GPU-1", 0, 500, 12).steady("a", "GPU-1", 96..192, 400);
-    let power = charts(world.seen("a", "GPU-1", 1)).power;
+    let ledger = days(2).node("a", "").day("a", "GPU-1", 0, 500, 12).steady("a", "GPU-1", 96..192, 400);
+    let power = charts(ledger.seen("a", "GPU-1", 1)).power;
     // 500 W for 12 of 24 h.
     assert_eq!((power.members[0].watts[0], power.members[0].watts[95]), (Some(250), Some(250)));
     assert!(near(power.measured[50], 0.5) && near(power.measured[100], 1.0));
@@ -116,8 +117,8 @@ fn bars_are_hours_days_weeks_or_months_by_the_length_of_the_range() {
 fn a_bar_has_the_energy_and_cost_of_each_band_the_cheapest_first() {
     let toml = "[[tariff]]\nname = \"a\"\ncurrency = \"EUR\"\nper_kwh = 0.10\n[[tariff.band]]\nname = \"peak\"\nhours = \
                 \"16:00-20:00\"\nper_kwh = 0.30\n";
-    let world = days(3).tariffs(toml).node("a", "").steady("a", "GPU-1", 0..192, 1_000);
-    let periods = charts(world).periods;
+    let ledger = days(3).tariffs(toml).node("a", "").steady("a", "GPU-1", 0..192, 1_000);
+    let periods = charts(ledger).periods;
     assert_eq!(periods.parts, ["standard", "peak"]);
     let bar = &periods.bars[1];
     assert_eq!((&bar.parts_kwh[..], bar.hours, bar.measured_share), (&[20.0, 4.0][..], 24.0, Some(1.0)));
@@ -132,9 +133,9 @@ fn a_week_has_the_mean_of_each_hour_and_the_hours_of_the_dearest_band() {
     let toml = "[[tariff]]\nname = \"a\"\ncurrency = \"EUR\"\nper_kwh = 0.10\n[[tariff.band]]\nname = \"peak\"\ndays = \
                 \"Mon-Fri\"\nhours = \"16:00-20:00\"\nper_kwh = 0.30\n";
     // 2 November 2026 is a Monday. The second Monday draws 600 W, and of its hour from 03:00 half was measured.
-    let world = days(8).tariffs(toml).node("a", "").steady("a", "GPU-1", 0..672, 400);
-    let world = world.steady("a", "GPU-1", 672..684, 600).covered("a", "GPU-1", 684..688, 600, 450_000);
-    let week = charts(world).week.unwrap();
+    let ledger = days(8).tariffs(toml).node("a", "").steady("a", "GPU-1", 0..672, 400);
+    let ledger = ledger.steady("a", "GPU-1", 672..684, 600).covered("a", "GPU-1", 684..688, 600, 450_000);
+    let week = charts(ledger).week.unwrap();
     assert_eq!(
         (week.mean_kw[0][2], week.mean_kw[0][3], week.mean_kw[6][2]),
         (Some(0.5), Some(0.4), Some(0.4))
@@ -146,8 +147,8 @@ fn a_week_has_the_mean_of_each_hour_and_the_hours_of_the_dearest_band() {
 
 #[test]
 fn a_node_has_its_days_and_one_that_was_hardly_measured_has_none() {
-    let world = days(3).node("a", "").steady("a", "GPU-1", 0..96, 1_000).steady("a", "GPU-1", 96..97, 1_000);
-    let nodes = charts(world).nodes;
+    let ledger = days(3).node("a", "").steady("a", "GPU-1", 0..96, 1_000).steady("a", "GPU-1", 96..97, 1_000);
+    let nodes = charts(ledger).nodes;
     // A quarter of 96 is about 1 %.
     assert_eq!(nodes[0].days_kwh, [Some(24.0), None, None]);
     assert_eq!(nodes[0].row.models[0].model, "H100");
@@ -156,15 +157,16 @@ fn a_node_has_its_days_and_one_that_was_hardly_measured_has_none() {
 #[test]
 fn nodes_and_boards_have_their_part_of_a_bill_and_what_is_filled_in() {
     // A mean of 400 W for the 2 h (8 quarters) that were not measured are 0.8 kWh; measured were 22 h: 8.8 kWh.
-    let world = days(1).node("a", "").node("b", "").steady("a", "GPU-1", 0..40, 400).steady(
+    let ledger = days(1).node("a", "").node("b", "").steady("a", "GPU-1", 0..40, 400).steady(
         "a",
         "GPU-1",
         48..96,
         400,
     );
-    let mut world = world.steady("b", "GPU-2", 0..88, 400).steady("b", "GPU-2", 88..96, 400).bill("18.4kWh");
-    world.question.is_filled = true;
-    let charts = charts(world);
+    let mut ledger =
+        ledger.steady("b", "GPU-2", 0..88, 400).steady("b", "GPU-2", 88..96, 400).bill("18.4kWh");
+    ledger.question.is_filled = true;
+    let charts = charts(ledger);
     let of = |row: &super::Row| (row.filled_kwh.unwrap(), row.billed_kwh.unwrap());
     // Of 8.8 + 9.6 kWh, the meter said as many.
     let nodes: Vec<_> = charts.nodes.iter().map(|node| of(&node.row)).collect();

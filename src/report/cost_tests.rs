@@ -1,6 +1,6 @@
 //! Costs, carbon and supply of ledgers that are written by hand, with their arithmetic.
 
-use super::world::{World, row};
+use super::test_ledger::{TestLedger, row};
 use super::{ChargeKind, ChargeSpan, Report};
 
 /// 0.10 in general, 0.30 from 16:00 to 20:00, 0.50 for carbon.
@@ -20,8 +20,8 @@ g_per_kwh = 400
 "#;
 
 /// A day of Berlin's winter: 96 quarters.
-fn day() -> World {
-    World::new("2026-11-12T00:00", "2026-11-13T00:00", "Europe/Berlin").node("a", "").node("b", "")
+fn day() -> TestLedger {
+    TestLedger::new("2026-11-12T00:00", "2026-11-13T00:00", "Europe/Berlin").node("a", "").node("b", "")
 }
 
 fn near(one: f64, other: f64) -> bool {
@@ -60,8 +60,8 @@ fn energy_costs_its_price_in_each_band_and_has_its_carbon() {
 #[test]
 fn idle_energy_costs_the_price_of_its_time() {
     // 16:00 to 18:00 at 100 W: 0.2 kWh at 0.30.
-    let world = day().tariffs(BANDS).steady("a", "GPU-1", 0..64, 400).idle("a", "GPU-1", 64..72, 100);
-    assert_near(world.report().total.idle_cost.unwrap(), 0.06);
+    let ledger = day().tariffs(BANDS).steady("a", "GPU-1", 0..64, 400).idle("a", "GPU-1", 64..72, 100);
+    assert_near(ledger.report().total.idle_cost.unwrap(), 0.06);
 }
 
 #[test]
@@ -105,9 +105,9 @@ applies_to = { site = "south" }
 per_kwh = 0.10
 fixed_per_month = 30
 "#;
-    let world = World::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(toml);
-    let world = world.node("a", "north").node("b", "south");
-    let report = world.steady("a", "GPU-1", 0..96, 1_000).steady("b", "GPU-2", 0..96, 500).report();
+    let ledger = TestLedger::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(toml);
+    let ledger = ledger.node("a", "north").node("b", "south");
+    let report = ledger.steady("a", "GPU-1", 0..96, 1_000).steady("b", "GPU-2", 0..96, 500).report();
     assert_eq!((report.total.energy_cost, report.total.currency.clone()), (None, None));
     let costs: Vec<_> = report.costs.iter().map(|cost| (cost.currency.as_str(), cost.energy_cost)).collect();
     assert_eq!(costs[0].0, "EUR");
@@ -158,9 +158,9 @@ hours = "12:00-20:00"
 #[test]
 fn the_highest_quarter_of_a_month_that_counts_costs_its_kilowatts() {
     // From the middle of October to the 3rd of November, in quarters.
-    let world = World::new("2026-10-16T00:00", "2026-11-03T00:00", "UTC").tariffs(DEMAND).node("a", "");
+    let ledger = TestLedger::new("2026-10-16T00:00", "2026-11-03T00:00", "UTC").tariffs(DEMAND).node("a", "");
     let november = 16 * 96;
-    let world = world
+    let ledger = ledger
         .steady("a", "GPU-1", 0..november + 10, 400)
         // 02:30 does not count, 12:00 does, and of 13:00 only 80 % were measured.
         .steady("a", "GPU-1", november + 10..november + 11, 2_000)
@@ -169,7 +169,7 @@ fn the_highest_quarter_of_a_month_that_counts_costs_its_kilowatts() {
         .steady("a", "GPU-1", november + 49..november + 52, 400)
         .covered("a", "GPU-1", november + 52..november + 53, 1_000, 720_000)
         .steady("a", "GPU-1", november + 53..november + 192, 400);
-    let report = world.report();
+    let report = ledger.report();
     let [cost] = &report.costs[..] else { panic!() };
     let charge = |kind: ChargeKind, month: &str| {
         let mut charges = cost.charges.iter().filter(|charge| charge.kind == kind && charge.month == month);
@@ -195,9 +195,9 @@ fn the_highest_quarter_of_a_month_that_counts_costs_its_kilowatts() {
 
 #[test]
 fn months_without_a_reading_are_not_charged_and_that_of_the_first_is_from_part_of_it() {
-    let world = World::new("2020-01-01T00:00", "2026-11-03T00:00", "UTC").tariffs(DEMAND).node("a", "");
-    let end = world.question.range.end.since(world.question.range.start);
-    let report = world.steady("a", "GPU-1", end - 5 * 96..end, 1_000).report();
+    let ledger = TestLedger::new("2020-01-01T00:00", "2026-11-03T00:00", "UTC").tariffs(DEMAND).node("a", "");
+    let end = ledger.question.range.end.since(ledger.question.range.start);
+    let report = ledger.steady("a", "GPU-1", end - 5 * 96..end, 1_000).report();
     let [cost] = &report.costs[..] else { panic!() };
     let charges: Vec<_> =
         cost.charges.iter().map(|charge| (charge.kind, charge.month.as_str(), charge.is_complete)).collect();
@@ -220,23 +220,24 @@ fn months_without_a_reading_are_not_charged_and_that_of_the_first_is_from_part_o
 
 #[test]
 fn a_report_of_some_hosts_has_no_charges_of_the_site() {
-    let mut world = World::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(DEMAND).node("a", "");
-    world = world.node("b", "").steady("a", "GPU-1", 0..96, 1_000).steady("b", "GPU-2", 0..96, 1_000);
-    world.selected = Some(["a".to_owned()].into());
-    let report = world.report();
+    let mut ledger =
+        TestLedger::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(DEMAND).node("a", "");
+    ledger = ledger.node("b", "").steady("a", "GPU-1", 0..96, 1_000).steady("b", "GPU-2", 0..96, 1_000);
+    ledger.selected = Some(["a".to_owned()].into());
+    let report = ledger.report();
     let [cost] = &report.costs[..] else { panic!() };
     assert_eq!((cost.charges.len(), cost.demand_cost, cost.fixed_cost), (0, 0.0, 0.0));
     assert_near(cost.cost.unwrap(), 2.40);
     assert!(note(&report, "are left out").starts_with("Demand and fixed charges"));
     // Of prices without charges there is nothing to say.
-    let plain = world.tariffs(BANDS).report();
+    let plain = ledger.tariffs(BANDS).report();
     assert!(plain.notes.iter().all(|note| !note.contains("left out")), "{:?}", plain.notes);
 }
 
 #[test]
 fn the_uncertainty_of_the_cost_is_of_energy_and_demand() {
-    let world = World::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(DEMAND).node("a", "");
-    let cost = world.steady("a", "GPU-1", 0..96, 1_000).report().costs.remove(0);
+    let ledger = TestLedger::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(DEMAND).node("a", "");
+    let cost = ledger.steady("a", "GPU-1", 0..96, 1_000).report().costs.remove(0);
     // 9.2 % of 2.40 for energy and 9.80 for a kilowatt, and none of 12.50 a month: 1.12.
     assert_near(cost.cost.unwrap(), 24.70);
     assert_eq!(cost.u_cost, Some(1.1));
@@ -261,19 +262,19 @@ per_kwh = 0.10
 
 #[test]
 fn a_month_of_which_no_quarter_was_measured_well_has_no_demand_charge() {
-    let world = World::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(DEMAND).node("a", "");
-    let report = world.covered("a", "GPU-1", 0..96, 400, 600_000).report();
+    let ledger = TestLedger::new("2026-11-01T00:00", "2026-11-02T00:00", "UTC").tariffs(DEMAND).node("a", "");
+    let report = ledger.covered("a", "GPU-1", 0..96, 400, 600_000).report();
     assert!(report.costs[0].charges.iter().all(|charge| charge.kind == ChargeKind::Fixed));
     assert!(note(&report, "is not known").contains("no quarter-hour that counts was measured to 90 %"));
 }
 
 #[test]
 fn the_peak_of_a_month_with_rolled_up_days_may_have_been_higher() {
-    let days = |from: &str, to: &str| World::new(from, to, "UTC").tariffs(DEMAND).node("a", "");
-    let world = days("2026-10-01T00:00", "2026-11-01T00:00")
+    let days = |from: &str, to: &str| TestLedger::new(from, to, "UTC").tariffs(DEMAND).node("a", "");
+    let ledger = days("2026-10-01T00:00", "2026-11-01T00:00")
         .day("a", "GPU-1", 0, 900, 24)
         .day("a", "GPU-1", 96, 900, 24);
-    let report = world.steady("a", "GPU-1", 192..31 * 96, 400).report();
+    let report = ledger.steady("a", "GPU-1", 192..31 * 96, 400).report();
     let demand = report.costs[0].charges.iter().find(|charge| charge.kind == ChargeKind::Demand).unwrap();
     // 0.4 kW at 9.80.
     assert_near(demand.cost, 3.92);
@@ -299,8 +300,8 @@ fn the_peak_of_a_month_with_rolled_up_days_may_have_been_higher() {
 fn rolled_up_days_in_which_no_peak_counts_leave_a_demand_charge_complete() {
     let toml = DEMAND.replace("hours = \"12:00-20:00\"", "days = \"Mon-Fri\"");
     // 1 November 2026 is a Sunday.
-    let world = World::new("2026-11-01T00:00", "2026-12-01T00:00", "UTC").tariffs(&toml).node("a", "");
-    let report = world.day("a", "GPU-1", 0, 900, 24).steady("a", "GPU-1", 96..30 * 96, 400).report();
+    let ledger = TestLedger::new("2026-11-01T00:00", "2026-12-01T00:00", "UTC").tariffs(&toml).node("a", "");
+    let report = ledger.day("a", "GPU-1", 0, 900, 24).steady("a", "GPU-1", 96..30 * 96, 400).report();
     let demand = report.costs[0].charges.iter().find(|charge| charge.kind == ChargeKind::Demand).unwrap();
     assert!(demand.is_complete);
     assert!(report.notes.iter().all(|note| !note.contains("demand charge")), "{:?}", report.notes);
@@ -315,10 +316,10 @@ fn a_rolled_up_day_with_several_prices_has_none() {
 }
 
 /// A station with a load of 1 kW: in the first 8 quarters 2 kW of sun, then 8 of 1.5 kW from the grid, then 8 of nothing.
-fn station() -> World {
-    let world =
+fn station() -> TestLedger {
+    let ledger =
         day().tariffs(&BANDS.replace("[[tariff.band]]", "export = { per_kwh = 0.05 }\n[[tariff.band]]"));
-    world
+    ledger
         .steady("a", "GPU-1", 0..96, 500)
         .flow("X1", "out", 0..24, 1_000)
         .flow("X1", "in", 0..8, 2_000)
@@ -354,9 +355,9 @@ fn energy_of_a_battery_costs_what_charged_it_over_the_round_trip() {
     // 3 kWh at 0.10, of which 2 came out (66.667 %): 0.15. For the sun at the price of export: (0.10 + 2 x 0.05) / 3 / 2/3. The
     // efficiency has a thousandth of a percent.
     let price = |battery: &str| {
-        let mut world = station();
-        world.book.site.battery = crate::tariff::keys::battery(battery).unwrap();
-        let supply = world.report().supply.unwrap();
+        let mut ledger = station();
+        ledger.book.site.battery = crate::tariff::keys::battery(battery).unwrap();
+        let supply = ledger.report().supply.unwrap();
         assert_eq!(supply.currency.as_deref(), Some("EUR"));
         supply.battery_price.unwrap()
     };
@@ -366,40 +367,40 @@ fn energy_of_a_battery_costs_what_charged_it_over_the_round_trip() {
 
 #[test]
 fn energy_of_a_battery_has_no_price_where_a_part_of_what_charged_it_has_none() {
-    let mut world = station();
+    let mut ledger = station();
     // The sun charges it from 00:00 to 02:00, the grid until 04:00.
     let toml =
         BANDS.replace("per_kwh = 0.10\n", "").replace("hours = \"16:00-20:00\"", "hours = \"02:00-04:00\"");
-    world = world.tariffs(&toml);
-    let supply = world.report().supply.unwrap();
+    ledger = ledger.tariffs(&toml);
+    let supply = ledger.report().supply.unwrap();
     assert_eq!((supply.battery_price, supply.currency), (None, None));
-    world.book.site.battery = crate::tariff::keys::battery("zero").unwrap();
-    assert!(world.report().supply.unwrap().battery_price.is_some());
+    ledger.book.site.battery = crate::tariff::keys::battery("zero").unwrap();
+    assert!(ledger.report().supply.unwrap().battery_price.is_some());
 }
 
 #[test]
 fn quarters_in_which_a_flow_is_missing_are_in_no_figure_of_the_supply() {
-    let mut world = station();
-    let grid = world.series("station:X1:grid", "");
-    let from = world.question.range.start.plus(20);
-    world.rows.retain(|row| row.series != grid || row.quarter < from);
-    assert_near(world.report().supply.unwrap().load_kwh, 5.0);
+    let mut ledger = station();
+    let grid = ledger.series("station:X1:grid", "");
+    let from = ledger.question.range.start.plus(20);
+    ledger.rows.retain(|row| row.series != grid || row.quarter < from);
+    assert_near(ledger.report().supply.unwrap().load_kwh, 5.0);
 }
 
 #[test]
 fn a_flow_that_is_told_no_longer_leaves_the_others_and_days_are_in_no_figure() {
-    let mut world = station().day("X1", "station:X1:load", 0, 1_000, 24).seen("X1", "station:X1:grid_in", 5);
-    let report = world.report();
+    let mut ledger = station().day("X1", "station:X1:load", 0, 1_000, 24).seen("X1", "station:X1:grid_in", 5);
+    let report = ledger.report();
     assert!(note(&report, "rolled up are in no figure of the supply").ends_with("by quarter-hour."));
-    world.rows.retain(|row| row.entry.method != crate::ledger::Method::DAY);
-    assert_near(world.report().supply.unwrap().load_kwh, 6.0);
+    ledger.rows.retain(|row| row.entry.method != crate::ledger::Method::DAY);
+    assert_near(ledger.report().supply.unwrap().load_kwh, 6.0);
 }
 
 #[test]
 fn a_short_report_has_the_supply_by_quarter_and_its_charge() {
-    let mut world = station();
-    world.question.charts = Some(super::Stack::Auto);
-    let start = world.question.range.start;
+    let mut ledger = station();
+    ledger.question.charts = Some(super::Stack::Auto);
+    let start = ledger.question.range.start;
     let charge = |at: i64, min: f64, max: f64| ChargeSpan {
         station: "X1".to_owned(),
         from: start.plus(at),
@@ -407,8 +408,8 @@ fn a_short_report_has_the_supply_by_quarter_and_its_charge() {
         max,
         mean: max,
     };
-    world.told.charge = vec![charge(3, 40.0, 45.0), charge(3, 38.0, 44.0), charge(-1, 1.0, 2.0)];
-    let charts = world.report().charts.unwrap().supply.unwrap();
+    ledger.told.charge = vec![charge(3, 40.0, 45.0), charge(3, 38.0, 44.0), charge(-1, 1.0, 2.0)];
+    let charts = ledger.report().charts.unwrap().supply.unwrap();
     assert_eq!((charts.bars.len(), charts.mean_day.len()), (96, 0));
     let bar = &charts.bars[3];
     assert_near(bar.sun_kwh + bar.into_battery_kwh, 0.5);
@@ -419,14 +420,14 @@ fn a_short_report_has_the_supply_by_quarter_and_its_charge() {
 
 #[test]
 fn a_mean_day_is_of_the_quarters_that_were_measured() {
-    let mut world = World::new("2026-11-12T00:00", "2026-11-17T00:00", "UTC").node("a", "");
-    world.question.charts = Some(super::Stack::Auto);
+    let mut ledger = TestLedger::new("2026-11-12T00:00", "2026-11-17T00:00", "UTC").node("a", "");
+    ledger.question.charts = Some(super::Stack::Auto);
     for day in 0..3 {
         let quarters = day * 96..day * 96 + 4;
-        world = world.flow("X1", "out", quarters.clone(), 900).flow("X1", "in", quarters.clone(), 900);
-        world = world.flow("X1", "solar", quarters.clone(), 600).flow("X1", "grid", quarters, 300);
+        ledger = ledger.flow("X1", "out", quarters.clone(), 900).flow("X1", "in", quarters.clone(), 900);
+        ledger = ledger.flow("X1", "solar", quarters.clone(), 600).flow("X1", "grid", quarters, 300);
     }
-    let charts = world.report().charts.unwrap().supply.unwrap();
+    let charts = ledger.report().charts.unwrap().supply.unwrap();
     assert_eq!((charts.bars.len(), charts.mean_day.len()), (5, 24));
     assert_near(charts.mean_day[0].sun_kwh, 0.6);
     assert_near(charts.mean_day[0].grid_kwh, 0.3);
@@ -439,23 +440,23 @@ fn a_mean_day_is_of_the_quarters_that_were_measured() {
 
 #[test]
 fn a_mean_day_is_the_sum_of_the_mean_days_of_its_stations() {
-    let mut world = World::new("2026-11-12T10:30", "2026-11-17T00:00", "UTC").node("a", "");
-    world.question.charts = Some(super::Stack::Auto);
-    let flows = |world: World, serial: &str, from: i64, watts: i64| {
+    let mut ledger = TestLedger::new("2026-11-12T10:30", "2026-11-17T00:00", "UTC").node("a", "");
+    ledger.question.charts = Some(super::Stack::Auto);
+    let flows = |ledger: TestLedger, serial: &str, from: i64, watts: i64| {
         let quarters = from..from + 4;
-        let world =
-            world.flow(serial, "out", quarters.clone(), watts).flow(serial, "in", quarters.clone(), watts);
-        world.flow(serial, "solar", quarters.clone(), 0).flow(serial, "grid", quarters, watts)
+        let ledger =
+            ledger.flow(serial, "out", quarters.clone(), watts).flow(serial, "in", quarters.clone(), watts);
+        ledger.flow(serial, "solar", quarters.clone(), 0).flow(serial, "grid", quarters, watts)
     };
     // From 00:00 of three days at 600 W, and of one at 300 W.
     let midnight = 13 * 4 + 2;
     for day in 0..3 {
-        world = flows(world, "X1", midnight + day * 96, 600);
+        ledger = flows(ledger, "X1", midnight + day * 96, 600);
     }
-    world = flows(world, "X2", midnight, 300);
+    ledger = flows(ledger, "X2", midnight, 300);
     // One station has no reading from 01:00.
-    world = flows(world, "X1", midnight + 4, 600);
-    let start = world.question.range.start;
+    ledger = flows(ledger, "X1", midnight + 4, 600);
+    let start = ledger.question.range.start;
     let charge = |station: &str, at: i64, mean: f64| ChargeSpan {
         station: station.to_owned(),
         from: start.plus(at),
@@ -463,9 +464,9 @@ fn a_mean_day_is_the_sum_of_the_mean_days_of_its_stations() {
         max: mean,
         mean,
     };
-    world.told.charge =
+    ledger.told.charge =
         vec![charge("X1", midnight, 90.0), charge("X1", midnight + 96, 70.0), charge("X2", midnight, 20.0)];
-    let charts = world.report().charts.unwrap().supply.unwrap();
+    let charts = ledger.report().charts.unwrap().supply.unwrap();
     assert_near(charts.mean_day[0].grid_kwh, 0.9);
     assert!(charts.mean_day[0].is_whole && !charts.mean_day[1].is_whole);
     assert_near(charts.mean_day[1].grid_kwh, 0.6);

@@ -3,10 +3,10 @@
 use super::calendar::Calendar;
 use super::facts::Facts;
 use super::fleet::Fleet;
+use super::priced_rows::{PricedRows, board_means};
 use super::prices::Prices;
 use super::sums::Sums;
 use super::tally::Tally;
-use super::walk::{Walk, board_means};
 use crate::reading::Share;
 
 /// The boards, their rows and their prices.
@@ -37,22 +37,22 @@ impl Data {
         let means_mw = board_means(&fleet);
         let mut data =
             Self { calendar, fleet, prices, idle_below: facts.idle_below, means_mw, bases: Vec::new() };
-        data.bases = bases(&data.walk());
+        data.bases = bases(&data.priced_rows());
         data
     }
 
-    /// The way over the rows.
-    pub(super) fn walk(&self) -> Walk<'_> {
+    /// The rows of the boards with their prices.
+    pub(super) fn priced_rows(&self) -> PricedRows<'_> {
         let Self { fleet, prices, idle_below, means_mw, .. } = self;
-        Walk { fleet, prices, idle_below: *idle_below, means_mw }
+        PricedRows { fleet, prices, idle_below: *idle_below, means_mw }
     }
 }
 
-fn bases(walk: &Walk<'_>) -> Vec<Base> {
+fn bases(rows: &PricedRows<'_>) -> Vec<Base> {
     let mut bases = Vec::new();
-    for (number, part) in walk.fleet.parts.iter().enumerate() {
-        let mut of_band = vec![None; walk.prices.bands.len()];
-        walk.add(part, |_, slot, add| {
+    for (number, part) in rows.fleet.parts.iter().enumerate() {
+        let mut of_band = vec![None; rows.prices.bands.len()];
+        rows.add(part, |_, slot, add| {
             if let Some(sums) = of_band.get_mut(slot.band) {
                 add(sums.get_or_insert_with(Sums::default));
             }

@@ -7,7 +7,7 @@ use super::gaps::GapReason;
 use super::measured::Told;
 use super::model::{AlertRow, Report};
 use super::question::Stack;
-use super::world::World;
+use super::test_ledger::TestLedger;
 use crate::ledger::{Entry, Method, NumberedRow};
 use crate::support::stable_hash;
 
@@ -80,9 +80,9 @@ pub(crate) fn month() -> Report {
 }
 
 static MONTH: LazyLock<Report> = LazyLock::new(|| {
-    let mut world = world();
-    world.question.charts = Some(Stack::Auto);
-    let measured = world.measured();
+    let mut ledger = ledger();
+    ledger.question.charts = Some(Stack::Auto);
+    let measured = ledger.measured();
     let told = Told {
         reasons: measured.gaps().iter().map(|gap| Some(reason(&gap.what))).collect(),
         ..Told::default()
@@ -104,26 +104,27 @@ fn reason(what: &str) -> GapReason {
 }
 
 /// The ledger of the month.
-fn world() -> World {
-    let mut world = World::new("2026-10-28T00:00", "2026-11-27T00:00", "America/Chicago").tariffs(TARIFFS);
+fn ledger() -> TestLedger {
+    let mut ledger =
+        TestLedger::new("2026-10-28T00:00", "2026-11-27T00:00", "America/Chicago").tariffs(TARIFFS);
     for (node, n_gpus, model, site, watts, tenths) in NODES {
-        world = world.node(node, site);
+        ledger = ledger.node(node, site);
         let works: Vec<bool> = (0..=day_of(QUARTERS))
             .map(|day| stable_hash(&format!("{node} works on {day}")) % 10 < tenths)
             .collect();
         for gpu in 0..n_gpus {
             let uuid = format!("GPU-{:08x}-{node}", stable_hash(&format!("{node}/{gpu}")) >> 32);
-            let series = world.series(&uuid, model);
-            world.indices.insert(series, u32::try_from(gpu).unwrap());
-            let (number, first) = (world.node_id(node), world.question.range.start);
+            let series = ledger.series(&uuid, model);
+            ledger.indices.insert(series, u32::try_from(gpu).unwrap());
+            let (number, first) = (ledger.node_id(node), ledger.question.range.start);
             let seed = stable_hash(&uuid);
             for quarter in (0..QUARTERS).filter(|quarter| !is_missing(node, gpu, *quarter)) {
                 let entry = entry(seed, works[day_of(quarter)], quarter, watts);
-                world.rows.push(NumberedRow { series, node: number, quarter: first.plus(quarter), entry });
+                ledger.rows.push(NumberedRow { series, node: number, quarter: first.plus(quarter), entry });
             }
         }
     }
-    world
+    ledger
 }
 
 fn is_missing(node: &str, gpu: i64, quarter: i64) -> bool {

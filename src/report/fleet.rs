@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::calendar::Calendar;
 use super::facts::Facts;
-use super::lane::Lane;
+use super::load_profile::LoadProfile;
 use super::presence::{Expected, Presence, of_board};
 use super::tally::Tally;
 use crate::ledger::{LastSeen, SeriesKey, SeriesName};
@@ -75,7 +75,7 @@ pub(super) struct Board {
 pub(super) struct Part {
     pub(super) board: usize,
     pub(super) node: usize,
-    pub(super) lane: Lane,
+    pub(super) profile: LoadProfile,
     pub(super) presence: Presence,
 }
 
@@ -85,13 +85,13 @@ pub(super) struct StationFlow {
     pub(super) serial: String,
     pub(super) model: String,
     pub(super) flow: String,
-    pub(super) lane: Lane,
+    pub(super) profile: LoadProfile,
 }
 
 /// A series with all its rows.
 #[derive(Debug)]
 struct Candidate {
-    lanes: Vec<Lane>,
+    profiles: Vec<LoadProfile>,
     /// Its first and last quarter with a row.
     seen: Option<(usize, usize)>,
     before: Option<LastSeen>,
@@ -103,13 +103,13 @@ struct Candidate {
 
 impl Fleet {
     pub(super) fn new(tally: Tally, facts: &Facts<'_>, calendar: &Calendar) -> Self {
-        let (lanes, cut_mj) = tally.into_lanes();
+        let (profiles, cut_mj) = tally.into_profiles();
         let running = calendar.number(Quarter::at(facts.now));
         let mut builder = Builder::new(Self { running, ..Self::default() }, *facts);
         let cut_mj = cut_mj.into_iter().filter(|(node, _)| builder.is_selected(*node));
         let cut_mj = cut_mj.map(|(_, energy)| energy).sum();
         builder.fleet.cut_mj = cut_mj;
-        let candidates = candidates(lanes, facts, calendar);
+        let candidates = candidates(profiles, facts, calendar);
         let (flows, mut boards): (Vec<_>, Vec<_>) = candidates
             .into_iter()
             .partition(|candidate| SeriesKey::station_in(builder.key(candidate.series())).is_some());
@@ -124,7 +124,7 @@ impl Fleet {
     fn first_quarter(&self) -> usize {
         let first = |part: &Part| {
             let alive = part.presence.alive.first().map(|alive| alive.start);
-            alive.into_iter().chain(part.lane.seen.map(|seen| seen.0)).min()
+            alive.into_iter().chain(part.profile.seen.map(|seen| seen.0)).min()
         };
         self.parts.iter().filter_map(first).min().unwrap_or(0)
     }
@@ -150,7 +150,7 @@ impl Fleet {
 
 impl Candidate {
     fn series(&self) -> i64 {
-        self.lanes.first().map_or(0, |lane| lane.series)
+        self.profiles.first().map_or(0, |profile| profile.series)
     }
 
     /// When it is expected, up to the quarter that is running. `None` if it never was.
@@ -164,23 +164,23 @@ impl Candidate {
     }
 }
 
-/// Lanes by series, with a lane for each series that was seen before the range and not in it.
-fn candidates(lanes: Vec<Lane>, facts: &Facts<'_>, calendar: &Calendar) -> Vec<Candidate> {
-    let mut by_series = BTreeMap::<i64, Vec<Lane>>::new();
-    lanes.into_iter().for_each(|lane| by_series.entry(lane.series).or_default().push(lane));
+/// Profiles by series, with one for each series that was seen before the range and not in it.
+fn candidates(profiles: Vec<LoadProfile>, facts: &Facts<'_>, calendar: &Calendar) -> Vec<Candidate> {
+    let mut by_series = BTreeMap::<i64, Vec<LoadProfile>>::new();
+    profiles.into_iter().for_each(|profile| by_series.entry(profile.series).or_default().push(profile));
     let first = calendar.range().start;
     let recent = facts.last_seen.iter().filter(|seen| seen.is_recent(first));
     let before: BTreeMap<i64, LastSeen> = recent.map(|seen| (seen.series, *seen)).collect();
     for (series, seen) in &before {
-        let none = || vec![Lane::new(*series, seen.node, calendar.quarters().end)];
+        let none = || vec![LoadProfile::new(*series, seen.node, calendar.quarters().end)];
         by_series.entry(*series).or_insert_with(none);
     }
-    let candidate = |(series, lanes): (i64, Vec<Lane>)| {
-        let seen = lanes.iter().filter_map(|lane| lane.seen);
+    let candidate = |(series, profiles): (i64, Vec<LoadProfile>)| {
+        let seen = profiles.iter().filter_map(|profile| profile.seen);
         let seen = seen.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
-        let last = lanes.iter().max_by_key(|lane| (lane.seen.map(|seen| seen.1), lane.node));
-        let node = last.map_or(0, |lane| lane.node);
-        Candidate { seen, before: before.get(&series).copied(), node, lanes, is_replaced: false }
+        let last = profiles.iter().max_by_key(|profile| (profile.seen.map(|seen| seen.1), profile.node));
+        let node = last.map_or(0, |profile| profile.node);
+        Candidate { seen, before: before.get(&series).copied(), node, profiles, is_replaced: false }
     };
     by_series.into_iter().map(candidate).collect()
 }
@@ -247,12 +247,12 @@ impl<'a> Builder<'a> {
         let (serial, name) = SeriesKey::station_in(self.key(series)).unwrap_or_default();
         let model = self.model(series);
         // One that was told before the range and not in it is not told.
-        for lane in flow.lanes {
-            if lane.seen.is_none() || !self.is_selected(lane.node) {
+        for profile in flow.profiles {
+            if profile.seen.is_none() || !self.is_selected(profile.node) {
                 continue;
             }
             let (serial, flow) = (SafeText::new(serial).as_str().to_owned(), name.to_owned());
-            self.fleet.flows.push(StationFlow { serial, model: model.clone(), flow, lane });
+            self.fleet.flows.push(StationFlow { serial, model: model.clone(), flow, profile });
         }
     }
 
@@ -268,19 +268,19 @@ impl<'a> Builder<'a> {
             names.nodes.get(&board.node).is_some_and(|node| self.facts.nodes.contains_key(node));
         let Some(expected) = board.expected(is_in_inventory, self.fleet.running) else { return };
         let series = board.series();
-        let presences = of_board(&board.lanes, &expected);
-        let parts = board.lanes.into_iter().zip(presences);
+        let presences = of_board(&board.profiles, &expected);
+        let parts = board.profiles.into_iter().zip(presences);
         // A board that moved is followed over all nodes first, so that it is not missed where it left.
-        let parts: Vec<_> = parts.filter(|(lane, _)| self.is_selected(lane.node)).collect();
-        let last = parts.iter().max_by_key(|(lane, _)| (lane.seen.map(|seen| seen.1), lane.node));
-        let Some(node) = last.map(|(lane, _)| lane.node) else { return };
+        let parts: Vec<_> = parts.filter(|(profile, _)| self.is_selected(profile.node)).collect();
+        let last = parts.iter().max_by_key(|(profile, _)| (profile.seen.map(|seen| seen.1), profile.node));
+        let Some(node) = last.map(|(profile, _)| profile.node) else { return };
         let gain = self.name_board(series, node);
-        for (mut lane, presence) in parts {
+        for (mut profile, presence) in parts {
             if (gain - 1.0).abs() > f64::EPSILON {
-                lane.multiply(gain);
+                profile.multiply(gain);
             }
-            let (board, node) = (self.fleet.boards.len() - 1, self.node(lane.node));
-            self.fleet.parts.push(Part { board, node, lane, presence });
+            let (board, node) = (self.fleet.boards.len() - 1, self.node(profile.node));
+            self.fleet.parts.push(Part { board, node, profile, presence });
         }
     }
 

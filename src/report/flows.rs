@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use super::data::Data;
 use super::fleet::StationFlow;
-use super::lane::Cell;
+use super::load_profile::Cell;
 use crate::ledger::Flow;
 
 /// The least covered time of a flow beside another of its station, in percent.
@@ -108,7 +108,7 @@ pub(super) fn stations(data: &Data) -> Vec<Station> {
 }
 
 fn station(data: &Data, serial: &str, flows: &[&StationFlow]) -> Station {
-    let seen = flows.iter().filter_map(|flow| flow.lane.seen);
+    let seen = flows.iter().filter_map(|flow| flow.profile.seen);
     let first = seen.map(|(first, _)| first).min().unwrap_or(0);
     let mut station = Station {
         serial: serial.to_owned(),
@@ -117,7 +117,7 @@ fn station(data: &Data, serial: &str, flows: &[&StationFlow]) -> Station {
         ..Station::default()
     };
     for quarter in first..data.calendar.quarters().end {
-        let cells: Vec<&Cell> = flows.iter().filter_map(|flow| flow.lane.cell(quarter)).collect();
+        let cells: Vec<&Cell> = flows.iter().filter_map(|flow| flow.profile.cell(quarter)).collect();
         let covered = cells.iter().map(|cell| cell.covered_ms);
         let (least, most) = (covered.clone().min().unwrap_or(0), covered.max().unwrap_or(0));
         let is_even = u64::from(least) * 100 >= u64::from(most) * LEAST_PERCENT;
@@ -136,7 +136,7 @@ fn station(data: &Data, serial: &str, flows: &[&StationFlow]) -> Station {
 fn told(flows: &[&StationFlow], quarter: usize) -> Flows {
     let energy = |of: Flow| {
         let mut own = flows.iter().filter(|flow| flow.flow == of.label());
-        own.find_map(|flow| flow.lane.cell(quarter)).map(|cell| cell.energy_mj)
+        own.find_map(|flow| flow.profile.cell(quarter)).map(|cell| cell.energy_mj)
     };
     Flows {
         input: energy(Flow::In),

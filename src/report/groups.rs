@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::axis::{Axis, Line};
 use super::data::Data;
 use super::fleet::Part;
+use super::priced_rows::When;
 use super::sums::Sums;
-use super::walk::When;
 
 /// A group with its keys on both axes.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +22,7 @@ pub(super) fn summed(data: &Data, axes: (&Axis, &Axis), is_in: impl Fn(&Part) ->
         for (number, part) in data.fleet.parts.iter().enumerate().filter(|(_, part)| is_in(part)) {
             let table = data.prices.table_of(part.node);
             let (x, y) = (axes.0.line(number, table), axes.1.line(number, table));
-            data.walk().add(part, |when, _, add| groups.update((key(&x, &when), key(&y, &when)), add));
+            data.priced_rows().add(part, |when, _, add| groups.update((key(&x, &when), key(&y, &when)), add));
         }
         return groups.groups;
     }

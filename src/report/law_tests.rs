@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::world::World;
+use super::test_ledger::TestLedger;
 use super::{Report, Stack};
 use crate::ledger::{Entry, Method};
 
@@ -45,9 +45,10 @@ per_kwh = -0.02
 type Fact = (i64, usize, i64, i64, i64, bool);
 
 /// Three days over the end of a month with a board or more on three nodes, one of which is not in the inventory.
-fn world(facts: &[Fact]) -> World {
-    let mut world = World::new("2026-10-30T00:00", "2026-11-02T00:00", "Europe/Berlin").tariffs(TARIFFS);
-    world = world.node("n1", "north").node("n2", "south");
+fn ledger(facts: &[Fact]) -> TestLedger {
+    let mut ledger =
+        TestLedger::new("2026-10-30T00:00", "2026-11-02T00:00", "Europe/Berlin").tariffs(TARIFFS);
+    ledger = ledger.node("n1", "north").node("n2", "south");
     for (board, node, quarter, energy_mj, covered_ms, is_day) in facts {
         let (node, model) = (["n1", "n2", "n3"][*node], ["H100", "A100"][usize::from(board % 2 == 0)]);
         let method = if *is_day { Method::DAY } else { Method::READINGS };
@@ -62,9 +63,9 @@ fn world(facts: &[Fact]) -> World {
             busy_ms: (energy_mj % 3 != 0).then_some(covered_ms / 20),
             method,
         };
-        world.add(node, &format!("GPU-{board}"), model, quarter, entry);
+        ledger.add(node, &format!("GPU-{board}"), model, quarter, entry);
     }
-    world
+    ledger
 }
 
 fn facts() -> impl Strategy<Value = Vec<Fact>> {
@@ -92,7 +93,7 @@ proptest! {
 
     #[test]
     fn rows_sum_to_the_total_whatever_they_are_grouped_by(facts in facts(), by in prop::sample::select(&GROUPINGS[..])) {
-        let report = world(&facts).by(by).bill("123.457kWh").report();
+        let report = ledger(&facts).by(by).bill("123.457kWh").report();
         prop_assert_eq!(energy(&report), millijoules(report.total.energy_kwh));
         let sum = |figure: fn(&super::Row) -> Option<f64>| report.rows.iter().filter_map(figure).sum::<f64>();
         let total = &report.total;
@@ -107,14 +108,14 @@ proptest! {
 
     #[test]
     fn gaps_sum_to_the_time_that_was_not_measured(facts in facts()) {
-        let report = world(&facts).report();
+        let report = ledger(&facts).report();
         let gaps: f64 = report.gaps.iter().map(|gap| gap.gpu_hours).sum();
         prop_assert!(near(gaps, report.total.unmeasured_h), "{} {}", gaps, report.total.unmeasured_h);
     }
 
     #[test]
     fn bands_and_costs_sum_to_the_total(facts in facts()) {
-        let report = world(&facts).report();
+        let report = ledger(&facts).report();
         let bands: i64 = report.bands.iter().map(|band| millijoules(band.energy_kwh)).sum();
         prop_assert_eq!(bands, millijoules(report.total.energy_kwh));
         let costs: f64 = report.costs.iter().filter_map(|cost| cost.energy_cost).sum();
@@ -123,9 +124,9 @@ proptest! {
 
     #[test]
     fn nodes_by_day_sum_to_the_nodes(facts in facts()) {
-        let by_node = world(&facts).by("node").report();
+        let by_node = ledger(&facts).by("node").report();
         let mut sums = BTreeMap::<String, (i64, f64)>::new();
-        for row in world(&facts).by("node,day").report().rows {
+        for row in ledger(&facts).by("node,day").report().rows {
             let node = row.group.split(" / ").next().unwrap().to_owned();
             let sum = sums.entry(node).or_default();
             *sum = (sum.0 + millijoules(row.energy_kwh), sum.1 + row.unmeasured_h);
@@ -144,7 +145,7 @@ proptest! {
         by in prop::sample::select(&GROUPINGS[..]),
     ) {
         // Both have the series and nodes under the same numbers.
-        let mut one = world(&facts).by(by);
+        let mut one = ledger(&facts).by(by);
         one.question.charts = Some(Stack::Auto);
         let mut other = one.clone();
         let place = |fact: &Fact| facts.iter().position(|known| known == fact).unwrap();
@@ -154,10 +155,10 @@ proptest! {
 
     #[test]
     fn the_rest_of_the_largest_groups_is_in_one_row(facts in facts(), top in 1..4_usize) {
-        let mut world = world(&facts).by("gpu");
-        let whole = world.report();
-        world.question.top = Some(top);
-        let report = world.report();
+        let mut ledger = ledger(&facts).by("gpu");
+        let whole = ledger.report();
+        ledger.question.top = Some(top);
+        let report = ledger.report();
         prop_assert_eq!(energy(&report), energy(&whole));
         prop_assert!(report.rows.len() <= top + 1);
         prop_assert_eq!(report.rows[0].energy_kwh.to_bits(), whole.rows[0].energy_kwh.to_bits());
@@ -165,9 +166,9 @@ proptest! {
 
     #[test]
     fn charts_have_the_energy_of_the_report(facts in facts()) {
-        let mut world = world(&facts);
-        world.question.charts = Some(Stack::Auto);
-        let report = world.report();
+        let mut ledger = ledger(&facts);
+        ledger.question.charts = Some(Stack::Auto);
+        let report = ledger.report();
         let charts = report.charts.as_ref().unwrap();
         let total = millijoules(report.total.energy_kwh);
         let nodes: i64 = charts.nodes.iter().map(|node| millijoules(node.row.energy_kwh)).sum();

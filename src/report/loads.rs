@@ -70,7 +70,7 @@ pub(super) fn each_load(
 fn add_loads(part: &Part, running: usize, mut add: impl FnMut(usize, Load)) {
     let expected = Load { expected_ms: QUARTER_MS.into(), ..Load::default() };
     part.presence.alive.iter().flat_map(Clone::clone).for_each(|quarter| add(quarter, expected));
-    for (quarter, cell) in part.lane.cells() {
+    for (quarter, cell) in part.profile.cells() {
         let covered_ms = u64::from(cell.covered_ms);
         let expected_ms = match part.presence.is_alive(quarter) {
             true => 0,

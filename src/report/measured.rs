@@ -55,9 +55,9 @@ impl<'a> MeasuredRange<'a> {
 
     /// Whether nothing was measured.
     pub fn is_empty(&self) -> bool {
-        let lanes = self.data.fleet.parts.iter().map(|part| &part.lane);
-        let mut lanes = lanes.chain(self.data.fleet.flows.iter().map(|flow| &flow.lane));
-        lanes.all(|lane| lane.cells().next().is_none() && lane.days.is_empty())
+        let profiles = self.data.fleet.parts.iter().map(|part| &part.profile);
+        let mut profiles = profiles.chain(self.data.fleet.flows.iter().map(|flow| &flow.profile));
+        profiles.all(|profile| profile.cells().next().is_none() && profile.days.is_empty())
     }
 
     /// The largest times that were not measured, whose reasons [`MeasuredRange::report`] takes.

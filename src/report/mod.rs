@@ -24,9 +24,9 @@ mod fleet;
 mod flows;
 mod gaps;
 mod groups;
-mod lane;
 #[cfg(test)]
 mod law_tests;
+mod load_profile;
 mod loads;
 mod measured;
 mod model;
@@ -34,6 +34,7 @@ mod names;
 mod notes;
 mod periods;
 mod presence;
+mod priced_rows;
 mod prices;
 mod question;
 #[cfg(test)]
@@ -44,9 +45,8 @@ mod sums;
 mod supply;
 mod supply_charts;
 mod tally;
-mod walk;
 #[cfg(test)]
-mod world;
+mod test_ledger;
 
 pub use facts::Facts;
 pub use gaps::{GapReason, GapScope, MAX_GAPS, OpenGap};

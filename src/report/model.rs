@@ -13,9 +13,6 @@ use crate::reading::Timestamp;
 /// The name and version of the JSON.
 pub const SCHEMA: &str = "fleetwatt.report/1";
 
-/// A number that is printed as JSON has it; whole where it is whole.
-pub type Kwh = f64;
-
 /// A report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -111,7 +108,7 @@ pub struct Row {
     /// Number of GPUs.
     pub gpus: usize,
     /// The measured energy.
-    pub energy_kwh: Kwh,
+    pub energy_kwh: f64,
     /// The expanded uncertainty (k = 2) of the energy, to two significant digits; `None` if all of it is an estimate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub u_kwh: Option<f64>,
@@ -189,7 +186,7 @@ impl Row {
     }
 }
 
-fn is_unmeasured(measured_share: Option<f64>, energy_kwh: Kwh) -> bool {
+fn is_unmeasured(measured_share: Option<f64>, energy_kwh: f64) -> bool {
     measured_share.is_none_or(|share| share <= 0.0) && energy_kwh <= 0.0
 }
 
@@ -270,7 +267,7 @@ pub struct Band {
     /// Its name; `standard` for a tariff's price outside of its bands.
     pub name: String,
     /// Its energy.
-    pub energy_kwh: Kwh,
+    pub energy_kwh: f64,
     /// The cost of it; `None` where there is no price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub energy_cost: Option<f64>,
@@ -311,19 +308,19 @@ pub struct Supply {
     /// The stations' models and serial numbers as they are shown.
     pub stations: Vec<String>,
     /// All that went out to loads: sun, battery and grid together.
-    pub load_kwh: Kwh,
+    pub load_kwh: f64,
     /// The energy of the panels.
-    pub solar_kwh: Kwh,
+    pub solar_kwh: f64,
     /// The energy from the grid.
-    pub grid_kwh: Kwh,
+    pub grid_kwh: f64,
     /// Of the load: from the sun at that time.
-    pub sun_direct_kwh: Kwh,
+    pub sun_direct_kwh: f64,
     /// Of the load: from the battery.
-    pub battery_out_kwh: Kwh,
+    pub battery_out_kwh: f64,
     /// Of the load: from the grid at that time.
-    pub grid_direct_kwh: Kwh,
+    pub grid_direct_kwh: f64,
     /// Into the battery.
-    pub battery_in_kwh: Kwh,
+    pub battery_in_kwh: f64,
     /// 1 - what came from the grid, directly or through the battery, over the load; `None` without a load.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_sufficiency: Option<f64>,
@@ -401,7 +398,7 @@ pub struct StackMember {
     /// Its name, such as `hgx-01` or `5 more nodes`.
     pub name: String,
     /// Its energy.
-    pub energy_kwh: Kwh,
+    pub energy_kwh: f64,
     /// Its part of all energy, 0 to 1.
     pub share: f64,
     /// Whether it is the rest.
@@ -434,7 +431,7 @@ pub struct PeriodBar {
     /// Its whole length in hours: 23 or 25 on two days of a year.
     pub hours: f64,
     /// Its energy.
-    pub energy_kwh: Kwh,
+    pub energy_kwh: f64,
     /// The energy of each part, in the order of `parts`.
     pub parts_kwh: Vec<f64>,
     /// The cost of each part; `None` without a price.

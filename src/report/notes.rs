@@ -82,7 +82,7 @@ pub(super) fn on_energy(data: &Data, total: &Row) -> Vec<String> {
 
 /// The remark on days that were rolled up, of which a part of the figures is not known.
 pub(super) fn on_days(data: &Data) -> Option<String> {
-    let days = data.fleet.parts.iter().flat_map(|part| &part.lane.days);
+    let days = data.fleet.parts.iter().flat_map(|part| &part.profile.days);
     let days: BTreeSet<usize> = days.map(|day| day.quarters.start).collect();
     let n_days = counted(days.len(), "day that was", "days that were");
     (!days.is_empty()).then(|| {
@@ -220,13 +220,13 @@ fn unpriced(data: &Data) -> BTreeMap<Unpriced, BTreeMap<usize, (usize, i64)>> {
         let table = data.prices.table_of(part.node);
         let slots = data.prices.table(table);
         if slots.iter().any(|slot| slot.price.is_err()) {
-            for (quarter, cell) in part.lane.cells() {
+            for (quarter, cell) in part.profile.cells() {
                 if let Some(Err(why)) = slots.get(quarter).map(|slot| slot.price) {
                     add(why, quarter..quarter + 1, cell.energy_mj);
                 }
             }
         }
-        for day in &part.lane.days {
+        for day in &part.profile.days {
             if let Err(why) = data.prices.slot_of_day(table, &day.quarters).price {
                 add(why, day.quarters.clone(), day.cell.energy_mj);
             }
@@ -255,7 +255,7 @@ fn times(data: &Data, quarters: &BTreeMap<usize, (usize, i64)>) -> String {
 
 /// The remark on stations whose days were rolled up.
 pub(super) fn on_supply(data: &Data) -> Option<String> {
-    let has_days = data.fleet.flows.iter().any(|flow| !flow.lane.days.is_empty());
+    let has_days = data.fleet.flows.iter().any(|flow| !flow.profile.days.is_empty());
     has_days.then(|| {
         "Days of stations that were rolled up are in no figure of the supply: the sources of a load are known by \
          quarter-hour."

@@ -148,7 +148,7 @@ impl Peak {
 fn largest_site(data: &Data) -> Option<(usize, usize)> {
     let (mut nodes, mut tables) = (BTreeMap::<usize, i64>::new(), BTreeMap::<usize, i64>::new());
     for part in &data.fleet.parts {
-        let energy: i64 = part.lane.cells().map(|(_, cell)| cell.energy_mj).sum();
+        let energy: i64 = part.profile.cells().map(|(_, cell)| cell.energy_mj).sum();
         *nodes.entry(part.node).or_default() += energy;
         *tables.entry(data.prices.table_of(part.node)).or_default() += energy;
     }

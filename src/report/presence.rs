@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::figures::QUARTER_MS;
-use super::lane::Lane;
+use super::load_profile::LoadProfile;
 use crate::ledger::MAX_COVERED_MS;
 
 /// When a board is expected.
@@ -80,16 +80,16 @@ impl Presence {
     }
 }
 
-/// The presence of a board in each of its lanes.
-pub(super) fn of_board(lanes: &[Lane], expected: &Expected) -> Vec<Presence> {
-    let mut presences = vec![Presence::default(); lanes.len()];
-    let mut owner = first_owner(lanes);
+/// The presence of a board in each of its profiles.
+pub(super) fn of_board(profiles: &[LoadProfile], expected: &Expected) -> Vec<Presence> {
+    let mut presences = vec![Presence::default(); profiles.len()];
+    let mut owner = first_owner(profiles);
     let mut quarter = expected.quarters.start;
     while quarter < expected.quarters.end {
-        let part = day_at(lanes, quarter).unwrap_or(quarter..quarter + 1);
+        let part = day_at(profiles, quarter).unwrap_or(quarter..quarter + 1);
         let part = quarter..part.end.min(expected.quarters.end).max(quarter + 1);
-        let covered = covered_ms(lanes, &part);
-        owner = next_owner(lanes, &part, owner);
+        let covered = covered_ms(profiles, &part);
+        owner = next_owner(profiles, &part, owner);
         if let Some(presence) = presences.get_mut(owner) {
             let whole = i64::from(QUARTER_MS).saturating_mul(i64::try_from(part.len()).unwrap_or(0));
             let missing = if expected.is_edge(&part) { 0 } else { (whole - covered).max(0) };
@@ -110,42 +110,43 @@ pub(super) fn of_board(lanes: &[Lane], expected: &Expected) -> Vec<Presence> {
     presences
 }
 
-/// The lane with the first row; the first of all if none has any.
-fn first_owner(lanes: &[Lane]) -> usize {
-    let seen = lanes.iter().enumerate().filter_map(|(at, lane)| Some((lane.seen?.0, at)));
+/// The profile with the first row; the first of all if none has any.
+fn first_owner(profiles: &[LoadProfile]) -> usize {
+    let seen = profiles.iter().enumerate().filter_map(|(at, profile)| Some((profile.seen?.0, at)));
     seen.min().map_or(0, |(_, at)| at)
 }
 
-/// The lane where the board was last within a part of the time: where it changes, the one that it went to.
-fn next_owner(lanes: &[Lane], part: &Range<usize>, owner: usize) -> usize {
-    if lanes.len() < 2 {
+/// The profile where the board was last within a part of the time: where it changes, the one that it went to.
+fn next_owner(profiles: &[LoadProfile], part: &Range<usize>, owner: usize) -> usize {
+    if profiles.len() < 2 {
         return owner;
     }
-    let is_covered = |lane: &Lane| covered_ms(std::slice::from_ref(lane), part) > 0;
-    let mut others = lanes.iter().enumerate().filter(|(at, lane)| *at != owner && is_covered(lane));
-    // Of a board that comes back within a part, the later lane would be another: the one that goes on.
-    let goes_on = |lane: &Lane| covered_ms(std::slice::from_ref(lane), &(part.end..part.end + 1)) > 0;
-    if lanes.get(owner).is_some_and(goes_on) { owner } else { others.next().map_or(owner, |(at, _)| at) }
+    let is_covered = |profile: &LoadProfile| covered_ms(std::slice::from_ref(profile), part) > 0;
+    let mut others = profiles.iter().enumerate().filter(|(at, profile)| *at != owner && is_covered(profile));
+    // Of a board that comes back within a part, the later profile would be another: the one that goes on.
+    let goes_on =
+        |profile: &LoadProfile| covered_ms(std::slice::from_ref(profile), &(part.end..part.end + 1)) > 0;
+    if profiles.get(owner).is_some_and(goes_on) { owner } else { others.next().map_or(owner, |(at, _)| at) }
 }
 
 /// The covered time of quarters and of days that begin in them.
-fn covered_ms(lanes: &[Lane], part: &Range<usize>) -> i64 {
-    let of_lane = |lane: &Lane| {
-        let quarters: i64 = part.clone().map(|quarter| i64::from(lane.covered_ms(quarter))).sum();
-        let days = lane.days.iter().filter(|day| part.contains(&day.quarters.start));
+fn covered_ms(profiles: &[LoadProfile], part: &Range<usize>) -> i64 {
+    let of_profile = |profile: &LoadProfile| {
+        let quarters: i64 = part.clone().map(|quarter| i64::from(profile.covered_ms(quarter))).sum();
+        let days = profile.days.iter().filter(|day| part.contains(&day.quarters.start));
         quarters.saturating_add(days.map(|day| i64::from(day.cell.covered_ms)).sum())
     };
-    lanes.iter().map(of_lane).sum()
+    profiles.iter().map(of_profile).sum()
 }
 
 /// The rolled-up day that has a quarter.
-fn day_at(lanes: &[Lane], quarter: usize) -> Option<Range<usize>> {
-    let in_lane = |lane: &Lane| {
-        let after = lane.days.partition_point(|day| day.quarters.start <= quarter);
-        let day = lane.days.get(after.checked_sub(1)?)?;
+fn day_at(profiles: &[LoadProfile], quarter: usize) -> Option<Range<usize>> {
+    let in_profile = |profile: &LoadProfile| {
+        let after = profile.days.partition_point(|day| day.quarters.start <= quarter);
+        let day = profile.days.get(after.checked_sub(1)?)?;
         day.quarters.contains(&quarter).then(|| day.quarters.clone())
     };
-    lanes.iter().find_map(in_lane)
+    profiles.iter().find_map(in_profile)
 }
 
 #[cfg(test)]
@@ -166,11 +167,11 @@ mod tests {
         }
     }
 
-    /// A lane of eight quarters, with the covered seconds of some of them.
-    fn lane(node: i64, covered: &[(usize, i64)]) -> Lane {
-        let mut lane = Lane::new(1, node, 8);
-        covered.iter().for_each(|(quarter, seconds)| lane.add(*quarter, &entry(seconds * 1_000)));
-        lane
+    /// A profile of eight quarters, with the covered seconds of some of them.
+    fn profile(node: i64, covered: &[(usize, i64)]) -> LoadProfile {
+        let mut profile = LoadProfile::new(1, node, 8);
+        covered.iter().for_each(|(quarter, seconds)| profile.add(*quarter, &entry(seconds * 1_000)));
+        profile
     }
 
     fn only(quarters: Range<usize>) -> Vec<Range<usize>> {
@@ -183,9 +184,9 @@ mod tests {
 
     #[test]
     fn the_edges_of_a_new_and_of_a_gone_board_count_as_far_as_they_were_measured() {
-        let lanes = [lane(1, &[(2, 60), (3, 900), (5, 600), (6, 300)])];
+        let profiles = [profile(1, &[(2, 60), (3, 900), (5, 600), (6, 300)])];
         let expected = Expected { quarters: 2..7, is_new: true, is_gone: true };
-        let presence = &of_board(&lanes, &expected)[0];
+        let presence = &of_board(&profiles, &expected)[0];
         assert_eq!(presence.alive, only(2..7));
         let missing = |quarters: Range<usize>, each_ms| Missing { quarters, each_ms };
         assert_eq!(presence.missing, [missing(4..5, 900_000), missing(5..6, 300_000)]);
@@ -193,8 +194,8 @@ mod tests {
 
     #[test]
     fn a_board_that_moves_is_expected_once_and_its_gap_is_where_it_was_last() {
-        let lanes = [lane(1, &[(0, 900), (1, 300)]), lane(2, &[(3, 500), (4, 900)])];
-        let [old, new] = &of_board(&lanes, &whole(0..6))[..] else { panic!() };
+        let profiles = [profile(1, &[(0, 900), (1, 300)]), profile(2, &[(3, 500), (4, 900)])];
+        let [old, new] = &of_board(&profiles, &whole(0..6))[..] else { panic!() };
         assert_eq!((&old.alive, &new.alive), (&only(0..3), &only(3..6)));
         let missing = |quarters: Range<usize>, each_ms| Missing { quarters, each_ms };
         assert_eq!(old.missing, [missing(1..2, 600_000), missing(2..3, 900_000)]);
@@ -203,15 +204,15 @@ mod tests {
 
     #[test]
     fn a_quarter_that_two_nodes_share_misses_what_neither_measured() {
-        let lanes = [lane(1, &[(0, 900), (1, 400)]), lane(2, &[(1, 300), (2, 900)])];
-        let [old, new] = &of_board(&lanes, &whole(0..3))[..] else { panic!() };
+        let profiles = [profile(1, &[(0, 900), (1, 400)]), profile(2, &[(1, 300), (2, 900)])];
+        let [old, new] = &of_board(&profiles, &whole(0..3))[..] else { panic!() };
         assert_eq!((&old.alive, &new.alive), (&only(0..1), &only(1..3)));
         assert_eq!((old.missing.len(), new.missing[0].each_ms), (0, 200_000));
     }
 
     #[test]
     fn a_day_that_was_rolled_up_misses_a_time_of_its_own() {
-        let mut one = lane(1, &[(0, 900), (7, 900)]);
+        let mut one = profile(1, &[(0, 900), (7, 900)]);
         one.add_day(2..6, &entry(3_000_000));
         let presence = &of_board(&[one], &whole(0..8))[0];
         // Four quarters are 3,600,000 ms.
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_board_without_a_row_misses_all_its_time() {
-        let presence = &of_board(&[lane(1, &[])], &whole(0..8))[0];
+        let presence = &of_board(&[profile(1, &[])], &whole(0..8))[0];
         assert_eq!(presence.missing, [Missing { quarters: 0..8, each_ms: 900_000 }]);
     }
 }

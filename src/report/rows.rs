@@ -184,7 +184,7 @@ pub(super) fn down_since(data: &Data, axis: &Axis) -> BTreeMap<usize, usize> {
         }
         let whole = part.presence.missing.last().filter(|last| last.quarters.end == end);
         let from = whole.filter(|last| last.each_ms == QUARTER_MS).map(|last| last.quarters.start);
-        let is_running = part.lane.covered_ms(end) > 0;
+        let is_running = part.profile.covered_ms(end) > 0;
         let from = from.filter(|_| !is_running);
         let group = axis.line(number, 0).at(0);
         let known = since.entry(group).or_insert(from);

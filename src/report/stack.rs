@@ -149,7 +149,7 @@ impl Columns {
         });
         for (number, part) in data.fleet.parts.iter().enumerate() {
             let member = axis.line(number, 0).at(0);
-            for day in &part.lane.days {
+            for day in &part.profile.days {
                 columns.add_day(member, day.quarters.clone(), day.cell.energy_mj, day.cell.covered_ms.into());
             }
         }

@@ -2,7 +2,7 @@
 
 use super::figures::{mean_w, measured_share};
 use super::fleet::Design;
-use super::lane::Cell;
+use super::load_profile::Cell;
 use super::prices::Slot;
 use crate::ledger::{Calibration, Uncertainty};
 use crate::reading::Energy;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use jiff::tz::TimeZone;
 
-use super::lane::Lane;
+use super::load_profile::LoadProfile;
 use crate::ledger::{Method, NumberedRow};
 use crate::reading::Quarter;
 use crate::tariff::{LocalQuarter, day_quarters};
@@ -22,11 +22,11 @@ pub struct Tally {
     range: Range<Quarter>,
     n_quarters: usize,
     zone: TimeZone,
-    lanes: Vec<Lane>,
-    /// The first lane of each series, plus one, by its number.
+    profiles: Vec<LoadProfile>,
+    /// The first profile of each series, plus one, by its number.
     dense: Vec<u32>,
     sparse: BTreeMap<i64, u32>,
-    /// The next lane of the same series, plus one, by lane.
+    /// The next profile of the same series, plus one, by profile.
     next: Vec<u32>,
     /// The energy of days that are not wholly in the range, by node, in millijoules.
     cut_mj: BTreeMap<i64, i64>,
@@ -40,7 +40,7 @@ impl Tally {
             range,
             n_quarters,
             zone,
-            lanes: Vec::new(),
+            profiles: Vec::new(),
             dense: Vec::new(),
             sparse: BTreeMap::new(),
             next: Vec::new(),
@@ -54,7 +54,7 @@ impl Tally {
         if row.entry.method.has(Method::DAY) {
             self.add_day(row);
         } else if let Some(quarter) = self.place(row.quarter).filter(|quarter| *quarter < self.n_quarters) {
-            self.lane(row.series, row.node, |lane| lane.add(quarter, &row.entry));
+            self.profile(row.series, row.node, |profile| profile.add(quarter, &row.entry));
         }
     }
 
@@ -65,7 +65,7 @@ impl Tally {
             self.place(row.quarter).zip(self.place(end)).filter(|(_, end)| *end <= self.n_quarters);
         match quarters {
             Some((start, end)) => {
-                self.lane(row.series, row.node, |lane| lane.add_day(start..end, &row.entry))
+                self.profile(row.series, row.node, |profile| profile.add_day(start..end, &row.entry))
             }
             None => {
                 let cut_mj = self.cut_mj.entry(row.node).or_default();
@@ -79,20 +79,20 @@ impl Tally {
         usize::try_from(quarter.since(self.range.start)).ok()
     }
 
-    /// Hands out the lane of a series on a node.
-    fn lane(&mut self, series: i64, node: i64, add: impl FnOnce(&mut Lane)) {
+    /// Hands out the profile of a series on a node.
+    fn profile(&mut self, series: i64, node: i64, add: impl FnOnce(&mut LoadProfile)) {
         let head = self.head(series);
         let mut at = *head;
         while let Some(place) = index(at) {
-            if let Some(lane) = self.lanes.get_mut(place).filter(|lane| lane.node == node) {
-                return add(lane);
+            if let Some(profile) = self.profiles.get_mut(place).filter(|profile| profile.node == node) {
+                return add(profile);
             }
             at = self.next.get(place).copied().unwrap_or(0);
         }
-        let mut lane = Lane::new(series, node, self.n_quarters);
-        add(&mut lane);
-        self.lanes.push(lane);
-        let new = u32::try_from(self.lanes.len()).unwrap_or(0);
+        let mut profile = LoadProfile::new(series, node, self.n_quarters);
+        add(&mut profile);
+        self.profiles.push(profile);
+        let new = u32::try_from(self.profiles.len()).unwrap_or(0);
         let first = std::mem::replace(self.head(series), new);
         self.next.push(first);
     }
@@ -122,10 +122,10 @@ impl Tally {
         &self.range
     }
 
-    /// The lanes by series and node, and the energy of days that are not wholly in the range, by node, in millijoules.
-    pub(super) fn into_lanes(mut self) -> (Vec<Lane>, BTreeMap<i64, i64>) {
-        self.lanes.sort_by_key(|lane| (lane.series, lane.node));
-        (self.lanes, self.cut_mj)
+    /// The profiles by series and node, and the energy of days that are not wholly in the range, by node, in millijoules.
+    pub(super) fn into_profiles(mut self) -> (Vec<LoadProfile>, BTreeMap<i64, i64>) {
+        self.profiles.sort_by_key(|profile| (profile.series, profile.node));
+        (self.profiles, self.cut_mj)
     }
 }
 

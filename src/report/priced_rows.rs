@@ -1,9 +1,9 @@
-//! The way over the rows of a board: each quarter and rolled-up day with its price.
+//! The rows of a report with their prices: each quarter and rolled-up day of a board.
 
 use std::ops::Range;
 
 use super::fleet::{Fleet, Part};
-use super::lane::Cell;
+use super::load_profile::Cell;
 use super::prices::{Prices, Slot};
 use super::sums::Sums;
 use crate::reading::Share;
@@ -17,9 +17,9 @@ pub(super) enum When {
     Day(Range<usize>),
 }
 
-/// The rows of a report.
+/// The boards of a report, whose rows are given with their prices.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Walk<'a> {
+pub(super) struct PricedRows<'a> {
     pub(super) fleet: &'a Fleet,
     pub(super) prices: &'a Prices,
     /// A GPU that is busy for less than this is idle.
@@ -28,7 +28,7 @@ pub(super) struct Walk<'a> {
     pub(super) means_mw: &'a [f64],
 }
 
-impl Walk<'_> {
+impl PricedRows<'_> {
     /// Adds all of a board on a node to the groups that `group` hands out, by time and price.
     pub(super) fn add(&self, part: &Part, mut group: impl FnMut(When, &Slot, &mut dyn FnMut(&mut Sums))) {
         let Some(board) = self.fleet.boards.get(part.board) else { return };
@@ -49,13 +49,13 @@ impl Walk<'_> {
             sums.see(part.board, board.model);
             sums.add_missing(missing_ms, mean_mw);
         };
-        for (quarter, cell) in part.lane.cells() {
+        for (quarter, cell) in part.profile.cells() {
             let slot = slots.get(quarter).unwrap_or(&Slot::NONE);
             let carbon = self.prices.carbon(quarter);
             let idle = self.is_idle(cell);
             group(When::Quarter(quarter), slot, &mut |sums| add(sums, cell, slot, carbon, idle));
         }
-        for day in &part.lane.days {
+        for day in &part.profile.days {
             let slot = self.prices.slot_of_day(table, &day.quarters);
             let carbon = self.prices.carbon_of_day(&day.quarters);
             let when = When::Day(day.quarters.clone());
@@ -88,8 +88,8 @@ pub(super) fn board_means(fleet: &Fleet) -> Vec<f64> {
     let mut sums = vec![(0_i64, 0_i64); fleet.boards.len()];
     for part in &fleet.parts {
         if let Some(sum) = sums.get_mut(part.board) {
-            let days = part.lane.days.iter().map(|day| &day.cell);
-            for cell in part.lane.cells().map(|(_, cell)| cell).chain(days) {
+            let days = part.profile.days.iter().map(|day| &day.cell);
+            for cell in part.profile.cells().map(|(_, cell)| cell).chain(days) {
                 *sum = (sum.0.saturating_add(cell.energy_mj), sum.1 + i64::from(cell.covered_ms));
             }
         }

@@ -12,7 +12,7 @@ use crate::tariff::{Labels, TariffBook};
 
 /// A ledger, an inventory and a question.
 #[derive(Debug, Clone)]
-pub(crate) struct World {
+pub(crate) struct TestLedger {
     pub(crate) question: Question,
     pub(crate) names: Names,
     pub(crate) nodes: BTreeMap<String, Labels>,
@@ -33,7 +33,7 @@ pub(crate) fn quarter(text: &str, zone: &TimeZone) -> Quarter {
     Quarter::at(Timestamp::from_micros(instant.as_microsecond()))
 }
 
-impl World {
+impl TestLedger {
     /// From one local time to another, by node, without prices, long past.
     pub(crate) fn new(from: &str, to: &str, zone: &str) -> Self {
         let zone = TimeZone::get(zone).unwrap();

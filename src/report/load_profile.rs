@@ -1,4 +1,4 @@
-//! The figures of a series on one node, by quarter: a cell of 24 bytes each, in blocks that exist only where there is a
+//! The load profile of a series on one node, its figures by quarter-hour: a cell of 24 bytes each, in blocks that exist only where there is a
 //! row, so that 800 boards take 55 MB in a month.
 
 use std::ops::Range;
@@ -65,9 +65,9 @@ pub(super) struct Day {
     pub(super) cell: Cell,
 }
 
-/// The rows of a series on a node.
+/// The rows of a series on a node, added up by quarter.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Lane {
+pub(super) struct LoadProfile {
     /// The number of the series.
     pub(super) series: i64,
     /// The number of the node.
@@ -79,7 +79,7 @@ pub(super) struct Lane {
     pub(super) seen: Option<(usize, usize)>,
 }
 
-impl Lane {
+impl LoadProfile {
     /// Without rows, for a range of so many quarters.
     pub(super) fn new(series: i64, node: i64, n_quarters: usize) -> Self {
         let blocks = vec![None; n_quarters.div_ceil(BLOCK)];
