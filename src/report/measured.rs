@@ -82,7 +82,8 @@ impl<'a> MeasuredRange<'a> {
             add_identity(data, by, &axes.0, &mut rows);
         }
         let mut notes: Vec<String> = notes::on_beginning(data).into_iter().collect();
-        notes.extend(notes::on_silent_nodes(data, &self.facts));
+        let scope = self.scope();
+        notes.extend(notes::on_silent_nodes(&scope));
         notes.extend(notes::on_energy(data, &total.row));
         notes.extend(notes::on_days(data));
         notes.extend(notes::on_doubles(data));
@@ -112,7 +113,7 @@ impl<'a> MeasuredRange<'a> {
             to: data.calendar.moment(data.calendar.quarters().end),
             now: now.map(|now| data.calendar.moment_at(now)),
             timezone: data.calendar.zone().iana_name().unwrap_or("UTC").to_owned(),
-            scope: self.scope(),
+            scope,
             rows: rows.into_iter().map(|row| row.row).collect(),
             total: total.row,
             costs: costs.costs,
@@ -132,6 +133,7 @@ impl<'a> MeasuredRange<'a> {
             nodes: nodes.len(),
             gpus: data.fleet.boards.len(),
             sites: data.fleet.label_values(SITE).into_iter().collect(),
+            silent_nodes: notes::silent_nodes(data, &self.facts),
             by: self.question.by.iter().map(By::to_string).collect(),
         }
     }

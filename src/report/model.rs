@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
 use crate::reading::Timestamp;
+use crate::support::named;
 
 /// The name and version of the JSON.
 pub const SCHEMA: &str = "fleetwatt.report/1";
@@ -92,8 +93,22 @@ pub struct Scope {
     pub gpus: usize,
     /// The values of the label `site`, in the order of their names.
     pub sites: Vec<String>,
+    /// Nodes of the inventory that gave no reading at all in the range, so that their number of GPUs is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silent_nodes: Vec<String>,
     /// The grouping of the rows: `node`, `gpu`, `model`, `label:KEY`, `day`, `hour`, `quarter`, `band`, `month`.
     pub by: Vec<String>,
+}
+
+/// The most nodes that a sentence names.
+const MAX_NAMED_NODES: usize = 5;
+
+impl Scope {
+    /// The nodes that gave no reading, at most five by name; `None` of none.
+    pub fn silent_in_words(&self) -> Option<String> {
+        let names: Vec<&str> = self.silent_nodes.iter().map(String::as_str).collect();
+        (!names.is_empty()).then(|| named(&names, MAX_NAMED_NODES))
+    }
 }
 
 /// A group of the report, or its total: the columns of the contract in their order.

@@ -8,7 +8,7 @@ use super::data::Data;
 use super::facts::Facts;
 use super::figures::kwh;
 use super::fleet::Board;
-use super::model::{Cost, Row};
+use super::model::{Cost, Row, Scope};
 use super::prices::Unpriced;
 use crate::ledger::{MeasuredBoard, SeriesKey, SeriesName};
 use crate::reading::SafeText;
@@ -24,9 +24,6 @@ const MAX_NAMES: usize = 4;
 /// The remark of every report of boards: what their energy is of.
 pub const BOUNDARY: &str = "Energy of GPU boards as their driver reports it, on the side of direct current: processors, \
     fans and power supplies are not in it.";
-
-/// The most nodes that a remark names.
-const MAX_NODES: usize = 5;
 
 /// The remark on a range whose first readings are later than it begins.
 pub(super) fn on_beginning(data: &Data) -> Option<String> {
@@ -47,22 +44,22 @@ pub(super) fn on_beginning(data: &Data) -> Option<String> {
     Some(format!("Readings begin on {at}: {before} before it, and in no figure."))
 }
 
-/// The remark on nodes of the inventory of which the range has no board at all.
-pub(super) fn on_silent_nodes(data: &Data, facts: &Facts<'_>) -> Option<String> {
+/// Nodes of the inventory of which the range has no board at all.
+pub(super) fn silent_nodes(data: &Data, facts: &Facts<'_>) -> Vec<String> {
     let heard: BTreeSet<&str> = data.fleet.nodes.iter().map(|node| node.name.as_str()).collect();
     let is_asked = |node: &&String| facts.selected.is_none_or(|selected| selected.contains(*node));
     let names = facts.nodes.keys().filter(is_asked).map(|node| SafeText::new(node).as_str().to_owned());
-    let silent: Vec<String> = names.filter(|node| !heard.contains(node.as_str())).collect();
-    let shown = named(&silent.iter().map(String::as_str).collect::<Vec<_>>(), MAX_NODES);
-    match silent.len() {
-        0 => None,
-        1 => Some(format!(
-            "{shown} gave no reading in this time, and how many GPUs it has is not known: it is in no figure."
-        )),
-        _ => Some(format!(
-            "{shown} gave no reading in this time, and how many GPUs they have is not known: they are in no figure."
-        )),
-    }
+    names.filter(|node| !heard.contains(node.as_str())).collect()
+}
+
+/// The remark on those nodes.
+pub(super) fn on_silent_nodes(scope: &Scope) -> Option<String> {
+    let shown = scope.silent_in_words()?;
+    let [have, are] =
+        if scope.silent_nodes.len() == 1 { ["it has", "it is"] } else { ["they have", "they are"] };
+    Some(format!(
+        "{shown} gave no reading in this time, and how many GPUs {have} is not known: {are} in no figure."
+    ))
 }
 
 /// The remarks on the energy.

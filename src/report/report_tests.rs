@@ -167,6 +167,16 @@ fn a_board_that_was_seen_before_and_never_since_is_missed_while_its_node_is_know
 }
 
 #[test]
+fn nodes_that_all_went_at_once_are_not_down() {
+    let ledger = day().steady("hgx-01", "GPU-1", 0..24, 400).steady("hgx-02", "GPU-2", 0..24, 400);
+    let down =
+        |ledger: &TestLedger| ledger.report().rows.iter().filter(|row| row.down_since.is_some()).count();
+    assert_eq!(down(&ledger), 0);
+    let one_went_later = ledger.node("hgx-03", "").steady("hgx-03", "GPU-3", 0..25, 400);
+    assert_eq!(down(&one_went_later), 2);
+}
+
+#[test]
 fn a_board_whose_node_left_the_inventory_ends_with_its_last_row() {
     let mut ledger = day().steady("hgx-01", "GPU-1", 0..24, 400);
     let there = ledger.report();
@@ -250,6 +260,7 @@ fn nodes_that_never_answered_are_named() {
         told(&ledger).unwrap(),
         "n1 gave no reading in this time, and how many GPUs it has is not known: it is in no figure."
     );
+    assert_eq!(ledger.report().scope.silent_nodes, ["n1"]);
     ledger = (2..=7).fold(ledger, |ledger, n| ledger.node(&format!("n{n}"), ""));
     assert!(told(&ledger).unwrap().starts_with("n1, n2, n3, n4, n5 … and 2 more gave no reading"));
     ledger.selected = Some(["hgx-01".to_owned(), "n3".to_owned()].into());

@@ -1,7 +1,7 @@
 //! The rows of a report, from the sums of their groups.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::axis::Axis;
 use super::data::Data;
@@ -173,10 +173,13 @@ fn counted(data: &Data, models: &[(usize, usize)]) -> Vec<ModelCount> {
     models
 }
 
-/// The first quarter from which on nothing was measured of any board that a group has at the end.
+/// The first quarter from which on nothing was measured of any board that a group has at the end. Where that is so of all nodes
+/// of a fleet at once, nobody asked them, and none of them is down.
 pub(super) fn down_since(data: &Data, axis: &Axis) -> BTreeMap<usize, usize> {
     let end = data.fleet.running;
     let mut since = BTreeMap::<usize, Option<usize>>::new();
+    let mut nodes = BTreeSet::new();
+    let mut last_measured = 0;
     for (number, part) in data.fleet.parts.iter().enumerate() {
         let is_there = part.presence.alive.last().is_some_and(|alive| alive.end == end);
         if !is_there || end == 0 {
@@ -186,10 +189,13 @@ pub(super) fn down_since(data: &Data, axis: &Axis) -> BTreeMap<usize, usize> {
         let from = whole.filter(|last| last.each_ms == QUARTER_MS).map(|last| last.quarters.start);
         let is_running = part.profile.covered_ms(end) > 0;
         let from = from.filter(|_| !is_running);
+        nodes.insert(part.node);
+        last_measured = last_measured.max(from.unwrap_or(end));
         let group = axis.line(number, 0).at(0);
         let known = since.entry(group).or_insert(from);
         // Of all its boards, the one that went last.
         *known = known.zip(from).map(|(one, other)| one.max(other));
     }
-    since.into_iter().filter_map(|(group, from)| Some((group, from?))).collect()
+    let is_down = |from: &usize| nodes.len() == 1 || *from < last_measured;
+    since.into_iter().filter_map(|(group, from)| Some((group, from.filter(is_down)?))).collect()
 }

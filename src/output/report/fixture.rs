@@ -251,6 +251,7 @@ pub(super) fn month() -> Report {
             nodes: 12,
             gpus: 70,
             sites: vec!["home".to_owned()],
+            silent_nodes: vec![],
             by: vec!["node".to_owned()],
         },
         rows: NODES.into_iter().map(node).collect(),

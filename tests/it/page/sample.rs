@@ -106,6 +106,7 @@ impl Plan {
                 nodes: self.nodes.len(),
                 gpus: self.nodes.len() * self.gpus_of_a_node,
                 sites: vec!["colo".to_owned()],
+                silent_nodes: vec![],
                 by: vec!["node".to_owned()],
             },
             rows: vec![],
