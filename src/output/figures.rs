@@ -23,6 +23,9 @@ const MINUS: char = '\u{2212}';
 /// A cell to which its column does not apply.
 pub const NOT_APPLICABLE: &str = "–";
 
+/// The reason why a node that gave no reading is in no figure.
+pub const SILENT: &str = "no reading at all; how many GPUs are there is not known";
+
 /// The most decimals of a figure that is near nothing.
 const MAX_DECIMALS: usize = 6;
 

@@ -27,12 +27,19 @@ struct Line {
     what: String,
     when: String,
     reason: String,
-    hours: f64,
+    /// `None` where the number of GPUs is not known.
+    hours: Option<f64>,
+}
+
+impl Line {
+    fn hours(&self) -> String {
+        self.hours.map_or_else(|| figures::NOT_APPLICABLE.to_owned(), figures::hours)
+    }
 }
 
 /// A line a gap, and one for each rest; they sum to what is missing. Nothing if nothing is.
 pub(super) fn gaps(report: &Report, page: &Page) -> String {
-    if report.gaps.is_empty() {
+    if report.gaps.is_empty() && report.scope.silent_nodes.is_empty() {
         return String::new();
     }
     let lines = lines(report);
@@ -42,7 +49,7 @@ pub(super) fn gaps(report: &Report, page: &Page) -> String {
     };
     let what = width_of(|line| &line.what).min(MAX_WHAT + page.width.saturating_sub(80) / 4);
     let when = width_of(|line| &line.when);
-    let hours = lines.iter().map(|line| figures::hours(line.hours).width()).max().unwrap_or_default();
+    let hours = lines.iter().map(|line| line.hours().width()).max().unwrap_or_default();
     let head = page.options.paint(CARE.bold(), HEADING);
     let mut text = format!("{head}{HOURS:>width$}\n", width = page.width.saturating_sub(HEADING.len()));
     let names: Vec<&str> = lines.iter().map(|line| line.what.as_str()).collect();
@@ -66,7 +73,7 @@ fn with_reason(head: &str, line: &Line, hours: usize, page: &Page) -> String {
     let (reason, rest) =
         if room < MIN_REASON { (line.reason.clone(), None) } else { in_two(&line.reason, room) };
     let left = cut(format!("{head}{reason}").trim_end(), page.width.saturating_sub(hours + 1));
-    let number = figures::hours(line.hours);
+    let number = line.hours();
     let pad = " ".repeat(page.width.saturating_sub(left.width() + number.width()));
     let rest =
         rest.map_or_else(String::new, |rest| format!("{:indent$}{}\n", "", cut(&rest, page.width - indent)));
@@ -95,13 +102,19 @@ fn lines(report: &Report) -> Vec<Line> {
             .map(|(from, to)| figures::times_in(range, from, to))
             .unwrap_or_default(),
         reason: gap.reason.clone(),
-        hours: gap.gpu_hours,
+        hours: Some(gap.gpu_hours),
     };
     let smaller = (!smaller.is_empty()).then(|| Line {
         what: format!("{} smaller ones", smaller.len()),
         when: String::new(),
         reason: "in --format json, each with its reason".to_owned(),
-        hours: smaller.iter().map(|gap| gap.gpu_hours).sum(),
+        hours: Some(smaller.iter().map(|gap| gap.gpu_hours).sum()),
     });
-    shown.iter().map(line).chain(smaller).chain(rests.iter().map(line)).collect()
+    let silent = report.scope.silent_in_words().map(|what| Line {
+        what,
+        when: String::new(),
+        reason: figures::SILENT.to_owned(),
+        hours: None,
+    });
+    shown.iter().map(line).chain(smaller).chain(rests.iter().map(line)).chain(silent).collect()
 }

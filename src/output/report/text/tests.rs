@@ -237,6 +237,16 @@ fn of_many_gaps_five_have_lines_and_all_sum_to_what_is_missing() {
 }
 
 #[test]
+fn a_node_that_gave_no_reading_is_told_and_has_no_hours() {
+    let mut report = fixture::month();
+    report.scope.silent_nodes = vec!["turing-03".to_owned()];
+    let line = "turing-03  no reading at all; how many GPUs are there is not known";
+    assert!(shown(&report, None).contains(&format!("\n{line:79}–\n")));
+    report.gaps.clear();
+    assert!(shown(&report, None).contains("\nNOT MEASURED "));
+}
+
+#[test]
 fn a_station_tells_where_its_energy_came_from() {
     let report = Report { supply: Some(fixture::supply()), ..fixture::month() };
     let text = shown(&report, None);
