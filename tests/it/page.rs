@@ -411,6 +411,18 @@ fn the_carbon_intensity_is_that_of_the_report() {
 }
 
 #[test]
+fn a_node_that_gave_no_reading_is_told_and_has_no_figure() {
+    let mut report = Plan { holes: vec![], ..month() }.report();
+    report.scope.silent_nodes = vec!["hgx-10".to_owned()];
+    let html = page(&report);
+    assert!(html.contains("<bdi>hgx-10</bdi> gave no reading at all."));
+    assert!(!html.contains("Every GPU was measured all the time."));
+    let row = html.split("id=\"gaps\"").nth(1).unwrap().split("<bdi>hgx-10</bdi>").nth(1).unwrap();
+    let row = row.split("</tr>").next().unwrap();
+    assert!(row.contains("<td class=\"hours\">–</td>") && !row.contains(">0"), "{row}");
+}
+
+#[test]
 fn advice_stands_once() {
     let html = page(&month().report());
     assert!(html.matches("host down: connection timed out</bdi>").count() > 1);

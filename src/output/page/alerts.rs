@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::cells::{name, name_cell, sentence};
+use super::cells::{name, sentence};
 use super::marks::{MAX_ALERTS, most_severe};
 use super::span::Span;
 use crate::output::figures;
@@ -56,7 +56,7 @@ fn row(alert: &AlertRow, span: &Span<'_>) -> Markup {
             td.l {
                 @if alert.is_critical { span.sev.critical { "critical" } } @else { span.sev.warning { "warning" } }
             }
-            (name_cell(&alert.subject))
+            td.l { (name(&alert.subject)) }
             td.l.why { (sentence(&alert.message)) }
         }
     }

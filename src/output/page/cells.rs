@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::output::figures::{self, Figure, NBSP, NOT_APPLICABLE};
 use crate::reading::SafeText;
 
-/// Columns of a name up to which it is not broken on a narrow screen.
+/// Columns of a name up to which it is not broken.
 const MAX_UNBROKEN: usize = 18;
 
 /// A figure as it is shown, and its value.
@@ -168,22 +168,17 @@ pub(super) fn cell_or_dash(shown: Option<Shown>, class: &str) -> Markup {
     }
 }
 
-/// A foreign name or message: harmless, and in a direction of its own.
+/// A foreign name: harmless, in a direction of its own, and not broken if it is short.
 pub(super) fn name(text: &str) -> Markup {
-    html! { bdi { (SafeText::new(text).as_str()) } }
-}
-
-/// A cell with a foreign name, which is not broken if it is short.
-pub(super) fn name_cell(text: &str) -> Markup {
-    let is_short = text.width() <= MAX_UNBROKEN;
-    html! { td.l.nb[is_short] { (name(text)) } }
+    let class = (text.width() > MAX_UNBROKEN).then_some("br");
+    html! { bdi class=[class] { (SafeText::new(text).as_str()) } }
 }
 
 /// A sentence of the product, with foreign words in it; what stands between backticks is code.
 pub(super) fn sentence(text: &str) -> Markup {
     let text = plain_name(text);
     let parts = text.split('`').enumerate();
-    html! { bdi { @for (idx, part) in parts { @if idx % 2 == 1 { code { (part) } } @else { (part) } } } }
+    html! { bdi.br { @for (idx, part) in parts { @if idx % 2 == 1 { code { (part) } } @else { (part) } } } }
 }
 
 /// Foreign text of an attribute.
@@ -220,13 +215,13 @@ mod tests {
 
     #[test]
     fn only_a_long_name_is_broken() {
-        assert_eq!(name_cell("bluefin").into_string(), r#"<td class="l nb"><bdi>bluefin</bdi></td>"#);
-        assert!(name_cell("hgx-[001-007,009-015]").into_string().starts_with(r#"<td class="l">"#));
+        assert_eq!(name("turing-02").into_string(), "<bdi>turing-02</bdi>");
+        assert!(name("hgx-[001-007,009-015]").into_string().starts_with(r#"<bdi class="br">"#));
     }
 
     #[test]
     fn code_in_a_sentence_is_code_and_markup_in_it_is_text() {
         let text = sentence("try `a <b>` & wait").into_string();
-        assert_eq!(text, "<bdi>try <code>a &lt;b&gt;</code> &amp; wait</bdi>");
+        assert_eq!(text, "<bdi class=\"br\">try <code>a &lt;b&gt;</code> &amp; wait</bdi>");
     }
 }

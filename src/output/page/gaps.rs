@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::cells::{self, cell_or_dash, name_cell, sentence};
+use super::cells::{self, cell_or_dash, name, sentence};
 use super::scale::css_percent;
 use super::span::Span;
 use crate::output::figures;
@@ -12,7 +12,7 @@ pub(super) fn section(report: &Report) -> Markup {
     html! {
         section #gaps {
             h2 { "What was not measured" }
-            @if report.gaps.is_empty() && report.total.unmeasured_h <= 0.0 {
+            @if report.gaps.is_empty() && report.total.unmeasured_h <= 0.0 && report.scope.silent_nodes.is_empty() {
                 p.ok { "Every GPU was measured all the time." }
             } @else {
                 (note(report))
@@ -55,8 +55,24 @@ fn table(report: &Report) -> Markup {
                         @let is_told = report.gaps.iter().take(idx).any(|before| before.hint == gap.hint);
                         (row(gap, gap.hint.as_deref().filter(|_| !is_told), &span))
                     }
+                    @if let Some(nodes) = report.scope.silent_in_words() { (silent_row(&nodes)) }
                 }
             }
+        }
+    }
+}
+
+/// The row of the nodes that gave no reading: GPU-hours are those of GPUs, whose number is not known.
+fn silent_row(nodes: &str) -> Markup {
+    html! {
+        tr.more {
+            th scope="row" { span.vh { "others" } }
+            td.l { (name(nodes)) }
+            td.l.when { "the whole period" }
+            td.tl.w { div { em style="left:0;width:100%" {} } }
+            td.w { (figures::NOT_APPLICABLE) }
+            td.hours { (figures::NOT_APPLICABLE) }
+            td.l.why { (figures::SILENT) }
         }
     }
 }
@@ -69,7 +85,7 @@ fn row(gap: &Gap, hint: Option<&str>, span: &Span<'_>) -> Markup {
             th scope="row" {
                 @match gap.number { Some(number) => span.gn { (number) }, None => span.vh { "others" } }
             }
-            (name_cell(&gap.what))
+            td.l { (name(&gap.what)) }
             td.l.when {
                 @match times {
                     Some((from, to)) => (span.times(from, to)),

@@ -53,7 +53,9 @@ fn lead(report: &Report) -> Markup {
         };
     }
     if report.total.is_unmeasured() {
-        return html! { "Nothing was measured in this period, of " (counted(report.scope.gpus, "GPU", "GPUs")) "." (down(report)) };
+        return html! {
+            "Nothing was measured in this period, of " (counted(report.scope.gpus, "GPU", "GPUs")) "." (down(report)) (silent(report))
+        };
     }
     let costs: Vec<(f64, &str)> =
         report.costs.iter().filter_map(|cost| Some((cost.cost?, cost.currency.as_str()))).collect();
@@ -68,6 +70,7 @@ fn lead(report: &Report) -> Markup {
         (idle(report))
         (dearest_day(report))
         (down(report))
+        (silent(report))
     }
 }
 
@@ -113,6 +116,12 @@ fn dearest_day(report: &Report) -> Markup {
     html! {
         " The most expensive day was " (figures::day_in_words(at)) " at " (cells::money(cost, currency)) "."
     }
+}
+
+/// The nodes of which nothing is known.
+fn silent(report: &Report) -> Markup {
+    let Some(nodes) = report.scope.silent_in_words() else { return html! {} };
+    html! { " " span.bad { (name(&nodes)) " gave no reading at all." } }
 }
 
 fn down(report: &Report) -> Markup {

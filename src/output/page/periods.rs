@@ -228,7 +228,7 @@ impl Section<'_> {
                 @for part in self.parts.iter().filter(|_| !self.currencies.is_empty()) {
                     li {
                         i class={"k " (part.class)} {}
-                        span { bdi { (part.label) } }
+                        span { (name(&part.label)) }
                         @match part.band {
                             Some(band) => { (cells::energy_with_unit(band.energy_kwh).bold()) (self.cost_of(part)) },
                             None => { b { (figures::energy(self.energy_of(part))) } },
@@ -268,7 +268,7 @@ impl Section<'_> {
                         thead { tr {
                             th scope="col" { (heading(&self.periods.unit)) }
                             th scope="col" { "kWh" }
-                            @for part in self.parts.iter().filter(|_| has_parts) { th scope="col" { bdi { (part.label) } } }
+                            @for part in self.parts.iter().filter(|_| has_parts) { th scope="col" { (name(&part.label)) } }
                             @for currency in &self.currencies { th scope="col" { "Cost, " (plain_name(currency)) } }
                             th scope="col" { "Measured" }
                         } }

@@ -11,8 +11,8 @@ use crate::report::Moment;
 /// Days from which a week or a day of the axis can be looked at more closely.
 pub(super) const MIN_DAYS_TO_ZOOM: f64 = 3.0;
 
-/// Days from which Mondays alone are labelled.
-const MIN_DAYS_OF_MONDAYS: f64 = 8.0;
+/// Days from which Mondays alone are labelled: of fewer there would be one or two.
+const MIN_DAYS_OF_MONDAYS: f64 = 15.0;
 
 /// Days up to which they are; above, it is the first of each month.
 const MAX_DAYS_OF_MONDAYS: f64 = 62.0;
@@ -216,9 +216,14 @@ fn time_of_day(midnight: &ZonedDateTime, minute: i64) -> Option<Moment> {
     ((at.hour(), at.minute()) == (hour, rest)).then_some(Moment(at))
 }
 
-/// Leaves out the last label where it would touch the one before, and on a phone every other one of many.
+/// Leaves out every other label where they would touch, the last one where it alone would, and on a phone every other one
+/// of many.
 fn thinned(mut ticks: Vec<Tick>) -> Vec<Tick> {
     let is_major = |tick: &&mut Tick| tick.weight == Weight::Major;
+    if is_crowded(&ticks) {
+        let every_other = ticks.iter_mut().filter(is_major).skip(1).step_by(2);
+        every_other.for_each(|tick| tick.weight = Weight::Minor);
+    }
     let mut majors = ticks.iter_mut().filter(is_major).rev();
     if let (Some(last), Some(before)) = (majors.next(), majors.next()) {
         last.weight = if last.touches(before, Tick::length) { Weight::Minor } else { Weight::Major };
@@ -232,6 +237,13 @@ fn thinned(mut ticks: Vec<Tick>) -> Vec<Tick> {
         last.is_wide_only = last.touches(before, Tick::length_on_a_phone);
     }
     ticks
+}
+
+/// Whether labels, other than the last, would touch each other.
+fn is_crowded(ticks: &[Tick]) -> bool {
+    let majors: Vec<&Tick> = ticks.iter().filter(|tick| tick.weight == Weight::Major).collect();
+    let pairs = majors.iter().zip(majors.iter().skip(1)).take(majors.len().saturating_sub(2));
+    pairs.into_iter().any(|(before, tick)| tick.touches(before, Tick::length))
 }
 
 /// Labels of bars that are equally wide: the beginnings of each, and their unit.
@@ -319,6 +331,16 @@ mod tests {
     fn a_month_is_labelled_on_its_mondays_and_a_year_on_its_months() {
         assert_eq!(labels("2026-10-28T00:00", "2026-11-27T00:00"), ["2 Nov", "9 Nov", "16 Nov", "23 Nov"]);
         assert_eq!(labels("2026-10-28T00:00", "2027-03-01T00:00"), ["Nov", "Dec", "2027", "Feb"]);
+    }
+
+    #[test]
+    fn ten_days_are_labelled_each_and_as_bars_every_other() {
+        assert_eq!(labels("2026-11-17T00:00", "2026-11-27T00:00").len(), 10);
+        let days: Vec<Moment> = (17..27).map(|day| at(&format!("2026-11-{day}T00:00"))).collect();
+        let ticks = ticks_of_bars(&days.iter().collect::<Vec<_>>(), "day");
+        let shown = ticks.iter().filter(|tick| tick.weight == Weight::Major);
+        let shown: Vec<&str> = shown.map(|tick| tick.label.as_str()).collect();
+        assert_eq!(shown, ["17 Nov", "19 Nov", "21 Nov", "23 Nov", "25 Nov"]);
     }
 
     #[test]
