@@ -103,7 +103,7 @@ async fn roll_up(
     let rows: Vec<TakenRow> = query.fetch_all(&mut *connection).await?;
     let n_rows = rows.len();
     let rows = rows.into_iter().map(taken).collect::<sqlx::Result<Vec<_>>>()?;
-    let days = rolled_up(rows.into_iter(), &rule.zone).into_iter();
+    let days = rolled_up(rows, &rule.zone).into_iter();
     let row = |((day, node), entry)| ((series, day, node), entry);
     energy::add_numbered(connection, "fleetwatt.energy", days.map(row)).await?;
     Ok(n_rows)

@@ -81,7 +81,7 @@ async fn roll_up(
     let rows: Vec<TakenRow> = query.fetch_all(&mut *connection).await?;
     let n_rows = rows.len();
     let rows = rows.into_iter().map(taken).collect::<sqlx::Result<Vec<_>>>()?;
-    for ((day, node), entry) in rolled_up(rows.into_iter(), &rule.zone) {
+    for ((day, node), entry) in rolled_up(rows, &rule.zone) {
         add(connection, series, (day, node), &entry).await?;
     }
     Ok(n_rows)
