@@ -159,13 +159,13 @@ async fn hosts(settings: &Settings) -> Result<Vec<HostReport>, Error> {
 
 /// Keeps cycles, several in a transaction.
 struct Player {
-    shelf: Shelf,
+    next: NextTransaction,
     written: InventorySent,
     alerting: Alerting,
 }
 
 /// The cycles of the next transaction.
-struct Shelf {
+struct NextTransaction {
     writer: Writer,
     records: Vec<Record>,
     events: Vec<Event>,
@@ -181,7 +181,7 @@ impl Player {
     async fn new(settings: &Settings) -> Result<Self, Error> {
         let mut alerting = Alerting::new(settings, serde_json::Value::Null);
         alerting.read().await;
-        let shelf = Shelf {
+        let next = NextTransaction {
             writer: open_writer(settings).await?,
             records: Vec::new(),
             events: Vec::new(),
@@ -191,27 +191,27 @@ impl Player {
             n_kept: 0,
             n_rows: 0,
         };
-        Ok(Self { shelf, written: InventorySent::new(), alerting })
+        Ok(Self { next, written: InventorySent::new(), alerting })
     }
 
     async fn play(&mut self, settings: &Settings, batch: &Batch) -> Result<(), Error> {
         let style = settings.inventory.store.metadata;
         let closed = Closed { batch, scope: Scope::Whole, style, system: SystemFacts::default() };
-        let shelf = &mut self.shelf;
-        let submit = async |id, records, alerts| shelf.put(id, records, alerts).await;
+        let next = &mut self.next;
+        let submit = async |id, records, alerts| next.put(id, records, alerts).await;
         commit(submit, &closed, &mut self.written, Some(&mut self.alerting)).await?;
         Ok(())
     }
 
     /// Keeps the rest; says how many rows there are.
     async fn end(mut self) -> Result<u64, Error> {
-        self.shelf.keep().await?;
-        self.shelf.writer.close().await;
-        Ok(self.shelf.n_rows)
+        self.next.keep().await?;
+        self.next.writer.close().await;
+        Ok(self.next.n_rows)
     }
 }
 
-impl Shelf {
+impl NextTransaction {
     async fn put(
         &mut self,
         id: BatchId,
