@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::program::{Home, Ran, of_type};
-use crate::webhook::{Mood, Webhook};
+use crate::webhook::{Behaviour, Webhook};
 
 /// Waits for a database in a test that serves a webhook meanwhile.
 fn beside<T>(look: impl FnOnce() -> T) -> T {
@@ -66,12 +66,12 @@ fn what_is_raised_is_listed_for_people_and_for_programs_and_no_more_when_it_is_c
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_wait_for_the_webhook_are_counted_and_told_by_the_next_poll() {
     let webhook = Webhook::start().await;
-    webhook.set(Mood::Breaks);
+    webhook.set(Behaviour::Breaks);
     let home = Home::new().with("HOOK", webhook.url());
     let path = inventory(&home, 91, "", true);
     home.poll(&path, &["--quiet"]);
     assert!(alerts(&home, &path, &[]).stdout.ends_with("\n1 message waits for the webhook\n"));
-    webhook.set(Mood::Takes);
+    webhook.set(Behaviour::Takes);
     home.poll(&path, &["--quiet"]);
     let told = webhook.told();
     assert_eq!((told.len(), told[0].key.as_str()), (1, "gpu_temperature:gpu_n1"));
@@ -88,11 +88,11 @@ async fn a_test_message_is_sent_and_what_came_back_is_said() {
     let endpoint = webhook.url().trim_end_matches('/');
     assert_eq!(taken.stdout, format!("the webhook at {endpoint} took the test (HTTP 200)\n"));
     assert_eq!(webhook.told()[0].key, "test:fleetwatt");
-    webhook.set(Mood::Breaks);
+    webhook.set(Behaviour::Breaks);
     let refused = alerts(&home, &path, &["test"]);
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("answered with HTTP status 503") && !refused.stderr.contains("canary"));
-    webhook.set(Mood::Refuses);
+    webhook.set(Behaviour::Refuses);
     let away = alerts(&home, &path, &["test"]);
     assert!(
         away.stderr.contains("no connection to the webhook") && !away.stderr.contains("Error {"),
@@ -114,7 +114,7 @@ async fn a_check_tries_the_webhook_and_sends_no_alert() {
     assert_eq!(well.code, Some(0), "{}{}", well.stdout, well.stderr);
     assert!(well.stdout.contains("answers (HTTP 405)"), "{}", well.stdout);
     assert!(webhook.told().is_empty());
-    webhook.set(Mood::Refuses);
+    webhook.set(Behaviour::Refuses);
     let away = check();
     assert_eq!(away.code, Some(3));
     assert!(

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use crate::energies::Energies;
 use crate::gate::Gate;
-use crate::webhook::{Mood, Told, Webhook};
+use crate::webhook::{Behaviour, Told, Webhook};
 
 /// A timeline as an installation has it.
 pub(crate) const TABLE: &str = "CREATE TABLE unified_timeline (id bigserial, event_type varchar(64) NOT NULL, \
@@ -96,7 +96,7 @@ impl Chance {
 }
 
 /// A daemon's folder, its hosts and its webhook.
-struct Stage {
+struct Trial {
     plan: Plan,
     webhook: Webhook,
     gate: Gate,
@@ -113,15 +113,15 @@ pub(crate) async fn run(plan: Plan) -> Found {
         Some(url) => Gate::before(url).await,
         None => Gate::of_file(&plan.dir.join("s/fleetwatt.db")),
     };
-    let mut stage = Stage { plan, webhook, gate, chance, is_hot: [false; N_HOSTS], n_replays: 0 };
-    stage.set();
-    for _ in 0..stage.plan.n_kills {
-        stage.live_and_be_killed().await;
+    let mut trial = Trial { plan, webhook, gate, chance, is_hot: [false; N_HOSTS], n_replays: 0 };
+    trial.set();
+    for _ in 0..trial.plan.n_kills {
+        trial.live_and_be_killed().await;
     }
-    stage.settle().await
+    trial.settle().await
 }
 
-impl Stage {
+impl Trial {
     /// Writes the inventory and the scenes.
     fn set(&self) {
         let hosts: Vec<String> =
@@ -213,8 +213,14 @@ impl Stage {
             self.write_scene(host);
         }
         if self.chance.below(12) == 0 {
-            let moods = [Mood::Takes, Mood::Takes, Mood::Breaks, Mood::TakesAndDies, Mood::Refuses];
-            self.webhook.set(moods[self.chance.below(moods.len())]);
+            let behaviours = [
+                Behaviour::Takes,
+                Behaviour::Takes,
+                Behaviour::Breaks,
+                Behaviour::TakesAndDies,
+                Behaviour::Refuses,
+            ];
+            self.webhook.set(behaviours[self.chance.below(behaviours.len())]);
         }
         match self.gate.is_closed() {
             true if self.chance.below(12) == 0 => self.gate.open().await,
@@ -230,7 +236,7 @@ impl Stage {
     async fn settle(mut self) -> Found {
         self.is_hot = [false; N_HOSTS];
         (0..N_HOSTS).for_each(|host| self.write_scene(host));
-        self.webhook.set(Mood::Takes);
+        self.webhook.set(Behaviour::Takes);
         self.gate.lose_answers(false);
         if self.gate.is_closed() {
             self.gate.open().await;

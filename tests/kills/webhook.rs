@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 /// What it does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub(crate) enum Behaviour {
     /// Takes it.
     Takes,
     /// Takes it, and dies before it can say so.
@@ -34,7 +34,7 @@ pub(crate) struct Told {
 /// What it does, and what it took: the alerts and the bodies as they came.
 #[derive(Debug)]
 struct Shared {
-    mood: Mood,
+    behaviour: Behaviour,
     told: Vec<Told>,
     bodies: Vec<Value>,
 }
@@ -51,7 +51,11 @@ impl Webhook {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let shared = Arc::new(Mutex::new(Shared { mood: Mood::Takes, told: Vec::new(), bodies: Vec::new() }));
+        let shared = Arc::new(Mutex::new(Shared {
+            behaviour: Behaviour::Takes,
+            told: Vec::new(),
+            bodies: Vec::new(),
+        }));
         let mut task = JoinSet::new();
         let of_task = Arc::clone(&shared);
         task.spawn(async move {
@@ -68,8 +72,8 @@ impl Webhook {
         &self.url
     }
 
-    pub(crate) fn set(&self, mood: Mood) {
-        self.shared.lock().unwrap().mood = mood;
+    pub(crate) fn set(&self, behaviour: Behaviour) {
+        self.shared.lock().unwrap().behaviour = behaviour;
     }
 
     /// Everything it took, in its order, twice what it took twice.
@@ -85,7 +89,7 @@ impl Webhook {
 
 /// One request. Whoever is killed while it writes has said nothing.
 async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Option<()> {
-    if shared.lock().unwrap().mood == Mood::Refuses {
+    if shared.lock().unwrap().behaviour == Behaviour::Refuses {
         return None;
     }
     let mut request = Vec::new();
@@ -100,18 +104,18 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Option<()> {
             break body;
         }
     };
-    let mood = {
+    let behaviour = {
         let mut shared = shared.lock().unwrap();
-        if matches!(shared.mood, Mood::Takes | Mood::TakesAndDies) {
+        if matches!(shared.behaviour, Behaviour::Takes | Behaviour::TakesAndDies) {
             shared.told.extend(body["alerts"].as_array().into_iter().flatten().filter_map(told));
             shared.bodies.push(body);
         }
-        shared.mood
+        shared.behaviour
     };
-    let answer = match mood {
-        Mood::Takes => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-        Mood::Breaks => "HTTP/1.1 503 Not Now\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-        Mood::TakesAndDies | Mood::Refuses => return None,
+    let answer = match behaviour {
+        Behaviour::Takes => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        Behaviour::Breaks => "HTTP/1.1 503 Not Now\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        Behaviour::TakesAndDies | Behaviour::Refuses => return None,
     };
     stream.write_all(answer.as_bytes()).await.ok()
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Scene;
 use crate::program::Home;
-use crate::webhook::{Mood, Webhook};
+use crate::webhook::{Behaviour, Webhook};
 
 /// What the hosts answer in each cycle: the temperature of `hot`, and the fault of `gone`.
 const CYCLES: [(u32, &str); 5] =
@@ -29,7 +29,7 @@ async fn told(scene_name: &'static str, format: &'static str) {
     let home = Home::new().with("HOOK", url);
     tokio::task::block_in_place(|| {
         for (number, cycle) in CYCLES.into_iter().enumerate() {
-            mood(if number == 1 && format == "json" { Mood::Breaks } else { Mood::Takes });
+            mood(if number == 1 && format == "json" { Behaviour::Breaks } else { Behaviour::Takes });
             let path = inventory(&home, cycle, format);
             scene.keep_run(&format!("cycle-{number}"), "txt", &home, &home.poll(&path, &["--quiet"]));
             for (extension, args) in [("txt", &[][..]), ("json", &["--format", "json"])] {
