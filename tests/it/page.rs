@@ -423,6 +423,16 @@ fn a_node_that_gave_no_reading_is_told_and_has_no_figure() {
 }
 
 #[test]
+fn a_gap_that_is_too_small_to_be_hatched_is_marked_below_the_plot() {
+    let mut plan = month();
+    plan.nodes = (0..30).map(|idx| format!("hgx-{idx:02}")).collect();
+    plan.holes = vec![(4, 100..140)];
+    let html = page(&plan.report());
+    assert!(html.contains("Marked below: not measured") && !html.contains("class=\"k hatch\""));
+    assert!(page(&month().report()).contains("Hatched: not measured"));
+}
+
+#[test]
 fn advice_stands_once() {
     let html = page(&month().report());
     assert!(html.matches("host down: connection timed out</bdi>").count() > 1);

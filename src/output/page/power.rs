@@ -122,7 +122,8 @@ impl Power<'_> {
             }
             "."
             @if self.has_gaps() {
-                " Hatched: not measured, and not filled in; the numbers lead to the "
+                @if marks::has_hatches(self.stack) { " Hatched" } @else { " Marked below" }
+                ": not measured, and not filled in; the numbers lead to the "
                 a href="#gaps" { "reasons" } "."
             }
         }
@@ -307,7 +308,7 @@ impl Power<'_> {
                     }
                 }
                 ul.legend.signs {
-                    @if self.has_gaps() { li { i.k.hatch {} span { "not measured" } } }
+                    @if marks::has_hatches(self.stack) { li { i.k.hatch {} span { "not measured" } } }
                     @if alerts.iter().any(|alert| alert.is_critical) { li { i.tri { "▼" } span { "critical alert" } } }
                     @if alerts.iter().any(|alert| !alert.is_critical) { li { i.tri.warning { "▽" } span { "warning" } } }
                 }

@@ -3,6 +3,9 @@
 /// The most steps of an axis above zero.
 const MAX_STEPS: f64 = 5.0;
 
+/// The most steps of an axis above and below zero together, about.
+const MAX_STEPS_OF_BOTH: f64 = 7.0;
+
 /// Steps of an axis times a power of ten.
 const STEPS: [f64; 4] = [1.0, 2.0, 2.5, 5.0];
 
@@ -23,7 +26,8 @@ pub(super) struct Scale {
 impl Scale {
     /// An axis on which both values are. One of the two may be zero.
     pub(super) fn new(lowest: f64, highest: f64) -> Self {
-        let step = step(highest.max(-lowest));
+        let both = (highest.max(0.0) - lowest.min(0.0)) * MAX_STEPS / MAX_STEPS_OF_BOTH;
+        let step = step(both.max(highest).max(-lowest));
         let (bottom, top) =
             (step * (lowest.min(0.0) / step).floor(), step * (highest.max(0.0) / step).ceil());
         Self { bottom, top: if top > bottom { top } else { bottom + step }, step }
@@ -134,6 +138,8 @@ mod tests {
         let scale = Scale::new(-4.9, 21.3);
         assert_eq!(scale.ticks(), [-5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0]);
         assert!((scale.percent(0.0) - 100.0 / 6.0).abs() < 1e-9);
+        // As high as it is deep: steps of 0.05 would be ten.
+        assert_eq!(Scale::new(-0.24, 0.24).ticks().len(), 7);
     }
 
     #[test]

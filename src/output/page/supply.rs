@@ -47,8 +47,10 @@ fn note(report: &Report, supply: &Supply) -> Markup {
         }
         ". "
         @if let Some(share) = supply.measured_share {
-            "The flows of " (of_stations(supply)) " were measured " (cells::measured(share))
-            " of the time; other times are in no figure of this section. "
+            "The flows of " (of_stations(supply)) " were measured "
+            @if share >= 1.0 { "all the time. " } @else {
+                (cells::measured(share)) " of the time; other times are in no figure of this section. "
+            }
         }
         @if let Some(hours) = supply.hours_left {
             "At the present draw the battery lasts " (cells::duration(hours)) ". "
