@@ -139,9 +139,12 @@ pub(super) fn delivered(receipt: &Receipt, settings: &Settings) -> String {
 /// All that did not go as usual, each part after a semicolon.
 fn remarks(receipt: &Receipt) -> String {
     let mut line = String::new();
-    let Receipt { dead_letters, swallowed, energies_refused, .. } = receipt;
+    let Receipt { dead_letters, refused_rows_lost, swallowed, energies_refused, .. } = receipt;
     if *dead_letters > 0 {
         line += &format!("; {dead_letters} refused and laid aside, see `fleetwatt store dead-letters list`");
+    }
+    if *refused_rows_lost > 0 {
+        line += &format!("; {refused_rows_lost} refused and lost, as there is no room to lay them aside");
     }
     if *swallowed > 0 {
         line += &format!("; of {swallowed} rows it shows nothing: a trigger or a rule keeps them");
@@ -152,7 +155,7 @@ fn remarks(receipt: &Receipt) -> String {
         );
     }
     if receipt.written_directly {
-        line += "; directly, as the spool's disk is full";
+        line += "; directly, without its alerts and energies, as the spool's disk is full";
     }
     if let Some(Rescued { saved, lost }) = &receipt.rescued {
         line += &format!("; the spool was damaged: {saved} batches saved, {lost} lost");
@@ -547,6 +550,20 @@ fn rounded(duration: Duration) -> humantime::FormattedDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_were_refused_on_a_full_disk_are_told_as_lost() {
+        let receipt = Receipt { refused_rows_lost: 2, ..Receipt::default() };
+        assert_eq!(remarks(&receipt), "; 2 refused and lost, as there is no room to lay them aside");
+        assert!(receipt.cost_something());
+    }
+
+    #[test]
+    fn a_batch_that_went_past_the_spool_is_told_to_have_no_energies() {
+        let receipt = Receipt { written_directly: true, ..Receipt::default() };
+        let expected = "; directly, without its alerts and energies, as the spool's disk is full";
+        assert_eq!(remarks(&receipt), expected);
+    }
 
     #[test]
     fn energies_that_a_ledger_refused_are_told_with_their_remedy() {

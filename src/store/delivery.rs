@@ -10,7 +10,8 @@
 //! - A batch of a later version waits for that version.
 //!
 //! A delivery ends when the spool is empty, when the database fails, or at its [`Bound`]. When the disk is full, what
-//! waits is delivered first, and a batch that still does not fit is written without the spool and without its alerts.
+//! waits is delivered first, and a batch that still does not fit is written without the spool, its alerts and its
+//! energies.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -135,7 +136,7 @@ impl Writer {
             return Err(error);
         }
         // Alerts that are told are remembered in the spool, and so are the ends of the ledger's series: these are told
-        // and counted with a batch that fits there.
+        // and counted with a batch that fits there, unless the gap up to it is too long for a segment.
         let is_apart =
             |record: &Record| record.is_event(event_type::ALERT) || matches!(record, Record::Energy(_));
         let mut records: Vec<Record> = records.iter().filter(|record| !is_apart(record)).cloned().collect();
@@ -150,7 +151,7 @@ impl Writer {
                     let error = error_chain(&full);
                     tracing::warn!(
                         error,
-                        "spool takes nothing; batches are written directly, without alerts"
+                        "spool takes nothing; batches are written directly, without alerts and energies"
                     );
                 }
                 self.written_directly = true;
@@ -183,7 +184,7 @@ impl Writer {
         let places: BTreeSet<usize> = refused.iter().map(|refusal| refusal.row).collect();
         let mut place = 0..;
         records.retain(|_| place.next().is_none_or(|place| !places.contains(&place)));
-        receipt.dead_letters += from_length(refused.len());
+        receipt.refused_rows_lost += from_length(refused.len());
         self.deliver_rows(id, &records, None, receipt).await
     }
 

@@ -19,6 +19,8 @@ pub struct Receipt {
     pub backlog: Option<Backlog>,
     /// Rows that the database refused for what is in them; they are laid aside in the spool.
     pub dead_letters: u64,
+    /// Rows that the database refused while there was no room to lay them aside: they are lost.
+    pub refused_rows_lost: u64,
     /// The oldest rows of those that lay aside, dropped since there were too many.
     pub dead_letters_dropped: u64,
     /// All rows that lie aside in the spool by now.
@@ -31,8 +33,8 @@ pub struct Receipt {
     pub dropped: Dropped,
     /// The rows of the batch itself.
     pub kept_rows: usize,
-    /// The spool could not take the batch, so it is in the timeline already, without its `alert` events: these are
-    /// not told of yet.
+    /// The spool could not take the batch, so it is in the timeline already, without its `alert` events, which are not
+    /// told of yet, and without its energies.
     pub written_directly: bool,
     /// The spool was damaged and is set aside.
     pub rescued: Option<Rescued>,
@@ -41,7 +43,11 @@ pub struct Receipt {
 impl Receipt {
     /// Whether the store took all else and something is missing in it that a person should see to.
     pub const fn cost_something(&self) -> bool {
-        self.dead_letters > 0 || self.swallowed > 0 || self.energies_refused > 0 || self.rescued.is_some()
+        self.refused_rows_lost > 0
+            || self.dead_letters > 0
+            || self.swallowed > 0
+            || self.energies_refused > 0
+            || self.rescued.is_some()
     }
 }
 
