@@ -95,7 +95,7 @@ fn row(gap: &Gap, hint: Option<&str>, span: &Span<'_>) -> Markup {
             td.tl.w {
                 @if let Some((from, to)) = times {
                     @let (left, right) = (span.percent(from), span.percent(to));
-                    div { em style={"left:" (css_percent(left)) "%;width:max(3px," (css_percent(right - left)) "%)"} {} }
+                    div { em style={"left:min(" (css_percent(left)) "%,100% - 3px);width:max(3px," (css_percent(right - left)) "%)"} {} }
                 }
             }
             td.w {
