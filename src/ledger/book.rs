@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnergyReading, Entry, SeriesKey, SeriesState};
+use super::{EnergyReading, EnergyTotal, Entry, SeriesKey, SeriesState};
 use crate::reading::{Quarter, Timestamp};
 
 /// A series that was not read for this long begins again.
@@ -84,6 +84,27 @@ impl Book {
         book.0.retain(|_, end| end.last_at().is_some_and(|at| now.since(at) <= FORGOTTEN_AFTER));
         book
     }
+
+    /// All that was measured of each series so far, where that is known.
+    pub fn totals(&self) -> BTreeMap<String, EnergyTotal> {
+        let total = |(series, end): (&String, &SeriesState)| Some((series.clone(), end.total()?));
+        self.0.iter().filter_map(total).collect()
+    }
+
+    /// Whether it is not known of some series what was measured of it before.
+    pub fn lacks_totals(&self) -> bool {
+        self.0.values().any(|end| end.total().is_none())
+    }
+
+    /// The same with what was measured of each series before, where that was not known. `before` has the sums of all that
+    /// was booked so far; of a series that is not in it nothing was.
+    #[must_use]
+    pub fn with_totals(mut self, before: &BTreeMap<String, EnergyTotal>) -> Self {
+        for (series, end) in &mut self.0 {
+            end.begin_total(before.get(series).copied().unwrap_or_default());
+        }
+        self
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +179,37 @@ mod tests {
         let book = book.after(&book.book(&[reading("GPU-1", "n", 0, 100)], None), Timestamp::from_micros(0));
         let text = serde_json::to_string(&book).unwrap();
         assert_eq!(serde_json::from_str::<Book>(&text).unwrap(), book);
+    }
+
+    #[test]
+    fn a_total_is_unknown_until_it_is_said_and_counts_on_from_there() {
+        let cycle = |minute: i64| [reading("GPU-1", "n", minute * MINUTE, 100)];
+        let now = Timestamp::from_micros(0);
+        let book = Book::default();
+        let book = book.after(&book.book(&cycle(0), None), now);
+        assert!(book.lacks_totals() && book.totals().is_empty());
+        let before = EnergyTotal { energy_mj: 7, covered_ms: 5 };
+        let book = book.with_totals(&BTreeMap::from([("gpu:GPU-1".to_owned(), before)]));
+        let booking = book.book(&cycle(1), Some(Duration::from_secs(180)));
+        let book = book.after(&booking, now).with_totals(&BTreeMap::new());
+        let total = EnergyTotal { energy_mj: 7 + 6_000_000, covered_ms: 5 + 60_000 };
+        assert_eq!(book.totals(), BTreeMap::from([("gpu:GPU-1".to_owned(), total)]));
+    }
+
+    #[test]
+    fn what_flows_back_is_not_taken_off_a_total() {
+        let book = Book::default();
+        let cycle = |minute: i64, watts| [reading("GPU-1", "n", minute * MINUTE, watts)];
+        let mut book = book.after(&book.book(&cycle(0, 0), None), Timestamp::from_micros(0));
+        book = book.with_totals(&BTreeMap::new());
+        let mut before = EnergyTotal::default();
+        for (minute, watts) in [(1, 100), (2, -300), (3, -300), (4, 100)] {
+            let booking = book.book(&cycle(minute, watts), Some(Duration::from_secs(180)));
+            book = book.after(&booking, Timestamp::from_micros(0));
+            let total = book.totals()["gpu:GPU-1"];
+            assert!(before.energy_mj <= total.energy_mj && before.covered_ms < total.covered_ms);
+            before = total;
+        }
     }
 
     proptest! {

@@ -17,6 +17,7 @@ mod rebuild;
 mod rhythm;
 mod segment;
 mod series_key;
+mod total;
 mod uncertainty;
 
 pub use book::{Book, Booking, EnergyRow, SeriesReading};
@@ -28,4 +29,5 @@ pub use numbered::{LOOK_BACK, LastSeen, MAX_COVERED_MS, Names, NumberedRow, Seri
 pub use rebuild::Rebuild;
 pub use segment::{EnergyReading, Sampled, SeriesState};
 pub use series_key::{Flow, SeriesKey};
+pub use total::EnergyTotal;
 pub use uncertainty::{Calibration, Uncertainty};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Method};
+use super::{EnergyTotal, Entry, Method};
 use crate::reading::{Energy, Power, Quarter, Share, Timestamp};
 
 /// Half a nanojoule, the unit of sums, in a millijoule.
@@ -73,6 +73,9 @@ pub struct SeriesState {
     busy_carry: i64,
     /// The last distances between readings in microseconds, the newest last.
     gaps: Vec<i64>,
+    /// All that was measured so far; `None` until it is known what that was before this state began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    total: Option<EnergyTotal>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +120,20 @@ impl SeriesState {
         }
         self.learn(gap);
         self.last = Some(to);
+        if let Some(total) = &mut self.total {
+            parts.iter().for_each(|(_, entry)| total.add(entry));
+        }
         parts
+    }
+
+    /// All that was measured of the series so far, if that is known.
+    pub const fn total(&self) -> Option<EnergyTotal> {
+        self.total
+    }
+
+    /// Says what was measured before, unless that is known.
+    pub(super) fn begin_total(&mut self, before: EnergyTotal) {
+        self.total.get_or_insert(before);
     }
 
     /// The time of its last reading, if it has had one.

@@ -49,6 +49,17 @@ thousandths! {
     Share, from_millipercent, millipercent, percent, "{:.0} %";
 }
 
+impl Share {
+    /// As a part of 1. Exact to five decimals.
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "2^53 thousandths of a percent are more than any share here"
+    )]
+    pub fn ratio(self) -> f64 {
+        self.0 as f64 / 100_000.0
+    }
+}
+
 impl Power {
     /// From whole watts.
     pub const fn from_watts(watts: i32) -> Self {
