@@ -1,5 +1,6 @@
 //! Alerts of a cycle: the rules judged, their events for the batch, and whom to tell. The jobs of `alerts`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::{Error, Settings};
 use crate::alert::{Facts, MAX_ACTIVE_ALERTS, Rule, Rules, Scope, Severity, State, Transition, evaluate};
 use crate::batch::{Batch, StoreState, Today};
 use crate::cycle::Clock;
-use crate::ledger::{Book, DayTotals, EnergyRow};
+use crate::ledger::{Book, DayTotals, EnergyRow, EnergyTotal};
 use crate::output::notify::{self, DeliveryError, NotifierHandle, QueuedMessage, Webhook, notifier};
 use crate::reading::error_chain;
 use crate::store::{self, AlertRecord, StoreUrl, StoredAlertState};
@@ -195,6 +196,11 @@ impl Alerting {
         self.meter.read_prices(within).await;
         let totals = &self.known.as_ref()?.ledger.today;
         self.meter.today(totals, batch.started_at, batch.totals().gpus_expected)
+    }
+
+    /// All that was measured of each series, where that is known.
+    pub(super) fn energy_totals(&self) -> BTreeMap<String, EnergyTotal> {
+        self.known.as_ref().map(|known| known.ledger.book.totals()).unwrap_or_default()
     }
 
     /// The alerts for `hosts.json`: those that it had, until they are kept with the batches.

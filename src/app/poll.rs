@@ -175,7 +175,14 @@ async fn keep(
         Kept::Durable(receipt) => store_after(receipt, &store),
         Kept::DryRun | Kept::Lost(_) => store,
     };
-    let snapshot = Snapshot { batch: Arc::new(batch), alerts: alerting.firing(), store, today };
+    let snapshot = Snapshot {
+        batch: Arc::new(batch),
+        alerts: alerting.firing(),
+        store,
+        today,
+        energy: alerting.energy_totals(),
+        is_reload_failed: false,
+    };
     Ok(Polled { snapshot, kept, is_judged, changes })
 }
 

@@ -247,8 +247,14 @@ impl Daemon {
         if let Some(alert_notifier) = self.alert_notifier.as_ref().filter(|_| !transitions.is_empty()) {
             alert_notifier.wake(&self.alerting);
         }
-        let (alerts, store) = (self.alerting.firing(), self.hand.store.clone());
-        self.publisher.publish(Snapshot { batch, alerts, store, today });
+        self.publisher.publish(Snapshot {
+            batch,
+            alerts: self.alerting.firing(),
+            store: self.hand.store.clone(),
+            today,
+            energy: self.alerting.energy_totals(),
+            is_reload_failed: self.reload_failed.is_some(),
+        });
         if self.saved_at.elapsed() >= SAVE_EVERY {
             self.save();
         }

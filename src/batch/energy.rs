@@ -11,11 +11,11 @@ use super::{Batch, HostReport};
 use crate::ledger::{EnergyReading, Flow, Sampled, SeriesKey, SeriesReading};
 use crate::reading::event_type::{GPU_FACTS, GPU_POWER};
 use crate::reading::{
-    AccountReport, Energy, Power, PowerSamples, Quantity, SafeText, Share, StationReading, Timestamp,
+    AccountReport, Device, Energy, Power, PowerSamples, Quantity, SafeText, Share, StationReading, Timestamp,
 };
 
 /// The figures of a station that are flows of energy.
-const FLOWS: [(Quantity, Flow); 4] = [
+pub(crate) const FLOWS: [(Quantity, Flow); 4] = [
     (Quantity::PowerInput, Flow::In),
     (Quantity::PowerOutput, Flow::Out),
     (Quantity::GridPower, Flow::Grid),
@@ -83,19 +83,25 @@ impl Batch {
     }
 }
 
+impl HostReport {
+    /// The series in the ledger of each GPU; none where it is counted at another host.
+    pub fn series(&self) -> Vec<Option<SeriesKey>> {
+        let series = |(gpu, source): (&Device, String)| {
+            let text = |known: Result<&SafeText, _>| known.ok().map(SafeText::to_string);
+            let is_own = self.counted_elsewhere(gpu).is_none();
+            is_own.then(|| gpu_key(text(gpu.uuid()), Some(&self.node), text(gpu.bus_id()), &source))
+        };
+        self.gpus.iter().zip(super::timeline::gpu_sources(self)).map(series).collect()
+    }
+}
+
 fn gpu_readings(report: &HostReport) -> impl Iterator<Item = SeriesReading> {
-    let sources = super::timeline::gpu_sources(report);
-    report.gpus.iter().zip(sources).filter_map(|(gpu, source)| {
-        if report.counted_elsewhere(gpu).is_some() {
-            return None;
-        }
+    report.gpus.iter().zip(report.series()).filter_map(|(gpu, key)| {
         let power = gpu.power().ok()?.power;
-        let text = |known: Result<&SafeText, _>| known.ok().map(SafeText::to_string);
-        let bus_id = text(gpu.bus_id());
         Some(SeriesReading {
-            key: gpu_key(text(gpu.uuid()), Some(&report.node), bus_id, &source),
+            key: key?,
             node: report.node.clone(),
-            model: text(gpu.model()).unwrap_or_default(),
+            model: gpu.model().map(SafeText::to_string).unwrap_or_default(),
             reading: EnergyReading {
                 at: report.span.answered_at,
                 power,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{Metadata, Today};
 use crate::alert::Transition;
+use crate::ledger::EnergyTotal;
 use crate::reading::{AccountReport, Device, Fault, Outcome, SampleCounts, Span, Timestamp};
 
 /// A batch's identity: a UUID of version 7, so that ids sort by time. It stands in every row's metadata.
@@ -90,6 +91,10 @@ pub struct Snapshot {
     pub store: StoreState,
     /// The day so far; `None` where nobody adds it up.
     pub today: Option<Today>,
+    /// All that was measured of each series, by its name, where that is known.
+    pub energy: BTreeMap<String, EnergyTotal>,
+    /// Whether the last edit of the inventory could not be taken.
+    pub is_reload_failed: bool,
 }
 
 /// The state of the way into the timeline.
@@ -106,6 +111,13 @@ pub struct StoreState {
 impl From<Batch> for Snapshot {
     /// A cycle of which no alert and nothing of the store is known.
     fn from(batch: Batch) -> Self {
-        Self { batch: Arc::new(batch), alerts: Vec::new(), store: StoreState::default(), today: None }
+        Self {
+            batch: Arc::new(batch),
+            alerts: Vec::new(),
+            store: StoreState::default(),
+            today: None,
+            energy: BTreeMap::new(),
+            is_reload_failed: false,
+        }
     }
 }

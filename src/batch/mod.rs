@@ -20,6 +20,7 @@ mod totals;
 
 pub use changes::{Line, Now, Said, Urgency};
 pub use dedup::mark_duplicates;
+pub(crate) use energy::FLOWS;
 pub use energy::{TimelineReader, TimelineRow};
 pub use entries::Metadata;
 pub use event::{Batch, BatchId, Event, HostReport, Snapshot, StoreState};

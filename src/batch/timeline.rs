@@ -93,7 +93,7 @@ impl Batch {
     }
 
     /// When all of it holds: the end of the last attempt.
-    pub(super) fn closed_at(&self) -> Timestamp {
+    pub(crate) fn closed_at(&self) -> Timestamp {
         let ends = self.reports.iter().map(|report| report.span.answered_at);
         ends.max().unwrap_or(self.started_at).max(self.started_at)
     }

@@ -6,6 +6,7 @@ pub mod figures;
 mod json;
 pub mod notify;
 mod page;
+pub mod prometheus;
 mod publisher;
 pub mod report;
 mod snapshot_socket;

@@ -45,8 +45,8 @@ pub struct Columns {
     pub csv: Option<(usize, &'static str)>,
     /// Its place in the text table, counted from 0, and its heading there.
     pub text: Option<(usize, &'static str)>,
-    /// Its base name in Prometheus, in Prometheus' units.
-    pub prometheus: Option<&'static str>,
+    /// Its name in Prometheus, in Prometheus' units, and its help there. The flows of a battery share one.
+    pub prometheus: Option<(&'static str, &'static str)>,
     /// Its device class in Home Assistant.
     pub home_assistant: Option<&'static str>,
 }
@@ -61,6 +61,9 @@ const MASK: &Value = &Value::Mask(0);
 const SWITCH: &Value = &Value::Switch(false);
 const LABEL: &Value = &Value::Label("");
 const TEXT: &Value = &Value::Text(SafeText::EMPTY);
+
+const BATTERY_POWER: (&str, &str) =
+    ("fleetwatt_battery_power_watts", "Power of a station by its flow; into the grid is negative.");
 
 macro_rules! columns {
     ($kind:ident $role:ident $unit:ident $(, $column:ident: $value:expr)*) => {{
@@ -92,23 +95,23 @@ table! {
         csv: (8, "driver_version"));
     /// The power draw to record, by the rules of [`super::Device::power`].
     Power: columns!(Gpu Sample WATTS, event: event_type::GPU_POWER, metadata: "power_draw_w", json: "power_w",
-        csv: (9, "power_w"), text: (2, "draw W"), prometheus: "fleetwatt_gpu_power_watts",
+        csv: (9, "power_w"), text: (2, "draw W"), prometheus: ("fleetwatt_gpu_power_watts", "Draw of a GPU: the mean of the last second where the board gives it."),
         home_assistant: "power");
     /// Which of the power numbers was recorded.
     PowerKind: columns!(Gpu Extra LABEL, metadata: "power_kind", json: "power_kind",
         csv: (10, "power_kind"));
     /// The mean of the last second from Ampere on, instantaneous on A100, A30 and older.
     PowerDraw: columns!(Gpu Sample WATTS, json: "power_draw_w",
-        prometheus: "fleetwatt_gpu_power_draw_watts");
+        prometheus: ("fleetwatt_gpu_power_draw_watts", "Draw as the driver chooses it: a mean from Ampere on, instantaneous before."));
     /// The mean of the last second.
     PowerAverage: columns!(Gpu Extra WATTS, metadata: "power_draw_average_w", json: "power_average_w",
-        prometheus: "fleetwatt_gpu_power_draw_average_watts");
+        prometheus: ("fleetwatt_gpu_power_draw_average_watts", "Draw as the mean of the last second."));
     /// The last value of the power sensor.
     PowerInstant: columns!(Gpu Extra WATTS, metadata: "power_draw_instant_w", json: "power_instant_w",
-        prometheus: "fleetwatt_gpu_power_draw_instant_watts");
+        prometheus: ("fleetwatt_gpu_power_draw_instant_watts", "Draw as the sensor last had it."));
     /// The limit in force, by the rules of [`super::Device::limit`].
     PowerLimit: columns!(Gpu Fact WATTS, metadata: "power_limit_w", json: "power_limit_w",
-        csv: (11, "power_limit_w"), text: (3, "limit W"), prometheus: "fleetwatt_gpu_power_limit_watts",
+        csv: (11, "power_limit_w"), text: (3, "limit W"), prometheus: ("fleetwatt_gpu_power_limit_watts", "Power limit in force."),
         home_assistant: "power");
     /// The limit that was asked for.
     PowerLimitRequested: columns!(Gpu Fact WATTS);
@@ -119,34 +122,34 @@ table! {
     /// The draw of the limit, to one decimal.
     PowerOfLimit: columns!(Gpu Sample PERCENT, metadata: "power_efficiency_pct", json: "power_of_limit_pct",
         csv: (12, "power_of_limit_pct"), text: (4, "of limit"),
-        prometheus: "fleetwatt_gpu_power_of_limit_ratio");
+        prometheus: ("fleetwatt_gpu_power_of_limit_ratio", "Draw over the limit in force."));
     /// The draw of a superchip's whole module. It includes the GPU, so it is never added to it.
     ModulePower: columns!(Gpu Extra WATTS, metadata: "module_power_w", json: "module_power_w",
-        csv: (20, "module_power_w"), prometheus: "fleetwatt_gpu_module_power_watts",
+        csv: (20, "module_power_w"), prometheus: ("fleetwatt_gpu_module_power_watts", "Draw of a superchip's whole module, its GPU included."),
         home_assistant: "power");
     /// The temperature of the GPU's die.
     Temperature: columns!(Gpu Sample CELSIUS, event: "gpu_temperature", metadata: "temperature_c",
         json: "temperature_c", csv: (13, "temperature_c"), text: (6, "temp °C"),
-        prometheus: "fleetwatt_gpu_temperature_celsius", home_assistant: "temperature");
+        prometheus: ("fleetwatt_gpu_temperature_celsius", "Temperature of a GPU."), home_assistant: "temperature");
     /// The temperature of the board's memory. Boards with HBM have it, few others.
     MemoryTemperature: columns!(Gpu Extra CELSIUS, metadata: "memory_temperature_c",
         json: "memory_temperature_c", csv: (26, "memory_temperature_c"),
-        prometheus: "fleetwatt_gpu_memory_temperature_celsius", home_assistant: "temperature");
+        prometheus: ("fleetwatt_gpu_memory_temperature_celsius", "Temperature of a GPU's memory."), home_assistant: "temperature");
     /// The share of time in which the GPU was busy.
     Utilization: columns!(Gpu Sample PERCENT, event: "gpu_utilization", metadata: "gpu_utilization_pct",
         json: "utilization_pct", csv: (14, "utilization_pct"), text: (5, "util %"),
-        prometheus: "fleetwatt_gpu_utilization_ratio");
+        prometheus: ("fleetwatt_gpu_utilization_ratio", "Share of time in which a GPU was busy."));
     /// The memory in use.
     MemoryUsed: columns!(Gpu Sample MEBIBYTES, metadata: "memory_used_mb", json: "memory_used_mb",
-        csv: (15, "memory_used_mb"), text: (7, "memory GiB"), prometheus: "fleetwatt_gpu_memory_used_bytes",
+        csv: (15, "memory_used_mb"), text: (7, "memory GiB"), prometheus: ("fleetwatt_gpu_memory_used_bytes", "Memory in use."),
         home_assistant: "data_size");
     /// The memory that the board has.
     MemoryTotal: columns!(Gpu Fact MEBIBYTES, metadata: "memory_total_mb", json: "memory_total_mb",
-        csv: (16, "memory_total_mb"), prometheus: "fleetwatt_gpu_memory_total_bytes",
+        csv: (16, "memory_total_mb"), prometheus: ("fleetwatt_gpu_memory_total_bytes", "Memory that a GPU has."),
         home_assistant: "data_size");
     /// The fan's share of its range, not a speed that was measured.
     FanSpeed: columns!(Gpu Sample PERCENT, metadata: "fan_speed_pct", json: "fan_speed_pct",
-        csv: (17, "fan_speed_pct"), prometheus: "fleetwatt_gpu_fan_speed_ratio");
+        csv: (17, "fan_speed_pct"), prometheus: ("fleetwatt_gpu_fan_speed_ratio", "A fan's share of its range."));
     /// Whether the driver stays loaded between calls.
     Persistence: columns!(Gpu Sample SWITCH, json: "persistence");
     /// P0 (fastest) to P15.
@@ -158,19 +161,19 @@ table! {
     RecoveryAction: columns!(Gpu Sample TEXT);
     /// The state of charge, expansion packs included.
     StateOfCharge: columns!(Battery Sample PERCENT, metadata: "soc_pct", json: "soc_pct",
-        prometheus: "fleetwatt_battery_charge_ratio", home_assistant: "battery");
+        prometheus: ("fleetwatt_battery_charge_ratio", "State of charge of a station."), home_assistant: "battery");
     /// All that flows in: grid, solar, car. Never negative.
     PowerInput: columns!(Battery Sample WATTS, metadata: "power_input_w", json: "power_input_w",
-        prometheus: "fleetwatt_battery_input_watts", home_assistant: "power");
+        prometheus: BATTERY_POWER, home_assistant: "power");
     /// All that flows out to loads. Never negative.
     PowerOutput: columns!(Battery Sample WATTS, metadata: "power_output_w", json: "power_output_w",
-        prometheus: "fleetwatt_battery_output_watts", home_assistant: "power");
+        prometheus: BATTERY_POWER, home_assistant: "power");
     /// From the grid; negative is into the grid.
     GridPower: columns!(Battery Sample WATTS, metadata: "grid_power_w", json: "grid_power_w",
-        prometheus: "fleetwatt_battery_grid_watts", home_assistant: "power");
+        prometheus: BATTERY_POWER, home_assistant: "power");
     /// From solar panels. Never negative.
     SolarPower: columns!(Battery Sample WATTS, metadata: "solar_power_w", json: "solar_power_w",
-        prometheus: "fleetwatt_battery_solar_watts", home_assistant: "power");
+        prometheus: BATTERY_POWER, home_assistant: "power");
     /// The energy of the full battery, expansion packs included. Not reported where their number is not known, not
     /// supported where the model's size is not.
     Capacity: columns!(Battery Sample WATT_HOURS, json: "capacity_wh", home_assistant: "energy_storage");
@@ -223,14 +226,14 @@ mod tests {
         assert_unique(columns(|row| row.csv).map(|(column, _)| column));
         assert_unique(columns(|row| row.csv).map(|(_, name)| name));
         assert_unique(columns(|row| row.text).map(|(place, _)| place));
-        assert_unique(columns(|row| row.prometheus));
+        assert_unique(columns(|row| row.prometheus.filter(|row| *row != BATTERY_POWER)));
         assert_unique(Quantity::of(DeviceKind::Gpu).map(Quantity::place));
     }
 
     #[test]
     fn what_prometheus_is_given_ends_in_its_base_unit() {
         for columns in columns(Some) {
-            let Some(name) = columns.prometheus else { continue };
+            let Some((name, _)) = columns.prometheus else { continue };
             let unit = match columns.unit {
                 Value::Power(_) => "_watts",
                 Value::Temperature(_) => "_celsius",

@@ -1,0 +1,9 @@
+//! The last snapshot as Prometheus reads it.
+
+#[cfg(test)]
+mod checked;
+mod exposition;
+mod metrics;
+
+pub use exposition::Format;
+pub use metrics::{Choice, MAX_SERIES, metrics, probe};
