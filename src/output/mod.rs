@@ -12,11 +12,13 @@ pub mod report;
 mod snapshot_socket;
 mod status_line;
 mod text;
+mod unix_socket;
 
 pub use csv::{as_text as csv_text, csv, csv_rows};
 pub use json::{SCHEMA, json, json_line};
 pub use page::page;
 pub use publisher::{Publisher, Snapshots};
-pub use snapshot_socket::{SnapshotSocket, SocketError};
+pub use snapshot_socket::SnapshotSocket;
 pub use status_line::status_line;
 pub use text::{TextOptions, text};
+pub use unix_socket::SocketError;

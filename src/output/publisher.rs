@@ -43,6 +43,11 @@ impl Snapshots {
         self
     }
 
+    /// The last snapshot, if there is one.
+    pub fn last(&self) -> Option<Arc<Snapshot>> {
+        self.0.borrow().clone()
+    }
+
     /// Waits for the next snapshot; `None` once nothing more is published. It may be dropped and called again.
     pub async fn next(&mut self) -> Option<Arc<Snapshot>> {
         self.0.changed().await.ok()?;

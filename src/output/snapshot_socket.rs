@@ -1,16 +1,15 @@
 //! A unix socket that gives the last snapshot, and then each new one, as [`json_line`]. A client that reads
 //! slowly misses snapshots, and one that does not read at all is disconnected.
 
-use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use super::{Snapshots, json_line};
+use super::unix_socket::UnixSocket;
+use super::{Snapshots, SocketError, json_line};
 
 /// Clients at one time. One more is disconnected at once.
 const MAX_CLIENTS: usize = 32;
@@ -18,32 +17,12 @@ const MAX_CLIENTS: usize = 32;
 /// A client must take a line within this time.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Owner and group may connect: connecting needs the right to write.
-const MODE: u32 = 0o660;
-
 /// The pause after an accept that failed, which is for want of descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
-/// The reason why the socket cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum SocketError {
-    /// Another process answers on it.
-    #[error("another process listens on it")]
-    InUse,
-    /// The path is taken by something that is not a socket. It is left as it is.
-    #[error("a file that is not a socket is there")]
-    NotASocket,
-    /// The system refuses it.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
 /// A listening socket. Its file is removed when it is dropped.
 #[derive(Debug)]
-pub struct SnapshotSocket {
-    listener: UnixListener,
-    path: PathBuf,
-}
+pub struct SnapshotSocket(UnixSocket);
 
 impl SnapshotSocket {
     /// Listens at `path`. A socket that no process listens on any more is replaced.
@@ -51,19 +30,7 @@ impl SnapshotSocket {
     /// # Errors
     /// Something else is there, or the system refuses it.
     pub async fn bind(path: &Path) -> Result<Self, SocketError> {
-        match std::fs::symlink_metadata(path) {
-            Ok(metadata) if !metadata.file_type().is_socket() => return Err(SocketError::NotASocket),
-            Ok(_) => match UnixStream::connect(path).await {
-                Ok(_) => return Err(SocketError::InUse),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-                Err(error) => return Err(error.into()),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-            Err(error) => return Err(error.into()),
-        }
-        let socket = Self { listener: UnixListener::bind(path)?, path: path.to_owned() };
-        std::fs::set_permissions(path, PermissionsExt::from_mode(MODE))?;
-        Ok(socket)
+        UnixSocket::bind(path).await.map(Self)
     }
 
     /// Serves clients until nothing more is published.
@@ -71,7 +38,7 @@ impl SnapshotSocket {
         let mut clients = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => match accepted {
+                accepted = self.0.listener.accept() => match accepted {
                     Ok((client, _)) if clients.len() < MAX_CLIENTS => {
                         clients.spawn(feed(client, snapshots.clone().from_the_last()));
                     }
@@ -84,14 +51,6 @@ impl SnapshotSocket {
                 Some(_) = clients.join_next() => (),
                 next = snapshots.next() => if next.is_none() { return },
             }
-        }
-    }
-}
-
-impl Drop for SnapshotSocket {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(%error, "the snapshot socket's file is not removed");
         }
     }
 }
@@ -180,19 +139,5 @@ mod tests {
         assert_eq!(batch_of(&mut client(&path).await).await, None);
         publisher.publish(batch(2).into());
         assert!(batch_of(&mut clients[0]).await.is_some());
-    }
-
-    #[tokio::test]
-    async fn a_dead_socket_is_replaced_and_a_living_one_or_another_file_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let living = SnapshotSocket::bind(&path).await.unwrap();
-        assert!(matches!(SnapshotSocket::bind(&path).await, Err(SocketError::InUse)));
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
-        drop(living);
-        std::fs::write(&path, "mine").unwrap();
-        assert!(matches!(SnapshotSocket::bind(&path).await, Err(SocketError::NotASocket)));
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }
 }

@@ -4,6 +4,8 @@
 mod checked;
 mod exposition;
 mod metrics;
+mod server;
 
 pub use exposition::Format;
 pub use metrics::{Choice, MAX_SERIES, metrics, probe};
+pub use server::{Address, Server};
