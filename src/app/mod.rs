@@ -17,6 +17,7 @@ mod poll;
 mod preflight;
 mod price_error;
 mod prices;
+mod prometheus;
 mod reload;
 mod report;
 mod run;
@@ -135,6 +136,12 @@ pub enum Error {
     /// The socket of `run --snapshot-socket` cannot be had.
     #[error("the snapshot socket `{}` cannot be had", .0.display())]
     SnapshotSocket(PathBuf, #[source] SocketError),
+    /// The listener for Prometheus would be open to other machines.
+    #[error("`{0}` can be reached by other machines, and no token is asked for")]
+    OpenToOthers(String),
+    /// The address for Prometheus cannot be had.
+    #[error("`{0}` cannot be listened on")]
+    Listen(String, #[source] SocketError),
     /// A task of the daemon ended although nobody asked it to.
     #[error("a task of the daemon ended by itself")]
     TaskEnded,
@@ -219,6 +226,10 @@ impl Diagnose for Error {
             Self::SnapshotSocket(..) => {
                 "name another path for --snapshot-socket, in a folder that this user may write to"
             }
+            Self::OpenToOthers(_) => {
+                "listen on 127.0.0.1, or name a token in [prometheus] with token_file, token_env or token_credential"
+            }
+            Self::Listen(..) => "name another address in [prometheus] or with --listen",
             Self::Signals(_) => "check the limits of this process",
             Self::TaskEnded | Self::Task(_) => "this is a defect of fleetwatt: please report it with the log",
             Self::NoKeep => "write `keep = \"90d\"` in [store]",

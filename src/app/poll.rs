@@ -10,6 +10,7 @@ use super::alerts::{Alerting, SystemFacts};
 use super::assembly::{Collector, Lifetime, save};
 use super::commit::{Closed, commit};
 use super::lock::lock_state;
+use super::prometheus::write_after_poll;
 use super::store::open_writer;
 use super::writer_task::store_after;
 use super::{Error, HostSelection, Settings};
@@ -183,6 +184,10 @@ async fn keep(
         energy: alerting.energy_totals(),
         is_reload_failed: false,
     };
+    // Some of the hosts are not the fleet.
+    if scope == Scope::Whole {
+        write_after_poll(settings, &snapshot).await;
+    }
     Ok(Polled { snapshot, kept, is_judged, changes })
 }
 

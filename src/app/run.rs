@@ -20,6 +20,7 @@ use super::commit::{Closed, commit, log_kept};
 use super::files::STDIN;
 use super::lock::lock_state;
 use super::preflight::look_at_files;
+use super::prometheus::{keep_textfile, listener};
 use super::reload::{Reloaded, Watch};
 use super::supervisor::{due, show_status, signs_of_life, tell, tell_reloading};
 use super::writer_task::{WriterHandle, WriterTask};
@@ -28,7 +29,7 @@ use crate::alert::{Scope, Transition};
 use crate::batch::{Batch, BatchId, Now, Said, Snapshot, Today};
 use crate::battery::{Session, VENDOR};
 use crate::cycle::{Clock, Engine, closes_after};
-use crate::inventory::Host;
+use crate::inventory::{Host, ListenAddress};
 use crate::output::{Publisher, SnapshotSocket, notify::Webhook};
 use crate::reading::{AccountReport, StationReading};
 use crate::store::Record;
@@ -70,6 +71,8 @@ pub struct RunRequest {
     pub error_message: fn(&Error) -> String,
     /// Where to listen for clients that follow the last snapshot.
     pub snapshot_socket: Option<PathBuf>,
+    /// Where to listen for Prometheus, in place of the inventory's address.
+    pub listen: Option<ListenAddress>,
 }
 
 /// Polls the fleet until SIGTERM or SIGINT, or until its terminal is closed.
@@ -156,7 +159,7 @@ struct Daemon {
 impl Daemon {
     async fn start(settings: Settings, request: RunRequest, hangups: Vec<Signal>) -> Result<Self, Error> {
         let publisher = Publisher::new();
-        let subscribers = subscribers(&publisher, &request).await?;
+        let subscribers = subscribers(&publisher, &settings, &request).await?;
         let RunRequest { named, environment, error_message, .. } = request;
         let Collector { mut engine, connections, mut alerting } =
             Collector::assemble(&settings, &hosts(&settings), Lifetime::Process)?;
@@ -297,6 +300,9 @@ impl Daemon {
         {
             tracing::warn!("the new [store] takes effect after a restart");
         }
+        if settings.inventory.prometheus != self.settings.inventory.prometheus {
+            tracing::warn!("the new [prometheus] takes effect after a restart");
+        }
         self.reload_failed = None;
         self.alerting.adopt(&settings);
         let hosts = hosts(&settings);
@@ -410,12 +416,23 @@ impl Daemon {
 }
 
 /// The outputs that follow the fleet: a line each.
-async fn subscribers(publisher: &Publisher, request: &RunRequest) -> Result<JoinSet<()>, Error> {
+async fn subscribers(
+    publisher: &Publisher,
+    settings: &Settings,
+    request: &RunRequest,
+) -> Result<JoinSet<()>, Error> {
     let mut tasks = JoinSet::new();
     tasks.spawn(show_status(publisher.subscribe()));
     if let Some(path) = &request.snapshot_socket {
         let at = |source| Error::SnapshotSocket(path.clone(), source);
         tasks.spawn(SnapshotSocket::bind(path).await.map_err(at)?.serve(publisher.subscribe()));
+    }
+    if let Some(server) = listener(settings, request.listen.as_ref()).await? {
+        tasks.spawn(server.serve(publisher.subscribe()));
+    }
+    let prometheus = &settings.inventory.prometheus;
+    if let Some(path) = &prometheus.textfile {
+        tasks.spawn(keep_textfile(path.clone(), prometheus.into(), publisher.subscribe()));
     }
     Ok(tasks)
 }

@@ -12,6 +12,7 @@ use crate::inventory::{self, Inventory, SecretSource, StationAccount, StoreSetti
 use crate::output::notify::Webhook;
 use crate::reading::{Share, error_chain};
 use crate::store::{Password, StoreUrl};
+use crate::support::secret::Secret;
 
 /// The beginning of the names of our own variables.
 const PREFIX: &str = "FLEETWATT_";
@@ -119,6 +120,15 @@ impl Settings {
         Ok(Some(webhook))
     }
 
+    /// The token that a scrape has to bring, if the inventory names one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is empty.
+    pub(super) fn prometheus_token(&self) -> Result<Option<Secret>, Error> {
+        let token = self.inventory.prometheus.token.as_ref();
+        token.map(|token| self.environment.secret("token for Prometheus", token)).transpose()
+    }
+
     /// The secrets that the inventory names and that cannot be had here.
     pub fn missing_secrets(&self) -> Vec<Error> {
         let store = self.inventory.store.password.as_ref();
@@ -134,7 +144,8 @@ impl Settings {
         });
         let account = account.filter(|(_, secret, default)| secret != default);
         let account = account.filter_map(|(what, secret, _)| self.environment.secret(what, secret).err());
-        store.into_iter().chain(webhook).chain(account).collect()
+        let token = self.prometheus_token().err();
+        store.into_iter().chain(webhook).chain(account).chain(token).collect()
     }
 
     /// Of the variables of the environment those that are meant for fleetwatt by their name, and that nothing reads,
@@ -142,8 +153,9 @@ impl Settings {
     pub fn unread_variables(&self, names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
         let alerts = self.inventory.alerts.webhook.as_ref().map(|webhook| &webhook.url);
         let account = self.inventory.account.iter().flat_map(|account| [&account.user, &account.password]);
+        let token = &self.inventory.prometheus.token;
         let secrets: Vec<&SecretSource> =
-            self.inventory.store.password.iter().chain(alerts).chain(account).collect();
+            self.inventory.store.password.iter().chain(alerts).chain(account).chain(token).collect();
         let is_read = |name: &String| {
             VARIABLES.contains(&name.as_str())
                 || secrets.iter().any(|secret| matches!(secret, SecretSource::Env(named) if named == name))

@@ -10,6 +10,7 @@ use super::report_args::ReportArgs;
 use super::select::Select;
 use super::tariff::TariffCommand;
 use crate::app::LogOf;
+use crate::inventory::ListenAddress;
 use crate::reading::Timestamp;
 
 /// Agentless power monitoring for GPU fleets and the batteries behind them
@@ -119,6 +120,10 @@ pub(super) enum Command {
         /// `poll --format json`, a line each
         #[arg(long, value_name = "PATH")]
         snapshot_socket: Option<PathBuf>,
+        /// Listen for Prometheus on this address with its port, or on a unix socket by its full path, in place of `listen`
+        /// in [prometheus]: /metrics, /probe?target=HOST, /sd, /healthz and /readyz
+        #[arg(long, value_name = "ADDRESS", value_parser = crate::inventory::listen_address)]
+        listen: Option<ListenAddress>,
     },
     /// Show the energy, the cost and what was not measured, of a range and by group
     ///

@@ -111,7 +111,9 @@ impl Exit {
             app::Error::Timeline(
                 store::Error::Url { .. } | store::Error::TableName { .. } | store::Error::Password { .. },
             )
-            | app::Error::SnapshotSocket { .. } => Self::Usage,
+            | app::Error::SnapshotSocket { .. }
+            | app::Error::OpenToOthers(_)
+            | app::Error::Listen(..) => Self::Usage,
             app::Error::Directory { .. }
             | app::Error::Output(_)
             | app::Error::Alerts(_)

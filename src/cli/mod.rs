@@ -110,13 +110,14 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             let polled = block_on(app::poll(&settings, &request, render::progress("hosts")))?;
             print_polled(cli, &settings, &polled, *format, *quiet)
         }
-        Command::Run { snapshot_socket } => {
+        Command::Run { snapshot_socket, listen } => {
             let settings = settings(cli)?;
             let request = RunRequest {
                 named: cli.inventory.clone(),
                 environment: Environment::of_process(),
                 error_message: |error| render::error_message(error, false),
                 snapshot_socket: snapshot_socket.clone(),
+                listen: listen.clone(),
             };
             Ok(match block_on(app::run(settings, request))? {
                 RunEnd::Stopped => Exit::Ok,

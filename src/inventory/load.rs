@@ -16,20 +16,32 @@ use super::host_options::HostOptions;
 use super::ledger::check_max_gap;
 use super::location::{Location, Spanned};
 use super::model::{Inventory, Origin};
+use super::prometheus::check_openness;
 use super::resolve::resolve;
 use super::secret_keys::find_secrets;
 use super::section::{Input, Section, Table};
 use super::sections::{Sections, Stations};
 use super::select::Selector;
-use super::tables::{ACCOUNT, ALERTS, CYCLE, DEFAULTS, HOST, LEDGER, STORE, TOP};
+use super::tables::{ACCOUNT, ALERTS, CYCLE, DEFAULTS, HOST, LEDGER, PROMETHEUS, STORE, TOP};
 use super::unknown_keys::open;
 use super::vendor;
 use crate::reading::SafeText;
 use crate::tariff::TariffBook;
 
 /// Keys that only the first file may have.
-const OF_THE_WHOLE_FLEET: [&str; 10] =
-    ["cycle", "store", "alerts", vendor::KEY, "exclude", "ledger", "calibration", "site", "tariff", "carbon"];
+const OF_THE_WHOLE_FLEET: [&str; 11] = [
+    "cycle",
+    "store",
+    "alerts",
+    vendor::KEY,
+    "exclude",
+    "prometheus",
+    "ledger",
+    "calibration",
+    "site",
+    "tariff",
+    "carbon",
+];
 
 /// Access to files, which the caller implements.
 pub trait Files {
@@ -205,6 +217,10 @@ impl Reader {
             section.read_settings(&mut sections);
             check_max_gap(&mut section, &sections);
         }
+        if let Some(mut section) = self.section(input, table, "prometheus", &PROMETHEUS) {
+            section.read_settings(&mut sections);
+            check_openness(&mut section, &sections);
+        }
         sections.energy.calibrations = read_calibrations(input, table, &mut self.sink);
         sections.energy.tariff_book = read_tariff_book(input, table, &mut self.sink);
         self.sections = sections;
@@ -296,6 +312,7 @@ impl Reader {
             alerts: self.sections.alerts,
             account: has_stations.then_some(self.sections.account),
             energy: self.sections.energy,
+            prometheus: self.sections.prometheus,
         })
     }
 }

@@ -14,6 +14,7 @@ mod load;
 mod location;
 mod model;
 mod place;
+mod prometheus;
 mod resolve;
 mod secret_keys;
 mod secret_source;
@@ -32,9 +33,10 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{Files, load, load_tariffs};
 pub use model::{
     AccountServer, AlertSettings, CycleSettings, EnergySettings, Host, HostKeyPolicy, Inventory,
-    LedgerSettings, MetadataStyle, Origin, SecretSource, SshTarget, StationAccount, StoreSettings, Target,
-    WebhookFormat, WebhookSettings,
+    LedgerSettings, ListenAddress, MetadataStyle, Origin, PrometheusSettings, SecretSource, SshTarget,
+    StationAccount, StoreSettings, Target, WebhookFormat, WebhookSettings,
 };
+pub use prometheus::listen_address;
 pub use select::{Selection, Selector};
 
 /// The name and the meaning of each key, by the table that it stands in, such as `in [[host]]`.

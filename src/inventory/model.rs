@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Inventory {
     pub account: Option<StationAccount>,
     /// The settings of energy and cost.
     pub energy: EnergySettings,
+    /// `[prometheus]`.
+    pub prometheus: PrometheusSettings,
 }
 
 /// One host of the fleet.
@@ -182,6 +185,56 @@ pub struct LedgerSettings {
     pub keep_quarters: Duration,
     /// The mean utilization of a quarter-hour below which a GPU is idle.
     pub idle_below: Share,
+}
+
+/// `[prometheus]`: what Prometheus is told, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrometheusSettings {
+    /// Where the daemon listens; `None` for nowhere.
+    pub listen: Option<ListenAddress>,
+    /// Where the bearer token is to be read from that a scrape has to bring; `None` if it needs none.
+    pub token: Option<SecretSource>,
+    /// The file for a textfile collector, which each cycle writes anew; its name ends in `.prom`.
+    pub textfile: Option<PathBuf>,
+    /// The labels of hosts that their series have.
+    pub labels: Vec<String>,
+    /// The most series of one scrape of all hosts.
+    pub max_series: usize,
+}
+
+/// Where a listener is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An address of this machine, with its port.
+    Tcp(SocketAddr),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// Whether only users of this machine reach it.
+    pub fn is_private(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Default for PrometheusSettings {
+    /// 20,000 series are what one scrape a minute of one target should have at most.
+    fn default() -> Self {
+        Self { listen: None, token: None, textfile: None, labels: Vec::new(), max_series: 20_000 }
+    }
 }
 
 /// Where alerts are sent.

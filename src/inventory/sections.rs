@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::location::Location;
-use super::model::{AlertSettings, CycleSettings, EnergySettings, StationAccount, StoreSettings};
+use super::model::{
+    AlertSettings, CycleSettings, EnergySettings, PrometheusSettings, StationAccount, StoreSettings,
+};
 
 /// `[cycle]`, `[store]`, `[alerts]`, the section of the account and those of energy, each with its defaults until it
 /// is read.
@@ -16,6 +18,7 @@ pub(super) struct Sections {
     /// Whether there is an account of stations, and whether it is enabled.
     pub(super) stations: Stations,
     pub(super) energy: EnergySettings,
+    pub(super) prometheus: PrometheusSettings,
 }
 
 /// `[cycle]` as read.

@@ -11,6 +11,7 @@ use super::diagnostic::ValueError;
 use super::ledger::{idle_below, keep_quarters};
 use super::location::{Spanned, put};
 use super::place;
+use super::prometheus::{listen, read_labels, read_textfile};
 use super::section::{Key, Read, Section, Table};
 use super::sections::Sections;
 use super::suggestion::{Form, Unit};
@@ -33,10 +34,12 @@ pub(super) static STORE: Table = Table { title: "in [store]", keys: &[STORE_KEYS
 pub(super) static ALERTS: Table = Table { title: "in [alerts]", keys: &[ALERTS_KEYS] };
 pub(super) static ACCOUNT: Table = Table { title: vendor::TITLE, keys: &[ACCOUNT_KEYS] };
 pub(super) static LEDGER: Table = Table { title: "in [ledger]", keys: &[LEDGER_KEYS] };
+pub(super) static PROMETHEUS: Table = Table { title: "in [prometheus]", keys: &[PROMETHEUS_KEYS] };
 pub(super) static CALIBRATION: Table = Table { title: "in [[calibration]]", keys: &[CALIBRATION_KEYS] };
 
 /// The tables that a key may have to be moved to.
-pub(super) static SECTIONS: [&Table; 7] = [&HOST, &CYCLE, &STORE, &ALERTS, &ACCOUNT, &LEDGER, &CALIBRATION];
+pub(super) static SECTIONS: [&Table; 8] =
+    [&HOST, &CYCLE, &STORE, &ALERTS, &ACCOUNT, &PROMETHEUS, &LEDGER, &CALIBRATION];
 
 /// `"name": Form, "meaning" [other names] => field = method of Section;`. A field of `ssh` or `host` is an
 /// option of hosts, any other is in [`Sections`]. A key without a field is read with another one.
@@ -100,6 +103,7 @@ keys! { TOP_KEYS =
     "store": Other, "Where the readings go. Without it: an SQLite file in the state directory."
         [storage database db timeline postgres postgresql sqlite];
     "alerts": Other, "When somebody is told." [alert alerting alarm alarms];
+    "prometheus": Other, "What Prometheus is told, and where." [metrics exporter openmetrics];
     "ledger": Other, "How the energy of each quarter-hour is kept." [energy];
     "calibration": Other, "A model or a board whose error was measured." [calibrations];
     "site": Other, "The time zone, what cooling adds, and the price of energy from a battery." [location];
@@ -227,6 +231,23 @@ keys! { ALERTS_KEYS =
     "webhook_credential": Other, "The systemd credential with the webhook's URL.";
     "webhook_format": Text("json"), "\"json\" (the default), \"slack\", \"ntfy\" or \"alertmanager\".";
     "webhook_timeout": Quantity(Time, "10s"), "How long one request may take.";
+}
+
+keys! { PROMETHEUS_KEYS =
+    "listen": Public("127.0.0.1:9836"),
+        "Where the daemon listens for Prometheus: an address with its port, or the path of a unix socket."
+        [address bind listen_address web_listen_address port] => prometheus.listen = parsed(listen);
+    "token_env": Other, "The environment variable with the bearer token that a scrape has to bring."
+        => prometheus.token = secret("bearer token", "FLEETWATT_PROMETHEUS_TOKEN");
+    "token_file": Other, "The file with it.";
+    "token_credential": Other, "The systemd credential with it.";
+    "textfile": Text("/var/lib/prometheus/node-exporter/fleetwatt.prom"),
+        "A file that each cycle writes anew, for the textfile collector of a node exporter."
+        [text_file prom_file] => with(read_textfile);
+    "labels": Public("…"), "The labels of hosts that their series have, such as [\"rack\"]; none without it."
+        [label] => with(read_labels);
+    "max_series": Number("20000"), "The most series of one scrape; beyond, each host is to be scraped by /probe."
+        [limit] => prometheus.max_series = integer(1_000..=10_000_000_usize);
 }
 
 keys! { LEDGER_KEYS =

@@ -16,6 +16,9 @@ const NEW: &str = ".new";
 const OWNER_ONLY: u32 = 0o600;
 const FOR_OTHERS: u32 = 0o666;
 
+/// The mode of a file for another user, whatever the umask.
+const FOR_ALL: u32 = 0o644;
+
 /// A new file that is so much older than the last one was left by a process that was killed.
 const LEFT_AFTER: Duration = Duration::from_secs(60);
 
@@ -45,6 +48,14 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), WriteError> {
 /// Any step fails.
 pub fn write_for_others(path: &Path, content: &[u8]) -> Result<(), WriteError> {
     replace(path, content, FOR_OTHERS).map_err(|source| WriteError { path: path.to_owned(), source })
+}
+
+/// Writes a file that programs of other users read, whatever the umask is. Its folder is there.
+///
+/// # Errors
+/// Any step fails.
+pub fn write_for_all(path: &Path, content: &[u8]) -> Result<(), WriteError> {
+    replace(path, content, FOR_ALL).map_err(|source| WriteError { path: path.to_owned(), source })
 }
 
 /// Renames a file that cannot be used to `….damaged`, so that a person can look at it.
@@ -87,6 +98,9 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         .tempfile_in(folder)?;
     // No buffer in between: what it could not write would be lost when it is dropped.
     new.write_all(content)?;
+    if mode == FOR_ALL {
+        new.as_file().set_permissions(Permissions::from_mode(FOR_ALL))?;
+    }
     new.as_file().sync_all()?;
     let new = new.persist(path)?;
     sync(folder)?;

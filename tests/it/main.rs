@@ -48,6 +48,7 @@ mod pgbouncer;
 mod poll;
 mod postgres;
 mod program;
+mod prometheus;
 mod report;
 mod report_stores;
 mod run;

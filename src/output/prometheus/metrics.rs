@@ -2,14 +2,12 @@
 
 use super::exposition::{Exposition, Format, LabelSet};
 use crate::batch::{FLOWS, HostReport, Snapshot};
+use crate::inventory::PrometheusSettings;
 use crate::ledger::{EnergyTotal, SeriesKey};
 use crate::reading::{
     AccountReport, Device, DeviceKind, Presence, Quantity, Role, SafeText, StationReading, StationStatus,
     Timestamp, Value,
 };
-
-/// Beyond so many series, one scrape of all is more than a Prometheus should be given every minute.
-pub const MAX_SERIES: usize = 20_000;
 
 /// The rules of an exposition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +18,9 @@ pub struct Choice {
     pub max_series: usize,
 }
 
-impl Default for Choice {
-    fn default() -> Self {
-        Self { labels: Vec::new(), max_series: MAX_SERIES }
+impl From<&PrometheusSettings> for Choice {
+    fn from(settings: &PrometheusSettings) -> Self {
+        Self { labels: settings.labels.clone(), max_series: settings.max_series }
     }
 }
 
@@ -355,6 +353,10 @@ mod tests {
     use crate::batch::fixtures;
     use crate::output::prometheus::checked;
 
+    fn choice() -> Choice {
+        Choice::from(&PrometheusSettings::default())
+    }
+
     fn snapshot() -> Snapshot {
         let mut snapshot = Snapshot::from(fixtures::fleet());
         let batch = std::sync::Arc::make_mut(&mut snapshot.batch);
@@ -374,7 +376,7 @@ mod tests {
     fn a_fleet_reads_like_this() {
         let mut snapshot = snapshot();
         std::sync::Arc::make_mut(&mut snapshot.batch).reports.truncate(1);
-        let choice = Choice { labels: vec!["room".to_owned()], ..Choice::default() };
+        let choice = Choice { labels: vec!["room".to_owned()], ..choice() };
         let text = metrics(&snapshot, &choice, Format::Text);
         let samples: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         insta::assert_snapshot!(samples.join("\n"));
@@ -383,13 +385,13 @@ mod tests {
     #[test]
     fn every_family_is_whole_with_its_unit_and_no_sample_is_doubled() {
         for format in [Format::Text, Format::OpenMetrics] {
-            assert_eq!(checked::problems(&metrics(&snapshot(), &Choice::default(), format), format), [""; 0]);
+            assert_eq!(checked::problems(&metrics(&snapshot(), &choice(), format), format), [""; 0]);
         }
     }
 
     #[test]
     fn a_lost_gpu_has_no_sample_but_its_reason() {
-        let text = metrics(&snapshot(), &Choice::default(), Format::Text);
+        let text = metrics(&snapshot(), &choice(), Format::Text);
         let of_node = r#"{node="node001",gpu="5","#;
         assert!(sample(&text, &format!("fleetwatt_gpu_power_watts{of_node}")).is_empty());
         let absent = sample(&text, &format!("fleetwatt_gpu_absent{of_node}"));
@@ -404,7 +406,7 @@ mod tests {
         alias.node = "alias".to_owned();
         batch.reports = vec![batch.reports[0].clone(), alias];
         crate::batch::mark_duplicates(&mut batch.reports);
-        let text = metrics(&batch.into(), &Choice::default(), Format::Text);
+        let text = metrics(&batch.into(), &choice(), Format::Text);
         assert_eq!(sample(&text, "fleetwatt_gpu_power_watts").len(), 1);
         let said = sample(&text, "fleetwatt_gpu_absent{node=\"alias\"");
         assert!(
@@ -414,7 +416,7 @@ mod tests {
 
     #[test]
     fn too_many_series_leave_the_hosts_out_and_one_can_be_asked_for() {
-        let (snapshot, choice) = (snapshot(), Choice { max_series: 100, ..Choice::default() });
+        let (snapshot, choice) = (snapshot(), Choice { max_series: 100, ..choice() });
         let text = metrics(&snapshot, &choice, Format::Text);
         assert_eq!(sample(&text, "fleetwatt_hosts_left_out"), ["fleetwatt_hosts_left_out 5"]);
         assert!(sample(&text, "fleetwatt_gpu").is_empty() && !sample(&text, "fleetwatt_fleet").is_empty());
@@ -429,7 +431,7 @@ mod tests {
         let mut snapshot = snapshot();
         let account = std::sync::Arc::make_mut(&mut snapshot.batch).account.as_mut().unwrap();
         account.stations[0].presence = Presence::Offline(fixtures::STARTED_AT);
-        let text = metrics(&snapshot, &Choice::default(), Format::Text);
+        let text = metrics(&snapshot, &choice(), Format::Text);
         assert!(sample(&text, "fleetwatt_battery_charge").is_empty());
         assert_eq!(
             sample(&text, "fleetwatt_battery_up"),

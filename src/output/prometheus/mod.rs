@@ -5,7 +5,9 @@ mod checked;
 mod exposition;
 mod metrics;
 mod server;
+mod textfile;
 
 pub use exposition::Format;
-pub use metrics::{Choice, MAX_SERIES, metrics, probe};
-pub use server::{Address, Server};
+pub use metrics::{Choice, metrics, probe};
+pub use server::Server;
+pub use textfile::write_textfile;

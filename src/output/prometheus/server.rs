@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +31,7 @@ use tokio::time::timeout;
 
 use super::{Choice, Format, metrics, probe};
 use crate::batch::Snapshot;
+use crate::inventory::ListenAddress;
 use crate::output::unix_socket::UnixSocket;
 use crate::output::{Snapshots, SocketError};
 use crate::support::secret::Secret;
@@ -52,15 +52,6 @@ const MAX_HEADER_BYTES: usize = 8 * 1_024;
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
 type Answer = Response<Full<Bytes>>;
-
-/// Where Prometheus finds us.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// An address of this machine, with its port.
-    Tcp(SocketAddr),
-    /// A unix socket.
-    Unix(PathBuf),
-}
 
 /// A listener that is bound.
 #[derive(Debug)]
@@ -97,13 +88,13 @@ impl Server {
     /// # Errors
     /// The address cannot be had.
     pub async fn bind(
-        address: &Address,
+        address: &ListenAddress,
         token: Option<&Secret>,
         choice: Choice,
     ) -> Result<Self, SocketError> {
         let listener = match address {
-            Address::Tcp(address) => Listener::Tcp(TcpListener::bind(address).await?),
-            Address::Unix(path) => Listener::Unix(UnixSocket::bind(path).await?),
+            ListenAddress::Tcp(address) => Listener::Tcp(TcpListener::bind(address).await?),
+            ListenAddress::Unix(path) => Listener::Unix(UnixSocket::bind(path).await?),
         };
         let token = token.map(|token| digest(token.expose()));
         Ok(Self { listener, site: Arc::new(Site { choice, token, rendered: Mutex::default() }) })

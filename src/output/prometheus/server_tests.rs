@@ -15,9 +15,13 @@ struct Running {
     _serving: JoinSet<()>,
 }
 
+fn choice() -> Choice {
+    Choice::from(&crate::inventory::PrometheusSettings::default())
+}
+
 async fn running(token: Option<&str>) -> Running {
-    let loopback = Address::Tcp("127.0.0.1:0".parse().unwrap());
-    let server = Server::bind(&loopback, token.map(Secret::new).as_ref(), Choice::default()).await.unwrap();
+    let loopback = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
+    let server = Server::bind(&loopback, token.map(Secret::new).as_ref(), choice()).await.unwrap();
     let (address, publisher) = (server.local_address().unwrap(), Publisher::new());
     let mut serving = JoinSet::new();
     serving.spawn(server.serve(publisher.subscribe()));
@@ -80,10 +84,7 @@ async fn metrics_come_in_the_form_that_is_asked_for() {
         ("Accept: application/openmetrics-text;q=0,text/plain\r\n", Format::Text),
     ] {
         let (status, head, body) = running.get("/metrics", accept).await;
-        assert_eq!(
-            (status, String::from_utf8(body).unwrap()),
-            (200, metrics(&snapshot, &Choice::default(), format))
-        );
+        assert_eq!((status, String::from_utf8(body).unwrap()), (200, metrics(&snapshot, &choice(), format)));
         assert!(head.contains(&format!("content-type: {}", format.content_type())), "{head}");
     }
 }

@@ -1,0 +1,177 @@
+//! Prometheus as it is installed: a server that scrapes the daemon, `promtool`, and a node exporter that reads the
+//! textfile.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "helpers of tests are tests too"
+)]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::program::{Home, wait_until};
+
+/// A process that is ended with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().unwrap_or_default();
+        self.0.wait().map(drop).unwrap_or_default();
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The body of an answer of 200; `None` of any other, and where nobody listens.
+fn get(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 200 ").then(|| body.to_owned())
+}
+
+/// A fleet of played hosts in which one has a GPU that is lost, with a cycle each two seconds.
+fn inventory(home: &Home, more: &str) -> String {
+    let scene = |name: &str| format!("{}/fixtures/demo/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let text = format!(
+        "{more}\n[cycle]\ninterval = \"2s\"\n[defaults]\ntimeout = \"1500ms\"\nconnect_timeout = \"1s\"\n\
+         [[host]]\nname = \"redfin\"\nscripted = \"{}\"\nlabels = {{ rack = \"a1\" }}\n\
+         [[host]]\nname = \"node001\"\nscripted = \"{}\"\n",
+        scene("redfin"),
+        scene("lost"),
+    );
+    home.inventory(&text).to_str().unwrap().to_owned()
+}
+
+fn daemon(home: &Home, inventory: &str, port: u16) -> Process {
+    let address = format!("127.0.0.1:{port}");
+    let daemon = Process(home.start(&["run", "--inventory", inventory, "--listen", &address]));
+    wait_until("a cycle", || get(port, "/metrics").is_some());
+    daemon
+}
+
+/// A Prometheus with these scrapes, in a folder of its own.
+fn prometheus(home: &Home, scrapes: &str) -> (Process, u16) {
+    let port = free_port();
+    let config = home.path("prometheus.yml");
+    std::fs::write(&config, format!("global: {{ scrape_interval: 1s }}\nscrape_configs:\n{scrapes}"))
+        .unwrap();
+    let mut command = Command::new("prometheus");
+    command.arg(format!("--config.file={}", config.display()));
+    command.arg(format!("--storage.tsdb.path={}", home.path("tsdb").display()));
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    (Process(command.spawn().unwrap()), port)
+}
+
+/// The labels and values that a Prometheus answers a query with.
+fn query(port: u16, query: &str) -> Vec<(Value, f64)> {
+    let query: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let Some(body) = get(port, &format!("/api/v1/query?query={query}")) else { return Vec::new() };
+    let document: Value =
+        serde_json::from_str(&body[body.find('{').unwrap()..=body.rfind('}').unwrap()]).unwrap();
+    let results = document["data"]["result"].as_array().unwrap();
+    let result =
+        |result: &Value| (result["metric"].clone(), result["value"][1].as_str().unwrap().parse().unwrap());
+    results.iter().map(result).collect()
+}
+
+fn promtool(metrics: &str) -> (bool, String) {
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn a_prometheus_scrapes_the_daemon_and_answers_queries() {
+    let home = Home::new();
+    let port = free_port();
+    let inventory = inventory(&home, "[prometheus]\nlabels = [\"rack\"]");
+    let _daemon = daemon(&home, &inventory, port);
+    let scrapes = format!(
+        "- {{ job_name: all, static_configs: [{{ targets: ['127.0.0.1:{port}'] }}] }}\n\
+         - job_name: each\n  metrics_path: /probe\n  http_sd_configs: [{{ url: 'http://127.0.0.1:{port}/sd' }}]\n  \
+         relabel_configs:\n  \
+         - {{ source_labels: [__address__], target_label: __param_target }}\n  \
+         - {{ source_labels: [__address__], target_label: instance }}\n  \
+         - {{ target_label: __address__, replacement: '127.0.0.1:{port}' }}\n"
+    );
+    let (_prometheus, prometheus) = prometheus(&home, &scrapes);
+    wait_until("both ways", || {
+        query(prometheus, r#"count by (job) (fleetwatt_gpu_power_watts{node="redfin"})"#).len() == 2
+    });
+    let (labels, watts) =
+        query(prometheus, r#"fleetwatt_gpu_power_watts{job="all",node="redfin"}"#).remove(0);
+    assert_eq!((watts, &labels["rack"], &labels["gpu"]), (412.87, &"a1".into(), &"0".into()));
+    let probed = query(prometheus, r#"fleetwatt_gpu_power_watts{job="each",node="redfin"}"#).remove(0);
+    assert_eq!((probed.1, &probed.0["instance"]), (412.87, &"redfin".into()));
+    assert_eq!(query(prometheus, "up == 0"), []);
+    let gpus =
+        |what| query(prometheus, &format!(r#"fleetwatt_host_gpus_{what}{{job="all",node="node001"}}"#))[0].1;
+    assert_eq!((gpus("reporting"), gpus("expected")), (7.0, 8.0));
+}
+
+#[test]
+fn promtool_finds_nothing_and_a_node_exporter_serves_the_file_of_a_poll() {
+    let home = Home::new();
+    let textfile = home.path("textfile/fleetwatt.prom");
+    std::fs::create_dir(textfile.parent().unwrap()).unwrap();
+    let inventory = inventory(&home, &format!("[prometheus]\ntextfile = \"{}\"", textfile.display()));
+    let ran = home.run(&["poll", "--inventory", &inventory]);
+    assert_eq!(ran.code, Some(3), "a GPU is lost: {}", ran.stderr);
+    let written = std::fs::read_to_string(&textfile).unwrap();
+    assert_eq!(promtool(&written), (true, String::new()));
+    let port = free_port();
+    let mut command = Command::new("prometheus-node-exporter");
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    command.args(["--collector.disable-defaults", "--collector.textfile"]);
+    command.arg(format!("--collector.textfile.directory={}", textfile.parent().unwrap().display()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _exporter = Process(command.spawn().unwrap());
+    wait_until("the node exporter", || get(port, "/metrics").is_some());
+    let served = get(port, "/metrics").unwrap();
+    assert!(served.contains("node_textfile_scrape_error 0"), "{served}");
+    for sample in written.lines().filter(|line| line.starts_with("fleetwatt_gpu_power_watts")) {
+        let (labels, watts) = sample.rsplit_once(' ').unwrap();
+        // The exporter sorts labels by their names.
+        let node = labels.split('"').nth(1).unwrap();
+        assert!(served.contains(&format!("node=\"{node}\"")) && served.contains(watts), "{sample}");
+    }
+}
+
+#[test]
+fn a_dry_run_and_a_poll_of_some_hosts_leave_the_textfile_as_it_is() {
+    let home = Home::new();
+    let textfile = home.path("fleetwatt.prom");
+    let inventory = inventory(&home, &format!("[prometheus]\ntextfile = \"{}\"", textfile.display()));
+    home.run(&["poll", "--dry-run", "--inventory", &inventory]);
+    home.run(&["poll", "--hosts", "redfin", "--inventory", &inventory]);
+    assert!(!textfile.exists());
+}
+
+#[test]
+fn an_open_address_without_a_token_is_refused() {
+    let home = Home::new();
+    let inventory = inventory(&home, "");
+    let ran = home.run(&["run", "--inventory", &inventory, "--listen", "0.0.0.0:9836"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr.contains("no token is asked for") && ran.stderr.contains("token_file"),
+        "{}",
+        ran.stderr
+    );
+}
