@@ -226,9 +226,7 @@ impl Diagnose for Error {
             Self::SnapshotSocket(..) => {
                 "name another path for --snapshot-socket, in a folder that this user may write to"
             }
-            Self::OpenToOthers(_) => {
-                "listen on 127.0.0.1, or name a token in [prometheus] with token_file, token_env or token_credential"
-            }
+            Self::OpenToOthers(_) => "listen on 127.0.0.1, or name a token in [prometheus], as by token_file",
             Self::Listen(..) => "name another address in [prometheus] or with --listen",
             Self::Signals(_) => "check the limits of this process",
             Self::TaskEnded | Self::Task(_) => "this is a defect of fleetwatt: please report it with the log",

@@ -1,4 +1,4 @@
-//! What Prometheus is told: by the daemon's listener, and by the file for a textfile collector.
+//! Telling Prometheus: by the daemon's listener, and by the file for a textfile collector.
 
 use std::path::PathBuf;
 

@@ -187,7 +187,7 @@ pub struct LedgerSettings {
     pub idle_below: Share,
 }
 
-/// `[prometheus]`: what Prometheus is told, and where.
+/// `[prometheus]`: where Prometheus finds the readings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrometheusSettings {
     /// Where the daemon listens; `None` for nowhere.

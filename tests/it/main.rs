@@ -28,6 +28,7 @@ mod inventory_alerts;
 mod inventory_energy;
 mod inventory_fleet;
 mod inventory_machines;
+mod inventory_prometheus;
 mod inventory_solix;
 mod inventory_words;
 mod kept_shell;

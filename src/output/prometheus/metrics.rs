@@ -1,4 +1,4 @@
-//! What Prometheus is told of a snapshot. An absent value is no sample; what is not in the snapshot any more is gone.
+//! The families of a snapshot. An absent value is no sample; what is not in the snapshot any more is gone.
 
 use super::exposition::{Exposition, Format, LabelSet};
 use crate::batch::{FLOWS, HostReport, Snapshot};
@@ -23,6 +23,9 @@ impl From<&PrometheusSettings> for Choice {
         Self { labels: settings.labels.clone(), max_series: settings.max_series }
     }
 }
+
+type OfHost = fn(&HostReport) -> Option<f64>;
+type OfTotal = fn(EnergyTotal) -> f64;
 
 /// A host, and the labels of its series.
 struct Host<'a> {
@@ -102,9 +105,8 @@ impl<'a> Host<'a> {
 }
 
 fn of_hosts(exposition: &mut Exposition, snapshot: &Snapshot, hosts: &[Host<'_>]) {
-    let each = |value: fn(&HostReport) -> Option<f64>| {
-        hosts.iter().filter_map(move |host| Some((host.labels.clone(), value(host.report)?)))
-    };
+    let each =
+        |value: OfHost| hosts.iter().filter_map(move |host| Some((host.labels.clone(), value(host.report)?)));
     exposition.gauge(
         "fleetwatt_host_up",
         "1 if a host answered in the last cycle, with all of its GPUs or some.",
@@ -154,9 +156,7 @@ fn of_gpus(exposition: &mut Exposition, snapshot: &Snapshot, hosts: &[Host<'_>])
         gpus().flat_map(absent),
     );
     let total = |gpu: &Gpu<'_>| snapshot.energy.get(gpu.series.as_ref()?).copied();
-    let each = |value: fn(EnergyTotal) -> f64| {
-        gpus().filter_map(move |gpu| Some((gpu.labels.clone(), value(total(gpu)?))))
-    };
+    let each = |value: OfTotal| gpus().filter_map(move |gpu| Some((gpu.labels.clone(), value(total(gpu)?))));
     exposition.counter(
         "fleetwatt_gpu_energy_joules_total",
         "Energy of a GPU as measured, since its first reading.",

@@ -1,3 +1,5 @@
+//! The listener over real connections, from well-behaved clients and others.
+
 use std::collections::BTreeMap;
 use std::io::Read;
 
