@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use super::energy_totals::{LedgerPlace, Search};
 use super::today::DayMeter;
 use super::{Error, Settings};
 use crate::alert::{Facts, MAX_ACTIVE_ALERTS, Rule, Rules, Scope, Severity, State, Transition, evaluate};
@@ -38,6 +39,9 @@ pub(super) struct Alerting {
     known: Option<Known>,
     /// The alerts of `hosts.json`, where they stood before they were kept with the batches.
     before: Value,
+    ledger_place: LedgerPlace,
+    /// The search for what was measured of series before, while it runs.
+    search: Option<Search>,
 }
 
 /// The state of the alerts, as far as it is known.
@@ -92,6 +96,12 @@ impl Alerting {
             has_webhook: settings.inventory.alerts.webhook.is_some(),
             known: None,
             before,
+            ledger_place: LedgerPlace {
+                store_url: settings.store_url.clone(),
+                table: settings.inventory.store.table.clone(),
+                state_dir: settings.state_dir.clone(),
+            },
+            search: None,
         }
     }
 
@@ -196,6 +206,41 @@ impl Alerting {
         self.meter.read_prices(within).await;
         let totals = &self.known.as_ref()?.ledger.today;
         self.meter.today(totals, batch.started_at, batch.totals().gpus_expected)
+    }
+
+    /// Begins to look for what was measured before of series of which that is not known, once nothing waits for the
+    /// database.
+    pub(super) fn begin_totals(&mut self) {
+        if self.search.is_none() {
+            self.search = self.search(true);
+        }
+    }
+
+    /// The same without waiting for the database, and takes what is found.
+    pub(super) async fn look_up_totals(&mut self) {
+        self.search = self.search(false);
+        self.take_totals(true).await;
+    }
+
+    fn search(&self, may_wait: bool) -> Option<Search> {
+        let known = self.known.as_ref()?;
+        let series = known.ledger.book.without_total();
+        (!series.is_empty())
+            .then(|| Search::begin(self.ledger_place.clone(), series, known.revision, may_wait))
+    }
+
+    /// Takes what a search has found, if no batch was kept since it began. Without `waits` one that still runs is given up:
+    /// a batch is about to be kept.
+    pub(super) async fn take_totals(&mut self, waits: bool) {
+        let Some(mut search) = self.search.take().filter(|search| waits || search.has_ended()) else {
+            return;
+        };
+        let found = search.ended().await;
+        let Some((known, found)) = self.known.as_mut().zip(found) else { return };
+        if search.is_of(known.revision) {
+            let book = std::mem::take(&mut known.ledger.book);
+            known.ledger.book = book.with_totals(&found);
+        }
     }
 
     /// All that was measured of each series, where that is known.

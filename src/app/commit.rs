@@ -36,6 +36,7 @@ pub(super) async fn commit(
     let batch = cycle.batch;
     if let Some(alerting) = &mut alerting {
         alerting.read().await;
+        alerting.take_totals(false).await;
     }
     let mut n_refused = 0;
     loop {

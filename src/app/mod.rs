@@ -9,6 +9,7 @@ mod check;
 mod commit;
 mod connections;
 mod demo;
+mod energy_totals;
 mod environment;
 mod files;
 mod ledger;

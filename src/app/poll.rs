@@ -148,6 +148,10 @@ async fn keep(
     let system = SystemFacts { store: store.clone(), reload_failed: None };
     let closed = Closed { batch: &batch, scope, style: settings.inventory.store.metadata, system };
     let is_judged = request.judges(settings);
+    if is_judged {
+        alerting.read().await;
+        alerting.look_up_totals().await;
+    }
     let judging = Some(&mut alerting).filter(|_| is_judged);
     let submit = async |id, records: Vec<Record>, alerts: Option<AlertRecord>| {
         Ok(writer.keep(id, &records, alerts.as_ref()).await?)

@@ -245,6 +245,7 @@ impl Daemon {
             Err(Error::Timeline(error)) if !error.is_failing_disk() => Vec::new(),
             Err(error) => return Err(error),
         };
+        self.alerting.begin_totals();
         let today = self.alerting.today(&batch, PRICES_WITHIN).await;
         self.say_changes(&batch, &transitions, today.as_ref());
         if let Some(alert_notifier) = self.alert_notifier.as_ref().filter(|_| !transitions.is_empty()) {

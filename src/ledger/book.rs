@@ -91,17 +91,19 @@ impl Book {
         self.0.iter().filter_map(total).collect()
     }
 
-    /// Whether it is not known of some series what was measured of it before.
-    pub fn lacks_totals(&self) -> bool {
-        self.0.values().any(|end| end.total().is_none())
+    /// The series of which it is not known what was measured before.
+    pub fn without_total(&self) -> Vec<String> {
+        let lacks = |(series, end): (&String, &SeriesState)| end.total().is_none().then(|| series.clone());
+        self.0.iter().filter_map(lacks).collect()
     }
 
-    /// The same with what was measured of each series before, where that was not known. `before` has the sums of all that
-    /// was booked so far; of a series that is not in it nothing was.
+    /// The same with what was measured of some series before, where that was not known.
     #[must_use]
     pub fn with_totals(mut self, before: &BTreeMap<String, EnergyTotal>) -> Self {
         for (series, end) in &mut self.0 {
-            end.begin_total(before.get(series).copied().unwrap_or_default());
+            if let Some(total) = before.get(series) {
+                end.begin_total(*total);
+            }
         }
         self
     }
@@ -187,7 +189,7 @@ mod tests {
         let now = Timestamp::from_micros(0);
         let book = Book::default();
         let book = book.after(&book.book(&cycle(0), None), now);
-        assert!(book.lacks_totals() && book.totals().is_empty());
+        assert_eq!((book.without_total(), book.totals()), (vec!["gpu:GPU-1".to_owned()], BTreeMap::new()));
         let before = EnergyTotal { energy_mj: 7, covered_ms: 5 };
         let book = book.with_totals(&BTreeMap::from([("gpu:GPU-1".to_owned(), before)]));
         let booking = book.book(&cycle(1), Some(Duration::from_secs(180)));
@@ -201,7 +203,7 @@ mod tests {
         let book = Book::default();
         let cycle = |minute: i64, watts| [reading("GPU-1", "n", minute * MINUTE, watts)];
         let mut book = book.after(&book.book(&cycle(0, 0), None), Timestamp::from_micros(0));
-        book = book.with_totals(&BTreeMap::new());
+        book = book.with_totals(&BTreeMap::from([("gpu:GPU-1".to_owned(), EnergyTotal::default())]));
         let mut before = EnergyTotal::default();
         for (minute, watts) in [(1, 100), (2, -300), (3, -300), (4, 100)] {
             let booking = book.book(&cycle(minute, watts), Some(Duration::from_secs(180)));

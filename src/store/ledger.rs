@@ -21,7 +21,7 @@ use super::sqlite::SqliteReader;
 use super::store_url::Backend;
 use super::table::TableName;
 use super::{Error, StoreUrl};
-use crate::ledger::{Names, NumberedRow};
+use crate::ledger::{EnergyTotal, Names, NumberedRow};
 use crate::reading::{Quarter, SafeText, Timestamp};
 
 /// A timeline and its ledger, opened to be read.
@@ -80,6 +80,21 @@ impl LedgerReader {
             Reader::Sqlite(sqlite) => sqlite.span().await,
             Reader::Postgres(postgres) => postgres.span().await,
         }
+    }
+
+    /// All that was measured of some series, by their names; of what flows both ways, what came in. A series that is not
+    /// in the ledger is not in it.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn totals(&mut self, series: &[String]) -> Result<BTreeMap<String, EnergyTotal>, Error> {
+        self.need_ledger()?;
+        let rows = match &mut self.0 {
+            Reader::Sqlite(sqlite) => sqlite.totals(series).await?,
+            Reader::Postgres(postgres) => postgres.totals(series).await?,
+        };
+        let total = |(series, energy_mj, covered_ms)| (series, EnergyTotal { energy_mj, covered_ms });
+        Ok(rows.into_iter().map(total).collect())
     }
 
     /// The size of the ledger.

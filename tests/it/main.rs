@@ -41,6 +41,7 @@ mod ledger_derive;
 mod ledger_reader;
 mod ledger_rebuild;
 mod ledger_roll_up;
+mod ledger_totals;
 mod ledger_traces;
 mod ledger_words;
 mod loop_marks;

@@ -229,7 +229,7 @@ fn peak_of(pid: u32) -> Option<u64> {
 }
 
 /// Waits until it is so.
-pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(40);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} did not come");

@@ -11,6 +11,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -174,4 +175,62 @@ fn an_open_address_without_a_token_is_refused() {
         "{}",
         ran.stderr
     );
+}
+
+/// The value of the energy counter of the first host's GPU, as far as it is there.
+fn joules(metrics: &str) -> Option<f64> {
+    let start = "fleetwatt_gpu_energy_joules_total{node=\"redfin\"";
+    let sample = metrics.lines().find(|line| line.starts_with(start))?;
+    Some(sample.rsplit_once(' ').unwrap().1.parse().unwrap())
+}
+
+fn of_ledger(home: &Home) -> f64 {
+    let sql = "SELECT sum(e.energy_mj) FROM fleetwatt_energy e JOIN fleetwatt_node n ON n.id = e.node \
+               WHERE n.name = 'redfin'";
+    let [(millijoules,)] = home.query::<(i64,)>(sql)[..] else { panic!("one row") };
+    f64::from(i32::try_from(millijoules).unwrap()) / 1e3
+}
+
+#[test]
+fn a_counter_is_absent_until_it_is_known_and_then_that_of_the_ledger() {
+    let home = Home::new();
+    let textfile = home.path("fleetwatt.prom");
+    let settings = format!("[prometheus]\ntextfile = \"{}\"\n[ledger]\nmax_gap = \"5m\"", textfile.display());
+    let inventory = inventory(&home, &settings);
+    let mut before = 0.0;
+    for poll in 0..4 {
+        home.run(&["poll", "--inventory", &inventory]);
+        let counter = joules(&std::fs::read_to_string(&textfile).unwrap());
+        if poll == 0 {
+            assert_eq!(counter, None);
+        } else {
+            assert_eq!(counter, Some(of_ledger(&home)), "poll {poll}");
+            assert!(counter > Some(before));
+            before = counter.unwrap();
+        }
+    }
+}
+
+/// A hundred kills where slow tests are wanted, else some.
+#[test]
+fn no_counter_falls_or_rises_by_more_than_was_drawn_when_the_daemon_is_killed() {
+    let n_kills = if std::env::var_os("FLEETWATT_SLOW_TESTS").is_some() { 100 } else { 4 };
+    let home = Home::new();
+    let inventory = inventory(&home, "[ledger]\nmax_gap = \"5m\"");
+    let (began_at, mut last, mut n_rises) = (Instant::now(), 0.0, 0);
+    for kill in 0..n_kills {
+        let port = free_port();
+        let _daemon = daemon(&home, &inventory, port);
+        let until = n_rises + 1 + kill % 2;
+        wait_until("a rise", || {
+            if let Some(now) = get(port, "/metrics").and_then(|metrics| joules(&metrics)) {
+                assert!(last <= now, "it fell from {last} to {now} after {kill} kills");
+                n_rises += u32::from(last < now);
+                last = now;
+            }
+            n_rises >= until
+        });
+    }
+    // The board draws 412.87 W all the time.
+    assert!(last <= 413.0 * began_at.elapsed().as_secs_f64(), "{last} J");
 }

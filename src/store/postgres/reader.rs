@@ -80,6 +80,23 @@ impl PostgresReader {
         self.target.run(LEDGER_STEP, work).await
     }
 
+    pub(in crate::store) async fn totals(
+        &mut self,
+        series: &[String],
+    ) -> Result<Vec<(String, i64, i64)>, Error> {
+        let connection = &mut self.connection;
+        let work = async move {
+            let mut transaction = begin(connection).await?;
+            let sql = "SELECT s.key, sum(greatest(e.energy_mj, 0))::int8, sum(e.covered_ms)::int8 \
+                FROM fleetwatt.series s JOIN fleetwatt.energy e ON e.series = s.id WHERE s.key = ANY($1) GROUP BY 1";
+            let rows =
+                sqlx::query_as(sql).bind(series).persistent(false).fetch_all(&mut *transaction).await?;
+            transaction.rollback().await?;
+            Ok(rows)
+        };
+        self.target.run(LEDGER_STEP, work).await
+    }
+
     pub(in crate::store) async fn size(&mut self) -> Result<LedgerSize, Error> {
         let connection = &mut self.connection;
         let work = async move {

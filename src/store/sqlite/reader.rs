@@ -97,6 +97,22 @@ impl SqliteReader {
         .await
     }
 
+    pub(in crate::store) async fn totals(
+        &mut self,
+        series: &[String],
+    ) -> Result<Vec<(String, i64, i64)>, Error> {
+        let series = serde_json::json!(series).to_string();
+        self.read("read the ledger", move |connection| {
+            let sql = "SELECT s.key, sum(max(e.energy_mj, 0)), sum(e.covered_ms) FROM fleetwatt_series s \
+                JOIN fleetwatt_energy e ON e.series = s.id WHERE s.key IN (SELECT value FROM json_each(?1)) \
+                GROUP BY s.id";
+            let mut query = connection.prepare(sql)?;
+            let rows = query.query_map([&series], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect()
+        })
+        .await
+    }
+
     pub(in crate::store) async fn size(&mut self) -> Result<LedgerSize, Error> {
         self.read("read the ledger", |connection| {
             let counts = connection.query_row(&counting("fleetwatt_"), [], |row| {
