@@ -232,14 +232,12 @@ impl Alerting {
     /// Takes what a search has found, if no batch was kept since it began. Without `waits` one that still runs is given up:
     /// a batch is about to be kept.
     pub(super) async fn take_totals(&mut self, waits: bool) {
-        let Some(mut search) = self.search.take().filter(|search| waits || search.has_ended()) else {
-            return;
-        };
-        let found = search.ended().await;
-        let Some((known, found)) = self.known.as_mut().zip(found) else { return };
-        if search.is_of(known.revision) {
+        let Some(mut search) = self.search.take() else { return };
+        let found = search.found(waits).await;
+        let Some((known, (revision, totals))) = self.known.as_mut().zip(found) else { return };
+        if revision == known.revision {
             let book = std::mem::take(&mut known.ledger.book);
-            known.ledger.book = book.with_totals(&found);
+            known.ledger.book = book.with_totals(&totals);
         }
     }
 

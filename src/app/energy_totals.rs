@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::ledger::EnergyTotal;
@@ -33,12 +33,12 @@ pub(super) struct LedgerPlace {
     pub(super) state_dir: PathBuf,
 }
 
-/// A search that runs.
+/// A search that runs; dropped, it ends.
 #[derive(Debug)]
 pub(super) struct Search {
     /// The revision of the kept state for which it was begun.
     revision: i64,
-    task: JoinHandle<Option<Totals>>,
+    task: JoinSet<Option<Totals>>,
 }
 
 impl Search {
@@ -57,28 +57,15 @@ impl Search {
                 Err(_late) => None,
             }
         };
-        Self { revision, task: tokio::spawn(search) }
+        let mut task = JoinSet::new();
+        task.spawn(search);
+        Self { revision, task }
     }
 
-    /// Waits until it has ended.
-    pub(super) async fn ended(&mut self) -> Option<Totals> {
-        (&mut self.task).await.ok().flatten()
-    }
-
-    /// Whether it has ended.
-    pub(super) fn has_ended(&self) -> bool {
-        self.task.is_finished()
-    }
-
-    /// Whether what it finds is of this revision.
-    pub(super) const fn is_of(&self, revision: i64) -> bool {
-        self.revision == revision
-    }
-}
-
-impl Drop for Search {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// The totals that it has found, with the revision that they are of. `None` while it runs, unless it is waited for.
+    pub(super) async fn found(&mut self, waits: bool) -> Option<(i64, Totals)> {
+        let ended = if waits { self.task.join_next().await } else { self.task.try_join_next() };
+        Some((self.revision, ended?.ok()??))
     }
 }
 

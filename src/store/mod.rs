@@ -68,7 +68,7 @@ pub struct Timeline(Driver);
 
 #[derive(Debug)]
 enum Driver {
-    Sqlite(Sqlite),
+    Sqlite(Box<Sqlite>),
     Postgres(Box<Postgres>),
 }
 
@@ -84,7 +84,7 @@ impl Timeline {
     pub async fn open(store_url: &StoreUrl, table: &str) -> Result<Self, Error> {
         let table = TableName::parse(table)?;
         Ok(Self(match store_url.backend() {
-            Backend::Sqlite(path) => Driver::Sqlite(Sqlite::open(path, table).await?.0),
+            Backend::Sqlite(path) => Driver::Sqlite(Box::new(Sqlite::open(path, table).await?.0)),
             Backend::Postgres(server) => Driver::Postgres(Box::new(Postgres::open(server, table).await?)),
         }))
     }

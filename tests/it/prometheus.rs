@@ -79,8 +79,9 @@ fn prometheus(home: &Home, scrapes: &str) -> (Process, u16) {
 fn query(port: u16, query: &str) -> Vec<(Value, f64)> {
     let query: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let Some(body) = get(port, &format!("/api/v1/query?query={query}")) else { return Vec::new() };
-    let document: Value =
-        serde_json::from_str(&body[body.find('{').unwrap()..=body.rfind('}').unwrap()]).unwrap();
+    // The body comes in chunks, each behind its length.
+    let json = body.lines().find(|line| line.starts_with('{')).unwrap();
+    let document: Value = serde_json::from_str(json).unwrap();
     let results = document["data"]["result"].as_array().unwrap();
     let result =
         |result: &Value| (result["metric"].clone(), result["value"][1].as_str().unwrap().parse().unwrap());
