@@ -271,8 +271,14 @@ async fn store_before(settings: &Settings, writer: &Writer) -> StoreState {
     let now = Clock.now();
     let spool = store::spool_status(&settings.state_dir).await.ok().flatten();
     let dead_letters = spool.as_ref().map_or(0, |spool| spool.dead_letters);
+    let dropped_batches = Some(spool.as_ref().map_or(0, |spool| spool.dropped_total));
     let waiting = spool.and_then(|spool| Some((spool.batches, now.minus(spool.oldest?))));
-    StoreState { waiting, away: writer.is_away().then(|| (now, String::new())), dead_letters }
+    StoreState {
+        waiting,
+        away: writer.is_away().then(|| (now, String::new())),
+        dead_letters,
+        dropped_batches,
+    }
 }
 
 async fn connected(settings: &Settings) -> Result<Writer, store::Error> {

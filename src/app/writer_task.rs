@@ -282,5 +282,6 @@ pub(super) fn store_after(receipt: &Receipt, before: &StoreState) -> StoreState 
         (since, error_chain(&error))
     });
     let waiting = backlog.map(|backlog| (backlog.batches, now.minus(backlog.oldest)));
-    StoreState { waiting, away, dead_letters: receipt.dead_letters_total }
+    let dropped_batches = receipt.dropped_total.or(before.dropped_batches);
+    StoreState { waiting, away, dead_letters: receipt.dead_letters_total, dropped_batches }
 }

@@ -106,6 +106,8 @@ pub struct StoreState {
     pub away: Option<(Timestamp, String)>,
     /// Rows that the database refused, which lie aside in the spool.
     pub dead_letters: u64,
+    /// All batches that were ever dropped since the spool was full or they were too old, if that is known.
+    pub dropped_batches: Option<u64>,
 }
 
 impl From<Batch> for Snapshot {

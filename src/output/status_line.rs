@@ -82,6 +82,7 @@ mod tests {
             waiting: Some((1, Timestamp::from_micros(0))),
             away: Some((Timestamp::from_micros(0), "connection refused".to_owned())),
             dead_letters: 0,
+            dropped_batches: None,
         };
         assert_eq!(
             store(&state),

@@ -40,7 +40,7 @@ impl Writer {
     ) -> Result<(), Error> {
         let started = Instant::now();
         let before = self.spool().await?.status().await?;
-        receipt.dead_letters_total = before.dead_letters;
+        receipt.note_totals(&before);
         let mut stopped_by = None;
         while receipt.batches < bound.batches && started.elapsed() < bound.within {
             let Some(batch) = self.spool().await?.oldest().await? else {

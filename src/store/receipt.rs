@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Error;
-use super::spool::{Dropped, Rescued};
+use super::spool::{Dropped, Rescued, SpoolStatus};
 use crate::reading::Timestamp;
 
 /// The result of a call: what it kept and delivered.
@@ -31,6 +31,8 @@ pub struct Receipt {
     pub energies_refused: u64,
     /// The batches that no longer fitted into the spool. An event `spool_dropped` of the same batch says so too.
     pub dropped: Dropped,
+    /// All batches that were ever dropped before this call; `None` if the spool was not looked at.
+    pub dropped_total: Option<u64>,
     /// The rows of the batch itself.
     pub kept_rows: usize,
     /// The spool could not take the batch, so it is in the timeline already, without its `alert` events, which are not
@@ -48,6 +50,12 @@ impl Receipt {
             || self.swallowed > 0
             || self.energies_refused > 0
             || self.rescued.is_some()
+    }
+
+    /// Takes over what the spool has counted.
+    pub(super) const fn note_totals(&mut self, spool: &SpoolStatus) {
+        self.dead_letters_total = spool.dead_letters;
+        self.dropped_total = Some(spool.dropped_total);
     }
 }
 

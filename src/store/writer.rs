@@ -337,9 +337,12 @@ impl Writer {
 
     /// Whether nothing waits before the next batch.
     async fn is_empty(&mut self, receipt: &mut Receipt) -> Result<bool, Error> {
-        let Some(spool) = &mut self.spool else { return Ok(true) };
+        let Some(spool) = &mut self.spool else {
+            receipt.dropped_total = Some(0);
+            return Ok(true);
+        };
         let status = spool.status().await?;
-        receipt.dead_letters_total = status.dead_letters;
+        receipt.note_totals(&status);
         Ok(status.batches == 0)
     }
 

@@ -259,6 +259,11 @@ fn of_store(exposition: &mut Exposition, snapshot: &Snapshot) {
         "Age of the oldest batch that waits, at the end of the last cycle.",
         one(age.filter(|_| waiting > 0)),
     );
+    exposition.counter(
+        "fleetwatt_dropped_batches_total",
+        "Batches that were dropped since the spool was full or they were too old.",
+        one(store.dropped_batches.map(|n_batches| count(usize::try_from(n_batches).unwrap_or(usize::MAX)))),
+    );
     exposition.gauge(
         "fleetwatt_dead_letters",
         "Rows that the database refused, which lie aside.",
