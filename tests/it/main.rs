@@ -23,6 +23,7 @@ mod fleet_self;
 mod gate;
 mod golden;
 mod gpu_cases;
+mod grafana;
 mod inventory;
 mod inventory_alerts;
 mod inventory_energy;

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::program::{Home, wait_until};
 
 /// A process that is ended with the test.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -27,7 +27,7 @@ impl Drop for Process {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -62,7 +62,7 @@ fn daemon(home: &Home, inventory: &str, port: u16) -> Process {
 }
 
 /// A Prometheus with these scrapes, in a folder of its own.
-fn prometheus(home: &Home, scrapes: &str) -> (Process, u16) {
+pub(crate) fn prometheus(home: &Home, scrapes: &str) -> (Process, u16) {
     let port = free_port();
     let config = home.path("prometheus.yml");
     std::fs::write(&config, format!("global: {{ scrape_interval: 1s }}\nscrape_configs:\n{scrapes}"))
