@@ -140,7 +140,7 @@ impl Sqlite {
         let started = Instant::now();
         // IMMEDIATE, so that a lock is waited for here and not met halfway.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
-        if !log_delivery(&mut transaction, id, records.len())
+        if !log_delivery(&mut transaction, id, events(records).len())
             .await
             .map_err(failed("look for delivered batches"))?
         {

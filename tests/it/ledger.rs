@@ -69,6 +69,18 @@ fn so_it_is_where_hosts_are_sampled_between_cycles() {
     lives("sample = \"200ms\"");
 }
 
+#[test]
+fn the_log_of_deliveries_counts_rows_of_the_timeline_and_no_energies() {
+    let home = Home::new();
+    let child = start(&home, "");
+    wait_for_cycles(&home, 3);
+    end(child, rustix::process::Signal::TERM);
+    let sql = "SELECT d.rows, (SELECT count(*) FROM unified_timeline WHERE metadata ->> 'batch' = d.batch_id) \
+               FROM delivered_batch d";
+    let counts: Vec<(i64, i64)> = home.query(sql);
+    assert!(counts.len() >= 3 && counts.iter().all(|(logged, rows)| logged == rows), "{counts:?}");
+}
+
 /// The energies of some minutes at 100 W, from the third reading on half known to be busy.
 pub(crate) fn energies(minutes: std::ops::Range<i64>) -> Vec<Record> {
     let reading = |minute: i64| SeriesReading {
@@ -93,6 +105,21 @@ async fn rows_in(database: &Database) -> Vec<PostgresRow> {
                max_mw, busy_ms FROM fleetwatt.energy e JOIN fleetwatt.series s ON s.id = e.series \
                JOIN fleetwatt.node n ON n.id = e.node ORDER BY 4";
     sqlx::query_as(sql).fetch_all(&mut database.admin().await).await.unwrap()
+}
+
+#[tokio::test]
+async fn in_postgresql_the_log_of_deliveries_counts_no_energies() {
+    let role = "CREATE ROLE ledger_log LOGIN; GRANT CREATE ON DATABASE ledger_log TO ledger_log; \
+                GRANT CREATE ON SCHEMA public TO ledger_log";
+    let database = Database::new("ledger_log", role).await;
+    let store_url = StoreUrl::parse(&database.url("ledger_log", ""), None).unwrap();
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
+    timeline.write(BatchId(Uuid::from_u128(1)), &energies(0..3)).await.unwrap();
+    timeline.close().await;
+    let sql = "SELECT rows FROM fleetwatt.delivered_batch";
+    let rows: Vec<i32> = sqlx::query_scalar(sql).fetch_all(&mut database.admin().await).await.unwrap();
+    assert_eq!(rows, [0]);
 }
 
 #[tokio::test]

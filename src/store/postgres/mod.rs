@@ -204,7 +204,9 @@ impl Session {
         let work = async move {
             let mut transaction = begin(connection).await?;
             let is_new = match *guarantee {
-                Guarantee::DeliveryLog => delivery_log::enter(&mut transaction, id, records.len()).await?,
+                Guarantee::DeliveryLog => {
+                    delivery_log::enter(&mut transaction, id, events(records).len()).await?
+                }
                 Guarantee::Lookup => delivery_log::is_absent(&mut transaction, table, id, records).await?,
                 Guarantee::AtLeastOnce => true,
             };
