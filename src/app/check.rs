@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::alerts::reach_webhook;
 use super::assembly::{Lifetime, concurrency, connections};
+use super::poll::PROGRESS_EVERY;
 use super::{Error, HostSelection, Settings, WebhookAnswer, store_status};
 use crate::battery::{Account, ask_once};
 use crate::cycle::{Checked, check_host};
@@ -111,16 +112,25 @@ pub async fn check(
     let gather = async {
         let mut checks: Vec<HostCheck> = hosts.iter().map(|host| unchecked(host)).collect();
         let mut n_done = 0;
-        while let Some(joined) = tasks.join_next().await {
+        let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+        while n_done < hosts.len() {
+            let joined = tokio::select! {
+                joined = tasks.join_next() => joined,
+                _ = ticks.tick() => {
+                    progress(n_done as u64, hosts.len() as u64);
+                    continue;
+                }
+            };
             n_done += 1;
-            progress(n_done, hosts.len() as u64);
+            progress(n_done as u64, hosts.len() as u64);
             match joined {
-                Ok((host_idx, checked)) => {
+                Some(Ok((host_idx, checked))) => {
                     if let Some(slot) = checks.get_mut(host_idx) {
                         slot.checked = Some(checked);
                     }
                 }
-                Err(error) => tracing::error!(%error, "checking a host failed"),
+                Some(Err(error)) => tracing::error!(%error, "checking a host failed"),
+                None => break,
             }
         }
         checks

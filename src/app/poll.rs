@@ -25,7 +25,7 @@ use crate::store::{self, AlertRecord, Record, Writer};
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The pause between two reports of progress.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+pub(super) const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// The time for telling of alerts; what is left is told by the next run.
 const TELL_WITHIN: Duration = Duration::from_secs(5);

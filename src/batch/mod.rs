@@ -11,6 +11,7 @@ mod entries;
 mod event;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod groups;
 mod meter;
 mod problems;
 mod stations;
@@ -24,6 +25,7 @@ pub(crate) use energy::FLOWS;
 pub use energy::{TimelineReader, TimelineRow};
 pub use entries::Metadata;
 pub use event::{Batch, BatchId, Event, HostReport, Snapshot, StoreState};
+pub use groups::{GroupBy, GroupOrder, GroupTotals, sort_groups};
 pub use meter::PowerMeter;
 pub use problems::{Group, Problem, Weight, grouped};
 pub(crate) use stations::bounded_fields;

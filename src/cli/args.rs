@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::battery::BatteryCommand;
+use super::poll_args::PollArgs;
 use super::report_args::ReportArgs;
 use super::select::Select;
 use super::tariff::TariffCommand;
@@ -50,16 +51,6 @@ pub(super) enum Colour {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// A table for people
-    Text,
-    /// One JSON object with a versioned schema
-    Json,
-    /// One row a GPU, for a spreadsheet; battery stations are only in the others
-    Csv,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ListFormat {
     /// A table for people
     Text,
@@ -88,24 +79,7 @@ pub(super) enum Command {
     /// Exit code: 0 all well; 1 no host gave a reading, or nothing could be kept; 2 the call or the
     /// inventory is wrong; 3 kept, but some host or battery station failed, or the database refused some rows; 4
     /// kept in the spool, since the database does not take it now; 75 another fleetwatt holds the state directory.
-    Poll {
-        /// Print the readings and leave no trace: no row, no file, no connection
-        #[arg(long)]
-        dry_run: bool,
-        /// Output format
-        #[arg(long, value_name = "FORMAT", default_value = "text")]
-        format: Format,
-        #[command(flatten)]
-        select: Select,
-        /// Print no readings, only what changed since the last quiet poll, and a summary once an hour: for
-        /// the timer
-        #[arg(short, long, conflicts_with_all = ["format", "dry_run"])]
-        quiet: bool,
-        /// Judge the alerts also by hand: with PostgreSQL that is left to the service, which knows what is
-        /// raised
-        #[arg(long, conflicts_with = "dry_run")]
-        alerts: bool,
-    },
+    Poll(PollArgs),
     /// Run as a daemon, polling every interval
     ///
     /// Logs what changes: hosts that go down and come back, alerts, the store, and a summary once an hour.
@@ -224,8 +198,8 @@ impl Command {
     pub(super) const fn log_of(&self) -> LogOf {
         match self {
             Self::Run { .. } => LogOf::Daemon,
-            Self::Poll { quiet: true, .. } => LogOf::Timer,
-            Self::Poll { quiet: false, .. }
+            Self::Poll(PollArgs { quiet: true, .. }) => LogOf::Timer,
+            Self::Poll(PollArgs { quiet: false, .. })
             | Self::Report(_)
             | Self::Check { .. }
             | Self::Connections { .. }

@@ -9,6 +9,8 @@ mod exit;
 mod ledger;
 mod list;
 mod man;
+mod poll;
+mod poll_args;
 mod render;
 mod report;
 mod report_args;
@@ -22,10 +24,9 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
-use crate::app::{self, Environment, HostSelection, Kept, PollRequest, Polled, RunEnd, RunRequest, Settings};
-use crate::output;
+use crate::app::{self, Environment, HostSelection, RunEnd, RunRequest, Settings};
 use crate::store;
-use args::{Cli, Colour, Command, ConnectionsCommand, DeadLettersCommand, Format, ListFormat, StoreCommand};
+use args::{Cli, Colour, Command, ConnectionsCommand, DeadLettersCommand, ListFormat, StoreCommand};
 use exit::Exit;
 
 /// The most worker threads.
@@ -98,18 +99,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
                 Ok(Exit::Usage)
             }
         },
-        Command::Poll { dry_run, format, select, quiet, alerts } => {
-            let request = PollRequest {
-                dry_run: *dry_run,
-                selection: select.selection(),
-                changes_only: *quiet,
-                by_hand: std::io::stderr().is_terminal(),
-                alerts: *alerts,
-            };
-            let settings = if *dry_run { settings_to_read(cli)? } else { settings(cli)? };
-            let polled = block_on(app::poll(&settings, &request, render::progress("hosts")))?;
-            print_polled(cli, &settings, &polled, *format, *quiet)
-        }
+        Command::Poll(args) => poll::run(cli, args),
         Command::Run { snapshot_socket, listen } => {
             let settings = settings(cli)?;
             let request = RunRequest {
@@ -247,48 +237,6 @@ fn block_on<T>(job: impl Future<Output = Result<T, app::Error>>) -> Result<T, Fa
     // A thread that waits for a file system that hangs is not waited for.
     runtime.shutdown_timeout(END_WITHIN);
     Ok(done?)
-}
-
-fn print_polled(
-    cli: &Cli,
-    settings: &Settings,
-    polled: &Polled,
-    format: Format,
-    quiet: bool,
-) -> Result<Exit, Failure> {
-    let mut printed = Ok(());
-    if quiet {
-        app::log_lines(&polled.changes);
-    } else {
-        let snapshot = &polled.snapshot;
-        printed = print(&match format {
-            Format::Text => output::text(snapshot, &render::text_options(colour_stdout(cli.colour))),
-            Format::Json => output::json(snapshot),
-            Format::Csv => output::csv(snapshot),
-        });
-    }
-    if !polled.is_judged && !matches!(polled.kept, Kept::DryRun) && !quiet {
-        render::eprint_line(
-            "alerts are not judged: the service of this timeline does that; --alerts judges them here too",
-        );
-    }
-    match &polled.kept {
-        Kept::DryRun => (),
-        // What waits, and why, is among the changes.
-        Kept::Durable(_) if quiet => (),
-        Kept::Durable(receipt) => {
-            if receipt.batches > 0 {
-                render::eprint_line(&render::delivered(receipt, settings));
-            }
-            render::backlog(receipt, colour_stderr(cli.colour));
-        }
-        Kept::Lost(error) => render::eprint_error("nothing was kept: ", error, colour_stderr(cli.colour)),
-    }
-    match printed {
-        // That nobody reads the table takes nothing away from what became of the readings.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        Ok(()) | Err(_) => Ok(Exit::of_poll(polled)),
-    }
 }
 
 fn print(text: &str) -> std::io::Result<()> {

@@ -123,6 +123,12 @@ pub fn power(watts: f64) -> Figure {
     }
 }
 
+/// A power in a column, with three digits in kilowatts: `571 W`, `5.24 kW`, `30.4 kW`.
+pub fn power_of_three_digits(watts: f64) -> Figure {
+    let has_two_decimals = reaches(watts, 1000.0, 0) && !reaches(watts, 1e4, -1);
+    if has_two_decimals { Figure::new(watts / 1000.0, 2, "kW") } else { power(watts) }
+}
+
 /// An expanded uncertainty (k = 2) with two significant digits and without its sign: `1,700`, `9.0`. It has no more decimals
 /// than the value beside it, and `<0.01` is what would be nothing with them.
 pub fn uncertainty(value: f64, decimals_of_value: usize) -> String {
@@ -322,6 +328,16 @@ mod tests {
                 .map(power)
                 .map(plain),
             ["0 W", "43 W", "999 W", "1.0 kW", "4.4 kW", "99.9 kW", "100 kW", "425 kW", "1.00 MW", "1.02 MW"]
+        );
+    }
+
+    #[test]
+    fn a_power_in_a_column_has_three_digits_in_kilowatts() {
+        assert_eq!(
+            [14.2, 570.6, 999.6, 5_237.0, 9_994.0, 9_996.0, 30_412.0, 425_300.0, 1_023_000.0]
+                .map(power_of_three_digits)
+                .map(plain),
+            ["14 W", "571 W", "1.00 kW", "5.24 kW", "9.99 kW", "10.0 kW", "30.4 kW", "425 kW", "1.02 MW"]
         );
     }
 

@@ -20,5 +20,5 @@ pub use page::page;
 pub use publisher::{Publisher, Snapshots};
 pub use snapshot_socket::SnapshotSocket;
 pub use status_line::status_line;
-pub use text::{TextOptions, text};
+pub use text::{GroupView, TextOptions, text, text_by_group};
 pub use unix_socket::SocketError;

@@ -1,6 +1,9 @@
 //! One cycle for a person: a table of the GPUs, what went wrong, the total, and the battery stations. Colour
 //! only repeats what the words say.
 
+mod bar;
+mod grid;
+mod groups;
 mod problems;
 mod stations;
 mod table;
@@ -10,8 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::batch::Snapshot;
+use crate::batch::{GroupBy, GroupOrder, HostReport, Snapshot};
 use crate::support::with_thousands;
+
+pub(super) use bar::bar;
 
 const INDENT: &str = "    ";
 
@@ -19,6 +24,12 @@ pub(super) const PLAIN: Style = Style::new();
 pub(super) const HEAD: Style = Style::new().bold();
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
 pub(super) const CARE: Style = AnsiColor::Yellow.on_default();
+
+/// Drawing more than this share of the limit asks for a look.
+const DRAW_CARE_PERCENT: f64 = 90.0;
+
+/// From here on, boards hold their clocks down or soon will.
+const HOT_CELSIUS: f64 = 85.0;
 
 /// The form of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,15 +40,35 @@ pub struct TextOptions {
     pub width: Option<u16>,
 }
 
+/// The groups that a table has in place of GPUs, and the way they are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupView {
+    /// The grouping.
+    pub by: GroupBy,
+    /// The order of the rows; without it, that of the inventory.
+    pub order: Option<GroupOrder>,
+    /// Whether bars are drawn.
+    pub has_bars: bool,
+}
+
 /// The batch and the active alerts as text; an inventory of stations alone has no table.
 pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
+    page(snapshot, options, &table::table(&snapshot.batch, options))
+}
+
+/// The same with a row a group and a total.
+pub fn text_by_group(snapshot: &Snapshot, view: &GroupView, options: &TextOptions) -> String {
+    page(snapshot, options, &groups::table(&snapshot.batch, view, options))
+}
+
+fn page(snapshot: &Snapshot, options: &TextOptions, table: &str) -> String {
     let Snapshot { batch, alerts, .. } = snapshot;
     let mut parts = vec![problems::problems(batch, options)];
     if !alerts.is_empty() {
         parts.push(problems::alerts(alerts, batch.started_at, options));
     }
     if !batch.reports.is_empty() {
-        parts.insert(0, table::table(batch, options));
+        parts.insert(0, table.to_owned());
         parts.push(options.paint(HEAD, &cluster_line(snapshot)) + "\n");
     }
     parts.retain(|part| !part.is_empty());
@@ -59,6 +90,17 @@ fn cluster_line(Snapshot { batch, today, .. }: &Snapshot) -> String {
         "Cluster: {} of {} nodes{maintained}, {} of {} {known}GPUs, {power}{today}",
         totals.nodes_reporting, totals.nodes_expected, totals.gpus_reporting, totals.gpus_expected
     )
+}
+
+/// The GPUs of a host that gave no row, if there are such.
+fn missing(report: &HostReport) -> Option<String> {
+    let n_known = report.gpus_known().unwrap_or(0);
+    let n_missing = n_known - report.gpus.len();
+    if n_missing > 0 {
+        Some(format!("{n_missing} of {n_known} GPUs did not answer"))
+    } else {
+        report.gpus.is_empty().then(|| "no GPU answered".to_owned())
+    }
 }
 
 impl TextOptions {

@@ -58,6 +58,37 @@ fn the_formats_are_one_document_each_on_standard_output() {
 }
 
 #[test]
+fn a_poll_by_group_has_a_row_a_group_and_a_total() {
+    let home = Home::new();
+    let ran =
+        home.run(&["poll", "--dry-run", "--by", "label:site", "--sort", "power", "--inventory", &demo()]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let names: Vec<&str> = ran.stdout.lines().take(5).map(|line| line.split(' ').next().unwrap()).collect();
+    assert!(matches!(names[..], ["SITE", "hall", "home", _, "total"]), "{}", ran.stdout);
+    assert!(ran.stdout.contains("rack1-03: a GPU is missing"), "{}", ran.stdout);
+}
+
+#[test]
+fn groups_that_cannot_be_shown_are_refused_before_anything_is_read() {
+    let home = Home::new();
+    let before = home.everything();
+    let refused = |arguments: &[&str]| {
+        let ran = home.run(&[&["poll", "--inventory", &demo()], arguments].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        assert_eq!(home.everything(), before, "{arguments:?}");
+        ran.stderr
+    };
+    insta::assert_snapshot!(refused(&["--by", "node", "--format", "json"]), @"error: --by is for the text alone: JSON and CSV have each GPU with its node, model and labels, to be grouped from there");
+    insta::assert_snapshot!(refused(&["--by", "label:floor"]), @r"
+    error: no host of the inventory has the label `floor`
+      help: `fleetwatt check --list` lists the hosts of the inventory with their labels
+    ");
+    assert!(refused(&["--by", "day"]).contains("group by node, model or label:KEY"));
+    assert!(refused(&["--sort", "power"]).contains("--by <GROUP>"));
+    assert!(refused(&["--by", "node", "--quiet"]).contains("cannot be used with"));
+}
+
+#[test]
 fn a_quiet_poll_says_what_changed_and_the_next_one_nothing() {
     let home = Home::new();
     let first = home.run(&["poll", "--quiet", "--inventory", &demo()]);

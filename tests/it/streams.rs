@@ -152,7 +152,7 @@ fn on_a_terminal(home: &Home, args: &[&str]) -> String {
 }
 
 #[test]
-fn a_terminal_shows_how_far_a_poll_has_come_and_lines_that_fit_it() {
+fn a_terminal_shows_how_far_a_poll_or_a_check_has_come_and_lines_that_fit_it() {
     let home = Home::new();
     let scene = std::fs::read_to_string(format!("{}/fixtures/demo/redfin.toml", env!("CARGO_MANIFEST_DIR")));
     let dump = format!("{}/fixtures/demo/", env!("CARGO_MANIFEST_DIR"));
@@ -168,5 +168,7 @@ fn a_terminal_shows_how_far_a_poll_has_come_and_lines_that_fit_it() {
     assert!(table.clone().count() >= 3, "{page}");
     assert!(table.clone().all(|line| line.trim_end().chars().count() <= 80), "{page}");
     let shown = on_a_terminal(&home, &["check", "--connect", "--inventory", inventory]);
-    assert!(!shown.contains("1 hosts") && shown.contains("1 host (1 scripted)"), "{shown:?}");
+    let (progress, page) = shown.rsplit_once("\r\u{1b}[K").unwrap_or_default();
+    assert!(progress.contains("1 host (1 scripted)") && progress.contains("\r0 of 1 hosts"), "{shown:?}");
+    assert!(!page.contains("of 1 hosts"), "{shown:?}");
 }

@@ -4,17 +4,12 @@ use std::iter;
 use std::sync::LazyLock;
 
 use anstyle::Style;
-use unicode_width::UnicodeWidthStr;
 
 use crate::batch::{Batch, HostReport};
 use crate::reading::{Absent, Device, Memory, Outcome, Power, Quantity, Reason, Value};
 
-use super::{BAD, CARE, HEAD, PLAIN, TextOptions, cut};
-
-/// Drawing more than this share of the limit asks for a look.
-const DRAW_CARE_PERCENT: f64 = 90.0;
-/// From here on, boards hold their clocks down or soon will.
-const HOT_CELSIUS: f64 = 85.0;
+use super::grid::{Layout, Line, Shown, widest};
+use super::{BAD, CARE, DRAW_CARE_PERCENT, HEAD, HOT_CELSIUS, PLAIN, TextOptions, missing};
 
 /// The content of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,26 +54,6 @@ const LAYOUTS: [(&[Column], usize, usize); 7] = [
     (&[OF_LIMIT, LIMIT, MEMORY, MODEL, Column::Outcome], 1, 0),
 ];
 
-struct Line {
-    /// One for each of [`COLUMNS`].
-    cells: Vec<(String, Style)>,
-    /// Words that stand across the columns from this one on, in place of their cells.
-    across: Option<(usize, String)>,
-}
-
-/// A column that is shown.
-#[derive(Clone, Copy)]
-struct Shown {
-    place: usize,
-    column: Column,
-    width: usize,
-}
-
-struct Layout {
-    columns: Vec<Shown>,
-    gap: usize,
-}
-
 /// The table, with a line break at its end.
 pub(super) fn table(batch: &Batch, options: &TextOptions) -> String {
     let heading = |(_, heading): &(Column, &str)| ((*heading).to_owned(), HEAD);
@@ -102,13 +77,7 @@ fn push_report(lines: &mut Vec<Line>, report: &HostReport) {
         }
     };
     lines.extend(report.gpus.iter().map(|gpu| gpu_line(report, gpu, outcome, style)));
-    let n_missing = report.gpus_known().unwrap_or(0) - report.gpus.len();
-    if n_missing > 0 {
-        let known = report.gpus_known().unwrap_or(0);
-        lines.push(line_across(report, format!("{n_missing} of {known} GPUs did not answer"), CARE));
-    } else if report.gpus.is_empty() {
-        lines.push(line_across(report, "no GPU answered".to_owned(), CARE));
-    }
+    lines.extend(missing(report).map(|message| line_across(report, message, CARE)));
 }
 
 fn line_across(report: &HostReport, message: String, style: Style) -> Line {
@@ -196,18 +165,17 @@ fn short_watts(power: &Power) -> String {
 }
 
 /// A model's name without what every model's name begins with.
-fn short_model(model: &str) -> &str {
+pub(super) fn short_model(model: &str) -> &str {
     ["NVIDIA ", "GeForce "].iter().fold(model, |rest, prefix| rest.strip_prefix(prefix).unwrap_or(rest))
 }
 
-fn fit(lines: &[Line], width: Option<u16>) -> Layout {
+fn fit(lines: &[Line], width: Option<u16>) -> Layout<Column> {
     let available = width.map_or(usize::MAX, usize::from);
     let natural = |(place, (column, _)): (usize, &(Column, _))| {
-        let lines = lines.iter().filter(|line| line.across.as_ref().is_none_or(|(from, _)| place < *from));
-        let cells = lines.filter_map(|line| line.cells.get(place)).map(|(text, _)| text.width());
-        Shown { place, column: *column, width: cells.max().unwrap_or(0) }
+        let is_left_aligned = LEFT_ALIGNED.contains(column);
+        Shown { place, column: *column, width: widest(lines.iter(), place), is_left_aligned }
     };
-    let all: Vec<Shown> = COLUMNS.iter().enumerate().map(natural).collect();
+    let all: Vec<Shown<Column>> = COLUMNS.iter().enumerate().map(natural).collect();
     let mut layout = Layout { columns: Vec::new(), gap: 0 };
     for (dropped, gap, least_model) in LAYOUTS {
         let columns = all.iter().copied().filter(|shown| !dropped.contains(&shown.column)).collect();
@@ -230,32 +198,10 @@ fn fit(lines: &[Line], width: Option<u16>) -> Layout {
     layout
 }
 
-impl Layout {
-    fn width(&self) -> usize {
-        let columns: usize = self.columns.iter().map(|shown| shown.width).sum();
-        columns + self.gap * self.columns.len().saturating_sub(1)
-    }
-
-    fn line(&self, line: &Line, options: &TextOptions) -> String {
-        let from = line.across.as_ref().map_or(usize::MAX, |(from, _)| *from);
-        let mut text = String::new();
-        for Shown { place, column, width } in self.columns.iter().filter(|shown| shown.place < from) {
-            let Some((cell, style)) = line.cells.get(*place) else { continue };
-            let cell = cut(cell, *width);
-            let pad = " ".repeat(width.saturating_sub(cell.width()));
-            let cell = options.paint(*style, &cell);
-            text += &if LEFT_ALIGNED.contains(column) { cell + &pad } else { pad + &cell };
-            text += &" ".repeat(self.gap);
-        }
-        let Some((_, message)) = &line.across else { return text.trim_end().to_owned() };
-        let left = options.width.map_or(usize::MAX, usize::from).saturating_sub(text.width()).max(1);
-        let style = line.cells.last().map_or(PLAIN, |(_, style)| *style);
-        text + &options.paint(style, &cut(message, left))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
     use super::*;
     use crate::batch::fixtures;
     use crate::reading::SafeText;

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{Cell, NO_PRICE, Page, decimals, lines};
 use crate::output::figures::{self, NBSP, NOT_APPLICABLE};
-use crate::output::text::{BAD, cut, cut_apart};
+use crate::output::text::{BAD, bar, cut, cut_apart};
 use crate::report::{Charge, ChargeKind, Cost, Report, Row};
 
 /// Columns between two columns of the table.
@@ -242,22 +242,6 @@ fn draw_bars(columns: &mut [Shown], report: &Report) {
         let bar = |row: &Row| Cell::from(bar(row.energy_kwh, largest, width));
         shown.cells = report.rows.iter().map(bar).chain([Cell::default()]).collect();
     }
-}
-
-/// A bar to the nearest half of a column, and of at least one for what is not nothing.
-fn bar(value: f64, largest: f64, width: usize) -> String {
-    if value <= 0.0 || largest <= 0.0 {
-        return String::new();
-    }
-    let is_reached = |n_halves: &usize| part(2 * n_halves - 1, 4 * width) <= value / largest;
-    let n_halves = (1..=2 * width).take_while(is_reached).count().max(1);
-    format!("{}{}", "━".repeat(n_halves / 2), if n_halves.is_multiple_of(2) { "" } else { "╸" })
-}
-
-/// The part that is `n` of so many.
-fn part(n: usize, of: usize) -> f64 {
-    let number = |n: usize| u32::try_from(n).map_or(0.0, f64::from);
-    number(n) / number(of).max(1.0)
 }
 
 /// A line of the table, with a line break at its end.
