@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::fleet::{Fleet, HostPlan};
 use crate::program::{Home, wait_until};
 
 /// A process that is ended with the test.
@@ -234,4 +235,64 @@ fn no_counter_falls_or_rises_by_more_than_was_drawn_when_the_daemon_is_killed() 
     }
     // The board draws 412.87 W all the time.
     assert!(last <= 413.0 * began_at.elapsed().as_secs_f64(), "{last} J");
+}
+
+#[test]
+fn an_alert_reaches_an_alertmanager_and_is_resolved_there() {
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let home = Home::new().with("ALERTMANAGER", &url);
+    let config = home.path("alertmanager.yml");
+    std::fs::write(&config, "route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n").unwrap();
+    let mut command = Command::new("prometheus-alertmanager");
+    command.arg(format!("--config.file={}", config.display()));
+    command.arg(format!("--storage.path={}", home.path("alerts").display()));
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--cluster.listen-address=");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _alertmanager = Process(command.spawn().unwrap());
+    wait_until("Alertmanager", || get(port, "/-/ready").is_some());
+    let rule = |degrees: &str| {
+        let alerts = "webhook_env = \"ALERTMANAGER\"\nwebhook_format = \"alertmanager\"";
+        inventory(&home, &format!("[alerts]\n{alerts}\ngpu_temperature_above = \"{degrees}\""))
+    };
+    let hot = || {
+        let body = get(port, "/api/v2/alerts").unwrap();
+        let json = body.lines().find(|line| line.starts_with('[')).unwrap();
+        let alerts: Vec<Value> = serde_json::from_str(json).unwrap();
+        alerts.iter().filter(|alert| alert["labels"]["alertname"] == "gpu_temperature").count()
+    };
+    home.run(&["poll", "--inventory", &rule("20C")]);
+    assert!(hot() > 0);
+    home.run(&["poll", "--inventory", &rule("99C")]);
+    wait_until("the end of it", || hot() == 0);
+}
+
+#[test]
+fn a_node_that_is_renamed_keeps_the_counter_of_its_board_and_its_old_name_is_gone() {
+    let fleet = Fleet::start(HostPlan::many(1, "gpus = 1")).unwrap();
+    let home = Home::new();
+    let textfile = home.path("fleetwatt.prom");
+    let of_fleet = std::fs::read_to_string(fleet.inventory()).unwrap();
+    let settings =
+        format!("[prometheus]\ntextfile = \"{}\"\n[ledger]\nmax_gap = \"5m\"\n", textfile.display());
+    let counters = |inventory: &str| {
+        let path = home.inventory(&format!("{settings}{inventory}"));
+        let ran = home.poll(&path, &[]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let metrics = std::fs::read_to_string(&textfile).unwrap();
+        let samples = metrics.lines().filter(|line| line.starts_with("fleetwatt_gpu_energy_joules_total"));
+        let sample = |line: &str| {
+            let (labels, joules) = line.rsplit_once(' ').unwrap();
+            (labels.split('"').nth(1).unwrap().to_owned(), joules.parse().unwrap())
+        };
+        samples.map(sample).collect::<Vec<(String, f64)>>()
+    };
+    let [_, _, before] = [(); 3].map(|()| counters(&of_fleet));
+    let (name, joules) = before[0].clone();
+    let after = counters(
+        &of_fleet
+            .replace(&format!("name = \"{name}\""), &format!("name = \"renamed\"\naddress = \"{name}\"")),
+    );
+    assert_eq!(after.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["renamed"]);
+    assert!(joules > 0.0 && joules < after[0].1, "{joules} {after:?}");
 }
