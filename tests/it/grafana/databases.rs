@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use regex::Regex;
 use serde_json::Value;
@@ -163,7 +162,7 @@ impl Databases {
             let names = self.api("/api/v1/labels", &[("match[]", &metric)])?;
             let regex = variable["regex"].as_str().unwrap();
             let left_out: Vec<_> =
-                regex.trim_start_matches("/^(?!").trim_end_matches("$)/").split("$|").collect();
+                regex.trim_start_matches("/^(?!").trim_end_matches("$).+/").split("$|").collect();
             return Ok(texts(&names).into_iter().filter(|name| !left_out.contains(&name.as_str())).collect());
         }
         let of_label = arguments("label_values(").ok_or(format!("no function: {query}"))?;
@@ -242,8 +241,7 @@ impl Databases {
 
 /// The last minutes.
 fn now() -> View {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let to = i64::try_from(now.as_secs()).unwrap();
+    let to = jiff::Timestamp::now().as_second();
     View { from: to - RANGE, to, interval: INTERVAL, scrape: SCRAPE, variables: BTreeMap::new() }
 }
 

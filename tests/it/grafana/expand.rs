@@ -48,7 +48,6 @@ impl View {
             let format = found.get(2).map_or("", |format| format.as_str());
             let value = match (self.variables.get(name), format) {
                 (Some(chosen), "") => Some(chosen.put_in(source)),
-                (Some(chosen), "csv") => Some(chosen.values.join(",")),
                 (Some(_), _) => None,
                 (None, _) => self.of_grafana(name, source),
             };
@@ -92,8 +91,8 @@ impl View {
                 String::new()
             })
         });
-        if let Some(left) = text.find('$') {
-            wrong.push(text[left..].to_owned());
+        if text.contains('$') {
+            wrong.push(text.to_string());
         }
         if wrong.is_empty() { Ok(text.into_owned()) } else { Err(format!("no macro: {wrong:?}")) }
     }

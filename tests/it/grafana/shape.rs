@@ -262,8 +262,8 @@ impl Said {
             let place = |key: &str| panel["gridPos"][key].as_u64().unwrap();
             self.hold(place("x") + place("w") <= 24 && place("w") > 0, format!("{title} is out of the grid"));
             let rows = place("y")..place("y") + place("h");
-            let all = rows.flat_map(|y| (place("x")..place("x") + place("w")).map(move |x| (x, y)));
-            let is_free = all.map(|cell| cells.insert(cell)).fold(true, |all, one| all && one);
+            let mut all = rows.flat_map(|y| (place("x")..place("x") + place("w")).map(move |x| (x, y)));
+            let is_free = all.all(|cell| cells.insert(cell));
             self.hold(is_free, format!("{title} is over another panel"));
         }
     }
