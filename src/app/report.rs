@@ -2,7 +2,7 @@
 //! reasons of gaps.
 
 mod alerts;
-mod begins;
+mod extents;
 mod period;
 mod reasons;
 
@@ -23,7 +23,7 @@ use crate::report::{
 use crate::store::{self, AlertEvent, DerivationRules, LedgerReader};
 use crate::tariff::{Labels, SITE, TariffBook};
 use alerts::alert_rows;
-use begins::Begins;
+use extents::Extents;
 
 pub use period::{Period, PeriodFault};
 
@@ -134,7 +134,7 @@ pub async fn report(
     let plan = Plan::new(settings, request)?;
     let table = &settings.inventory.store.table;
     let Some(mut reader) = LedgerReader::open(&settings.store_url, table).await? else {
-        return Ok(plan.no_energy(Begins::default()));
+        return Ok(plan.no_energy(Extents::default()));
     };
     let outcome = plan.outcome(&mut reader, &mut progress).await;
     progress(None);
@@ -181,7 +181,7 @@ impl<'a> Plan<'a> {
         } else {
             self.rows_of_timeline(reader, progress).await?
         };
-        let begins = Begins::read(reader, &self.rules()).await?;
+        let extents = Extents::read(reader, &self.rules()).await?;
         let indices = self.indices(reader, &rows.names).await;
         let facts = Facts {
             names: &rows.names,
@@ -196,14 +196,14 @@ impl<'a> Plan<'a> {
         };
         let measured = MeasuredRange::new(rows.sum.tally, &self.question, facts);
         if measured.is_empty() {
-            return Ok(self.no_energy(begins));
+            return Ok(self.no_energy(extents));
         }
-        let kept_from = begins.kept_from(self.settings.inventory.store.keep, self.now);
+        let kept_from = extents.kept_from(self.settings.inventory.store.keep, self.now);
         let told = self.told(reader, &measured, &rows.names, kept_from).await?;
         let mut report = measured.report(&told).map_err(Error::Question)?;
         report.notes.extend(match has_ledger {
-            true => begins.note(&self.question.range, &self.question.zone),
-            false => Some(NO_LEDGER.to_owned()),
+            true => extents.notes(&self.question.range, &self.question.zone),
+            false => vec![NO_LEDGER.to_owned()],
         });
         report.notes.extend(self.notes.iter().cloned());
         Ok(ReportOutcome::Report(Box::new(report)))
@@ -336,15 +336,15 @@ impl<'a> Plan<'a> {
         Ok((charge, last.into_values().reduce(f64::min)))
     }
 
-    fn no_energy(&self, begins: Begins) -> ReportOutcome {
+    fn no_energy(&self, extents: Extents) -> ReportOutcome {
         let Question { range, zone, .. } = &self.question;
         ReportOutcome::NoEnergy(Box::new(NoEnergy {
             from: moment(range.start, zone),
             to: Moment::new(range.end.start().min(self.now), zone),
             timezone: zone.iana_name().unwrap_or("UTC").to_owned(),
             location: self.settings.store_url.to_string(),
-            ledger_from: begins.ledger.map(|quarter| moment(quarter, zone)),
-            timeline_from: begins.timeline_of(range).map(|quarter| moment(quarter, zone)),
+            ledger_from: extents.ledger_start().map(|quarter| moment(quarter, zone)),
+            timeline_from: extents.timeline_of(range).map(|quarter| moment(quarter, zone)),
         }))
     }
 }
