@@ -12,6 +12,7 @@ mod demo;
 mod energy_totals;
 mod environment;
 mod files;
+mod home_assistant;
 mod ledger;
 mod lock;
 mod poll;
@@ -143,6 +144,9 @@ pub enum Error {
     /// The address for Prometheus cannot be had.
     #[error("`{0}` cannot be listened on")]
     Listen(String, #[source] SocketError),
+    /// A broker with TLS cannot be trusted, as with a file of authorities that cannot be read.
+    #[error("TLS to the broker cannot be set up")]
+    BrokerTls(#[source] io::Error),
     /// A task of the daemon ended although nobody asked it to.
     #[error("a task of the daemon ended by itself")]
     TaskEnded,
@@ -229,6 +233,7 @@ impl Diagnose for Error {
             }
             Self::OpenToOthers(_) => "listen on 127.0.0.1, or name a token in [prometheus], as by token_file",
             Self::Listen(..) => "name another address in [prometheus] or with --listen",
+            Self::BrokerTls(_) => "name a PEM file by `ca` in [mqtt] that this user may read",
             Self::Signals(_) => "check the limits of this process",
             Self::TaskEnded | Self::Task(_) => "this is a defect of fleetwatt: please report it with the log",
             Self::NoKeep => "write `keep = \"90d\"` in [store]",

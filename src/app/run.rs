@@ -304,6 +304,9 @@ impl Daemon {
         if settings.inventory.prometheus != self.settings.inventory.prometheus {
             tracing::warn!("the new [prometheus] takes effect after a restart");
         }
+        if settings.inventory.mqtt != self.settings.inventory.mqtt {
+            tracing::warn!("the new [mqtt] takes effect after a restart");
+        }
         self.reload_failed = None;
         self.alerting.adopt(&settings);
         let hosts = hosts(&settings);
@@ -434,6 +437,9 @@ async fn subscribers(
     let prometheus = &settings.inventory.prometheus;
     if let Some(path) = &prometheus.textfile {
         tasks.spawn(keep_textfile(path.clone(), prometheus.into(), publisher.subscribe()));
+    }
+    if let Some(home_assistant) = settings.home_assistant() {
+        tasks.spawn(home_assistant.follow(publisher.subscribe()));
     }
     Ok(tasks)
 }

@@ -129,6 +129,14 @@ impl Settings {
         token.map(|token| self.environment.secret("token for Prometheus", token)).transpose()
     }
 
+    /// A secret that the inventory names.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn secret(&self, what: &'static str, source: &SecretSource) -> Result<Secret, Error> {
+        self.environment.secret(what, source)
+    }
+
     /// The secrets that the inventory names and that cannot be had here.
     pub fn missing_secrets(&self) -> Vec<Error> {
         let store = self.inventory.store.password.as_ref();
@@ -144,8 +152,8 @@ impl Settings {
         });
         let account = account.filter(|(_, secret, default)| secret != default);
         let account = account.filter_map(|(what, secret, _)| self.environment.secret(what, secret).err());
-        let token = self.prometheus_token().err();
-        store.into_iter().chain(webhook).chain(account).chain(token).collect()
+        let (token, broker) = (self.prometheus_token().err(), self.broker().err());
+        store.into_iter().chain(webhook).chain(account).chain(token).chain(broker).collect()
     }
 
     /// Of the variables of the environment those that are meant for fleetwatt by their name, and that nothing reads,
@@ -154,8 +162,10 @@ impl Settings {
         let alerts = self.inventory.alerts.webhook.as_ref().map(|webhook| &webhook.url);
         let account = self.inventory.account.iter().flat_map(|account| [&account.user, &account.password]);
         let token = &self.inventory.prometheus.token;
+        let broker = self.inventory.mqtt.user.iter().chain(&self.inventory.mqtt.password);
+        let store = self.inventory.store.password.iter();
         let secrets: Vec<&SecretSource> =
-            self.inventory.store.password.iter().chain(alerts).chain(account).chain(token).collect();
+            store.chain(alerts).chain(account).chain(token).chain(broker).collect();
         let is_read = |name: &String| {
             VARIABLES.contains(&name.as_str())
                 || secrets.iter().any(|secret| matches!(secret, SecretSource::Env(named) if named == name))

@@ -113,7 +113,8 @@ impl Exit {
             )
             | app::Error::SnapshotSocket { .. }
             | app::Error::OpenToOthers(_)
-            | app::Error::Listen(..) => Self::Usage,
+            | app::Error::Listen(..)
+            | app::Error::BrokerTls(_) => Self::Usage,
             app::Error::Directory { .. }
             | app::Error::Output(_)
             | app::Error::Alerts(_)

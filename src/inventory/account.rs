@@ -146,7 +146,7 @@ fn is_host_and_port(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| is_port(port) && is_host(host))
 }
 
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     match in_brackets(text) {
         Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
         None => text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(check::is_word),

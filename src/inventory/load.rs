@@ -16,26 +16,28 @@ use super::host_options::HostOptions;
 use super::ledger::check_max_gap;
 use super::location::{Location, Spanned};
 use super::model::{Inventory, Origin};
+use super::mqtt::check_mqtt;
 use super::prometheus::check_openness;
 use super::resolve::resolve;
 use super::secret_keys::find_secrets;
 use super::section::{Input, Section, Table};
 use super::sections::{Sections, Stations};
 use super::select::Selector;
-use super::tables::{ACCOUNT, ALERTS, CYCLE, DEFAULTS, HOST, LEDGER, PROMETHEUS, STORE, TOP};
+use super::tables::{ACCOUNT, ALERTS, CYCLE, DEFAULTS, HOST, LEDGER, MQTT, PROMETHEUS, STORE, TOP};
 use super::unknown_keys::open;
 use super::vendor;
 use crate::reading::SafeText;
 use crate::tariff::TariffBook;
 
 /// Keys that only the first file may have.
-const OF_THE_WHOLE_FLEET: [&str; 11] = [
+const OF_THE_WHOLE_FLEET: [&str; 12] = [
     "cycle",
     "store",
     "alerts",
     vendor::KEY,
     "exclude",
     "prometheus",
+    "mqtt",
     "ledger",
     "calibration",
     "site",
@@ -221,6 +223,11 @@ impl Reader {
             section.read_settings(&mut sections);
             check_openness(&mut section, &sections);
         }
+        if let Some(mut section) = self.section(input, table, "mqtt", &MQTT) {
+            section.read_settings(&mut sections);
+            let location = table.get_key_value("mqtt").map(|(key, _)| Location::new(input.file, &key.span()));
+            check_mqtt(&mut section, location, &sections);
+        }
         sections.energy.calibrations = read_calibrations(input, table, &mut self.sink);
         sections.energy.tariff_book = read_tariff_book(input, table, &mut self.sink);
         self.sections = sections;
@@ -313,6 +320,7 @@ impl Reader {
             account: has_stations.then_some(self.sections.account),
             energy: self.sections.energy,
             prometheus: self.sections.prometheus,
+            mqtt: self.sections.mqtt,
         })
     }
 }

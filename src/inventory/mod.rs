@@ -13,6 +13,7 @@ mod ledger;
 mod load;
 mod location;
 mod model;
+mod mqtt;
 mod place;
 mod prometheus;
 mod resolve;
@@ -32,9 +33,9 @@ use crate::tariff;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{Files, load, load_tariffs};
 pub use model::{
-    AccountServer, AlertSettings, CycleSettings, EnergySettings, Host, HostKeyPolicy, Inventory,
-    LedgerSettings, ListenAddress, MetadataStyle, Origin, PrometheusSettings, SecretSource, SshTarget,
-    StationAccount, StoreSettings, Target, WebhookFormat, WebhookSettings,
+    AccountServer, AlertSettings, BrokerUrl, CycleSettings, EnergySettings, Host, HostKeyPolicy, Inventory,
+    LedgerSettings, ListenAddress, MetadataStyle, MqttSettings, Origin, PrometheusSettings, SecretSource,
+    SshTarget, StationAccount, StoreSettings, Target, WebhookFormat, WebhookSettings,
 };
 pub use prometheus::listen_address;
 pub use select::{Selection, Selector};

@@ -34,6 +34,8 @@ pub struct Inventory {
     pub energy: EnergySettings,
     /// `[prometheus]`.
     pub prometheus: PrometheusSettings,
+    /// `[mqtt]`.
+    pub mqtt: MqttSettings,
 }
 
 /// One host of the fleet.
@@ -234,6 +236,56 @@ impl Default for PrometheusSettings {
     /// 20,000 series are what one scrape a minute of one target should have at most.
     fn default() -> Self {
         Self { listen: None, token: None, textfile: None, labels: Vec::new(), max_series: 20_000 }
+    }
+}
+
+/// `[mqtt]`: the broker by which Home Assistant is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MqttSettings {
+    /// The broker; `None` for nobody.
+    pub url: Option<BrokerUrl>,
+    /// Where the user name is to be read from, if the broker asks for one.
+    pub user: Option<SecretSource>,
+    /// Where the password is to be read from; never without a user name.
+    pub password: Option<SecretSource>,
+    /// A PEM file of the authorities that are trusted in place of this machine's.
+    pub ca: Option<PathBuf>,
+    /// The topic under which Home Assistant looks for devices.
+    pub discovery_prefix: String,
+    /// The topic under which everything else is.
+    pub topic: String,
+    /// Whether each GPU is a device of its own.
+    pub gpus: bool,
+}
+
+/// Where an MQTT broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerUrl {
+    /// The host; an IPv6 address is in brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
+}
+
+impl fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", if self.is_tls { "mqtts" } else { "mqtt" }, self.host, self.port)
+    }
+}
+
+impl Default for MqttSettings {
+    fn default() -> Self {
+        Self {
+            url: None,
+            user: None,
+            password: None,
+            ca: None,
+            discovery_prefix: "homeassistant".to_owned(),
+            topic: "fleetwatt".to_owned(),
+            gpus: false,
+        }
     }
 }
 

@@ -13,7 +13,11 @@ use super::vendor;
 /// Reports every key of a document, at any depth, under which a secret is kept.
 pub(super) fn find_secrets(file: usize, document: &DeTable<'_>, sink: &mut DiagnosticSink) {
     for entry in document {
-        let section = if entry.0.get_ref() == vendor::KEY { vendor::SECTION } else { "[store]" };
+        let section = match entry.0.get_ref().as_ref() {
+            vendor::KEY => vendor::SECTION,
+            "mqtt" => "[mqtt]",
+            _ => "[store]",
+        };
         find_in_entry(file, entry, section, sink);
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::location::Location;
 use super::model::{
-    AlertSettings, CycleSettings, EnergySettings, PrometheusSettings, StationAccount, StoreSettings,
+    AlertSettings, CycleSettings, EnergySettings, MqttSettings, PrometheusSettings, StationAccount,
+    StoreSettings,
 };
 
 /// `[cycle]`, `[store]`, `[alerts]`, the section of the account and those of energy, each with its defaults until it
@@ -19,6 +20,7 @@ pub(super) struct Sections {
     pub(super) stations: Stations,
     pub(super) energy: EnergySettings,
     pub(super) prometheus: PrometheusSettings,
+    pub(super) mqtt: MqttSettings,
 }
 
 /// `[cycle]` as read.

@@ -10,6 +10,7 @@ use super::check;
 use super::diagnostic::ValueError;
 use super::ledger::{idle_below, keep_quarters};
 use super::location::{Spanned, put};
+use super::mqtt;
 use super::place;
 use super::prometheus::{listen, read_labels, read_textfile};
 use super::section::{Key, Read, Section, Table};
@@ -35,11 +36,12 @@ pub(super) static ALERTS: Table = Table { title: "in [alerts]", keys: &[ALERTS_K
 pub(super) static ACCOUNT: Table = Table { title: vendor::TITLE, keys: &[ACCOUNT_KEYS] };
 pub(super) static LEDGER: Table = Table { title: "in [ledger]", keys: &[LEDGER_KEYS] };
 pub(super) static PROMETHEUS: Table = Table { title: "in [prometheus]", keys: &[PROMETHEUS_KEYS] };
+pub(super) static MQTT: Table = Table { title: "in [mqtt]", keys: &[MQTT_KEYS] };
 pub(super) static CALIBRATION: Table = Table { title: "in [[calibration]]", keys: &[CALIBRATION_KEYS] };
 
 /// The tables that a key may have to be moved to.
-pub(super) static SECTIONS: [&Table; 8] =
-    [&HOST, &CYCLE, &STORE, &ALERTS, &ACCOUNT, &PROMETHEUS, &LEDGER, &CALIBRATION];
+pub(super) static SECTIONS: [&Table; 9] =
+    [&HOST, &CYCLE, &STORE, &ALERTS, &ACCOUNT, &PROMETHEUS, &MQTT, &LEDGER, &CALIBRATION];
 
 /// `"name": Form, "meaning" [other names] => field = method of Section;`. A field of `ssh` or `host` is an
 /// option of hosts, any other is in [`Sections`]. A key without a field is read with another one.
@@ -104,6 +106,7 @@ keys! { TOP_KEYS =
         [storage database db timeline postgres postgresql sqlite];
     "alerts": Other, "When somebody is told." [alert alerting alarm alarms];
     "prometheus": Other, "What Prometheus is told, and where." [metrics exporter openmetrics];
+    "mqtt": Other, "The MQTT broker by which Home Assistant is told." [homeassistant hass broker];
     "ledger": Other, "How the energy of each quarter-hour is kept." [energy];
     "calibration": Other, "A model or a board whose error was measured." [calibrations];
     "site": Other, "The time zone, what cooling adds, and the price of energy from a battery." [location];
@@ -248,6 +251,28 @@ keys! { PROMETHEUS_KEYS =
         [label] => with(read_labels);
     "max_series": Number("20000"), "The most series of one scrape; beyond, each host is to be scraped by /probe."
         [limit] => prometheus.max_series = integer(1_000..=10_000_000_usize);
+}
+
+keys! { MQTT_KEYS =
+    "url": Text("mqtt://127.0.0.1:1883"), "The broker: mqtt://host:1883, or mqtts://host:8883 with TLS."
+        [broker server] => mqtt.url = parsed(mqtt::url);
+    "user_env": Other, "The environment variable with the user name that the broker asks for."
+        => mqtt.user = secret("user name", "FLEETWATT_MQTT_USER");
+    "user_file": Other, "The file with it.";
+    "user_credential": Other, "The systemd credential with it.";
+    "password_env": Other, "The environment variable with the password."
+        => mqtt.password = secret("password", "FLEETWATT_MQTT_PASSWORD");
+    "password_file": Other, "The file with it.";
+    "password_credential": Other, "The systemd credential with it.";
+    "ca": Text("/etc/fleetwatt/mqtt-ca.pem"),
+        "A PEM file of the authorities to trust in place of this machine's."
+        [ca_file ca_cert extra_ca] => mqtt.ca = path();
+    "discovery_prefix": Public("homeassistant"), "The topic under which Home Assistant looks for devices."
+        [prefix] => mqtt.discovery_prefix = parsed(mqtt::topic);
+    "topic": Public("fleetwatt"), "The topic under which the states are; each fleetwatt at a broker has its own."
+        [topic_prefix base_topic] => mqtt.topic = parsed(mqtt::topic);
+    "gpus": Other, "true: each GPU is a device too, with power, energy, temperature and utilization."
+        [gpu] => mqtt.gpus = flag();
 }
 
 keys! { LEDGER_KEYS =

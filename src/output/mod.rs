@@ -1,8 +1,9 @@
 //! Outputs of the last [`Snapshot`](crate::batch::Snapshot), one format a file; `report` are those of a report, and
-//! `notify` also sends alerts.
+//! `notify` also sends alerts, `home_assistant` speaks with a broker.
 
 mod csv;
 pub mod figures;
+pub mod home_assistant;
 mod json;
 pub mod notify;
 mod page;

@@ -24,11 +24,15 @@ mod gate;
 mod golden;
 mod gpu_cases;
 mod grafana;
+mod home_assistant;
+#[path = "../../src/output/home_assistant/schema.rs"]
+mod home_assistant_schema;
 mod inventory;
 mod inventory_alerts;
 mod inventory_energy;
 mod inventory_fleet;
 mod inventory_machines;
+mod inventory_mqtt;
 mod inventory_prometheus;
 mod inventory_solix;
 mod inventory_words;

@@ -42,7 +42,7 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     ("NO_COLOR", "No colour, unless --color asks for it."),
 ];
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     (
         "./inventory/fleet.toml, /etc/fleetwatt/inventory.toml",
         "The inventory, where nothing else is named; the first that is there.",
@@ -51,6 +51,10 @@ const FILES: [(&str, &str); 6] = [
     ("fleetwatt.db", "In the state directory: the timeline, where no database is named (SQLite)."),
     ("spool.db", "In the state directory: what waits for the database."),
     ("hosts.json", "In the state directory: what was learnt of the hosts."),
+    (
+        "home-assistant.json",
+        "In the state directory: the nodes and energy counters that Home Assistant was told.",
+    ),
     (
         "$RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/fleetwatt, /tmp/fleetwatt-<uid>",
         "The sockets of SSH connections that are kept between polls.",
