@@ -122,13 +122,14 @@ impl Databases {
             if variable["type"] == "datasource" {
                 continue;
             }
+            let mut is_several = variable["multi"] == true || variable["includeAll"] == true;
             let current = &variable["current"]["value"];
             let mut values: Vec<String> = match current {
                 Value::Array(values) => {
                     values.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
                 }
                 Value::String(value) => vec![value.clone()],
-                _ => Vec::new(),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
             };
             if variable["type"] == "query" {
                 let options =
@@ -138,14 +139,16 @@ impl Databases {
                 {
                     return Err(format!("${name}: {values:?} of {options:?}"));
                 }
-                if values.is_empty() || values == ["$__all"] {
+                if let (Some(all), true) = (variable["allValue"].as_str(), values == ["$__all"]) {
+                    // Grafana puts it in as it is.
+                    (values, is_several) = (vec![all.to_owned()], false);
+                } else if values.is_empty() || values == ["$__all"] {
                     values = options;
                 }
             }
             if let Some((_, value)) = chosen.iter().find(|(chosen, _)| *chosen == name) {
                 values = vec![(*value).to_owned()];
             }
-            let is_several = variable["multi"] == true || variable["includeAll"] == true;
             view.variables.insert(name.to_owned(), Chosen { values, is_several });
         }
         Ok(view)

@@ -53,6 +53,7 @@ const VARIABLE: &[&str] = &[
     "regex",
     "multi",
     "includeAll",
+    "allValue",
     "refresh",
     "sort",
     "hide",
