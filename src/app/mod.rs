@@ -33,6 +33,7 @@ mod tariff_day;
 mod tariff_import;
 mod telemetry;
 mod today;
+mod watch;
 mod writer_task;
 
 use std::borrow::Cow;
@@ -64,11 +65,13 @@ pub use tariff_check::{CarbonSummary, TariffOverview, TariffSummary, check_tarif
 pub use tariff_day::{Day, DayQuarter, NoPrice, SiteDay, TariffDay, TariffDayRequest, tariff_day};
 pub use tariff_import::import_tariff;
 pub use telemetry::{Log, LogOf, Priority, log_to_stderr, stderr_is_journal};
+pub use watch::{WatchSource, WatchUpdate, daemon_socket, watch, watch_once};
 
 use crate::alert::StateError;
 use crate::inventory;
 use crate::output::SocketError;
 use crate::output::notify::WebhookError;
+use crate::output::watch::DocumentError;
 use crate::reading::error_chain;
 use crate::report::BadQuestion;
 use crate::store as timeline;
@@ -138,6 +141,12 @@ pub enum Error {
     /// The socket of `run --snapshot-socket` cannot be had.
     #[error("the snapshot socket `{}` cannot be had", .0.display())]
     SnapshotSocket(PathBuf, #[source] SocketError),
+    /// No daemon gives its snapshots at a socket.
+    #[error("no daemon answers at `{}`", .0.display())]
+    NoDaemon(PathBuf, #[source] io::Error),
+    /// The snapshot that was to be shown cannot be read.
+    #[error("the snapshot of the fleet")]
+    Snapshot(#[source] DocumentError),
     /// The listener for Prometheus would be open to other machines.
     #[error("`{0}` can be reached by other machines, and no token is asked for")]
     OpenToOthers(String),
@@ -189,7 +198,7 @@ impl Diagnose for Error {
                 "name one with --inventory or $FLEETWATT_INVENTORY; `--inventory inventory/demo.toml` needs no GPU"
             }
             Self::InventoryOfStdin => "write it to a file, and name that one",
-            Self::Inventory(_) => "",
+            Self::Inventory(_) | Self::Snapshot(_) => "",
             Self::Prices(error) => return error.hint(),
             Self::NoSuchHost(..) | Self::NoSuchLabel(_) | Self::NothingSelected => {
                 "`fleetwatt check --list` lists the hosts of the inventory with their labels"
@@ -230,6 +239,9 @@ impl Diagnose for Error {
             }
             Self::SnapshotSocket(..) => {
                 "name another path for --snapshot-socket, in a folder that this user may write to"
+            }
+            Self::NoDaemon(..) => {
+                "start `fleetwatt run --snapshot-socket PATH`, or leave --socket out to poll"
             }
             Self::OpenToOthers(_) => "listen on 127.0.0.1, or name a token in [prometheus], as by token_file",
             Self::Listen(..) => "name another address in [prometheus] or with --listen",

@@ -187,6 +187,7 @@ async fn keep(
         today,
         energy: alerting.energy_totals(),
         is_reload_failed: false,
+        interval: None,
     };
     // Some of the hosts are not the fleet.
     if scope == Scope::Whole {

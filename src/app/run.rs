@@ -258,6 +258,7 @@ impl Daemon {
             today,
             energy: self.alerting.energy_totals(),
             is_reload_failed: self.reload_failed.is_some(),
+            interval: Some(self.settings.inventory.cycle.interval),
         });
         if self.saved_at.elapsed() >= SAVE_EVERY {
             self.save();

@@ -37,6 +37,8 @@ pub enum LogOf {
     Timer,
     /// The same of a daemon, which no reader of its log may stop.
     Daemon,
+    /// A person whose terminal is drawn on: nothing there, and what a command says elsewhere.
+    Screen,
 }
 
 /// The log. What waits is written when it is dropped.
@@ -88,16 +90,20 @@ impl Priority {
 /// `$FLEETWATT_LOG`. A daemon's log is written by a thread of its own, so that a reader who stopped reading never
 /// stops a cycle.
 pub fn log_to_stderr(verbosity: u8, of: LogOf) -> Log {
+    let is_drawn_on = of == LogOf::Screen && io::stderr().is_terminal();
     let level = match (of, verbosity) {
-        (LogOf::Command, 0) => "warn",
-        (LogOf::Command, 1) | (LogOf::Timer | LogOf::Daemon, 0) => "info",
-        (LogOf::Command, 2) | (LogOf::Timer | LogOf::Daemon, 1) => "debug",
-        (LogOf::Command | LogOf::Timer | LogOf::Daemon, _) => "trace",
+        _ if is_drawn_on => "off",
+        (LogOf::Command | LogOf::Screen, 0) => "warn",
+        (LogOf::Command | LogOf::Screen, 1) | (LogOf::Timer | LogOf::Daemon, 0) => "info",
+        (LogOf::Command | LogOf::Screen, 2) | (LogOf::Timer | LogOf::Daemon, 1) => "debug",
+        (LogOf::Command | LogOf::Screen | LogOf::Timer | LogOf::Daemon, _) => "trace",
     };
-    let written = std::env::var(FILTER_VARIABLE).ok().filter(|written| !written.is_empty());
+    let written = std::env::var(FILTER_VARIABLE).ok();
+    let written = written.filter(|written| !written.is_empty() && !is_drawn_on);
     let written = written.map(EnvFilter::try_new).transpose();
     let refused = written.as_ref().err().map(ToString::to_string);
-    let default = || EnvFilter::new(format!("warn,fleetwatt={level}"));
+    let default =
+        || EnvFilter::new(if is_drawn_on { level.to_owned() } else { format!("warn,fleetwatt={level}") });
     let filter = written.ok().flatten().unwrap_or_else(default);
     let relay = (of == LogOf::Daemon).then(start_relay).flatten();
     let log = Log(relay.clone());

@@ -95,6 +95,8 @@ pub struct Snapshot {
     pub energy: BTreeMap<String, EnergyTotal>,
     /// Whether the last edit of the inventory could not be taken.
     pub is_reload_failed: bool,
+    /// From one cycle to the next; `None` where no other follows.
+    pub interval: Option<Duration>,
 }
 
 /// The state of the way into the timeline.
@@ -120,6 +122,7 @@ impl From<Batch> for Snapshot {
             today: None,
             energy: BTreeMap::new(),
             is_reload_failed: false,
+            interval: None,
         }
     }
 }

@@ -99,6 +99,25 @@ pub(super) enum Command {
         #[arg(long, value_name = "ADDRESS", value_parser = crate::inventory::listen_address)]
         listen: Option<ListenAddress>,
     },
+    /// Watch the fleet in the terminal
+    ///
+    /// Follows the daemon by its snapshot socket. Where no daemon answers it polls by itself, as `poll --dry-run` does:
+    /// nothing is written. The curves begin when it is started. `?` shows the keys.
+    ///
+    /// Exit code: 0 left, or printed; 1 no daemon answers at the socket that was named; 2 the call or the inventory is
+    /// wrong, or this is no terminal.
+    Watch {
+        /// The snapshot socket of a daemon [default: snapshot.sock in $RUNTIME_DIRECTORY, then in /run/fleetwatt, if a
+        /// daemon answers there]
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+        /// Print one frame with all nodes, and leave
+        #[arg(long)]
+        once: bool,
+        /// Columns of the printed frame [default: those of the terminal, else 80]
+        #[arg(long, value_name = "COLUMNS", requires = "once", value_parser = clap::value_parser!(u16).range(10..=1000))]
+        width: Option<u16>,
+    },
     /// Show the energy, the cost and what was not measured, of a range and by group
     ///
     /// The energy of each group has its uncertainty (k=2) and the part of the time that was measured; what was not
@@ -199,7 +218,9 @@ impl Command {
         match self {
             Self::Run { .. } => LogOf::Daemon,
             Self::Poll(PollArgs { quiet: true, .. }) => LogOf::Timer,
+            Self::Watch { once: false, .. } => LogOf::Screen,
             Self::Poll(PollArgs { quiet: false, .. })
+            | Self::Watch { once: true, .. }
             | Self::Report(_)
             | Self::Check { .. }
             | Self::Connections { .. }

@@ -118,6 +118,8 @@ impl Exit {
             app::Error::Directory { .. }
             | app::Error::Output(_)
             | app::Error::Alerts(_)
+            | app::Error::NoDaemon(..)
+            | app::Error::Snapshot(_)
             | app::Error::Threads(_)
             | app::Error::Signals(_)
             | app::Error::TaskEnded

@@ -16,6 +16,7 @@ mod report;
 mod report_args;
 mod select;
 mod tariff;
+mod watch;
 
 use std::io::{IsTerminal, Write};
 use std::num::NonZero;
@@ -114,6 +115,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
                 RunEnd::Aborted => Exit::Nothing,
             })
         }
+        Command::Watch { socket, once, width } => watch::run(cli, socket.as_deref(), once.then_some(*width)),
         Command::Report(args) => report::run(cli, args),
         Command::Check { connect, list, format, select } => {
             check(cli, *connect, *list, *format, &select.selection())

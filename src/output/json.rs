@@ -9,10 +9,11 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::alert::Transition;
-use crate::batch::{HostReport, Snapshot, Totals, bounded_fields};
+use crate::batch::{HostReport, Snapshot, Today, Totals, bounded_fields};
 use crate::reading::{Absent, AccountReport, AccountTrouble, Device, Failure, Fault, Power, PowerSamples};
-use crate::reading::{SafeText, StationReading, StationStatus};
+use crate::reading::{SafeText, Share, StationReading, StationStatus};
 use crate::support::{milliseconds, shape};
+use crate::tariff::{Currency, Money};
 
 /// The name and version of the document's shape, in its field `schema`.
 pub const SCHEMA: &str = "fleetwatt.poll/1";
@@ -29,14 +30,27 @@ pub fn json_line(snapshot: &Snapshot) -> String {
     serde_json::to_string(&Poll(snapshot)).expect(CANNOT_FAIL) + "\n"
 }
 
-shape! { Poll(Snapshot { batch, alerts, .. } = &'a Snapshot) {
+shape! { Poll(Snapshot { batch, alerts, today, interval, .. } = &'a Snapshot) {
     schema: SCHEMA,
     batch: batch.id.to_string(),
     started_at: batch.started_at.to_string(),
+    interval_s: interval.map(|interval| interval.as_secs_f64()),
     totals: TotalsShape(&batch.totals()),
     nodes: batch.reports.iter().map(Node).collect::<Vec<_>>(),
     alerts: alerts.iter().map(Alert).collect::<Vec<_>>(),
+    today: today.as_ref().map(Day),
     solix: batch.account.as_ref().map(Account),
+} }
+
+shape! { Day(today = &'a Today) {
+    energy_kwh: today.energy.watt_hours() / 1_000.0,
+    costs: today.costs.iter().map(Cost).collect::<Vec<_>>(),
+    measured_pct: today.measured.map(Share::percent),
+} }
+
+shape! { Cost((currency, money) = &'a (Currency, Money)) {
+    currency: currency.code(),
+    cost: money.to_string().parse::<f64>().ok(),
 } }
 
 shape! { TotalsShape(totals = &'a Totals) {
@@ -219,6 +233,7 @@ mod tests {
           "schema": "fleetwatt.poll/1",
           "batch": "019ab5c0-0000-7000-8000-000000000001",
           "started_at": "2026-11-24T07:00:00.000000Z",
+          "interval_s": null,
           "totals": {
             "power_w": null,
             "gpus_reporting": 0,
@@ -254,6 +269,7 @@ mod tests {
             }
           ],
           "alerts": [],
+          "today": null,
           "solix": null
         }
         "#);

@@ -14,6 +14,7 @@ mod snapshot_socket;
 mod status_line;
 mod text;
 mod unix_socket;
+pub mod watch;
 
 pub use csv::{as_text as csv_text, csv, csv_rows};
 pub use json::{SCHEMA, json, json_line};

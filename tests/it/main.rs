@@ -87,6 +87,7 @@ mod this_machine;
 mod tidy;
 #[cfg(feature = "test-tools")]
 mod two_tools;
+mod watch;
 #[path = "../kills/webhook.rs"]
 mod webhook;
 mod without_secrets;

@@ -95,6 +95,7 @@ const VENDORS: &[(&[&str], &str, &[&str])] = &[
             "cli/battery/mod.rs",
             "inventory/vendor.rs",
             "output/json.rs",
+            "output/watch/document.rs",
         ],
     ),
 ];
