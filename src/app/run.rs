@@ -205,7 +205,7 @@ impl Daemon {
         loop {
             // No branch loses anything when another one wins: each waits for something that stays.
             tokio::select! {
-                () = received(stop) => return self.shut_down().await,
+                () = received(stop) => return Box::pin(self.shut_down()).await,
                 batch = self.engine.closed() => self.close_cycle(batch).await?,
                 _ = self.ticks.tick() => self.open_cycle(),
                 () = due(&mut self.signs_of_life) => tell(&[NotifyState::Watchdog]),

@@ -57,7 +57,7 @@ fn cycle(minute: u64, reports: Vec<HostReport>, counters: &[(u32, i64)]) -> Snap
 /// The payload on a topic.
 fn said(picture: &Picture, topic: &str) -> Value {
     let all = picture.configs.iter().chain(&picture.states);
-    let found = all.filter(|message| message.topic == topic).last();
+    let found = all.rev().find(|message| message.topic == topic);
     found.map_or(Value::Null, |found| serde_json::from_str(&found.payload).unwrap_or(json!("")))
 }
 

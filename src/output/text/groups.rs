@@ -219,10 +219,8 @@ fn memory(used: Memory, total: Memory) -> String {
 /// Goes without columns until the rest fits, then shortens the names, and gives the bars the room that is left.
 fn fit(rows: &[Row], view: &GroupView, width: Option<u16>) -> Layout<Column> {
     let available = width.map_or(usize::MAX, usize::from);
-    let is_asked = |column: &Column| match column {
-        Column::Nodes => view.by != GroupBy::Node,
-        Column::Bar => view.has_bars,
-        _ => true,
+    let is_asked = |column: &Column| {
+        (*column != Column::Nodes || view.by != GroupBy::Node) && (*column != Column::Bar || view.has_bars)
     };
     let mut columns: Vec<Column> = COLUMNS.into_iter().filter(is_asked).collect();
     loop {
@@ -247,9 +245,10 @@ fn natural(rows: &[Row], columns: &[Column], by: &GroupBy) -> Layout<Column> {
     let shown = |(place, column): (usize, Column)| Shown {
         place,
         column,
-        width: match column {
-            Column::Bar => MIN_BAR,
-            _ => widest(rows.iter().map(|row| &row.line), place).max(heading(column, by, has_bars).width()),
+        width: if column == Column::Bar {
+            MIN_BAR
+        } else {
+            widest(rows.iter().map(|row| &row.line), place).max(heading(column, by, has_bars).width())
         },
         is_left_aligned: matches!(column, Column::Name | Column::Bar),
     };
