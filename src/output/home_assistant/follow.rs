@@ -134,7 +134,7 @@ impl HomeAssistant {
                 tokio::select! {
                     () = &mut again => break,
                     snapshot = snapshots.next() => match snapshot {
-                        Some(snapshot) => self.take(&snapshot, false).await,
+                        Some(snapshot) => self.take(snapshot, false).await,
                         None => return,
                     },
                 }
@@ -155,7 +155,7 @@ impl HomeAssistant {
                 end = &mut driving => return end,
                 Some(word) = heard.recv() => self.hear(&word, &client),
                 snapshot = snapshots.next() => match snapshot {
-                    Some(snapshot) => self.take(&snapshot, self.connected_at.is_some()).await,
+                    Some(snapshot) => self.take(snapshot, self.connected_at.is_some()).await,
                     None => break,
                 },
                 is_said = say(&client, next) => if is_said { self.queue.next_is_said() },
@@ -205,21 +205,29 @@ impl HomeAssistant {
         self.queue.begin();
     }
 
-    /// Takes a snapshot, and keeps what is known from it on before anything is said of it.
-    async fn take(&mut self, snapshot: &Snapshot, is_connected: bool) {
+    /// Takes a snapshot, and keeps what is known from it on before anything is said of it. That takes its time with many
+    /// boards, so that it is done beside.
+    async fn take(&mut self, snapshot: Arc<Snapshot>, is_connected: bool) {
         let is_said = is_connected && self.queue.is_empty();
-        let picture = picture(&mut self.known, snapshot, &self.choice, is_said);
+        let (mut known, choice, path) = (self.known.clone(), self.choice.clone(), self.path.clone());
+        let taking = tokio::task::spawn_blocking(move || {
+            let picture = picture(&mut known, &snapshot, &choice, is_said);
+            let kept = state_file::write(&path, serde_json::json!(known).to_string().as_bytes());
+            (known, picture, kept)
+        });
+        let (known, picture, kept) = match taking.await {
+            Ok(taken) => taken,
+            Err(error) => return tracing::error!(%error, "Home Assistant is not told of this cycle"),
+        };
+        self.known = known;
         self.queue.show(picture);
-        let (path, known) = (self.path.clone(), self.known.clone());
-        let keeping = move || state_file::write(&path, serde_json::json!(known).to_string().as_bytes());
-        match tokio::task::spawn_blocking(keeping).await {
-            Ok(Ok(())) => self.is_unkept = false,
-            Ok(Err(error)) if !self.is_unkept => {
+        match kept {
+            Ok(()) => self.is_unkept = false,
+            Err(error) if !self.is_unkept => {
                 self.is_unkept = true;
                 tracing::warn!("what Home Assistant was told is not kept: {}", error_chain(&error));
             }
-            Ok(Err(_)) => (),
-            Err(error) => tracing::debug!(%error, "what Home Assistant was told was not written"),
+            Err(_) => (),
         }
     }
 }

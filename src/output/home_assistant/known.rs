@@ -124,10 +124,13 @@ impl Known {
     pub(super) fn take(&mut self, snapshot: &Snapshot) {
         let (reports, now) = (&snapshot.batch.reports, snapshot.batch.started_at);
         let names: BTreeSet<&str> = reports.iter().map(|report| report.node.as_str()).collect();
+        let ids = self.nodes.iter().map(|(id, node)| (node.name.clone(), id.clone()));
+        let ids: BTreeMap<String, String> = ids.collect();
         let mut of_fleet = Vec::new();
         for report in reports {
             let shown = shown(report, snapshot);
-            if let Some(id) = self.id_of(&report.node, &shown, &names) {
+            let id = ids.get(&report.node).cloned();
+            if let Some(id) = id.or_else(|| self.id_of_new(&report.node, &shown, &names)) {
                 let drawn: Vec<Drawn> = shown.into_iter().map(|one| self.seat(&id, one, now)).collect();
                 if let Some(node) = self.nodes.get_mut(&id) {
                     node.meter.go_on(&drawn);
@@ -140,12 +143,8 @@ impl Known {
         self.take_stations(snapshot, now);
     }
 
-    /// The identity of the node of this name; `None` until it has shown its boards. One that has a new name is known by them.
-    fn id_of(&mut self, name: &str, shown: &[Shown], names: &BTreeSet<&str>) -> Option<String> {
-        let named = self.nodes.iter().find(|(_, node)| node.name == name);
-        if let Some((id, _)) = named {
-            return Some(id.clone());
-        }
+    /// The identity of the node of a new name; `None` until it has shown its boards, by which it may be known.
+    fn id_of_new(&mut self, name: &str, shown: &[Shown], names: &BTreeSet<&str>) -> Option<String> {
         let first = shown.first()?;
         let has_new_name = |node: &KnownNode| {
             !names.contains(node.name.as_str())
