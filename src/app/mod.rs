@@ -212,9 +212,7 @@ impl Diagnose for Error {
             Self::HostFile(..) => {
                 "correct the path in the inventory, or let this user read the file; under systemd a credential is in `/run/credentials/<unit>/`"
             }
-            Self::Webhook(_) => {
-                "write it as `https://host/path`, and check the CA certificates of this machine"
-            }
+            Self::Webhook(_) => "write it as `https://host/path`; check this machine's CA certificates",
             Self::NoWebhook => "name one in [alerts] with webhook_env, webhook_file or webhook_credential",
             Self::Alerts(error) => return error.hint(),
             Self::Directory(_, _, source) if source.kind() == io::ErrorKind::StorageFull => {

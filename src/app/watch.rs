@@ -153,7 +153,7 @@ async fn polled(settings: &Settings) -> Result<Document, Error> {
         by_hand: true,
         alerts: false,
     };
-    let snapshot = poll(settings, &request, |_, _| ()).await?.snapshot;
+    let snapshot = Box::pin(poll(settings, &request, |_, _| ())).await?.snapshot;
     let interval = Some(settings.inventory.cycle.interval);
     Document::parse(&json_line(&Snapshot { interval, ..snapshot })).map_err(Error::Snapshot)
 }

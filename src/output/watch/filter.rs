@@ -19,8 +19,10 @@ const QUANTITIES: [(&str, Quantity); 4] = [
     ("mem", Quantity::Memory),
 ];
 
+type Comparison = fn(f64, f64) -> bool;
+
 /// Comparisons; the longer of two that begin alike is first.
-const COMPARISONS: [(&str, fn(f64, f64) -> bool); 5] = [
+const COMPARISONS: [(&str, Comparison); 5] = [
     (">=", |a, b| a >= b),
     ("<=", |a, b| a <= b),
     (">", |a, b| a > b),
