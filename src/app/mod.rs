@@ -191,6 +191,16 @@ impl Error {
     }
 }
 
+/// The remedy for a folder that cannot be used.
+fn directory_hint(kind: &str, source: &io::Error) -> &'static str {
+    match kind {
+        _ if source.kind() == io::ErrorKind::StorageFull => "make room on its disk",
+        "runtime" => "set RUNTIME_DIRECTORY to a folder of this user's own, such as /run/fleetwatt",
+        "demo" => "name another folder, in which this user may write",
+        _ => "set STATE_DIRECTORY to a folder that this user may write to",
+    }
+}
+
 impl Diagnose for Error {
     fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
@@ -215,17 +225,10 @@ impl Diagnose for Error {
             Self::Webhook(_) => "write it as `https://host/path`; check this machine's CA certificates",
             Self::NoWebhook => "name one in [alerts] with webhook_env, webhook_file or webhook_credential",
             Self::Alerts(error) => return error.hint(),
-            Self::Directory(_, _, source) if source.kind() == io::ErrorKind::StorageFull => {
-                "make room on its disk"
-            }
-            Self::Directory("runtime", ..) => {
-                "set RUNTIME_DIRECTORY to a folder of this user's own, such as /run/fleetwatt"
-            }
-            Self::Directory("demo", ..) => "name another folder, in which this user may write",
+            Self::Directory(kind, _, source) => directory_hint(kind, source),
             Self::DemoFolder(_) => {
                 "name another folder, or remove this one if its played days are not needed"
             }
-            Self::Directory(..) => "set STATE_DIRECTORY to a folder that this user may write to",
             Self::StateOwner(_, owner) => {
                 return format!("run this as that user (`sudo -u '#{owner}' …`), or set STATE_DIRECTORY to a folder of this user's own").into();
             }

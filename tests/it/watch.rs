@@ -107,7 +107,7 @@ impl<'a> Terminal<'a> {
         let program = env!("CARGO_BIN_EXE_fleetwatt");
         let (before, after) = (home.path("before"), home.path("after"));
         let script = format!(
-            "stty -a > {}; {program} watch; stty -a > {}.new; mv {}.new {}; read line",
+            "stty -g > {}; {program} watch; stty -g > {}.new; mv {}.new {}; read line",
             before.display(),
             after.display(),
             after.display(),
