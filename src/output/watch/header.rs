@@ -3,7 +3,7 @@
 use ratatui_core::buffer::Buffer;
 
 use super::battery;
-use super::document::{Document, Today};
+use super::document::{Document, Node, Today};
 use super::figures::{Figures, age, power};
 use super::history::interval;
 use super::pen::{BOLD, DIM, PLAIN, Piece, Theme, piece, put_line};
@@ -94,6 +94,14 @@ fn day(today: &Today) -> Vec<String> {
     std::iter::once(energy(today.energy_kwh).to_string()).chain(costs).chain(part).collect()
 }
 
+/// The number of GPUs that a node which answered should have shown and did not; `None` where none is missing.
+fn missing(node: &Node) -> Option<usize> {
+    let expected = node.gpus_expected.filter(|_| !node.maintenance && node.down().is_none())?;
+    let n_reporting = node.gpus.iter().filter(|gpu| gpu.power_w.is_some()).count();
+    let n_missing = expected.saturating_sub(n_reporting);
+    (n_missing > 0).then_some(n_missing)
+}
+
 /// The worst of what is wrong, in words.
 fn wrong(buffer: &mut Buffer, y: u16, (document, now): (&Document, &Now), theme: Theme) {
     let (critical, warnings): (Vec<_>, Vec<_>) =
@@ -114,10 +122,20 @@ fn wrong(buffer: &mut Buffer, y: u16, (document, now): (&Document, &Now), theme:
     if !warnings.is_empty() {
         left.push(piece(format!("△ {}", counted(warnings.len(), "warning", "warnings")), theme.warn()));
     }
+    // Where no alert says so, as when it polls by itself.
+    let short: Vec<_> = document.nodes.iter().filter_map(|node| Some((node, missing(node)?))).collect();
+    if !short.is_empty() && document.alerts.is_empty() {
+        let n_missing = short.iter().map(|(_, n_missing)| n_missing).sum::<usize>();
+        left.push(piece(format!("△ {} missing", counted(n_missing, "GPU", "GPUs")), theme.warn()));
+    }
     if left.is_empty() {
-        let n_nodes = document.totals.nodes_expected;
-        let fine = format!("nothing is wrong with {}", counted(n_nodes, "node", "nodes"));
-        return put_line(buffer, y, &[piece(fine, DIM)], &[]);
+        let nodes = counted(document.totals.nodes_expected, "node", "nodes");
+        return put_line(
+            buffer,
+            y,
+            &[piece(format!("{nodes}: none down, no GPU missing, no alert"), DIM)],
+            &[],
+        );
     }
     let mut keys = Vec::new();
     if !document.alerts.is_empty() {
@@ -134,7 +152,10 @@ fn wrong(buffer: &mut Buffer, y: u16, (document, now): (&Document, &Now), theme:
     });
     let used: u16 = left.iter().chain(&keys).map(|(text, _)| super::pen::width(text) + 2).sum();
     let room = buffer.area().width.saturating_sub(used + 4);
-    let words = silent.chain(told).collect::<Vec<_>>().join("; ");
+    let short = short.iter().filter(|_| document.alerts.is_empty());
+    let short = short
+        .map(|(node, n_missing)| format!("{}: {} missing", node.node, counted(*n_missing, "GPU", "GPUs")));
+    let words = silent.chain(told).chain(short).collect::<Vec<_>>().join("; ");
     if room > 12 {
         left.push(piece(crate::output::text::cut(&words, room.into()), PLAIN));
     }

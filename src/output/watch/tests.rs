@@ -142,6 +142,22 @@ fn a_daemon_that_is_silent_is_said_and_marked() {
 }
 
 #[test]
+fn a_missing_gpu_is_said_where_no_alert_says_so_and_nothing_is_called_well() {
+    let with = |nodes: std::ops::Range<usize>| {
+        let mut state = state();
+        state.take(changed(|value| {
+            value["alerts"] = json!([]);
+            let all = value["nodes"].as_array().unwrap().clone();
+            value["nodes"] = json!(all[nodes.clone()]);
+            value["totals"]["nodes_expected"] = json!(nodes.len());
+        }));
+        seen(&state)
+    };
+    assert!(with(1..2).contains("△ 1 GPU missing") && with(1..2).contains("node001: 1 GPU missing"));
+    assert!(with(0..1).contains("1 node: none down, no GPU missing, no alert"));
+}
+
+#[test]
 fn no_frame_is_wider_than_its_terminal_whatever_its_size() {
     let base = state();
     for width in [1, 2, 9, 29, 30, 59, 60, 61, 79, 80, 81, 99, 100, 129, 130, 160, 200] {
