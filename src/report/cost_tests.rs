@@ -120,9 +120,8 @@ fixed_per_month = 30
     assert_near(row(&report, "a").energy_cost.unwrap(), 4.80);
 }
 
-#[test]
-fn energy_without_a_price_is_told_with_its_times_and_not_priced() {
-    let toml = r#"
+/// A price for eight hours of the day, and none for the others.
+const NIGHT: &str = r#"
 [[tariff]]
 name = "night"
 currency = "EUR"
@@ -131,7 +130,10 @@ name = "night"
 hours = "22:00-06:00"
 per_kwh = 0.10
 "#;
-    let report = day().tariffs(toml).steady("a", "GPU-1", 0..96, 1_000).report();
+
+#[test]
+fn energy_without_a_price_is_told_with_its_times_and_not_priced() {
+    let report = day().tariffs(NIGHT).steady("a", "GPU-1", 0..96, 1_000).report();
     // 8 h have a price.
     assert_near(report.total.energy_cost.unwrap(), 0.80);
     assert_eq!(report.total.unpriced_kwh, Some(16.0));
@@ -245,16 +247,7 @@ fn the_uncertainty_of_the_cost_is_of_energy_and_demand() {
 
 #[test]
 fn energy_of_which_none_has_a_price_has_no_cost() {
-    let toml = r#"
-[[tariff]]
-name = "night"
-currency = "EUR"
-[[tariff.band]]
-name = "night"
-hours = "22:00-06:00"
-per_kwh = 0.10
-"#;
-    let report = day().tariffs(toml).steady("a", "GPU-1", 24..88, 1_000).report();
+    let report = day().tariffs(NIGHT).steady("a", "GPU-1", 24..88, 1_000).report();
     let [cost] = &report.costs[..] else { panic!() };
     assert_eq!((cost.energy_cost, cost.u_cost, cost.cost), (None, None, None));
     assert_eq!((report.total.energy_cost, report.total.unpriced_kwh), (None, Some(16.0)));

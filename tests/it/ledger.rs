@@ -107,14 +107,20 @@ async fn rows_in(database: &Database) -> Vec<PostgresRow> {
     sqlx::query_as(sql).fetch_all(&mut database.admin().await).await.unwrap()
 }
 
+/// A timeline with its ledger in a database of its own, of a role that has both names.
+async fn in_postgresql(name: &'static str) -> (Database, Timeline) {
+    let role = format!(
+        "CREATE ROLE {name} LOGIN; GRANT CREATE ON SCHEMA public TO {name}; GRANT CREATE ON DATABASE {name} TO {name}"
+    );
+    let database = Database::new(name, &role).await;
+    let store_url = StoreUrl::parse(&database.url(name, ""), None).unwrap();
+    Timeline::init(&store_url, "unified_timeline").await.unwrap();
+    (database, Timeline::open(&store_url, "unified_timeline").await.unwrap())
+}
+
 #[tokio::test]
 async fn in_postgresql_the_log_of_deliveries_counts_no_energies() {
-    let role = "CREATE ROLE ledger_log LOGIN; GRANT CREATE ON DATABASE ledger_log TO ledger_log; \
-                GRANT CREATE ON SCHEMA public TO ledger_log";
-    let database = Database::new("ledger_log", role).await;
-    let store_url = StoreUrl::parse(&database.url("ledger_log", ""), None).unwrap();
-    Timeline::init(&store_url, "unified_timeline").await.unwrap();
-    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
+    let (database, timeline) = in_postgresql("ledger_log").await;
     timeline.write(BatchId(Uuid::from_u128(1)), &energies(0..3)).await.unwrap();
     timeline.close().await;
     let sql = "SELECT rows FROM fleetwatt.delivered_batch";
@@ -124,15 +130,7 @@ async fn in_postgresql_the_log_of_deliveries_counts_no_energies() {
 
 #[tokio::test]
 async fn in_postgresql_batches_add_up_and_one_that_comes_twice_counts_once() {
-    let database = Database::new(
-        "ledger_sums",
-        "CREATE ROLE ledger_sums LOGIN; GRANT CREATE ON SCHEMA public TO ledger_sums; \
-                                  GRANT CREATE ON DATABASE ledger_sums TO ledger_sums",
-    )
-    .await;
-    let store_url = StoreUrl::parse(&database.url("ledger_sums", ""), None).unwrap();
-    Timeline::init(&store_url, "unified_timeline").await.unwrap();
-    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
+    let (database, timeline) = in_postgresql("ledger_sums").await;
     for (id, minutes) in [(1, 0..11), (1, 0..11), (2, 10..21)] {
         timeline.write(BatchId(Uuid::from_u128(id)), &energies(minutes)).await.unwrap();
     }
@@ -153,15 +151,7 @@ async fn in_postgresql_batches_add_up_and_one_that_comes_twice_counts_once() {
 
 #[tokio::test]
 async fn a_name_that_was_removed_beside_the_writer_loses_no_energy() {
-    let database = Database::new(
-        "ledger_names",
-        "CREATE ROLE ledger_names LOGIN; GRANT CREATE ON SCHEMA public TO ledger_names; \
-                                  GRANT CREATE ON DATABASE ledger_names TO ledger_names",
-    )
-    .await;
-    let store_url = StoreUrl::parse(&database.url("ledger_names", ""), None).unwrap();
-    Timeline::init(&store_url, "unified_timeline").await.unwrap();
-    let timeline = Timeline::open(&store_url, "unified_timeline").await.unwrap();
+    let (database, timeline) = in_postgresql("ledger_names").await;
     timeline.write(BatchId(Uuid::from_u128(1)), &energies(0..11)).await.unwrap();
     database.run("TRUNCATE fleetwatt.energy, fleetwatt.series, fleetwatt.node").await;
     let (id, later) = (BatchId(Uuid::from_u128(2)), energies(10..21));
