@@ -148,7 +148,8 @@ async fn keep(
     let system = SystemFacts { store: store.clone(), reload_failed: None };
     let closed = Closed { batch: &batch, scope, style: settings.inventory.store.metadata, system };
     let is_judged = request.judges(settings);
-    if is_judged {
+    // A database that is away would only cost time.
+    if is_judged && store.away.is_none() {
         alerting.read().await;
         alerting.look_up_totals().await;
     }
