@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::ledger::EnergyTotal;
 use crate::reading::error_chain;
-use crate::store::{self, LedgerReader, StoreUrl};
+use crate::store::{self, LedgerAccess, LedgerReader, StoreUrl};
 
 /// The longest time that reading may take.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -69,7 +69,7 @@ impl Search {
     }
 }
 
-/// The totals; `None` while something waits. Of a series that no ledger has, nothing was measured.
+/// The totals; `None` while something waits, and where the ledger may not be read. Of a series that no ledger has, nothing was measured.
 async fn find(
     place: &LedgerPlace,
     series: &[String],
@@ -83,6 +83,11 @@ async fn find(
     }
     let mut totals: Totals = series.iter().map(|series| (series.clone(), EnergyTotal::default())).collect();
     if let Some(mut reader) = LedgerReader::open(&place.store_url, &place.table).await? {
+        // What cannot be read is not nothing.
+        if reader.access() == LedgerAccess::Forbidden {
+            reader.close().await;
+            return Ok(None);
+        }
         if reader.access().is_readable() {
             totals.extend(reader.totals(series).await?);
         }

@@ -190,8 +190,8 @@ async fn keep(
         is_reload_failed: false,
         interval: None,
     };
-    // Some of the hosts are not the fleet.
-    if scope == Scope::Whole {
+    // Some of the hosts are not the fleet, and one who judges no alerts would say that there are none.
+    if scope == Scope::Whole && is_judged {
         write_after_poll(settings, &snapshot).await;
     }
     Ok(Polled { snapshot, kept, is_judged, changes })

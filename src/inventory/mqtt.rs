@@ -70,6 +70,13 @@ pub(super) fn check_mqtt(section: &mut Section<'_, '_>, location: Option<Locatio
             section.refuse(key, ValueError::new("a password without a user name", "of whom?", hint));
         }
     }
+    // Our own `online` would be heard as its start, which everything is said again for.
+    if settings.topic == "homeassistant" || settings.topic == settings.discovery_prefix {
+        for key in ["topic", "discovery_prefix"] {
+            let hint = "write another `topic`, such as `fleetwatt`: under this one Home Assistant says that it has started";
+            section.refuse(key, ValueError::new("`topic` is Home Assistant's own", "taken", hint));
+        }
+    }
     if settings.url.as_ref().is_some_and(|url| !url.is_tls) {
         let hint = "write `mqtts://` in `url`, or take it out";
         section.refuse("ca", ValueError::new("`ca` without TLS", "nothing is encrypted", hint));

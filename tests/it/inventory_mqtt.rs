@@ -93,3 +93,14 @@ fn a_topic_is_one_that_others_can_begin_with() {
         }
     }
 }
+
+#[test]
+fn a_topic_is_none_of_home_assistants() {
+    for own in ["topic = \"homeassistant\"", "discovery_prefix = \"fleetwatt\""] {
+        assert_eq!(
+            told(&format!("url = \"mqtt://h\"\n{own}")),
+            ["5:1 `topic` is Home Assistant's own"],
+            "{own}"
+        );
+    }
+}

@@ -161,8 +161,8 @@ fn a_dry_run_and_a_poll_of_some_hosts_leave_the_textfile_as_it_is() {
     let home = Home::new();
     let textfile = home.path("fleetwatt.prom");
     let inventory = inventory(&home, &format!("[prometheus]\ntextfile = \"{}\"", textfile.display()));
-    home.run(&["poll", "--dry-run", "--inventory", &inventory]);
-    home.run(&["poll", "--hosts", "redfin", "--inventory", &inventory]);
+    assert_eq!(home.run(&["poll", "--dry-run", "--inventory", &inventory]).code, Some(3));
+    assert_eq!(home.run(&["poll", "--hosts", "redfin", "--inventory", &inventory]).code, Some(0));
     assert!(!textfile.exists());
 }
 

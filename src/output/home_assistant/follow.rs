@@ -264,7 +264,9 @@ fn read(path: &Path) -> Known {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Known::default(),
         Err(error) => {
-            tracing::warn!(error = error_chain(&error), "`{}` cannot be read", path.display());
+            let error = error_chain(&error);
+            tracing::warn!(error, "`{}` is put aside: energy counters of nodes begin again", path.display());
+            state_file::set_aside(path).unwrap_or_default();
             return Known::default();
         }
     };

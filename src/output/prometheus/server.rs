@@ -1,7 +1,7 @@
 //! The listener for Prometheus: `/metrics`, `/probe`, `/sd`, `/healthz` and `/readyz`.
 //!
-//! Everything comes from the last snapshot, which is rendered once for all who ask, off the threads of the cycle. A
-//! connection is for one request, within [`WITHIN`] from its first byte to the last of its answer, so that no client
+//! Everything comes from the last snapshot. `/metrics` is rendered once for all who ask, off the threads of the cycle;
+//! `/probe` and `/sd` are small, and made for each. A connection is for one request, within [`WITHIN`] from its first byte to the last of its answer, so that no client
 //! can hold one.
 
 use std::collections::HashMap;

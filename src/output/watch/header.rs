@@ -28,7 +28,7 @@ pub(super) fn draw(buffer: &mut Buffer, (state, now): (&State, &Now), theme: The
     ));
     let battery = document.account.as_ref().and_then(|account| battery::in_words(account, theme));
     put_line(buffer, 2, &left, &battery.into_iter().collect::<Vec<_>>());
-    wrong(buffer, 3, (document, now), theme);
+    wrong(buffer, 3, (state, document, now), theme);
 }
 
 fn source(buffer: &mut Buffer, (state, now): (&State, &Now), theme: Theme) {
@@ -103,7 +103,7 @@ fn missing(node: &Node) -> Option<usize> {
 }
 
 /// The worst of what is wrong, in words.
-fn wrong(buffer: &mut Buffer, y: u16, (document, now): (&Document, &Now), theme: Theme) {
+fn wrong(buffer: &mut Buffer, y: u16, (state, document, now): (&State, &Document, &Now), theme: Theme) {
     let (critical, warnings): (Vec<_>, Vec<_>) =
         document.alerts.iter().partition(|alert| alert.is_critical());
     let down: Vec<_> = document
@@ -130,10 +130,12 @@ fn wrong(buffer: &mut Buffer, y: u16, (document, now): (&Document, &Now), theme:
     }
     if left.is_empty() {
         let nodes = counted(document.totals.nodes_expected, "node", "nodes");
+        let alerts =
+            if matches!(state.feed, Feed::Polling(_)) { "alerts not judged here" } else { "no alert" };
         return put_line(
             buffer,
             y,
-            &[piece(format!("{nodes}: none down, no GPU missing, no alert"), DIM)],
+            &[piece(format!("{nodes}: none down, no GPU missing, {alerts}"), DIM)],
             &[],
         );
     }
