@@ -162,7 +162,7 @@ fn a_dry_run_and_a_poll_of_some_hosts_leave_the_textfile_as_it_is() {
     let textfile = home.path("fleetwatt.prom");
     let inventory = inventory(&home, &format!("[prometheus]\ntextfile = \"{}\"", textfile.display()));
     assert_eq!(home.run(&["poll", "--dry-run", "--inventory", &inventory]).code, Some(3));
-    assert_eq!(home.run(&["poll", "--hosts", "redfin", "--inventory", &inventory]).code, Some(0));
+    assert_eq!(home.run(&["poll", "--host", "redfin", "--inventory", &inventory]).code, Some(0));
     assert!(!textfile.exists());
 }
 
